@@ -1,0 +1,218 @@
+// Package boards holds what is known of each machine as data: one file per board, one per family of boards that share a
+// kernel, a bootloader and so a slot. A board that needs code elsewhere shows that this type lacks a field.
+package boards
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+	"sync"
+
+	"gopkg.in/yaml.v3"
+)
+
+//go:embed *.yaml families/*.yaml
+var files embed.FS
+
+// Board is one machine that an image can be built for.
+type Board struct {
+	Name       string   `yaml:"-" json:"name"` // the file's name
+	Title      string   `yaml:"title" json:"title"`
+	Family     string   `yaml:"family" json:"family"`
+	MemoryMB   int      `yaml:"memory_mb" json:"memory_mb"`   // of the smallest variant that is sold
+	Compatible []string `yaml:"compatible" json:"compatible"` // of its device trees, variants included
+	Roles      []string `yaml:"roles" json:"roles"`
+	Refused    []Refuse `yaml:"refused" json:"-"` // pairs that are not built, and why
+	Machine    string   `yaml:"machine" json:"machine"`
+	Seen       string   `yaml:"seen" json:"seen"` // honest status: what was seen to boot, and how
+	NeedsBlobs bool     `yaml:"needs_blobs" json:"needs_blobs,omitempty"`
+}
+
+// Refuse is the reason for a role that a board does not get.
+type Refuse struct {
+	Role, Why string
+}
+
+// Family is what boards with the same slot share.
+type Family struct {
+	Name     string   `yaml:"-" json:"name"`
+	Arch     string   `yaml:"arch" json:"arch"` // Debian's name of it
+	Packages []string `yaml:"packages" json:"packages"`
+	// Picks are single packages of another suite, taken without their dependencies.
+	Picks  []Pick `yaml:"picks" json:"picks,omitempty"`
+	Kernel struct {
+		Image string `yaml:"image" json:"image"` // prefix of the kernel's path in its package: boot/vmlinuz-
+		Gzip  bool   `yaml:"gzip" json:"gzip"`   // the slot holds it compressed; a zImage already is
+		// Modules that /init needs before it has a root: storage and watchdog. Names, or directories that end in a slash.
+		Initramfs []string `yaml:"initramfs" json:"initramfs"`
+		// Modules of the running system beside those that the role names.
+		Modules []string `yaml:"modules" json:"modules"`
+	} `yaml:"kernel" json:"kernel"`
+	Boot []Copy `yaml:"boot" json:"boot"` // files of BOOT, out of packages
+	// Files of BOOT that we write, by name.
+	BootText map[string]string `yaml:"boot_text" json:"-"`
+	SlotDTB  []string          `yaml:"slot_dtb" json:"slot_dtb,omitempty"` // where the slot's device tree is booted, not the firmware's
+	Script   Script            `yaml:"script" json:"script"`
+	Firmware []string          `yaml:"firmware" json:"firmware,omitempty"` // patterns of files kept below usr/lib/firmware
+	Raw      []Raw             `yaml:"raw" json:"raw,omitempty"`
+	UBootEnv *UBootEnv         `yaml:"uboot_env" json:"uboot_env,omitempty"`
+}
+
+// Pick is a package of one named suite.
+type Pick struct {
+	Suite, Package string
+}
+
+// Copy is a file of BOOT out of a package. From may name kernel device trees as dtb:PATH.
+type Copy struct {
+	Package, From, To string
+}
+
+// Script are the fields of boot.scr that differ between boards.
+type Script struct {
+	Console string `yaml:"console" json:"console"` // of the board itself; virt's is known to the script
+	FDT     string `yaml:"fdt" json:"fdt"`         // firmware, or slot
+	Kernel  string `yaml:"kernel" json:"kernel"`   // load addresses as hex, empty for the U-Boot's own default
+	Ramdisk string `yaml:"ramdisk" json:"ramdisk"`
+	DTB     string `yaml:"dtb" json:"dtb"`
+	// DTBFile names the slot's device tree where the U-Boot does not know its board.
+	DTBFile string `yaml:"dtb_file" json:"dtb_file,omitempty"`
+}
+
+// UBootEnv says that the board's U-Boot reads its environment from BOOT, which saves its boot delay and USB scan.
+type UBootEnv struct {
+	File string
+	Size int
+}
+
+// Raw is a blob between the partition table and the first partition.
+type Raw struct {
+	Name    string `yaml:"name" json:"name"`
+	Sector  int64  `yaml:"sector" json:"sector"`
+	Sectors int64  `yaml:"sectors" json:"sectors"` // the most it may take
+	// Either out of a package ...
+	Package string `yaml:"package" json:"package,omitempty"`
+	From    string `yaml:"from" json:"from,omitempty"`
+	// ... or from the vendor, who states no licence: fetched by the user's own build, never shipped by us.
+	URL    string `yaml:"url" json:"url,omitempty"`
+	Size   int64  `yaml:"size" json:"size,omitempty"`
+	SHA256 string `yaml:"sha256" json:"sha256,omitempty"`
+}
+
+type table struct {
+	boards   map[string]*Board
+	families map[string]*Family
+	err      error
+}
+
+var load = sync.OnceValue(func() table { return read(files) })
+
+func read(fsys fs.FS) table {
+	t := table{boards: map[string]*Board{}, families: map[string]*Family{}}
+	t.err = func() error {
+		names, err := fs.Glob(fsys, "families/*.yaml")
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			f := &Family{Name: base(name)}
+			if err := decode(fsys, name, f); err != nil {
+				return err
+			}
+			t.families[f.Name] = f
+		}
+		if names, err = fs.Glob(fsys, "*.yaml"); err != nil {
+			return err
+		}
+		for _, name := range names {
+			b := &Board{Name: base(name)}
+			if err := decode(fsys, name, b); err != nil {
+				return err
+			}
+			if t.families[b.Family] == nil {
+				return fmt.Errorf("boards/%s: no family %q", name, b.Family)
+			}
+			t.boards[b.Name] = b
+		}
+		return nil
+	}()
+	return t
+}
+
+func base(name string) string { return strings.TrimSuffix(path.Base(name), ".yaml") }
+
+func decode(fsys fs.FS, name string, into any) error {
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return err
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("boards/%s: %w", name, err)
+	}
+	return nil
+}
+
+// Names of all boards, sorted.
+func Names() []string {
+	var names []string
+	for name := range load().boards {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Families gives all families, sorted by name.
+func Families() []*Family {
+	var all []*Family
+	for _, f := range load().families {
+		all = append(all, f)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
+	return all
+}
+
+// Get finds a board and its family. An error here is a defect of the data, not of the name: an unknown name gives nil.
+func Get(name string) (*Board, *Family, error) {
+	t := load()
+	if t.err != nil {
+		return nil, nil, t.err
+	}
+	b := t.boards[name]
+	if b == nil {
+		return nil, nil, nil
+	}
+	return b, t.families[b.Family], nil
+}
+
+// Of gives the boards of a family, sorted by name.
+func Of(family string) []*Board {
+	var all []*Board
+	for _, name := range Names() {
+		if b := load().boards[name]; b.Family == family {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
+// Supports says whether the board takes a role, and if not, why.
+func (b *Board) Supports(role string) (bool, string) {
+	for _, r := range b.Roles {
+		if r == role {
+			return true, ""
+		}
+	}
+	for _, r := range b.Refused {
+		if r.Role == role {
+			return false, r.Why
+		}
+	}
+	return false, fmt.Sprintf("%s is not among its roles: %s", role, strings.Join(b.Roles, ", "))
+}

@@ -1,0 +1,185 @@
+// Package images holds what a node is for as data: one file per role, one per slot (roles with the same packages share
+// it: a server and a worker are the same slot, told apart by their config), and the locks of every board family.
+package images
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+	"sync"
+
+	"gopkg.in/yaml.v3"
+)
+
+//go:embed *.yaml slots/*.yaml all:locks
+var files embed.FS
+
+// Role is what a node does.
+type Role struct {
+	Name     string   `yaml:"-" json:"name"`
+	Title    string   `yaml:"title" json:"title"`
+	Slot     string   `yaml:"slot" json:"slot"`
+	MemoryMB int      `yaml:"memory_mb" json:"memory_mb"` // below it the role is not started
+	Services []string `yaml:"services" json:"services"`   // that run when all is well, for people
+	Config   []string `yaml:"config" json:"config"`       // keys that it cannot do without
+	Sections []string `yaml:"sections" json:"sections"`   // of cloud-config that it reads beside the common ones
+	Health   string   `yaml:"health" json:"health"`       // what must be true before a slot is committed
+}
+
+// Slot is the package set of one or more roles.
+type Slot struct {
+	Name     string   `yaml:"-" json:"name"`
+	Packages []string `yaml:"packages" json:"packages"`
+	Modules  []string `yaml:"modules" json:"modules"` // kernel modules, names or directories that end in a slash
+	K3s      bool     `yaml:"k3s" json:"k3s"`
+}
+
+// Base is what every slot has.
+type Base struct {
+	Suites   []Suite  `yaml:"suites" json:"suites"`
+	Packages []string `yaml:"packages" json:"packages"`
+	Modules  []string `yaml:"modules" json:"modules"`
+	// Drop are packages that a dependency names and that a node without maintainer scripts, udev and systemd never needs.
+	Drop []string `yaml:"drop" json:"drop"`
+	// Strip are path patterns that are left out of the tree; Keep are exceptions of it.
+	Strip []string `yaml:"strip" json:"strip"`
+	Keep  []string `yaml:"keep" json:"keep"`
+}
+
+// Suite is a part of the archive.
+type Suite struct {
+	Archive    string   `yaml:"archive" json:"archive"` // debian, debian-security
+	Name       string   `yaml:"name" json:"name"`
+	Components []string `yaml:"components" json:"components"`
+	// PickOnly suites serve single packages that a board picks.
+	PickOnly bool `yaml:"pick_only" json:"pick_only,omitempty"`
+}
+
+type table struct {
+	base  Base
+	roles map[string]*Role
+	slots map[string]*Slot
+	err   error
+}
+
+var load = sync.OnceValue(func() table {
+	t := table{roles: map[string]*Role{}, slots: map[string]*Slot{}}
+	t.err = func() error {
+		roles, err := fs.Glob(files, "*.yaml")
+		if err != nil {
+			return err
+		}
+		for _, name := range roles {
+			if name == "base.yaml" {
+				if err := decode(name, &t.base); err != nil {
+					return err
+				}
+				continue
+			}
+			r := &Role{Name: base(name)}
+			if err := decode(name, r); err != nil {
+				return err
+			}
+			t.roles[r.Name] = r
+		}
+		slots, err := fs.Glob(files, "slots/*.yaml")
+		if err != nil {
+			return err
+		}
+		for _, name := range slots {
+			s := &Slot{Name: base(name)}
+			if err := decode(name, s); err != nil {
+				return err
+			}
+			t.slots[s.Name] = s
+		}
+		for _, r := range t.roles {
+			if t.slots[r.Slot] == nil {
+				return fmt.Errorf("images/%s.yaml: no slot %q", r.Name, r.Slot)
+			}
+		}
+		return nil
+	}()
+	return t
+})
+
+func base(name string) string { return strings.TrimSuffix(path.Base(name), ".yaml") }
+
+func decode(name string, into any) error {
+	data, err := files.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("images/%s: %w", name, err)
+	}
+	return nil
+}
+
+// Names of all roles, sorted.
+func Names() []string {
+	var names []string
+	for name := range load().roles {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Get finds a role and its slot; nil for an unknown name.
+func Get(name string) (*Role, *Slot, error) {
+	t := load()
+	if t.err != nil {
+		return nil, nil, t.err
+	}
+	r := t.roles[name]
+	if r == nil {
+		return nil, nil, nil
+	}
+	return r, t.slots[r.Slot], nil
+}
+
+// RolesOf gives the names of the roles that share a slot, sorted.
+func RolesOf(slot string) []string {
+	var names []string
+	for _, name := range Names() {
+		if load().roles[name].Slot == slot {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Slots gives the names of all slots, sorted.
+func Slots() []string {
+	var names []string
+	for name := range load().slots {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// GetBase gives what every slot has.
+func GetBase() (*Base, error) {
+	t := load()
+	return &t.base, t.err
+}
+
+// Lock gives the embedded lock of a family's slot, nil if there is none.
+func Lock(family, slot string) []byte {
+	data, err := files.ReadFile(LockName(family, slot))
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// LockName is the lock's path below images/.
+func LockName(family, slot string) string { return "locks/" + family + "-" + slot + ".lock" }

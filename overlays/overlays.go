@@ -1,0 +1,69 @@
+// Package overlays holds what is laid over the packages: whole files, and a table of what their maintainer scripts would
+// have done (directories, links, modes), which are never run. One folder and one table per slot, and "base" for all.
+//
+// Users and groups stand in base/etc/passwd and base/etc/group with pinned ids: /var outlives every upgrade, so an id must
+// never depend on the order in which packages were installed.
+package overlays
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"gopkg.in/yaml.v3"
+)
+
+//go:embed *.yaml all:base
+var files embed.FS
+
+// Table is what maintainer scripts would do, as data. Paths are relative to the root; owners are names of base/etc/passwd
+// and base/etc/group as user or user:group.
+type Table struct {
+	Dirs  []Dir  `yaml:"dirs"`
+	Links []Link `yaml:"links"`
+	Modes []Dir  `yaml:"modes"` // of what packages or overlay bring; a path that is not there is an error unless Optional
+	// Busybox are the applets that get a link unless a package brings the program itself.
+	Busybox []string `yaml:"busybox"`
+	Concat  []Concat `yaml:"concat"`
+	Remove  []string `yaml:"remove"`
+}
+
+// Dir is a path with its mode and owner.
+type Dir struct {
+	Path     string `yaml:"path"`
+	Mode     uint16 `yaml:"mode"`
+	Owner    string `yaml:"owner"`
+	Optional bool   `yaml:"optional"`
+}
+
+// Link is a symbolic link.
+type Link struct {
+	Path     string `yaml:"path"`
+	Target   string `yaml:"target"`
+	Optional bool   `yaml:"optional"` // only where the target exists
+}
+
+// Concat joins the files that match a pattern, in the order of their names.
+type Concat struct {
+	From string `yaml:"from"`
+	To   string `yaml:"to"`
+}
+
+// Get gives the files and the table of an overlay: base, or a slot's name. An overlay that does not exist is empty.
+func Get(name string) (fs.FS, *Table, error) {
+	t := &Table{}
+	data, err := files.ReadFile(name + ".yaml")
+	if err == nil {
+		dec := yaml.NewDecoder(bytes.NewReader(data))
+		dec.KnownFields(true)
+		if err := dec.Decode(t); err != nil {
+			return nil, nil, fmt.Errorf("overlays/%s.yaml: %w", name, err)
+		}
+	}
+	if _, err := fs.Stat(files, name); err != nil {
+		return nil, t, nil
+	}
+	sub, err := fs.Sub(files, name)
+	return sub, t, err
+}
