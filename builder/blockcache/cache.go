@@ -1,0 +1,152 @@
+// Package blockcache keeps what a build can use again: downloads by their sha256, the decoded data of packages, and
+// compressed squashfs blocks.
+//
+// Layout of the directory (all of it may be deleted at any time):
+//
+//	blob/ab/HEX      a whole download; its name is the sha256 of its bytes
+//	partial/HEX      a download that is not finished, named by the sha256 it shall have; held under flock(2)
+//	decoded/ab/HEX   one line "SHA256 SIZE": which data the key (its sha256 is the name) decodes to
+//	data/ab/HEX      decoded data, named by the sha256 of its bytes
+//	block/ab/HEX     one compressed block: 32 bytes sha256 of the rest, then the rest
+//	tmp/             files being written; they get their final name by rename(2)
+//
+// Nothing is trusted: whatever is read is hashed first, and what does not match its name is removed and counts as
+// absent. So a full disk, a torn write or a second process never does harm, and no fsync is needed.
+package blockcache
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"imgbuild/init/fault"
+)
+
+// Cache is an open cache directory. It is safe for use by many goroutines, and by many processes at once.
+type Cache struct {
+	dir string
+
+	mu   sync.Mutex
+	busy map[string]*sync.Mutex // keys of Decoded being worked on
+}
+
+// tag marks the directory for backup programs (the Cache Directory Tagging specification).
+const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a cache of imgbuild. It may be deleted.\n"
+
+// Default is the directory used when the caller names none: $XDG_CACHE_HOME/imgbuild, else $HOME/.cache/imgbuild.
+func Default() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fault.Wrap(fault.Input, err, "no cache directory", "set XDG_CACHE_HOME or HOME")
+	}
+	return filepath.Join(dir, "imgbuild"), nil
+}
+
+// Open opens the cache in dir, which is created where it is missing; an empty dir means Default.
+func Open(dir string) (*Cache, error) {
+	if dir == "" {
+		var err error
+		if dir, err = Default(); err != nil {
+			return nil, err
+		}
+	}
+	for _, sub := range []string{"blob", "partial", "decoded", "data", "block", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o777); err != nil {
+			return nil, deviceFault(err, dir)
+		}
+	}
+	c := &Cache{dir: dir, busy: map[string]*sync.Mutex{}}
+	name := filepath.Join(dir, "CACHEDIR.TAG")
+	if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		if err := c.write(name, []byte(tag)); err != nil {
+			return nil, deviceFault(err, dir)
+		}
+	}
+	c.sweep()
+	return c, nil
+}
+
+// Dir is where the cache lies.
+func (c *Cache) Dir() string { return c.dir }
+
+// stale is how old a file in tmp is when its writer must be dead.
+const stale = 24 * time.Hour
+
+// sweep removes what writers left behind that were killed long ago.
+func (c *Cache) sweep() {
+	list, _ := os.ReadDir(filepath.Join(c.dir, "tmp"))
+	for _, e := range list {
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > stale {
+			os.Remove(filepath.Join(c.dir, "tmp", e.Name()))
+		}
+	}
+}
+
+// path is where the file of kind named sum lies.
+func (c *Cache) path(kind string, sum [32]byte) string {
+	name := hex.EncodeToString(sum[:])
+	return filepath.Join(c.dir, kind, name[:2], name)
+}
+
+// temp makes a file for writing; commit or discard ends it.
+func (c *Cache) temp() (*os.File, error) {
+	return os.CreateTemp(filepath.Join(c.dir, "tmp"), "")
+}
+
+// commit closes f and gives it its final name; on an error f is gone.
+func (c *Cache) commit(f *os.File, final string) error {
+	err := f.Chmod(0o644)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = rename(f.Name(), final)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// discard closes and removes f.
+func discard(f *os.File) {
+	f.Close()
+	os.Remove(f.Name())
+}
+
+// rename moves a file to its final name, whose folder is made when it is missing.
+func rename(from, to string) error {
+	err := os.Rename(from, to)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(to), 0o777); err == nil {
+			err = os.Rename(from, to)
+		}
+	}
+	return err
+}
+
+// write makes a small file whole.
+func (c *Cache) write(final string, parts ...[]byte) error {
+	f, err := c.temp()
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if _, err := f.Write(p); err != nil {
+			discard(f)
+			return err
+		}
+	}
+	return c.commit(f, final)
+}
+
+// deviceFault says that the cache in dir could not be written.
+func deviceFault(err error, dir string) error {
+	return fault.Wrap(fault.Device, err, fmt.Sprintf("the cache %s cannot be written", dir),
+		"free some space there, or name another directory with XDG_CACHE_HOME")
+}
