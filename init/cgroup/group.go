@@ -1,0 +1,136 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Limits of one group; zero means no limit, or the kernel's default.
+type Limits struct {
+	MemoryMax int64 // bytes; above it the group's own processes are killed
+	CPUWeight int   // 1 to 10000, the kernel's default is 100: share of the processor when it is short
+	PidsMax   int64 // processes and threads
+}
+
+// Check says which limit the kernel would not take.
+func (l Limits) Check() error {
+	switch {
+	case l.MemoryMax < 0:
+		return fmt.Errorf("memory limit %d is negative", l.MemoryMax)
+	case l.CPUWeight < 0 || l.CPUWeight > 10000:
+		return fmt.Errorf("cpu weight %d is not within 1 to 10000", l.CPUWeight)
+	case l.PidsMax < 0:
+		return fmt.Errorf("process limit %d is negative", l.PidsMax)
+	}
+	return nil
+}
+
+// Group is one directory of the tree.
+type Group struct {
+	dir   string
+	write func(path, s string) error
+}
+
+// Path is the group's directory.
+func (g *Group) Path() string { return g.dir }
+
+// Open gives the directory, as clone3's CLONE_INTO_CGROUP wants it.
+func (g *Group) Open() (*os.File, error) { return os.Open(g.dir) }
+
+// Exists says whether somebody made the group.
+func (g *Group) Exists() bool {
+	_, err := os.Stat(g.dir)
+	return err == nil
+}
+
+// limit sets every limit, so that one that was taken out of a unit goes away. A control file is missing when its controller is;
+// that is an error only if a limit was asked for.
+func (g *Group) limit(l Limits) error {
+	if err := l.Check(); err != nil {
+		return fmt.Errorf("cgroup %s: %w", filepath.Base(g.dir), err)
+	}
+	number := func(n int64) string {
+		if n == 0 {
+			return "max"
+		}
+		return strconv.FormatInt(n, 10)
+	}
+	weight := 100
+	if l.CPUWeight != 0 {
+		weight = l.CPUWeight
+	}
+	for _, c := range []struct {
+		file, value string
+		asked       bool
+	}{
+		{"memory.max", number(l.MemoryMax), l.MemoryMax != 0},
+		{"cpu.weight", strconv.Itoa(weight), l.CPUWeight != 0},
+		{"pids.max", number(l.PidsMax), l.PidsMax != 0},
+	} {
+		err := g.write(filepath.Join(g.dir, c.file), c.value)
+		if err != nil && (c.asked || !errors.Is(err, fs.ErrNotExist)) {
+			return fmt.Errorf("cgroup %s: %s=%s: %w", filepath.Base(g.dir), c.file, c.value, err)
+		}
+	}
+	return nil
+}
+
+// Procs lists every process of the group and of the groups below it, in no particular order. A group that is not there has none.
+func (g *Group) Procs() ([]int, error) {
+	var all []int
+	err := filepath.WalkDir(g.dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // removed while we looked
+		}
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		pids, err := procs(path)
+		all = append(all, pids...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cgroup: %w", err)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// Populated says whether a living process is in the group or below it.
+func (g *Group) Populated() bool {
+	data, err := os.ReadFile(filepath.Join(g.dir, "cgroup.events"))
+	return err == nil && strings.Contains(string(data), "populated 1")
+}
+
+// Kill sends SIGKILL to everything in the group and below it, including what forks meanwhile. A group that is not there is fine.
+func (g *Group) Kill() error {
+	err := g.write(filepath.Join(g.dir, "cgroup.kill"), "1")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cgroup %s: killing: %w", filepath.Base(g.dir), err)
+	}
+	return nil
+}
+
+// Remove removes the group and the groups below it, as far as they are empty.
+func (g *Group) Remove() error {
+	var dirs []string
+	_ = filepath.WalkDir(g.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	var errs []error
+	for _, dir := range slices.Backward(dirs) {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
