@@ -1,0 +1,143 @@
+package bootstate
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Device is the disk that holds both copies. Flush returns when everything written is on the medium.
+type Device interface {
+	io.ReaderAt
+	io.WriterAt
+	Flush() error
+}
+
+var offsets = [2]int64{Copy0, Copy1}
+
+// Load reads the record that holds. A copy that cannot be read counts as invalid; errors.Is(err, ErrNone) tells a lost
+// record, and a disk whose both copies cannot be read gives the read errors as well.
+func Load(d Device) (Record, error) {
+	r, _, err := load(d)
+	return r, err
+}
+
+func load(d Device) (Record, int, error) {
+	var copies [2][]byte
+	var bad error
+	for i, off := range offsets {
+		sector := make([]byte, Size)
+		if _, err := d.ReadAt(sector, off); err != nil {
+			bad = errors.Join(bad, fmt.Errorf("boot record at byte %d: %w", off, err))
+			continue
+		}
+		copies[i] = sector
+	}
+	r, newer, err := Choose(copies[0], copies[1])
+	if err != nil {
+		return r, newer, errors.Join(err, bad)
+	}
+	return r, newer, nil
+}
+
+// Store writes r to both copies, its seq one above what the disk holds. The older copy goes first, with a flush before the
+// newer one is touched: at every moment one copy is whole, and it is either the state before or the state after.
+func Store(d Device, r Record) (Record, error) {
+	now, newer, err := load(d)
+	if err != nil && !errors.Is(err, ErrNone) {
+		return r, err
+	}
+	older := 0
+	if err == nil {
+		r.Seq, older = now.Seq+1, 1-newer
+	}
+	if r.Seq == 0 {
+		r.Seq = 1
+	}
+	if err := write(d, older, r); err != nil {
+		return r, err
+	}
+	return r, write(d, 1-older, r)
+}
+
+func write(d Device, number int, r Record) error {
+	sector, err := r.Marshal()
+	if err != nil {
+		return err
+	}
+	if _, err := d.WriteAt(sector[:], offsets[number]); err != nil {
+		return fmt.Errorf("boot record at byte %d: %w", offsets[number], err)
+	}
+	if err := d.Flush(); err != nil {
+		return fmt.Errorf("boot record at byte %d: flush: %w", offsets[number], err)
+	}
+	return nil
+}
+
+// Arm puts a slot under trial: the caller has written, flushed and read it back. Only the older copy is written, so that
+// the newer one stays as the state to which a torn trial falls back.
+func Arm(d Device, slot string) (Record, error) {
+	r, newer, err := load(d)
+	if err != nil {
+		return r, err
+	}
+	if r.Trial != "" {
+		return r, fmt.Errorf("boot record: slot %s is under trial already", r.Trial)
+	}
+	if slot != Other(r.Active) {
+		return r, fmt.Errorf("boot record: slot %q cannot be tried while %s is the committed one", slot, r.Active)
+	}
+	r.Seq, r.Trial, r.Left, r.Last = r.Seq+1, slot, MaxLeft, ""
+	r.set(slot, Empty)
+	return r, write(d, 1-newer, r)
+}
+
+// Healthy records that the running slot does its work: a trial of it is committed, its attempts are restored. It writes
+// nothing if nothing changes, so it may be called again. running is what the boot script passed as shelf.slot, not what
+// the record chose: U-Boot boots the other slot when the chosen one does not load.
+func Healthy(d Device, running string) (Record, error) {
+	if running != A && running != B {
+		return Record{}, fmt.Errorf("boot record: running slot %q is not a or b", running)
+	}
+	r, err := Load(d)
+	if errors.Is(err, ErrNone) {
+		return Store(d, Fresh(running))
+	}
+	if err != nil {
+		return r, err
+	}
+	before := r
+	switch {
+	case r.Trial != "" && r.Trial != running && r.Left == MaxLeft:
+		// Armed and not yet tried: this system is about to reboot into it.
+	case r.Trial != "" && r.Trial != running:
+		r.set(r.Trial, Bad)
+		r.Trial, r.Left, r.Last = "", MaxLeft, "trial-did-not-start"
+	case r.Trial == "" && r.Active != running:
+		// The committed slot did not load, the other one did: make that the rule, or every boot fails once first.
+		r.set(r.Active, Bad)
+		r.Active, r.Left, r.Last = running, MaxLeft, Reason(r.Active+" did not load")
+	default:
+		r.Active, r.Trial, r.Left = running, "", MaxLeft
+	}
+	r.set(running, Good)
+	if r == before {
+		return r, nil
+	}
+	return Store(d, r)
+}
+
+// Rollback gives up the trial for a reason: the slot is bad and the committed one boots next. Without a trial it only
+// records the reason.
+func Rollback(d Device, reason string) (Record, error) {
+	r, err := Load(d)
+	if err != nil {
+		return r, err
+	}
+	r.Last = Reason(reason)
+	if r.Trial != "" {
+		r.set(r.Trial, Bad)
+		r.Trial, r.Left = "", MaxLeft
+	}
+	return Store(d, r)
+}

@@ -1,0 +1,162 @@
+package bootstate
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func fresh(t *testing.T, active string) *disk {
+	s := sector(t, Fresh(active))
+	return &disk{sectors: [2][]byte{s, s}}
+}
+
+// boot does to the record what U-Boot does when the chosen slot loads.
+func boot(t *testing.T, d *disk) Record {
+	r, newer, err := load(d)
+	if err != nil || r.Left == 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	r.Left--
+	d.sectors[newer] = sector(t, r)
+	return r
+}
+
+func TestUpgradeCommits(t *testing.T) {
+	d := fresh(t, A)
+	boot(t, d)
+	if r, err := Healthy(d, A); err != nil || r.Left != MaxLeft || r.Active != A {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if _, err := Arm(d, B); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Healthy(d, A); err != nil || r.Trial != B {
+		t.Fatalf("the old system, healthy once more before the reboot, must not cancel the trial: %+v, %v", r, err)
+	}
+	if _, err := Arm(d, B); err == nil {
+		t.Fatal("armed twice")
+	}
+	boot(t, d)
+	r, err := Healthy(d, B)
+	if err != nil || r.Active != B || r.Trial != "" || r.B != Good || r.A != Good || r.Left != MaxLeft {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	d.trace = nil
+	if _, err := Healthy(d, B); err != nil || len(d.trace) > 0 {
+		t.Fatalf("nothing changed, yet %d steps were made, %v", len(d.trace), err)
+	}
+}
+
+func TestUpgradeRollsBack(t *testing.T) {
+	d := fresh(t, A)
+	if _, err := Arm(d, B); err != nil {
+		t.Fatal(err)
+	}
+	boot(t, d)
+	r, err := Rollback(d, "health timeout: sshd")
+	if err != nil || r.Slot() != A || r.B != Bad || r.Last != "health-timeout-sshd" || r.Left != MaxLeft {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for i, s := range d.sectors {
+		if got, err := Parse(s); err != nil || got != r {
+			t.Fatalf("copy %d: %+v, %v", i, got, err)
+		}
+	}
+}
+
+func TestTrialThatDidNotLoad(t *testing.T) {
+	d := fresh(t, A)
+	if _, err := Arm(d, B); err != nil {
+		t.Fatal(err)
+	}
+	boot(t, d) // U-Boot counted the trial and then came up with slot a
+	if r, err := Healthy(d, A); err != nil || r.Slot() != A || r.B != Bad || r.Last == "" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+}
+
+func TestCommittedSlotThatDidNotLoad(t *testing.T) {
+	d := fresh(t, A)
+	boot(t, d)
+	if r, err := Healthy(d, B); err != nil || r.Active != B || r.B != Good || r.A != Bad || r.Last != "a-did-not-load" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+}
+
+func TestLostRecord(t *testing.T) {
+	d := &disk{sectors: [2][]byte{make([]byte, Size), make([]byte, Size)}}
+	if _, err := Load(d); !errors.Is(err, ErrNone) {
+		t.Fatal(err)
+	}
+	if _, err := Arm(d, B); !errors.Is(err, ErrNone) {
+		t.Fatal(err)
+	}
+	if _, err := Healthy(d, "c"); err == nil {
+		t.Fatal("slot c was healthy")
+	}
+	r, err := Healthy(d, B)
+	if err != nil || r != (Record{V: 1, Seq: 1, Active: B, Left: 3, A: Empty, B: Good}) {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if again, err := Load(d); err != nil || again != r {
+		t.Fatalf("%+v, %v", again, err)
+	}
+}
+
+func TestUnreadableCopy(t *testing.T) {
+	d := fresh(t, A)
+	d.fail = map[int64]error{Copy0: io.ErrUnexpectedEOF}
+	if r, err := Load(d); err != nil || r.Active != A {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	d.fail[Copy1] = io.ErrNoProgress
+	if _, err := Load(d); !errors.Is(err, ErrNone) || !errors.Is(err, io.ErrNoProgress) {
+		t.Fatal(err)
+	}
+}
+
+func TestArmOnlyTheOtherSlot(t *testing.T) {
+	for _, slot := range []string{A, "", "c"} {
+		if _, err := Arm(fresh(t, A), slot); err == nil {
+			t.Errorf("slot %q was armed while a runs", slot)
+		}
+	}
+}
+
+func TestDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	d, err := OpenDisk(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	want, err := Healthy(d, A)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Load(d); err != nil || got != want {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, _, err := Choose(data[Copy0:Copy0+Size], data[Copy1:Copy1+Size]); err != nil || r != want {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if _, err := d.WriteAt(make([]byte, 100), Copy0); err == nil {
+		t.Error("a part of a sector was written")
+	}
+	if _, err := OpenDisk(filepath.Join(t.TempDir(), "absent"), false); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
