@@ -1,0 +1,88 @@
+// Package uevent hears the kernel's device events, for there is no udev on the node: new devices want their modules, a
+// block device that was waited for appears, dm-verity tells that it read a bad block.
+package uevent
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Event is one message of the kernel: its variables, ACTION, DEVPATH, SUBSYSTEM, MODALIAS, DEVNAME and others.
+type Event map[string]string
+
+// Parse reads one netlink message: ACTION@DEVPATH, then NAME=VALUE strings, all ended by NUL. What is no such message
+// (udev's own begin with libudev) gives nil.
+func Parse(msg []byte) Event {
+	head, rest, ok := bytes.Cut(msg, []byte{0})
+	if !ok || !bytes.Contains(head, []byte("@")) {
+		return nil
+	}
+	ev := Event{}
+	for _, line := range strings.Split(string(rest), "\x00") {
+		if name, value, ok := strings.Cut(line, "="); ok && name != "" {
+			ev[name] = value
+		}
+	}
+	if ev["ACTION"] == "" {
+		return nil
+	}
+	return ev
+}
+
+// Listen opens the kernel's event socket and calls hear for each event from a goroutine of its own, for as long as the
+// process lives. Events that come faster than hear works wait in a buffer of 4 MiB.
+func Listen(hear func(Event)) error {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_KOBJECT_UEVENT)
+	if err != nil {
+		return fmt.Errorf("device events: %w", err)
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20)
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1}); err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("device events: %w", err)
+	}
+	go func() {
+		buf := make([]byte, 64<<10)
+		for {
+			n, from, err := unix.Recvfrom(fd, buf, 0)
+			if err == unix.EINTR || err == unix.ENOBUFS {
+				continue
+			}
+			if err != nil {
+				return
+			}
+			// Only the kernel, port 0, is believed.
+			if nl, ok := from.(*unix.SockaddrNetlink); !ok || nl.Pid != 0 {
+				continue
+			}
+			if ev := Parse(buf[:n]); ev != nil {
+				hear(ev)
+			}
+		}
+	}()
+	return nil
+}
+
+// Present gives the modaliases of all devices that are there, each once, sorted by device path. root is /sys.
+func Present(root string) []string {
+	var out []string
+	seen := map[string]bool{}
+	_ = filepath.WalkDir(filepath.Join(root, "devices"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "modalias" || d.IsDir() {
+			return nil // devices come and go while we walk
+		}
+		data, err := os.ReadFile(path)
+		if s := strings.TrimSpace(string(data)); err == nil && s != "" && !seen[s] {
+			seen[s] = true
+			out = append(out, s)
+		}
+		return nil
+	})
+	return out
+}
