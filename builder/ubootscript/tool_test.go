@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// path finds a reference tool.
-func path(t *testing.T, name string) string {
+// reference finds a reference tool.
+func reference(t *testing.T, name string) string {
 	t.Helper()
 	p, err := exec.LookPath(name)
 	if err != nil {

@@ -1,0 +1,160 @@
+// Package initramfs writes the small file system that the kernel unpacks before /init: a cpio archive (newc) under zstd.
+//
+// Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Device nodes are left out: the
+// archive built into every kernel holds /dev/console, and devtmpfs brings the rest.
+package initramfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cavaliergopher/cpio"
+	"github.com/klauspost/compress/zstd"
+)
+
+// File types in Entry.Mode, as in stat(2).
+const (
+	TypeMask = 0o170000
+	Regular  = 0o100000
+	Dir      = 0o040000
+	Symlink  = 0o120000
+)
+
+// window is zstd's. The kernel refuses frames above 128 MiB and allocates what the frame asks for, on boards with 512 MB.
+const window = 4 << 20
+
+// Entry is one file, directory or link. Owners are root and times zero.
+type Entry struct {
+	Path   string // init, lib/modules/VER/x.ko; slash separated, no leading slash
+	Mode   uint32 // with its type: Regular|0o755
+	Target string // of a link
+	Data   []byte // of a file, unless Open is set
+	Size   int64  // of a file with Open
+	Open   func() (io.ReadCloser, error)
+}
+
+// Write writes the archive. Entries are sorted, so that the order they come in does not matter, and the directories above
+// them must be entries too; errors name the path.
+func Write(w io.Writer, entries []Entry) error {
+	sorted := slices.Clone(entries)
+	slices.SortFunc(sorted, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	if err := check(sorted); err != nil {
+		return err
+	}
+	// One goroutine and no clock: the frame depends on the entries only.
+	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(window), zstd.WithEncoderCRC(true))
+	if err != nil {
+		return fmt.Errorf("initramfs: %w", err)
+	}
+	if err := archive(z, sorted); err != nil {
+		return errors.Join(err, z.Close())
+	}
+	if err := z.Close(); err != nil {
+		return fmt.Errorf("initramfs: %w", err)
+	}
+	return nil
+}
+
+func archive(w io.Writer, entries []Entry) error {
+	a := cpio.NewWriter(w)
+	for i, e := range entries {
+		if err := add(a, e, int64(i)+1); err != nil {
+			return fmt.Errorf("initramfs: %s: %w", e.Path, err)
+		}
+	}
+	if err := a.Close(); err != nil {
+		return fmt.Errorf("initramfs: %w", err)
+	}
+	return nil
+}
+
+// add writes one entry. Every one has its own inode number: the kernel takes files with the same one for hard links.
+func add(a *cpio.Writer, e Entry, inode int64) error {
+	h := &cpio.Header{Name: e.Path, Mode: cpio.FileMode(e.Mode), Links: 1, Inode: inode, ModTime: time.Unix(0, 0)}
+	var data io.Reader
+	switch e.Mode & TypeMask {
+	case Dir:
+		h.Links = 2
+	case Symlink:
+		data, h.Size = strings.NewReader(e.Target), int64(len(e.Target))
+	case Regular:
+		data, h.Size = bytes.NewReader(e.Data), int64(len(e.Data))
+		if e.Open != nil {
+			f, err := e.Open()
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			data, h.Size = f, e.Size
+		}
+	}
+	if err := a.WriteHeader(h); err != nil {
+		return err
+	}
+	if data == nil {
+		return nil
+	}
+	n, err := io.Copy(a, data)
+	if err == nil && n != h.Size {
+		err = fmt.Errorf("%d bytes instead of %d", n, h.Size)
+	}
+	return err
+}
+
+// check refuses what the kernel would unpack wrongly or not at all.
+func check(entries []Entry) error {
+	dirs := map[string]bool{".": true}
+	for i, e := range entries {
+		bad := func(what string) error { return fmt.Errorf("initramfs: %q: %s", e.Path, what) }
+		switch {
+		case e.Path == "" || e.Path == "." || path.IsAbs(e.Path) || path.Clean(e.Path) != e.Path || strings.HasPrefix(e.Path, "../") || e.Path == "..":
+			return bad("not a clean relative path")
+		case strings.ContainsRune(e.Path, 0) || len(e.Path) > 1024 || e.Path == "TRAILER!!!":
+			return bad("not a name that an archive can hold")
+		case i > 0 && entries[i-1].Path == e.Path:
+			return bad("there twice")
+		case !dirs[path.Dir(e.Path)]:
+			return bad("the directory above it is missing")
+		case e.Mode&^(TypeMask|0o7777) != 0:
+			return bad(fmt.Sprintf("mode %#o", e.Mode))
+		}
+		switch e.Mode & TypeMask {
+		case Dir:
+			dirs[e.Path] = true
+		case Symlink:
+			if e.Target == "" || strings.ContainsRune(e.Target, 0) || len(e.Target) > 4095 {
+				return bad("a link without a proper target")
+			}
+		case Regular:
+			if size := max(e.Size, int64(len(e.Data))); e.Size < 0 || size > 1<<32-1 {
+				return bad(fmt.Sprintf("a size of %d bytes does not fit", e.Size))
+			}
+		default:
+			return bad(fmt.Sprintf("mode %#o is no file, directory or link", e.Mode))
+		}
+	}
+	return nil
+}
+
+// Parents gives directories (0755) for everything above the entries that is not an entry itself.
+func Parents(entries []Entry) []Entry {
+	have := map[string]bool{".": true}
+	for _, e := range entries {
+		have[e.Path] = true
+	}
+	var missing []Entry
+	for _, e := range entries {
+		for d := path.Dir(e.Path); !have[d] && d != "/"; d = path.Dir(d) {
+			have[d] = true
+			missing = append(missing, Entry{Path: d, Mode: Dir | 0o755})
+		}
+	}
+	return missing
+}
