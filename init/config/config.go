@@ -1,0 +1,190 @@
+// Package config is the cloud-config of a node: k3OS's schema as k3OS read it, minus its bugs, and the sections of
+// ShelfOS beside it.
+//
+// Sources are parsed one by one into layers (Parse, CmdlineLayer), merged (Merge) and checked (Check). Every finding
+// is a Problem with file, line, column, key and a way out. One bad value never costs the rest of a file: it is
+// reported and left out. The node and `imgbuild validate` run the same code.
+//
+// The key table (keys.go, keys_shelf.go) is the one description of every key: decoding, the JSON Schema and
+// docs/config.md come from it.
+package config
+
+import "time"
+
+// Config is the merged configuration. Fields carry what the sources said, with the defaults of the key table filled
+// in; a zero field was not set.
+type Config struct {
+	SSHAuthorizedKeys []string `yaml:"ssh_authorized_keys,omitempty"` // OpenSSH lines, github:USER, gitlab:USER, https URLs
+	WriteFiles        []File   `yaml:"write_files,omitempty"`
+	Hostname          string   `yaml:"hostname,omitempty"`
+	InitCmd           []string `yaml:"init_cmd,omitempty"` // each sh -c ITEM, in order
+	BootCmd           []string `yaml:"boot_cmd,omitempty"`
+	RunCmd            []string `yaml:"run_cmd,omitempty"`
+	K3OS              K3OS     `yaml:"k3os,omitempty"`
+
+	Network    Network            `yaml:"network,omitempty"`
+	Storage    map[string]any     `yaml:"storage,omitempty"`
+	Router     map[string]any     `yaml:"router,omitempty"`
+	Monitoring Monitoring         `yaml:"monitoring,omitempty"`
+	Upgrade    map[string]any     `yaml:"upgrade,omitempty"`
+	Services   map[string]Service `yaml:"services,omitempty"`
+	Addons     map[string]any     `yaml:"addons,omitempty"`
+	Time       Time               `yaml:"time,omitempty"`
+	Data       Data               `yaml:"data,omitempty"`
+	Backup     Backup             `yaml:"backup,omitempty"`
+	Shelf      Shelf              `yaml:"shelf,omitempty"`
+
+	where map[string]place // key path with indexes -> where its value stands; nil for a Config made by hand
+}
+
+// File is an item of write_files.
+type File struct {
+	Path        string `yaml:"path,omitempty"`
+	Content     string `yaml:"content,omitempty"`     // as written; Data decodes it
+	Encoding    string `yaml:"encoding,omitempty"`    // "", b64, base64, gz, gzip, gz+b64, gz+base64, gzip+b64, gzip+base64
+	Owner       string `yaml:"owner,omitempty"`       // as chown takes it; empty means root
+	Permissions string `yaml:"permissions,omitempty"` // octal digits, "0644"
+}
+
+// K3OS is the section k3OS knew.
+type K3OS struct {
+	DataSources    []string          `yaml:"data_sources,omitempty"`
+	Modules        []string          `yaml:"modules,omitempty"` // "name param=value ..."
+	Sysctls        map[string]string `yaml:"sysctls,omitempty"`
+	NTPServers     []string          `yaml:"ntp_servers,omitempty"`     // used when DHCP gives none
+	DNSNameservers []string          `yaml:"dns_nameservers,omitempty"` // used when DHCP gives none
+	WiFi           []WiFi            `yaml:"wifi,omitempty"`            // see Config.AllWiFi
+	Password       string            `yaml:"password,omitempty"`        // crypt(5) hash, or clear text before import
+	ServerURL      string            `yaml:"server_url,omitempty"`
+	Token          string            `yaml:"token,omitempty"`
+	Labels         map[string]string `yaml:"labels,omitempty"`
+	Taints         []string          `yaml:"taints,omitempty"`   // key=value:Effect
+	K3sArgs        []string          `yaml:"k3s_args,omitempty"` // the role first, as k3OS had it, or only arguments
+	Environment    map[string]string `yaml:"environment,omitempty"`
+	Install        Install           `yaml:"install,omitempty"`
+}
+
+// Install is k3OS's installer section. It is read so that an old file is understood; imgbuild writes images instead.
+type Install struct {
+	ForceEFI  bool   `yaml:"force_efi,omitempty"`
+	Device    string `yaml:"device,omitempty"`
+	ConfigURL string `yaml:"config_url,omitempty"`
+	Silent    bool   `yaml:"silent,omitempty"`
+	ISOURL    string `yaml:"iso_url,omitempty"`
+	PowerOff  bool   `yaml:"power_off,omitempty"`
+	NoFormat  bool   `yaml:"no_format,omitempty"`
+	Debug     bool   `yaml:"debug,omitempty"`
+	TTY       string `yaml:"tty,omitempty"`
+}
+
+// Network is the section network.
+type Network struct {
+	Interfaces []Interface `yaml:"interfaces,omitempty"`
+	Country    string      `yaml:"country,omitempty"` // ISO 3166, "DE"; Wi-Fi needs it
+	WiFi       []WiFi      `yaml:"wifi,omitempty"`    // see Config.AllWiFi
+	DNS        []string    `yaml:"dns,omitempty"`     // before what DHCP gives
+	Search     []string    `yaml:"search,omitempty"`
+}
+
+// Interface is one wired or wireless interface. It is found by MAC if set, else by name; "auto" is the first wired
+// interface with a link.
+type Interface struct {
+	Name      string   `yaml:"name,omitempty"` // kernel name, or "auto"
+	MAC       string   `yaml:"mac,omitempty"`  // lower case, colons
+	DHCP      bool     `yaml:"dhcp"`           // set by Merge: true unless addresses are given or the file says false
+	Addresses []string `yaml:"addresses,omitempty"`
+	Gateway   string   `yaml:"gateway,omitempty"`
+	DNS       []string `yaml:"dns,omitempty"`
+	Search    []string `yaml:"search,omitempty"`
+	Routes    []Route  `yaml:"routes,omitempty"`
+	MTU       int      `yaml:"mtu,omitempty"`
+	Metric    int      `yaml:"metric,omitempty"`
+	Optional  bool     `yaml:"optional,omitempty"` // the boot does not wait for it
+}
+
+// Route is a static route of an interface.
+type Route struct {
+	To     string `yaml:"to,omitempty"` // prefix, or "default"
+	Via    string `yaml:"via,omitempty"`
+	Metric int    `yaml:"metric,omitempty"`
+}
+
+// WiFi is one wireless network.
+type WiFi struct {
+	Name       string `yaml:"name,omitempty"`       // the SSID
+	Passphrase string `yaml:"passphrase,omitempty"` // 8 to 63 characters, or 64 hex digits; empty means an open network
+	Hidden     bool   `yaml:"hidden,omitempty"`
+	Priority   int    `yaml:"priority,omitempty"` // higher is tried first
+}
+
+// Monitoring is the section monitoring.
+type Monitoring struct {
+	Enabled bool   `yaml:"enabled"`
+	Listen  string `yaml:"listen,omitempty"` // address:port of node-exporter
+}
+
+// Service is a unit that the init supervises, as the section services describes it.
+type Service struct {
+	Enabled     bool              `yaml:"enabled"`
+	Command     []string          `yaml:"command,omitempty"`
+	User        string            `yaml:"user,omitempty"`
+	Directory   string            `yaml:"directory,omitempty"`
+	Environment map[string]string `yaml:"environment,omitempty"`
+	Needs       []string          `yaml:"needs,omitempty"` // names of units that must be ready first
+	Ready       Ready             `yaml:"ready,omitempty"`
+	Restart     string            `yaml:"restart,omitempty"` // always, on-failure, never
+	Backoff     time.Duration     `yaml:"backoff,omitempty"`
+	Memory      int64             `yaml:"memory,omitempty"` // memory.max in bytes; 0 means no limit
+	CPU         int               `yaml:"cpu,omitempty"`    // per cent of one core; 0 means no limit
+	StopSignal  string            `yaml:"stop_signal,omitempty"`
+	StopTimeout time.Duration     `yaml:"stop_timeout,omitempty"`
+}
+
+// Ready says how a service shows that it is up. At most one of Notify, TCP, File and Command is set; none means that
+// running is enough.
+type Ready struct {
+	Notify  bool          `yaml:"notify,omitempty"` // READY=1 on NOTIFY_SOCKET
+	TCP     string        `yaml:"tcp,omitempty"`    // host:port that accepts
+	File    string        `yaml:"file,omitempty"`   // path that exists
+	Command []string      `yaml:"command,omitempty"`
+	Timeout time.Duration `yaml:"timeout,omitempty"`
+}
+
+// Time is the section time.
+type Time struct {
+	Servers []string      `yaml:"servers,omitempty"` // before what DHCP gives
+	Zone    string        `yaml:"zone,omitempty"`    // IANA name, "Europe/Berlin"
+	Wait    time.Duration `yaml:"wait,omitempty"`    // how long k3s and TLS users wait for the right time
+}
+
+// Data is the section data.
+type Data struct {
+	Device string `yaml:"device,omitempty"` // /dev/..., UUID=..., LABEL=..., PARTUUID=...
+}
+
+// Backup is the section backup.
+type Backup struct {
+	To   string `yaml:"to,omitempty"` // nfs:// or sftp:// URL
+	Keep int    `yaml:"keep,omitempty"`
+}
+
+// Shelf is the section shelf: what this node is. The image brings it; the user's file may change the role.
+type Shelf struct {
+	Role  string `yaml:"role,omitempty"`
+	Board string `yaml:"board,omitempty"`
+}
+
+// AllWiFi gives the wireless networks of network.wifi, then those of k3os.wifi whose name is not among them.
+func (c *Config) AllWiFi() []WiFi {
+	out := append([]WiFi(nil), c.Network.WiFi...)
+	for _, w := range c.K3OS.WiFi {
+		known := false
+		for _, o := range out {
+			known = known || o.Name == w.Name
+		}
+		if !known {
+			out = append(out, w)
+		}
+	}
+	return out
+}

@@ -1,0 +1,305 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// decoder turns the nodes of one source into values, by the key table.
+type decoder struct {
+	file     string
+	lines    []int // characters on each line of the source; nil for the command line
+	shift    int   // lines before the part that is decoded (salvage)
+	found    list
+	tooLarge bool // not worth a second look
+	literal  bool // texts are texts whatever they look like (the command line)
+
+	depth     int
+	aliases   int // how many aliases the walk is inside of
+	unfolded  int
+	bytes     int
+	exhausted bool // a bound was hit: nothing of this source is used
+}
+
+func (d *decoder) at(n *yaml.Node) place {
+	return d.clamp(place{d.file, n.Line + d.shift, n.Column})
+}
+
+func (d *decoder) fatal(at place, fix, format string, args ...any) {
+	d.found.problems = append(d.found.problems, Problem{File: at.file, Line: at.line, Col: at.col, Severity: Error,
+		Message: fmt.Sprintf(format, args...), Fix: fix, Fatal: true})
+}
+
+// top decodes the root of a document.
+func (d *decoder) top(n *yaml.Node) *value {
+	if isNull(n) {
+		return nil
+	}
+	if n.Kind != yaml.MappingNode {
+		d.fatal(d.at(n), "begin with a key such as hostname:", "the file is %s, not a map of keys", describe(n))
+		return nil
+	}
+	return d.value(n, root, "")
+}
+
+// enter follows aliases and keeps the bounds; leave with the function it gives. A nil node means a bound was hit.
+func (d *decoder) enter(n *yaml.Node) (*yaml.Node, func()) {
+	inAlias := 0
+	for n.Kind == yaml.AliasNode && n.Alias != nil {
+		n, inAlias = n.Alias, 1
+	}
+	d.aliases += inAlias
+	d.depth++
+	leave := func() { d.aliases -= inAlias; d.depth-- }
+	if d.aliases > 0 {
+		d.unfolded++
+		d.bytes += len(n.Value)
+	}
+	if !d.exhausted && (d.depth > maxDepth || d.unfolded > maxUnfolded || d.bytes > maxUnfoldedBytes) {
+		d.exhausted = true
+		if d.depth > maxDepth {
+			d.fatal(d.at(n), "write it flatter", "values are nested deeper than %d, or an anchor contains itself", maxDepth)
+		} else {
+			d.fatal(d.at(n), "write the values out", "the aliases unfold to more than %d values or %d bytes", maxUnfolded, maxUnfoldedBytes)
+		}
+	}
+	if d.exhausted {
+		leave()
+		return nil, func() {}
+	}
+	return n, leave
+}
+
+// value decodes n as key k wants it, or reports why not and gives nil. path is the key's path with indexes.
+func (d *decoder) value(n *yaml.Node, k *Key, path string) *value {
+	n, leave := d.enter(n)
+	defer leave()
+	if n == nil {
+		return nil
+	}
+	if isNull(n) {
+		return &value{kind: null, at: d.at(n)}
+	}
+	switch k.Type {
+	case Section:
+		return d.section(n, k, path)
+	case Items:
+		return d.itemList(n, k, path)
+	case Named:
+		return d.named(n, k, path)
+	case TextMap:
+		return d.textMap(n, k, path)
+	case Texts:
+		return d.texts(n, k, path)
+	case Free:
+		return d.free(n, path)
+	}
+	return d.scalar(n, k, path)
+}
+
+// mismatch reports a value of the wrong shape.
+func (d *decoder) mismatch(n *yaml.Node, k *Key, path string) *value {
+	d.found.add(d.at(n), Error, path, fixShape(k), "this must be a %s, not %s; it is left out", k.Type, describe(n))
+	return nil
+}
+
+func fixShape(k *Key) string {
+	if k.Example != "" && len(k.Example) < 80 {
+		return fmt.Sprintf("write it like %s: %s", k.name, k.Example)
+	}
+	if k.Type == Items && len(k.children) > 0 {
+		return fmt.Sprintf("write it like %s: [{%s: %s}]", k.name, k.children[0].name, k.children[0].Example)
+	}
+	return "see docs/config.md"
+}
+
+func (d *decoder) section(n *yaml.Node, k *Key, path string) *value {
+	if n.Kind != yaml.MappingNode {
+		return d.mismatch(n, k, path)
+	}
+	out := &value{kind: mapping, at: d.at(n)}
+	written := map[string]string{} // canonical name -> as written
+	for _, p := range d.pairs(n, path) {
+		name := p.key.Value
+		child := k.find(name)
+		if child == nil {
+			d.unknown(p.key, k, join(path, name))
+			continue
+		}
+		here := join(path, child.name)
+		if before, twice := written[child.name]; twice && before != name {
+			d.found.add(d.at(p.key), Warning, here, "keep one of them", "%q and %q are the same key; the later one counts", before, name)
+		}
+		if before, twice := written[child.name]; twice && before == name {
+			d.found.add(d.at(p.key), Warning, here, "keep one of them", "the key is there twice; the later one counts")
+		}
+		written[child.name] = name
+		if v := d.value(p.value, child, here); v != nil {
+			out.set(child.name, d.at(p.key), v)
+		}
+	}
+	return out
+}
+
+// unknown reports a key that is in no table, with the key that was probably meant.
+func (d *decoder) unknown(n *yaml.Node, k *Key, path string) {
+	fix := "remove it, or see docs/config.md for the keys there are"
+	if near := nearest(k, n.Value); near != "" {
+		fix = fmt.Sprintf("did you mean %s?", near)
+	}
+	d.found.add(d.at(n), Warning, path, fix, "there is no such key; it is ignored")
+}
+
+func (d *decoder) itemList(n *yaml.Node, k *Key, path string) *value {
+	out := &value{kind: seq, at: d.at(n)}
+	switch n.Kind {
+	case yaml.MappingNode: // the intent is plain: a list of one
+		d.found.add(d.at(n), Note, path, "put - in front of it", "read as a list of one")
+		if v := d.section(n, k, path+"[0]"); v != nil {
+			out.items = append(out.items, v)
+		}
+		return out
+	case yaml.SequenceNode:
+		for i, item := range n.Content {
+			here := index(path, i)
+			at := d.at(item)
+			item, leave := d.enter(item)
+			switch {
+			case item == nil:
+				return nil
+			case item.Kind != yaml.MappingNode:
+				d.found.add(at, Error, here, fixShape(k), "this must be a section, not %s; it is left out", describe(item))
+			default:
+				if v := d.section(item, k, here); v != nil {
+					out.items = append(out.items, v)
+				}
+			}
+			leave()
+		}
+		return out
+	}
+	return d.mismatch(n, k, path)
+}
+
+func (d *decoder) named(n *yaml.Node, k *Key, path string) *value {
+	if n.Kind != yaml.MappingNode {
+		return d.mismatch(n, k, path)
+	}
+	out := &value{kind: mapping, at: d.at(n)}
+	for _, p := range d.unique(n, path) {
+		here := join(path, p.key.Value)
+		v, leave := d.enter(p.value)
+		switch {
+		case v == nil:
+			return nil
+		case isNull(v):
+			out.set(p.key.Value, d.at(p.key), &value{kind: null, at: d.at(v)})
+		default:
+			if v := d.section(v, k, here); v != nil {
+				out.set(p.key.Value, d.at(p.key), v)
+			}
+		}
+		leave()
+	}
+	return out
+}
+
+func (d *decoder) textMap(n *yaml.Node, k *Key, path string) *value {
+	if n.Kind != yaml.MappingNode {
+		return d.mismatch(n, k, path)
+	}
+	out := &value{kind: mapping, at: d.at(n)}
+	for _, p := range d.unique(n, path) {
+		here := join(path, p.key.Value)
+		v, leave := d.enter(p.value)
+		if v == nil {
+			return nil
+		}
+		switch v.Kind {
+		case yaml.ScalarNode:
+			if t, ok := d.mapText(v, here); ok {
+				out.set(p.key.Value, d.at(p.key), &value{kind: scalar, at: d.at(v), text: t})
+			}
+		default:
+			d.found.add(d.at(v), Error, here, "put the text into quotes", "this must be a text, not %s; it is left out", describe(v))
+		}
+		leave()
+	}
+	return out
+}
+
+func (d *decoder) free(n *yaml.Node, path string) *value {
+	out := &value{at: d.at(n)}
+	switch n.Kind {
+	case yaml.ScalarNode:
+		t, ok := d.text(n, path)
+		if !ok {
+			return nil
+		}
+		out.kind, out.text, out.tag = scalar, t, n.ShortTag()
+	case yaml.SequenceNode:
+		out.kind = seq
+		for i, item := range n.Content {
+			if v := d.freeChild(item, index(path, i)); v != nil {
+				out.items = append(out.items, v)
+			}
+		}
+	case yaml.MappingNode:
+		out.kind = mapping
+		for _, p := range d.unique(n, path) {
+			if v := d.freeChild(p.value, join(path, p.key.Value)); v != nil {
+				out.set(p.key.Value, d.at(p.key), v)
+			}
+		}
+	}
+	return out
+}
+
+func (d *decoder) freeChild(n *yaml.Node, path string) *value {
+	n, leave := d.enter(n)
+	defer leave()
+	if n == nil {
+		return nil
+	}
+	if isNull(n) {
+		return &value{kind: null, at: d.at(n)}
+	}
+	return d.free(n, path)
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// describe names a node in a message.
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a map"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+		switch n.ShortTag() {
+		case "!!null":
+			return "nothing"
+		case "!!bool":
+			return "true or false"
+		case "!!int", "!!float":
+			return "a number"
+		}
+		text := n.Value
+		if len(text) > 30 {
+			text = strings.ToValidUTF8(text[:30], "") + "..."
+		}
+		return "the text " + strconv.Quote(text)
+	}
+	return "an alias"
+}

@@ -1,0 +1,67 @@
+package config
+
+import "fmt"
+
+// Merge puts layers on top of each other, the later ones winning, and fills in the defaults of the key table.
+//
+// A key's value replaces the earlier one as a whole, lists and the maps labels, sysctls and environment included, as in
+// k3OS. Sections (k3os, k3os.install and ours) and free-form sections are merged key by key, services by name. An
+// explicit null erases what earlier layers said, at any level. A secret that Blank has moved off its source keeps what
+// earlier layers say; where they say nothing either, that is the one problem Merge reports. Nil layers are skipped.
+//
+// Merging is associative: any grouping of the same sequence gives the same Config.
+func Merge(layers ...*Layer) (*Config, []Problem) {
+	var v *value
+	for _, l := range layers {
+		if l != nil {
+			v = merge(v, l.root, root)
+		}
+	}
+	c := Default()
+	c.where = map[string]place{}
+	var found list
+	c.fill(v, &found)
+	c.settle()
+	return c, found.sorted()
+}
+
+// merge lays b over a for key k without changing either. nil means that a layer says nothing.
+func merge(a, b *value, k *Key) *value {
+	switch {
+	case b == nil:
+		return a
+	case a == nil:
+		return b
+	case b.kind == moved:
+		return a
+	case b.kind != mapping || b.reset || k.Type == TextMap || k.Type == Text:
+		return b
+	case a.kind == null: // remember the erasure for whatever lies below
+		out := *b
+		out.reset = true
+		return &out
+	case a.kind != mapping:
+		return b
+	}
+	out := &value{kind: mapping, at: b.at, reset: a.reset, entries: append([]entry(nil), a.entries...)}
+	for _, e := range b.entries {
+		out.set(e.name, e.at, merge(out.get(e.name), e.v, k.entryKey(e.name)))
+	}
+	return out
+}
+
+// replaced is the key of values that a later layer replaces as a whole.
+var replaced = &Key{Type: Text}
+
+// entryKey gives the key by which an entry of a mapping is merged.
+func (k *Key) entryKey(name string) *Key {
+	if k.Type == Section {
+		if c := k.find(name); c != nil {
+			return c
+		}
+	}
+	return replaced // a service, or an entry of a free-form section
+}
+
+// index is the path of an item.
+func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

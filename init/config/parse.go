@@ -1,0 +1,172 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// MaxSize is the largest configuration that is read, in bytes.
+const MaxSize = 1 << 20
+
+// Bounds of what aliases may unfold to, and of how deep values may nest: a 1 KiB file must not fill a 512 MB node.
+const (
+	maxUnfolded      = 10000   // values reached through aliases
+	maxUnfoldedBytes = 4 << 20 // text reached through aliases
+	maxDepth         = 64
+)
+
+// Parse reads one source of YAML. file is the name that problems carry. The layer is never nil. A Fatal problem means
+// that the text as a whole is not a configuration; the layer then holds the top-level keys that could still be read
+// on their own, which is enough to reach a node whose only configuration is broken.
+func Parse(file string, data []byte) (*Layer, []Problem) {
+	d := &decoder{file: file, lines: lineLengths(data)}
+	layer := &Layer{Name: file}
+	doc, ok := d.document(data)
+	if doc != nil {
+		layer.root = d.top(doc)
+	}
+	if !ok && doc == nil {
+		layer.root = d.salvage(data)
+	}
+	if d.exhausted {
+		layer.root = nil
+	}
+	return layer, d.found.sorted()
+}
+
+// document gives the root node of the first document, nil for an empty one. ok is false after a fatal problem.
+func (d *decoder) document(data []byte) (doc *yaml.Node, ok bool) {
+	switch {
+	case len(data) > MaxSize:
+		d.fatal(place{file: d.file}, "remove what does not belong into a configuration",
+			"the file has %d bytes, more than the %d that are read", len(data), MaxSize)
+		d.tooLarge = true
+		return nil, false
+	case bytes.HasPrefix(data, []byte{0xff, 0xfe}), bytes.HasPrefix(data, []byte{0xfe, 0xff}):
+		d.fatal(place{d.file, 1, 1}, "save it as UTF-8", "the file is encoded as UTF-16")
+		d.tooLarge = true
+		return nil, false
+	}
+	docs, err := readYAML(data, 2)
+	if len(docs) == 0 && err == nil {
+		return nil, true
+	}
+	if len(docs) == 0 {
+		at, message := d.syntax(data, err)
+		d.fatal(at, fixSyntax(data, at, message), "this is not YAML: %s", message)
+		return nil, false
+	}
+	if len(docs) > 1 || err != nil {
+		at := secondDocument(d, docs, data)
+		d.found.add(at, Warning, "", "put everything above the line ---", "only the first document of a file is read")
+	}
+	if len(docs[0].Content) == 0 {
+		return nil, true
+	}
+	return docs[0].Content[0], true
+}
+
+func secondDocument(d *decoder, docs []*yaml.Node, data []byte) place {
+	if len(docs) > 1 {
+		return d.at(docs[1])
+	}
+	return d.clamp(place{d.file, 1 + bytes.Count(data, []byte("\n")), 1})
+}
+
+// readYAML reads up to n documents. The library panics on some malformed input; a configuration must never take PID 1
+// down, so that a panic is an error like any other.
+func readYAML(data []byte, n int) (docs []*yaml.Node, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("yaml: %v", r)
+		}
+	}()
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	for len(docs) < n {
+		var doc yaml.Node
+		if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+			return docs, nil
+		} else if err != nil {
+			return docs, err
+		}
+		docs = append(docs, &doc)
+	}
+	return docs, nil
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+): `)
+
+// syntax takes the library's message apart. It knows a line only; the column is the first character on it.
+func (d *decoder) syntax(data []byte, err error) (place, string) {
+	message := strings.TrimPrefix(err.Error(), "yaml: ")
+	at := place{d.file, 1, 1}
+	if m := yamlLine.FindStringSubmatchIndex(message); m != nil {
+		at.line, _ = strconv.Atoi(message[m[2]:m[3]])
+		message = message[:m[0]] + message[m[1]:]
+	}
+	at = d.clamp(at)
+	if text := nthLine(data, at.line); text != "" {
+		blank := len(text) - len(strings.TrimLeft(text, " \t"))
+		at.col = blank + 1
+	}
+	return d.clamp(at), message
+}
+
+// fixSyntax recognises the usual slips.
+func fixSyntax(data []byte, at place, message string) string {
+	for n := max(1, at.line-1); n <= at.line+1; n++ {
+		text := nthLine(data, n)
+		indent := text[:len(text)-len(strings.TrimLeft(text, " \t"))]
+		if strings.Contains(indent, "\t") {
+			return fmt.Sprintf("replace the tab at the start of line %d by spaces", n)
+		}
+	}
+	switch {
+	case !utf8.Valid(data):
+		return "save the file as UTF-8 text"
+	case strings.Contains(message, "mapping values are not allowed"):
+		return "check the indentation, and put a text with a colon and a space into quotes"
+	case strings.Contains(message, "did not find expected"):
+		return "check the indentation, and that each quote and bracket is closed"
+	}
+	return "check this line and the one before it"
+}
+
+func nthLine(data []byte, n int) string {
+	for ; n > 1; n-- {
+		i := bytes.IndexByte(data, '\n')
+		if i < 0 {
+			return ""
+		}
+		data = data[i+1:]
+	}
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	return strings.TrimSuffix(string(line), "\r")
+}
+
+// lineLengths gives the number of characters of every line, so that no problem points outside the file.
+func lineLengths(data []byte) []int {
+	var out []int
+	for _, line := range bytes.Split(data, []byte("\n")) {
+		out = append(out, utf8.RuneCount(line))
+	}
+	return out
+}
+
+// clamp keeps a place inside the file: the library counts some Unicode separators as line ends, editors do not.
+func (d *decoder) clamp(at place) place {
+	if at.line == 0 || d.lines == nil {
+		return at
+	}
+	at.line = min(max(at.line, 1), len(d.lines))
+	at.col = min(max(at.col, 1), d.lines[at.line-1]+1)
+	return at
+}

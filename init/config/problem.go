@@ -1,0 +1,117 @@
+package config
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// Severity says what a problem costs.
+type Severity uint8
+
+// From harmless to costly. Note and Warning values are applied; an Error value is left out and everything else still
+// applies.
+const (
+	Note    Severity = iota // good to know: k3OS read this otherwise, or nothing acts on the key yet
+	Warning                 // applied, or harmless to leave out, but probably not what was meant
+	Error                   // this value is not applied, or the node will not do what the file asks for
+)
+
+// String gives the word that stands in a printed problem.
+func (s Severity) String() string {
+	switch s {
+	case Note:
+		return "note"
+	case Warning:
+		return "warning"
+	}
+	return "error"
+}
+
+// Problem is one finding in a configuration: where, what, and the way out.
+type Problem struct {
+	File     string // as given to Parse; empty for what is missing from every source
+	Line     int    // 1-based; 0 when the problem has no place
+	Col      int    // 1-based, in characters
+	Key      string // dotted path with indexes, "k3os.wifi[0].name"; empty for the file as a whole
+	Message  string // what is wrong, without a full stop
+	Fix      string // an imperative sentence without a full stop; may be empty
+	Severity Severity
+	Fatal    bool // the file could not be read as a whole; a node keeps the file it imported before
+}
+
+// String is the one-line form "file:line:col: severity: key: message; fix".
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File + ":")
+	}
+	if p.Line > 0 {
+		fmt.Fprintf(&b, "%d:%d:", p.Line, p.Col)
+	}
+	if b.Len() > 0 {
+		b.WriteByte(' ')
+	}
+	b.WriteString(p.Severity.String() + ": ")
+	if p.Key != "" {
+		b.WriteString(p.Key + ": ")
+	}
+	b.WriteString(p.Message)
+	if p.Fix != "" {
+		b.WriteString("; " + p.Fix)
+	}
+	return b.String()
+}
+
+// Worst is the highest severity among problems, and whether there is any.
+func Worst(problems []Problem) (Severity, bool) {
+	worst := Note
+	for _, p := range problems {
+		worst = max(worst, p.Severity)
+	}
+	return worst, len(problems) > 0
+}
+
+// maxProblems bounds what one file can print: a console is 25 lines high, and a binary file taken for a configuration
+// would otherwise give one problem for every byte.
+const maxProblems = 100
+
+// place is where a value stands. The zero place is nowhere.
+type place struct {
+	file      string
+	line, col int
+}
+
+// list collects problems and keeps them in reading order.
+type list struct {
+	problems []Problem
+	dropped  int
+}
+
+func (l *list) add(at place, s Severity, key, fix, format string, args ...any) {
+	if len(l.problems) >= maxProblems {
+		l.dropped++
+		return
+	}
+	l.problems = append(l.problems, Problem{File: at.file, Line: at.line, Col: at.col, Key: key, Severity: s,
+		Message: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// sorted gives the problems by line and column; equal places keep the order of discovery.
+func (l *list) sorted() []Problem {
+	sort.SliceStable(l.problems, func(i, j int) bool {
+		a, b := l.problems[i], l.problems[j]
+		if a.Line != b.Line {
+			return a.Line < b.Line
+		}
+		return a.Col < b.Col
+	})
+	if l.dropped > 0 {
+		p := Problem{Severity: Warning, Message: fmt.Sprintf("%d more problems are not shown", l.dropped)}
+		if n := len(l.problems); n > 0 {
+			p.File = l.problems[n-1].File
+		}
+		l.problems, l.dropped = append(l.problems, p), 0
+	}
+	return l.problems
+}

@@ -1,0 +1,46 @@
+package config
+
+import (
+	"bytes"
+
+	"gopkg.in/yaml.v3"
+)
+
+// salvage reads the top-level keys of a text that is not YAML as a whole, each on its own, so that a slip in one key
+// does not cost the ssh keys and the network in the others. Keys that can be read are taken as they stand; the fatal
+// problem of the whole text is already reported, so that a node that has an earlier configuration keeps that one.
+func (d *decoder) salvage(data []byte) *value {
+	if d.tooLarge {
+		return nil
+	}
+	out := &value{kind: mapping, at: place{d.file, 1, 1}}
+	start, line := 0, 1
+	startLine := 1
+	take := func(end int) {
+		if nodes, err := readYAML(data[start:end], 1); err == nil && len(nodes) == 1 && len(nodes[0].Content) == 1 &&
+			nodes[0].Content[0].Kind == yaml.MappingNode {
+			sub := &decoder{file: d.file, lines: d.lines, shift: startLine - 1}
+			if v := sub.top(nodes[0].Content[0]); v != nil && !sub.exhausted {
+				for _, e := range v.entries {
+					out.set(e.name, e.at, e.v)
+				}
+			}
+		}
+	}
+	for i := 0; i < len(data); {
+		n := bytes.IndexByte(data[i:], '\n') + 1
+		if n == 0 {
+			n = len(data) - i
+		}
+		if c := data[i]; i > start && c != ' ' && c != '\t' && c != '#' && c != '\n' && c != '\r' && c != '-' && c != '}' && c != ']' {
+			take(i)
+			start, startLine = i, line
+		}
+		i, line = i+n, line+1
+	}
+	take(len(data))
+	if len(out.entries) == 0 {
+		return nil
+	}
+	return out
+}
