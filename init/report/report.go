@@ -157,3 +157,26 @@ func write(b *bytes.Buffer, label, text string) {
 	}
 	b.WriteByte('\n')
 }
+
+// Teller tells the same thing to the consoles and to the report, in the name of a step.
+type Teller struct {
+	Console *Console
+	Report  *Report
+	Step    string
+}
+
+// For gives the teller of another step.
+func (t Teller) For(step string) Teller { t.Step = step; return t }
+
+// Say prints a line on the consoles.
+func (t Teller) Say(format string, args ...any) { t.Console.Printf(format, args...) }
+
+// Problem tells what went wrong; nil is nothing. What was told already is not told again.
+func (t Teller) Problem(err error) {
+	if err == nil {
+		return
+	}
+	if p := From(t.Step, err); t.Report.Add(p) {
+		t.Console.Problem(p)
+	}
+}
