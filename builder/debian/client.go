@@ -1,0 +1,265 @@
+// Package debian is the laptop's side of a Debian archive: the signed index, the closure of packages, locks, downloads
+// and the reading of .deb files. It needs nothing of the host, no apt and no dpkg, and runs no maintainer script.
+//
+// A build with a lock goes Fetch, then Data for each package. A lock is made by MakeLock, which goes Index, Resolve,
+// Fetch. Trust comes from the keys of the archive that the program carries: they sign InRelease, InRelease has the
+// hashes of the indexes, those have the hashes of the packages, and a lock keeps the latter.
+package debian
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"imgbuild/builder/blockcache"
+	"imgbuild/init/fault"
+)
+
+// Options of a Client. Cache and Mirrors are needed, the rest has defaults.
+type Options struct {
+	Cache   *blockcache.Cache
+	Mirrors Mirrors
+	HTTP    *http.Client // default: proxies of the environment, 15 s to connect
+	Keyring Keyring      // default: DebianKeyring
+	// Progress hears how far a step is, in bytes; name is "index", "packages", or "decode NAME" for one package. Calls
+	// never overlap. total may be 0 when it is not known.
+	Progress func(name string, done, total int64)
+	Stall    time.Duration    // a server silent for so long is given up; default 30 s
+	Backoff  time.Duration    // the wait before the first retry, doubled for each further one; default 500 ms
+	Now      func() time.Time // for the validity of InRelease; default time.Now
+}
+
+// Client reads archives. It is safe for use by many goroutines.
+type Client struct {
+	Options
+	mu sync.Mutex // guards calls of Progress
+}
+
+// parallel is how many downloads run at once, from all archives together.
+const parallel = 4
+
+// NewClient makes a client.
+func NewClient(o Options) *Client {
+	if o.HTTP == nil {
+		o.HTTP = &http.Client{Transport: &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+			TLSHandshakeTimeout: 15 * time.Second,
+			MaxIdleConnsPerHost: parallel,
+			IdleConnTimeout:     30 * time.Second,
+			DisableCompression:  true,
+		}}
+	}
+	if o.Keyring == nil {
+		o.Keyring = DebianKeyring()
+	}
+	if o.Stall == 0 {
+		o.Stall = 30 * time.Second
+	}
+	if o.Backoff == 0 {
+		o.Backoff = 500 * time.Millisecond
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Client{Options: o}
+}
+
+func (c *Client) progress(name string, done, total int64) {
+	if c.Progress != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.Progress(name, done, total)
+	}
+}
+
+// wanted is an index file to be read.
+type wanted struct {
+	suite  *Suite
+	name   string // below dists/SUITE/
+	file   indexFile
+	byHash bool // by-hash is offered
+}
+
+// Index reads the indexes of suites for one architecture: InRelease, whose signature is checked, then each component's
+// Packages file by its hash, else by its name. Errors are of the kind Verify where something does not match (a suite
+// whose indexes do not fit its InRelease gives *Inconsistent), Network, or Input for a suite the archive does not have.
+func (c *Client) Index(ctx context.Context, arch string, suites []Suite) (*Index, error) {
+	type read struct {
+		release *release
+		raw     []byte
+		signers []string
+	}
+	reads := make([]read, len(suites))
+	err := each(ctx, parallel, len(suites), func(ctx context.Context, i int) (err error) {
+		r := &reads[i]
+		r.release, r.raw, r.signers, err = c.release(ctx, suites[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	ix := newIndex(arch)
+	var list []wanted
+	var total int64
+	for i := range suites {
+		s, r := suites[i], reads[i]
+		ix.Suites = append(ix.Suites, LockedSuite{s.Archive, s.Name, r.release.Date.Format(dateLayout), sumHex(r.raw)})
+		ix.Signers = append(ix.Signers, r.signers...)
+		for _, component := range s.Components {
+			w, err := findIndex(&s, r.release, component, arch)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, w)
+			total += w.file.Size
+		}
+	}
+	ix.Signers = sorted(ix.Signers)
+	m := c.meter("index", total)
+	err = each(ctx, parallel, len(list), func(ctx context.Context, i int) error {
+		return c.fetchIndex(ctx, arch, list[i], m)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range list {
+		if err := c.readIndex(ix, w); err != nil {
+			return nil, fault.Wrap(fault.Verify, err, fmt.Sprintf("index %s of %s", w.name, w.suite),
+				"try another archive with mirror=URL")
+		}
+	}
+	if err := ix.finish(); err != nil {
+		return nil, fault.Wrap(fault.Verify, err, "", "try another archive with mirror=URL")
+	}
+	return ix, nil
+}
+
+// dateLayout is how a lock writes the date of an InRelease.
+const dateLayout = "2006-01-02T15:04:05Z"
+
+// release fetches and checks the InRelease of s.
+func (c *Client) release(ctx context.Context, s Suite) (*release, []byte, []string, error) {
+	base, err := c.Mirrors.base(s.Archive)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	url := base + "/dists/" + s.Name + "/InRelease"
+	raw, err := c.get(ctx, url, 32<<20)
+	if notFound(err) {
+		return nil, nil, nil, fault.Wrap(fault.Input, err, fmt.Sprintf("%s has no suite %s", base, s.Name),
+			"take the base address of a Debian archive with mirror=URL")
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	r, signers, err := verifyInRelease(s.Name, raw, c.Keyring, c.Now())
+	return r, raw, signers, err
+}
+
+// findIndex picks the smallest form of a component's index that we can read.
+func findIndex(s *Suite, r *release, component, arch string) (wanted, error) {
+	if !slices.Contains(r.Architectures, arch) {
+		return wanted{}, fault.New(fault.Input, "take another architecture or suite", "%s has no packages for %s (it has %s)",
+			s, arch, strings.Join(r.Architectures, " "))
+	}
+	for _, ext := range []string{".xz", ".gz", ""} {
+		name := component + "/binary-" + arch + "/Packages" + ext
+		if file, ok := r.Files[name]; ok && file.Size <= maxIndex {
+			return wanted{s, name, file, r.ByHash}, nil
+		}
+	}
+	return wanted{}, fault.New(fault.Verify, "check the component's name, or try another archive with mirror=URL",
+		"InRelease of %s has no hash of the index of %s for %s", s, component, arch)
+}
+
+// Inconsistent says that an archive serves an index that does not fit the InRelease it serves.
+type Inconsistent struct{ Suite, Arch string }
+
+func (e *Inconsistent) Error() string {
+	return fmt.Sprintf("the archive is inconsistent for %s/%s: its index does not match its signed InRelease", e.Suite, e.Arch)
+}
+
+// fetchIndex brings an index into the cache.
+func (c *Client) fetchIndex(ctx context.Context, arch string, w wanted, m *meter) error {
+	base, err := c.Mirrors.base(w.suite.Archive)
+	if err != nil {
+		return err
+	}
+	dir := base + "/dists/" + w.suite.Name + "/"
+	if w.byHash {
+		name := w.name[:strings.LastIndexByte(w.name, '/')] + fmt.Sprintf("/by-hash/SHA256/%x", w.file.Sum)
+		err := c.fetch(ctx, dir+name, w.file.Sum, w.file.Size, m)
+		if !notFound(err) && !mismatched(err) {
+			return err
+		}
+	}
+	err = c.fetch(ctx, dir+w.name, w.file.Sum, w.file.Size, m)
+	if notFound(err) || mismatched(err) {
+		return fault.Wrap(fault.Verify, &Inconsistent{w.suite.Name, arch}, "",
+			"try again in an hour, take another archive with mirror=URL, or leave this suite out")
+	}
+	return err
+}
+
+// readIndex adds an index from the cache.
+func (c *Client) readIndex(ix *Index, w wanted) error {
+	f, ok := c.Cache.Blob(w.file.Sum)
+	if !ok {
+		return fault.New(fault.Device, "check the drive of the cache", "index %s vanished from the cache", w.name)
+	}
+	defer f.Close()
+	plain, release, err := decompress(w.name, f)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return ix.add(&bounded{plain, maxIndex * 4, w.name}, w.suite)
+}
+
+// each runs do for 0..n-1, at most width at once, and gives the first error by index. The first error stops the rest.
+func each(ctx context.Context, width, n int, do func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, n)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(width, n) {
+		wg.Go(func() {
+			for i := range next {
+				if errs[i] = do(ctx, i); errs[i] != nil {
+					cancel()
+				}
+			}
+		})
+	}
+	for i := range n {
+		if ctx.Err() != nil {
+			errs[i] = ctx.Err()
+			continue
+		}
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return firstError(errs)
+}
+
+// firstError prefers an error that is not only the echo of another one's cancellation.
+func firstError(errs []error) error {
+	var echo error
+	for _, err := range errs {
+		if err != nil && !cancelled(err) {
+			return err
+		}
+		if echo == nil {
+			echo = err
+		}
+	}
+	return echo
+}

@@ -1,0 +1,82 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"imgbuild/init/fault"
+)
+
+// NotFound says which packages of a lock the archive no longer has: newer versions took their place. A lock made anew
+// helps.
+type NotFound struct{ Packages []Locked }
+
+func (e *NotFound) Error() string {
+	names := make([]string, len(e.Packages))
+	for i, p := range e.Packages {
+		names[i] = p.Name + " " + p.Version
+	}
+	return "no longer in the archive: " + strings.Join(names, ", ")
+}
+
+// Fetch brings packages into the cache, 4 at once. A download that breaks off is resumed, now or by the next run.
+// Packages that the archive does not have any more do not stop the others; they make a *NotFound (kind Input) in the
+// end. Other errors, of the kinds Network, Verify and Device, stop it.
+func (c *Client) Fetch(ctx context.Context, packages []Locked) error {
+	var total int64
+	for _, p := range packages {
+		total += p.Size
+	}
+	m := c.meter("packages", total)
+	gone := make([]bool, len(packages))
+	var mu sync.Mutex
+	err := each(ctx, parallel, len(packages), func(ctx context.Context, i int) error {
+		p := packages[i]
+		sum, err := parseSum(p.SHA256)
+		if err != nil {
+			return fault.Wrap(fault.Input, err, "package "+p.Name, "")
+		}
+		base, err := c.Mirrors.base(p.Archive)
+		if err != nil {
+			return err
+		}
+		err = c.fetch(ctx, base+"/"+escapePath(p.Pool), sum, p.Size, m)
+		if notFound(err) {
+			mu.Lock()
+			gone[i] = true
+			mu.Unlock()
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var missing NotFound
+	for i, p := range packages {
+		if gone[i] {
+			missing.Packages = append(missing.Packages, p)
+		}
+	}
+	if len(missing.Packages) > 0 {
+		return &fault.Error{Kind: fault.Input, What: fmt.Sprintf("%d of %d packages cannot be had", len(missing.Packages), len(packages)),
+			Err: &missing, Fix: "make a new lock with `imgbuild lock`, use lock=auto, or take an archive that still has them with mirror=URL"}
+	}
+	return nil
+}
+
+// escapePath writes a pool path for a URL: only '%' and '+' of the allowed bytes need care; '+' is sent as it is,
+// because some servers take it literally and all of them decode %25.
+func escapePath(pool string) string { return strings.ReplaceAll(pool, "%", "%25") }
+
+// AsNotFound gives the packages of a *NotFound in err's chain.
+func AsNotFound(err error) ([]Locked, bool) {
+	var e *NotFound
+	if errors.As(err, &e) {
+		return e.Packages, true
+	}
+	return nil, false
+}
