@@ -1,0 +1,92 @@
+package tool
+
+import "regexp"
+
+// program is one row of the table: how to ask a program for its version, the oldest that will do, and the Debian
+// packages that carry it.
+type program struct {
+	name    string
+	ask     []string       // arguments that make it print its version and end; the exit status does not count
+	version *regexp.Regexp // first group: the version, digits and dots
+	least   string         // older ones are passed over
+	set     string         // key of sets
+}
+
+var dotted = regexp.MustCompile(`\b([0-9]+(?:\.[0-9]+)*)`)
+
+// programs is every program that the boot tests, the format tests and the benchmarks run.
+var programs = []program{
+	{"qemu-system-aarch64", []string{"--version"}, regexp.MustCompile(`version ([0-9.]+)`), "7.2", "qemu"},
+	{"qemu-system-arm", []string{"--version"}, regexp.MustCompile(`version ([0-9.]+)`), "7.2", "qemu"},
+
+	{"unsquashfs", []string{"-version"}, regexp.MustCompile(`version ([0-9.]+)`), "4.5", "squashfs-tools"},
+	{"mksquashfs", []string{"-version"}, regexp.MustCompile(`version ([0-9.]+)`), "4.5", "squashfs-tools"},
+
+	{"e2fsck", []string{"-V"}, dotted, "1.46", "e2fsprogs"},
+	{"dumpe2fs", []string{"-V"}, dotted, "1.46", "e2fsprogs"},
+	{"debugfs", []string{"-V"}, dotted, "1.46", "e2fsprogs"},
+	{"tune2fs", []string{"-V"}, dotted, "1.46", "e2fsprogs"},
+	{"mke2fs", []string{"-V"}, dotted, "1.46", "e2fsprogs"},
+	{"resize2fs", nil, dotted, "1.46", "e2fsprogs"},
+
+	{"fsck.vfat", []string{"--help"}, regexp.MustCompile(`fsck\.fat ([0-9.]+)`), "4.1", "dosfstools"},
+	{"mkfs.vfat", []string{"--help"}, regexp.MustCompile(`mkfs\.fat ([0-9.]+)`), "4.1", "dosfstools"},
+
+	{"mcopy", []string{"--version"}, regexp.MustCompile(`mtools\) ([0-9.]+)`), "4.0", "mtools"},
+	{"mdir", []string{"--version"}, regexp.MustCompile(`mtools\) ([0-9.]+)`), "4.0", "mtools"},
+	{"mmd", []string{"--version"}, regexp.MustCompile(`mtools\) ([0-9.]+)`), "4.0", "mtools"},
+	{"mtype", []string{"--version"}, regexp.MustCompile(`mtools\) ([0-9.]+)`), "4.0", "mtools"},
+
+	{"sfdisk", []string{"--version"}, dotted, "2.33", "fdisk"},
+	{"dumpimage", []string{"-V"}, dotted, "2020", "u-boot-tools"},
+	{"mkimage", []string{"-V"}, dotted, "2020", "u-boot-tools"},
+	{"mkenvimage", []string{"-V"}, dotted, "2020", "u-boot-tools"},
+	{"veritysetup", []string{"--version"}, dotted, "2.0", "cryptsetup-bin"},
+	{"genimage", []string{"--version"}, dotted, "14", "genimage"},
+	{"dpkg-deb", []string{"--version"}, dotted, "1.19", "dpkg"},
+	{"depmod", []string{"--version"}, dotted, "26", "kmod"},
+	{"modinfo", []string{"--version"}, dotted, "26", "kmod"},
+	{"cpio", []string{"--version"}, dotted, "2.12", "cpio"},
+	{"zstd", []string{"--version"}, regexp.MustCompile(`v([0-9.]+)`), "1.4", "zstd"},
+	{"xz", []string{"--version"}, dotted, "5.2", "xz-utils"},
+}
+
+// set is a group of packages that is unpacked together, with their dependencies.
+type set struct {
+	want []string
+	drop []string // dependencies that the programs of the table do without
+}
+
+// sets is keyed by program.set. genimage calls mkfs.vfat and the mtools by name, so they come along.
+var sets = map[string]set{
+	"qemu": {
+		want: []string{"qemu-system-arm"},
+		// Sound, smart cards, braille, PAM and user management belong to QEMU's modules or to maintainer scripts.
+		drop: []string{"adduser", "base-passwd", "debconf", "libaudit-common", "libaudit1", "libasound2-data", "libasound2t64",
+			"libbrlapi0.8", "libcacard0", "libdb5.3t64", "libdebconfclient0", "libnspr4", "libnss3", "libpam-modules",
+			"libpam-modules-bin", "libpam0g", "libpcsclite1", "libsasl2-modules-db", "libsemanage-common", "libsemanage2",
+			"libsepol2", "libsqlite3-0", "login.defs", "openssl-provider-legacy", "passwd"},
+	},
+	"squashfs-tools": {want: []string{"squashfs-tools"}},
+	"e2fsprogs":      {want: []string{"e2fsprogs"}},
+	"dosfstools":     {want: []string{"dosfstools"}},
+	"mtools":         {want: []string{"mtools", "libc6", "libc-gconv-modules-extra"}},
+	"fdisk":          {want: []string{"fdisk"}},
+	"u-boot-tools":   {want: []string{"u-boot-tools"}, drop: []string{"openssl-provider-legacy"}},
+	"cryptsetup-bin": {want: []string{"cryptsetup-bin"}, drop: []string{"openssl-provider-legacy"}},
+	"genimage":       {want: []string{"genimage", "mtools", "dosfstools", "libc-gconv-modules-extra"}},
+	"dpkg":           {want: []string{"dpkg", "tar"}},
+	"kmod":           {want: []string{"kmod"}, drop: []string{"openssl-provider-legacy"}},
+	"cpio":           {want: []string{"cpio"}},
+	"zstd":           {want: []string{"zstd"}},
+	"xz-utils":       {want: []string{"xz-utils"}},
+}
+
+func row(name string) (program, bool) {
+	for _, p := range programs {
+		if p.name == name {
+			return p, true
+		}
+	}
+	return program{}, false
+}

@@ -1,0 +1,175 @@
+package vm
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"imgbuild/builder/mbr"
+	"imgbuild/init/fatfile"
+	"imgbuild/init/manifest"
+)
+
+// Image is a disk image opened for reading: its partition table and the files of its FAT volumes.
+type Image struct {
+	f     *os.File
+	Table mbr.Table
+	size  int64
+}
+
+// Partition numbers of the disk table, as in the MBR.
+const (
+	Boot  = 1
+	SlotA = 2
+	SlotB = 3
+	Data  = 4
+)
+
+// OpenImage reads the partition table of a disk image.
+func OpenImage(path string) (*Image, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	im := &Image{f: f}
+	sector := make([]byte, 512)
+	if _, err = f.ReadAt(sector, 0); err == nil {
+		im.Table, err = mbr.Parse(sector)
+	}
+	if err == nil {
+		im.size, err = f.Seek(0, io.SeekEnd)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s is no disk image: %w", path, err)
+	}
+	return im, nil
+}
+
+// Close closes the image's file.
+func (im *Image) Close() error { return im.f.Close() }
+
+// Partition gives partition n (1 to 4) as a reader.
+func (im *Image) Partition(n int) *io.SectionReader {
+	p := im.Table.Partitions[n-1]
+	return io.NewSectionReader(im.f, int64(p.Start)*512, int64(p.Sectors)*512)
+}
+
+// ReadFile reads a file of the FAT volume on partition n.
+func (im *Image) ReadFile(n int, name string) ([]byte, error) {
+	data, err := fatfile.ReadFile(im.Partition(n), name)
+	if err != nil {
+		return nil, fmt.Errorf("partition %d of %s: %w", n, im.f.Name(), err)
+	}
+	return data, nil
+}
+
+// Manifest reads and checks the manifest of the slot on partition n.
+func (im *Image) Manifest(n int) (*manifest.Manifest, error) {
+	data, err := im.ReadFile(n, manifest.Name)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := im.ReadFile(n, manifest.SumName)
+	if err != nil {
+		return nil, err
+	}
+	return manifest.Parse(data, sum)
+}
+
+// Kernel reads the kernel of a slot, unpacked.
+func (im *Image) Kernel(n int) ([]byte, error) {
+	data, err := im.ReadFile(n, manifest.KernelName)
+	if err != nil || !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+		return data, err
+	}
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("kernel of partition %d: %w", n, err)
+	}
+	return io.ReadAll(z)
+}
+
+// CommandLine is the kernel command line that boot.scr gives a healthy node's slot a: see builder/bootscript.
+func (im *Image) CommandLine(board, console string) string {
+	return strings.Join([]string{"console=tty0", "console=" + console, "panic=10", "shelf.disk=" + im.Table.PartUUID(Boot), "shelf.slot=a",
+		"shelf.board=" + board, "shelf.trial=0", "shelf.left=3", "shelf.last="}, " ")
+}
+
+// copySparse copies a file, holes and all, and enlarges the copy to size if that is larger.
+func copySparse(dst, src string, size int64) error {
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(dst, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	end, err := in.Seek(0, io.SeekEnd)
+	if err == nil {
+		err = copyExtents(out, in, end)
+	}
+	if err == nil {
+		err = out.Truncate(max(end, size))
+	}
+	return errors.Join(err, out.Close())
+}
+
+const seekData, seekHole = 3, 4 // lseek(2)
+
+func copyExtents(out, in *os.File, end int64) error {
+	for at := int64(0); at < end; {
+		data, err := in.Seek(at, seekData)
+		if errors.Is(err, syscall.ENXIO) {
+			return nil // nothing but a hole is left
+		}
+		if err != nil {
+			return err
+		}
+		if at, err = in.Seek(data, seekHole); err != nil {
+			return err
+		}
+		if _, err := in.Seek(data, io.SeekStart); err != nil {
+			return err
+		}
+		if _, err := out.Seek(data, io.SeekStart); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(out, in, at-data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Arch is the architecture of slot A: Debian's name.
+func (im *Image) Arch() (string, error) {
+	m, err := im.Manifest(SlotA)
+	if err != nil {
+		return "", err
+	}
+	return m.Arch, nil
+}
+
+// Board is what the builder wrote into BOOT/config.d/00-image.yaml; "" if nothing.
+func (im *Image) Board() string {
+	data, err := im.ReadFile(Boot, "config.d/00-image.yaml")
+	if err != nil {
+		return ""
+	}
+	m := boardLine.FindSubmatch(data)
+	if m == nil {
+		return ""
+	}
+	return string(m[1])
+}
+
+var boardLine = regexp.MustCompile(`\bboard:\s*"?([a-z0-9-]+)`)

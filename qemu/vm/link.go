@@ -1,0 +1,25 @@
+package vm
+
+import (
+	"os"
+	"syscall"
+)
+
+// Link is one end of a cable between two guests. Both ends exist before either guest starts, so that the order does not matter
+// and no path or port is taken.
+type Link struct {
+	end *os.File
+	MAC string // of the guest's side
+}
+
+// NewLink makes a cable. Each end goes into the options of one guest; Close the ends of guests that never start.
+func NewLink(macA, macB string) (a, b *Link, err error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	return &Link{os.NewFile(uintptr(fds[0]), "link a"), macA}, &Link{os.NewFile(uintptr(fds[1]), "link b"), macB}, nil
+}
+
+// Close gives the end up.
+func (l *Link) Close() error { return l.end.Close() }

@@ -1,0 +1,302 @@
+// Package vm runs a disk image in QEMU the way the firmware of its board would: U-Boot or the slot's kernel, the image's own copy
+// as disk, a console that can be waited on, ssh through a forwarded port.
+//
+// `imgbuild run` and the boot tests use it alike. The image itself is never written; nothing outlives Stop, the context or the
+// calling process.
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"imgbuild/init/fault"
+	"imgbuild/init/manifest"
+	"imgbuild/qemu/tool"
+)
+
+// hostAddress is how a guest of QEMU's user network reaches services on this host's loopback.
+const hostAddress = "10.0.2.2"
+
+// Options say what to run. The zero value of each field but Image and Dir is a sensible one.
+type Options struct {
+	Image   string    // disk image; "" = no disk, Machine and Args say what to run
+	Dir     string    // existing directory for the copy and the files given to QEMU
+	Name    string    // of this guest, in messages and file names; "" = guest
+	Machine string    // of Machines(); "" = the first that runs the image's architecture
+	Board   string    // for the command line of a direct boot; "" = what BOOT/config.d/00-image.yaml says
+	Direct  bool      // start the kernel of slot A without U-Boot
+	Kept    bool      // Image is used as it is and written to: a disk that an earlier guest left
+	Size    int64     // bytes of the disk as the guest sees it; smaller than the image = as the image
+	Memory  int       // MiB
+	Clock   string    // start of the real time clock; "" = 1970-01-01, as on a board that has none
+	Offline bool      // no card on QEMU's user network (DHCP, the host's loopback)
+	Link    *Link     // a cable to another guest, as second card
+	Ports   []int     // TCP ports of the guest to forward beside 22
+	Console io.Writer // gets every byte of the console as it comes
+	Input   io.Reader // typed on the console
+	Args    []string  // more arguments for QEMU
+}
+
+// VM is a running guest.
+type VM struct {
+	Name    string
+	Disk    string         // the copy of the image that it writes to
+	Forward map[int]string // guest port -> host:port
+	cmd     *exec.Cmd
+	console *console
+	input   io.WriteCloser
+	qmp     *qmp
+	done    chan struct{}
+	err     error // valid when done is closed
+}
+
+// Start starts a guest; cancelling ctx kills it.
+func Start(ctx context.Context, o Options) (*VM, error) {
+	if o.Name == "" {
+		o.Name = "guest"
+	}
+	v := &VM{Name: o.Name, Forward: map[int]string{}, console: newConsole(o.Console), done: make(chan struct{})}
+	m, args, err := v.arguments(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	path, err := tool.Find(ctx, m.Program, m.Least)
+	if err != nil {
+		return nil, err
+	}
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "qmp"), os.NewFile(uintptr(fds[1]), "qmp")
+	defer theirs.Close()
+	v.cmd = exec.CommandContext(ctx, path, args...)
+	v.cmd.ExtraFiles = []*os.File{theirs} // becomes descriptor 3
+	if o.Link != nil {
+		v.cmd.ExtraFiles = append(v.cmd.ExtraFiles, o.Link.end) // 4
+		defer o.Link.Close()
+	}
+	v.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	v.cmd.Stdout, v.cmd.Stderr = v.console, v.console
+	if v.input, err = v.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := v.cmd.Start(); err != nil {
+		ours.Close()
+		return nil, fault.Wrap(fault.Internal, err, "starting "+m.Program, "")
+	}
+	go func() {
+		v.err = v.cmd.Wait()
+		ours.Close()
+		v.console.end()
+		close(v.done)
+	}()
+	if o.Input != nil {
+		go io.Copy(v.input, o.Input)
+	}
+	v.qmp = newQMP(ours)
+	if err := v.ready(o); err != nil {
+		v.Stop()
+		return nil, fmt.Errorf("starting %s: %w; it says:\n%s", o.Name, err, lastLines(v.Output(), 20))
+	}
+	return v, nil
+}
+
+// ready ends QMP's negotiation, reads the ports that QEMU chose and lets the guest run.
+func (v *VM) ready(o Options) error {
+	if err := v.qmp.do("qmp_capabilities", nil, nil); err != nil {
+		return err
+	}
+	if !o.Offline {
+		var table string
+		if err := v.qmp.do("human-monitor-command", map[string]any{"command-line": "info usernet"}, &table); err != nil {
+			return err
+		}
+		for _, m := range forwarded.FindAllStringSubmatch(table, -1) {
+			port, _ := strconv.Atoi(m[2])
+			v.Forward[port] = "127.0.0.1:" + m[1]
+		}
+	}
+	return v.qmp.do("cont", nil, nil)
+}
+
+// forwarded matches a line of QEMU's `info usernet`: protocol, descriptor, source address and port, destination address and port.
+var forwarded = regexp.MustCompile(`TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+(\d+)`)
+
+// arguments puts QEMU's command line together and lays the files that it names into o.Dir.
+func (v *VM) arguments(ctx context.Context, o Options) (Machine, []string, error) {
+	var im *Image
+	var arch string
+	if o.Image != "" {
+		var err error
+		if im, err = OpenImage(o.Image); err != nil {
+			return Machine{}, nil, err
+		}
+		defer im.Close()
+		if arch, err = im.Arch(); err != nil && o.Machine == "" {
+			return Machine{}, nil, err
+		}
+	}
+	m, err := machine(o.Machine, arch)
+	if err != nil {
+		return m, nil, err
+	}
+	if o.Memory == 0 || m.Fixed {
+		o.Memory = m.Memory
+	}
+	if o.Clock == "" {
+		o.Clock = "1970-01-01"
+	}
+	args := append([]string{}, m.Args...)
+	args = append(args, "-m", strconv.Itoa(o.Memory), "-nodefaults", "-no-user-config", "-display", "none", "-S", "-rtc", "base="+o.Clock,
+		"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control")
+	for range m.Serial {
+		args = append(args, "-serial", "null")
+	}
+	args = append(args, "-serial", "stdio")
+	args = append(args, m.Extra...)
+	if im != nil {
+		disk, err := v.disk(o, m, im)
+		if err != nil {
+			return m, nil, err
+		}
+		boot, err := firmware(ctx, o, m, im)
+		if err != nil {
+			return m, nil, err
+		}
+		args = append(append(args, disk...), boot...)
+	}
+	if m.NIC != "" {
+		args = append(args, v.network(o, m)...)
+	}
+	return m, append(args, o.Args...), nil
+}
+
+// disk makes the copy that the guest writes to. Its writes go to the host's page cache: a test disk need not survive the host.
+func (v *VM) disk(o Options, m Machine, im *Image) ([]string, error) {
+	size := max(o.Size, im.size)
+	if m.PowerOfTwoDisk {
+		for o.Size = 1; o.Size < size; {
+			o.Size <<= 1
+		}
+		size = o.Size
+	}
+	v.Disk = o.Image
+	if !o.Kept {
+		v.Disk = filepath.Join(o.Dir, o.Name+".img")
+		if err := copySparse(v.Disk, o.Image, size); err != nil {
+			return nil, fault.Wrap(fault.Device, err, "copying the image to "+o.Dir, "")
+		}
+	}
+	drive := "file=" + strings.ReplaceAll(v.Disk, ",", ",,") + ",format=raw,id=disk,cache=unsafe,if=" + m.Drive
+	return append([]string{"-drive", drive}, m.Disk...), nil
+}
+
+// firmware gives the arguments that start U-Boot or, directly, the kernel of slot A.
+func firmware(ctx context.Context, o Options, m Machine, im *Image) (args []string, err error) {
+	lay := func(name string, data []byte, err error) (string, error) {
+		path := filepath.Join(o.Dir, o.Name+"-"+name)
+		if err == nil {
+			err = os.WriteFile(path, data, 0o600)
+		}
+		return path, err
+	}
+	add := func(flag, name string, data []byte, err2 error) {
+		path, err2 := lay(name, data, err2)
+		args, err = append(args, flag, path), errors.Join(err, err2)
+	}
+	if m.DTB != "" {
+		data, err := im.ReadFile(Boot, m.DTB)
+		add("-dtb", m.DTB, data, err)
+	}
+	switch {
+	case o.Direct:
+		board := o.Board
+		if board == "" {
+			board = im.Board()
+		}
+		kernel, err := im.Kernel(SlotA)
+		add("-kernel", "kernel", kernel, err)
+		initrd, err := im.ReadFile(SlotA, manifest.InitrdName)
+		add("-initrd", "initramfs", initrd, err)
+		args = append(args, "-append", im.CommandLine(board, m.Console))
+	case m.Kernel != "":
+		data, err := im.ReadFile(Boot, m.Kernel)
+		add("-kernel", m.Kernel, data, err)
+	default:
+		path, err2 := tool.File(ctx, m.Package, m.File)
+		args, err = append(args, "-bios", path), errors.Join(err, err2)
+	}
+	return args, err
+}
+
+// network gives the card on QEMU's user network and the one on the cable. The user network has DHCP, and the host's loopback as 10.0.2.2.
+func (v *VM) network(o Options, m Machine) (args []string) {
+	if !o.Offline {
+		user := "user,id=user"
+		for _, port := range append([]int{22}, o.Ports...) {
+			user += ",hostfwd=tcp:127.0.0.1:0-:" + strconv.Itoa(port) // QEMU picks a free port
+		}
+		args = append(args, "-netdev", user, "-device", m.NIC+",netdev=user,mac=52:54:00:12:34:56")
+	}
+	if o.Link != nil {
+		args = append(args, "-netdev", "socket,id=link,fd=4", "-device", m.NIC+",netdev=link,mac="+o.Link.MAC)
+	}
+	return args
+}
+
+// Expect waits for the first match of a regular expression on the console behind the last match, and gives its groups. The error
+// says what was waited for and shows the console's last lines; it comes early when the guest panics or QEMU ends.
+func (v *VM) Expect(ctx context.Context, pattern string, limit time.Duration) ([]string, error) {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	return v.console.expect(ctx, re, limit)
+}
+
+// Output is everything that the console printed, without carriage returns and escapes.
+func (v *VM) Output() string { return v.console.output() }
+
+// Type types on the console.
+func (v *VM) Type(s string) error {
+	_, err := io.WriteString(v.input, s)
+	return err
+}
+
+// Reset pulls the reset line: no shutdown, as when the watchdog barks.
+func (v *VM) Reset() error { return v.qmp.do("system_reset", nil, nil) }
+
+// Wait waits until the guest has powered off or QEMU ended otherwise.
+func (v *VM) Wait(ctx context.Context) error {
+	select {
+	case <-v.done:
+		return v.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stop ends QEMU at once, without a shutdown of the guest; it returns when QEMU is gone.
+func (v *VM) Stop() {
+	if v.cmd == nil || v.cmd.Process == nil {
+		return
+	}
+	v.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-v.done:
+	case <-time.After(10 * time.Second):
+		v.cmd.Process.Kill()
+		<-v.done
+	}
+}
