@@ -1,0 +1,230 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"imgbuild/init/cgroup"
+)
+
+// DefaultPath is the PATH of everything that the init starts.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Exit is how a process ended and what it used.
+type Exit struct {
+	Status syscall.WaitStatus
+	CPU    time.Duration // user and system, children that it waited for included
+	MaxRSS int64         // bytes
+}
+
+// OK says whether the process ended by itself with status 0.
+func (e Exit) OK() bool { return e.Status.Exited() && e.Status.ExitStatus() == 0 }
+
+// String says it as a shell user would: exit status 1, killed by SIGKILL.
+func (e Exit) String() string {
+	if e.Status.Signaled() {
+		return "killed by " + signalName(e.Status.Signal())
+	}
+	return "exit status " + strconv.Itoa(e.Status.ExitStatus())
+}
+
+// Spec is what both units and one-shot commands say about their process.
+type Spec struct {
+	Args     []string      // program and arguments; a program without a slash is looked for in PATH
+	Env      []string      // NAME=value, added to PATH, HOME, USER, LOGNAME and SHELL
+	Dir      string        // working directory; "/" if empty
+	User     string        // name in /etc/passwd with its groups; empty runs as the init does
+	Group    *cgroup.Group // started in there at once, without a moment elsewhere; nil is the init's own
+	NoFile   uint64        // soft limit of open files, the hard one is at least as high; 0 leaves the init's
+	OOMScore int           // -1000 to 1000, who dies first when memory is short; 0 leaves the init's
+	Terminal string        // a tty that becomes stdin, stdout, stderr and the controlling terminal; empty for none
+}
+
+// process is one running child.
+type process struct {
+	os   *os.Process
+	done chan struct{} // closed when it has been reaped
+	exit Exit          // valid after done
+}
+
+// startProcess starts s as the leader of a session of its own, with files as its stdin, stdout and stderr.
+func startProcess(s Spec, files [3]*os.File) (*process, error) {
+	if len(s.Args) == 0 || s.Args[0] == "" {
+		return nil, errors.New("no command")
+	}
+	attr := &os.ProcAttr{Dir: s.Dir, Files: files[:], Sys: &syscall.SysProcAttr{Setsid: true}}
+	if attr.Dir == "" {
+		attr.Dir = "/"
+	}
+	base, cred, err := identity(s.User)
+	if err != nil {
+		return nil, err
+	}
+	attr.Sys.Credential = cred
+	attr.Env = mergeEnv(append([]string{"PATH=" + DefaultPath}, base...), s.Env)
+	program, err := lookPath(s.Args[0], attr.Env)
+	if err != nil {
+		return nil, err
+	}
+	if s.Group != nil {
+		dir, err := s.Group.Open()
+		if err != nil {
+			return nil, err
+		}
+		defer dir.Close()
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(dir.Fd())
+	}
+	if s.Terminal != "" {
+		tty, err := os.OpenFile(s.Terminal, os.O_RDWR|syscall.O_NOCTTY, 0)
+		if err != nil {
+			return nil, err
+		}
+		defer tty.Close()
+		attr.Files = []*os.File{tty, tty, tty}
+		attr.Sys.Setctty, attr.Sys.Ctty = true, 0
+	}
+	p := &process{done: make(chan struct{})}
+	p.os, err = reap.start(func() (*os.Process, error) {
+		defer setNoFile(s.NoFile)()
+		return os.StartProcess(program, s.Args, attr)
+	}, func(e Exit) {
+		p.exit = e
+		close(p.done)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.OOMScore != 0 {
+		// Not fatal: the process may be gone already, and without privilege a score can only be raised.
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.os.Pid), []byte(strconv.Itoa(s.OOMScore)), 0)
+	}
+	return p, nil
+}
+
+// signal sends sig to the process alone. It cannot hit a stranger: os.Process holds a pidfd.
+func (p *process) signal(sig syscall.Signal) {
+	select {
+	case <-p.done:
+	default:
+		_ = p.os.Signal(sig)
+	}
+}
+
+// killGroup sends sig to all of the process's group: what it forked and did not leave for a session of its own.
+func (p *process) killGroup(sig syscall.Signal) { _ = syscall.Kill(-p.os.Pid, sig) }
+
+var noFileOnce sync.Once
+
+// setNoFile lets the next fork inherit a limit of n open files, and gives the function that puts ours back. A child's
+// limits cannot be set between fork and exec from Go, and changing them afterwards races with the child's own start.
+func setNoFile(n uint64) (restore func()) {
+	var old syscall.Rlimit
+	if n == 0 || syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old) != nil {
+		return func() {}
+	}
+	// The first explicit call stops Go from resetting children to the limit that this program was started with.
+	noFileOnce.Do(func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old) })
+	// The hard limit is only ever raised: without privilege it could not be put back.
+	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: max(n, old.Max)}) != nil {
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: min(n, old.Max), Max: old.Max})
+	}
+	return func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old) }
+}
+
+// identity gives the environment and, for another user, the credentials of a name in /etc/passwd.
+func identity(name string) (env []string, cred *syscall.Credential, err error) {
+	if name == "" {
+		return []string{"HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/sh"}, nil, nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	env = []string{"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username, "SHELL=/bin/sh"}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, nil, fmt.Errorf("user %s: %w", name, err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, nil, fmt.Errorf("user %s: %w", name, err)
+	}
+	if int(uid) == os.Getuid() {
+		return env, nil, nil // nothing to change, and without privilege nothing could be
+	}
+	cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	groups, err := u.GroupIds()
+	if err != nil {
+		return nil, nil, fmt.Errorf("groups of user %s: %w", name, err)
+	}
+	for _, g := range groups {
+		if id, err := strconv.ParseUint(g, 10, 32); err == nil {
+			cred.Groups = append(cred.Groups, uint32(id))
+		}
+	}
+	return env, cred, nil
+}
+
+// mergeEnv lets later settings of a name win and keeps the order of first appearance.
+func mergeEnv(lists ...[]string) []string {
+	var env []string
+	at := map[string]int{}
+	for _, list := range lists {
+		for _, kv := range list {
+			name, _, ok := strings.Cut(kv, "=")
+			if !ok || name == "" {
+				continue
+			}
+			if i, have := at[name]; have {
+				env[i] = kv
+				continue
+			}
+			at[name] = len(env)
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// lookPath finds a program as a shell would, in the PATH of the child's environment.
+func lookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	for _, kv := range env {
+		list, ok := strings.CutPrefix(kv, "PATH=")
+		if !ok {
+			continue
+		}
+		for _, dir := range filepath.SplitList(list) {
+			path := filepath.Join(dir, name)
+			if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
+				return path, nil
+			}
+		}
+	}
+	return "", &fs.PathError{Op: "exec", Path: name, Err: fs.ErrNotExist}
+}
+
+// signalName gives the name people know; Go's own String gives a description.
+func signalName(s syscall.Signal) string {
+	names := map[syscall.Signal]string{
+		syscall.SIGHUP: "SIGHUP", syscall.SIGINT: "SIGINT", syscall.SIGQUIT: "SIGQUIT", syscall.SIGILL: "SIGILL",
+		syscall.SIGABRT: "SIGABRT", syscall.SIGBUS: "SIGBUS", syscall.SIGFPE: "SIGFPE", syscall.SIGKILL: "SIGKILL",
+		syscall.SIGSEGV: "SIGSEGV", syscall.SIGPIPE: "SIGPIPE", syscall.SIGALRM: "SIGALRM", syscall.SIGTERM: "SIGTERM",
+		syscall.SIGUSR1: "SIGUSR1", syscall.SIGUSR2: "SIGUSR2", syscall.SIGSYS: "SIGSYS",
+	}
+	if n, ok := names[s]; ok {
+		return n
+	}
+	return "signal " + strconv.Itoa(int(s))
+}

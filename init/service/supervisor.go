@@ -1,0 +1,365 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"imgbuild/init/cgroup"
+	"imgbuild/init/fault"
+)
+
+// Phase is where a unit stands.
+type Phase string
+
+// The phases of a unit.
+const (
+	Stopped  Phase = "stopped"  // told to, or never started
+	Pending  Phase = "waiting"  // for a unit it needs, for a setting, or in Prepare
+	Starting Phase = "starting" // the command runs and is not ready
+	Up       Phase = "ready"
+	Stopping Phase = "stopping"
+	Failed   Phase = "failed" // ended by itself; started again after a while, if its rule says so
+	Done     Phase = "done"   // ended well and is not started again
+)
+
+// State is what there is to know about a unit now.
+type State struct {
+	Name     string
+	Phase    Phase
+	Ready    bool
+	Detail   string // one line: what it waits for, what it says about itself, why it failed
+	PID      int    // 0 when no process runs
+	Since    time.Time
+	Starts   int    // how often its command was started
+	Failures int    // how often it ended without having been told to, or could not be started
+	LastExit string // how the command ended last; empty if it never has
+	MaxRSS   int64  // bytes, of the run that ended last
+}
+
+// String is the state as one line for people.
+func (s State) String() string {
+	if s.Detail == "" {
+		return s.Name + ": " + string(s.Phase)
+	}
+	// "waiting: server_url is missing" says it already.
+	if strings.HasPrefix(s.Detail, string(s.Phase)+": ") {
+		return s.Name + ": " + s.Detail
+	}
+	return s.Name + ": " + string(s.Phase) + ": " + s.Detail
+}
+
+// Options of a Supervisor.
+type Options struct {
+	LogDir    string       // of NAME.log; empty keeps logs in memory
+	LogLimits LogLimits    // zero value: DefaultLogLimits
+	RunDir    string       // for notify sockets, at most 40 bytes long; must exist and belong to the init alone
+	Groups    *cgroup.Tree // nil: no cgroups, processes are killed by process group
+	Changed   func(State)  // called after each change, one call at a time; must not call the Supervisor
+}
+
+// Supervisor runs units. All methods may be called from any goroutine.
+type Supervisor struct {
+	o       Options
+	mu      sync.Mutex
+	units   map[string]*runner
+	order   []string        // as added
+	ctx     context.Context // of Start
+	changed chan struct{}   // closed and replaced at each change
+	over    bool            // Stop was called: nothing is started any more
+}
+
+// runner is one unit with its life. Its fields are guarded by the Supervisor's mu unless said otherwise.
+type runner struct {
+	unit    Unit
+	log     *Log
+	state   State
+	stop    context.CancelFunc // ends the session; nil when there is none
+	done    chan struct{}      // closed when the session is over
+	hurry   chan struct{}      // closed when whoever stops it has no more time
+	recheck chan struct{}      // one slot: look again now
+	out     *os.File           // the write end of the log's pipe; only the session uses it
+	in      *os.File
+}
+
+// New makes a Supervisor without units.
+func New(o Options) *Supervisor {
+	if o.LogLimits == (LogLimits{}) {
+		o.LogLimits = DefaultLogLimits
+	}
+	return &Supervisor{o: o, units: map[string]*runner{}, changed: make(chan struct{}), ctx: context.Background()}
+}
+
+// Add adds a unit; it is started by the next Start or by StartUnit. The units that it needs may be added later.
+func (s *Supervisor) Add(u Unit) error {
+	u, err := u.withDefaults()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.units[u.Name] != nil {
+		return fault.New(fault.Input, "give one of them another name", "there are two services with the name %q", u.Name)
+	}
+	s.units[u.Name] = &runner{
+		unit: u, log: NewLog(s.o.LogDir, u.Name, s.o.LogLimits), recheck: make(chan struct{}, 1),
+		state: State{Name: u.Name, Phase: Stopped, Since: time.Now()},
+	}
+	s.order = append(s.order, u.Name)
+	return nil
+}
+
+// Replace gives a unit other data, adding it if it is new. What runs goes on as it is until the unit is started again.
+func (s *Supervisor) Replace(u Unit) error {
+	d, err := u.withDefaults()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	r := s.units[u.Name]
+	if r != nil {
+		r.unit = d
+	}
+	s.mu.Unlock()
+	if r == nil {
+		return s.Add(u)
+	}
+	return nil
+}
+
+func (s *Supervisor) all() []Unit {
+	var list []Unit
+	for _, name := range s.order {
+		list = append(list, s.units[name].unit)
+	}
+	return list
+}
+
+// Start starts every unit that is not running, each as soon as what it needs is ready, and returns at once. It fails, and
+// starts nothing, when needs go in a circle or name a unit that does not exist. The end of ctx stops all units without
+// regard to their order; Stop does it properly.
+func (s *Supervisor) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	order, err := startOrder(s.all())
+	if err != nil {
+		return err
+	}
+	s.ctx = ctx
+	for _, name := range order {
+		s.begin(s.units[name])
+	}
+	return nil
+}
+
+// begin starts a unit's session unless it has one. mu is held.
+func (s *Supervisor) begin(r *runner) {
+	if r.stop != nil || s.over {
+		return
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	r.stop, r.done, r.hurry = cancel, make(chan struct{}), make(chan struct{})
+	r.state.Ready = false
+	go s.session(ctx, r, r.done, r.hurry)
+}
+
+func (s *Supervisor) runner(name string) (*runner, error) {
+	if r := s.units[name]; r != nil {
+		return r, nil
+	}
+	return nil, fault.New(fault.Usage, "", "there is no service %q; there are %s", name, strings.Join(s.order, ", "))
+}
+
+// StartUnit starts one unit unless it is running.
+func (s *Supervisor) StartUnit(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, err := s.runner(name)
+	if err != nil {
+		return err
+	}
+	if _, err := startOrder(s.all()); err != nil {
+		return err
+	}
+	s.begin(r)
+	return nil
+}
+
+// StopUnit stops one unit and waits for its end. When ctx ends first, the unit is killed. Units that need it go on.
+func (s *Supervisor) StopUnit(ctx context.Context, name string) error {
+	s.mu.Lock()
+	r, err := s.runner(name)
+	if err != nil || r.stop == nil {
+		s.mu.Unlock()
+		return err
+	}
+	stop, done, hurry := r.stop, r.done, r.hurry
+	s.mu.Unlock()
+	stop()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.mu.Lock()
+		select {
+		case <-hurry:
+		default:
+			close(hurry)
+		}
+		s.mu.Unlock()
+		<-done
+	}
+	return nil
+}
+
+// RestartUnit stops a unit and starts it again.
+func (s *Supervisor) RestartUnit(ctx context.Context, name string) error {
+	if err := s.StopUnit(ctx, name); err != nil {
+		return err
+	}
+	return s.StartUnit(name)
+}
+
+// Recheck makes waiting units look again at once, as after a change of configuration.
+func (s *Supervisor) Recheck() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.units {
+		select {
+		case r.recheck <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Stop stops every unit in stop order and runs its Finish; nothing can be started afterwards. When ctx ends, what still runs is killed. The error joins what
+// Finish functions had to say.
+func (s *Supervisor) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	s.over = true
+	rounds, err := stopRounds(s.all())
+	if err != nil { // added after Start and never started: stop all at once
+		rounds = [][]string{s.order}
+	}
+	s.mu.Unlock()
+	var errs []error
+	for _, round := range rounds {
+		var wg sync.WaitGroup
+		ends := make([]error, len(round))
+		for i, name := range round {
+			s.mu.Lock()
+			r := s.units[name]
+			finish, started := r.unit.Finish, r.state.Starts > 0
+			s.mu.Unlock()
+			wg.Go(func() {
+				_ = s.StopUnit(ctx, name)
+				if finish != nil && started {
+					if err := finish(ctx); err != nil {
+						ends[i] = fmt.Errorf("stopping %s: %w", name, err)
+					}
+				}
+				r.log.Close()
+				if r.out != nil {
+					r.out.Close()
+				}
+			})
+		}
+		wg.Wait()
+		errs = append(errs, ends...)
+	}
+	return errors.Join(errs...)
+}
+
+// Status gives the state of every unit, in the order in which they were added.
+func (s *Supervisor) Status() []State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []State
+	for _, name := range s.order {
+		list = append(list, s.units[name].state)
+	}
+	return list
+}
+
+// State gives the state of one unit; ok is false when there is no such unit.
+func (s *Supervisor) State(name string) (st State, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.units[name]; r != nil {
+		return r.state, true
+	}
+	return State{}, false
+}
+
+// Log gives a unit's log; nil when there is no such unit.
+func (s *Supervisor) Log(name string) *Log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.units[name]; r != nil {
+		return r.log
+	}
+	return nil
+}
+
+// Flush writes what the logs still hold in memory to their files.
+func (s *Supervisor) Flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.units {
+		r.log.Flush()
+	}
+}
+
+// Wait returns when the named units, or all units when none is named, are ready. When ctx ends first, the error says which
+// are not and why.
+func (s *Supervisor) Wait(ctx context.Context, names ...string) error {
+	for {
+		s.mu.Lock()
+		if len(names) == 0 {
+			names = append(names, s.order...)
+		}
+		var not []string
+		for _, name := range names {
+			r, err := s.runner(name)
+			if err != nil {
+				s.mu.Unlock()
+				return err
+			}
+			if !r.state.Ready {
+				not = append(not, r.state.String())
+			}
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		if len(not) == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fault.New(fault.Unhealthy, "", "not ready: %s: %w", strings.Join(not, "; "), ctx.Err())
+		}
+	}
+}
+
+// set changes a unit's state under the lock and tells whoever waits.
+func (s *Supervisor) set(r *runner, change func(*State)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := r.state
+	change(&r.state)
+	if r.state == old {
+		return
+	}
+	if r.state.Phase != old.Phase {
+		r.state.Since = time.Now()
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+	if s.o.Changed != nil {
+		s.o.Changed(r.state)
+	}
+}
