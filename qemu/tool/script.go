@@ -1,0 +1,68 @@
+package tool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// runDir holds the scripts, below the directory of an unpacked set.
+const runDir = "run"
+
+// scripts makes one script for each ELF program of an unpacked set. It starts the program through the packages' own loader with
+// the packages' own libraries: the host's may be older, of another distribution or of another libc.
+//
+// dir is where the set lies now, final where it will be used.
+func scripts(h host, dir, final string) error {
+	if err := os.Mkdir(filepath.Join(dir, runDir), 0o755); err != nil {
+		return err
+	}
+	for _, bin := range []string{"usr/bin", "usr/sbin"} {
+		entries, err := os.ReadDir(filepath.Join(dir, bin))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if !isELF(filepath.Join(dir, bin, e.Name())) {
+				continue
+			}
+			text := script(h, final, bin, e.Name())
+			if err := os.WriteFile(filepath.Join(dir, runDir, e.Name()), []byte(text), 0o755); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// script is the text of one: the set's other programs come first in PATH, iconv's tables and QEMU's modules are the set's own.
+func script(h host, root, bin, name string) string {
+	lib := "$R/usr/lib/" + h.triplet
+	more := ""
+	if strings.HasPrefix(name, "qemu-system-") {
+		more = ` -L "$R/usr/share/qemu"`
+	}
+	return fmt.Sprintf(`#!/bin/sh
+R='%s'
+export PATH="$R/%s:$PATH" GCONV_PATH="%s/gconv" QEMU_MODULE_DIR="%s/qemu"
+exec "%s/%s" --library-path "%s" --argv0 %s "$R/%s/%s"%s "$@"
+`, strings.ReplaceAll(root, "'", `'\''`), runDir, lib, lib, lib, h.loader, lib, name, bin, name, more)
+}
+
+func isELF(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	magic := make([]byte, 4)
+	n, _ := f.Read(magic)
+	return bytes.Equal(magic[:n], []byte("\x7fELF"))
+}
