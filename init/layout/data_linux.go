@@ -1,18 +1,18 @@
 package layout
 
 import (
-	"bytes"
-	"errors"
+	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
+	"time"
 	"unsafe"
 
 	"imgbuild/init/disk"
 	"imgbuild/init/fault"
 	"imgbuild/init/preinit"
 	"imgbuild/init/report"
+	"imgbuild/init/service"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,19 +73,20 @@ func check(t report.Teller, device string) error {
 	return nil
 }
 
-// e2fsck runs it and gives its exit code (see e2fsck(8)) and output.
+// e2fsck runs it and gives its exit code (see e2fsck(8)) and output. A large disk may take its time; a watchdog does not
+// bark meanwhile, since the step has a limit of its own.
 func e2fsck(mode, device string) (int, string, error) {
-	var out bytes.Buffer
-	cmd := exec.Command("/usr/sbin/e2fsck", mode, device)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin", "LC_ALL=C"}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Exited() {
-		return exit.ExitCode(), out.String(), nil
+	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
+	defer cancel()
+	res, err := service.Run(ctx, service.Cmd("/usr/sbin/e2fsck", mode, device))
+	if code, ok := service.Status(err); ok {
+		return code, string(res.Output), nil
 	}
-	return 0, out.String(), err
+	return 0, string(res.Output), err
 }
+
+// checkLimit ends a check that does not come to an end.
+const checkLimit = 30 * time.Minute
 
 func last(out string) string {
 	lines := strings.Split(strings.TrimSpace(out), "\n")

@@ -1,0 +1,150 @@
+// Package boot is the life of PID 1: the table of steps from the kernel's hand-over to running services, what happens
+// when one of them fails, and the orderly end.
+package boot
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"imgbuild/init/cgroup"
+	"imgbuild/init/config"
+	"imgbuild/init/layout"
+	"imgbuild/init/preinit"
+	"imgbuild/init/report"
+	"imgbuild/init/service"
+)
+
+// Step is one step of the boot. Fatal ones leave nothing to go on with: the node says why and reboots, so that the boot
+// script can count and take the other slot. The others are told, and the node comes up as far as it can.
+type Step struct {
+	Name  string
+	Limit time.Duration // the watchdog resets a board whose step takes longer; 0 for none
+	Fatal bool
+	Run   func(*Node) error
+}
+
+// Steps is the boot.
+var Steps = []Step{
+	{"preinit", 3 * time.Minute, true, (*Node).preinit},
+	{"layout", 65 * time.Minute, true, (*Node).layout}, // a large damaged disk is checked twice
+	{"config", 10 * time.Minute, false, (*Node).config},
+	{"network", 5 * time.Minute, false, (*Node).network},
+	{"services", 5 * time.Minute, false, (*Node).services},
+}
+
+// Node is what the steps know of the machine and of each other. It belongs to the goroutine of Main; what others touch
+// is said to be safe.
+type Node struct {
+	Version string // of this program
+
+	tell   report.Teller // safe
+	led    *report.LED
+	pre    *preinit.State
+	lay    *layout.Layout
+	groups *cgroup.Tree
+	cfg    *config.Config
+	units  *service.Supervisor // safe
+	orders chan order
+	steps  []stepTime
+}
+
+type stepTime struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+	OK      bool    `json:"ok"`
+}
+
+// Main is PID 1. It does not return.
+func Main(version string) {
+	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4)}
+	n.tell = report.Teller{Console: report.NewConsole(), Report: &report.Report{}, Step: "start"}
+	defer func() {
+		// PID 1 must not end, or the kernel panics without a word about why.
+		if r := recover(); r != nil {
+			n.tell.Say("%s", debug.Stack())
+			n.die("panic", fmt.Errorf("the init program failed: %v", r))
+		}
+	}()
+	n.tell.Report.Fact("program", version)
+	n.signals()
+	// k3s and containers want many files; what PID 1 has is what its children can have.
+	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 1048576, Max: 1048576})
+	for i, s := range Steps {
+		n.step(i+1, s)
+	}
+	n.run()
+}
+
+// step does one step: times it, prints it, and decides what a failure means.
+func (n *Node) step(number int, s Step) {
+	n.led.Blink(number)
+	n.pre.Watchdog.Limit(s.Limit)
+	n.tell = n.tell.For(s.Name)
+	start := time.Now()
+	err := s.Run(n)
+	took := time.Since(start)
+	n.tell.Report.Step(s.Name, took, err == nil)
+	n.steps = append(n.steps, stepTime{s.Name, took.Seconds(), err == nil})
+	if err == nil {
+		n.tell.Console.Step(s.Name, took)
+		return
+	}
+	if s.Fatal {
+		n.die(s.Name+" failed", err)
+	}
+	n.tell.Problem(err)
+	n.tell.Say("step %s failed %.2fs", s.Name, took.Seconds())
+}
+
+func (n *Node) preinit() error {
+	if err := preinit.Mount(n.tell); err != nil {
+		return err
+	}
+	n.led = report.FindLED("/sys")
+	n.led.Blink(1)
+	err := preinit.Run(n.tell, n.pre)
+	n.facts()
+	return err
+}
+
+// facts puts what is known by now at the head of the report.
+func (n *Node) facts() {
+	r, s := n.tell.Report, n.pre
+	r.Fact("machine", fmt.Sprintf("%s, %d MiB of memory", s.Model, s.Memory>>20))
+	if s.Manifest != nil {
+		r.Fact("system", fmt.Sprintf("%s %s, slot %s", s.Manifest.Family, s.Manifest.Version, s.Slot))
+		r.Fact("kernel", s.Manifest.Kernel)
+	}
+	if s.Disk != nil {
+		r.Fact("disk", fmt.Sprintf("%s, %d MiB", s.Disk.Name, s.Disk.Sectors>>11))
+	}
+	if last := s.Cmdline["shelf.last"]; last != "" {
+		r.Fact("last boot", "ended with: "+last)
+	}
+	if s.Cmdline["shelf.trial"] == "1" {
+		r.Fact("trial", "this system is on trial, attempts left: "+s.Cmdline["shelf.left"])
+	}
+	r.Fact("booted", time.Now().UTC().Format("2006-01-02 15:04:05 UTC"))
+}
+
+func (n *Node) layout() (err error) {
+	n.lay, err = layout.Run(n.tell, n.pre, func(block string) {
+		n.order(order{verb: "reboot", reason: "verity-block-" + block})
+	})
+	if err != nil {
+		return err
+	}
+	os.Setenv("PATH", service.DefaultPath)
+	n.groups, err = cgroup.Open(cgroup.Root)
+	if err != nil {
+		n.tell.Problem(err)
+		return nil
+	}
+	if missing := n.groups.Missing(); len(missing) > 0 {
+		n.tell.Problem(fmt.Errorf("the kernel gives no cgroup controllers %v, without which k3s does not start", missing))
+	}
+	return nil
+}

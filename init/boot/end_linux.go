@@ -1,0 +1,169 @@
+package boot
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"imgbuild/init/bootstate"
+	"imgbuild/init/disk"
+	"imgbuild/init/fatfile"
+	"imgbuild/init/layout"
+
+	"golang.org/x/sys/unix"
+)
+
+// order is what somebody wants PID 1 to do: reboot or poweroff, and why.
+type order struct{ verb, reason string }
+
+// order gives one without waiting; those that come while the node is ending are lost.
+func (n *Node) order(o order) {
+	select {
+	case n.orders <- o:
+	default:
+	}
+}
+
+// signals makes Ctrl-Alt-Del and the signals that other inits know into orders.
+func (n *Node) signals() {
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF) // the kernel then sends SIGINT instead of rebooting at once
+	got := make(chan os.Signal, 4)
+	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR)
+	// A closed pipe or terminal must not end PID 1.
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
+	go func() {
+		for s := range got {
+			switch s {
+			case syscall.SIGINT:
+				n.order(order{"reboot", "ctrl-alt-del"})
+			case syscall.SIGTERM:
+				n.order(order{"reboot", "signal"})
+			default:
+				n.order(order{"poweroff", "signal"})
+			}
+		}
+	}()
+}
+
+// stopLimit is how long the services have to end.
+const stopLimit = 90 * time.Second
+
+// end stops everything in order and reboots or switches off. It does not return.
+func (n *Node) end(o order) {
+	n.tell = n.tell.For("shutdown")
+	n.tell.Say("%s: %s", o.verb, o.reason)
+	n.pre.Watchdog.Limit(stopLimit + 60*time.Second)
+	n.led.Blink(6)
+	if n.units != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+		if err := n.units.Stop(ctx); err != nil {
+			n.tell.Say("stopping: %v", err)
+		}
+		cancel()
+	}
+	n.saveClock()
+	n.record(o)
+	n.markStopped(o.reason)
+	layout.Undo(n.tell)
+	n.tell.Say("%s now", o.verb)
+	n.now(o.verb)
+}
+
+// now ends the machine, whatever state it is in.
+func (n *Node) now(verb string) {
+	unix.Sync()
+	how := unix.LINUX_REBOOT_CMD_RESTART
+	if verb == "poweroff" {
+		how = unix.LINUX_REBOOT_CMD_POWER_OFF
+		n.pre.Watchdog.Close()
+	}
+	time.Sleep(100 * time.Millisecond) // the last line has to leave a slow serial port
+	for {
+		_ = unix.Reboot(how)
+		// Some boards cannot: the watchdog will.
+		time.Sleep(10 * time.Second)
+		how = unix.LINUX_REBOOT_CMD_RESTART
+	}
+}
+
+// dieDelay is how long a message stays before a reboot, for somebody to read it.
+const dieDelay = 60 * time.Second
+
+// die ends a boot that cannot go on: it says why everywhere, notes it in the record, waits and reboots. The attempts
+// that the boot script counts bring the other slot's turn.
+func (n *Node) die(reason string, err error) {
+	n.tell.Problem(err)
+	n.tell.Report.State("The node could not start. It tries again, or the other system if there is one.")
+	n.saveReport()
+	n.record(order{"reboot", reason})
+	n.tell.Say("step %s failed; rebooting in %.0f s", n.tell.Step, dieDelay.Seconds())
+	n.pre.Watchdog.Limit(dieDelay + 30*time.Second)
+	time.Sleep(dieDelay)
+	if n.units != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		_ = n.units.Stop(ctx)
+		cancel()
+	}
+	n.now("reboot")
+}
+
+// record notes why this boot ends, for the next one and for people. A trial that fails is given up at once.
+func (n *Node) record(o order) {
+	if n.pre.Disk == nil {
+		return
+	}
+	d, err := bootstate.OpenDisk(n.pre.Disk.Path, true)
+	if err != nil {
+		n.tell.Say("boot record: %v", err)
+		return
+	}
+	defer d.Close()
+	if failure(o.reason) {
+		_, err = bootstate.Rollback(d, o.reason)
+	} else if r, lerr := bootstate.Load(d); lerr == nil && r.Last != bootstate.Reason(o.reason) {
+		r.Last = bootstate.Reason(o.reason)
+		_, err = bootstate.Store(d, r)
+	}
+	if err != nil {
+		n.tell.Say("boot record: %v", err)
+	}
+}
+
+// failure says whether a reason means that the system itself is at fault.
+func failure(reason string) bool {
+	return strings.HasPrefix(reason, "verity") || strings.HasPrefix(reason, "panic") || strings.HasSuffix(reason, "failed") || strings.HasPrefix(reason, "unhealthy")
+}
+
+// reportName is the file on BOOT that every laptop can read.
+const reportName = "report.txt"
+
+// saveReport writes the report in place, so that no file system structure of BOOT is ever touched by the node.
+func (n *Node) saveReport() {
+	if n.pre.Disk == nil {
+		return
+	}
+	text := n.tell.Report.Text()
+	_ = os.WriteFile("/run/shelf/report.txt", text, 0o644)
+	if err := writeReport(n.pre.Disk.Partition(disk.Boot), text); err != nil {
+		n.tell.Say("%s on the boot partition was not written: %v", reportName, err)
+	}
+}
+
+func writeReport(device string, text []byte) error {
+	f, err := os.OpenFile(device, os.O_RDWR|syscall.O_SYNC, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := fatfile.Overwrite(f, reportName, text, '\n'); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("writing to %s: %w", device, err)
+	}
+	return nil
+}
