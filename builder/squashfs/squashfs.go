@@ -138,7 +138,6 @@ func Write(w io.WriterAt, entries []Entry, o Options) (Stats, error) {
 	if err != nil {
 		return st, fmt.Errorf("squashfs: zstd encoder: %w", err)
 	}
-	defer enc.close()
 
 	end, fragments, err := writeData(w, inodes, enc, o, &st)
 	if err != nil {
