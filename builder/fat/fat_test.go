@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"imgbuild/qemu/tool"
 )
 
 // slot is a volume as a slot has it: 640 MiB, 4 KiB clusters.
@@ -83,8 +85,8 @@ func create(t testing.TB, v *Volume) string {
 // fsck wants fsck.vfat to have nothing at all to say but its two lines.
 func fsck(t testing.TB, img string) {
 	t.Helper()
-	out, err := exec.Command(path(t, "fsck.vfat"), "-n", "-v", img).CombinedOutput()
-	short, err2 := exec.Command(path(t, "fsck.vfat"), "-n", img).CombinedOutput()
+	out, err := exec.Command(tool.Path(t, "fsck.vfat"), "-n", "-v", img).CombinedOutput()
+	short, err2 := exec.Command(tool.Path(t, "fsck.vfat"), "-n", img).CombinedOutput()
 	if err != nil || err2 != nil || strings.Count(string(short), "\n") != 2 {
 		t.Fatalf("fsck.vfat: %v %v\n%s\n%s", err, err2, short, out)
 	}
@@ -111,7 +113,7 @@ func TestReferenceTools(t *testing.T) {
 			if err := os.Mkdir(out, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(path(t, "mcopy"), "-s", "-n", "-i", img, "::/", out)
+			cmd := exec.Command(tool.Path(t, "mcopy"), "-s", "-n", "-i", img, "::/", out)
 			cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 			if msg, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("mcopy: %v\n%s", err, msg)
@@ -297,15 +299,4 @@ func TestShortNames(t *testing.T) {
 			t.Errorf("%s: %q, exact %v", c.name, s, exact)
 		}
 	}
-}
-
-func path(t testing.TB, name string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-		if p := filepath.Join(dir, name); exec.Command("test", "-x", p).Run() == nil {
-			return p
-		}
-	}
-	t.Fatalf("%s not found", name)
-	return ""
 }

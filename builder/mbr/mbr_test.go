@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"imgbuild/qemu/tool"
 )
 
 // disk is the table of a real image: BOOT, two slots, data.
@@ -71,7 +73,7 @@ func TestSfdisk(t *testing.T) {
 		}
 	}
 	// sfdisk fills CHS as we do: let it write the same table over ours and compare.
-	cmd := exec.Command(path(t, "sfdisk"), "--quiet", "--no-reread", "--no-tell-kernel", "--wipe=never", img)
+	cmd := exec.Command(tool.Path(t, "sfdisk"), "--quiet", "--no-reread", "--no-tell-kernel", "--wipe=never", img)
 	cmd.Stdin = strings.NewReader(dump)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -156,20 +158,9 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func path(t *testing.T, name string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-		if p := filepath.Join(dir, name); exec.Command("test", "-x", p).Run() == nil {
-			return p
-		}
-	}
-	t.Fatalf("%s not found", name)
-	return ""
-}
-
 func reference(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(path(t, name), args...).CombinedOutput()
+	out, err := exec.Command(tool.Path(t, name), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
 	}
