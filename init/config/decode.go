@@ -15,6 +15,7 @@ type decoder struct {
 	shift    int   // lines before the part that is decoded (salvage)
 	found    list
 	tooLarge bool // not worth a second look
+	secrets  []secret
 	literal  bool // texts are texts whatever they look like (the command line)
 
 	depth     int
@@ -220,7 +221,9 @@ func (d *decoder) textMap(n *yaml.Node, k *Key, path string) *value {
 		}
 		switch v.Kind {
 		case yaml.ScalarNode:
-			if t, ok := d.mapText(v, here); ok {
+			if k.Path == "k3os.environment" && secretName(p.key.Value) && d.secret(v, here) {
+				out.set(p.key.Value, d.at(p.key), &value{kind: moved, at: d.at(v)})
+			} else if t, ok := d.mapText(v, here); ok {
 				out.set(p.key.Value, d.at(p.key), &value{kind: scalar, at: d.at(v), text: t})
 			}
 		default:

@@ -99,7 +99,9 @@ func setValue(f reflect.Value, v *value, k *Key) {
 	case TextMap:
 		out := map[string]string{}
 		for _, e := range v.entries {
-			out[e.name] = e.v.text
+			if e.v.kind != moved {
+				out[e.name] = e.v.text
+			}
 		}
 		f.Set(reflect.ValueOf(out))
 	case Texts:
@@ -189,9 +191,5 @@ func (v *value) free() any {
 
 // settle brings what was accepted in several forms to one.
 func (c *Config) settle() {
-	for i := range c.Network.Interfaces {
-		m := &c.Network.Interfaces[i].MAC
-		*m = strings.ReplaceAll(strings.ToLower(*m), "-", ":")
-	}
 	c.Network.Country = strings.ToUpper(c.Network.Country)
 }

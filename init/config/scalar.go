@@ -95,7 +95,7 @@ func (d *decoder) scalar(n *yaml.Node, k *Key, path string) *value {
 	if !ok {
 		return nil
 	}
-	if k.Secret && blanked(t) {
+	if k.Secret && d.secret(n, path) {
 		return &value{kind: moved, at: d.at(n)}
 	}
 	fixed, why := canonical(k, t)
@@ -130,6 +130,9 @@ func canonical(k *Key, t string) (fixed, why string) {
 	}
 	if k.Secret {
 		return t, ""
+	}
+	if k.Form == Address || k.Form == Prefix || k.Form == MAC {
+		return netForm(k.Form, t)
 	}
 	switch k.Form {
 	case Mode:

@@ -26,7 +26,7 @@ func (d *decoder) texts(n *yaml.Node, k *Key, path string) *value {
 		if why != "" {
 			d.found.add(d.at(n), Warning, path, "write a list, one to a line with - in front", "%s", why)
 		}
-		out.items = d.textItems(n, parts...)
+		out.items = d.textItems(n, d.sound(n, k, path, parts)...)
 		return out
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
@@ -68,14 +68,31 @@ func (d *decoder) textItem(out *value, item *yaml.Node, at place, k *Key, here s
 		}
 		parts, why := []string{t}, ""
 		role, _, _ := strings.Cut(t, " ")
-		if k.Form == Keys || k.Form == Words && i == 0 && (role == "server" || role == "agent") {
+		if k.Form == Keys || k.Form == Hosts || k.Form == Address || k.Form == Prefix || k.Form == Words && i == 0 && (role == "server" || role == "agent") {
 			parts, why = split(k.Form, t)
 		}
 		if why != "" {
 			d.found.add(at, Warning, here, "write each as an item of its own", "%s", why)
 		}
-		out.items = append(out.items, d.textItems(item, parts...)...)
+		out.items = append(out.items, d.textItems(item, d.sound(item, k, here, parts)...)...)
 	}
+}
+
+// sound leaves out the parts that have not the form of k, and reports them.
+func (d *decoder) sound(n *yaml.Node, k *Key, path string, parts []string) []string {
+	if k.Form != Address && k.Form != Prefix {
+		return parts
+	}
+	var out []string
+	for _, p := range parts {
+		fixed, why := netForm(k.Form, p)
+		if why != "" {
+			d.found.add(d.at(n), Error, path, fixValue(k, p), "%s; it is left out", why)
+			continue
+		}
+		out = append(out, fixed)
+	}
+	return out
 }
 
 // split takes a text apart that is plainly a list. why is empty when there was nothing to take apart.

@@ -1,0 +1,218 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"sort"
+	"strings"
+)
+
+// MissingForWorker is the sentence that the build, the check and the node print for a worker that cannot join yet.
+const MissingForWorker = "this worker does not start k3s before it knows its server; missing: %s"
+
+// serverOnly are flags that `k3s agent` does not know: it would not start with them (k3s' documentation, CLI server).
+var serverOnly = map[string]bool{}
+
+func init() {
+	for _, f := range strings.Fields(`advertise-address advertise-port agent-token agent-token-file cluster-cidr cluster-dns
+		cluster-domain cluster-init cluster-reset cluster-reset-restore-path datastore-cafile datastore-certfile
+		datastore-endpoint datastore-keyfile default-local-storage-path disable disable-agent disable-apiserver
+		disable-cloud-controller disable-controller-manager disable-etcd disable-helm-controller disable-kube-proxy
+		disable-network-policy disable-scheduler egress-selector-mode embedded-registry etcd-arg etcd-disable-snapshots
+		etcd-expose-metrics etcd-s3 etcd-snapshot-compress etcd-snapshot-dir etcd-snapshot-name etcd-snapshot-retention
+		etcd-snapshot-schedule-cron flannel-backend flannel-external-ip flannel-ipv6-masq helm-job-image
+		https-listen-port kine-tls kube-apiserver-arg kube-cloud-controller-manager-arg kube-controller-manager-arg
+		kube-scheduler-arg multi-cluster-cidr secrets-encryption service-cidr service-node-port-range servicelb-namespace
+		supervisor-metrics system-default-registry tls-san tls-san-security write-kubeconfig write-kubeconfig-group
+		write-kubeconfig-mode`) {
+		serverOnly[f] = true
+	}
+}
+
+// K3sArguments gives k3s_args without the role in front, which is the node's.
+func (c *Config) K3sArguments() []string {
+	a := c.K3OS.K3sArgs
+	if len(a) > 0 && (a[0] == "server" || a[0] == "agent") {
+		a = a[1:]
+	}
+	return append([]string(nil), a...)
+}
+
+func (k *checker) checkK3s() {
+	if !contains(k3sRoles, k.role) {
+		return
+	}
+	k.checkArgs()
+	c := k.c.K3OS
+	if missing := k.c.Missing(k.role); len(missing) > 0 {
+		k.report(Warning, missing[0], "put "+strings.Join(missing, " and ")+" into config.yaml, or leave it and add them later",
+			MissingForWorker, strings.Join(missing, " and "))
+	}
+	if c.ServerURL != "" {
+		if s, fix, why := serverURL(c.ServerURL); why != "" {
+			k.report(s, "k3os.server_url", fix, "%s", why)
+		}
+	}
+	if c.Token != "" {
+		if s, fix, why := token(c.Token); why != "" {
+			k.report(s, "k3os.token", fix, "%s", why)
+		}
+	}
+	for _, name := range sortedNames(c.Labels) {
+		if err := ValidLabel(name, c.Labels[name]); err != nil {
+			k.report(Error, "k3os.labels."+name, "the kubelet would not start with it; correct it", "%v", err)
+		} else if name == "k3os.io/mode" {
+			k.report(Warning, "k3os.labels."+name, "remove it", "jobs of k3OS's old upgrade controller look for this label")
+		}
+	}
+	for i, t := range c.Taints {
+		if err := ValidTaint(t); err != nil {
+			k.report(Error, index("k3os.taints", i), "write key=value:NoSchedule", "%v", err)
+		}
+	}
+}
+
+func (k *checker) checkArgs() {
+	args := k.c.K3OS.K3sArgs
+	verb := map[string]string{"server": "server", "worker": "agent"}[k.role]
+	for i, a := range args {
+		path := index("k3os.k3s_args", i)
+		flag, _, hasValue := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		switch {
+		case i == 0 && (a == "server" || a == "agent"):
+			if a != verb {
+				k.report(Error, path, fmt.Sprintf("write %s, or set shelf.role: %s", verb, map[string]string{"server": "server", "agent": "worker"}[a]),
+					"%s contradicts the role of this node, %s", a, k.role)
+			}
+		case i == 0 && !strings.HasPrefix(a, "-"):
+			k.report(Error, path, "begin with a flag, or with "+verb, "%s is neither a flag of k3s nor a role", quote(a))
+		case !strings.HasPrefix(a, "-"):
+		case strings.Contains(flag, " "):
+			k.report(Warning, path, "write it as --flag=value, or as two items", "k3s gets this as one word with a space in it")
+		case k.role == "worker" && serverOnly[flag]:
+			k.report(Error, path, "remove it here; it belongs to the server", "k3s agent has no flag --%s and would not start", flag)
+		case flag == "token" || flag == "t" || flag == "agent-token" || flag == "datastore-endpoint":
+			secret := hasValue || i+1 < len(args)
+			if secret {
+				k.report(Warning, path, "use k3os.token for the token, which is moved off the boot partition", "a secret here stays readable on the boot partition and in the process list")
+			}
+		}
+	}
+}
+
+func serverURL(t string) (s Severity, fix, why string) {
+	const form = "write it like https://shelf-1:6443"
+	u, err := url.Parse(t)
+	switch {
+	case err != nil:
+		return Error, form, quote(t) + " is not a URL"
+	case u.Scheme != "https":
+		return Error, form, "k3s takes https:// URLs only, not " + quote(t)
+	case u.Hostname() == "":
+		return Error, form, quote(t) + " names no host"
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/":
+		return Warning, form, "only the host and the port belong into " + quote(t)
+	case u.Port() == "":
+		return Warning, form, "without a port this means 443; k3s listens on 6443"
+	}
+	if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsLoopback() || u.Hostname() == "localhost" {
+		return Warning, form, "this is the node itself"
+	}
+	return Note, "", ""
+}
+
+// secureToken is k3s' long form: K10, the hash of the cluster's CA, credentials.
+var secureToken = regexp.MustCompile(`^K10[0-9a-f]{64}::(?:[^:\s]+:)?\S+$`)
+
+func token(t string) (s Severity, fix, why string) {
+	switch {
+	case strings.TrimSpace(t) != t || strings.ContainsAny(t, " \t\r\n"):
+		return Warning, "check that it was copied whole, on one line", "the token has white space in it"
+	case strings.HasPrefix(t, "K10") && !secureToken.MatchString(t):
+		return Warning, "copy /var/lib/rancher/k3s/server/token of the server whole", "the token begins like k3s' long form but is not of that form"
+	case strings.HasPrefix(t, "${") || strings.HasPrefix(t, "<"):
+		return Warning, "put the real token there", "the token looks like a place to fill in; nothing is expanded"
+	case len(t) < 8:
+		return Warning, "use a long random word", fmt.Sprintf("a token of %d characters is easily guessed", len(t))
+	}
+	return Note, "", ""
+}
+
+var (
+	labelName   = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
+	labelPrefix = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$`)
+)
+
+// kubeletLabels are the labels in Kubernetes' own name space that a kubelet may give its node; it refuses to start
+// with others (kubernetes, pkg/apis/core/v1/helper and kubelet options).
+var kubeletLabels = map[string]bool{
+	"kubernetes.io/hostname": true, "kubernetes.io/arch": true, "kubernetes.io/os": true,
+	"beta.kubernetes.io/arch": true, "beta.kubernetes.io/os": true, "beta.kubernetes.io/instance-type": true,
+	"node.kubernetes.io/instance-type": true, "topology.kubernetes.io/region": true, "topology.kubernetes.io/zone": true,
+	"failure-domain.beta.kubernetes.io/region": true, "failure-domain.beta.kubernetes.io/zone": true,
+}
+
+// ValidLabel tells why a kubelet would refuse a node label.
+func ValidLabel(name, value string) error {
+	if err := qualified(name); err != nil {
+		return err
+	}
+	if value != "" && !labelName.MatchString(value) {
+		return fmt.Errorf("%s is not the value of a label: letters, digits, - _ . inside, 63 at most", quote(value))
+	}
+	prefix, _, _ := strings.Cut(name, "/")
+	inside := func(domain string) bool { return prefix == domain || strings.HasSuffix(prefix, "."+domain) }
+	if strings.Contains(name, "/") && (inside("kubernetes.io") || inside("k8s.io")) && !kubeletLabels[name] &&
+		!inside("kubelet.kubernetes.io") && !inside("node.kubernetes.io") {
+		return fmt.Errorf("a node may not give itself the label %s; set it with kubectl", name)
+	}
+	return nil
+}
+
+// ValidTaint tells why text is not key=value:Effect or key:Effect.
+func ValidTaint(text string) error {
+	rest, effect, ok := strings.Cut(text, ":")
+	if !ok || strings.Contains(effect, ":") {
+		return fmt.Errorf("%s is not a taint", quote(text))
+	}
+	effects := []string{"NoSchedule", "PreferNoSchedule", "NoExecute"}
+	if !contains(effects, effect) {
+		if near := nearestWord(effect, effects); near != "" {
+			return fmt.Errorf("%s is not an effect of a taint, %s is", quote(effect), near)
+		}
+		return fmt.Errorf("%s is none of the effects %s", quote(effect), strings.Join(effects, ", "))
+	}
+	name, value, _ := strings.Cut(rest, "=")
+	if err := qualified(name); err != nil {
+		return err
+	}
+	if value != "" && !labelName.MatchString(value) {
+		return fmt.Errorf("%s is not the value of a taint", quote(value))
+	}
+	return nil
+}
+
+func qualified(name string) error {
+	base := name
+	if prefix, rest, ok := strings.Cut(name, "/"); ok {
+		base = rest
+		if !labelPrefix.MatchString(prefix) {
+			return fmt.Errorf("%s is not a domain name in front of /", quote(prefix))
+		}
+	}
+	if !labelName.MatchString(base) {
+		return fmt.Errorf("%s is not a name: letters, digits, - _ . inside, 63 at most", quote(name))
+	}
+	return nil
+}
+
+func sortedNames[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for name := range m {
+		out = append(out, name)
+	}
+	sort.Strings(out)
+	return out
+}

@@ -1,0 +1,125 @@
+package config
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math/big"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// NobodyCanLogIn is the sentence that the build, the check and the node print when there is no ssh key.
+const NobodyCanLogIn = "nobody will be able to log in: there is no ssh key"
+
+func (k *checker) checkLogin() {
+	usable := 0
+	for i, key := range k.c.SSHAuthorizedKeys {
+		path := index("ssh_authorized_keys", i)
+		severity, fix, why := sshKey(key)
+		if why != "" {
+			k.report(severity, path, fix, "%s", why)
+		}
+		if severity != Error {
+			usable++
+		}
+	}
+	password := k.c.K3OS.Password
+	switch {
+	case usable > 0:
+	case password != "":
+		k.report(Warning, "ssh_authorized_keys", "put a line of ~/.ssh/id_ed25519.pub under ssh_authorized_keys",
+			"nobody will be able to log in over the network: there is no ssh key, and the password is for the console only")
+	default:
+		k.report(Warning, "ssh_authorized_keys", "put a line of ~/.ssh/id_ed25519.pub under ssh_authorized_keys", NobodyCanLogIn)
+	}
+	switch {
+	case password == "":
+	case !Hashed(password):
+		if strings.HasPrefix(password, "$") {
+			k.report(Warning, "k3os.password", "make a hash with: openssl passwd -6", "it begins with $ but is no crypt(5) hash; it is taken as clear text")
+		} else {
+			k.report(Warning, "k3os.password", "make a hash with: openssl passwd -6", "the password stands here in clear text; the node hashes and erases it at import")
+		}
+	case strings.HasPrefix(password, "$1$"):
+		k.report(Warning, "k3os.password", "make a new one with: openssl passwd -6", "an MD5 hash is quick to crack")
+	}
+}
+
+var account = regexp.MustCompile(`^(?:github|gitlab):[A-Za-z0-9](?:[A-Za-z0-9._-]{0,254})$`)
+
+// sshKey judges one item of ssh_authorized_keys; why is empty for a good one.
+func sshKey(line string) (s Severity, fix, why string) {
+	line = strings.TrimSpace(line)
+	lower := strings.ToLower(line)
+	switch {
+	case line == "":
+		return Error, "remove it", "the item is empty"
+	case strings.Contains(line, "PRIVATE KEY"):
+		return Error, "use the file that ends in .pub, and make a new key pair: this one has been shown", "this is a private key"
+	case strings.HasPrefix(lower, "github:"), strings.HasPrefix(lower, "gitlab:"):
+		if !account.MatchString(line) {
+			return Error, "write github:USER", quote(line) + " names no account"
+		}
+		return Note, "", ""
+	case strings.HasPrefix(lower, "http://"), strings.HasPrefix(lower, "https://"):
+		u, err := url.Parse(line)
+		if err != nil || u.Host == "" {
+			return Error, "write https://HOST/PATH", quote(line) + " is not a URL"
+		}
+		if u.Scheme == "http" {
+			return Warning, "use https://", "anybody on the way can change keys that are fetched by http"
+		}
+		return Note, "", ""
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	if err != nil {
+		fix := "copy the whole line of the .pub file"
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], "AAAA") {
+			if _, err := base64.StdEncoding.DecodeString(f[1]); err != nil {
+				fix = "the part after AAAA was cut or broken; " + fix
+			}
+		}
+		return Error, fix, quote(line) + " is not an ssh public key"
+	}
+	switch key.Type() {
+	case "ssh-dss":
+		return Error, "make a new key with: ssh-keygen -t ed25519", "sshd no longer accepts DSA keys"
+	case "ssh-rsa":
+		var rsa struct {
+			Type string
+			E, N *big.Int
+		}
+		if ssh.Unmarshal(key.Marshal(), &rsa) == nil && rsa.N.BitLen() < 2048 {
+			return Warning, "make a new key with: ssh-keygen -t ed25519", fmt.Sprintf("an RSA key of %d bits is weak", rsa.N.BitLen())
+		}
+	}
+	return Note, "", ""
+}
+
+var hostLabel = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// checkHostname: RFC 1123, in small letters as Kubernetes wants its node names, and no longer than Linux takes.
+func (k *checker) checkHostname() {
+	h := k.c.Hostname
+	if h == "" {
+		return
+	}
+	if len(h) > 64 {
+		k.report(Error, "hostname", "choose a shorter one", "a host name has at most 64 characters, this has %d", len(h))
+		return
+	}
+	for _, label := range strings.Split(h, ".") {
+		switch {
+		case hostLabel.MatchString(label):
+		case hostLabel.MatchString(strings.ToLower(label)):
+			k.report(Warning, "hostname", "write "+strings.ToLower(h), "Kubernetes takes small letters only")
+			return
+		default:
+			k.report(Error, "hostname", "use small letters, digits and - inside, 63 at most", "%s is not a host name", quote(h))
+			return
+		}
+	}
+}

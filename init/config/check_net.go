@@ -1,0 +1,114 @@
+package config
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+)
+
+var (
+	hostName = regexp.MustCompile(`^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
+	country  = regexp.MustCompile(`^[A-Z]{2}$`)
+	hexKey   = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
+)
+
+func (k *checker) checkNetwork() {
+	c := k.c
+	for i, s := range c.K3OS.DNSNameservers {
+		if _, err := netip.ParseAddr(s); err != nil {
+			k.report(Error, index("k3os.dns_nameservers", i), "write the address, for example 9.9.9.9", "%s is not an IP address", quote(s))
+		}
+	}
+	for _, path := range []string{"k3os.ntp_servers", "time.servers"} {
+		servers := c.K3OS.NTPServers
+		if path == "time.servers" {
+			servers = c.Time.Servers
+		}
+		for i, s := range servers {
+			if _, err := netip.ParseAddr(s); err != nil && !hostName.MatchString(s) {
+				k.report(Error, index(path, i), "write a name such as pool.ntp.org, or an address", "%s is not the name of a server", quote(s))
+			}
+		}
+	}
+	seen := map[string]int{}
+	for i, n := range c.Network.Interfaces {
+		id := n.MAC
+		if id == "" {
+			id = n.Name
+		}
+		if first, twice := seen[id]; twice {
+			k.report(Error, index("network.interfaces", i), "put both into one item", "%s is the interface of item %d as well", quote(id), first)
+		}
+		seen[id] = i
+		k.checkInterface(n, index("network.interfaces", i))
+	}
+	for i, w := range c.Network.WiFi {
+		k.checkWiFi(w, index("network.wifi", i))
+	}
+	for i, w := range c.K3OS.WiFi {
+		k.checkWiFi(w, index("k3os.wifi", i))
+	}
+	switch {
+	case c.Network.Country != "" && !country.MatchString(c.Network.Country):
+		k.report(Error, "network.country", "write two letters, for example DE", "%s is not a country", quote(c.Network.Country))
+	case c.Network.Country == "" && len(c.AllWiFi()) > 0:
+		k.report(Warning, "network.country", "set network.country to two letters, for example DE", "without a country Wi-Fi keeps to few channels, and some boards do not send at all")
+	}
+}
+
+func (k *checker) checkInterface(n Interface, path string) {
+	if n.Name != "auto" && (len(n.Name) > 15 || n.Name == "" || strings.ContainsAny(n.Name, "/ \t:") || n.Name == "." || n.Name == "..") {
+		k.report(Error, path+".name", "write it as ip link shows it, for example eth0", "%s is not the name of an interface", quote(n.Name))
+	}
+	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 65535) {
+		k.report(Error, path+".mtu", "leave it out unless you know better", "an MTU is from 576 to 65535, not %d", n.MTU)
+	}
+	if !n.DHCP && len(n.Addresses) == 0 && k.c.where[path+".dhcp"] != (place{}) {
+		k.report(Warning, path, "give addresses, or dhcp: true", "the interface gets no address at all")
+	}
+	onLink := func(t string) bool {
+		a, err := netip.ParseAddr(t)
+		if err != nil || a.IsLinkLocalUnicast() || len(n.Addresses) == 0 {
+			return true
+		}
+		for _, s := range n.Addresses {
+			if p, err := netip.ParsePrefix(s); err == nil && (p.Contains(a) || p.Addr().Is4() != a.Is4()) {
+				return true
+			}
+		}
+		return false
+	}
+	for i, s := range n.Addresses {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			k.report(Error, index(path+".addresses", i), "write it like 192.168.1.10/24", "%s is not an address with a prefix length", quote(s))
+		} else if p.Bits() < p.Addr().BitLen()-1 && p.Masked().Addr() == p.Addr() && p.Addr().Is4() {
+			k.report(Error, index(path+".addresses", i), "give the address of the node, for example "+p.Addr().Next().String()+s[strings.IndexByte(s, '/'):], "%s is the network itself, not an address in it", s)
+		}
+	}
+	if n.Gateway != "" && !onLink(n.Gateway) {
+		k.report(Warning, path+".gateway", "check both addresses", "the gateway %s is in none of the interface's networks", n.Gateway)
+	}
+	if n.Gateway == "" && !n.DHCP && len(n.Addresses) > 0 && len(n.Routes) == 0 && len(k.c.Network.Interfaces) == 1 {
+		k.report(Warning, path, "set gateway", "the node reaches nothing outside its own network")
+	}
+	for i, r := range n.Routes {
+		here := index(path+".routes", i)
+		if r.To == "" {
+			k.report(Error, here, "set to, for example 10.8.0.0/16", "the route leads nowhere")
+		}
+		if r.Via != "" && !onLink(r.Via) {
+			k.report(Warning, here+".via", "check both addresses", "the next hop %s is in none of the interface's networks", r.Via)
+		}
+	}
+}
+
+// checkWiFi: an SSID has 1 to 32 bytes, a WPA passphrase 8 to 63 ASCII characters or 64 hex digits (IEEE 802.11).
+func (k *checker) checkWiFi(w WiFi, path string) {
+	if w.Name == "" || len(w.Name) > 32 {
+		k.report(Error, path+".name", "write the name of the network as other devices show it", "the name of a network has 1 to 32 bytes, this has %d", len(w.Name))
+	}
+	if p := w.Passphrase; p != "" && !hexKey.MatchString(p) && (len(p) < 8 || len(p) > 63) {
+		k.report(Error, path+".passphrase", "write the passphrase of the network", "a passphrase has 8 to 63 characters, this has %d", len(p))
+	}
+}

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+)
+
+var (
+	sysctlName  = regexp.MustCompile(`^[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_*:@-]+)+$`)
+	moduleName  = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	environName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	serviceName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$`)
+	zoneName    = regexp.MustCompile(`^[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*$`)
+	ownerName   = regexp.MustCompile(`^[A-Za-z0-9_.-]+(?::[A-Za-z0-9_.-]*)?$|^:[A-Za-z0-9_.-]+$`)
+)
+
+func (k *checker) checkFiles() {
+	for i, f := range k.c.WriteFiles {
+		here := index("write_files", i)
+		clean := path.Clean(f.Path)
+		switch {
+		case f.Path == "":
+			k.report(Error, here, "set path", "the file has no path")
+		case !path.IsAbs(f.Path):
+			k.report(Error, here+".path", "begin it with /", "%s is not an absolute path", quote(f.Path))
+		case clean == "/" || strings.HasSuffix(f.Path, "/"):
+			k.report(Error, here+".path", "name a file in it", "%s is a directory", quote(f.Path))
+		case clean == "/usr/local" || strings.HasPrefix(clean, "/usr/local/"):
+		case below(clean, "/usr", "/bin", "/sbin", "/lib", "/boot", "/k3os/system", "/proc", "/sys"):
+			k.report(Error, here+".path", "choose a path in /etc, /var, /opt or /usr/local", "%s cannot be written on a running node", quote(f.Path))
+		}
+		if _, err := f.Data(); err != nil {
+			k.report(Error, here+".content", "encode it again, or correct encoding", "%v", err)
+		}
+		if f.Owner != "" && !ownerName.MatchString(f.Owner) {
+			k.report(Error, here+".owner", "write user, or user:group", "%s is not an owner", quote(f.Owner))
+		}
+	}
+}
+
+func below(p string, dirs ...string) bool {
+	for _, d := range dirs {
+		if p == d || strings.HasPrefix(p, d+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *checker) checkKernel() {
+	c := k.c.K3OS
+	for _, name := range sortedNames(c.Sysctls) {
+		switch v := strings.TrimSpace(c.Sysctls[name]); {
+		case !sysctlName.MatchString(name):
+			k.report(Error, "k3os.sysctls."+name, "write it like net.core.somaxconn", "%s is not the name of a kernel setting", quote(name))
+		case v == "":
+			k.report(Error, "k3os.sysctls."+name, "give it a value", "the kernel setting has no value")
+		case name == "net.ipv4.ip_forward" && v == "0" && contains(k3sRoles, k.role):
+			k.report(Warning, "k3os.sysctls."+name, "remove it", "pods cannot reach each other without forwarding; k3s turns it on again")
+		}
+	}
+	for i, m := range c.Modules {
+		if f := strings.Fields(m); len(f) == 0 || !moduleName.MatchString(f[0]) {
+			k.report(Error, index("k3os.modules", i), "write the name, then its parameters", "%s is not the name of a kernel module", quote(m))
+		}
+	}
+	for _, name := range sortedNames(c.Environment) {
+		if !environName.MatchString(name) {
+			k.report(Error, "k3os.environment."+name, "use letters, digits and _", "%s is not the name of a variable", quote(name))
+		} else if strings.ContainsAny(c.Environment[name], "\n\x00") {
+			k.report(Error, "k3os.environment."+name, "write it on one line", "the value has more than one line")
+		}
+	}
+}
+
+func (k *checker) checkServices() {
+	for _, name := range sortedNames(k.c.Services) {
+		s, here := k.c.Services[name], "services."+name
+		if !serviceName.MatchString(name) {
+			k.report(Error, here, "use small letters, digits and -, 32 at most", "%s is not the name of a service", quote(name))
+		}
+		if len(s.Command) == 0 || s.Command[0] == "" {
+			k.report(Error, here, "set command", "the service has no command")
+		} else if p := s.Command[0]; strings.Contains(p, "/") && !path.IsAbs(p) {
+			k.report(Error, here+".command", "begin it with /", "%s is not an absolute path", quote(p))
+		}
+		ways := 0
+		for _, set := range []bool{s.Ready.Notify, s.Ready.TCP != "", s.Ready.File != "", len(s.Ready.Command) > 0} {
+			if set {
+				ways++
+			}
+		}
+		if ways > 1 {
+			k.report(Error, here+".ready", "keep one of notify, tcp, file and command", "there are %d ways to be ready", ways)
+		}
+		if contains(s.Needs, name) {
+			k.report(Error, here+".needs", "remove it", "the service needs itself")
+		}
+		if s.CPU < 0 {
+			k.report(Error, here+".cpu", "write a per cent of one core", "%d is no share of a CPU", s.CPU)
+		}
+	}
+}
+
+func (k *checker) checkRest() {
+	c := k.c
+	if z := c.Time.Zone; z != "" && !zoneName.MatchString(z) {
+		k.report(Error, "time.zone", "write it like Europe/Berlin", "%s is not the name of a time zone", quote(z))
+	}
+	if d := c.Data.Device; d != "" {
+		tag, rest, ok := strings.Cut(d, "=")
+		if !(ok && rest != "" && contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL"}, tag)) && !strings.HasPrefix(path.Clean(d), "/dev/") {
+			k.report(Error, "data.device", "write it like LABEL=k3sdata or /dev/sda1", "%s names no disk", quote(d))
+		}
+	}
+	if t := c.Backup.To; t != "" {
+		u, err := url.Parse(t)
+		if err != nil || u.Host == "" || !contains([]string{"nfs", "sftp"}, u.Scheme) {
+			k.report(Error, "backup.to", "write it like sftp://backup@nas/shelf", "%s is neither an nfs:// nor an sftp:// URL", quote(t))
+		} else if _, has := u.User.Password(); has {
+			k.report(Warning, "backup.to", "use a key", "a password in a URL stays readable on the boot partition")
+		}
+	}
+	if c.Backup.Keep < 0 {
+		k.report(Error, "backup.keep", "write a number above 0", "%d copies cannot be kept", c.Backup.Keep)
+	}
+}

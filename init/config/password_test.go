@@ -1,0 +1,44 @@
+package config
+
+import "testing"
+
+// The vectors of the specification ("Unix crypt using SHA-256 and SHA-512", section test vectors).
+func TestSHA512Crypt(t *testing.T) {
+	for _, c := range []struct {
+		salt   string
+		rounds int
+		key    string
+		want   string
+	}{
+		{"saltstring", 0, "Hello world!", "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1"},
+		{"saltstringsaltstring", 10000, "Hello world!", "$6$rounds=10000$saltstringsaltst$OW1/O6BYHV6BcXZu8QVeXbDWra3Oeqh0sbHbbMCVNSnCM/UrjmM0Dp8vOuZeHBy/YTBmSK6H9qs/y3RnOaw5v."},
+		{"toolongsaltstring", 5000, "This is just a test", "$6$rounds=5000$toolongsaltstrin$lQ8jolhgVRVhY4b5pZKaysCLi0QBxGoNeKQzQ3glMhwllF7oGDZxUhx1yxdYcz/e1JSbq3y6JMxxl8audkUEm0"},
+		{"anotherlongsaltstring", 1400, "a very much longer text to encrypt.  This one even stretches over morethan one line.", "$6$rounds=1400$anotherlongsalts$POfYwTEok97VWcjxIiSOjiykti.o/pQs.wPvMxQ6Fm7I6IoYN3CmLs66x9t0oSwbtEW7o7UmJEiDwGqd8p4ur1"},
+		{"short", 77777, "we have a short salt string but not a short password", "$6$rounds=77777$short$WuQyW2YR.hBNpjjRhpYD/ifIw05xdfeEyQoMxIXbkvr0gge1a1x3yRULJ5CCaUeOxFmtlcGZelFl5CxtgfiAc0"},
+		{"asaltof16chars..", 123456, "a short string", "$6$rounds=123456$asaltof16chars..$BtCwjqMJGx5hrJhZywWvt0RLE8uZ4oPwcelCjmw2kSYu.Ec6ycULevoBK25fs2xXgMNrCzIMVcgEJAstJeonj1"},
+		{"roundstoolow", 10, "the minimum number is still observed", "$6$rounds=1000$roundstoolow$kUMsbe306n21p9R.FRkW3IGn.S9NPN0x50YhH1xhLsPuWGsUSklZt58jaTfF4ZEQpyUNGc0dqbpBYYBaHHrsX."},
+	} {
+		if got := sha512Crypt([]byte(c.key), []byte(c.salt), c.rounds); got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.salt, got, c.want)
+		}
+	}
+}
+
+func TestHashPassword(t *testing.T) {
+	h := HashPassword("secret", []byte{0, 1, 2, 255})
+	if h != HashPassword("secret", []byte{0, 1, 2, 255}) || h == HashPassword("secret", []byte{1, 1, 2, 255}) {
+		t.Error("the hash is not a function of password and salt")
+	}
+	if !Hashed(h) || Hashed("secret") || Hashed("$1") || Hashed("$1$salt") || Hashed("") {
+		t.Errorf("Hashed misjudges %q or its beginnings", h)
+	}
+	for _, known := range []string{
+		"$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7",
+		"$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
+		"$1$salt$qJH7.N4xYta3aEG/dfqo/0", "!", "*",
+	} {
+		if !Hashed(known) {
+			t.Errorf("%s is not recognised", known)
+		}
+	}
+}
