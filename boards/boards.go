@@ -42,8 +42,8 @@ type Family struct {
 	Name     string   `yaml:"-" json:"name"`
 	Arch     string   `yaml:"arch" json:"arch"` // Debian's name of it
 	Packages []string `yaml:"packages" json:"packages"`
-	// Picks are single packages of another suite, taken without their dependencies.
-	Picks  []Pick `yaml:"picks" json:"picks,omitempty"`
+	// Picks are single packages of another suite, ARCHIVE/SUITE:NAME, taken without their dependencies.
+	Picks  []string `yaml:"picks" json:"picks,omitempty"`
 	Kernel struct {
 		Image string `yaml:"image" json:"image"` // prefix of the kernel's path in its package: boot/vmlinuz-
 		Gzip  bool   `yaml:"gzip" json:"gzip"`   // the slot holds it compressed; a zImage already is
@@ -62,25 +62,19 @@ type Family struct {
 	UBootEnv *UBootEnv         `yaml:"uboot_env" json:"uboot_env,omitempty"`
 }
 
-// Pick is a package of one named suite.
-type Pick struct {
-	Suite, Package string
-}
-
 // Copy is a file of BOOT out of a package. From may name kernel device trees as dtb:PATH.
 type Copy struct {
 	Package, From, To string
 }
 
-// Script are the fields of boot.scr that differ between boards.
+// Script are the fields of boot.scr that differ between boards. Addresses are where things lie while U-Boot runs.
 type Script struct {
-	Console string `yaml:"console" json:"console"` // of the board itself; virt's is known to the script
-	FDT     string `yaml:"fdt" json:"fdt"`         // firmware, or slot
-	Kernel  string `yaml:"kernel" json:"kernel"`   // load addresses as hex, empty for the U-Boot's own default
-	Ramdisk string `yaml:"ramdisk" json:"ramdisk"`
-	DTB     string `yaml:"dtb" json:"dtb"`
-	// DTBFile names the slot's device tree where the U-Boot does not know its board.
-	DTBFile string `yaml:"dtb_file" json:"dtb_file,omitempty"`
+	Console string `yaml:"console" json:"console"`   // of the board itself; virt's is known to the script
+	Kernel  uint64 `yaml:"kernel" json:"kernel"`     // address of the unpacked kernel
+	Packed  uint64 `yaml:"packed" json:"packed"`     // of the compressed one, 0 for a zImage
+	Initrd  uint64 `yaml:"initrd" json:"initrd"`     //
+	DTB     string `yaml:"dtb" json:"dtb,omitempty"` // the slot's device tree; empty: what the firmware left
+	DTBAddr uint64 `yaml:"dtb_addr" json:"dtb_addr,omitempty"`
 }
 
 // UBootEnv says that the board's U-Boot reads its environment from BOOT, which saves its boot delay and USB scan.

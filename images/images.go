@@ -55,8 +55,6 @@ type Suite struct {
 	Archive    string   `yaml:"archive" json:"archive"` // debian, debian-security
 	Name       string   `yaml:"name" json:"name"`
 	Components []string `yaml:"components" json:"components"`
-	// PickOnly suites serve single packages that a board picks.
-	PickOnly bool `yaml:"pick_only" json:"pick_only,omitempty"`
 }
 
 type table struct {

@@ -7,7 +7,9 @@ package overlays
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 
@@ -66,4 +68,19 @@ func Get(name string) (fs.FS, *Table, error) {
 	}
 	sub, err := fs.Sub(files, name)
 	return sub, t, err
+}
+
+// Sum is a hash over every overlay and table: what of a slot's bytes this package decides.
+func Sum() (string, error) {
+	h := sha256.New()
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := files.ReadFile(name)
+		fmt.Fprintf(h, "%s %d\n", name, len(data))
+		h.Write(data)
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
 }

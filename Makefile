@@ -1,0 +1,56 @@
+# imgbuild and ShelfOS. `make image board=rpi4 role=worker` builds an image, `make test` runs the tests.
+# Every VAR=VALUE given to make is handed on to imgbuild.
+
+export CGO_ENABLED := 0
+export GOTOOLCHAIN := auto
+
+GO      ?= go
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w
+PROGRAMS := builder/image/programs
+SOURCES := $(shell find boards builder cmd images init overlays qemu -name '*.go' -o -name '*.yaml' -o -name '*.lock' -o -path 'overlays/*' -type f 2>/dev/null) go.mod go.sum
+INIT_SOURCES := $(shell find init cmd/init -name '*.go') go.mod go.sum
+
+# What the user gave as VAR=VALUE, but for make's own variables.
+GIVEN := $(foreach v,$(filter-out GO only seed n minutes,$(shell echo '$(.VARIABLES)')),$(if $(filter command line,$(origin $(v))),$(v)=$($(v))))
+
+.PHONY: all image test test-full test-unit crash soak fuzz bench proof locks vet clean check
+
+all: bin/imgbuild
+
+# Needs: Go, make, git, ca-certificates. Said before anything else fails.
+check:
+	@command -v $(GO) >/dev/null || { echo 'Go is missing. On Debian: sudo apt-get install golang-go make git ca-certificates'; exit 2; }
+	@test -e /etc/ssl/certs/ca-certificates.crt -o -d /etc/pki/tls/certs || { echo 'The CA certificates are missing. On Debian: sudo apt-get install ca-certificates'; exit 2; }
+
+$(PROGRAMS)/init-arm64: $(INIT_SOURCES) | check
+	GOOS=linux GOARCH=arm64 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/init
+
+$(PROGRAMS)/init-armv7: $(INIT_SOURCES) | check
+	GOOS=linux GOARCH=arm GOARM=7 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/init
+
+bin/imgbuild: $(SOURCES) $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7 | check
+	$(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o $@ ./cmd/imgbuild
+
+image: bin/imgbuild
+	bin/imgbuild $(GIVEN)
+
+test: bin/imgbuild
+	$(GO) test -count=1 -timeout 28m ./...
+
+test-full: bin/imgbuild
+	IMGBUILD_FULL=1 $(GO) test -count=1 -timeout 120m ./...
+
+vet:
+	@test -z "$$(gofmt -l boards builder cmd images init overlays qemu)" || { gofmt -l .; exit 1; }
+	$(GO) vet ./...
+
+# Locks the newest packages of every family and slot into images/locks.
+locks: bin/imgbuild
+	bin/imgbuild lock board=rpi4 role=worker file=images/locks/rpi64-k3s.lock $(GIVEN)
+	bin/imgbuild lock board=qemu-arm64 role=worker file=images/locks/qemu64-k3s.lock $(GIVEN)
+	bin/imgbuild lock board=qemu-arm role=worker file=images/locks/qemu32-k3s.lock $(GIVEN)
+	bin/imgbuild lock board=odroid-xu4 role=worker file=images/locks/xu4-k3s.lock $(GIVEN)
+
+clean:
+	rm -rf bin out $(PROGRAMS)/init-*

@@ -1,0 +1,112 @@
+package image
+
+import (
+	"bytes"
+	"fmt"
+	"sort"
+	"strings"
+
+	"imgbuild/builder/bootscript"
+	"imgbuild/builder/fat"
+	"imgbuild/builder/tree"
+	"imgbuild/builder/ubootscript"
+	"imgbuild/init/fault"
+)
+
+// bootVolume makes BOOT: the board's firmware and bootloader, boot.scr, and the files for people. It is the only place
+// where an image holds configuration, and it is written last, so that one slot serves many configurations.
+func (b *build) bootVolume(all *tree.Tree, k *kernel) (*fat.Volume, error) {
+	r := b.Recipe
+	files := map[string]tree.Content{}
+	for _, c := range r.Family.Boot {
+		from := c.From
+		if dtb, ok := strings.CutPrefix(from, "dtb:"); ok {
+			from = k.dtbDir + "/" + dtb
+		}
+		n := k.boot[from]
+		if n == nil {
+			return nil, fmt.Errorf("%s has no %s for BOOT: correct boards/families/%s.yaml", c.Package, from, r.Family.Name)
+		}
+		files[c.To] = n.Content
+	}
+	for name, text := range r.Family.BootText {
+		files[name] = tree.Bytes([]byte(text))
+	}
+	s := r.Family.Script
+	packing := bootscript.ZImage
+	if r.Family.Kernel.Gzip {
+		packing = bootscript.ImageGz
+	}
+	script, err := bootscript.Script(bootscript.Params{Board: r.Board.Name, Kernel: packing, Console: s.Console, DTB: s.DTB,
+		Addr: bootscript.Addresses{Kernel: s.Kernel, Packed: s.Packed, Initrd: s.Initrd, DTB: s.DTBAddr}})
+	if err != nil {
+		return nil, err
+	}
+	files["boot.scr"] = tree.Bytes(ubootscript.Image(script, b.date()))
+	if e := r.Family.UBootEnv; e != nil {
+		env, err := ubootscript.Environment(bootscript.Environment(), e.Size)
+		if err != nil {
+			return nil, err
+		}
+		files[e.File] = tree.Bytes(env)
+	}
+	files["report.txt"] = tree.Bytes(emptyReport())
+	files["README.txt"] = tree.Bytes([]byte(bootReadme(b.version)))
+	files["config.d/00-image.yaml"] = tree.Bytes([]byte(fmt.Sprintf("# What this image was built as.\nshelf:\n  board: %s\n  role: %s\n", r.Board.Name, r.Role.Name)))
+	config := b.Config
+	if config == nil {
+		config = []byte(configTemplate(r.Role.Name))
+	}
+	files["config.yaml"] = tree.Bytes(config)
+	var names []string
+	for name := range files {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	v := &fat.Volume{Label: bootLabel, ID: b.fatID("boot"), Start: bootStart / sector, Size: bootSize, ClusterSize: bootCluster}
+	for _, name := range names {
+		c := files[name]
+		v.Files = append(v.Files, fat.File{Path: name, Size: c.Size, Open: c.Open})
+	}
+	if _, err := v.Plan(); err != nil {
+		return nil, fault.Wrap(fault.Input, err, "planning BOOT", "")
+	}
+	return v, nil
+}
+
+// emptyReport is the space into which the node writes its report in place, sector by sector.
+func emptyReport() []byte {
+	text := []byte("This node has not reported yet.\n")
+	return append(text, append(bytes.Repeat([]byte{' '}, reportSize-len(text)-1), '\n')...)
+}
+
+func bootReadme(version string) string {
+	return strings.ReplaceAll(fmt.Sprintf(`ShelfOS %s
+
+config.yaml   how this node is configured; edit it here, on any computer, and
+              boot the node: it takes over what has changed. Secrets are moved
+              to the node's data partition and blanked here.
+config.d/     parts of the configuration, one file each
+report.txt    what went wrong at the last boot, and how to fix it
+
+Everything else is the bootloader's.
+`, version), "\n", "\r\n")
+}
+
+func configTemplate(role string) string {
+	text := `# How this node is configured. The keys are k3OS's; see docs/config.md.
+#
+# hostname: node1
+# ssh_authorized_keys:
+# - ssh-ed25519 AAAA... you@laptop
+# - github:yourname
+`
+	if role == "worker" {
+		text += `#
+# k3os:
+#   server_url: https://server:6443
+#   token: the server's token
+`
+	}
+	return text
+}

@@ -1,0 +1,204 @@
+// Package image makes images: packages to tree, tree to slot, slot to disk. Nothing else knows where a byte of the disk
+// goes; the leaf formats it calls know nothing of this product.
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"imgbuild/builder/blockcache"
+	"imgbuild/builder/debian"
+	"imgbuild/builder/recipe"
+	"imgbuild/builder/tree"
+	"imgbuild/init/fault"
+	"imgbuild/init/manifest"
+)
+
+// Options say what is built and with what.
+type Options struct {
+	Recipe *recipe.Recipe // with its lock and its k3s decided
+	Client *debian.Client
+	Cache  *blockcache.Cache
+	Config []byte // laid on BOOT as config.yaml; nil for a template
+	Blobs  Blobs
+	Out    string // directory; made if missing
+	// Workers compress in parallel; 0 for the number of processors. The result does not depend on it.
+	Workers int
+	// Warnings are what the steps before the build had to say; they stand in the result too.
+	Warnings []string
+	// Progress is told how far a long step is; units are the step's own. May be nil.
+	Progress func(step string, done, total int64)
+}
+
+// Result is what a build leaves behind.
+type Result struct {
+	Version  string            `json:"version"`
+	Name     string            `json:"name"` // of the files in Out, without suffix
+	Image    string            `json:"image"`
+	Files    []string          `json:"files"` // all that was written, the image first
+	Size     int64             `json:"size"`  // of the .img, holes included
+	Used     int64             `json:"used"`  // bytes of it that are not holes
+	Packed   int64             `json:"packed"`
+	SlotUsed int64             `json:"slot_used"`
+	Root     int64             `json:"root_squashfs"`
+	RootRaw  int64             `json:"root_content"`
+	Initrd   int64             `json:"initramfs"`
+	Init     int64             `json:"init"`
+	Packages int               `json:"packages"`
+	Modules  int               `json:"modules"`
+	Steps    []Step            `json:"steps"`
+	Warnings []string          `json:"warnings,omitempty"`
+	Manifest manifest.Manifest `json:"slot"`
+}
+
+// SlotPercent is how full the slot is.
+func (r *Result) SlotPercent() int64 { return r.SlotUsed * 100 / slotSize }
+
+// Step is a finished part of a build and what it cost.
+type Step struct {
+	Name string        `json:"name"`
+	Wall time.Duration `json:"wall_ns"`
+	CPU  time.Duration `json:"cpu_ns"` // user and system time of this process
+}
+
+type build struct {
+	Options
+	version    string
+	seed       [32]byte // of every identifier in the image
+	temp       string
+	open       []io.Closer
+	usr        *tree.Tree // of the squashfs
+	moduleTree *tree.Tree // kernel modules of the running system
+	result     Result
+}
+
+// Build makes the image. On any error, an interrupt included, nothing is left under a final name.
+func Build(ctx context.Context, o Options) (res *Result, err error) {
+	b := &build{Options: o}
+	if b.version, err = o.Recipe.Version(); err != nil {
+		return nil, err
+	}
+	hash, err := o.Recipe.Hash()
+	if err != nil {
+		return nil, err
+	}
+	b.seed = sha256.Sum256([]byte("imgbuild " + hash))
+	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+		return nil, fault.Wrap(fault.Device, err, "making the output directory", "give another one as out=DIR")
+	}
+	if b.temp, err = os.MkdirTemp(o.Out, ".imgbuild-"); err != nil {
+		return nil, fault.Wrap(fault.Device, err, "writing to "+o.Out, "give another directory as out=DIR")
+	}
+	defer os.RemoveAll(b.temp)
+	defer func() {
+		for _, c := range b.open {
+			c.Close()
+		}
+	}()
+	b.result.Version = b.version
+	b.result.Warnings = append(b.result.Warnings, o.Warnings...)
+	b.result.Name = fmt.Sprintf("%s-%s-%s", o.Recipe.Board.Name, o.Recipe.Role.Name, b.version)
+	if o.Recipe.K3s.Source == recipe.FirstBoot {
+		b.result.Name += "-firstboot"
+	}
+	if err := b.run(ctx); err != nil {
+		return nil, err
+	}
+	return &b.result, nil
+}
+
+func (b *build) run(ctx context.Context) error {
+	program, sum, err := Program(b.Recipe.Family.Arch)
+	if err != nil {
+		return err
+	}
+	if sum != b.Recipe.Program {
+		return fmt.Errorf("the recipe was made for another init: %s, not %s", b.Recipe.Program, sum)
+	}
+	b.result.Init = int64(len(program))
+	var all *tree.Tree
+	var k *kernel
+	var slot *slotFiles
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"unpack", func() (err error) { all, err = b.packages(ctx); return }},
+		{"kernel", func() (err error) { k, err = b.kernel(all); return }},
+		{"initramfs", func() error { return b.initramfs(k, program) }},
+		{"root", func() error { return b.root(all, k, program) }},
+		{"squashfs", func() error { return b.squashfs(ctx) }},
+		{"slot", func() (err error) { slot, err = b.slot(k); return }},
+		{"disk", func() error { return b.disk(ctx, all, k, slot) }},
+		{"pack", func() error { return b.pack(ctx) }},
+		{"publish", b.publish},
+	}
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return fault.New(fault.Interrupted, "", "stopped before %s; nothing was left behind: %w", s.name, err)
+		}
+		wall, cpu := time.Now(), cpuTime()
+		if err := s.do(); err != nil {
+			return fault.Wrap(kindOf(err), err, s.name, "")
+		}
+		b.result.Steps = append(b.result.Steps, Step{s.name, time.Since(wall), cpuTime() - cpu})
+	}
+	return nil
+}
+
+func kindOf(err error) fault.Kind {
+	return fault.Kind(fault.Code(err))
+}
+
+func (b *build) progress(step string, done, total int64) {
+	if b.Progress != nil {
+		b.Progress(step, done, total)
+	}
+}
+
+func (b *build) keep(c io.Closer)        { b.open = append(b.open, c) }
+func (b *build) path(name string) string { return filepath.Join(b.temp, name) }
+func (b *build) warn(text string, a ...any) {
+	b.result.Warnings = append(b.result.Warnings, fmt.Sprintf(text, a...))
+}
+func (b *build) create(name string) (*os.File, error) {
+	return os.OpenFile(b.path(name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+}
+
+// date is the lock's, as seconds since 1970: the only time that reaches an image.
+func (b *build) date() uint32 {
+	t, err := time.Parse("20060102", b.Recipe.Lock.Date)
+	if err != nil {
+		return 0
+	}
+	return uint32(t.Unix())
+}
+
+// id derives an identifier for one purpose from the recipe, so that it is fixed per image and differs between images.
+func (b *build) id(purpose string) [16]byte {
+	h := sha256.Sum256(append(b.seed[:], purpose...))
+	var id [16]byte
+	copy(id[:], h[:])
+	return id
+}
+
+func sumFile(name string) (string, int64, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), n, err
+}
+
+func fileContent(name string, size int64) tree.Content {
+	return tree.Content{Size: size, Open: func() (io.ReadCloser, error) { return os.Open(name) }}
+}

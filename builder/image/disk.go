@@ -1,0 +1,112 @@
+package image
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+
+	"imgbuild/builder/ext4"
+	"imgbuild/builder/mbr"
+	"imgbuild/builder/tree"
+	"imgbuild/init/bootstate"
+	"imgbuild/init/fault"
+)
+
+// disk writes the .img: partition table, raw blobs, boot record, BOOT, slot A and the data partition. Slot B stays empty.
+func (b *build) disk(ctx context.Context, all *tree.Tree, k *kernel, slot *slotFiles) error {
+	// With a configuration inside, the image may hold secrets.
+	mode := os.FileMode(0o644)
+	if b.Config != nil {
+		mode = 0o600
+	}
+	f, err := os.OpenFile(b.path("disk.img"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Chmod(mode); err != nil { // whatever the umask is
+		return err
+	}
+	if err := f.Truncate(dataStart + dataSize); err != nil {
+		return err
+	}
+	sig := b.id("disk signature")
+	table := mbr.Table{Signature: binary.LittleEndian.Uint32(sig[:]) | 1, Partitions: [4]mbr.Partition{
+		{Start: bootStart / sector, Sectors: bootSize / sector, Type: typeFAT, Active: true},
+		{Start: slotAStart / sector, Sectors: slotSize / sector, Type: typeHidden},
+		{Start: slotBStart / sector, Sectors: slotSize / sector, Type: typeHidden},
+		{Start: dataStart / sector, Sectors: dataSize / sector, Type: typeLinux},
+	}}
+	first, err := table.Marshal()
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(first[:], 0); err != nil {
+		return err
+	}
+	if err := b.rawBlobs(ctx, f, k); err != nil {
+		return err
+	}
+	record, err := bootstate.Fresh(bootstate.A).Marshal()
+	if err != nil {
+		return err
+	}
+	for _, off := range []int64{bootstate.Copy0, bootstate.Copy1} {
+		if _, err := f.WriteAt(record[:], off); err != nil {
+			return err
+		}
+	}
+	boot, err := b.bootVolume(all, k)
+	if err != nil {
+		return err
+	}
+	if err := boot.Write(io.NewOffsetWriter(f, bootStart)); err != nil {
+		return fmt.Errorf("BOOT: %w", err)
+	}
+	if err := slot.volume.Write(io.NewOffsetWriter(f, slotAStart)); err != nil {
+		return fmt.Errorf("slot A: %w", err)
+	}
+	data := []ext4.Entry{
+		{Path: "k3os", Kind: ext4.Dir, Mode: 0o755},
+		{Path: "k3os/data", Kind: ext4.Dir, Mode: 0o755},
+		{Path: "k3os/config", Kind: ext4.Dir, Mode: 0o700},
+	}
+	o := ext4.Options{Size: dataSize, MaxSize: dataMax, UUID: b.id("data"), HashSeed: b.id("data hash"), Label: dataLabel, Journal: journalSize, Time: b.date()}
+	if err := ext4.Write(io.NewOffsetWriter(f, dataStart), o, data); err != nil {
+		return fmt.Errorf("data partition: %w", err)
+	}
+	return f.Close()
+}
+
+// rawBlobs writes what the board's ROM reads between the partition table and the first partition.
+func (b *build) rawBlobs(ctx context.Context, w io.WriterAt, k *kernel) error {
+	for _, raw := range b.Recipe.Family.Raw {
+		var data []byte
+		var err error
+		if raw.Package != "" {
+			n := k.boot[raw.From]
+			if n == nil {
+				return fmt.Errorf("%s has no %s: correct boards/families/%s.yaml", raw.Package, raw.From, b.Recipe.Family.Name)
+			}
+			data, err = n.Content.ReadAll()
+		} else {
+			data, err = b.Blobs.Get(ctx, b.Cache, raw)
+		}
+		if err != nil {
+			return err
+		}
+		if data == nil {
+			b.warn("%s is left out (blobs=skip): the card boots only where it already carries the vendor's boot blobs, or in QEMU", raw.Name)
+			continue
+		}
+		if int64(len(data)) > raw.Sectors*sector {
+			return fault.New(fault.Verify, "", "%s has %d bytes and its place on the disk %d", raw.Name, len(data), raw.Sectors*sector)
+		}
+		if _, err := w.WriteAt(data, raw.Sector*sector); err != nil {
+			return err
+		}
+	}
+	return nil
+}

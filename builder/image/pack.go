@@ -1,0 +1,164 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+)
+
+// pack compresses the finished disk. The image holds little that compresses, so the fastest level is as good as any;
+// holes are not read but stand in for zeros, which costs next to nothing.
+func (b *build) pack(ctx context.Context) error {
+	in, err := os.Open(b.path("disk.img"))
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	b.result.Size = info.Size()
+	out, err := os.OpenFile(b.path("disk.img.zst"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	if err := out.Chmod(info.Mode().Perm()); err != nil {
+		return err
+	}
+	// One encoder goroutine: how an encoder cuts its input may depend on their number.
+	enc, err := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+	if err != nil {
+		return err
+	}
+	ranges, err := dataRanges(in, info.Size())
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, mib)
+	buf := make([]byte, mib)
+	var pos int64
+	fill := func(to int64, r io.Reader) error {
+		for pos < to {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			p := zeros[:min(mib, to-pos)]
+			if r != nil {
+				p = buf[:len(p)]
+				if _, err := io.ReadFull(r, p); err != nil {
+					return err
+				}
+			}
+			if _, err := enc.Write(p); err != nil {
+				return err
+			}
+			pos += int64(len(p))
+			b.progress("pack", pos, info.Size())
+		}
+		return nil
+	}
+	for _, r := range ranges {
+		if err := fill(r.start, nil); err != nil {
+			return err
+		}
+		b.result.Used += r.end - r.start
+		if err := fill(r.end, io.NewSectionReader(in, r.start, r.end-r.start)); err != nil {
+			return err
+		}
+	}
+	if err := fill(info.Size(), nil); err != nil {
+		return err
+	}
+	if err := enc.Close(); err != nil {
+		return err
+	}
+	if b.result.Packed, err = out.Seek(0, io.SeekCurrent); err != nil {
+		return err
+	}
+	return out.Close()
+}
+
+type dataRange struct{ start, end int64 }
+
+// dataRanges gives the parts of a file that are not holes, as SEEK_DATA and SEEK_HOLE of lseek(2) tell; where the file
+// system knows no holes, that is all of it. The zeros at their edges do not matter: the compressed stream is the same
+// content either way, but its bytes are cut at the ranges, so they are widened to whole MiB to be the same everywhere.
+func dataRanges(f *os.File, size int64) ([]dataRange, error) {
+	var all []dataRange
+	for pos := int64(0); pos < size; {
+		start, err := unix.Seek(int(f.Fd()), pos, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			break
+		}
+		if errors.Is(err, unix.EINVAL) {
+			return []dataRange{{0, size}}, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("looking for holes: %w", err)
+		}
+		end, err := unix.Seek(int(f.Fd()), start, unix.SEEK_HOLE)
+		if err != nil {
+			return nil, fmt.Errorf("looking for holes: %w", err)
+		}
+		r := dataRange{start / mib * mib, min(size, (end+mib-1)/mib*mib)}
+		if n := len(all); n > 0 && r.start <= all[n-1].end {
+			all[n-1].end = max(all[n-1].end, r.end)
+		} else {
+			all = append(all, r)
+		}
+		pos = end
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return all, err
+}
+
+// publish gives everything its final name, the image last: where it stands, all that belongs to it does.
+func (b *build) publish() error {
+	name := func(suffix string) string { return filepath.Join(b.Out, b.result.Name+suffix) }
+	b.result.Image = name(".img")
+	b.result.Files = []string{name(".img"), name(".img.zst"), name(".json"), filepath.Join(b.Out, "SHA256SUMS")}
+	data, err := json.MarshalIndent(struct {
+		Board    string   `json:"board"`
+		Role     string   `json:"role"`
+		Warnings []string `json:"warnings,omitempty"`
+		Slot     any      `json:"slot"`
+		Lock     any      `json:"packages"`
+		Suites   any      `json:"suites"`
+	}{b.Recipe.Board.Name, b.Recipe.Role.Name, b.result.Warnings, b.result.Manifest, b.Recipe.Lock.Packages, b.Recipe.Lock.Suites}, "", "\t")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(b.path("image.json"), append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	var sums []byte
+	moves := []struct{ from, suffix string }{{"image.json", ".json"}, {"disk.img.zst", ".img.zst"}, {"disk.img", ".img"}}
+	for _, m := range moves {
+		sum, _, err := sumFile(b.path(m.from))
+		if err != nil {
+			return err
+		}
+		sums = append(sums, sum+"  "+b.result.Name+m.suffix+"\n"...)
+	}
+	if sums, err = mergeSums(filepath.Join(b.Out, "SHA256SUMS"), sums); err != nil {
+		return err
+	}
+	for _, m := range moves {
+		if err := os.Rename(b.path(m.from), name(m.suffix)); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(b.path("sums"), sums, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(b.path("sums"), filepath.Join(b.Out, "SHA256SUMS"))
+}

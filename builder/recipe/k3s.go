@@ -1,0 +1,94 @@
+package recipe
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
+	"strings"
+
+	"imgbuild/init/fault"
+)
+
+// K3s says which k3s goes into the slot, or how the node gets it.
+type K3s struct {
+	Version string `json:"version,omitempty"`
+	Source  string `json:"source"` // embedded, firstboot, none
+	SHA256  string `json:"sha256,omitempty"`
+	URL     string `json:"url,omitempty"`
+	Size    int64  `json:"size,omitempty"`
+	File    string `json:"-"` // embedded: where the binary lies on this host
+	Warning string `json:"warning,omitempty"`
+}
+
+// The sources of k3s.
+const (
+	Embedded  = "embedded"
+	FirstBoot = "firstboot"
+	NoK3s     = "none"
+)
+
+// slotPart is what the slot's bytes depend on.
+func (k K3s) slotPart() K3s {
+	k.File, k.Warning = "", ""
+	return k
+}
+
+// K3sDefault is what k3s=auto means.
+const K3sDefault = "v1.35.0+k3s1"
+
+// k3sSums are the sha256 of the release binaries, by version and Debian architecture. They are taken from public sources
+// that quote the releases' own sums; they were not compared with the release files.
+var k3sSums = map[string]map[string]string{
+	"v1.35.0+k3s1": {
+		"amd64": "959c9310a6ab893958d1c95bc5d7609de9d7884630c8832180f059369b6dc331",
+		"arm64": "c0b1673a1f2b740cb7bb08355c885efb6a4aa5c8022e5bb306c621c8c1492883",
+		"armhf": "baf71e2e083676cfbb378ee1e1e5aa5509c2f9bd9ba56feb266a0d18365e6f54",
+	},
+	"v1.34.3+k3s1": {
+		"amd64": "f95350e3997165974d1d1406f01aabaf869aed7ca790cc2d83a92a82f26a06c5",
+		"arm64": "fa37b06df7ae82b46de6679a8682b6ece2adf531709bed6299086716c1038147",
+		"armhf": "e75d12a5c481e96372b112dc20faa9a64f1b73069897012b025b976bd359de3d",
+	},
+}
+
+var k3sAssets = map[string]string{"amd64": "k3s", "arm64": "k3s-arm64", "armhf": "k3s-armhf"}
+
+// K3sVersions are the versions with a pinned sum.
+func K3sVersions() []string {
+	set := map[string]bool{}
+	for v := range k3sSums {
+		set[v] = true
+	}
+	return sortedKeys(set)
+}
+
+// PinnedK3s gives address and sum of a version for an architecture. An unknown version is an error of kind Usage.
+func PinnedK3s(version, arch string) (K3s, error) {
+	sum := k3sSums[version][arch]
+	if sum == "" {
+		fix := "pinned are " + strings.Join(K3sVersions(), ", ") + "; or give the binary itself as k3s=FILE"
+		return K3s{}, fault.New(fault.Usage, fix, "no sum is pinned for k3s %s on %s", version, arch)
+	}
+	return K3s{
+		Version: version,
+		SHA256:  sum,
+		URL:     "https://github.com/k3s-io/k3s/releases/download/" + strings.ReplaceAll(version, "+", "%2B") + "/" + k3sAssets[arch],
+	}, nil
+}
+
+// K3sFile takes a binary of the user's. Its version is unknown here, so its hash names it.
+func K3sFile(name string) (K3s, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return K3s{}, fault.Wrap(fault.Input, err, "k3s="+name, "give a file, a version such as "+K3sDefault+", firstboot or none")
+	}
+	defer f.Close()
+	h := sha256.New()
+	size, err := io.Copy(h, f)
+	if err != nil {
+		return K3s{}, fault.Wrap(fault.Input, err, "reading k3s="+name, "")
+	}
+	sum := hex.EncodeToString(h.Sum(nil))
+	return K3s{Version: "file-" + sum[:8], Source: Embedded, SHA256: sum, Size: size, File: name}, nil
+}

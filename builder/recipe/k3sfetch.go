@@ -1,0 +1,149 @@
+package recipe
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"imgbuild/builder/blockcache"
+	"imgbuild/init/fault"
+)
+
+// k3sPatience is how long k3s=auto asks, in all, whether the download can be had.
+const k3sPatience = 15 * time.Second
+
+// DecideK3s carries out k3s=auto, firstboot, none, VERSION or FILE: it decides where k3s comes from and fetches it if it is
+// to be embedded. Slots without k3s have none whatever the option says.
+func (r *Recipe) DecideK3s(ctx context.Context, option string, cache *blockcache.Cache, progress func(done, total int64)) (err error) {
+	if !r.Slot.K3s || option == NoK3s {
+		r.K3s = K3s{Source: NoK3s}
+		return nil
+	}
+	switch {
+	case option == "" || option == "auto" || option == FirstBoot:
+		if r.K3s, err = PinnedK3s(K3sDefault, r.Family.Arch); err != nil {
+			return err
+		}
+		if option != FirstBoot {
+			err = r.embedK3s(ctx, cache, true, progress)
+			if err == nil || ctx.Err() != nil || fault.Code(err) != int(fault.Network) {
+				return err
+			}
+			r.K3s.Warning = fmt.Sprintf("k3s %s could not be fetched (%v); the node fetches it at its first boot, so it needs the internet then", r.K3s.Version, err)
+		}
+		r.K3s.Source = FirstBoot
+		return nil
+	case isVersion(option):
+		if r.K3s, err = PinnedK3s(option, r.Family.Arch); err != nil {
+			return err
+		}
+		return r.embedK3s(ctx, cache, false, progress)
+	}
+	r.K3s, err = K3sFile(option)
+	return err
+}
+
+// PlanK3s is what DecideK3s would do without asking the network: with auto it is not decided before the build.
+func (r *Recipe) PlanK3s(option string) (K3s, error) {
+	switch {
+	case !r.Slot.K3s || option == NoK3s:
+		return K3s{Source: NoK3s}, nil
+	case option == "" || option == "auto":
+		k, err := PinnedK3s(K3sDefault, r.Family.Arch)
+		k.Source = "embedded if it can be had, else " + FirstBoot
+		return k, err
+	case option == FirstBoot:
+		k, err := PinnedK3s(K3sDefault, r.Family.Arch)
+		k.Source = FirstBoot
+		return k, err
+	case isVersion(option):
+		k, err := PinnedK3s(option, r.Family.Arch)
+		k.Source = Embedded
+		return k, err
+	}
+	return K3sFile(option)
+}
+
+func isVersion(option string) bool {
+	return strings.HasPrefix(option, "v") && !strings.ContainsAny(option, "/")
+}
+
+// embedK3s fetches the pinned binary into the cache. With brief it asks first, for a few seconds, whether it is there.
+func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bool, progress func(done, total int64)) error {
+	k := &r.K3s
+	var sum [32]byte
+	if n, err := hex.Decode(sum[:], []byte(k.SHA256)); err != nil || n != len(sum) {
+		return fmt.Errorf("the pinned sum of k3s %s is no sha256", k.Version)
+	}
+	if !cache.Has(sum) {
+		resp, err := getK3s(ctx, k.URL, brief)
+		if err != nil {
+			return fault.Wrap(fault.Network, err, "fetching k3s "+k.Version, "give the binary as k3s=FILE, or build with k3s=firstboot")
+		}
+		defer resp.Body.Close()
+		got, err := cache.PutBlob(&meter{resp.Body, 0, resp.ContentLength, progress})
+		if err != nil {
+			return fault.Wrap(fault.Network, err, "fetching k3s "+k.Version, "give the binary as k3s=FILE")
+		}
+		if got != sum {
+			return fault.New(fault.Verify, "do not use it; tell the project", "k3s %s from %s has the sha256 %x, pinned is %s", k.Version, k.URL, got, k.SHA256)
+		}
+	}
+	f, ok := cache.Blob(sum)
+	if !ok {
+		return fmt.Errorf("k3s %s vanished from the cache", k.Version)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	k.Source, k.File, k.Size = Embedded, f.Name(), info.Size()
+	return nil
+}
+
+// getK3s opens the download; the limit covers name, connection, redirects and headers, not the body.
+func getK3s(ctx context.Context, url string, brief bool) (*http.Response, error) {
+	patience := 2 * time.Minute
+	if brief {
+		patience = k3sPatience
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(patience, func() { cancel(fmt.Errorf("no answer within %s", patience)) })
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	timer.Stop()
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		return nil, fmt.Errorf("the server says %s", resp.Status)
+	}
+	return resp, nil
+}
+
+type meter struct {
+	r           io.Reader
+	done, total int64
+	progress    func(done, total int64)
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	m.done += int64(n)
+	if m.progress != nil {
+		m.progress(m.done, m.total)
+	}
+	return n, err
+}

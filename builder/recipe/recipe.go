@@ -1,0 +1,159 @@
+// Package recipe turns a board, a role and a few options into the full plan of an image: which packages, modules, files
+// and services, and where each comes from. A recipe is data that can be printed (imgbuild plan) and hashed: same recipe
+// and same lock, same bytes.
+package recipe
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"imgbuild/boards"
+	"imgbuild/builder/debian"
+	"imgbuild/images"
+	"imgbuild/init/fault"
+)
+
+// Recipe is the plan of one image.
+type Recipe struct {
+	Board  *boards.Board  `json:"board"`
+	Family *boards.Family `json:"family"`
+	Role   *images.Role   `json:"role"`
+	Slot   *images.Slot   `json:"slot"`
+	Roles  []string       `json:"roles"` // that can run from the slot
+	Base   *images.Base   `json:"-"`
+	Extra  []string       `json:"extra_packages,omitempty"`
+	// Without are suites that are left out of a new lock, because an archive serves them broken.
+	Without []string     `json:"without_suites,omitempty"`
+	K3s     K3s          `json:"k3s"`
+	Lock    *debian.Lock `json:"-"`
+	// Program is the hash of the init; Data that of overlays, lists and scripts that this program carries.
+	Program string `json:"init_sha256"`
+	Data    string `json:"data_sha256"`
+}
+
+// New finds board and role and checks that they go together. Errors are of kind Usage with the nearest match.
+func New(board, role string) (*Recipe, error) {
+	b, f, err := boards.Get(board)
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		return nil, unknown("board", board, boards.Names())
+	}
+	r, s, err := images.Get(role)
+	if err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return nil, unknown("role", role, images.Names())
+	}
+	if ok, why := b.Supports(role); !ok {
+		return nil, fault.New(fault.Usage, "see `imgbuild boards`", "%s cannot be a %s: %s", board, role, why)
+	}
+	base, err := images.GetBase()
+	if err != nil {
+		return nil, err
+	}
+	return &Recipe{Board: b, Family: f, Role: r, Slot: s, Roles: images.RolesOf(r.Slot), Base: base}, nil
+}
+
+func unknown(what, name string, known []string) error {
+	fix := "known are " + strings.Join(known, ", ")
+	if near := Nearest(name, known); near != "" {
+		fix = fmt.Sprintf("did you mean %s? (%s)", near, fix)
+	}
+	if name == "" {
+		return fault.New(fault.Usage, fix, "no %s is given; say %s=NAME", what, what)
+	}
+	return fault.New(fault.Usage, fix, "there is no %s %q", what, name)
+}
+
+// Wanted are the packages that the recipe names itself, sorted, each once; the closure follows from them.
+func (r *Recipe) Wanted() []string {
+	seen := map[string]bool{}
+	for _, list := range [][]string{r.Base.Packages, r.Slot.Packages, r.Family.Packages, r.Extra} {
+		for _, name := range list {
+			seen[name] = true
+		}
+	}
+	return sortedKeys(seen)
+}
+
+// Modules are the kernel modules of the running system, those of the initramfs included.
+func (r *Recipe) Modules() []string {
+	seen := map[string]bool{}
+	for _, list := range [][]string{r.Base.Modules, r.Slot.Modules, r.Family.Kernel.Modules, r.Family.Kernel.Initramfs} {
+		for _, name := range list {
+			seen[name] = true
+		}
+	}
+	return sortedKeys(seen)
+}
+
+func sortedKeys(set map[string]bool) []string {
+	var all []string
+	for key := range set {
+		all = append(all, key)
+	}
+	sort.Strings(all)
+	return all
+}
+
+// Request is what the lock of this recipe holds.
+func (r *Recipe) Request() debian.Request {
+	q := debian.Request{Arch: r.Family.Arch, Want: r.Wanted(), Drop: r.Base.Drop, Pick: r.Family.Picks}
+	for _, s := range r.Base.Suites {
+		if slices.Contains(r.Without, s.Name) {
+			continue
+		}
+		q.Suites = append(q.Suites, debian.Suite{Archive: s.Archive, Name: s.Name, Components: s.Components})
+	}
+	return q
+}
+
+// Hash is over all that reaches the slot: never over board, role or config, which one slot serves several of.
+func (r *Recipe) Hash() (string, error) {
+	data, err := json.Marshal(struct {
+		Family  *boards.Family
+		Slot    *images.Slot
+		Base    *images.Base
+		Extra   []string
+		K3s     K3s
+		Program string
+		Data    string
+		Lock    []byte
+	}{r.Family, r.Slot, r.Base, r.Extra, r.K3s.slotPart(), r.Program, r.Data, r.Lock.Marshal()})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// Version is the lock's date and 8 hex digits of the hash: 20261122-0badc0de.
+func (r *Recipe) Version() (string, error) {
+	h, err := r.Hash()
+	if err != nil {
+		return "", err
+	}
+	return r.Lock.Date + "-" + h[:8], nil
+}
+
+// CheckWithout says whether the suites to leave out exist and leave something.
+func (r *Recipe) CheckWithout() error {
+	var known []string
+	for _, s := range r.Base.Suites {
+		known = append(known, s.Name)
+	}
+	for _, name := range r.Without {
+		if !slices.Contains(known[1:], name) {
+			return fault.New(fault.Usage, "those that can be left out are "+strings.Join(known[1:], ", "), "there is no suite %q to leave out", name)
+		}
+	}
+	return nil
+}

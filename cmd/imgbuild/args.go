@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"imgbuild/builder/recipe"
+	"imgbuild/init/fault"
+)
+
+// verb is one word of the command line and all that is known of it.
+type verb struct {
+	name     string
+	summary  string   // one line of help
+	operands string   // how help shows them; "" for a verb without
+	keys     []key    // that it takes
+	examples []string // each a whole command
+	do       func(context.Context, *args) error
+}
+
+// key is a key=value that a verb takes.
+type key struct {
+	name, value, doc string
+	many             bool // may be given more than once; else that is an error
+}
+
+// args is a command line, taken apart.
+type args struct {
+	verb     *verb // nil for help
+	operands []string
+	values   map[string]string
+}
+
+// A word is key=value if and only if it looks like this, so that paths with "=" in them stay operands.
+var keyValue = regexp.MustCompile(`^[a-z][a-z0-9-]*=`)
+
+// parse reads: [verb] [operand...] [key=value...]. No verb means build. Errors name the nearest word that is known.
+func parse(words []string) (*args, error) {
+	a := &args{values: map[string]string{}}
+	var given []string
+	for _, w := range words {
+		if keyValue.MatchString(w) {
+			name, value, _ := strings.Cut(w, "=")
+			if _, twice := a.values[name]; twice {
+				return nil, fault.New(fault.Usage, "", "%s is given twice", name)
+			}
+			a.values[name] = value
+			given = append(given, name)
+			continue
+		}
+		if strings.HasPrefix(w, "-") && len(w) > 1 {
+			fix := "settings are written key=value; see `imgbuild help`"
+			if w == "-h" || w == "--help" {
+				fix = "say `imgbuild help [verb]`"
+			}
+			return nil, fault.New(fault.Usage, fix, "there is no option %s", w)
+		}
+		a.operands = append(a.operands, w)
+	}
+	if len(a.operands) == 0 {
+		if len(words) == 0 {
+			return a, nil // nothing at all: show the help
+		}
+		a.verb = &verbs[0]
+	} else {
+		name := a.operands[0]
+		a.operands = a.operands[1:]
+		if name == "help" {
+			return a, nil
+		}
+		for i := range verbs {
+			if verbs[i].name == name {
+				a.verb = &verbs[i]
+			}
+		}
+		if a.verb == nil {
+			return nil, notKnown("verb", name, append(verbNames(), "help"))
+		}
+	}
+	if len(a.operands) > 0 && a.verb.operands == "" {
+		return nil, fault.New(fault.Usage, "see `imgbuild help "+a.verb.name+"`", "%s takes no %q; settings are written key=value", a.verb.name, a.operands[0])
+	}
+	var known []string
+	for _, k := range a.verb.keys {
+		known = append(known, k.name)
+	}
+	for _, name := range given {
+		if !contains(known, name) {
+			return nil, notKnown("key", name, known)
+		}
+	}
+	if v, ok := a.values["output"]; ok && v != "json" && v != "text" {
+		return nil, notKnown("output", v, []string{"json", "text"})
+	}
+	return a, nil
+}
+
+func (a *args) json() bool { return a.values["output"] == "json" }
+
+func notKnown(what, name string, known []string) error {
+	fix := "known are " + strings.Join(known, ", ")
+	if near := recipe.Nearest(name, known); near != "" {
+		fix = fmt.Sprintf("did you mean %s?", near)
+	}
+	return fault.New(fault.Usage, fix, "there is no %s %q", what, name)
+}
+
+func verbNames() []string {
+	var names []string
+	for _, v := range verbs {
+		names = append(names, v.name)
+	}
+	return names
+}
+
+func contains(list []string, word string) bool {
+	for _, w := range list {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}

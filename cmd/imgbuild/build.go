@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"imgbuild/builder/image"
+	"imgbuild/builder/recipe"
+	"imgbuild/init/fault"
+)
+
+var build = verb{
+	name:    "build",
+	summary: "Build an image. The default when no verb is given.",
+	keys: []key{boardKey, roleKey,
+		{name: "config", value: "FILE", doc: "cloud-config for this node, laid on the BOOT partition; the image then holds your secrets."},
+		k3sKey,
+		{name: "blobs", value: "DIR|skip", doc: "Boot blobs of ODROID boards: a directory that has them, or skip. Default: fetch them."},
+		extraKey, withoutKey, lockKey, mirrorKey,
+		{name: "out", value: "DIR", doc: "Where the image goes; default out."},
+		cacheKey, output},
+	examples: []string{
+		"imgbuild board=rpi4 role=worker",
+		"imgbuild board=rpi4 role=server config=node1.yaml k3s=v1.35.0+k3s1",
+		"imgbuild board=odroid-xu4 role=worker blobs=skip",
+	},
+	do: doBuild,
+}
+
+func doBuild(ctx context.Context, a *args) error {
+	began := time.Now()
+	s, err := open(a)
+	if err != nil {
+		return err
+	}
+	var config []byte
+	if name := a.values["config"]; name != "" {
+		if config, err = os.ReadFile(name); err != nil {
+			return fault.Wrap(fault.Input, err, "reading config="+name, "give a cloud-config file")
+		}
+	}
+	warnings, err := image.CheckConfig(a.values["config"], config, s.recipe)
+	if err != nil {
+		return err
+	}
+	relock, err := s.recipe.Fetch(ctx, s.client, a.values["lock"])
+	if err != nil {
+		return err
+	}
+	s.screen.warn(s.relocked(relock)...)
+	if err := s.recipe.DecideK3s(ctx, a.values["k3s"], s.cache, func(done, total int64) { s.screen.progress("k3s", done, total) }); err != nil {
+		return err
+	}
+	if w := s.recipe.K3s.Warning; w != "" {
+		warnings = append(warnings, w)
+	}
+	for _, w := range warnings {
+		s.screen.warn(strings.Split(w, "\n")...)
+	}
+	out := a.values["out"]
+	if out == "" {
+		out = "out"
+	}
+	res, err := image.Build(ctx, image.Options{
+		Recipe: s.recipe, Client: s.client, Cache: s.cache, Config: config, Out: out, Progress: s.screen.progress,
+		Blobs:    image.Blobs{Skip: a.values["blobs"] == "skip", Dir: strings.TrimPrefix(a.values["blobs"], "skip")},
+		Warnings: append(warnings, s.relocked(relock)...),
+	})
+	s.screen.done()
+	if err != nil {
+		return err
+	}
+	for _, w := range res.Warnings[len(warnings):] {
+		if relock == nil {
+			s.screen.warn(w)
+		}
+	}
+	if a.json() {
+		return printJSON(res)
+	}
+	summary(res, s.recipe, time.Since(began))
+	return nil
+}
+
+func summary(res *image.Result, r *recipe.Recipe, took time.Duration) {
+	k3s := r.K3s.Source
+	if r.K3s.Version != "" {
+		k3s = r.K3s.Version + ", " + k3s
+	}
+	fmt.Printf(`%s
+  %s as %s, version %s
+  %d packages, %d kernel modules, kernel %s, k3s: %s
+  image %s (%s on disk, %s packed); root %s, initramfs %s, slot %d %% full
+  built in %.1f s
+
+Next:
+  write it to a card     sudo dd if=%s of=/dev/DEVICE bs=4M conv=fsync status=progress
+  or try it in QEMU      imgbuild run board=%s role=%s
+`, res.Image, r.Board.Title, r.Role.Title, res.Version, res.Packages, res.Modules, res.Manifest.Kernel, k3s,
+		size(res.Size), size(res.Used), size(res.Packed), size(res.Root), size(res.Initrd), res.SlotPercent(), took.Seconds(), res.Image, r.Board.Name, r.Role.Name)
+}

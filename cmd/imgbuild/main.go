@@ -1,0 +1,48 @@
+// Command imgbuild makes ShelfOS images out of Debian packages. One file per verb; what the verbs do lives in builder.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"imgbuild/init/fault"
+)
+
+// verbs in the order in which help shows them; the first is meant when none is given.
+var verbs = []verb{build, plan, run, lock, listBoards, listRoles, validate, schema}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := dispatch(ctx, os.Args[1:])
+	interrupted := ctx.Err() != nil
+	stop()
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "imgbuild: "+err.Error())
+	if interrupted && !errors.Is(err, context.DeadlineExceeded) {
+		os.Exit(int(fault.Interrupted))
+	}
+	os.Exit(fault.Code(err))
+}
+
+func dispatch(ctx context.Context, words []string) error {
+	if len(words) == 1 && (words[0] == "-h" || words[0] == "--help") {
+		return printHelp(os.Stdout, nil)
+	}
+	if len(words) == 1 && words[0] == "--version" {
+		return printVersion(os.Stdout)
+	}
+	a, err := parse(words)
+	if err != nil {
+		return err
+	}
+	if a.verb == nil {
+		return printHelp(os.Stdout, a.operands)
+	}
+	return a.verb.do(ctx, a)
+}

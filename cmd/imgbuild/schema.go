@@ -1,0 +1,22 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"imgbuild/init/config"
+)
+
+var schema = verb{
+	name:     "schema",
+	summary:  "Print the JSON Schema of cloud-config, for editors.",
+	examples: []string{"imgbuild schema > shelfos.schema.json"},
+	do: func(context.Context, *args) error {
+		data, err := config.Schema()
+		if err != nil {
+			return err
+		}
+		_, err = os.Stdout.Write(data)
+		return err
+	},
+}

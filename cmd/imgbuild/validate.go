@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"imgbuild/builder/image"
+	"imgbuild/builder/recipe"
+	"imgbuild/init/config"
+	"imgbuild/init/fault"
+)
+
+var validate = verb{
+	name:     "validate",
+	operands: "FILE",
+	summary:  "Check a cloud-config with the node's own code; - reads standard input.",
+	keys:     []key{boardKey, roleKey, output},
+	examples: []string{"imgbuild validate config.yaml", "imgbuild validate config.yaml board=rpi4 role=worker"},
+	do: func(_ context.Context, a *args) error {
+		if len(a.operands) != 1 {
+			return fault.New(fault.Usage, "say `imgbuild validate FILE`", "validate takes one file, not %d", len(a.operands))
+		}
+		name := a.operands[0]
+		var data []byte
+		var err error
+		if name == "-" {
+			name = "standard input"
+			data, err = io.ReadAll(os.Stdin)
+		} else {
+			data, err = os.ReadFile(name)
+		}
+		if err != nil {
+			return fault.Wrap(fault.Input, err, "reading "+name, "")
+		}
+		var r *recipe.Recipe
+		if a.values["board"] != "" || a.values["role"] != "" {
+			if r, err = recipe.New(a.values["board"], a.values["role"]); err != nil {
+				return err
+			}
+		}
+		problems, err := image.Validate(name, data, r)
+		if err != nil {
+			return err
+		}
+		if a.json() {
+			if err := printJSON(problems); err != nil {
+				return err
+			}
+		} else {
+			for _, p := range problems {
+				fmt.Println(p)
+			}
+		}
+		if worst, any := config.Worst(problems); any && worst == config.Error {
+			return fault.New(fault.Input, "correct what is marked as an error", "%s has errors", name)
+		}
+		if !a.json() {
+			fmt.Println(name + ": ok")
+		}
+		return nil
+	},
+}
