@@ -1,6 +1,7 @@
 package blockcache
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,44 +16,48 @@ import (
 
 // Blob opens the download whose sha256 is sum, after hashing it. A file that does not match is removed and absent.
 func (c *Cache) Blob(sum [32]byte) (*os.File, bool) {
-	return c.verified(c.path("blob", sum), sum)
+	return opened(c.path("blob", sum), sha256.New(), -1, sum[:])
 }
 
-// Has tells whether a download named sum is there, without reading it.
-func (c *Cache) Has(sum [32]byte) bool {
+// Has tells whether a download named sum of size bytes is there, without reading it: it was whole when it was stored,
+// and Blob looks again.
+func (c *Cache) Has(sum [32]byte, size int64) bool {
 	info, err := os.Stat(c.path("blob", sum))
-	return err == nil && info.Mode().IsRegular()
+	return err == nil && info.Mode().IsRegular() && info.Size() == size
 }
 
 // PutBlob stores all of r as a download and gives its sha256.
-func (c *Cache) PutBlob(r io.Reader) ([32]byte, error) {
-	sum, _, err := c.store("blob", func(w io.Writer) error {
+func (c *Cache) PutBlob(r io.Reader) (sum [32]byte, err error) {
+	h := sha256.New()
+	err = c.store(h, func(w io.Writer) error {
 		_, err := io.Copy(w, r)
 		return err
+	}, func(int64) string {
+		h.Sum(sum[:0])
+		return c.path("blob", sum)
 	})
 	return sum, err
 }
 
-// store writes what produce gives under the name of its sha256 in kind. Errors of the disk are faults of the kind
-// Device; errors of produce pass as they are.
-func (c *Cache) store(kind string, produce func(io.Writer) error) (sum [32]byte, size int64, err error) {
+// store writes what produce gives, under the name that final tells once h has seen it all. Errors of the disk are
+// faults of the kind Device; errors of produce pass as they are.
+func (c *Cache) store(h hash.Hash, produce func(io.Writer) error, final func(size int64) string) error {
 	f, err := c.temp()
 	if err != nil {
-		return sum, 0, deviceFault(err, c.dir)
+		return deviceFault(err, c.dir)
 	}
-	w := &hashWriter{f: f, h: sha256.New()}
+	w := &hashWriter{f: f, h: h}
 	if err := produce(w); err != nil {
 		discard(f)
 		if w.err != nil {
-			return sum, 0, deviceFault(w.err, c.dir)
+			return deviceFault(w.err, c.dir)
 		}
-		return sum, 0, err
+		return err
 	}
-	w.h.Sum(sum[:0])
-	if err := c.commit(f, c.path(kind, sum)); err != nil {
-		return sum, 0, deviceFault(err, c.dir)
+	if err := c.commit(f, final(w.n)); err != nil {
+		return deviceFault(err, c.dir)
 	}
-	return sum, w.n, nil
+	return nil
 }
 
 // hashWriter writes and hashes; err keeps an error of the file apart from those of the producer.
@@ -71,14 +76,14 @@ func (w *hashWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// verified opens name if its bytes have the hash sum; else it is removed. The offset is 0.
-func (c *Cache) verified(name string, sum [32]byte) (*os.File, bool) {
+// opened opens name if its size (unless that is negative) and its hash are right; else it is removed. The offset is 0.
+func opened(name string, h hash.Hash, size int64, sum []byte) (*os.File, bool) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, false
 	}
-	got, _, err := hashFile(f)
-	if err == nil && got == sum {
+	n, err := io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, 256<<10))
+	if err == nil && (size < 0 || n == size) && bytes.Equal(h.Sum(nil), sum) {
 		if _, err = f.Seek(0, io.SeekStart); err == nil {
 			return f, true
 		}
@@ -88,13 +93,6 @@ func (c *Cache) verified(name string, sum [32]byte) (*os.File, bool) {
 		os.Remove(name) // it was read and is wrong; after a read error it may be the drive that is to blame
 	}
 	return nil, false
-}
-
-func hashFile(f *os.File) (sum [32]byte, size int64, err error) {
-	h := sha256.New()
-	size, err = io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, 256<<10))
-	h.Sum(sum[:0])
-	return sum, size, err
 }
 
 // Partial is a download that is not finished. Only one process holds it at a time.

@@ -173,8 +173,8 @@ func TestDecodedOnceAndVerified(t *testing.T) {
 	if _, err := c.Decoded("k 2", func(w io.Writer) error { w.Write([]byte("x")); return boom }); err != boom {
 		t.Fatal(err)
 	}
-	entry := c.path("decoded", sha256.Sum256([]byte("k 1")))
-	for _, bad := range []string{"", "zz", strings.Repeat("0", 64) + " -1\n", strings.Repeat("g", 64) + " 1\n"} {
+	entry := c.path("decoded", sha256.Sum256([]byte("k 1"))) + ".sum"
+	for _, bad := range []string{"", "zz", "00000000 -1\n", "gggggggg 3000\n", "00000000 3000\n"} {
 		os.WriteFile(entry, []byte(bad), 0o644)
 		if f, err := c.Decoded("k 1", produce); err != nil || len(read(t, f)) != 3000 {
 			t.Fatalf("%q: %v", bad, err)
@@ -194,7 +194,7 @@ func TestBlocks(t *testing.T) {
 	}
 	name := b.c.path("block", key)
 	raw, _ := os.ReadFile(name)
-	for _, bad := range [][]byte{nil, raw[:20], append(raw[:35:35], 'X')} {
+	for _, bad := range [][]byte{nil, raw[:2], append(raw[:7:7], 'X')} {
 		os.WriteFile(name, bad, 0o644)
 		if _, ok := b.Get(key); ok {
 			t.Fatalf("%q was given out", bad)

@@ -1,41 +1,44 @@
 package blockcache
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 )
 
 // Decoded opens the data that key stands for, made once by produce. key names the input and the way of decoding, for
 // example "deb-data 1 " and the sha256 of a package; who changes the decoder changes the key. The file is read-only
-// by convention, verified, and at offset 0. Goroutines that ask for the same key wait for one another; processes may
+// by convention, checked, and at offset 0. Goroutines that ask for the same key wait for one another; processes may
 // do the work twice, with the same result. Errors of produce pass as they are; those of the disk are of the kind Device.
 func (c *Cache) Decoded(key string, produce func(io.Writer) error) (*os.File, error) {
 	defer c.hold(key)()
-	entry := c.path("decoded", sha256.Sum256([]byte(key)))
-	if text, err := os.ReadFile(entry); err == nil {
-		if sum, size, ok := parseEntry(text); ok {
-			if f, ok := c.verified(c.path("data", sum), sum); ok {
-				if info, err := f.Stat(); err == nil && info.Size() == size {
-					return f, nil
-				}
-				f.Close()
+	name := c.path("decoded", sha256.Sum256([]byte(key)))
+	if text, err := os.ReadFile(name + ".sum"); err == nil {
+		if crc, size, ok := parseSum(text); ok {
+			if f, ok := opened(name, crc32.New(castagnoli), size, crc); ok {
+				return f, nil
 			}
 		}
 	}
-	sum, size, err := c.store("data", produce)
+	h := crc32.New(castagnoli)
+	var size int64
+	err := c.store(h, produce, func(n int64) string {
+		size = n
+		return name
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := c.write(entry, fmt.Appendf(nil, "%x %d\n", sum, size)); err != nil {
+	if err := c.write(name+".sum", fmt.Appendf(nil, "%08x %d\n", h.Sum32(), size)); err != nil {
 		return nil, deviceFault(err, c.dir)
 	}
-	f, err := os.Open(c.path("data", sum))
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, deviceFault(err, c.dir)
 	}
@@ -55,14 +58,10 @@ func (c *Cache) hold(key string) func() {
 	return m.Unlock
 }
 
-func parseEntry(text []byte) (sum [32]byte, size int64, ok bool) {
-	name, rest, found := bytes.Cut(bytes.TrimSuffix(text, []byte("\n")), []byte(" "))
-	if !found || len(name) != 64 {
-		return sum, 0, false
-	}
-	if _, err := hex.Decode(sum[:], name); err != nil {
-		return sum, 0, false
-	}
-	size, err := strconv.ParseInt(string(rest), 10, 64)
-	return sum, size, err == nil && size >= 0
+// parseSum reads "CRC32C SIZE".
+func parseSum(text []byte) (crc []byte, size int64, ok bool) {
+	word, rest, _ := strings.Cut(strings.TrimSuffix(string(text), "\n"), " ")
+	crc, err := hex.DecodeString(word)
+	size, err2 := strconv.ParseInt(rest, 10, 64)
+	return crc, size, err == nil && err2 == nil && size >= 0
 }

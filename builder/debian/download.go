@@ -173,8 +173,7 @@ func (c *Client) get(ctx context.Context, address string, limit int64) (data []b
 
 // fetch brings the file at address into the cache; a file that is there already is not fetched.
 func (c *Client) fetch(ctx context.Context, address string, sum [32]byte, size int64, m *meter) error {
-	if f, ok := c.Cache.Blob(sum); ok {
-		f.Close()
+	if c.Cache.Has(sum, size) {
 		m.add(size)
 		return nil
 	}
@@ -183,7 +182,7 @@ func (c *Client) fetch(ctx context.Context, address string, sum [32]byte, size i
 		return err
 	}
 	defer p.Close()
-	if c.Cache.Has(sum) { // another process was faster
+	if c.Cache.Has(sum, size) { // another process was faster
 		m.add(size)
 		return nil
 	}
