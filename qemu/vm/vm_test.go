@@ -1,0 +1,202 @@
+package vm
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/beevik/ntp"
+
+	"imgbuild/qemu/tool"
+)
+
+func TestConsole(t *testing.T) {
+	c := newConsole(nil)
+	for _, piece := range []string{"U-Boot\r\n\x1b[2", "J\x1b[1;1Hab", "c\x1b(", "Bd\x00\r\nnext"} {
+		c.Write([]byte(piece))
+	}
+	if got, want := c.output(), "U-Boot\nabcBd\nnext"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestExpect(t *testing.T) {
+	c := newConsole(nil)
+	ctx := t.Context()
+	go c.Write([]byte("step one ok\nstep two ok\n"))
+	for _, want := range []string{"one", "two"} { // each match starts behind the last one
+		m, err := c.expect(ctx, regexp.MustCompile(`step (\w+) ok`), time.Minute)
+		if err != nil || m[1] != want {
+			t.Fatalf("%q, %v", m, err)
+		}
+	}
+	if _, err := c.expect(ctx, regexp.MustCompile("step"), time.Millisecond); err == nil || !strings.Contains(err.Error(), "step two ok") {
+		t.Errorf("a limit that is over: %v", err)
+	}
+	go c.Write([]byte("Kernel panic - not syncing: no init\n"))
+	if _, err := c.expect(ctx, regexp.MustCompile("login"), time.Minute); err == nil || !strings.Contains(err.Error(), "no init") {
+		t.Errorf("a panic: %v", err)
+	}
+	c = newConsole(nil)
+	go c.end()
+	if _, err := c.expect(ctx, regexp.MustCompile("login"), time.Minute); err == nil || !strings.Contains(err.Error(), "QEMU ended") {
+		t.Errorf("the end: %v", err)
+	}
+}
+
+func TestCopySparse(t *testing.T) {
+	dir := t.TempDir()
+	src, dst := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	f, err := os.Create(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := make([]byte, 64<<10)
+	rand.Read(block)
+	f.WriteAt(block, 1<<20)
+	f.WriteAt(block, 300<<20)
+	f.Truncate(400 << 20)
+	f.Close()
+	if err := copySparse(dst, src, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.Open(dst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	for _, at := range []int64{1 << 20, 300 << 20} {
+		got := make([]byte, len(block))
+		if _, err := out.ReadAt(got, at); err != nil || !bytes.Equal(got, block) {
+			t.Errorf("at %d: %v", at, err)
+		}
+	}
+	st, _ := out.Stat()
+	if used := st.Sys().(*syscall.Stat_t).Blocks * 512; st.Size() != 1<<30 || used > 8<<20 {
+		t.Errorf("%d bytes, %d on disk", st.Size(), used)
+	}
+	if err := copySparse(dst, src, 0); err == nil {
+		t.Error("it overwrites a file")
+	}
+}
+
+// TestClock asks the time server as a node does.
+func TestClock(t *testing.T) {
+	c, err := StartClock(40 * 24 * time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r, err := ntp.Query(c.conn.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Validate(); err != nil {
+		t.Error(err)
+	}
+	if off := r.ClockOffset.Hours() / 24; math.Abs(off-40) > 0.1 {
+		t.Errorf("offset %v days", off)
+	}
+	if !strings.HasPrefix(c.Guest(), hostAddress+":") {
+		t.Error(c.Guest())
+	}
+}
+
+func TestUnknownMachine(t *testing.T) {
+	if _, err := machine("pdp11", ""); err == nil || !strings.Contains(err.Error(), "virt-arm64") {
+		t.Errorf("got %v", err)
+	}
+	if m, err := machine("", "armhf"); err != nil || m.Name != "virt-arm" {
+		t.Errorf("got %v %v", m, err)
+	}
+}
+
+func TestNoImage(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x.img")
+	os.WriteFile(name, bytes.Repeat([]byte("x"), 4096), 0o600)
+	if _, err := Start(t.Context(), Options{Image: name, Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "no disk image") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestUBoot drives Debian's U-Boot by hand: console both ways, reset, power off, and nothing left when the context ends.
+func TestUBoot(t *testing.T) {
+	bios, err := tool.File(t.Context(), "u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var copyOf bytes.Buffer
+	start := func() *VM {
+		v, err := Start(ctx, Options{Machine: "virt-arm64", Dir: t.TempDir(), Memory: 256, Args: []string{"-bios", bios}, Console: &copyOf, Ports: []int{6443}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(v.Stop)
+		return v
+	}
+	expect := func(v *VM, pattern string) []string {
+		t.Helper()
+		m, err := v.Expect(ctx, pattern, 3*time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	v := start()
+	if !strings.HasPrefix(v.Forward[22], "127.0.0.1:") || v.Forward[6443] == v.Forward[22] || v.Forward[6443] == "" {
+		t.Errorf("forwarded ports: %v", v.Forward)
+	}
+	expect(v, `U-Boot 20\d\d`)
+	expect(v, `Hit any key`)
+	v.Type("\n")
+	expect(v, `=> `)
+	v.Type("echo 4$stdin\n")
+	expect(v, `\n4\w`)
+	if err := v.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	expect(v, `U-Boot 20\d\d[\s\S]*Hit any key`)
+	v.Type("\n")
+	expect(v, `=> `)
+	v.Type("poweroff\n")
+	if err := v.Wait(ctx); err != nil {
+		t.Errorf("power off: %v", err)
+	}
+	if !strings.Contains(copyOf.String(), "U-Boot") {
+		t.Error("the console was not copied")
+	}
+
+	v = start()
+	expect(v, `U-Boot`)
+	cancel()
+	<-v.done
+	if _, err := v.Expect(t.Context(), "never", time.Minute); err == nil {
+		t.Error("a dead guest goes on")
+	}
+}
+
+// TestLink: two guests, one cable, neither started first nor last by design.
+func TestLink(t *testing.T) {
+	a, b, err := NewLink("52:54:00:00:01:01", "52:54:00:00:01:02")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	go a.end.Write([]byte("ping"))
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(b.end, got); err != nil || string(got) != "ping" {
+		t.Errorf("%q %v", got, err)
+	}
+	a.Close()
+}
