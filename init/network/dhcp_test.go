@@ -1,0 +1,479 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"imgbuild/init/config"
+)
+
+// server is a DHCP server without a network: a PacketConn whose other end is a function.
+type server struct {
+	mu     sync.Mutex
+	answer func(*dhcpv4.DHCPv4) *dhcpv4.DHCPv4 // nil: silence
+	asked  []*dhcpv4.DHCPv4
+	dials  int
+}
+
+type wire struct {
+	s    *server
+	in   chan []byte
+	done chan struct{}
+	once sync.Once
+}
+
+func (s *server) dial() (net.PacketConn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dials++
+	return &wire{s: s, in: make(chan []byte, 16), done: make(chan struct{})}, nil
+}
+
+func (w *wire) WriteTo(p []byte, _ net.Addr) (int, error) {
+	m, err := dhcpv4.FromBytes(bytes.Clone(p))
+	if err != nil {
+		return 0, err
+	}
+	w.s.mu.Lock()
+	w.s.asked = append(w.s.asked, m)
+	a := w.s.answer(m)
+	w.s.mu.Unlock()
+	if a != nil {
+		w.in <- a.ToBytes()
+	}
+	return len(p), nil
+}
+
+func (w *wire) ReadFrom(p []byte) (int, net.Addr, error) {
+	select {
+	case b := <-w.in:
+		return copy(p, b), &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 67}, nil
+	case <-w.done:
+		return 0, nil, net.ErrClosed
+	}
+}
+
+func (w *wire) Close() error                     { w.once.Do(func() { close(w.done) }); return nil }
+func (w *wire) LocalAddr() net.Addr              { return &net.UDPAddr{Port: 68} }
+func (w *wire) SetDeadline(time.Time) error      { return nil }
+func (w *wire) SetReadDeadline(time.Time) error  { return nil }
+func (w *wire) SetWriteDeadline(time.Time) error { return nil }
+
+// reply answers as server number n (192.0.2.n) with an address, a lease and further options.
+func reply(q *dhcpv4.DHCPv4, n byte, ip string, lease time.Duration, more ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
+	kind := dhcpv4.MessageTypeAck
+	if q.MessageType() == dhcpv4.MessageTypeDiscover {
+		kind = dhcpv4.MessageTypeOffer
+	}
+	a, err := dhcpv4.NewReplyFromRequest(q, append([]dhcpv4.Modifier{
+		dhcpv4.WithMessageType(kind), dhcpv4.WithServerIP(net.IPv4(192, 0, 2, n)),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(192, 0, 2, n))),
+		dhcpv4.WithYourIP(net.ParseIP(ip)), dhcpv4.WithLeaseTime(uint32(lease / time.Second)),
+	}, more...)...)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+func nak(q *dhcpv4.DHCPv4, n byte) *dhcpv4.DHCPv4 {
+	return reply(q, n, "0.0.0.0", 0, dhcpv4.WithMessageType(dhcpv4.MessageTypeNak))
+}
+
+// bench runs a client against s with a clock of its own: sleeping moves it and takes no time. leases gets every call.
+type bench struct {
+	d      *dhcp
+	s      *server
+	mu     sync.Mutex
+	t      time.Time
+	said   []string
+	leases chan *dhcpv4.DHCPv4
+	slept  func(time.Duration) bool // called for each sleep; true means that the link changed
+}
+
+func newBench(t *testing.T, answer func(time.Time, *dhcpv4.DHCPv4) *dhcpv4.DHCPv4) *bench {
+	b := &bench{s: &server{}, t: time.Unix(1e9, 0), leases: make(chan *dhcpv4.DHCPv4)}
+	ctx, cancel := context.WithCancel(t.Context())
+	b.d = &dhcp{
+		mac: net.HardwareAddr{2, 0, 0, 0, 0, 1}, hostname: "shelf-1", dial: b.s.dial, wait: 10 * time.Millisecond,
+		now: func() time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.t },
+		say: func(f string, a ...any) { b.mu.Lock(); b.said = append(b.said, fmt.Sprintf(f, a...)); b.mu.Unlock() },
+		sleep: func(_ context.Context, d time.Duration) bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.slept != nil && b.slept(d) {
+				return true
+			}
+			b.t = b.t.Add(max(d, 0))
+			return false
+		},
+		lease: func(a *dhcpv4.DHCPv4) {
+			select {
+			case b.leases <- a:
+			case <-ctx.Done():
+			}
+		},
+	}
+	b.s.answer = func(q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 { return answer(b.d.now(), q) }
+	var wg sync.WaitGroup
+	wg.Go(func() { b.d.run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return b
+}
+
+func (b *bench) next(t *testing.T) *dhcpv4.DHCPv4 {
+	t.Helper()
+	select {
+	case a := <-b.leases:
+		return a
+	case <-time.After(60 * time.Second):
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		t.Fatalf("no lease; it said:\n%s", strings.Join(b.said, "\n"))
+		return nil
+	}
+}
+
+func TestAcquireAndRenew(t *testing.T) {
+	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+		if q.MessageType() == dhcpv4.MessageTypeRequest && !q.ClientIPAddr.IsUnspecified() {
+			// A server that leaves out in a renewal what it said before.
+			return reply(q, 1, "192.0.2.50", 2*time.Hour)
+		}
+		return reply(q, 1, "192.0.2.50", time.Hour, dhcpv4.WithNetmask(net.CIDRMask(24, 32)), dhcpv4.WithRouter(net.IPv4(192, 0, 2, 1)))
+	})
+	first, second := b.next(t), b.next(t)
+	if s := fromLease(first, 7); !reflect.DeepEqual(s.Addresses, []netip.Prefix{netip.MustParsePrefix("192.0.2.50/24")}) || s.Lifetime != time.Hour {
+		t.Errorf("first lease %+v", s)
+	}
+	if s := fromLease(second, 7); len(s.Routes) != 1 || s.Lifetime != 2*time.Hour || s.Addresses[0].Bits() != 24 {
+		t.Errorf("renewed lease %+v", s)
+	}
+	b.s.mu.Lock()
+	defer b.s.mu.Unlock()
+	if len(b.s.asked) < 3 {
+		t.Fatalf("%d packets", len(b.s.asked))
+	}
+	for i, want := range []dhcpv4.MessageType{dhcpv4.MessageTypeDiscover, dhcpv4.MessageTypeRequest, dhcpv4.MessageTypeRequest} {
+		q := b.s.asked[i]
+		if q.MessageType() != want || q.HostName() != "shelf-1" || !q.IsOptionRequested(dhcpv4.OptionClasslessStaticRoute) || !q.IsOptionRequested(dhcpv4.OptionNTPServers) {
+			t.Errorf("packet %d: %s", i, q.Summary())
+		}
+	}
+	if r := b.s.asked[2]; !r.ClientIPAddr.Equal(net.IPv4(192, 0, 2, 50)) || r.ServerIdentifier() != nil || r.RequestedIPAddress() != nil {
+		t.Errorf("a renewal carries the address and nothing else (RFC 2131, 4.3.6): %s", r.Summary())
+	}
+}
+
+// The server falls silent: the lease is kept to its end, another server may take it over after T2, then it is given up.
+func TestRebindAndExpiry(t *testing.T) {
+	var began time.Time
+	takeover := false
+	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+		age := now.Sub(began)
+		switch {
+		case q.ClientIPAddr.IsUnspecified():
+			began = now
+			return reply(q, 1, "192.0.2.50", time.Hour)
+		case !takeover:
+			takeover = age >= time.Hour*7/8
+			if !takeover {
+				return reply(q, 2, "192.0.2.50", time.Hour) // another server before T2: must be ignored
+			}
+			began = now
+			return reply(q, 2, "192.0.2.50", time.Hour)
+		}
+		return nil
+	})
+	if a := b.next(t); !a.ServerIdentifier().Equal(net.IPv4(192, 0, 2, 1)) {
+		t.Errorf("first from %s", a.ServerIdentifier())
+	}
+	if a := b.next(t); a == nil || !a.ServerIdentifier().Equal(net.IPv4(192, 0, 2, 2)) {
+		t.Fatalf("not taken over: %v", a)
+	}
+	if a := b.next(t); a != nil {
+		t.Fatalf("kept beyond its end: %s", a.Summary())
+	}
+	if a := b.next(t); a == nil {
+		t.Fatal("not asked again")
+	}
+}
+
+// A server that says no to a renewal takes the address back at once.
+func TestNak(t *testing.T) {
+	ip := "192.0.2.50"
+	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+		if !q.ClientIPAddr.IsUnspecified() {
+			ip = "192.0.2.60"
+			return nak(q, 1)
+		}
+		return reply(q, 1, ip, time.Hour)
+	})
+	if a := b.next(t); a == nil || a.YourIPAddr.String() != "192.0.2.50" {
+		t.Fatalf("got %v", a)
+	}
+	if a := b.next(t); a != nil {
+		t.Fatalf("kept a refused address: %v", a)
+	}
+	if a := b.next(t); a == nil || a.YourIPAddr.String() != "192.0.2.60" {
+		t.Fatalf("got %v", a)
+	}
+}
+
+// Silence, a refused offer and a bad packet are all tried again, and the reasons are told.
+func TestAcquireTriesAgain(t *testing.T) {
+	n := 0
+	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+		switch n++; {
+		case n <= answerTries:
+			return nil
+		case q.MessageType() == dhcpv4.MessageTypeRequest && n <= answerTries+2:
+			return nak(q, 1)
+		}
+		return reply(q, 1, "192.0.2.50", time.Hour)
+	})
+	if a := b.next(t); a == nil {
+		t.Fatal("no lease")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if said := strings.Join(b.said, "\n"); !strings.Contains(said, "no server answers") || !strings.Contains(said, "192.0.2.1 offered 192.0.2.50 and refused it") {
+		t.Errorf("it said\n%s", said)
+	}
+}
+
+// A cable that moved to another network, whose server is silent about strange addresses, gets an address there without
+// losing the old one before.
+func TestCableMoved(t *testing.T) {
+	moved, kicked := false, false
+	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+		switch {
+		case !moved:
+			return reply(q, 1, "192.0.2.50", time.Hour)
+		case !q.ClientIPAddr.IsUnspecified():
+			return nil
+		}
+		return reply(q, 9, "198.51.100.7", time.Hour)
+	})
+	b.mu.Lock()
+	b.slept = func(time.Duration) bool {
+		if !kicked {
+			kicked = true
+			b.s.mu.Lock()
+			moved = true
+			b.s.mu.Unlock()
+			return true
+		}
+		return false
+	}
+	b.mu.Unlock()
+	if a := b.next(t); a.YourIPAddr.String() != "192.0.2.50" {
+		t.Fatalf("got %s", a.YourIPAddr)
+	}
+	if a := b.next(t); a == nil || a.YourIPAddr.String() != "198.51.100.7" {
+		t.Fatalf("got %v", a)
+	}
+}
+
+func TestLeaseForEver(t *testing.T) {
+	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+		return reply(q, 1, "192.0.2.50", 0xffffffff*time.Second)
+	})
+	if s := fromLease(b.next(t), 1); s.Lifetime != 0 || len(s.Addresses) != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestLeaseTimes(t *testing.T) {
+	sec := func(n int) time.Duration { return time.Duration(n) * time.Second }
+	for _, c := range []struct{ renew, rebind, lease, wantRenew, wantRebind, wantLease int }{
+		{0, 0, 3600, 1800, 3150, 3600},
+		{100, 200, 3600, 100, 200, 3600},
+		{4000, 5000, 3600, 1575, 3150, 3600}, // both behind the end
+		{300, 200, 3600, 100, 200, 3600},     // the wrong way round
+		{0, 0, 1, 5, 8, 10},                  // too short to live with
+	} {
+		ack, err := dhcpv4.New(dhcpv4.WithLeaseTime(uint32(c.lease)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.renew != 0 {
+			ack.UpdateOption(dhcpv4.OptRenewTimeValue(sec(c.renew)))
+			ack.UpdateOption(dhcpv4.OptRebindingTimeValue(sec(c.rebind)))
+		}
+		got := leaseTimes(ack)
+		if got.renew.Truncate(time.Second) != sec(c.wantRenew) || got.rebind.Truncate(time.Second) != sec(c.wantRebind) || got.lease != sec(c.wantLease) {
+			t.Errorf("%+v: got %+v", c, got)
+		}
+	}
+}
+
+func TestFromLease(t *testing.T) {
+	p, a := netip.MustParsePrefix, netip.MustParseAddr
+	_, net10, _ := net.ParseCIDR("10.0.0.0/8")
+	_, any4, _ := net.ParseCIDR("0.0.0.0/0")
+	q, err := dhcpv4.NewDiscovery(net.HardwareAddr{2, 0, 0, 0, 0, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack := reply(q, 1, "192.0.2.50", time.Hour,
+		dhcpv4.WithNetmask(net.CIDRMask(25, 32)), dhcpv4.WithRouter(net.IPv4(192, 0, 2, 99)),
+		dhcpv4.WithOption(dhcpv4.OptClasslessStaticRoute(
+			&dhcpv4.Route{Dest: net10, Router: net.IPv4(192, 0, 2, 2)},
+			&dhcpv4.Route{Dest: any4, Router: net.IPv4(203, 0, 113, 1)},
+			&dhcpv4.Route{Dest: net10, Router: net.IPv4zero})),
+		dhcpv4.WithDNS(net.IPv4(192, 0, 2, 3), net.IPv4zero),
+		dhcpv4.WithOption(dhcpv4.OptNTPServers(net.IPv4(192, 0, 2, 4))),
+		dhcpv4.WithDomainSearchList("LAN.", "bad name", "x\nnameserver 6.6.6.6", "lan"),
+		dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{5, 0xAA})))
+	got := fromLease(ack, 5)
+	want := State{
+		Addresses: []netip.Prefix{p("192.0.2.50/25")},
+		Routes: []Route{
+			{p("10.0.0.0/8"), a("192.0.2.2"), 5},
+			{p("203.0.113.1/32"), netip.Addr{}, 5}, // the gateway is not in our network
+			{p("0.0.0.0/0"), a("203.0.113.1"), 5},
+			{p("10.0.0.0/8"), netip.Addr{}, 5},
+		},
+		DNS: []netip.Addr{a("192.0.2.3")}, NTP: []string{"192.0.2.4"}, Search: []string{"lan"}, MTU: 1450, Lifetime: time.Hour,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	// Without a mask the address's class counts, without a router there is no route.
+	got = fromLease(reply(q, 1, "10.1.2.3", time.Hour, dhcpv4.WithGeneric(dhcpv4.OptionDomainName, []byte("home.arpa"))), 5)
+	if got.Addresses[0] != p("10.1.2.3/8") || got.Routes != nil || !reflect.DeepEqual(got.Search, []string{"home.arpa"}) {
+		t.Errorf("got %+v", got)
+	}
+	// MTU out of range is no MTU.
+	got = fromLease(reply(q, 1, "10.1.2.3", time.Hour, dhcpv4.WithGeneric(dhcpv4.OptionInterfaceMTU, []byte{0, 68})), 5)
+	if got.MTU != 0 {
+		t.Errorf("mtu %d", got.MTU)
+	}
+}
+
+func TestFromConfig(t *testing.T) {
+	p, a := netip.MustParsePrefix, netip.MustParseAddr
+	got := fromConfig(config.Interface{
+		Addresses: []string{"192.168.1.10/24", "fd00::10/64"}, Gateway: "192.168.1.1", DNS: []string{"192.168.1.1", "nonsense"},
+		Search: []string{"lan"}, MTU: 1400,
+		Routes: []config.Route{{To: "10.8.0.0/16", Via: "192.168.1.2"}, {To: "default", Via: "fd00::1", Metric: 9}, {To: "10.9.0.1/16"}, {To: "rubbish"}},
+	}, 100)
+	want := State{
+		Addresses: []netip.Prefix{p("192.168.1.10/24"), p("fd00::10/64")},
+		Routes: []Route{
+			{p("0.0.0.0/0"), a("192.168.1.1"), 100}, {p("10.8.0.0/16"), a("192.168.1.2"), 100},
+			{p("::/0"), a("fd00::1"), 9}, {p("10.9.0.0/16"), netip.Addr{}, 100},
+		},
+		DNS: []netip.Addr{a("192.168.1.1")}, Search: []string{"lan"}, MTU: 1400,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestFind(t *testing.T) {
+	list := []config.Interface{{Name: "eth0", Metric: 7}, {MAC: "02:00:00:00:00:01", Name: "eth5"}, {Name: "auto"}}
+	for _, c := range []struct {
+		name, mac string
+		want      int // -1: none
+		metric    int
+	}{
+		{"eth0", "02:00:00:00:00:09", 0, 7},
+		{"end0", "02:00:00:00:00:01", 1, 101},
+		{"eth5", "02:00:00:00:00:08", -1, 0}, // the name does not count where there is a MAC
+		{"auto", "02:00:00:00:00:08", -1, 0},
+	} {
+		s, ok := find(list, c.name, c.mac)
+		if ok != (c.want >= 0) || ok && (!reflect.DeepEqual(s.Interface, list[c.want]) || s.metric != c.metric) {
+			t.Errorf("%s %s: got %+v %v", c.name, c.mac, s, ok)
+		}
+	}
+	m := New(&config.Config{Network: config.Network{Interfaces: list}}, "", "", nil)
+	if s := m.claim("end1"); s.Name != "auto" || s.metric != 102 {
+		t.Errorf("first claim %+v", s)
+	}
+	if s := m.claim("end2"); s.Name != "end2" || !s.DHCP || !s.Optional {
+		t.Errorf("second claim %+v", s)
+	}
+	if s := m.claim("end1"); s.Name != "auto" {
+		t.Errorf("third claim %+v", s)
+	}
+}
+
+func TestResolvConf(t *testing.T) {
+	path := t.TempDir() + "/resolv.conf"
+	cfg := &config.Config{K3OS: config.K3OS{DNSNameservers: []string{"8.8.8.8"}}}
+	m := New(cfg, "h", path, t.Errorf)
+	check := func(want string) {
+		t.Helper()
+		m.mu.Lock()
+		m.writeResolvConf()
+		m.mu.Unlock()
+		data, err := os.ReadFile(path)
+		_, got, _ := strings.Cut(string(data), "\n")
+		if err != nil || got != want {
+			t.Errorf("%v: got %q, want %q", err, got, want)
+		}
+	}
+	check("nameserver 8.8.8.8\n")
+	m.status["eth1"] = Status{State: State{DNS: []netip.Addr{netip.MustParseAddr("192.0.2.3"), netip.MustParseAddr("fe80::1%eth1")}, Search: []string{"lan", "lan"}}}
+	check("nameserver 192.0.2.3\nnameserver fe80::1%eth1\nsearch lan\n")
+	m.status["eth0"] = Status{State: State{DNS: []netip.Addr{netip.MustParseAddr("192.0.2.3")}, Search: []string{"home"}}}
+	cfg.Network.DNS, cfg.Network.Search = []string{"9.9.9.9"}, []string{"first"}
+	check("nameserver 9.9.9.9\nnameserver 192.0.2.3\nnameserver fe80::1%eth1\nsearch first home lan\n")
+	if left, _ := os.ReadDir(t.TempDir()); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Whatever a server sends, resolv.conf has only lines of ours.
+func FuzzLease(f *testing.F) {
+	q, _ := dhcpv4.NewDiscovery(net.HardwareAddr{2, 0, 0, 0, 0, 1})
+	f.Add(reply(q, 1, "192.0.2.50", time.Hour, dhcpv4.WithNetmask(net.CIDRMask(24, 32)), dhcpv4.WithRouter(net.IPv4(192, 0, 2, 1)), dhcpv4.WithDNS(net.IPv4(1, 1, 1, 1)), dhcpv4.WithDomainSearchList("lan", "a.b")).ToBytes())
+	f.Add(reply(q, 1, "192.0.2.50", time.Hour, dhcpv4.WithGeneric(dhcpv4.OptionDomainName, []byte("lan\nnameserver 6.6.6.6"))).ToBytes())
+	f.Add(reply(q, 1, "10.0.0.1", 0, dhcpv4.WithGeneric(dhcpv4.OptionSubnetMask, []byte{255, 0, 255, 0}), dhcpv4.WithGeneric(dhcpv4.OptionClasslessStaticRoute, []byte{33, 1, 2, 3, 4, 5, 6, 7, 8})).ToBytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		ack, err := dhcpv4.FromBytes(data)
+		if err != nil {
+			return
+		}
+		s := fromLease(ack, 100)
+		for _, a := range s.Addresses {
+			if !a.IsValid() {
+				t.Errorf("address %v", a)
+			}
+			_ = ipNet(a)
+		}
+		for _, r := range s.Routes {
+			if !r.To.IsValid() {
+				t.Errorf("route %v", r)
+			}
+			_ = ipNet(r.To)
+		}
+		if lt := leaseTimes(ack); lt.lease != 0 && (lt.renew <= 0 || lt.renew >= lt.rebind || lt.rebind >= lt.lease) {
+			t.Errorf("times %+v", lt)
+		}
+		lines := strings.Split(strings.TrimSuffix(string(resolvConf(s.DNS, s.Search)), "\n"), "\n")
+		for i, line := range lines[1:] {
+			word, rest, _ := strings.Cut(line, " ")
+			if _, err := netip.ParseAddr(rest); word == "nameserver" && err != nil || word != "nameserver" && (word != "search" || i != len(lines)-2 || len(rest) > maxSearchBytes) {
+				t.Errorf("line %q", line)
+			}
+		}
+		if len(lines) > 2+maxNameservers {
+			t.Errorf("%d lines", len(lines))
+		}
+	})
+}

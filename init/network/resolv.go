@@ -1,0 +1,70 @@
+package network
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// What glibc takes of resolv.conf (resolv.conf(5)); the kubelet complains about more, and gives the file to pods.
+const (
+	maxNameservers = 3
+	maxSearch      = 6
+	maxSearchBytes = 256
+)
+
+// resolvConf writes a resolv.conf with these servers and domains, in this order, each once.
+func resolvConf(servers []netip.Addr, search []string) []byte {
+	var b bytes.Buffer
+	b.WriteString("# written by shelf; settings: network.dns, network.search, k3os.dns_nameservers\n")
+	var seen []netip.Addr
+	for _, s := range servers {
+		if s.IsValid() && !s.IsUnspecified() && !slices.Contains(seen, s) && len(seen) < maxNameservers {
+			seen = append(seen, s)
+			fmt.Fprintf(&b, "nameserver %s\n", s)
+		}
+	}
+	line := 0
+	for i, d := range domains(search...) {
+		if line += len(d) + 1; i >= maxSearch || line > maxSearchBytes {
+			break
+		}
+		if i == 0 {
+			b.WriteString("search")
+		}
+		b.WriteString(" " + d)
+	}
+	if line > 0 {
+		b.WriteString("\n")
+	}
+	return b.Bytes()
+}
+
+// replaceFile writes a file so that readers see the old one or the new one. An unchanged one is left alone.
+func replaceFile(path string, data []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if cerr := f.Chmod(0o644); err == nil {
+		err = cerr
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// The black hole for a node without a way out, as k3s' own air-gap documentation has it: k3s does not start without a
+// default route, and takes this one. 203.0.113.0/24 is TEST-NET-3 (RFC 5737): nobody is there.
+const (
+	dummyName   = "dummy0"
+	dummyMetric = 1 << 20 // any real route wins
+)
+
+var (
+	dummyAddr = netip.MustParsePrefix("203.0.113.254/31")
+	dummyGate = netip.MustParseAddr("203.0.113.255")
+)
+
+// HasDefaultRoute says whether the main table has a default route for IPv4.
+func HasDefaultRoute() (bool, error) {
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return false, fmt.Errorf("listing routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Dst == nil {
+			return true, nil
+		}
+		if ones, _ := r.Dst.Mask.Size(); ones == 0 && r.Dst.IP.Equal(net.IPv4zero) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// EnsureDefaultRoute makes a default route into nowhere when there is none, and says whether it had to.
+func EnsureDefaultRoute() (made bool, err error) {
+	if has, err := HasDefaultRoute(); err != nil || has {
+		return false, err
+	}
+	err = netlink.LinkAdd(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: dummyName}})
+	if err != nil && !errors.Is(err, syscall.EEXIST) {
+		return false, fmt.Errorf("adding %s: %w", dummyName, err)
+	}
+	d, err := netlink.LinkByName(dummyName)
+	if err != nil {
+		return false, err
+	}
+	if err := netlink.AddrReplace(d, &netlink.Addr{IPNet: ipNet(dummyAddr)}); err != nil {
+		return false, fmt.Errorf("%s: address %s: %w", dummyName, dummyAddr, err)
+	}
+	if err := netlink.LinkSetUp(d); err != nil {
+		return false, fmt.Errorf("%s: %w", dummyName, err)
+	}
+	err = netlink.RouteReplace(&netlink.Route{
+		LinkIndex: d.Attrs().Index, Dst: ipNet(defaultRoute(dummyGate)), Gw: dummyGate.AsSlice(), Priority: dummyMetric,
+	})
+	if err != nil {
+		return false, fmt.Errorf("%s: default route: %w", dummyName, err)
+	}
+	return true, nil
+}
