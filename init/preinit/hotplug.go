@@ -47,45 +47,42 @@ func (h *Hotplug) Load(name string, params ...string) error {
 	return l.Load(name, params...)
 }
 
-// Coldplug loads the modules of all devices that are there, again and again until no new device has come of it.
-func (h *Hotplug) Coldplug() {
-	for fresh := true; fresh; {
-		fresh = false
-		for _, alias := range uevent.Present("/sys") {
-			fresh = h.device(alias) || fresh
-		}
-	}
-}
-
-// ColdplugOnly loads of those only the modules below a directory of the kernel's tree, such as drivers/watchdog.
-func (h *Hotplug) ColdplugOnly(dir string) {
+// Coldplug loads the modules of all devices that are there, those of first (a directory of the kernel's tree, such as
+// drivers/watchdog) before the others; done is called in between. Devices that appear because of it are heard by Listen.
+func (h *Hotplug) Coldplug(first string, done func()) {
 	h.mu.Lock()
 	l := h.loader
 	h.mu.Unlock()
-	for _, alias := range uevent.Present("/sys") {
+	present := uevent.Present("/sys")
+	for _, alias := range present {
 		for _, m := range l.Match(alias) {
-			if l.In(m, dir) {
+			if first != "" && l.In(m, first) {
 				if err := l.Load(m); err != nil {
 					h.t.Say("%v", err)
 				}
 			}
 		}
 	}
+	if done != nil {
+		done()
+	}
+	for _, alias := range present {
+		h.device(alias)
+	}
 }
 
-// device loads what claims the modalias, once, and says whether it was new.
-func (h *Hotplug) device(alias string) bool {
+// device loads what claims the modalias, once.
+func (h *Hotplug) device(alias string) {
 	h.mu.Lock()
 	l, done := h.loader, h.seen[alias]
 	h.seen[alias] = true
 	h.mu.Unlock()
 	if done {
-		return false
+		return
 	}
 	if _, err := l.Coldplug(alias); err != nil {
 		h.t.Say("device %s: %v", alias, err)
 	}
-	return true
 }
 
 // Listen hears the kernel's events from now on.

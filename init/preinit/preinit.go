@@ -72,18 +72,17 @@ func Run(t report.Teller, s *State) error {
 	if err := s.Modules.Use("/lib/modules/" + module.Release()); err != nil {
 		return fault.Wrap(fault.Internal, err, "the initramfs has no modules for this kernel", "write the image to the card again")
 	}
-	s.watchdog(t)
-	for _, name := range fileSystems {
-		if s.Modules.Has(name) {
-			if err := s.Modules.Load(name); err != nil {
-				t.Problem(err)
-			}
-		}
-	}
 	if err := s.Modules.Listen(); err != nil {
 		t.Problem(err)
 	}
-	s.Modules.Coldplug()
+	s.Modules.Coldplug("drivers/watchdog", func() {
+		s.watchdog(t)
+		for _, name := range fileSystems {
+			if s.Modules.Has(name) {
+				t.Problem(s.Modules.Load(name))
+			}
+		}
+	})
 	if err := s.findDisk(t); err != nil {
 		return err
 	}
@@ -100,7 +99,6 @@ func (s *State) watchdog(t report.Teller) {
 		t.Say("watchdog left closed: %s", why)
 		return
 	}
-	s.Modules.ColdplugOnly("drivers/watchdog")
 	w, err := OpenWatchdog("/dev")
 	if err != nil {
 		t.Say("no watchdog: a hang will need somebody to pull the plug (%v)", err)

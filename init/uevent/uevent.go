@@ -5,7 +5,6 @@ package uevent
 import (
 	"bytes"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,20 +68,22 @@ func Listen(hear func(Event)) error {
 	return nil
 }
 
-// Present gives the modaliases of all devices that are there, each once, sorted by device path. root is /sys.
+// Present gives the modaliases of all devices that are on a bus now, each once, sorted by bus and device. root is /sys.
+// The flat lists of the buses are read, not the tree of all devices, which is many times larger.
 func Present(root string) []string {
 	var out []string
 	seen := map[string]bool{}
-	_ = filepath.WalkDir(filepath.Join(root, "devices"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.Name() != "modalias" || d.IsDir() {
-			return nil // devices come and go while we walk
+	buses, _ := os.ReadDir(filepath.Join(root, "bus"))
+	for _, bus := range buses {
+		dir := filepath.Join(root, "bus", bus.Name(), "devices")
+		devices, _ := os.ReadDir(dir)
+		for _, d := range devices {
+			data, err := os.ReadFile(filepath.Join(dir, d.Name(), "modalias"))
+			if s := strings.TrimSpace(string(data)); err == nil && s != "" && !seen[s] {
+				seen[s] = true
+				out = append(out, s)
+			}
 		}
-		data, err := os.ReadFile(path)
-		if s := strings.TrimSpace(string(data)); err == nil && s != "" && !seen[s] {
-			seen[s] = true
-			out = append(out, s)
-		}
-		return nil
-	})
+	}
 	return out
 }

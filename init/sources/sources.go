@@ -1,0 +1,188 @@
+// Package sources is where a node's configuration comes from: it imports what people lay on the boot partition, takes the
+// secrets off it, and gives the layers that make the node's configuration, in order.
+package sources
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"imgbuild/init/config"
+	"imgbuild/init/fault"
+	"imgbuild/init/mount"
+)
+
+// Where things lie on a node.
+const (
+	Boot  = "/boot"                 // BOOT, mounted read-only
+	Store = "/k3os/config"          // what was imported, on the data partition, 0700
+	Local = "/var/lib/rancher/k3os" // k3OS's own places: config.yaml and config.d
+)
+
+// names of the main file on BOOT and in the store, and of the directory of parts in both.
+const (
+	mainBoot  = "config.yaml"
+	mainStore = "system.yaml"
+	parts     = "config.d"
+	image     = "00-image.yaml" // what the image says of itself: below everything else
+	seen      = ".boot"         // beside an imported file: how it should look on BOOT
+	pending   = ".pending"      // the same, while BOOT is being changed
+)
+
+// Importer imports from a mounted BOOT.
+type Importer struct {
+	Boot, Store string
+	// Overwrite replaces a file of BOOT in place by a text of the same length. Nil leaves BOOT as it is, which is right
+	// when the store is not durable: the secrets would be nowhere then.
+	Overwrite func(name string, text []byte) error
+}
+
+// Run imports what is new on BOOT: config.yaml, and config.d/*.yaml one by one. A file that cannot be read as a whole is
+// not imported and what was imported before stays. Findings about the content come as problems, the rest as errors.
+func (im Importer) Run() ([]config.Problem, error) {
+	names := []string{}
+	if _, err := os.Stat(filepath.Join(im.Boot, mainBoot)); err == nil {
+		names = append(names, mainBoot)
+	}
+	entries, _ := os.ReadDir(filepath.Join(im.Boot, parts))
+	for _, e := range entries {
+		if !e.IsDir() && isYAML(e.Name()) {
+			names = append(names, parts+"/"+e.Name())
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(im.Store, parts), 0o700); err != nil {
+		return nil, err
+	}
+	var problems []config.Problem
+	var errs []error
+	for _, name := range names {
+		p, err := im.one(name)
+		problems = append(problems, p...)
+		errs = append(errs, err)
+	}
+	return problems, errors.Join(errs...)
+}
+
+func isYAML(name string) bool {
+	ext := strings.ToLower(filepath.Ext(name))
+	return !strings.HasPrefix(name, ".") && (ext == ".yaml" || ext == ".yml")
+}
+
+// stored is the path of an imported file.
+func (im Importer) stored(name string) string {
+	if name == mainBoot {
+		name = mainStore
+	}
+	return filepath.Join(im.Store, name)
+}
+
+// one imports one file. The order of the writes makes a power cut at any moment harmless: first the node keeps the file,
+// then it notes how BOOT is going to look, then it changes BOOT; a change that was cut short is finished, not imported.
+func (im Importer) one(name string) ([]config.Problem, error) {
+	data, err := os.ReadFile(filepath.Join(im.Boot, name))
+	if err != nil {
+		return nil, fault.Wrap(fault.Device, err, "the configuration cannot be read from the boot partition", "check the card on a laptop")
+	}
+	path := im.stored(name)
+	if now, err := os.ReadFile(path + seen); err == nil && bytes.Equal(now, data) {
+		return nil, nil
+	}
+	if half, err := os.ReadFile(path + pending); err == nil && torn(data, half) {
+		return nil, im.settle(name, path, half, data)
+	}
+	previous, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var salt [16]byte
+	if _, err := rand.Read(salt[:]); err != nil {
+		return nil, err
+	}
+	in, err := config.Import(name, data, previous, salt[:])
+	if err != nil {
+		return in.Problems, err
+	}
+	if err := mount.Replace(path, in.Keep, 0o600, os.Getuid(), os.Getgid()); err != nil {
+		return in.Problems, err
+	}
+	want := data
+	if in.Blanked != nil && im.Overwrite != nil {
+		want = in.Blanked
+	}
+	if err := mount.Replace(path+pending, want, 0o600, os.Getuid(), os.Getgid()); err != nil {
+		return in.Problems, err
+	}
+	return in.Problems, im.settle(name, path, want, data)
+}
+
+// torn says whether now is on its way to want: the same but for bytes that are going to be blanked.
+func torn(now, want []byte) bool {
+	if len(now) != len(want) {
+		return false
+	}
+	for i := range now {
+		if now[i] != want[i] && want[i] != 'x' {
+			return false
+		}
+	}
+	return true
+}
+
+// settle makes BOOT look as it should and notes that it does.
+func (im Importer) settle(name, path string, want, now []byte) error {
+	if !bytes.Equal(want, now) && im.Overwrite != nil {
+		if err := im.Overwrite(name, want); err != nil {
+			return fault.Wrap(fault.Device, err, "the secrets in "+name+" could not be taken off the boot partition", "remove them there yourself; the node has its copy")
+		}
+	}
+	if err := os.Rename(path+pending, path+seen); err != nil {
+		return err
+	}
+	return mount.SyncDir(filepath.Dir(path))
+}
+
+// Layers gives the node's layers, the later ones winning: what the image says of itself, the imported main file and its
+// parts, the kernel's command line, and k3OS's own files on the data partition. A source that does not exist is left out.
+// root is put before the paths.
+func Layers(root, cmdline string) ([]*config.Layer, []config.Problem) {
+	var layers []*config.Layer
+	var problems []config.Problem
+	add := func(path string) {
+		data, err := os.ReadFile(filepath.Join(root, path))
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if err != nil {
+			problems = append(problems, config.Problem{File: path, Message: err.Error(), Severity: config.Error, Fatal: true})
+			return
+		}
+		l, p := config.Parse(path, data)
+		layers, problems = append(layers, l), append(problems, p...)
+	}
+	dir := func(path string, every bool) {
+		entries, _ := os.ReadDir(filepath.Join(root, path))
+		var names []string
+		for _, e := range entries {
+			if !e.IsDir() && e.Name() != image && (isYAML(e.Name()) || every && !strings.HasPrefix(e.Name(), ".")) {
+				names = append(names, e.Name())
+			}
+		}
+		sort.Strings(names)
+		for _, name := range names {
+			add(filepath.Join(path, name))
+		}
+	}
+	add(filepath.Join(Store, parts, image))
+	add(filepath.Join(Store, mainStore))
+	dir(filepath.Join(Store, parts), false)
+	l, p := config.CmdlineLayer(cmdline)
+	layers, problems = append(layers, l), append(problems, p...)
+	add(filepath.Join(Local, mainBoot))
+	dir(filepath.Join(Local, parts), true) // k3OS takes files of any name
+	return layers, problems
+}
