@@ -32,7 +32,7 @@ type Machine struct {
 var machines = []Machine{
 	{
 		// One processor and a Cortex-A72: the cheapest under emulation (facts: 3 to 4 CPU seconds a boot).
-		Name: "virt-arm64", Arch: "arm64", Program: "qemu-system-aarch64",
+		Name: "virt", Arch: "arm64", Program: "qemu-system-aarch64",
 		Args: []string{"-M", "virt", "-cpu", "cortex-a72", "-smp", "1"}, Memory: 1024,
 		Drive: "none", Disk: []string{"-device", "virtio-blk-pci,drive=disk"}, NIC: "virtio-net-pci,romfile=", Console: "ttyAMA0",
 		Extra:   []string{"-device", "virtio-rng-pci"},

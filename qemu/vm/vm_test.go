@@ -112,7 +112,7 @@ func TestClock(t *testing.T) {
 }
 
 func TestUnknownMachine(t *testing.T) {
-	if _, err := machine("pdp11", ""); err == nil || !strings.Contains(err.Error(), "virt-arm64") {
+	if _, err := machine("pdp11", ""); err == nil || !strings.Contains(err.Error(), "virt") {
 		t.Errorf("got %v", err)
 	}
 	if m, err := machine("", "armhf"); err != nil || m.Name != "virt-arm" {
@@ -138,7 +138,7 @@ func TestUBoot(t *testing.T) {
 	defer cancel()
 	var copyOf bytes.Buffer
 	start := func() *VM {
-		v, err := Start(ctx, Options{Machine: "virt-arm64", Dir: t.TempDir(), Memory: 256, Args: []string{"-bios", bios}, Console: &copyOf, Ports: []int{6443}})
+		v, err := Start(ctx, Options{Machine: "virt", Dir: t.TempDir(), Memory: 256, Args: []string{"-bios", bios}, Console: &copyOf, Ports: []int{6443}})
 		if err != nil {
 			t.Fatal(err)
 		}
