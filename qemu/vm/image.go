@@ -102,8 +102,8 @@ func (im *Image) CommandLine(board, console string) string {
 		"shelf.board=" + board, "shelf.trial=0", "shelf.left=3", "shelf.last="}, " ")
 }
 
-// copySparse copies a file, holes and all, and enlarges the copy to size if that is larger.
-func copySparse(dst, src string, size int64) error {
+// Copy copies a disk image, holes and all, and enlarges the copy to size if that is larger.
+func Copy(dst, src string, size int64) error {
 	in, err := os.Open(src)
 	if err != nil {
 		return err

@@ -194,7 +194,7 @@ func (v *VM) disk(o Options, m Machine, im *Image) ([]string, error) {
 	v.Disk = o.Image
 	if !o.Kept {
 		v.Disk = filepath.Join(o.Dir, o.Name+".img")
-		if err := copySparse(v.Disk, o.Image, size); err != nil {
+		if err := Copy(v.Disk, o.Image, size); err != nil {
 			return nil, fault.Wrap(fault.Device, err, "copying the image to "+o.Dir, "")
 		}
 	}

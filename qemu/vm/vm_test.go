@@ -53,7 +53,7 @@ func TestExpect(t *testing.T) {
 	}
 }
 
-func TestCopySparse(t *testing.T) {
+func TestCopy(t *testing.T) {
 	dir := t.TempDir()
 	src, dst := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	f, err := os.Create(src)
@@ -66,7 +66,7 @@ func TestCopySparse(t *testing.T) {
 	f.WriteAt(block, 300<<20)
 	f.Truncate(400 << 20)
 	f.Close()
-	if err := copySparse(dst, src, 1<<30); err != nil {
+	if err := Copy(dst, src, 1<<30); err != nil {
 		t.Fatal(err)
 	}
 	out, err := os.Open(dst)
@@ -84,7 +84,7 @@ func TestCopySparse(t *testing.T) {
 	if used := st.Sys().(*syscall.Stat_t).Blocks * 512; st.Size() != 1<<30 || used > 8<<20 {
 		t.Errorf("%d bytes, %d on disk", st.Size(), used)
 	}
-	if err := copySparse(dst, src, 0); err == nil {
+	if err := Copy(dst, src, 0); err == nil {
 		t.Error("it overwrites a file")
 	}
 }
