@@ -79,7 +79,8 @@ func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bo
 	if n, err := hex.Decode(sum[:], []byte(k.SHA256)); err != nil || n != len(sum) {
 		return fmt.Errorf("the pinned sum of k3s %s is no sha256", k.Version)
 	}
-	if !cache.Has(sum) {
+	f, ok := cache.Blob(sum)
+	if !ok {
 		resp, err := getK3s(ctx, k.URL, brief)
 		if err != nil {
 			return fault.Wrap(fault.Network, err, "fetching k3s "+k.Version, "give the binary as k3s=FILE, or build with k3s=firstboot")
@@ -92,10 +93,9 @@ func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bo
 		if got != sum {
 			return fault.New(fault.Verify, "do not use it; tell the project", "k3s %s from %s has the sha256 %x, pinned is %s", k.Version, k.URL, got, k.SHA256)
 		}
-	}
-	f, ok := cache.Blob(sum)
-	if !ok {
-		return fmt.Errorf("k3s %s vanished from the cache", k.Version)
+		if f, ok = cache.Blob(sum); !ok {
+			return fmt.Errorf("k3s %s vanished from the cache", k.Version)
+		}
 	}
 	defer f.Close()
 	info, err := f.Stat()

@@ -1,9 +1,155 @@
 package main
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+
+	"golang.org/x/term"
+
+	"imgbuild/builder/recipe"
+	"imgbuild/init/fault"
+	"imgbuild/qemu/tool"
+	"imgbuild/qemu/vm"
+)
+
+// leave is the key that ends a run, as telnet's: Ctrl-].
+const leave = 0x1d
 
 var run = verb{
 	name:    "run",
-	summary: "Boot an image in QEMU.",
-	do:      func(context.Context, *args) error { return nil },
+	summary: "Boot an image in QEMU: its console here, its ssh forwarded. The image itself is not changed.",
+	keys: []key{boardKey, roleKey,
+		{name: "image", value: "FILE", doc: "The image; default the newest of the board and role in out/."},
+		{name: "out", value: "DIR", doc: "Where images are; default out."},
+		{name: "size", value: "GIB", doc: "Size of the card the guest sees; default 4."},
+		{name: "memory", value: "MIB", doc: "Memory of the guest; default the machine's."},
+		{name: "direct", value: "yes|no", doc: "Start the slot's kernel without U-Boot; faster. Default no."},
+		cacheKey, mirrorKey},
+	examples: []string{"imgbuild run board=rpi4 role=worker", "imgbuild run board=qemu-arm64 role=server memory=2048 direct=yes"},
+	do:       doRun,
+}
+
+func doRun(ctx context.Context, a *args) error {
+	r, err := recipe.New(a.values["board"], a.values["role"])
+	if err != nil {
+		return err
+	}
+	gib, err := number(a, "size", 4)
+	if err != nil {
+		return err
+	}
+	memory, err := number(a, "memory", 0)
+	if err != nil {
+		return err
+	}
+	direct := a.values["direct"]
+	if direct != "" && direct != "yes" && direct != "no" {
+		return notKnown("direct", direct, []string{"yes", "no"})
+	}
+	file := a.values["image"]
+	if file == "" {
+		if file, err = newest(a.values["out"], r); err != nil {
+			return err
+		}
+	}
+	dir, err := os.MkdirTemp("", "imgbuild-run-")
+	if err != nil {
+		return fault.Wrap(fault.Device, err, "making a directory for the guest's disk", "")
+	}
+	defer os.RemoveAll(dir)
+	s := newScreen(os.Stderr)
+	tool.Configure(tool.Settings{CacheDir: a.values["cache"], Mirror: a.values["mirror"], Progress: s.progress})
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	keys, restore := keyboard(stop)
+	defer restore()
+	g, err := vm.Start(ctx, vm.Options{Image: file, Dir: dir, Machine: r.Board.Machine, Board: r.Board.Name, Direct: direct == "yes",
+		Size: gib << 30, Memory: int(memory), Console: os.Stdout, Input: keys})
+	if err != nil {
+		return err
+	}
+	defer g.Stop()
+	s.done()
+	fmt.Fprintf(os.Stderr, "%s runs on %s; ssh rancher@127.0.0.1 -p %s; Ctrl-] ends it\r\n", filepath.Base(file), r.Board.Machine, port(g.Forward[22]))
+	if err := g.Wait(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+func port(address string) string {
+	for i := len(address) - 1; i >= 0; i-- {
+		if address[i] == ':' {
+			return address[i+1:]
+		}
+	}
+	return address
+}
+
+func number(a *args, name string, fallback int64) (int64, error) {
+	v, ok := a.values[name]
+	if !ok {
+		return fallback, nil
+	}
+	n, err := strconv.ParseInt(v, 10, 32)
+	if err != nil || n < 1 {
+		return 0, fault.New(fault.Usage, "give a whole number, such as "+name+"=4", "%s=%s is no number", name, v)
+	}
+	return n, nil
+}
+
+// newest finds the image of a board and role that was written last.
+func newest(out string, r *recipe.Recipe) (string, error) {
+	if out == "" {
+		out = "out"
+	}
+	files, err := filepath.Glob(filepath.Join(out, r.Board.Name+"-"+r.Role.Name+"-*.img"))
+	if err != nil {
+		return "", err
+	}
+	age := func(name string) int64 {
+		info, err := os.Stat(name)
+		if err != nil {
+			return 0
+		}
+		return info.ModTime().UnixNano()
+	}
+	sort.Slice(files, func(i, j int) bool { return age(files[i]) > age(files[j]) })
+	if len(files) == 0 {
+		return "", fault.New(fault.Input, fmt.Sprintf("build one: imgbuild board=%s role=%s", r.Board.Name, r.Role.Name), "there is no image of %s as %s in %s", r.Board.Name, r.Role.Name, out)
+	}
+	return files[0], nil
+}
+
+// keyboard gives what is typed, byte by byte where standard input is a terminal, and calls stop at Ctrl-].
+func keyboard(stop func()) (io.Reader, func()) {
+	fd := int(os.Stdin.Fd())
+	if !term.IsTerminal(fd) {
+		return nil, func() {}
+	}
+	old, err := term.MakeRaw(fd)
+	if err != nil {
+		return os.Stdin, func() {}
+	}
+	r, w := io.Pipe()
+	go func() {
+		var b [1]byte
+		for {
+			n, err := os.Stdin.Read(b[:])
+			if err != nil || n == 1 && b[0] == leave {
+				stop()
+				w.Close()
+				return
+			}
+			if _, err := w.Write(b[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	return r, func() { _ = term.Restore(fd, old) } // a terminal that is gone needs no restoring
 }

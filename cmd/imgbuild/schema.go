@@ -12,11 +12,7 @@ var schema = verb{
 	summary:  "Print the JSON Schema of cloud-config, for editors.",
 	examples: []string{"imgbuild schema > shelfos.schema.json"},
 	do: func(context.Context, *args) error {
-		data, err := config.Schema()
-		if err != nil {
-			return err
-		}
-		_, err = os.Stdout.Write(data)
+		_, err := os.Stdout.Write(config.Schema())
 		return err
 	},
 }
