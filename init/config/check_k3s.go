@@ -47,7 +47,7 @@ func (k *checker) checkK3s() {
 	k.checkArgs()
 	c := k.c.K3OS
 	if missing := k.c.Missing(k.role); len(missing) > 0 {
-		k.report(Warning, missing[0], "put "+strings.Join(missing, " and ")+" into config.yaml, or leave it and add them later",
+		k.report(Warning, missing[0], "put it into config.yaml, now or later",
 			MissingForWorker, strings.Join(missing, " and "))
 	}
 	if c.ServerURL != "" {
@@ -85,6 +85,7 @@ func (k *checker) checkArgs() {
 			if a != verb {
 				k.report(Error, path, fmt.Sprintf("write %s, or set shelf.role: %s", verb, map[string]string{"server": "server", "agent": "worker"}[a]),
 					"%s contradicts the role of this node, %s", a, k.role)
+				return // what follows is meant for the other one
 			}
 		case i == 0 && !strings.HasPrefix(a, "-"):
 			k.report(Error, path, "begin with a flag, or with "+verb, "%s is neither a flag of k3s nor a role", quote(a))

@@ -105,7 +105,7 @@ func (d *decoder) word(tree *yaml.Node, w cmdWord) {
 		}
 		k = child
 		if i == len(names)-1 && bracket != "" && k.Type != TextMap && k.Type != Free {
-			d.found.add(at, Error, path, fixShape(k), "a %s takes no name in brackets; the word is left out", k.Type)
+			d.found.add(at, Error, path, fixShape(k), "%s takes no name in brackets; the word is left out", article(k.Type))
 			return
 		}
 		if i == len(names)-1 && bracket == "" {
@@ -154,7 +154,7 @@ func (d *decoder) put(node *yaml.Node, k *Key, leaf *yaml.Node, path string) {
 		d.found.add(place{d.file, 1, leaf.Column}, Warning, path, "keep one of them", "the key is there twice; the later one counts")
 		*old = *leaf
 	default:
-		d.found.add(place{d.file, 1, leaf.Column}, Error, path, "give one of its keys", "this is a %s, not a text; it is left out", k.Type)
+		d.found.add(place{d.file, 1, leaf.Column}, Error, path, "give one of its keys", "this is %s, not a text; it is left out", article(k.Type))
 	}
 }
 

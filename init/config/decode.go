@@ -103,8 +103,19 @@ func (d *decoder) value(n *yaml.Node, k *Key, path string) *value {
 
 // mismatch reports a value of the wrong shape.
 func (d *decoder) mismatch(n *yaml.Node, k *Key, path string) *value {
-	d.found.add(d.at(n), Error, path, fixShape(k), "this must be a %s, not %s; it is left out", k.Type, describe(n))
+	d.found.add(d.at(n), Error, path, fixShape(k), "this must be %s, not %s; it is left out", article(k.Type), describe(n))
 	return nil
+}
+
+// article names a shape in a sentence.
+func article(t Type) string {
+	switch t {
+	case Bool:
+		return "true or false"
+	case Named:
+		return "a map of sections"
+	}
+	return "a " + t.String()
 }
 
 func fixShape(k *Key) string {
@@ -148,7 +159,9 @@ func (d *decoder) section(n *yaml.Node, k *Key, path string) *value {
 // unknown reports a key that is in no table, with the key that was probably meant.
 func (d *decoder) unknown(n *yaml.Node, k *Key, path string) {
 	fix := "remove it, or see docs/config.md for the keys there are"
-	if near := nearest(k, n.Value); near != "" {
+	if len(d.found.problems) >= maxProblems {
+		fix = "" // it will not be shown, and the search is not for free
+	} else if near := nearest(k, n.Value); near != "" {
 		fix = fmt.Sprintf("did you mean %s?", near)
 	}
 	d.found.add(d.at(n), Warning, path, fix, "there is no such key; it is ignored")
@@ -197,10 +210,10 @@ func (d *decoder) named(n *yaml.Node, k *Key, path string) *value {
 		case v == nil:
 			return nil
 		case isNull(v):
-			out.set(p.key.Value, d.at(p.key), &value{kind: null, at: d.at(v)})
+			out.add(p.key.Value, d.at(p.key), &value{kind: null, at: d.at(v)})
 		default:
 			if v := d.section(v, k, here); v != nil {
-				out.set(p.key.Value, d.at(p.key), v)
+				out.add(p.key.Value, d.at(p.key), v)
 			}
 		}
 		leave()
@@ -222,9 +235,9 @@ func (d *decoder) textMap(n *yaml.Node, k *Key, path string) *value {
 		switch v.Kind {
 		case yaml.ScalarNode:
 			if k.Path == "k3os.environment" && secretName(p.key.Value) && d.secret(v, here) {
-				out.set(p.key.Value, d.at(p.key), &value{kind: moved, at: d.at(v)})
+				out.add(p.key.Value, d.at(p.key), &value{kind: moved, at: d.at(v)})
 			} else if t, ok := d.mapText(v, here); ok {
-				out.set(p.key.Value, d.at(p.key), &value{kind: scalar, at: d.at(v), text: t})
+				out.add(p.key.Value, d.at(p.key), &value{kind: scalar, at: d.at(v), text: t})
 			}
 		default:
 			d.found.add(d.at(v), Error, here, "put the text into quotes", "this must be a text, not %s; it is left out", describe(v))
@@ -254,7 +267,7 @@ func (d *decoder) free(n *yaml.Node, path string) *value {
 		out.kind = mapping
 		for _, p := range d.unique(n, path) {
 			if v := d.freeChild(p.value, join(path, p.key.Value)); v != nil {
-				out.set(p.key.Value, d.at(p.key), v)
+				out.add(p.key.Value, d.at(p.key), v)
 			}
 		}
 	}

@@ -75,6 +75,6 @@ var shelfRows = []Key{
 	{Path: "backup.keep", Type: Int, Phase: AtRun, Roles: []string{"server"}, Doc: "How many to keep.", Default: "7", Example: "14", Planned: true},
 
 	{Path: "shelf", Type: Section, Phase: AtBoot, Doc: "What this node is. The image says it already; the role may be changed here."},
-	{Path: "shelf.role", Type: Text, Phase: AtBoot, Doc: "The node's role.", Values: Roles, Unset: "what the image was built for", Example: "worker"},
+	{Path: "shelf.role", Type: Text, Phase: AtBoot, Doc: "The node's role.", Values: Roles, Unset: "what the image was built for", Example: "server"},
 	{Path: "shelf.board", Type: Text, Phase: AtBuild, Doc: "The board the image was built for. imgbuild writes it.", Unset: "what the boot loader says", Example: "rpi4"},
 }

@@ -69,6 +69,11 @@ func (v *value) lookup(path string) *value {
 	return v
 }
 
+// add appends an entry whose name is known to be new; set would look at all others, which adds up in a large map.
+func (v *value) add(name string, at place, x *value) {
+	v.entries = append(v.entries, entry{name, at, x})
+}
+
 // set replaces or appends an entry while a mapping is being built.
 func (v *value) set(name string, at place, x *value) {
 	for i := range v.entries {

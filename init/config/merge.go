@@ -44,8 +44,16 @@ func merge(a, b *value, k *Key) *value {
 		return b
 	}
 	out := &value{kind: mapping, at: b.at, reset: a.reset, entries: append([]entry(nil), a.entries...)}
+	where := make(map[string]int, len(out.entries))
+	for i, e := range out.entries {
+		where[e.name] = i
+	}
 	for _, e := range b.entries {
-		out.set(e.name, e.at, merge(out.get(e.name), e.v, k.entryKey(e.name)))
+		if i, both := where[e.name]; both {
+			out.entries[i] = entry{e.name, e.at, merge(out.entries[i].v, e.v, k.entryKey(e.name))}
+			continue
+		}
+		out.add(e.name, e.at, e.v)
 	}
 	return out
 }

@@ -134,7 +134,7 @@ func fixSyntax(data []byte, at place, message string) string {
 		return "save the file as UTF-8 text"
 	case strings.Contains(message, "mapping values are not allowed"):
 		return "check the indentation, and put a text with a colon and a space into quotes"
-	case strings.Contains(message, "did not find expected"):
+	case strings.Contains(message, "did not find expected"), strings.Contains(message, "unexpected end of stream"):
 		return "check the indentation, and that each quote and bracket is closed"
 	}
 	return "check this line and the one before it"

@@ -6,6 +6,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// maxSalvaged bounds the number of keys that are tried; there are fewer in the table.
+const maxSalvaged = 100
+
 // salvage reads the top-level keys of a text that is not YAML as a whole, each on its own, so that a slip in one key
 // does not cost the ssh keys and the network in the others. Keys that can be read are taken as they stand; the fatal
 // problem of the whole text is already reported, so that a node that has an earlier configuration keeps that one.
@@ -15,8 +18,13 @@ func (d *decoder) salvage(data []byte) *value {
 	}
 	out := &value{kind: mapping, at: place{d.file, 1, 1}}
 	start, line := 0, 1
-	startLine := 1
+	startLine, budget := 1, maxSalvaged
 	take := func(end int) {
+		name, _, _ := bytes.Cut(data[start:min(end, start+64)], []byte(":"))
+		if budget == 0 || root.find(string(bytes.Trim(name, "\ufeff'\" "))) == nil {
+			return
+		}
+		budget--
 		if nodes, err := readYAML(data[start:end], 1); err == nil && len(nodes) == 1 && len(nodes[0].Content) == 1 &&
 			nodes[0].Content[0].Kind == yaml.MappingNode {
 			sub := &decoder{file: d.file, lines: d.lines, shift: startLine - 1}
