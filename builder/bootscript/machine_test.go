@@ -1,0 +1,391 @@
+package bootscript
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"imgbuild/builder/ubootscript"
+	"imgbuild/init/bootstate"
+)
+
+// machine is a board with a disk, for one boot at a time.
+type machine struct {
+	sectors  [2][]byte // the record's copies
+	slots    string    // which slots load: "ab", "a", "b", ""
+	readOnly bool
+	board    string // what U-Boot says of itself
+	memory   map[string][]byte
+	sh       *shell
+}
+
+// lba gives the number of a copy by its sector.
+func lba(s string) int {
+	switch s {
+	case "0x2000":
+		return 0
+	case "0x6000":
+		return 1
+	}
+	panic("a sector that holds no record: " + s)
+}
+
+// boot runs the script and gives why it ended ("booti ..." with the slot, "reset") and the kernel's command line.
+func (m *machine) boot(script string) (why string, bootargs map[string]string) {
+	m.memory = map[string][]byte{}
+	sh := &shell{env: map[string]string{"devtype": "mmc", "devnum": "0", "fdt_addr": "0x8000000", "board": m.board}}
+	m.sh = sh
+	sh.commands = sh.builtins()
+	sh.commands["mmc"] = func(a []string) bool {
+		switch {
+		case a[0] == "dev" && a[1] == "0":
+			return true
+		case a[0] == "read" && a[3] == "1":
+			data := m.sectors[lba(a[2])]
+			m.memory[a[1]] = slices.Clone(data)
+			return data != nil // nil is a sector that the card cannot read
+		case a[0] == "write" && a[3] == "1":
+			if m.readOnly {
+				return false
+			}
+			m.sectors[lba(a[2])] = slices.Clone(m.memory[a[1]])
+			return true
+		}
+		panic(fmt.Sprint("mmc ", a))
+	}
+	sh.commands["env"] = func(a []string) bool {
+		switch {
+		case a[0] == "import" && a[1] == "-c" && a[3] == "0x200":
+			vars, err := ubootscript.ParseEnvironment(m.memory[a[2]])
+			for _, name := range a[4:] {
+				if value, ok := vars[name]; ok { // U-Boot leaves alone what the block does not have
+					sh.env[name] = value
+				}
+			}
+			return err == nil
+		case a[0] == "export" && a[1] == "-c" && a[2] == "-s" && a[3] == "0x200":
+			vars := map[string]string{}
+			for _, name := range a[5:] {
+				if value, ok := sh.env[name]; ok {
+					vars[name] = value
+				}
+			}
+			data, err := ubootscript.Environment(vars, bootstate.Size)
+			if err != nil {
+				panic(err)
+			}
+			m.memory[a[4]] = data
+			return true
+		}
+		panic(fmt.Sprint("env ", a))
+	}
+	sh.commands["part"] = func(a []string) bool {
+		if fmt.Sprint(a) != "[uuid mmc 0:1 s_disk]" {
+			panic(fmt.Sprint("part ", a))
+		}
+		sh.env["s_disk"] = "1a2b3c4d-01"
+		return true
+	}
+	loaded := map[string]string{} // address -> file
+	sh.commands["load"] = func(a []string) bool {
+		slot := map[string]string{"0:2": "a", "0:3": "b"}[a[1]]
+		if a[0] != "mmc" || slot == "" {
+			panic(fmt.Sprint("load ", a))
+		}
+		if !strings.Contains(m.slots, slot) {
+			return false
+		}
+		loaded[a[2]] = slot + " " + a[3]
+		sh.env["filesize"] = "1234"
+		return true
+	}
+	sh.commands["unzip"] = func(a []string) bool {
+		loaded[a[1]] = loaded[a[0]]
+		return true
+	}
+	start := func(name string) func([]string) bool {
+		return func(a []string) bool {
+			initrd, size, _ := strings.Cut(a[1], ":")
+			slot, file, _ := strings.Cut(loaded[a[0]], " ")
+			if file != "kernel" || loaded[initrd] != slot+" initramfs" || size != "1234" || len(a) != 3 {
+				panic(fmt.Sprint(name, a, loaded))
+			}
+			if dtb := loaded[a[2]]; a[2] != "0x8000000" && !strings.HasPrefix(dtb, slot+" dtb/") {
+				panic(fmt.Sprint(name, a, loaded))
+			}
+			panic(stop{name + " " + slot})
+		}
+	}
+	sh.commands["booti"], sh.commands["bootz"] = start("booti"), start("bootz")
+
+	why = sh.text(script)
+	bootargs = map[string]string{}
+	for _, word := range strings.Fields(sh.env["bootargs"]) {
+		name, value, _ := strings.Cut(word, "=")
+		bootargs[name] = value
+	}
+	return why, bootargs
+}
+
+var boards = []Params{
+	{Board: "rpi64", Kernel: ImageGz, Console: "ttyS1,115200", Addr: AddrPi},
+	{Board: "odroid-xu4", Kernel: ZImage, Console: "ttySAC2,115200", Addr: AddrXU4, DTB: "dtb/exynos5422-odroidxu4.dtb"},
+	{Board: "qemu-arm64", Kernel: ImageGz, Console: "ttyAMA0", Addr: AddrVirt64, Args: "quiet"},
+}
+
+func script(t testing.TB, p Params) string {
+	t.Helper()
+	s, err := Script(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// records gives every record, with a seq.
+func records(seq uint64) (out []bootstate.Record) {
+	states := []string{bootstate.Good, bootstate.Bad, bootstate.Empty}
+	for _, active := range []string{"a", "b"} {
+		for _, trial := range []string{"", bootstate.Other(active)} {
+			for left := 0; left <= bootstate.MaxLeft; left++ {
+				for _, a := range states {
+					for _, b := range states {
+						out = append(out, bootstate.Record{V: 1, Seq: seq, Active: active, Trial: trial, Left: left, A: a, B: b, Last: "before"})
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+func sector(t testing.TB, r bootstate.Record) []byte {
+	t.Helper()
+	s, err := r.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s[:]
+}
+
+// count is what the script has to do to a record before anything is loaded: the rules of the design, in Go.
+func count(r bootstate.Record) bootstate.Record {
+	other := bootstate.Other(r.Active)
+	switch {
+	case r.Left > 0:
+	case r.Trial != "":
+		r.Last = "trial-" + r.Trial + "-exhausted"
+		if r.Trial == "a" {
+			r.A = bootstate.Bad
+		} else {
+			r.B = bootstate.Bad
+		}
+		r.Trial, r.Left = "", bootstate.MaxLeft
+	case r.State(other) == bootstate.Good:
+		r.Last = "slot-" + r.Active + "-exhausted"
+		r.Active, r.Left = other, bootstate.MaxLeft
+	default:
+		r.Last = "slot-" + r.Active + "-exhausted"
+	}
+	r.Left = max(r.Left-1, 0)
+	return r
+}
+
+// Every record, in either copy or both, with slots that load: the script counts as the rules say, writes only the copy
+// that it chose, and boots the slot of the record with its arguments.
+func TestCounting(t *testing.T) {
+	for _, p := range boards {
+		if err := counting(t, p, script(t, p)); err != nil {
+			t.Errorf("%s: %v", p.Board, err)
+		}
+	}
+}
+
+func counting(t *testing.T, p Params, text string) error {
+	old := bootstate.Fresh("a")
+	old.Seq, old.Trial, old.Last = 99, "b", "older"
+	torn := sector(t, old)
+	torn[100] ^= 1
+	for _, r := range records(100) {
+		young, other := sector(t, r), sector(t, old)
+		for _, c := range []struct {
+			copies [2][]byte
+			chosen int
+		}{
+			{[2][]byte{young, young}, 0}, {[2][]byte{young, other}, 0}, {[2][]byte{other, young}, 1},
+			{[2][]byte{young, torn}, 0}, {[2][]byte{torn, young}, 1}, {[2][]byte{young, nil}, 0}, {[2][]byte{nil, young}, 1},
+		} {
+			m := &machine{sectors: c.copies, slots: "ab"}
+			if _, newer, err := bootstate.Choose(c.copies[0], c.copies[1]); err != nil || newer != c.chosen {
+				return fmt.Errorf("Choose takes copy %d: %v", newer, err)
+			}
+			why, args := m.boot(text)
+			want := count(r)
+			if got, err := bootstate.Parse(m.sectors[c.chosen]); err != nil || got != want {
+				return fmt.Errorf("%+v became %+v, want %+v (%v)", r, got, want, err)
+			}
+			if !slices.Equal(m.sectors[1-c.chosen], c.copies[1-c.chosen]) {
+				return fmt.Errorf("%+v: the other copy was written", r)
+			}
+			if _, slot, _ := strings.Cut(why, " "); slot != want.Slot() {
+				return fmt.Errorf("%+v: ended with %q, want slot %s", r, why, want.Slot())
+			}
+			trial := "0"
+			if want.Trial != "" {
+				trial = "1"
+			}
+			for name, value := range map[string]string{"shelf.disk": "1a2b3c4d-01", "shelf.slot": want.Slot(), "shelf.board": p.Board,
+				"shelf.trial": trial, "shelf.left": strconv.Itoa(want.Left), "shelf.last": want.Last, "panic": "10"} {
+				if args[name] != value {
+					return fmt.Errorf("%+v: %s=%s, want %s", r, name, args[name], value)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// The check has teeth: one slip anywhere in the script is found.
+func TestCountingControls(t *testing.T) {
+	text := script(t, boards[0])
+	for old, young := range map[string]string{
+		"setenv left 1\n":                   "setenv left 2\n",
+		"setenv left 0\n\tfi":               "fi",
+		"setenv ${trial} bad":               "echo",
+		"setenv last trial-${trial}":        "setenv last trial-x",
+		"${seq} -gt ${s_best}":              "${s_best} -gt ${seq}",
+		"setenv s_at ${s_lba}":              "setenv s_at 0x2000",
+		"run s_clear":                       "echo",
+		"run s_save":                        "test -n x",
+		"setenv active b":                   "setenv active a",
+		`test "${b}" = "good"`:              `test "${b}" = "bad"`,
+		`test "${s_slot}" = "${s_trial}"`:   `test -n "${s_trial}" && test "${s_slot}" = "b"`,
+		"for s_slot in ${s_first}":          "for s_slot in a",
+		"a active b last left seq trial v;": "a active b last left seq v;",
+	} {
+		mutant := strings.ReplaceAll(text, old, young)
+		if mutant == text {
+			t.Errorf("%q is not in the script", old)
+		} else if counting(t, boards[0], mutant) == nil {
+			t.Errorf("%q in place of %q passes", young, old)
+		}
+	}
+}
+
+// What loads decides in the end: each record with every set of slots that load.
+func TestLoading(t *testing.T) {
+	for _, p := range boards[:2] {
+		text := script(t, p)
+		for _, r := range records(5) {
+			for _, slots := range []string{"", "a", "b"} {
+				m := &machine{sectors: [2][]byte{sector(t, r), nil}, slots: slots}
+				why, args := m.boot(text)
+				counted := count(r)
+				got, err := bootstate.Parse(m.sectors[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				first := counted.Slot()
+				switch {
+				case slots == "":
+					if why != "reset" || !slices.Contains(m.sh.log, "sleep 60") {
+						t.Fatalf("%+v, nothing loads: ended with %q", r, why)
+					}
+				case !strings.HasSuffix(why, " "+slots) || args["shelf.slot"] != slots:
+					t.Fatalf("%+v, slot %s loads: ended with %q", r, slots, why)
+				}
+				if slots == first {
+					continue
+				}
+				if counted.Trial == "" {
+					if got != counted {
+						t.Fatalf("%+v, slots %q: the record became %+v", r, slots, got)
+					}
+					continue
+				}
+				// The trial did not load: it is bad, and the committed slot has one attempt less than all.
+				if got.Trial != "" || got.Active != r.Active || got.State(first) != bootstate.Bad || got.Left != 2 || got.Last != "trial-"+first+"-did-not-load" {
+					t.Fatalf("%+v, slots %q: the record became %+v", r, slots, got)
+				}
+				if slots != "" && args["shelf.trial"] != "0" {
+					t.Fatalf("%+v: shelf.trial=%s for the committed slot", r, args["shelf.trial"])
+				}
+			}
+		}
+	}
+}
+
+func TestNoRecord(t *testing.T) {
+	torn := sector(t, bootstate.Fresh("b"))
+	torn[20] ^= 4
+	for _, copies := range [][2][]byte{{nil, nil}, {torn, torn}, {make([]byte, 512), make([]byte, 512)}, {torn, nil}} {
+		for slots, want := range map[string]string{"ab": "booti a", "a": "booti a", "b": "booti b", "": "reset"} {
+			m := &machine{sectors: copies, slots: slots}
+			why, args := m.boot(script(t, boards[0]))
+			if why != want || slots != "" && args["shelf.left"] != "0" {
+				t.Errorf("slots %q: ended with %q, %v", slots, why, args)
+			}
+			if !slices.Equal(m.sectors[0], copies[0]) || !slices.Equal(m.sectors[1], copies[1]) {
+				t.Error("a record was written where none is valid")
+			}
+		}
+	}
+}
+
+// A trial whose attempt cannot be counted would be tried for ever.
+func TestReadOnlyDisk(t *testing.T) {
+	r := bootstate.Fresh("a")
+	r.Trial = "b"
+	m := &machine{sectors: [2][]byte{sector(t, r), sector(t, r)}, slots: "ab", readOnly: true}
+	why, args := m.boot(script(t, boards[0]))
+	if why != "booti a" || args["shelf.trial"] != "0" || args["shelf.last"] != "record-not-writable" {
+		t.Errorf("ended with %q, %v", why, args)
+	}
+}
+
+// From every record, with slots that load and systems that never become healthy, both slots that are good get their turn,
+// no trial gets more than its attempts, and no boot fails to boot.
+func TestNeverHealthy(t *testing.T) {
+	text := script(t, boards[0])
+	for _, r := range records(3) {
+		m := &machine{sectors: [2][]byte{sector(t, r), nil}, slots: "ab"}
+		booted := map[string]int{}
+		trials := 0
+		for range 12 {
+			why, args := m.boot(text)
+			_, slot, _ := strings.Cut(why, " ")
+			booted[slot]++
+			if args["shelf.trial"] == "1" {
+				trials++
+			}
+		}
+		if r.Trial != "" && trials != r.Left {
+			t.Fatalf("%+v: %d boots under trial", r, trials)
+		}
+		if booted[r.Active] == 0 && (r.Left > 0 || r.Trial != "") || r.Trial == "" && r.A == "good" && r.B == "good" && (booted["a"] == 0 || booted["b"] == 0) {
+			t.Fatalf("%+v: booted %v", r, booted)
+		}
+	}
+}
+
+// On QEMU's virt the script takes virt's console, addresses and device tree, and stays the board's otherwise.
+func TestVirt(t *testing.T) {
+	for _, p := range boards {
+		for _, board := range []string{"qemu-arm", "rpi", "odroid", ""} {
+			r := sector(t, bootstate.Fresh("a"))
+			m := &machine{sectors: [2][]byte{r, r}, slots: "ab", board: board}
+			why, args := m.boot(script(t, p))
+			console, kernel := p.Console, p.Addr.Kernel
+			if board == "qemu-arm" {
+				console, kernel = "ttyAMA0", 0x40400000
+			}
+			last := m.sh.log[len(m.sh.log)-1]
+			if !strings.HasSuffix(why, " a") || args["console"] != console || args["shelf.board"] != p.Board ||
+				!strings.Contains(last, fmt.Sprintf(" 0x%08x ", kernel)) {
+				t.Errorf("%s on %q: %s, console %s: %s", p.Board, board, why, args["console"], last)
+			}
+		}
+	}
+}
