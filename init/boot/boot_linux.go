@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
 	"imgbuild/init/cgroup"
 	"imgbuild/init/config"
+	"imgbuild/init/fault"
 	"imgbuild/init/layout"
+	"imgbuild/init/module"
+	"imgbuild/init/network"
 	"imgbuild/init/preinit"
 	"imgbuild/init/report"
 	"imgbuild/init/service"
@@ -47,8 +51,15 @@ type Node struct {
 	groups *cgroup.Tree
 	cfg    *config.Config
 	units  *service.Supervisor // safe
+	net    *network.Manager    // safe
+	log    *service.Log        // of init_cmd, boot_cmd and run_cmd
+	host   string
 	orders chan order
 	steps  []stepTime
+
+	plugged chan struct{} // closed when the modules of all devices are loaded
+	mu      sync.Mutex    // over cfg and fetched once the services run
+	fetched []string      // keys that github:USER and its like gave
 }
 
 type stepTime struct {
@@ -59,7 +70,7 @@ type stepTime struct {
 
 // Main is PID 1. It does not return.
 func Main(version string) {
-	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4)}
+	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4), plugged: make(chan struct{})}
 	n.tell = report.Teller{Console: report.NewConsole(), Report: &report.Report{}, Step: "start"}
 	defer func() {
 		// PID 1 must not end, or the kernel panics without a word about why.
@@ -138,6 +149,7 @@ func (n *Node) layout() (err error) {
 		return err
 	}
 	os.Setenv("PATH", service.DefaultPath)
+	go n.plug(n.tell)
 	n.groups, err = cgroup.Open(cgroup.Root)
 	if err != nil {
 		n.tell.Problem(err)
@@ -147,4 +159,14 @@ func (n *Node) layout() (err error) {
 		n.tell.Problem(fmt.Errorf("the kernel gives no cgroup controllers %v, without which k3s does not start", missing))
 	}
 	return nil
+}
+
+// plug loads the modules of all devices, now that all modules are there. The rest of the boot goes on meanwhile.
+func (n *Node) plug(t report.Teller) {
+	defer close(n.plugged)
+	if err := n.pre.Modules.Use("/usr/lib/modules/" + module.Release()); err != nil {
+		t.Problem(fault.Wrap(fault.Internal, err, "the system has no modules for this kernel", "write the image to the card again"))
+		return
+	}
+	n.pre.Modules.Coldplug("", nil)
 }

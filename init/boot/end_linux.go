@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"imgbuild/init/disk"
 	"imgbuild/init/fatfile"
 	"imgbuild/init/layout"
+	"imgbuild/init/sources"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,7 +69,11 @@ func (n *Node) end(o order) {
 	}
 	n.saveClock()
 	n.record(o)
-	n.markStopped(o.reason)
+	if n.lay != nil {
+		if err := markStopped(stateDir, o.reason); err != nil {
+			n.tell.Say("%v", err)
+		}
+	}
 	layout.Undo(n.tell)
 	n.tell.Say("%s now", o.verb)
 	n.now(o.verb)
@@ -148,22 +154,27 @@ func (n *Node) saveReport() {
 	}
 	text := n.tell.Report.Text()
 	_ = os.WriteFile("/run/shelf/report.txt", text, 0o644)
-	if err := writeReport(n.pre.Disk.Partition(disk.Boot), text); err != nil {
+	if err := overwrite(n.pre.Disk.Partition(disk.Boot), reportName, text, '\n'); err != nil {
 		n.tell.Say("%s on the boot partition was not written: %v", reportName, err)
 	}
 }
 
-func writeReport(device string, text []byte) error {
-	f, err := os.OpenFile(device, os.O_RDWR|syscall.O_SYNC, 0)
+// overwrite replaces the content of a file on BOOT, below the file system, whose mount is then told to read it anew.
+func overwrite(device, name string, text []byte, pad byte) error {
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := fatfile.Overwrite(f, reportName, text, '\n'); err != nil {
+	if err := fatfile.Overwrite(f, name, text, pad); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("writing to %s: %w", device, err)
+	}
+	if seen, err := os.Open(filepath.Join(sources.Boot, name)); err == nil {
+		_ = unix.Fadvise(int(seen.Fd()), 0, 0, unix.FADV_DONTNEED)
+		seen.Close()
 	}
 	return nil
 }

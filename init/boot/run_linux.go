@@ -1,13 +1,206 @@
 package boot
 
-// run is the life after the boot: it waits for an order and ends.
-func (n *Node) run() {
-	n.saveReport()
-	n.end(<-n.orders)
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"imgbuild/init/apply"
+	"imgbuild/init/bootstate"
+	"imgbuild/init/config"
+	"imgbuild/init/control"
+	"imgbuild/init/fault"
+	"imgbuild/init/service"
+	"imgbuild/init/sources"
+)
+
+// unitLimit is how long the services of a role have to become ready before that is told as a problem.
+const unitLimit = 10 * time.Minute
+
+// services starts everything and waits for sshd, so that whoever reads the line can log in.
+func (n *Node) services() error {
+	if err := os.MkdirAll("/run/shelf/notify", 0o700); err != nil {
+		return err
+	}
+	n.units = service.New(service.Options{LogDir: logDir, RunDir: "/run/shelf/notify", Groups: n.groups, Changed: n.changed})
+	for _, u := range n.plan() {
+		n.tell.Problem(n.units.Add(u))
+	}
+	if err := control.Serve(control.Socket, n.answer); err != nil {
+		n.tell.Problem(err)
+	}
+	if err := n.units.Start(context.Background()); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	return fault.Wrap(fault.Internal, n.units.Wait(ctx, sshdUnit), "nobody can log in over ssh", "look at /var/log/shelf/sshd.log on the console")
 }
 
-func (n *Node) config() error             { return nil }
-func (n *Node) network() error            { return nil }
-func (n *Node) services() error           { return nil }
-func (n *Node) saveClock()                {}
-func (n *Node) markStopped(reason string) {}
+const sshdUnit = "sshd"
+
+// sshd is Debian's. Its sessions are processes of their own and go on when it is restarted.
+func sshd() service.Unit {
+	return service.Unit{
+		Name: sshdUnit, Command: []string{"/usr/sbin/sshd", "-D", "-e"}, Ready: service.Ready{Kind: service.TCP, Address: "127.0.0.1:22"},
+		OOMScore: -900, StopOrder: 90, KeepOthers: true,
+	}
+}
+
+// plan gives the units of this node.
+func (n *Node) plan() []service.Unit {
+	units := []service.Unit{sshd()}
+	return append(units, n.role()...)
+}
+
+// changed tells what a unit has to say about itself.
+func (n *Node) changed(s service.State) {
+	switch s.Phase {
+	case service.Failed, service.Pending, service.Up, service.Done:
+		n.tell.Say("service %s", s)
+	}
+}
+
+// run is the life after the boot: it tells when the node is ready, looks for changes of the configuration, and waits for
+// an order.
+func (n *Node) run() {
+	n.pre.Watchdog.Limit(0)
+	n.tell = n.tell.For("run")
+	ready := make(chan struct{})
+	go func() {
+		n.settle()
+		close(ready)
+	}()
+	look := time.NewTicker(5 * time.Second)
+	last := stamp()
+	for {
+		select {
+		case o := <-n.orders:
+			if o.verb != "reload" {
+				n.end(o)
+			}
+			last = stamp()
+			n.reload()
+		case <-ready:
+			ready = nil
+		case <-look.C:
+			if now := stamp(); now != last {
+				last = now
+				n.reload()
+			}
+		}
+	}
+}
+
+// settle waits until all services are ready or say what they wait for, prints the line that everybody waits for, and
+// commits the slot.
+func (n *Node) settle() {
+	deadline := time.Now().Add(unitLimit)
+	var waiting []string
+	for {
+		var open []string
+		waiting = nil
+		for _, s := range n.units.Status() {
+			switch {
+			case s.Ready || s.Phase == service.Done:
+			case s.Phase == service.Pending && strings.HasPrefix(s.Detail, "waiting: "):
+				waiting = append(waiting, s.String())
+			default:
+				open = append(open, s.String())
+			}
+		}
+		if len(open) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			n.tell.For("services").Problem(fault.New(fault.Unhealthy, "look at the logs in /var/log/shelf, or with shelf status", "not ready after %v: %s", unitLimit, strings.Join(open, "; ")))
+			n.unhealthy()
+			n.saveReport()
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	n.healthy()
+	state := "The node is up."
+	if len(waiting) > 0 {
+		n.tell.Say("ready, but %s", strings.Join(waiting, "; "))
+		state = "The node is up, but not all it is for: " + strings.Join(waiting, "; ") + "."
+	} else {
+		n.tell.Say("ready")
+	}
+	n.tell.Report.State(state)
+	n.led.Stop()
+	n.saveReport()
+}
+
+// healthy restores the attempts in the boot record, and commits the slot if it was under trial.
+func (n *Node) healthy() {
+	d, err := bootstate.OpenDisk(n.pre.Disk.Path, true)
+	if err == nil {
+		_, err = bootstate.Healthy(d, n.pre.Slot)
+		d.Close()
+	}
+	n.tell.Problem(fault.Wrap(fault.Device, err, "the boot record cannot be written", "replace the card if this comes again"))
+}
+
+// unhealthy ends a trial that does not do its work; a committed system stays up, for it may be reached.
+func (n *Node) unhealthy() {
+	if n.pre.Cmdline["shelf.trial"] == "1" {
+		n.order(order{"reboot", "unhealthy"})
+	}
+}
+
+// stamp changes when a file of the configuration does.
+func stamp() string {
+	var b strings.Builder
+	for _, pattern := range []string{sources.Store + "/*.yaml", sources.Store + "/config.d/*", sources.Local + "/config.yaml", sources.Local + "/config.d/*"} {
+		paths, _ := filepath.Glob(pattern)
+		for _, p := range paths {
+			if st, err := os.Stat(p); err == nil && !st.IsDir() {
+				fmt.Fprintf(&b, "%s %d %d\n", p, st.Size(), st.ModTime().UnixNano())
+			}
+		}
+	}
+	return b.String()
+}
+
+// reload reads the configuration again and gives the services their part of it; those that wait look at once.
+func (n *Node) reload() {
+	n.tell.Say("the configuration changed")
+	cfg := n.read()
+	n.mu.Lock()
+	n.cfg = cfg
+	n.mu.Unlock()
+	n.tell.Problem(n.settings(apply.Here, cfg))
+	for _, u := range n.plan() {
+		n.tell.Problem(n.units.Replace(u))
+	}
+	n.units.Recheck()
+	n.saveReport()
+}
+
+// current is the configuration as it stands.
+func (n *Node) current() *config.Config { n.mu.Lock(); defer n.mu.Unlock(); return n.cfg }
+
+// answer serves the command on the node.
+func (n *Node) answer(r control.Request, trusted bool) (any, error) {
+	if r.Verb == "status" {
+		return n.status(), nil
+	}
+	if !trusted {
+		return nil, fault.New(fault.Usage, "use sudo", "only root and the group %s may give the order %q", control.Group, r.Verb)
+	}
+	switch r.Verb {
+	case "reboot", "poweroff", "reload":
+		reason := r.Reason
+		if reason == "" {
+			reason = r.Verb
+		}
+		n.order(order{r.Verb, reason})
+		return nil, nil
+	}
+	return nil, fault.New(fault.Usage, "", "unknown request %q", r.Verb)
+}

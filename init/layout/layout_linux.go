@@ -12,7 +12,6 @@ import (
 
 	"imgbuild/init/disk"
 	"imgbuild/init/fault"
-	"imgbuild/init/module"
 	"imgbuild/init/mount"
 	"imgbuild/init/preinit"
 	"imgbuild/init/report"
@@ -56,9 +55,6 @@ func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout,
 	}
 	if err := mount.Do(rootLinks...); err != nil {
 		return nil, err
-	}
-	if err := s.Modules.Use("/usr/lib/modules/" + module.Release()); err != nil {
-		t.Problem(fault.Wrap(fault.Internal, err, "the system has no modules for this kernel", again))
 	}
 	if err := mountData(t, s); err != nil {
 		t.Problem(err)

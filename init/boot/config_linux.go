@@ -1,0 +1,150 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"imgbuild/init/apply"
+	"imgbuild/init/config"
+	"imgbuild/init/disk"
+	"imgbuild/init/fault"
+	"imgbuild/init/identity"
+	"imgbuild/init/network"
+	"imgbuild/init/service"
+	"imgbuild/init/sources"
+
+	"golang.org/x/sys/unix"
+)
+
+// logDir is where everything that runs on the node has its log.
+const logDir = "/var/log/shelf"
+
+// config takes over what lies on BOOT, merges all sources and makes them true as far as no network is needed.
+func (n *Node) config() error {
+	n.log = service.NewLog(logDir, "commands", service.DefaultLogLimits)
+	how, err := markRunning(stateDir)
+	n.tell.Problem(err)
+	if how != "" {
+		n.tell.Report.Fact("last boot", how)
+	}
+	n.importBoot()
+	cfg := n.read()
+	n.cfg = cfg
+	here := apply.Here
+	n.tell.Problem(here.MachineID())
+	n.tell.Problem(here.SSHD())
+	n.tell.Problem(here.Sudo())
+	<-n.plugged // the network card gives the node its name, and modules of the configuration come after the hardware's
+	n.tell.Problem(n.name(here, cfg))
+	n.tell.Problem(n.settings(here, cfg))
+	env, ctx := cfg.K3OS.Environment, context.Background()
+	n.tell.Problem(apply.Commands(ctx, "init_cmd", cfg.InitCmd, env, n.log))
+	n.tell.Problem(apply.Commands(ctx, "boot_cmd", cfg.BootCmd, env, n.log))
+	return nil
+}
+
+// settings is what a change of the configuration changes on a running node as well.
+func (n *Node) settings(here apply.Machine, cfg *config.Config) error {
+	var errs []error
+	for _, line := range cfg.K3OS.Modules {
+		if f := strings.Fields(line); len(f) > 0 {
+			errs = append(errs, fault.Wrap(fault.Input, n.pre.Modules.Load(f[0], f[1:]...), "k3os.modules", "look whether the name is right and the module is in this image"))
+		}
+	}
+	return errors.Join(append(errs,
+		here.Sysctls(cfg.K3OS.Sysctls),
+		here.Keys(append(append([]string(nil), cfg.SSHAuthorizedKeys...), n.fetched...)),
+		here.Password(cfg.K3OS.Password),
+		here.Environment(cfg.K3OS.Environment),
+		here.Zone(cfg.Time.Zone),
+		here.Files(cfg.WriteFiles))...)
+}
+
+// importBoot imports from BOOT. A data partition that is lost keeps nothing, so then the secrets stay where they are.
+func (n *Node) importBoot() {
+	im := sources.Importer{Boot: sources.Boot, Store: sources.Store}
+	if !n.lay.Degraded {
+		device := n.pre.Disk.Partition(disk.Boot)
+		im.Overwrite = func(name string, text []byte) error { return overwrite(device, name, text, ' ') }
+	}
+	problems, err := im.Run()
+	n.tell.Problem(err)
+	n.findings(problems)
+}
+
+// read merges all sources and checks the result.
+func (n *Node) read() *config.Config {
+	cmdline, _ := os.ReadFile("/proc/cmdline")
+	layers, problems := sources.Layers("/", string(cmdline))
+	cfg, more := config.Merge(layers...)
+	problems = append(problems, more...)
+	facts := config.Facts{Roles: n.pre.Manifest.Roles, Board: n.pre.Cmdline["shelf.board"], Memory: n.pre.Memory}
+	n.tell.Report.Drop("config")
+	n.findings(append(problems, config.Check(cfg, facts)...))
+	return cfg
+}
+
+// findings tells what is wrong with a configuration. Notes are for the log only.
+func (n *Node) findings(problems []config.Problem) {
+	t := n.tell.For("config")
+	for _, p := range problems {
+		if p.Severity == config.Note {
+			continue
+		}
+		fix := p.Fix
+		p.Fix = ""
+		t.Problem(fault.New(fault.Input, fix, "%s", p.String()))
+	}
+}
+
+// name gives the node its name.
+func (n *Node) name(here apply.Machine, cfg *config.Config) error {
+	host, err := identity.Hostname(apply.HostnameFile, cfg.Hostname, identity.WiredMAC("/sys"))
+	if host == "" {
+		return err
+	}
+	n.host = host
+	n.tell.Report.Fact("hostname", host)
+	return errors.Join(err, unix.Sethostname([]byte(host)), here.Names(host))
+}
+
+// network brings the network up, and what needs it: the keys that are fetched, and run_cmd.
+func (n *Node) network() error {
+	say := func(format string, args ...any) { n.tell.Say(format, args...) }
+	var err error
+	n.net, err = network.Up(context.Background(), n.cfg, n.host, network.WaitLimit, say)
+	n.tell.Problem(err)
+	for _, s := range n.net.Status() {
+		n.tell.Say("network %s", s)
+		n.tell.Report.Fact("network", s.String())
+	}
+	n.fetchKeys()
+	return nil
+}
+
+// fetchKeys fetches the keys of github:USER and its like without holding up the boot.
+func (n *Node) fetchKeys() {
+	keys := n.cfg.SSHAuthorizedKeys
+	remote := false
+	for _, k := range keys {
+		remote = remote || apply.Remote(k)
+	}
+	if !remote {
+		return
+	}
+	t := n.tell.For("config")
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		got, err := apply.Fetch(ctx, &http.Client{Timeout: 20 * time.Second}, keys)
+		t.Problem(err)
+		n.mu.Lock()
+		n.fetched = got
+		n.mu.Unlock()
+		t.Problem(apply.Here.Keys(append(append([]string(nil), n.current().SSHAuthorizedKeys...), got...)))
+	}()
+}

@@ -1,0 +1,178 @@
+// Package control is the line between PID 1 and the people who type shelf: a Unix socket that takes one request, a line of
+// JSON, and answers with one. Anyone on the node may ask how it is; orders are for root and the group shelf, which the
+// kernel vouches for (SO_PEERCRED).
+package control
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"imgbuild/init/fault"
+
+	"golang.org/x/sys/unix"
+)
+
+// Socket is where PID 1 listens.
+const Socket = "/run/shelf.sock"
+
+// Group may give orders, as root may.
+const Group = "shelf"
+
+// Request is what is asked. Verb is status, reboot, poweroff or reload.
+type Request struct {
+	Verb   string `json:"verb"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Response is the answer. Error is empty when all is well.
+type Response struct {
+	Error string          `json:"error,omitempty"`
+	Fix   string          `json:"fix,omitempty"`
+	Code  int             `json:"code,omitempty"` // exit code for Error
+	Data  json.RawMessage `json:"data,omitempty"`
+}
+
+// limit of a request in bytes, and how long a client has for it.
+const (
+	requestLimit = 64 << 10
+	requestTime  = 10 * time.Second
+)
+
+// Handler answers a request. trusted says that the caller may give orders.
+type Handler func(r Request, trusted bool) (any, error)
+
+// Serve listens on path until the process ends, answering each caller in a goroutine of its own.
+func Serve(path string, h Handler) error {
+	_ = os.Remove(path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(path, 0o666); err != nil { // who may do what is decided by the peer's credentials
+		l.Close()
+		return err
+	}
+	go func() {
+		for {
+			c, err := l.AcceptUnix()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil {
+				time.Sleep(100 * time.Millisecond)
+				continue
+			}
+			go answer(c, h)
+		}
+	}()
+	return nil
+}
+
+func answer(c *net.UnixConn, h Handler) {
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(requestTime))
+	line, err := bufio.NewReader(io.LimitReader(c, requestLimit)).ReadBytes('\n')
+	var req Request
+	var out Response
+	if err == nil {
+		err = json.Unmarshal(line, &req)
+	}
+	if err != nil {
+		out = failed(fault.New(fault.Usage, "", "this is no request: %v", err))
+	} else if data, herr := h(req, trusted(c)); herr != nil {
+		out = failed(herr)
+	} else if data != nil {
+		if out.Data, err = json.Marshal(data); err != nil {
+			out = failed(err)
+		}
+	}
+	text, _ := json.Marshal(out)
+	_, _ = c.Write(append(text, '\n'))
+}
+
+func failed(err error) Response {
+	r := Response{Error: err.Error(), Code: fault.Code(err)}
+	var f *fault.Error
+	if errors.As(err, &f) && f.Fix != "" {
+		r.Error, r.Fix = strings.TrimSuffix(r.Error, "; "+f.Fix), f.Fix
+	}
+	return r
+}
+
+// trusted says whether the process at the other end belongs to root or has the group.
+func trusted(c *net.UnixConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var cred *unix.Ucred
+	if raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil {
+		return false
+	}
+	if cred.Uid == 0 {
+		return true
+	}
+	g, err := user.LookupGroup(Group)
+	if err != nil {
+		return false
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil || int(cred.Gid) == gid {
+		return err == nil
+	}
+	var groups []uint32
+	if raw.Control(func(fd uintptr) { groups = peerGroups(fd) }) != nil {
+		return false
+	}
+	return slices.Contains(groups, uint32(gid))
+}
+
+// peerGroups gives the further groups that the peer had when it connected (SO_PEERGROUPS, socket(7)): asking /proc for
+// its number later could hit another process.
+func peerGroups(fd uintptr) []uint32 {
+	groups := make([]uint32, 1024)
+	size := uint32(len(groups) * 4)
+	_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS, uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0)
+	if e != 0 {
+		return nil
+	}
+	return groups[:size/4]
+}
+
+// Call asks the PID 1 behind path and puts its answer's data into data, unless that is nil.
+func Call(path string, req Request, data any) error {
+	c, err := net.DialTimeout("unix", path, requestTime)
+	if err != nil {
+		return fault.Wrap(fault.Unhealthy, err, "the init program does not answer", "look at the console, or reboot the node")
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(requestTime))
+	text, err := json.Marshal(req)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Write(append(text, '\n')); err != nil {
+		return fault.Wrap(fault.Unhealthy, err, "the init program does not answer", "")
+	}
+	var out Response
+	if err := json.NewDecoder(c).Decode(&out); err != nil {
+		return fault.Wrap(fault.Unhealthy, err, "the init program does not answer", "")
+	}
+	if out.Error != "" {
+		return fault.New(fault.Kind(out.Code), out.Fix, "%s", out.Error)
+	}
+	if data != nil && out.Data != nil {
+		return json.Unmarshal(out.Data, data)
+	}
+	return nil
+}
