@@ -35,7 +35,8 @@ func Match(pattern, name string) bool {
 	return err == nil && ok
 }
 
-// Strip drops what the patterns in drop cover, but for what keep covers and the directories above it.
+// Strip drops what the patterns in drop cover, but for what keep covers and the directories above it. A directory that a
+// pattern with ** empties goes too.
 func (t *Tree) Strip(drop, keep Patterns) int {
 	kept := map[string]bool{}
 	for name, n := range t.nodes {
@@ -45,5 +46,14 @@ func (t *Tree) Strip(drop, keep Patterns) int {
 			}
 		}
 	}
-	return t.RemoveFunc(func(n *Node) bool { return drop.Match(n.Path) && !kept[n.Path] })
+	count := t.RemoveFunc(func(n *Node) bool { return drop.Match(n.Path) && !kept[n.Path] })
+	full := map[string]bool{}
+	for name := range t.nodes {
+		for p := clean(path.Dir("/" + name)); name != "" && p != ""; p = clean(path.Dir("/" + p)) {
+			full[p] = true
+		}
+	}
+	return count + t.RemoveFunc(func(n *Node) bool {
+		return n.Kind == Dir && !full[n.Path] && drop.Match(n.Path+"/x")
+	})
 }

@@ -123,11 +123,16 @@ func TestStripKeepsParents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	tr.Strip(Patterns{"usr/share/doc/**"}, Patterns{"usr/share/doc/*/copyright"})
+	for _, p := range []string{"usr/share/man", "usr/share/empty"} {
+		if err := tr.Put(&Node{Path: p, Kind: Dir}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr.Strip(Patterns{"usr/share/doc/**", "usr/share/man/**"}, Patterns{"usr/share/doc/*/copyright"})
 	if err := tr.Check(); err != nil {
 		t.Fatal(err)
 	}
-	if tr.Lookup("usr/share/doc/a/copyright") == nil || tr.Lookup("usr/share/doc/a/README") != nil || tr.Lookup("usr/share/doc/b") != nil {
+	if tr.Lookup("usr/share/doc/a/copyright") == nil || tr.Lookup("usr/share/doc/a/README") != nil || tr.Lookup("usr/share/doc/b") != nil || tr.Lookup("usr/share/man") != nil || tr.Lookup("usr/share/empty") == nil {
 		t.Fatal("strip kept or dropped the wrong files")
 	}
 }
