@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding/base64"
 	"sort"
 	"strconv"
 	"strings"
@@ -56,7 +57,11 @@ func Import(file string, data, previous, salt []byte) (Imported, error) {
 			found.add(at, Error, s.path, "write it in quotes on the line of its key", "the value cannot be replaced in the text; it stays as it is")
 			continue
 		}
-		edits = append(edits, edit{whole, strconv.Quote(text)})
+		written := strconv.Quote(text)
+		if s.node.ShortTag() == "!!binary" { // the tag stays in the text
+			written = base64.StdEncoding.EncodeToString([]byte(text))
+		}
+		edits = append(edits, edit{whole, written})
 	}
 	in.Keep = apply(data, edits)
 	out, changed, err := Blank(data)
@@ -98,30 +103,52 @@ func apply(data []byte, edits []edit) []byte {
 	return out.Bytes()
 }
 
-// kept gives the earlier text of a blanked secret. An item of a list is found by its name, because networks may have
-// been added or put in another order on the laptop.
+// kept gives the earlier text of a blanked secret, or nil.
 func kept(now, before *value, path string) *value {
-	for _, part := range strings.Split(path, ".") {
+	parts := strings.Split(path, ".")
+	if name, ok := strings.CutPrefix(path, "k3os.environment."); ok {
+		parts = []string{"k3os", "environment", name}
+	}
+	for _, part := range parts {
 		name, at, isItem := strings.Cut(part, "[")
-		now, before = now.get(name), before.get(name)
-		if !isItem || now == nil || before == nil {
-			continue
+		if now.get(part) != nil { // a name that has a bracket in it
+			name, isItem = part, false
 		}
-		i, err := strconv.Atoi(strings.TrimSuffix(at, "]"))
-		if err != nil || i >= len(now.items) {
+		now, before = now.get(name), before.get(name)
+		if isItem {
+			i, _ := strconv.Atoi(strings.TrimSuffix(at, "]"))
+			now, before = sameItem(now, before, i)
+		}
+		if before == nil {
 			return nil
 		}
-		now = now.items[i]
-		same := (*value)(nil)
-		for _, b := range before.items {
-			if n, o := now.get("name"), b.get("name"); n != nil && o != nil && n.text == o.text {
-				same = b
-			}
-		}
-		before = same
 	}
-	if before == nil || before.kind != scalar {
+	if before.kind != scalar {
 		return nil
 	}
 	return before
+}
+
+// sameItem gives item i of a list and its earlier self: that of the same name, because networks may have been added or
+// put in another order on the laptop; of several the one in the same place.
+func sameItem(now, before *value, i int) (*value, *value) {
+	if now == nil || before == nil || i >= len(now.items) {
+		return nil, nil
+	}
+	name := func(v *value) string {
+		if n := v.get("name"); n != nil {
+			return n.text
+		}
+		return ""
+	}
+	item := now.items[i]
+	if i < len(before.items) && name(before.items[i]) == name(item) {
+		return item, before.items[i]
+	}
+	for _, b := range before.items {
+		if name(b) == name(item) {
+			return item, b
+		}
+	}
+	return item, nil
 }

@@ -209,10 +209,34 @@ func FuzzParse(f *testing.F) {
 		if out, _, err := Blank(data); err == nil && len(out) != len(data) {
 			t.Errorf("blanking %q changes its length", data)
 		}
-		if in, err := Import("f", data, data, []byte("0123456789abcdef")); err == nil && in.Layer == nil {
-			t.Errorf("%q is imported as nothing", data)
+		if len(FindSecrets(data)) > 0 {
+			importTwice(t, data)
 		}
 	})
+}
+
+// importTwice: what was imported and blanked, imported again, gives the configuration that was kept.
+func importTwice(t *testing.T, data []byte) {
+	first, err := Import("f", data, nil, []byte("0123456789abcdef"))
+	if err != nil || first.Blanked == nil {
+		return
+	}
+	second, err := Import("f", first.Blanked, first.Keep, nil)
+	if err != nil {
+		t.Fatalf("%q was imported, and not once more: %v", data, err)
+	}
+	a, _ := Merge(first.Layer)
+	b, _ := Merge(second.Layer)
+	a.where, b.where = nil, nil
+	if !reflect.DeepEqual(a, b) {
+		t.Errorf("%q\nkept %q\nblanked %q\nkept then %q", data, first.Keep, first.Blanked, second.Keep)
+	}
+}
+
+func TestImportTwice(t *testing.T) {
+	for _, in := range blankCases {
+		importTwice(t, []byte(in))
+	}
 }
 
 func FuzzCmdline(f *testing.F) {
