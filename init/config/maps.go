@@ -1,0 +1,94 @@
+package config
+
+import "gopkg.in/yaml.v3"
+
+// named decodes a map whose names are free and whose values are sections.
+func (d *decoder) named(n *yaml.Node, k *Key, path string) *value {
+	if n.Kind != yaml.MappingNode {
+		return d.mismatch(n, k, path)
+	}
+	out := &value{kind: mapping, at: d.at(n)}
+	for _, p := range d.unique(n, path) {
+		here := join(path, p.key.Value)
+		v, leave := d.enter(p.value)
+		switch {
+		case v == nil:
+			return nil
+		case isNull(v):
+			out.add(p.key.Value, d.at(p.key), &value{kind: null, at: d.at(v)})
+		default:
+			if v := d.section(v, k, here); v != nil {
+				out.add(p.key.Value, d.at(p.key), v)
+			}
+		}
+		leave()
+	}
+	return out
+}
+
+// textMap decodes labels, sysctls and the like.
+func (d *decoder) textMap(n *yaml.Node, k *Key, path string) *value {
+	if n.Kind != yaml.MappingNode {
+		return d.mismatch(n, k, path)
+	}
+	out := &value{kind: mapping, at: d.at(n)}
+	for _, p := range d.unique(n, path) {
+		here := join(path, p.key.Value)
+		v, leave := d.enter(p.value)
+		if v == nil {
+			return nil
+		}
+		switch v.Kind {
+		case yaml.ScalarNode:
+			if k.Path == "k3os.environment" && secretName(p.key.Value) && d.secret(v, here) {
+				out.add(p.key.Value, d.at(p.key), &value{kind: moved, at: d.at(v)})
+			} else if t, ok := d.mapText(v, here); ok {
+				out.add(p.key.Value, d.at(p.key), &value{kind: scalar, at: d.at(v), text: t})
+			}
+		default:
+			d.found.add(d.at(v), Error, here, "put the text into quotes", "this must be a text, not %s; it is left out", describe(v))
+		}
+		leave()
+	}
+	return out
+}
+
+// free decodes what has no form yet; n is neither an alias nor null.
+func (d *decoder) free(n *yaml.Node, path string) *value {
+	out := &value{at: d.at(n)}
+	switch n.Kind {
+	case yaml.ScalarNode:
+		t, ok := d.text(n, path)
+		if !ok {
+			return nil
+		}
+		out.kind, out.text, out.tag = scalar, t, n.ShortTag()
+	case yaml.SequenceNode:
+		out.kind = seq
+		for i, item := range n.Content {
+			if v := d.freeChild(item, index(path, i)); v != nil {
+				out.items = append(out.items, v)
+			}
+		}
+	case yaml.MappingNode:
+		out.kind = mapping
+		for _, p := range d.unique(n, path) {
+			if v := d.freeChild(p.value, join(path, p.key.Value)); v != nil {
+				out.add(p.key.Value, d.at(p.key), v)
+			}
+		}
+	}
+	return out
+}
+
+func (d *decoder) freeChild(n *yaml.Node, path string) *value {
+	n, leave := d.enter(n)
+	defer leave()
+	if n == nil {
+		return nil
+	}
+	if isNull(n) {
+		return &value{kind: null, at: d.at(n)}
+	}
+	return d.free(n, path)
+}
