@@ -148,7 +148,7 @@ func (m Machine) Environment(env map[string]string) error {
 
 // Zone sets the time zone of programs that ask for the local time.
 func (m Machine) Zone(zone string) error {
-	if zone == "" {
+	if zone == "" || zone == "UTC" { // what programs take without any setting
 		return nil
 	}
 	target := "/usr/share/zoneinfo/" + zone

@@ -148,23 +148,23 @@ func (im Importer) settle(name, path string, want, now []byte) error {
 
 // Layers gives the node's layers, the later ones winning: what the image says of itself, the imported main file and its
 // parts, the kernel's command line, and k3OS's own files on the data partition. A source that does not exist is left out.
-// root is put before the paths.
+// Imported files carry the names that they have on BOOT, where people correct them. root is put before the paths.
 func Layers(root, cmdline string) ([]*config.Layer, []config.Problem) {
 	var layers []*config.Layer
 	var problems []config.Problem
-	add := func(path string) {
+	add := func(path, name string) {
 		data, err := os.ReadFile(filepath.Join(root, path))
 		if errors.Is(err, fs.ErrNotExist) {
 			return
 		}
 		if err != nil {
-			problems = append(problems, config.Problem{File: path, Message: err.Error(), Severity: config.Error, Fatal: true})
+			problems = append(problems, config.Problem{File: name, Message: err.Error(), Severity: config.Error, Fatal: true})
 			return
 		}
-		l, p := config.Parse(path, data)
+		l, p := config.Parse(name, data)
 		layers, problems = append(layers, l), append(problems, p...)
 	}
-	dir := func(path string, every bool) {
+	dir := func(path, shown string, every bool) {
 		entries, _ := os.ReadDir(filepath.Join(root, path))
 		var names []string
 		for _, e := range entries {
@@ -174,15 +174,15 @@ func Layers(root, cmdline string) ([]*config.Layer, []config.Problem) {
 		}
 		sort.Strings(names)
 		for _, name := range names {
-			add(filepath.Join(path, name))
+			add(filepath.Join(path, name), filepath.Join(shown, name))
 		}
 	}
-	add(filepath.Join(Store, parts, image))
-	add(filepath.Join(Store, mainStore))
-	dir(filepath.Join(Store, parts), false)
+	add(filepath.Join(Store, parts, image), parts+"/"+image)
+	add(filepath.Join(Store, mainStore), mainBoot)
+	dir(filepath.Join(Store, parts), parts, false)
 	l, p := config.CmdlineLayer(cmdline)
 	layers, problems = append(layers, l), append(problems, p...)
-	add(filepath.Join(Local, mainBoot))
-	dir(filepath.Join(Local, parts), true) // k3OS takes files of any name
+	add(filepath.Join(Local, mainBoot), filepath.Join(Local, mainBoot))
+	dir(filepath.Join(Local, parts), filepath.Join(Local, parts), true) // k3OS takes files of any name
 	return layers, problems
 }

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"imgbuild/init/control"
+)
+
+// end orders the end of the machine. k3OS and others know flags here, such as reboot -f, which are passed over: an order
+// is always carried out in order.
+func end(verb string, args []string) error {
+	var words []string
+	for _, a := range args {
+		if !strings.HasPrefix(a, "-") {
+			words = append(words, a)
+		}
+	}
+	if err := control.Call(control.Socket, control.Request{Verb: verb, Reason: strings.Join(words, " ")}, nil); err != nil {
+		return err
+	}
+	fmt.Println(verb, "is on its way")
+	return nil
+}
