@@ -14,21 +14,23 @@ import (
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	const token = "a-long-random-word"
-	net := func(address string) string {
-		return "network:\n  interfaces:\n  - {name: eth0, dhcp: true}\n  - {name: eth1, addresses: [" + address + "/24]}\n"
+	net := func(n string) string {
+		return "network:\n  interfaces:\n  - {mac: '52:54:00:00:01:0" + n + "', addresses: [10.9.0." + n + "/24]}\n"
 	}
-	serverImage := build(t, cloudConfig("shelf-server", net("10.9.0.1")+"k3os:\n  token: "+token+"\n"), "board=qemu-arm64", "role=server", k3s(t, "arm64"))
+	serverImage := build(t, cloudConfig("shelf-server", net("1")+"k3os:\n  token: "+token+"\n"), "board=qemu-arm64", "role=server", k3s(t, "arm64"))
 	workerImage := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3s(t, "arm64"))
 	card := t.TempDir() + "/card.img"
 	duplicate(t, workerImage.Image, card)
-	onBoot(t, card, "config.yaml", cloudConfig("shelf-worker-2", net("10.9.0.2")+"k3os:\n  server_url: https://10.9.0.1:6443\n  token: "+token+"\n  labels: {shelf: top}\n"))
+	onBoot(t, card, "config.yaml", cloudConfig("shelf-worker-2", net("2")+"k3os:\n  server_url: https://10.9.0.1:6443\n  token: "+token+"\n  labels: {shelf: top}\n"))
 
 	a, b, err := vm.NewLink("52:54:00:00:01:01", "52:54:00:00:01:02")
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := boot(t, vm.Options{Image: serverImage.Image, Name: "server", Size: 4 << 30, Memory: 2048, Link: a},
-		vm.Options{Image: card, Name: "worker", Machine: "virt", Size: 4 << 30, Link: b})
+	_, lanA := lan(t) // certificates of one are checked by the clock of the other
+	_, lanB := lan(t)
+	both := boot(t, vm.Options{Image: serverImage.Image, Name: "server", Size: 4 << 30, Memory: 2048, Links: []*vm.Link{lanA, a}},
+		vm.Options{Image: card, Name: "worker", Machine: "virt", Size: 4 << 30, Links: []*vm.Link{lanB, b}})
 	server, worker := both[0], both[1]
 	server.up()
 	worker.up()

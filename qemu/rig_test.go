@@ -31,7 +31,6 @@ const patience = 6 * time.Minute
 
 var (
 	work   string     // images and disks of this run
-	clock  *vm.Clock  // what the guests take for the right time: 40 days ahead, so that no other source could explain it
 	key    ssh.Signer // who may log in
 	public string     // the same as a line of authorized_keys
 	guests = semaphore.NewWeighted(2)
@@ -43,9 +42,6 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	err := func() (err error) {
 		if work, err = os.MkdirTemp("", "imgbuild-qemu-"); err != nil {
-			return err
-		}
-		if clock, err = vm.StartClock(40 * 24 * time.Hour); err != nil {
 			return err
 		}
 		_, private, err := ed25519.GenerateKey(rand.Reader)
@@ -310,7 +306,20 @@ func duplicate(t *testing.T, src, dst string) {
 // dataFS is how e2fsprogs is told where the data partition lies in a disk image.
 func dataFS(disk string) string { return fmt.Sprintf("%s?offset=%d", disk, 1520<<20) }
 
-// cloudConfig is a node's config.yaml: who may log in, where the time comes from, and more lines.
+// cloudConfig is a node's config.yaml: who may log in, and more lines.
 func cloudConfig(hostname, more string) string {
-	return fmt.Sprintf("hostname: %s\nssh_authorized_keys:\n- %s\ntime:\n  servers: [%q]\n%s", hostname, public, clock.Guest(), more)
+	return fmt.Sprintf("hostname: %s\nssh_authorized_keys:\n- %s\n%s", hostname, public, more)
+}
+
+// ahead is how far the LANs' clock is from ours, so that no other source of time could explain what a guest thinks.
+const ahead = 40 * 24 * time.Hour
+
+// lan makes a network with DHCP and NTP for one guest.
+func lan(t *testing.T) (*vm.LAN, *vm.Link) {
+	t.Helper()
+	l, link, err := vm.NewLAN(ahead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, link
 }

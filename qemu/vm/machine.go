@@ -35,7 +35,7 @@ var machines = []Machine{
 		Name: "virt", Arch: "arm64", Program: "qemu-system-aarch64",
 		Args: []string{"-M", "virt", "-cpu", "cortex-a72", "-smp", "1"}, Memory: 1024,
 		Drive: "none", Disk: []string{"-device", "virtio-blk-pci,drive=disk"}, NIC: "virtio-net-pci,romfile=", Console: "ttyAMA0",
-		Extra:   []string{"-device", "virtio-rng-pci"},
+		Extra:   []string{"-device", "virtio-rng-pci", "-device", "i6300esb"}, // a watchdog, as every board has one
 		Package: "u-boot-qemu", File: "usr/lib/u-boot/qemu_arm64/u-boot.bin",
 	},
 	{

@@ -24,8 +24,8 @@ import (
 	"imgbuild/qemu/tool"
 )
 
-// hostAddress is how a guest of QEMU's user network reaches services on this host's loopback.
-const hostAddress = "10.0.2.2"
+// Host is how a guest of QEMU's user network reaches services on this host's loopback.
+const Host = "10.0.2.2"
 
 // Options say what to run. The zero value of each field but Image and Dir is a sensible one.
 type Options struct {
@@ -40,7 +40,7 @@ type Options struct {
 	Memory  int       // MiB
 	Clock   string    // start of the real time clock; "" = 1970-01-01, as on a board that has none
 	Offline bool      // no card on QEMU's user network (DHCP, the host's loopback)
-	Link    *Link     // a cable to another guest, as second card
+	Links   []*Link   // cables to other guests or a LAN, each with a card of its own behind the first
 	Ports   []int     // TCP ports of the guest to forward beside 22
 	Console io.Writer // gets every byte of the console as it comes
 	Input   io.Reader // typed on the console
@@ -82,9 +82,9 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 	defer theirs.Close()
 	v.cmd = exec.CommandContext(ctx, path, args...)
 	v.cmd.ExtraFiles = []*os.File{theirs} // becomes descriptor 3
-	if o.Link != nil {
-		v.cmd.ExtraFiles = append(v.cmd.ExtraFiles, o.Link.end) // 4
-		defer o.Link.Close()
+	for _, l := range o.Links {
+		v.cmd.ExtraFiles = append(v.cmd.ExtraFiles, l.end) // from 4 on
+		defer l.Close()
 	}
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	v.cmd.Stdout, v.cmd.Stderr = v.console, v.console
@@ -240,7 +240,7 @@ func firmware(ctx context.Context, o Options, m Machine, im *Image) (args []stri
 	return args, err
 }
 
-// network gives the card on QEMU's user network and the one on the cable. The user network has DHCP, and the host's loopback as 10.0.2.2.
+// network gives the card on QEMU's user network and those on cables. The user network has DHCP, and the host's loopback as 10.0.2.2.
 func (v *VM) network(o Options, m Machine) (args []string) {
 	if !o.Offline {
 		user := "user,id=user"
@@ -249,8 +249,8 @@ func (v *VM) network(o Options, m Machine) (args []string) {
 		}
 		args = append(args, "-netdev", user, "-device", m.NIC+",netdev=user,mac=52:54:00:12:34:56")
 	}
-	if o.Link != nil {
-		args = append(args, "-netdev", "socket,id=link,fd=4", "-device", m.NIC+",netdev=link,mac="+o.Link.MAC)
+	for i, l := range o.Links {
+		args = append(args, "-netdev", fmt.Sprintf("socket,id=link%d,fd=%d", i, 4+i), "-device", fmt.Sprintf("%s,netdev=link%d,mac=%s", m.NIC, i, l.MAC))
 	}
 	return args
 }
