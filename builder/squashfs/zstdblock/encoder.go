@@ -1,0 +1,99 @@
+// Package zstdblock compresses independent blocks of up to 1 MiB into zstd frames (RFC 8878) for read-only images.
+//
+// It looks for the cheapest sequences by dynamic programming over a match finder whose tables fit a processor's cache: an
+// image is compressed once and read for months, and a block is never longer than a window. The decoder's side is plain
+// zstd: single segment, content size, no checksum, no dictionary.
+package zstdblock
+
+import "encoding/binary"
+
+// MaxBlock is the largest number of bytes that Encode takes.
+const MaxBlock = 1 << 20
+
+const (
+	magic   = 0xfd2fb528
+	piece   = 16 << 10 // content of a zstd block; each has tables of its own
+	maxPart = 32 << 10 // literals or match of one sequence, so that no zstd block comes near its limit of 128 KiB
+)
+
+// Encoder holds the tables for one goroutine, about 2 MiB. The zero value is ready. What it makes of a block does not
+// depend on the blocks before.
+type Encoder struct {
+	parser   parser
+	huffman  huffman
+	tables   [3]fseTable
+	list     []sequence
+	codes    []coded
+	literals []byte
+}
+
+// Encode appends the frame of src to dst. It panics if src is longer than MaxBlock.
+func (e *Encoder) Encode(dst, src []byte) []byte {
+	if len(src) > MaxBlock {
+		panic("zstdblock: block is too long")
+	}
+	dst = binary.LittleEndian.AppendUint32(dst, magic)
+	switch n := len(src); { // the descriptor says: single segment, and the width of the size
+	case n < 256:
+		dst = append(dst, 0x20, byte(n))
+	case n < 256+1<<16:
+		dst = binary.LittleEndian.AppendUint16(append(dst, 0x60), uint16(n-256))
+	default:
+		dst = binary.LittleEndian.AppendUint32(append(dst, 0xa0), uint32(n))
+	}
+	e.list = e.parser.parse(e.list[:0], src)
+	r := repeats{1, 4, 8}
+	for list := e.list; ; {
+		n, size := 0, 0
+		for n < len(list) && size < piece {
+			size += int(list[n].literals + list[n].length)
+			if n++; list[n-1].length == 0 {
+				break
+			}
+		}
+		dst = e.appendBlock(dst, src[:size], list[:n], &r, size == len(src))
+		if src, list = src[size:], list[n:]; len(src) == 0 {
+			return dst
+		}
+	}
+}
+
+const (
+	blockRaw        = 0
+	blockCompressed = 2
+)
+
+// appendBlock appends the zstd block of src, which list describes. A sequence without a match may only be the last one.
+func (e *Encoder) appendBlock(dst, src []byte, list []sequence, r *repeats, last bool) []byte {
+	e.literals = e.literals[:0]
+	at := 0
+	for _, s := range list {
+		e.literals = append(e.literals, src[at:at+int(s.literals)]...)
+		at += int(s.literals + s.length)
+	}
+	if n := len(list); n > 0 && list[n-1].length == 0 {
+		list = list[:n-1]
+	}
+	start := len(dst)
+	dst = append(dst, 0, 0, 0)
+	after := *r
+	dst = e.appendLiterals(dst, e.literals)
+	dst = e.appendSequences(dst, list, &after)
+	if size := len(dst) - start - 3; size < len(src) {
+		*r = after
+		putHeader(dst[start:], blockCompressed, size, last)
+		return dst
+	}
+	// The decoder's repeats stay as they were.
+	dst = append(dst[:start+3], src...)
+	putHeader(dst[start:], blockRaw, len(src), last)
+	return dst
+}
+
+func putHeader(b []byte, kind byte, size int, last bool) {
+	h := uint32(kind)<<1 | uint32(size)<<3
+	if last {
+		h |= 1
+	}
+	b[0], b[1], b[2] = byte(h), byte(h>>8), byte(h>>16)
+}
