@@ -152,8 +152,8 @@ func (c *Client) release(ctx context.Context, s Suite) (*release, []byte, []stri
 	url := base + "/dists/" + s.Name + "/InRelease"
 	raw, err := c.get(ctx, url, 32<<20)
 	if notFound(err) {
-		return nil, nil, nil, fault.Wrap(fault.Input, err, fmt.Sprintf("%s has no suite %s", base, s.Name),
-			"take the base address of a Debian archive with mirror=URL")
+		return nil, nil, nil, fault.New(fault.Input, "take the base address of a Debian archive with mirror=URL",
+			"%s has no suite %s (404 for dists/%s/InRelease)", base, s.Name, s.Name)
 	}
 	if err != nil {
 		return nil, nil, nil, err

@@ -234,7 +234,7 @@ func (l *Lock) Find(name string) (Locked, bool) {
 // Change is how one package differs between two locks; Old or New has no name when it is added or removed.
 type Change struct{ Old, New Locked }
 
-// ScriptsChanged tells whether the maintainer scripts do something else now: overlays/ may need the same change.
+// ScriptsChanged tells whether the maintainer scripts do something else now, or are new: overlays/ may need a change.
 func (c Change) ScriptsChanged() bool {
 	return c.Old.Scripts != c.New.Scripts && c.New.Name != "" && (c.Old.Name != "" || c.New.Scripts != "")
 }
@@ -252,7 +252,11 @@ func (c Change) String() string {
 	default:
 		s = fmt.Sprintf("  %s %s: another file", c.New.Name, c.New.Version)
 	}
-	if c.ScriptsChanged() {
+	switch {
+	case !c.ScriptsChanged():
+	case c.Old.Name == "":
+		s += " (brings maintainer scripts)"
+	default:
 		s += " (maintainer scripts changed)"
 	}
 	return s

@@ -241,7 +241,7 @@ func (s *solver) blocked(p *Package) string {
 func (ix *Index) hint(name string) string {
 	best, at := "", 3
 	for have := range ix.newest {
-		d := distance(name, have, at)
+		d := distance(name, have, at+1)
 		if d < at || d == at && best != "" && have < best {
 			best, at = have, d
 		}
