@@ -144,7 +144,7 @@ func TestDumpe2fs(t *testing.T) {
 		"Errors behavior":        "Remount read-only",
 		"Inode count":            "32768",
 		"Block count":            "131072",
-		"Reserved block count":   "1311",
+		"Reserved block count":   "1966",
 		"Block size":             "4096",
 		"Group descriptor size":  "64",
 		"Reserved GDT blocks":    "255",
@@ -186,7 +186,7 @@ func TestLikeMke2fs(t *testing.T) {
 		return m
 	}
 	img := filepath.Join(t.TempDir(), "mke2fs.img")
-	out, err := exec.Command(tool.Path(t, "mke2fs"), "-q", "-t", "ext4", "-b", "4096", "-m", "1", "-e", "remount-ro", "-L", "K3OS_STATE",
+	out, err := exec.Command(tool.Path(t, "mke2fs"), "-q", "-t", "ext4", "-b", "4096", "-m", "1.5", "-e", "remount-ro", "-L", "K3OS_STATE",
 		"-U", "30313233-3435-3637-3839-616263646566", "-J", "size=64", "-O", "^metadata_csum_seed,^orphan_file", "-E",
 		"resize=536870912,hash_seed=66656463-6261-3938-3736-353433323130", img, "3200M").CombinedOutput()
 	if err != nil {

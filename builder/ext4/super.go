@@ -29,9 +29,10 @@ func (fs *filesystem) superblock(i uint32, freeBlocks int64) []byte {
 	le := binary.LittleEndian
 	put32 := func(at int, v int64) { le.PutUint32(b[at:], uint32(v)) }
 	put64 := func(low, high int, v int64) { put32(low, v); put32(high, v>>32) }
-	// One percent is for root alone, so that a full share or home does not stop the node; rounded up, because the kernel
-	// carries the whole percentage on when it grows the file system.
-	rootOnly := (fs.blocks + 99) / 100
+	// One percent is for root alone, so that a full share or home does not stop the node. When the kernel grows the file
+	// system it takes whole percents of what there is, rounded down at each step of 16 groups: exactly one would
+	// become none at the second step. The half percent more is what the rounding may eat.
+	rootOnly := fs.blocks * 3 / 200
 	inodes := int64(fs.groups) * inodesPerGroup
 	put32(0x00, inodes)
 	put64(0x04, 0x150, fs.blocks)
