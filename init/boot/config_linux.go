@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,8 +32,7 @@ func (n *Node) config() error {
 	if how != "" {
 		n.tell.Report.Fact("last boot", how)
 	}
-	n.importBoot()
-	cfg := n.read()
+	cfg := n.read(n.importBoot())
 	n.cfg = cfg
 	here := apply.Here
 	n.tell.Problem(here.MachineID())
@@ -65,7 +65,7 @@ func (n *Node) settings(here apply.Machine, cfg *config.Config) error {
 }
 
 // importBoot imports from BOOT. A data partition that is lost keeps nothing, so then the secrets stay where they are.
-func (n *Node) importBoot() {
+func (n *Node) importBoot() []config.Problem {
 	im := sources.Importer{Boot: sources.Boot, Store: sources.Store}
 	if !n.lay.Degraded {
 		device := n.pre.Disk.Partition(disk.Boot)
@@ -73,18 +73,17 @@ func (n *Node) importBoot() {
 	}
 	problems, err := im.Run()
 	n.tell.Problem(err)
-	n.findings(problems)
+	return problems
 }
 
-// read merges all sources and checks the result.
-func (n *Node) read() *config.Config {
+// read merges all sources, checks the result and tells what is wrong, with what was found before.
+func (n *Node) read(problems []config.Problem) *config.Config {
 	cmdline, _ := os.ReadFile("/proc/cmdline")
-	layers, problems := sources.Layers("/", string(cmdline))
-	cfg, more := config.Merge(layers...)
-	problems = append(problems, more...)
+	layers, parsed := sources.Layers("/", string(cmdline))
+	cfg, merged := config.Merge(layers...)
 	facts := config.Facts{Roles: n.pre.Manifest.Roles, Board: n.pre.Cmdline["shelf.board"], Memory: n.pre.Memory}
 	n.tell.Report.Drop("config")
-	n.findings(append(problems, config.Check(cfg, facts)...))
+	n.findings(slices.Concat(problems, parsed, merged, config.Check(cfg, facts)))
 	return cfg
 }
 

@@ -170,7 +170,7 @@ func stamp() string {
 // reload reads the configuration again and gives the services their part of it; those that wait look at once.
 func (n *Node) reload() {
 	n.tell.Say("the configuration changed")
-	cfg := n.read()
+	cfg := n.read(nil)
 	n.mu.Lock()
 	n.cfg = cfg
 	n.mu.Unlock()
