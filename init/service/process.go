@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"imgbuild/init/cgroup"
 )
 
@@ -45,6 +47,7 @@ type Spec struct {
 	User     string        // name in /etc/passwd with its groups; empty runs as the init does
 	Group    *cgroup.Group // started in there at once, without a moment elsewhere; nil is the init's own
 	NoFile   uint64        // soft limit of open files, the hard one is at least as high; 0 leaves the init's
+	NProc    uint64        // the same for processes of the user; Unlimited for none
 	OOMScore int           // -1000 to 1000, who dies first when memory is short; 0 leaves the init's
 	Terminal string        // a tty that becomes stdin, stdout, stderr and the controlling terminal; empty for none
 }
@@ -94,7 +97,7 @@ func startProcess(s Spec, files [3]*os.File) (*process, error) {
 	}
 	p := &process{done: make(chan struct{})}
 	p.os, err = reap.start(func() (*os.Process, error) {
-		defer setNoFile(s.NoFile)()
+		defer setLimits(s)()
 		return os.StartProcess(program, s.Args, attr)
 	}, func(e Exit) {
 		p.exit = e
@@ -122,22 +125,35 @@ func (p *process) signal(sig syscall.Signal) {
 // killGroup sends sig to all of the process's group: what it forked and did not leave for a session of its own.
 func (p *process) killGroup(sig syscall.Signal) { _ = syscall.Kill(-p.os.Pid, sig) }
 
+// Unlimited is no limit at all.
+const Unlimited = ^uint64(0)
+
 var noFileOnce sync.Once
 
-// setNoFile lets the next fork inherit a limit of n open files, and gives the function that puts ours back. A child's
-// limits cannot be set between fork and exec from Go, and changing them afterwards races with the child's own start.
-func setNoFile(n uint64) (restore func()) {
+// setLimits lets the next fork inherit the limits of s, and gives the function that puts ours back. A child's limits cannot
+// be set between fork and exec from Go, and changing them afterwards races with the child's own start. reap.mu is held.
+func setLimits(s Spec) (restore func()) {
+	// The first explicit call stops Go from resetting children to the limit that this program was started with.
+	noFileOnce.Do(func() {
+		var own syscall.Rlimit
+		if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &own) == nil {
+			_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &own)
+		}
+	})
+	files, procs := setLimit(syscall.RLIMIT_NOFILE, s.NoFile), setLimit(unix.RLIMIT_NPROC, s.NProc)
+	return func() { files(); procs() }
+}
+
+func setLimit(which int, n uint64) (restore func()) {
 	var old syscall.Rlimit
-	if n == 0 || syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old) != nil {
+	if n == 0 || syscall.Getrlimit(which, &old) != nil {
 		return func() {}
 	}
-	// The first explicit call stops Go from resetting children to the limit that this program was started with.
-	noFileOnce.Do(func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old) })
 	// The hard limit is only ever raised: without privilege it could not be put back.
-	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: max(n, old.Max)}) != nil {
-		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: min(n, old.Max), Max: old.Max})
+	if syscall.Setrlimit(which, &syscall.Rlimit{Cur: n, Max: max(n, old.Max)}) != nil {
+		_ = syscall.Setrlimit(which, &syscall.Rlimit{Cur: min(n, old.Max), Max: old.Max})
 	}
-	return func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old) }
+	return func() { _ = syscall.Setrlimit(which, &old) }
 }
 
 // identity gives the environment and, for another user, the credentials of a name in /etc/passwd.

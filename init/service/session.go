@@ -170,7 +170,7 @@ func (s *Supervisor) prepareAndRun(ctx context.Context, r *runner, u Unit, hurry
 // run runs the command once, from its start until nothing of it is left that should not be.
 func (s *Supervisor) run(ctx context.Context, r *runner, u Unit, hurry <-chan struct{}) (Exit, error) {
 	spec := Spec{
-		Args: u.Command, Env: u.Env, Dir: u.Dir, User: u.User, NoFile: u.NoFile, OOMScore: u.OOMScore, Terminal: u.Terminal,
+		Args: u.Command, Env: u.Env, Dir: u.Dir, User: u.User, NoFile: u.NoFile, NProc: u.NProc, OOMScore: u.OOMScore, Terminal: u.Terminal,
 	}
 	if s.o.Groups != nil {
 		group, err := s.o.Groups.Leaf(u.Name, u.Limits)

@@ -24,7 +24,8 @@ type Unit struct {
 	Dir      string
 	User     string
 	Terminal string
-	NoFile   uint64 // 0 leaves the init's limit of open files
+	NoFile   uint64 // see Spec
+	NProc    uint64
 	OOMScore int
 	Limits   cgroup.Limits
 

@@ -1,0 +1,302 @@
+package k3s
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"imgbuild/init/config"
+	"imgbuild/init/fault"
+	"imgbuild/init/manifest"
+)
+
+// Where a node keeps the k3s that it fetched: VERSION/k3s, and links current and previous. Two versions are kept, so that a
+// node that falls back to its old slot finds that slot's k3s without a network.
+const StoreDir = "/var/lib/shelf/k3s"
+
+const (
+	firstRetry = 5 * time.Second
+	lastRetry  = 5 * time.Minute
+	stalled    = 60 * time.Second // a transfer that moves nothing for so long is given up, and resumed
+)
+
+// safeVersion is what may become a directory's name.
+var safeVersion = regexp.MustCompile(`^v[0-9][A-Za-z0-9.+_-]{0,62}$`)
+
+// store is the place of fetched binaries.
+type store struct {
+	dir    string
+	client *http.Client
+	retry  time.Duration // the first pause between tries
+	stall  time.Duration
+}
+
+// locate gives the path of exactly the k3s that the slot's manifest names, fetching it if need be for as long as it takes. An
+// error means that trying again would not help, or that ctx ended.
+func (s store) locate(ctx context.Context, k *manifest.K3s, say func(string)) (string, error) {
+	if !safeVersion.MatchString(k.Version) {
+		return "", fault.New(fault.Internal, "", "the manifest names k3s %q, which is no version", k.Version)
+	}
+	want, err := hex.DecodeString(k.SHA256)
+	if err != nil || len(want) != sha256.Size {
+		return "", fault.New(fault.Internal, "", "the manifest has no checksum for k3s %s", k.Version)
+	}
+	dir := filepath.Join(s.dir, k.Version)
+	binary := filepath.Join(dir, "k3s")
+	if sum, err := sumFile(binary); err == nil && sum == k.SHA256 {
+		return binary, s.keep(k.Version)
+	}
+	if k.URL == "" {
+		return "", fault.New(fault.Input, "flash an image that brings it", "k3s %s is not on this node and nobody says where to get it", k.Version)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("k3s %s: %w", k.Version, err)
+	}
+	for pause := s.retry; ; pause = min(2*pause, lastRetry) {
+		err := s.fetch(ctx, k, binary, say)
+		if err == nil {
+			return binary, s.keep(k.Version)
+		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		say(fmt.Sprintf("waiting: k3s %s could not be fetched, trying again in %s: %v", k.Version, pause, err))
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+// fetch downloads the binary to path, going on where an earlier try ended. What lies at path afterwards has the right
+// sum; until then the bytes are in path.part.
+func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func(string)) error {
+	part := path + ".part"
+	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	have, err := io.Copy(sum, f)
+	if err != nil {
+		return err
+	}
+	if k.Size > 0 && have > k.Size {
+		have, sum = 0, sha256.New()
+	}
+	if k.Size == 0 || have < k.Size {
+		if have, err = s.transfer(ctx, k, f, sum, have, say); err != nil {
+			return err
+		}
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != k.SHA256 || k.Size > 0 && have != k.Size {
+		// Nothing of it can be trusted; the next try begins anew.
+		os.Remove(part)
+		return fault.New(fault.Verify, "", "what %s gives is not k3s %s: sha256 %s, pinned is %s", host(k.URL), k.Version, got, k.SHA256)
+	}
+	say("fetched k3s " + k.Version)
+	if err := errors.Join(f.Truncate(have), f.Chmod(0o755), f.Sync()); err != nil {
+		return err
+	}
+	if err := os.Rename(part, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// transfer appends what is missing behind have bytes to f and sum, and gives the bytes there are then.
+func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum hash.Hash, have int64, say func(string)) (int64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	idle := time.AfterFunc(s.stall, func() { cancel(fmt.Errorf("nothing came for %s", s.stall)) })
+	defer idle.Stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.URL, nil)
+	if err != nil {
+		return have, err
+	}
+	if have > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return have, because(ctx, err)
+	}
+	defer resp.Body.Close()
+	switch {
+	case have > 0 && resp.StatusCode == http.StatusPartialContent && strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)):
+	case resp.StatusCode == http.StatusOK:
+		have = 0
+		sum.Reset()
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable, resp.StatusCode == http.StatusPartialContent:
+		// Another file, or a server that cannot resume: begin anew next time.
+		return have, errors.Join(fmt.Errorf("%s cannot go on at byte %d", host(k.URL), have), f.Truncate(0))
+	default:
+		return have, fmt.Errorf("%s answers %s", host(k.URL), resp.Status)
+	}
+	if err := f.Truncate(have); err != nil {
+		return have, err
+	}
+	if _, err := f.Seek(have, io.SeekStart); err != nil {
+		return have, err
+	}
+	total := have + max(resp.ContentLength, 0)
+	if k.Size > 0 && resp.ContentLength > 0 && total != k.Size {
+		return have, fmt.Errorf("%s has a file of %d bytes, k3s %s has %d", host(k.URL), total, k.Version, k.Size)
+	}
+	buf := make([]byte, 256<<10)
+	for told := time.Now(); ; {
+		n, rerr := resp.Body.Read(buf)
+		if n > 0 {
+			idle.Reset(s.stall)
+			if _, err := f.Write(buf[:n]); err != nil {
+				return have, err
+			}
+			sum.Write(buf[:n])
+			have += int64(n)
+		}
+		if k.Size > 0 && have > k.Size {
+			return have, nil // the sum will say no
+		}
+		if rerr == io.EOF {
+			return have, nil
+		}
+		if rerr != nil {
+			return have, because(ctx, rerr)
+		}
+		if time.Since(told) > time.Second {
+			told = time.Now()
+			say(progress(k.Version, have, max(k.Size, total)))
+		}
+	}
+}
+
+func progress(version string, have, total int64) string {
+	if total <= 0 {
+		return fmt.Sprintf("fetching k3s %s: %d MB", version, have>>20)
+	}
+	return fmt.Sprintf("fetching k3s %s: %d of %d MB", version, have>>20, total>>20)
+}
+
+// because prefers the reason for which a transfer was ended to the words of the library.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+func host(address string) string {
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return address
+}
+
+// keep makes version the current one, the one before the previous one, and removes all others.
+func (s store) keep(version string) error {
+	link := func(name string) string { t, _ := os.Readlink(filepath.Join(s.dir, name)); return t }
+	current, previous := link("current"), link("previous")
+	if current != version {
+		previous = current
+	}
+	set := func(name, target string) error {
+		if target == "" || link(name) == target {
+			return nil
+		}
+		tmp := filepath.Join(s.dir, "."+name)
+		os.Remove(tmp)
+		return errors.Join(os.Symlink(target, tmp), os.Rename(tmp, filepath.Join(s.dir, name)))
+	}
+	if err := errors.Join(set("previous", previous), set("current", version)); err != nil {
+		return fmt.Errorf("k3s store: %w", err)
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("k3s store: %w", err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); e.IsDir() && name != version && name != previous && safeVersion.MatchString(name) {
+			if err := os.RemoveAll(filepath.Join(s.dir, name)); err != nil {
+				return fmt.Errorf("k3s store: %w", err)
+			}
+		}
+	}
+	return syncDir(s.dir)
+}
+
+func sumFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, fs.ErrInvalid) {
+		return err
+	}
+	return nil
+}
+
+// client makes an HTTP client that goes through the proxies that k3os.environment has at the time of a request.
+func client(cfg func() *config.Config) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		Proxy:                 func(r *http.Request) (*url.URL, error) { return proxy(cfg().K3OS.Environment, r.URL) },
+		TLSHandshakeTimeout:   30 * time.Second,
+		ResponseHeaderTimeout: 60 * time.Second,
+		DisableKeepAlives:     true,
+	}}
+}
+
+// proxy gives the proxy for a URL, nil for none, by the variables that everybody knows: HTTP_PROXY, HTTPS_PROXY and
+// NO_PROXY, whose items are *, hosts, domains with or without a leading dot, addresses and networks.
+func proxy(env map[string]string, target *url.URL) (*url.URL, error) {
+	get := func(name string) string { return valueOr(env[name], env[strings.ToLower(name)]) }
+	name := target.Hostname()
+	ip, _ := netip.ParseAddr(name)
+	for item := range strings.SplitSeq(get("NO_PROXY"), ",") {
+		item = strings.TrimSpace(item)
+		network, err := netip.ParsePrefix(item)
+		domain := strings.TrimPrefix(item, ".")
+		switch {
+		case item == "":
+		case item == "*", err == nil && network.Contains(ip), strings.EqualFold(name, domain),
+			strings.HasSuffix(strings.ToLower(name), "."+strings.ToLower(domain)):
+			return nil, nil
+		}
+	}
+	address := get(strings.ToUpper(target.Scheme) + "_PROXY")
+	if address == "" {
+		return nil, nil
+	}
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	return url.Parse(address)
+}

@@ -1,0 +1,164 @@
+package k3s
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"imgbuild/init/config"
+)
+
+// Where the generated files go. The token lies in memory only: its lasting place is the imported configuration.
+const (
+	DropInPath = "/etc/rancher/k3s/config.yaml.d/10-k3os.yaml"
+	TokenPath  = "/run/shelf/k3s-token"
+)
+
+// Roles of a node that runs k3s.
+const (
+	Server = "server"
+	Worker = "worker"
+)
+
+// File is a file to be written before k3s starts. One without content is removed.
+type File struct {
+	Path string
+	Mode uint32
+	Data []byte
+}
+
+// Files gives what k3s finds on its disk. config.yaml is left to the user: the drop-in stands behind it, so that k3os.* wins
+// over it key by key, and labels and taints are added to its own (the + of k3s' file format).
+func Files(cfg *config.Config) ([]File, error) {
+	var drop yaml.Node
+	drop.Kind = yaml.MappingNode
+	add := func(key string, value any) error {
+		var k, v yaml.Node
+		if err := k.Encode(key); err != nil {
+			return err
+		}
+		if err := v.Encode(value); err != nil {
+			return err
+		}
+		drop.Content = append(drop.Content, &k, &v)
+		return nil
+	}
+	c := cfg.K3OS
+	token := File{Path: TokenPath}
+	var errs []error
+	if len(c.Labels) > 0 {
+		var list []string
+		for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
+			list = append(list, name+"="+c.Labels[name])
+		}
+		errs = append(errs, add("node-label+", list))
+	}
+	if len(c.Taints) > 0 {
+		errs = append(errs, add("node-taint+", c.Taints))
+	}
+	if c.ServerURL != "" {
+		errs = append(errs, add("server", c.ServerURL))
+	}
+	if c.Token != "" {
+		errs = append(errs, add("token-file", TokenPath))
+		token.Mode, token.Data = 0o600, []byte(c.Token+"\n")
+	}
+	for _, err := range errs {
+		if err != nil {
+			return nil, fmt.Errorf("k3s configuration: %w", err)
+		}
+	}
+	text := []byte("# Written by shelf at every start of k3s from cloud-config (k3os.labels, taints, server_url, token).\n")
+	if len(drop.Content) > 0 {
+		data, err := yaml.Marshal(&drop)
+		if err != nil {
+			return nil, fmt.Errorf("k3s configuration: %w", err)
+		}
+		text = append(text, data...)
+	}
+	// The token first: a drop-in must not name a file that is not there.
+	return []File{token, {DropInPath, 0o600, text}}, nil
+}
+
+// Command is k3s' command line: the verb of the role, then k3s_args as they stand.
+func Command(binary, role string, cfg *config.Config) []string {
+	verb := "server"
+	if role == Worker {
+		verb = "agent"
+	}
+	return append([]string{binary, verb}, cfg.K3sArguments()...)
+}
+
+// Environment is what k3s gets beside the init's defaults: of k3os.environment what concerns it, and our defaults, which
+// have the last word nowhere: k3s prefers its files and arguments to its environment.
+func Environment(cfg *config.Config, hostname string) []string {
+	env := []string{"K3S_KUBECONFIG_MODE=0644"} // as k3OS: the login user may use kubectl
+	if hostname != "" {
+		// Otherwise k3s takes the host's name of the moment, and a node that was renamed would be a new one with pods of its own.
+		env = append(env, "K3S_NODE_NAME="+strings.ToLower(hostname))
+	}
+	given := cfg.K3OS.Environment
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if wanted(name) {
+			env = append(env, name+"="+given[name])
+		}
+	}
+	return env
+}
+
+// wanted says whether a variable is for k3s: those that its installer keeps.
+func wanted(name string) bool {
+	switch strings.ToUpper(name) {
+	case "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY":
+		return true
+	}
+	return strings.HasPrefix(name, "K3S_") || strings.HasPrefix(name, "CONTAINERD_")
+}
+
+// flag gives the value of a flag in k3s_args, which may be written as --name=value or as two items; the last one counts.
+func flag(cfg *config.Config, long, short, otherwise string) string {
+	value := otherwise
+	args := cfg.K3sArguments()
+	for i, a := range args {
+		for _, name := range []string{"--" + long, "-" + short} {
+			if v, ok := strings.CutPrefix(a, name+"="); ok {
+				value = v
+			} else if a == name && i+1 < len(args) {
+				value = args[i+1]
+			}
+		}
+	}
+	return value
+}
+
+// dataDir is where k3s keeps its state.
+func dataDir(cfg *config.Config) string {
+	return flag(cfg, "data-dir", "d", valueOr(cfg.K3OS.Environment["K3S_DATA_DIR"], "/var/lib/rancher/k3s"))
+}
+
+func valueOr(v, otherwise string) string {
+	if v == "" {
+		return otherwise
+	}
+	return v
+}
+
+// missing says what a node still has to be told before k3s can start; empty when nothing.
+func missing(cfg *config.Config, role string) string {
+	keys := cfg.Missing(role)
+	if len(keys) == 0 {
+		return ""
+	}
+	var short []string
+	for _, k := range keys {
+		short = append(short, strings.TrimPrefix(k, "k3os."))
+	}
+	verb := "is"
+	if len(keys) > 1 {
+		verb = "are"
+	}
+	return fmt.Sprintf("%s %s missing: set %s in BOOT/config.yaml", strings.Join(short, " and "), verb, strings.Join(keys, " and "))
+}

@@ -1,0 +1,216 @@
+// Package k3s runs k3s on a node: what it reads, what must be in place before it starts, how one sees that it works, and
+// how it and its pods end.
+//
+// k3s reads three things of ours: a drop-in behind the user's config.yaml, a token file, and environment variables as
+// defaults. k3s_args stay arguments. The binary is the slot's own (/usr/bin/k3s) or one that the node has fetched and
+// checked against the slot's manifest. iptables is the image's, not the one bundled with k3s: the two would have to be of
+// one kind, and the router and the checks use the image's.
+package k3s
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"imgbuild/init/cgroup"
+	"imgbuild/init/config"
+	"imgbuild/init/fault"
+	"imgbuild/init/manifest"
+	"imgbuild/init/network"
+	"imgbuild/init/service"
+)
+
+// Name is the unit's name.
+const Name = "k3s"
+
+// Embedded is where the squashfs has k3s.
+const Embedded = "/usr/bin/k3s"
+
+// ToolDir gets the links kubectl, crictl, ctr and k3s.
+const ToolDir = "/usr/local/bin"
+
+// Node is what the unit must know of its node. Config, Manifest, Role and Groups are required.
+type Node struct {
+	Config   func() *config.Config // the newest merged configuration; called at each start
+	Manifest *manifest.K3s         // of the running slot; nil when it has no k3s
+	Role     string                // Server or Worker
+	Hostname string
+	Groups   *cgroup.Tree
+	Time     func(ctx context.Context, limit time.Duration) error // waits for the right time (clock.Keeper.Wait); nil: nobody to ask
+	Say      func(format string, args ...any)                     // lines for the log that are no failure; nil: nowhere
+}
+
+// Unit makes the unit. Its needs are the caller's to add.
+func Unit(n Node) (service.Unit, error) {
+	switch {
+	case n.Role != Server && n.Role != Worker:
+		return service.Unit{}, fault.New(fault.Internal, "", "role %q runs no k3s", n.Role)
+	case n.Manifest == nil || n.Manifest.Source == "none":
+		return service.Unit{}, fault.New(fault.Input, "build the image with k3s, or choose another role",
+			"this image has no k3s, which the role %s needs", n.Role)
+	}
+	if n.Say == nil {
+		n.Say = func(string, ...any) {}
+	}
+	p := &preparation{Node: n}
+	return service.Unit{
+		Name:        Name,
+		NoFile:      1048576,
+		NProc:       service.Unlimited,
+		Restart:     service.Always,
+		Delay:       5 * time.Second, // RestartSec=5s of k3s' own unit, without a limit
+		MaxDelay:    5 * time.Second,
+		StopTimeout: 30 * time.Second,
+		KeepOthers:  true, // KillMode=process of k3s' own unit: pods outlive k3s
+		Prepare:     p.prepare,
+		Arguments:   p.arguments,
+		Ready: service.Ready{Kind: service.Notify, Probe: func(ctx context.Context) error {
+			return Probe(ctx, n.Config(), n.Role)
+		}},
+		Finish: func(ctx context.Context) error { return StopPods(ctx, n.Groups) },
+	}, nil
+}
+
+// preparation is what happens before each start.
+type preparation struct {
+	Node
+	mu       sync.Mutex
+	binary   string // found and checked in this boot
+	checked  bool   // the host was found fit in this boot
+	waited   bool   // the time was waited for in this boot
+	starting *config.Config
+}
+
+// prepare takes the node from whatever state to one in which k3s can be started. An error is tried again.
+func (p *preparation) prepare(ctx context.Context, say func(string)) error {
+	cfg := p.Config()
+	if what := missing(cfg, p.Role); what != "" {
+		return &service.Waiting{What: what}
+	}
+	if gone := p.Groups.Missing(); len(gone) > 0 {
+		return fault.New(fault.Unhealthy, "boot a kernel that has them, on Raspberry Pi kernels with cgroup_enable=memory",
+			"the kernel gives no cgroup controllers %s", strings.Join(gone, ", "))
+	}
+	// k3s makes certificates at its first start; made before the right time they would not be valid yet elsewhere.
+	if p.Time != nil && !p.waited {
+		say("waiting: for the right time")
+		if err := p.Time(ctx, cfg.Time.Wait); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			p.Say("k3s starts although: %v", err)
+		}
+		p.waited = true
+	}
+	if time.Now().Year() < 1980 {
+		return fault.New(fault.Unhealthy, "give the node a time server", "the clock stands before 1980, k3s does not start then")
+	}
+	binary, err := p.find(ctx, say)
+	if err != nil {
+		return err
+	}
+	if err := linkTools(ToolDir, binary); err != nil {
+		p.Say("k3s: links in %s: %v", ToolDir, err)
+	}
+	files, err := Files(cfg)
+	if err != nil {
+		return err
+	}
+	if err := writeFiles("/", files); err != nil {
+		return err
+	}
+	if !p.checked {
+		say("checking the node")
+		if err := p.check(ctx, cfg); err != nil {
+			return err
+		}
+	}
+	if err := p.route(ctx); err != nil {
+		p.Say("k3s: %v", err)
+	}
+	if err := pruneData(dataDir(cfg)); err != nil {
+		p.Say("k3s: removing old versions: %v", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.checked, p.binary, p.starting = true, binary, cfg
+	return nil
+}
+
+// find gives the path of the slot's k3s.
+func (p *preparation) find(ctx context.Context, say func(string)) (string, error) {
+	if p.binary != "" {
+		return p.binary, nil
+	}
+	if p.Manifest.Source == "embedded" {
+		return Embedded, nil // verity vouches for it
+	}
+	s := store{dir: StoreDir, client: client(p.Config), retry: firstRetry, stall: stalled}
+	defer s.client.CloseIdleConnections()
+	return s.locate(ctx, p.Manifest, say)
+}
+
+// check loads modules, sets sysctls and tries the packet filter, once in a boot unless it fails.
+func (p *preparation) check(ctx context.Context, cfg *config.Config) error {
+	if err := loadModules(ctx, Modules...); err != nil {
+		p.Say("k3s: %v", err) // some may be built in under another name; the NAT rule decides
+	}
+	if failed := setSysctls("/proc/sys", cfg); len(failed) > 0 {
+		p.Say("k3s: the kernel does not take the settings %s", strings.Join(failed, ", "))
+	}
+	if err := checkHost("/"); err != nil {
+		return err
+	}
+	return checkNAT(ctx)
+}
+
+// route sees to a default route.
+func (p *preparation) route(ctx context.Context) error {
+	has, err := network.HasDefaultRoute()
+	if err != nil || has {
+		return err
+	}
+	_ = loadModules(ctx, "dummy")
+	made, err := network.EnsureDefaultRoute()
+	if made {
+		p.Say("k3s: the network has no default route; made one that leads nowhere, because k3s does not start without")
+	}
+	return err
+}
+
+// arguments gives command and environment for the start that was prepared.
+func (p *preparation) arguments() (command, env []string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.starting == nil {
+		return nil, nil, errors.New("k3s was not prepared")
+	}
+	return Command(p.binary, p.Role, p.starting), Environment(p.starting, p.Hostname), nil
+}
+
+// Health is k3s' part in the health of a role (see package health).
+type Health struct {
+	Config func() *config.Config
+	Role   string
+	Units  *service.Supervisor
+}
+
+// Name names the check.
+func (h Health) Name() string { return Name }
+
+// Check says why k3s is not healthy, or nil.
+func (h Health) Check(ctx context.Context) error {
+	st, ok := h.Units.State(Name)
+	switch {
+	case !ok:
+		return fault.New(fault.Unhealthy, "", "k3s is not set up")
+	case !st.Ready:
+		return fault.New(fault.Unhealthy, "", "%s", st)
+	}
+	if err := Probe(ctx, h.Config(), h.Role); err != nil {
+		return fault.Wrap(fault.Unhealthy, err, "k3s", "")
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package k3s
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"imgbuild/init/cgroup"
+)
+
+// podGrace is how long pods have to end at a shutdown: Kubernetes' own default (terminationGracePeriodSeconds).
+const podGrace = 30 * time.Second
+
+// podMounts are the trees in which containers leave mounts behind that keep /var busy.
+var podMounts = []string{"/var/lib/kubelet", "/run/k3s", "/run/netns", "/run/containerd"}
+
+// pods is what StopPods works on.
+type pods struct {
+	kubepods *cgroup.Group
+	rest     []*cgroup.Group // killed at last: shims, k3s' own
+	proc     string          // /proc
+	signal   func(pid int, sig syscall.Signal)
+	unmount  func(path string) error
+	grace    time.Duration
+}
+
+// StopPods ends every container after k3s itself has ended: SIGTERM to all processes but the sandboxes, which hold the network
+// that the others may need to say goodbye, then SIGKILL for the whole group, then the mounts. ctx bounds all of it. It is for
+// shutdown only: a restart of k3s leaves pods alone.
+func StopPods(ctx context.Context, groups *cgroup.Tree) error {
+	p := pods{
+		kubepods: groups.Group("kubepods"), rest: []*cgroup.Group{groups.Group("k3s"), groups.Group("shelf/k3s")},
+		proc: "/proc", signal: func(pid int, sig syscall.Signal) { _ = syscall.Kill(pid, sig) },
+		unmount: func(path string) error { return unix.Unmount(path, unix.UMOUNT_NOFOLLOW) }, grace: podGrace,
+	}
+	return p.stop(ctx)
+}
+
+func (p pods) stop(ctx context.Context) error {
+	var errs []error
+	if p.kubepods.Exists() {
+		asked, cancel := context.WithTimeout(ctx, p.grace)
+		p.ask(asked)
+		cancel()
+		errs = append(errs, p.kubepods.Kill())
+	}
+	for _, g := range p.rest {
+		errs = append(errs, g.Kill())
+	}
+	// A killed process takes a moment to leave its mounts.
+	for range 50 {
+		if !slices.ContainsFunc(append(p.rest, p.kubepods), (*cgroup.Group).Populated) {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return errors.Join(append(errs, p.unmountAll())...)
+}
+
+// ask sends SIGTERM to the containers and waits until only sandboxes are left, or ctx ends.
+func (p pods) ask(ctx context.Context) {
+	told := map[int]bool{}
+	for {
+		pids, err := p.kubepods.Procs()
+		if err != nil {
+			return
+		}
+		left := 0
+		for _, pid := range pids {
+			name, err := os.ReadFile(filepath.Join(p.proc, strconv.Itoa(pid), "comm"))
+			if err != nil || strings.TrimSpace(string(name)) == "pause" {
+				continue
+			}
+			left++
+			if !told[pid] { // also those that were forked meanwhile
+				told[pid] = true
+				p.signal(pid, syscall.SIGTERM)
+			}
+		}
+		if left == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// unmountAll unmounts what lies below podMounts, the innermost and newest first.
+func (p pods) unmountAll() error {
+	info, err := os.ReadFile(filepath.Join(p.proc, "self", "mountinfo"))
+	if err != nil {
+		return fmt.Errorf("mounts of pods: %w", err)
+	}
+	var errs []error
+	for _, path := range slices.Backward(mountPoints(string(info), podMounts)) {
+		if err := p.unmount(path); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOENT) {
+			errs = append(errs, fmt.Errorf("unmounting %s: %w", path, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// mountPoints gives the mount points strictly below the given trees, in the order of mountinfo (proc(5)), which is that
+// of mounting.
+func mountPoints(info string, trees []string) []string {
+	var list []string
+	for line := range strings.SplitSeq(info, "\n") {
+		f := strings.Fields(line)
+		if len(f) < 5 {
+			continue
+		}
+		path := unescape(f[4])
+		for _, tree := range trees {
+			if strings.HasPrefix(path, tree+"/") {
+				list = append(list, path)
+			}
+		}
+	}
+	return list
+}
+
+// unescape undoes mountinfo's \040 and the like.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
