@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"imgbuild/init/cgroup"
+	"imgbuild/init/clock"
 	"imgbuild/init/config"
 	"imgbuild/init/fault"
 	"imgbuild/init/layout"
@@ -52,6 +53,7 @@ type Node struct {
 	cfg    *config.Config
 	units  *service.Supervisor // safe
 	net    *network.Manager    // safe
+	clock  *clock.Keeper       // safe
 	log    *service.Log        // of init_cmd, boot_cmd and run_cmd
 	host   string
 	orders chan order

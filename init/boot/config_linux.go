@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"imgbuild/init/apply"
+	"imgbuild/init/clock"
 	"imgbuild/init/config"
 	"imgbuild/init/disk"
 	"imgbuild/init/fault"
@@ -27,6 +28,11 @@ const logDir = "/var/log/shelf"
 // config takes over what lies on BOOT, merges all sources and makes them true as far as no network is needed.
 func (n *Node) config() error {
 	n.log = service.NewLog(logDir, "commands", service.DefaultLogLimits)
+	if set, err := clock.Restore(clock.Path, time.Unix(n.pre.Manifest.Date, 0)); err != nil {
+		n.tell.Problem(err)
+	} else if set {
+		n.tell.Say("clock raised to the time saved last")
+	}
 	how, err := markRunning(stateDir)
 	n.tell.Problem(err)
 	if how != "" {
@@ -41,10 +47,18 @@ func (n *Node) config() error {
 	<-n.plugged // the network card gives the node its name, and modules of the configuration come after the hardware's
 	n.tell.Problem(n.name(here, cfg))
 	n.tell.Problem(n.settings(here, cfg))
-	env, ctx := cfg.K3OS.Environment, context.Background()
-	n.tell.Problem(apply.Commands(ctx, "init_cmd", cfg.InitCmd, env, n.log))
-	n.tell.Problem(apply.Commands(ctx, "boot_cmd", cfg.BootCmd, env, n.log))
+	n.commands("init_cmd", cfg.InitCmd)
+	n.commands("boot_cmd", cfg.BootCmd)
 	return nil
+}
+
+// commands runs the lines of a phase. They may take their time, which the watchdog has to know.
+func (n *Node) commands(phase string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	n.pre.Watchdog.Limit(time.Duration(len(lines)+1) * apply.CommandLimit)
+	n.tell.Problem(apply.Commands(context.Background(), phase, lines, n.cfg.K3OS.Environment, n.log))
 }
 
 // settings is what a change of the configuration changes on a running node as well.
@@ -113,16 +127,29 @@ func (n *Node) name(here apply.Machine, cfg *config.Config) error {
 
 // network brings the network up, and what needs it: the keys that are fetched, and run_cmd.
 func (n *Node) network() error {
-	say := func(format string, args ...any) { n.tell.Say(format, args...) }
 	var err error
-	n.net, err = network.Up(context.Background(), n.cfg, n.host, network.WaitLimit, say)
+	n.net, err = network.Up(context.Background(), n.cfg, n.host, network.WaitLimit, n.tell.Say)
 	n.tell.Problem(err)
 	for _, s := range n.net.Status() {
 		n.tell.Say("network %s", s)
 		n.tell.Report.Fact("network", s.String())
 	}
+	n.keepClock()
 	n.fetchKeys()
 	return nil
+}
+
+// keepClock asks time servers from now on, and again when the network has changed.
+func (n *Node) keepClock() {
+	servers := func() [][]string { return clock.Tiers(n.current(), n.net.NTPServers()) }
+	n.clock = clock.New(time.Unix(n.pre.Manifest.Date, 0), clock.Path, servers, n.tell.Say)
+	go n.clock.Run(context.Background())
+	go func() {
+		for {
+			<-n.net.Changed()
+			n.clock.Kick()
+		}
+	}()
 }
 
 // fetchKeys fetches the keys of github:USER and its like without holding up the boot.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"imgbuild/init/bootstate"
+	"imgbuild/init/clock"
 	"imgbuild/init/disk"
 	"imgbuild/init/fatfile"
 	"imgbuild/init/layout"
@@ -67,7 +68,9 @@ func (n *Node) end(o order) {
 		}
 		cancel()
 	}
-	n.saveClock()
+	if n.lay != nil {
+		n.saveClock()
+	}
 	n.record(o)
 	if n.lay != nil {
 		if err := markStopped(stateDir, o.reason); err != nil {
@@ -77,6 +80,16 @@ func (n *Node) end(o order) {
 	layout.Undo(n.tell)
 	n.tell.Say("%s now", o.verb)
 	n.now(o.verb)
+}
+
+// saveClock keeps the time for a board without a battery.
+func (n *Node) saveClock() {
+	if err := clock.Save(clock.Path, time.Now()); err != nil {
+		n.tell.Say("%v", err)
+	}
+	if n.clock != nil && n.clock.Status().Synced {
+		_ = clock.SaveRTC() // most boards have none
+	}
 }
 
 // now ends the machine, whatever state it is in.

@@ -26,14 +26,20 @@ func (n *Node) services() error {
 		return err
 	}
 	n.units = service.New(service.Options{LogDir: logDir, RunDir: "/run/shelf/notify", Groups: n.groups, Changed: n.changed})
-	for _, u := range n.plan() {
-		n.tell.Problem(n.units.Add(u))
-	}
+	n.tell.Problem(n.units.Add(sshd()))
 	if err := control.Serve(control.Socket, n.answer); err != nil {
 		n.tell.Problem(err)
 	}
 	if err := n.units.Start(context.Background()); err != nil {
 		return err
+	}
+	n.commands("run_cmd", n.cfg.RunCmd) // before k3s, as in k3OS
+	for _, u := range n.role() {
+		if err := n.units.Add(u); err != nil {
+			n.tell.Problem(err)
+			continue
+		}
+		n.tell.Problem(n.units.StartUnit(u.Name))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
@@ -48,12 +54,6 @@ func sshd() service.Unit {
 		Name: sshdUnit, Command: []string{"/usr/sbin/sshd", "-D", "-e"}, Ready: service.Ready{Kind: service.TCP, Address: "127.0.0.1:22"},
 		OOMScore: -900, StopOrder: 90, KeepOthers: true,
 	}
-}
-
-// plan gives the units of this node.
-func (n *Node) plan() []service.Unit {
-	units := []service.Unit{sshd()}
-	return append(units, n.role()...)
 }
 
 // changed tells what a unit has to say about itself.
@@ -175,7 +175,7 @@ func (n *Node) reload() {
 	n.cfg = cfg
 	n.mu.Unlock()
 	n.tell.Problem(n.settings(apply.Here, cfg))
-	for _, u := range n.plan() {
+	for _, u := range n.role() {
 		n.tell.Problem(n.units.Replace(u))
 	}
 	n.units.Recheck()
