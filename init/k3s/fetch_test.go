@@ -1,0 +1,305 @@
+package k3s
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"imgbuild/init/config"
+	"imgbuild/init/manifest"
+)
+
+// origin serves one file; trouble may take over a request.
+type origin struct {
+	*httptest.Server
+	data     []byte
+	mu       sync.Mutex
+	requests []string // Range headers
+	trouble  func(n int, w http.ResponseWriter, r *http.Request) bool
+}
+
+func newOrigin(t *testing.T, size int) (*origin, *manifest.K3s) {
+	o := &origin{data: make([]byte, size)}
+	r := rand.NewChaCha8([32]byte{1})
+	_, _ = r.Read(o.data)
+	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o.mu.Lock()
+		o.requests = append(o.requests, r.Header.Get("Range"))
+		n := len(o.requests)
+		o.mu.Unlock()
+		if o.trouble != nil && o.trouble(n, w, r) {
+			return
+		}
+		http.ServeContent(w, r, "k3s", time.Unix(1, 0), bytes.NewReader(o.data))
+	}))
+	t.Cleanup(o.Close)
+	sum := sha256.Sum256(o.data)
+	return o, &manifest.K3s{Version: "v1.35.0+k3s1", Source: "firstboot", SHA256: hex.EncodeToString(sum[:]), URL: o.URL + "/k3s", Size: int64(size)}
+}
+
+func newStore(t *testing.T) store {
+	cfg := &config.Config{}
+	return store{dir: filepath.Join(t.TempDir(), "k3s"), client: client(func() *config.Config { return cfg }), retry: time.Millisecond, stall: time.Minute}
+}
+
+func locate(t *testing.T, s store, k *manifest.K3s) (string, []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	var said []string
+	path, err := s.locate(ctx, k, func(text string) { said = append(said, text) })
+	if err != nil {
+		t.Fatalf("%v; it said %q", err, said)
+	}
+	return path, said
+}
+
+func checkBinary(t *testing.T, s store, k *manifest.K3s, path string) {
+	t.Helper()
+	if want := filepath.Join(s.dir, k.Version, "k3s"); path != want {
+		t.Errorf("path %s", path)
+	}
+	if sum, err := sumFile(path); err != nil || sum != k.SHA256 {
+		t.Errorf("%s, %v", sum, err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o755 {
+		t.Errorf("%v, %v", st, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.dir, "*", "*.part")); len(left) != 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+func TestFetch(t *testing.T) {
+	o, k := newOrigin(t, 1<<20)
+	s := newStore(t)
+	path, _ := locate(t, s, k)
+	checkBinary(t, s, k, path)
+	locate(t, s, k) // is there: no further request
+	if len(o.requests) != 1 {
+		t.Errorf("%d requests", len(o.requests))
+	}
+	// A file that was damaged on the card is fetched again.
+	if err := os.WriteFile(path, []byte("damaged"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path, _ = locate(t, s, k)
+	checkBinary(t, s, k, path)
+	// Without a size in the manifest it works as well.
+	s2, k2 := newStore(t), *k
+	k2.Size = 0
+	path, _ = locate(t, s2, &k2)
+	checkBinary(t, s2, &k2, path)
+}
+
+// Whatever a network does, in the end there is the right file, and nothing is fetched twice that need not be.
+func TestFetchThroughTrouble(t *testing.T) {
+	const size = 1 << 20
+	cut := func(w http.ResponseWriter, data []byte, from, n int) {
+		w.Header().Set("Content-Length", strconv.Itoa(size-from))
+		if from > 0 {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, size-1, size))
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		_, _ = w.Write(data[from : from+n])
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	o, k := newOrigin(t, size)
+	o.trouble = func(n int, w http.ResponseWriter, r *http.Request) bool {
+		switch n {
+		case 1:
+			http.Error(w, "later", http.StatusServiceUnavailable)
+		case 2:
+			cut(w, o.data, 0, 300_000)
+		case 3:
+			cut(w, o.data, from(r), 200_000)
+		default:
+			return false
+		}
+		return true
+	}
+	s := newStore(t)
+	path, said := locate(t, s, k)
+	checkBinary(t, s, k, path)
+	if got := strings.Join(o.requests, "|"); got != "||bytes=300000-|bytes=500000-" {
+		t.Errorf("requests %s", got)
+	}
+	if all := strings.Join(said, "\n"); !strings.Contains(all, "waiting: k3s v1.35.0+k3s1 could not be fetched, trying again in") || !strings.Contains(all, "503 Service Unavailable") {
+		t.Errorf("said\n%s", all)
+	}
+}
+
+func from(r *http.Request) int {
+	n, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(r.Header.Get("Range"), "bytes="), "-"))
+	return n
+}
+
+// A portal's page, another file of the same size, a file of another size, and a server that cannot resume.
+func TestFetchWrongContent(t *testing.T) {
+	o, k := newOrigin(t, 100_000)
+	o.trouble = func(n int, w http.ResponseWriter, r *http.Request) bool {
+		switch n {
+		case 1:
+			fmt.Fprint(w, "<html>please log in</html>")
+		case 2:
+			_, _ = w.Write(bytes.Repeat([]byte{7}, 100_000))
+		case 3: // half of the right one
+			w.Header().Set("Content-Length", "100000")
+			_, _ = w.Write(o.data[:50_000])
+		case 4: // "go on" answered from another place
+			w.Header().Set("Content-Range", "bytes 0-99999/100000")
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(o.data)
+		case 5:
+			w.Header().Set("Content-Length", "100000")
+			_, _ = w.Write(o.data[:60_000])
+		case 6: // ignores the range
+			_, _ = w.Write(o.data)
+		default:
+			return false
+		}
+		return true
+	}
+	s := newStore(t)
+	path, said := locate(t, s, k)
+	checkBinary(t, s, k, path)
+	all := strings.Join(said, "\n")
+	for _, want := range []string{"has a file of 26 bytes", "is not k3s v1.35.0+k3s1: sha256", "cannot go on at byte 50000"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("never said %q:\n%s", want, all)
+		}
+	}
+	if len(o.requests) != 6 {
+		t.Errorf("requests %q", o.requests)
+	}
+}
+
+func TestFetchStalls(t *testing.T) {
+	o, k := newOrigin(t, 100_000)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	o.trouble = func(n int, w http.ResponseWriter, r *http.Request) bool {
+		if n > 1 {
+			return false
+		}
+		w.Header().Set("Content-Length", "100000")
+		_, _ = w.Write(o.data[:10])
+		w.(http.Flusher).Flush()
+		<-release
+		return true
+	}
+	s := newStore(t)
+	s.stall = 50 * time.Millisecond
+	path, said := locate(t, s, k)
+	checkBinary(t, s, k, path)
+	if !strings.Contains(strings.Join(said, "\n"), "nothing came for 50ms") {
+		t.Errorf("said %q", said)
+	}
+}
+
+func TestFetchStopped(t *testing.T) {
+	o, k := newOrigin(t, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	o.trouble = func(int, http.ResponseWriter, *http.Request) bool { cancel(); panic(http.ErrAbortHandler) }
+	if _, err := newStore(t).locate(ctx, k, func(string) {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLocateBadManifest(t *testing.T) {
+	_, good := newOrigin(t, 10)
+	for want, spoil := range map[string]func(*manifest.K3s){
+		"is no version":         func(k *manifest.K3s) { k.Version = "../../etc" },
+		"has no checksum":       func(k *manifest.K3s) { k.SHA256 = "" },
+		"nobody says where":     func(k *manifest.K3s) { k.URL = "" },
+		`k3s "", which is no`:   func(k *manifest.K3s) { k.Version = "" },
+		`k3s "v1/x", which is`:  func(k *manifest.K3s) { k.Version = "v1/x" },
+		"has no checksum for k": func(k *manifest.K3s) { k.SHA256 = strings.Repeat("z", 64) },
+	} {
+		k := *good
+		spoil(&k)
+		if _, err := newStore(t).locate(t.Context(), &k, func(string) {}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+}
+
+// Two versions are kept; the third is removed, and a rollback finds its own without a network.
+func TestKeepTwo(t *testing.T) {
+	o, k := newOrigin(t, 1000)
+	s := newStore(t)
+	versions := func() string {
+		var list []string
+		entries, _ := os.ReadDir(s.dir)
+		for _, e := range entries {
+			if e.IsDir() {
+				list = append(list, e.Name())
+			}
+		}
+		current, _ := os.Readlink(filepath.Join(s.dir, "current"))
+		previous, _ := os.Readlink(filepath.Join(s.dir, "previous"))
+		return strings.Join(list, " ") + " current " + current + " previous " + previous
+	}
+	at := func(v string) *manifest.K3s { c := *k; c.Version = v; return &c }
+	for _, c := range []struct{ version, want string }{
+		{"v1.1", "v1.1 current v1.1 previous "},
+		{"v1.1", "v1.1 current v1.1 previous "},
+		{"v1.2", "v1.1 v1.2 current v1.2 previous v1.1"},
+		{"v1.3", "v1.2 v1.3 current v1.3 previous v1.2"},
+		{"v1.2", "v1.2 v1.3 current v1.2 previous v1.3"},
+	} {
+		locate(t, s, at(c.version))
+		if got := versions(); got != c.want {
+			t.Errorf("after %s: %s, want %s", c.version, got, c.want)
+		}
+	}
+	if len(o.requests) != 3 {
+		t.Errorf("%d requests", len(o.requests))
+	}
+}
+
+func TestProxy(t *testing.T) {
+	env := map[string]string{"HTTPS_PROXY": "proxy:3128", "http_proxy": "http://user:pw@p2:8080", "NO_PROXY": "localhost, .lan,10.0.0.0/8,192.168.1.5"}
+	for target, want := range map[string]string{
+		"https://github.com/x":    "http://proxy:3128",
+		"http://github.com/x":     "http://user:pw@p2:8080",
+		"https://nas.lan/x":       "",
+		"https://lan/x":           "",
+		"https://vlan/x":          "http://proxy:3128",
+		"https://10.9.8.7:8443/x": "",
+		"https://192.168.1.5/":    "",
+		"https://192.168.1.50/":   "http://proxy:3128",
+	} {
+		u, err := url.Parse(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := proxy(env, u)
+		got := ""
+		if p != nil {
+			got = p.String()
+		}
+		if err != nil || got != want {
+			t.Errorf("%s: got %q, %v", target, got, err)
+		}
+	}
+	u, _ := url.Parse("https://x/")
+	if p, err := proxy(map[string]string{"NO_PROXY": "*", "HTTPS_PROXY": "p"}, u); p != nil || err != nil {
+		t.Errorf("%v, %v", p, err)
+	}
+}
