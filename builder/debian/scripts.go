@@ -13,10 +13,16 @@ import (
 const scriptsHashLen = 16
 
 // effect finds the lines of a maintainer script that change the system beyond the package's own files, other than by
-// what an image never has (systemd, rc links, debconf, ldconfig).
-var effect = regexp.MustCompile(`\b(adduser|addgroup|useradd|groupadd|usermod|groupmod|systemd-sysusers|chown|chgrp|chmod|setcap|setfacl|` +
+// what an image never has (systemd, rc links, debconf, ldconfig): a command with such an effect where a command may
+// stand, or output to a file.
+var effect = regexp.MustCompile(`(?:^|[;&|({!\x60]|\b(?:then|else|do|if|elif)\b)\s*(?:[A-Z_]+=\S*\s+)*(?:/\S*/)?` +
+	`(?:adduser|addgroup|useradd|groupadd|usermod|groupmod|systemd-sysusers|chown|chgrp|chmod|setcap|setfacl|` +
 	`install|mkdir|mknod|ln|cp|mv|touch|update-alternatives|dpkg-statoverride|dpkg-divert|ucf|pam-auth-update|update-passwd|` +
-	`update-ca-certificates|add-shell|cat|tee|sed)\b|[^0-9&>]>{1,2} *["/$]`)
+	`update-ca-certificates|add-shell|tee)\s` +
+	`|>\s*["'/$A-Za-z]`)
+
+// harmless is output that goes nowhere; it is taken off before a line is looked at.
+var harmless = regexp.MustCompile(`[0-9&]?>+\s*(?:/dev/(?:null|stderr|stdout)|&[0-9-])`)
 
 // ScriptEffects gives the lines of preinst and postinst that have an effect we must have too, each with the script's
 // name in front, white space folded, comments left out.
@@ -26,7 +32,7 @@ func ScriptEffects(scripts map[string][]byte) []string {
 		text := strings.ReplaceAll(string(scripts[name]), "\\\n", " ")
 		for line := range strings.SplitSeq(text, "\n") {
 			line = strings.Join(strings.Fields(line), " ")
-			if line == "" || line[0] == '#' || strings.HasPrefix(line, "echo ") || !effect.MatchString(line) {
+			if line == "" || line[0] == '#' || strings.HasPrefix(line, "echo ") || !effect.MatchString(harmless.ReplaceAllString(line, "")) {
 				continue
 			}
 			out = append(out, name+": "+line)
