@@ -13,6 +13,8 @@ import (
 
 	"github.com/cavaliergopher/cpio"
 	"github.com/klauspost/compress/zstd"
+
+	"imgbuild/qemu/tool"
 )
 
 func sample() []Entry {
@@ -95,7 +97,7 @@ func TestReferenceTools(t *testing.T) {
 
 func pipe(t *testing.T, in []byte, name string, args ...string) []byte {
 	t.Helper()
-	cmd := exec.Command(reference(t, name), args...)
+	cmd := exec.Command(tool.Path(t, name), args...)
 	var out, msg bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &msg
 	if err := cmd.Run(); err != nil {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"imgbuild/qemu/tool"
 )
 
 const sample = "echo one\nif test \"${a}\" = b; then\n\treset\nfi\n"
@@ -29,7 +31,7 @@ func TestImageLikeMkimage(t *testing.T) {
 	if err := os.WriteFile(in, []byte(sample), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(reference(t, "mkimage"), "-A", "arm", "-O", "linux", "-T", "script", "-C", "none", "-n", scriptName, "-d", in, out)
+	cmd := exec.Command(tool.Path(t, "mkimage"), "-A", "arm", "-O", "linux", "-T", "script", "-C", "none", "-n", scriptName, "-d", in, out)
 	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, msg)
