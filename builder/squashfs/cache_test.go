@@ -3,9 +3,6 @@ package squashfs
 import (
 	"bytes"
 	"maps"
-	"os"
-	"regexp"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -51,17 +48,5 @@ func TestCache(t *testing.T) {
 	}
 	if again, st := write(t, list, Options{Cache: cache}); !bytes.Equal(again, want) || st.CacheHits != 0 {
 		t.Error("cached data longer than the block was used")
-	}
-}
-
-// TestCodecName keeps the cache key in step with the encoder, whose output may change with its version.
-func TestCodecName(t *testing.T) {
-	mod, err := os.ReadFile("../../go.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile(`github.com/klauspost/compress (v\S+)`).FindSubmatch(mod)
-	if m == nil || !strings.Contains(codecName, string(m[1])) {
-		t.Errorf("codecName is %q, go.mod has %q: change codecName with the version", codecName, m)
 	}
 }

@@ -74,9 +74,7 @@ type Cache interface {
 type Options struct {
 	BlockSize int // bytes, a power of two from 4 KiB to 1 MiB; 0 is 256 KiB
 
-	// Workers is the number of compressing goroutines. One worker holds about 36 MiB, nearly all of it the encoder's
-	// tables. 0 is GOMAXPROCS, but at most 3, so that a Write stays near 110 MiB.
-	Workers int
+	Workers int // compressing goroutines, each with about 5 MiB of memory; 0 is GOMAXPROCS, at most 16
 
 	ModTime  uint32                // time of the image in its superblock, seconds since 1970
 	Cache    Cache                 // may be nil
@@ -87,7 +85,7 @@ const (
 	defaultBlockSize = 256 << 10
 	minBlockSize     = 4 << 10
 	maxBlockSize     = 1 << 20
-	defaultWorkers   = 3
+	defaultWorkers   = 16
 	padding          = 4096 // a block device of the kernel ends at a whole page
 )
 
@@ -134,10 +132,7 @@ func Write(w io.WriterAt, entries []Entry, o Options) (Stats, error) {
 	if err != nil {
 		return st, fmt.Errorf("squashfs: %w", err)
 	}
-	enc, err := newEncoder(o.BlockSize, o.Workers)
-	if err != nil {
-		return st, fmt.Errorf("squashfs: zstd encoder: %w", err)
-	}
+	enc := newEncoder(o.Workers)
 
 	end, fragments, err := writeData(w, inodes, enc, o, &st)
 	if err != nil {

@@ -6,17 +6,17 @@ import (
 )
 
 const (
-	rowBits  = 4 // entries of a row, as a power of two
+	rowBits  = 3 // entries of a row, as a power of two; the tags of a row are one machine word
 	rowSize  = 1 << rowBits
-	rowCount = 14 // rows, as a power of two
-	shortLog = 14 // entries of the table for matches of three bytes, as a power of two
-	shortMax = 1 << 16
+	rowCount = 15      // rows, as a power of two
+	shortLog = 14      // entries of the table for matches of three bytes, as a power of two
+	shortMax = 1 << 16 // bytes; three bytes from further away cost more than they save
 
-	// hashBytes is how many bytes behind a position its hash reads.
+	// hashBytes is how many bytes must follow a position for it to be looked at.
 	hashBytes = 8
 )
 
-// finder remembers where four bytes were seen before: the 16 latest places of each hash, in rows that fit a cache line. A
+// finder remembers where four bytes were seen before: the 8 latest places of each hash, in rows of half a cache line. A
 // byte of the hash beside each place filters most of those that only share the row.
 type finder struct {
 	places [rowSize << rowCount]uint32 // position + 1; 0 is empty
@@ -69,7 +69,7 @@ func (f *finder) find(found []match, src []byte, at, best uint32) []match {
 	base := row << rowBits
 	head := uint32(f.heads[row])
 	tags := f.tags[base : base+rowSize : base+rowSize]
-	mask := equalBytes(binary.LittleEndian.Uint64(tags), tag) | equalBytes(binary.LittleEndian.Uint64(tags[8:]), tag)<<8
+	mask := equalBytes(binary.LittleEndian.Uint64(tags), tag)
 	// Turn the mask so that the latest entry is its highest bit.
 	mask = (mask>>head | mask<<(rowSize-head)) & (1<<rowSize - 1)
 	for mask != 0 {
