@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"strconv"
 	"testing"
 )
 
@@ -103,7 +104,9 @@ func reader(sectors [2][]byte) string {
 		}
 		seq, rest := 0, ""
 		for _, line := range bytes.Split(bytes.TrimRight(s[4:], "\x00"), []byte{0}) {
-			if n, _ := fmt.Sscanf(string(line), "seq=%d", &seq); n == 0 {
+			if digits, ok := bytes.CutPrefix(line, []byte("seq=")); ok {
+				seq, _ = strconv.Atoi(string(digits))
+			} else {
 				rest += string(line) + " "
 			}
 		}

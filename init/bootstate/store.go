@@ -92,8 +92,9 @@ func Arm(d Device, slot string) (Record, error) {
 	return r, write(d, 1-newer, r)
 }
 
-// Healthy records that the running slot does its work: a trial of it is committed, its attempts are restored. It writes
-// nothing if nothing changes, so it may be called again. running is what the boot script passed as shelf.slot, not what
+// Healthy records that the running slot does its work: a trial of it is committed, its attempts are restored, and why the
+// boot before ended is forgotten (the boot script has passed it on as shelf.last). It writes nothing if nothing changes,
+// so it may be called again. running is what the boot script passed as shelf.slot, not what
 // the record chose: U-Boot boots the other slot when the chosen one does not load.
 func Healthy(d Device, running string) (Record, error) {
 	if running != A && running != B {
@@ -117,8 +118,8 @@ func Healthy(d Device, running string) (Record, error) {
 		// The committed slot did not load, the other one did: make that the rule, or every boot fails once first.
 		r.set(r.Active, Bad)
 		r.Active, r.Left, r.Last = running, MaxLeft, Reason(r.Active+" did not load")
-	default:
-		r.Active, r.Trial, r.Left = running, "", MaxLeft
+	case r.Trial != "" || r.Left != MaxLeft: // the first time in this boot
+		r.Active, r.Trial, r.Left, r.Last = running, "", MaxLeft, ""
 	}
 	r.set(running, Good)
 	if r == before {

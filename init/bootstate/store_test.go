@@ -86,6 +86,26 @@ func TestCommittedSlotThatDidNotLoad(t *testing.T) {
 	}
 }
 
+// A reason is for one boot: after a healthy one a mere power cut must not bring it up again.
+func TestHealthyForgetsTheReason(t *testing.T) {
+	d := fresh(t, A)
+	if r, err := Rollback(d, "kernel panic"); err != nil || r.Last != "kernel-panic" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if r := boot(t, d); r.Last != "kernel-panic" {
+		t.Fatalf("%+v", r)
+	}
+	if r, err := Healthy(d, A); err != nil || r.Last != "" || r.Left != MaxLeft {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if _, err := Rollback(d, "shutdown"); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Healthy(d, A); err != nil || r.Last != "shutdown" {
+		t.Fatalf("a reason of this very boot was forgotten: %+v, %v", r, err)
+	}
+}
+
 func TestLostRecord(t *testing.T) {
 	d := &disk{sectors: [2][]byte{make([]byte, Size), make([]byte, Size)}}
 	if _, err := Load(d); !errors.Is(err, ErrNone) {
