@@ -130,9 +130,10 @@ func (m *machine) boot(script string) (why string, bootargs map[string]string) {
 }
 
 var boards = []Params{
-	{Board: "rpi64", Kernel: ImageGz, Console: "ttyS1,115200", Addr: AddrPi},
-	{Board: "odroid-xu4", Kernel: ZImage, Console: "ttySAC2,115200", Addr: AddrXU4, DTB: "dtb/exynos5422-odroidxu4.dtb"},
-	{Board: "qemu-arm64", Kernel: ImageGz, Console: "ttyAMA0", Addr: AddrVirt64, Args: "quiet"},
+	{Board: "rpi64", Kernel: ImageGz, Console: "ttyS1,115200", Addr: Addresses{Kernel: 0x02000000, Packed: 0x06000000, Initrd: 0x0a000000}},
+	{Board: "odroid-xu4", Kernel: ZImage, Console: "ttySAC2,115200", DTB: "dtb/exynos5422-odroidxu4.dtb",
+		Addr: Addresses{Kernel: 0x42000000, Initrd: 0x43300000, DTB: 0x43000000}},
+	{Board: "qemu-arm64", Kernel: ImageGz, Console: "ttyAMA0", Addr: virt(ImageGz), Args: "quiet"},
 }
 
 func script(t testing.TB, p Params) string {

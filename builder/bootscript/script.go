@@ -21,7 +21,8 @@ const (
 	ZImage                // arm: for bootz
 )
 
-// Addresses are where things lie in memory while U-Boot runs.
+// Addresses are where things lie in memory while U-Boot runs. They are the board's data: a Pi's own defaults, for one, let
+// the kernel run over its initramfs.
 type Addresses struct {
 	Kernel uint64
 	Packed uint64 // the compressed kernel, of ImageGz only
@@ -49,15 +50,6 @@ func virt(k Kernel) Addresses {
 	}
 	return a
 }
-
-// Pi, XU4 and virt give the addresses that are known to work with Debian's U-Boots and kernels (facts of the boards:
-// the Pi's own defaults let the kernel run over its initramfs).
-var (
-	AddrPi     = Addresses{Kernel: 0x02000000, Packed: 0x06000000, Initrd: 0x0a000000}
-	AddrXU4    = Addresses{Kernel: 0x42000000, Initrd: 0x43300000, DTB: 0x43000000}
-	AddrVirt64 = virt(ImageGz)
-	AddrVirt32 = virt(ZImage)
-)
 
 // Check says what is wrong with the parameters: they become words of a shell and of a command line.
 func (p Params) Check() error {
