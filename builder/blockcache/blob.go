@@ -22,8 +22,13 @@ func (c *Cache) Blob(sum [32]byte) (*os.File, bool) {
 // Has tells whether a download named sum of size bytes is there, without reading it: it was whole when it was stored,
 // and Blob looks again.
 func (c *Cache) Has(sum [32]byte, size int64) bool {
-	info, err := os.Stat(c.path("blob", sum))
-	return err == nil && info.Mode().IsRegular() && info.Size() == size
+	name := c.path("blob", sum)
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != size {
+		return false
+	}
+	used(name)
+	return true
 }
 
 // PutBlob stores all of r as a download and gives its sha256.
@@ -85,6 +90,7 @@ func opened(name string, h hash.Hash, size int64, sum []byte) (*os.File, bool) {
 	n, err := io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, 256<<10))
 	if err == nil && (size < 0 || n == size) && bytes.Equal(h.Sum(nil), sum) {
 		if _, err = f.Seek(0, io.SeekStart); err == nil {
+			used(name)
 			return f, true
 		}
 	}

@@ -23,6 +23,7 @@ func (b Blocks) Get(key [32]byte) ([]byte, bool) {
 		os.Remove(name)
 		return nil, false
 	}
+	used(name)
 	return raw[4:], true
 }
 

@@ -65,7 +65,7 @@ func Open(dir string) (*Cache, error) {
 			return nil, deviceFault(err, dir)
 		}
 	}
-	c := &Cache{dir: dir, busy: map[string]*sync.Mutex{}}
+	c := &Cache{dir: filepath.Clean(dir), busy: map[string]*sync.Mutex{}}
 	name := filepath.Join(dir, "CACHEDIR.TAG")
 	if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
 		if err := c.write(name, []byte(tag)); err != nil {

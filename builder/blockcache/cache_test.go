@@ -223,3 +223,47 @@ func TestDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestTrimKeepsWhatIsUsed(t *testing.T) {
+	c := open(t)
+	age := func(name string, d time.Duration) {
+		t.Helper()
+		at := time.Now().Add(-d)
+		if err := os.Chtimes(name, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sums [4][32]byte
+	for i := range sums {
+		sums[i], _ = c.PutBlob(bytes.NewReader(bytes.Repeat([]byte{byte(i)}, 1000)))
+		age(c.path("blob", sums[i]), time.Duration(10-i)*time.Hour)
+	}
+	f, err := c.Decoded("k", func(w io.Writer) error { _, err := w.Write(make([]byte, 500)); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	age(f.Name(), 20*time.Hour)
+	p, _ := c.Partial(context.Background(), sha256.Sum256([]byte("x")))
+	p.Write([]byte("abc"))
+	p.Close()
+	age(p.f.Name(), 31*24*time.Hour)
+	if !c.Has(sums[0], 1000) { // that is a use: it is the youngest now
+		t.Fatal("blob 0")
+	}
+	freed, err := c.Trim(2000)
+	if err != nil || freed != 3+500+2000 {
+		t.Fatal(freed, err)
+	}
+	for i, want := range []bool{true, false, false, true} {
+		if c.Has(sums[i], 1000) != want {
+			t.Errorf("blob %d", i)
+		}
+	}
+	if freed, err := c.Trim(0); err != nil || freed != 0 {
+		t.Error("files of the last hour are gone:", freed, err)
+	}
+	if list, _ := filepath.Glob(filepath.Join(c.Dir(), "*", "*", "*.sum")); len(list) != 0 {
+		t.Error(list)
+	}
+}
