@@ -170,5 +170,7 @@ func (n *Node) plug(t report.Teller) {
 		t.Problem(fault.Wrap(fault.Internal, err, "the system has no modules for this kernel", "write the image to the card again"))
 		return
 	}
+	t.Log("the index of modules is read")
 	n.pre.Modules.Coldplug("", nil)
+	t.Log("the modules of all devices are loaded")
 }

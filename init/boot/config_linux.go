@@ -44,6 +44,7 @@ func (n *Node) config() error {
 	n.tell.Problem(here.MachineID())
 	n.tell.Problem(here.SSHD())
 	n.tell.Problem(here.Sudo())
+	n.tell.Log("the configuration is read, keys are made")
 	<-n.plugged // the network card gives the node its name, and modules of the configuration come after the hardware's
 	n.tell.Problem(n.name(here, cfg))
 	n.tell.Problem(n.settings(here, cfg))

@@ -33,9 +33,11 @@ func mountData(t report.Teller, s *preinit.State) error {
 		t.Say("data partition enlarged to %d MiB, disk is now %s", s.Disk.Table.Partitions[disk.Data-1].Sectors>>11, s.Disk.Table.PARTUUID(disk.Data))
 	}
 	device := s.Disk.Partition(disk.Data)
+	t.Log("the data partition has its size")
 	if err := check(t, device); err != nil {
 		return err
 	}
+	t.Log("the data partition is checked")
 	if err := os.MkdirAll(dataMount, 0o755); err != nil {
 		return err
 	}

@@ -49,6 +49,7 @@ func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout,
 	if err := unixMount(usr, "/usr", "squashfs", unix.MS_RDONLY|unix.MS_NODEV); err != nil {
 		return nil, fault.Wrap(fault.Verify, err, fmt.Sprintf("the system of slot %s cannot be mounted", s.Slot), again)
 	}
+	t.Log("/usr is mounted")
 	// The modules of the initramfs are loaded or not needed; their place is wanted for the link.
 	if err := os.RemoveAll("/lib"); err != nil {
 		return nil, err
@@ -64,13 +65,17 @@ func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout,
 			return nil, err
 		}
 	}
+	t.Log("the data partition is mounted")
 	if err := switchRoot(t); err != nil {
 		return nil, fmt.Errorf("switch_root: %w", err)
 	}
+	t.Log("the root is switched")
 	if err := mount.Do(system(vfat, s.Disk.Partition(disk.Boot))...); err != nil {
 		return nil, err
 	}
+	t.Log("the system's file systems are mounted")
 	each(t, content)
+	t.Log("/etc and /var are filled")
 	bindSystemConfig(t)
 	// k3s and its containers pass mounts on to each other, which takes shared propagation from the root down.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {

@@ -61,6 +61,15 @@ func (c *Console) Printf(format string, args ...any) {
 	}
 }
 
+// Log writes one line into the kernel's log alone, for dmesg: what only matters to somebody who looks for it.
+func (c *Console) Log(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kmsg >= 0 {
+		_, _ = unix.Write(c.kmsg, []byte("<7>shelf: "+strings.TrimRight(fmt.Sprintf(format, args...), "\n")+"\n"))
+	}
+}
+
 // Step prints the line that a step ended well.
 func (c *Console) Step(name string, took time.Duration) {
 	c.Printf("step %s ok %.2fs", name, took.Seconds())

@@ -171,6 +171,9 @@ func (t Teller) For(step string) Teller { t.Step = step; return t }
 // Say prints a line on the consoles.
 func (t Teller) Say(format string, args ...any) { t.Console.Printf(format, args...) }
 
+// Log notes a line for dmesg.
+func (t Teller) Log(format string, args ...any) { t.Console.Log(format, args...) }
+
 // Problem tells what went wrong; nil is nothing. What was told already is not told again.
 func (t Teller) Problem(err error) {
 	if err == nil {
