@@ -15,7 +15,7 @@ import (
 
 // bootVolume makes BOOT: the board's firmware and bootloader, boot.scr, and the files for people. It is the only place
 // where an image holds configuration, and it is written last, so that one slot serves many configurations.
-func (b *build) bootVolume(all *tree.Tree, k *kernel) (*fat.Volume, error) {
+func (b *build) bootVolume(k *kernel) (*fat.Volume, error) {
 	r := b.Recipe
 	files := map[string]tree.Content{}
 	for _, c := range r.Family.Boot {
@@ -44,7 +44,7 @@ func (b *build) bootVolume(all *tree.Tree, k *kernel) (*fat.Volume, error) {
 	}
 	files["boot.scr"] = tree.Bytes(ubootscript.Image(script, b.date()))
 	if e := r.Family.UBootEnv; e != nil {
-		env, err := ubootscript.Environment(bootscript.Environment(), e.Size)
+		env, err := ubootscript.Environment(bootscript.PiEnv(), e.Size)
 		if err != nil {
 			return nil, err
 		}

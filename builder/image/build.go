@@ -73,8 +73,9 @@ type build struct {
 	seed       [32]byte // of every identifier in the image
 	temp       string
 	open       []io.Closer
-	usr        *tree.Tree // of the squashfs
-	moduleTree *tree.Tree // kernel modules of the running system
+	blobs      map[string][]byte // of the vendor, by name; nil for one that is skipped
+	usr        *tree.Tree        // of the squashfs
+	moduleTree *tree.Tree        // kernel modules of the running system
 	result     Result
 }
 
@@ -129,13 +130,14 @@ func (b *build) run(ctx context.Context) error {
 		name string
 		do   func() error
 	}{
+		{"blobs", func() error { return b.vendorBlobs(ctx) }},
 		{"unpack", func() (err error) { all, err = b.packages(ctx); return }},
 		{"kernel", func() (err error) { k, err = b.kernel(all); return }},
 		{"initramfs", func() error { return b.initramfs(k, program) }},
 		{"root", func() error { return b.root(all, k, program) }},
 		{"squashfs", func() error { return b.squashfs(ctx) }},
 		{"slot", func() (err error) { slot, err = b.slot(k); return }},
-		{"disk", func() error { return b.disk(ctx, all, k, slot) }},
+		{"disk", func() error { return b.disk(k, slot) }},
 		{"pack", func() error { return b.pack(ctx) }},
 		{"publish", b.publish},
 	}
@@ -145,6 +147,9 @@ func (b *build) run(ctx context.Context) error {
 		}
 		wall, cpu := time.Now(), cpuTime()
 		if err := s.do(); err != nil {
+			if ctx.Err() != nil {
+				return fault.New(fault.Interrupted, "", "stopped; nothing was left behind: %w", ctx.Err())
+			}
 			return fault.Wrap(kindOf(err), err, s.name, "")
 		}
 		b.result.Steps = append(b.result.Steps, Step{s.name, time.Since(wall), cpuTime() - cpu})

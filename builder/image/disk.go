@@ -9,13 +9,12 @@ import (
 
 	"imgbuild/builder/ext4"
 	"imgbuild/builder/mbr"
-	"imgbuild/builder/tree"
 	"imgbuild/init/bootstate"
 	"imgbuild/init/fault"
 )
 
 // disk writes the .img: partition table, raw blobs, boot record, BOOT, slot A and the data partition. Slot B stays empty.
-func (b *build) disk(ctx context.Context, all *tree.Tree, k *kernel, slot *slotFiles) error {
+func (b *build) disk(k *kernel, slot *slotFiles) error {
 	// With a configuration inside, the image may hold secrets.
 	mode := os.FileMode(0o644)
 	if b.Config != nil {
@@ -46,7 +45,7 @@ func (b *build) disk(ctx context.Context, all *tree.Tree, k *kernel, slot *slotF
 	if _, err := f.WriteAt(first[:], 0); err != nil {
 		return err
 	}
-	if err := b.rawBlobs(ctx, f, k); err != nil {
+	if err := b.rawBlobs(f, k); err != nil {
 		return err
 	}
 	record, err := bootstate.Fresh(bootstate.A).Marshal()
@@ -58,7 +57,7 @@ func (b *build) disk(ctx context.Context, all *tree.Tree, k *kernel, slot *slotF
 			return err
 		}
 	}
-	boot, err := b.bootVolume(all, k)
+	boot, err := b.bootVolume(k)
 	if err != nil {
 		return err
 	}
@@ -80,26 +79,38 @@ func (b *build) disk(ctx context.Context, all *tree.Tree, k *kernel, slot *slotF
 	return f.Close()
 }
 
-// rawBlobs writes what the board's ROM reads between the partition table and the first partition.
-func (b *build) rawBlobs(ctx context.Context, w io.WriterAt, k *kernel) error {
+// vendorBlobs brings what the archive does not have, before anything costly is done.
+func (b *build) vendorBlobs(ctx context.Context) error {
+	b.blobs = map[string][]byte{}
 	for _, raw := range b.Recipe.Family.Raw {
-		var data []byte
-		var err error
 		if raw.Package != "" {
-			n := k.boot[raw.From]
-			if n == nil {
-				return fmt.Errorf("%s has no %s: correct boards/families/%s.yaml", raw.Package, raw.From, b.Recipe.Family.Name)
-			}
-			data, err = n.Content.ReadAll()
-		} else {
-			data, err = b.Blobs.Get(ctx, b.Cache, raw)
+			continue
 		}
+		data, err := b.Blobs.Get(ctx, b.Cache, raw)
 		if err != nil {
 			return err
 		}
 		if data == nil {
 			b.warn("%s is left out (blobs=skip): the card boots only where it already carries the vendor's boot blobs, or in QEMU", raw.Name)
-			continue
+		}
+		b.blobs[raw.Name] = data
+	}
+	return nil
+}
+
+// rawBlobs writes what the board's ROM reads between the partition table and the first partition.
+func (b *build) rawBlobs(w io.WriterAt, k *kernel) error {
+	for _, raw := range b.Recipe.Family.Raw {
+		data := b.blobs[raw.Name]
+		if raw.Package != "" {
+			n := k.boot[raw.From]
+			if n == nil {
+				return fmt.Errorf("%s has no %s: correct boards/families/%s.yaml", raw.Package, raw.From, b.Recipe.Family.Name)
+			}
+			var err error
+			if data, err = n.Content.ReadAll(); err != nil {
+				return err
+			}
 		}
 		if int64(len(data)) > raw.Sectors*sector {
 			return fault.New(fault.Verify, "", "%s has %d bytes and its place on the disk %d", raw.Name, len(data), raw.Sectors*sector)
