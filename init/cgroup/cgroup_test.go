@@ -107,10 +107,10 @@ func TestLeafLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.writes = nil
-	if _, err := f.tree.Leaf("sshd", Limits{MemoryMax: 64 << 20, PidsMax: 100}); err != nil {
+	if _, err := f.tree.Leaf("sshd", Limits{MemoryMax: 64 << 20, CPUMax: 150, PidsMax: 100}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"shelf/sshd/memory.max 67108864", "shelf/sshd/cpu.weight 100", "shelf/sshd/pids.max 100"}
+	want := []string{"shelf/sshd/memory.max 67108864", "shelf/sshd/cpu.weight 100", "shelf/sshd/cpu.max 150000 100000", "shelf/sshd/pids.max 100"}
 	if !reflect.DeepEqual(f.writes, want) {
 		t.Errorf("wrote %q", f.writes)
 	}
@@ -128,7 +128,7 @@ func TestLeafLimits(t *testing.T) {
 			t.Errorf("name %q was accepted", name)
 		}
 	}
-	for _, l := range []Limits{{MemoryMax: -1}, {CPUWeight: 10001}, {PidsMax: -1}} {
+	for _, l := range []Limits{{MemoryMax: -1}, {CPUWeight: 10001}, {PidsMax: -1}, {CPUMax: -1}} {
 		if _, err := f.tree.Leaf("y", l); err == nil {
 			t.Errorf("limits %+v were accepted", l)
 		}

@@ -15,6 +15,7 @@ import (
 type Limits struct {
 	MemoryMax int64 // bytes; above it the group's own processes are killed
 	CPUWeight int   // 1 to 10000, the kernel's default is 100: share of the processor when it is short
+	CPUMax    int   // per cent of one core, 150 is one and a half
 	PidsMax   int64 // processes and threads
 }
 
@@ -25,6 +26,8 @@ func (l Limits) Check() error {
 		return fmt.Errorf("memory limit %d is negative", l.MemoryMax)
 	case l.CPUWeight < 0 || l.CPUWeight > 10000:
 		return fmt.Errorf("cpu weight %d is not within 1 to 10000", l.CPUWeight)
+	case l.CPUMax < 0:
+		return fmt.Errorf("cpu limit %d %% is negative", l.CPUMax)
 	case l.PidsMax < 0:
 		return fmt.Errorf("process limit %d is negative", l.PidsMax)
 	}
@@ -65,12 +68,17 @@ func (g *Group) limit(l Limits) error {
 	if l.CPUWeight != 0 {
 		weight = l.CPUWeight
 	}
+	quota := "max 100000"
+	if l.CPUMax != 0 {
+		quota = strconv.Itoa(max(l.CPUMax*1000, 1000)) + " 100000" // microseconds in each tenth of a second
+	}
 	for _, c := range []struct {
 		file, value string
 		asked       bool
 	}{
 		{"memory.max", number(l.MemoryMax), l.MemoryMax != 0},
 		{"cpu.weight", strconv.Itoa(weight), l.CPUWeight != 0},
+		{"cpu.max", quota, l.CPUMax != 0},
 		{"pids.max", number(l.PidsMax), l.PidsMax != 0},
 	} {
 		err := g.write(filepath.Join(g.dir, c.file), c.value)

@@ -30,6 +30,7 @@ const StoreDir = "/var/lib/shelf/k3s"
 const (
 	firstRetry = 5 * time.Second
 	lastRetry  = 5 * time.Minute
+	tellEvery  = 10 * time.Second // progress reaches consoles, which may be slow serial ones
 	stalled    = 60 * time.Second // a transfer that moves nothing for so long is given up, and resumed
 )
 
@@ -178,7 +179,7 @@ func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum ha
 		if rerr != nil {
 			return have, because(ctx, rerr)
 		}
-		if time.Since(told) > time.Second {
+		if time.Since(told) > tellEvery {
 			told = time.Now()
 			say(progress(k.Version, have, max(k.Size, total)))
 		}

@@ -95,7 +95,7 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	}
 	// k3s makes certificates at its first start; made before the right time they would not be valid yet elsewhere.
 	if p.Time != nil && !p.waited {
-		say("waiting: for the right time")
+		say("for the right time")
 		if err := p.Time(ctx, cfg.Time.Wait); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()

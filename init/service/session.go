@@ -118,7 +118,7 @@ func (s *Supervisor) awaitNeeds(ctx context.Context, r *runner, needs []string) 
 		if missing == "" {
 			return ctx.Err() == nil
 		}
-		s.set(r, func(st *State) { st.Phase, st.Detail, st.Ready = Pending, "waiting: for "+missing, false })
+		s.set(r, func(st *State) { st.Phase, st.Detail, st.Ready = Pending, "for "+missing, false })
 		// set may itself have replaced the channel that we hold; a closed one only costs another turn.
 		select {
 		case <-changed:
@@ -133,8 +133,11 @@ func (s *Supervisor) prepareAndRun(ctx context.Context, r *runner, u Unit, hurry
 	say := func(text string) {
 		s.set(r, func(st *State) { st.Phase, st.Ready, st.Detail = Pending, false, printable(text, 2*statusLimit) })
 	}
-	for u.Prepare != nil {
+	if u.Prepare != nil {
 		say("preparing")
+	}
+	for u.Prepare != nil {
+		// Nothing is said before another look: what it waits for is still the truth.
 		err := u.Prepare(ctx, say)
 		if err == nil {
 			break

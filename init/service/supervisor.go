@@ -32,7 +32,7 @@ type State struct {
 	Name     string
 	Phase    Phase
 	Ready    bool
-	Detail   string // one line: what it waits for, what it says about itself, why it failed
+	Detail   string // one line: what it waits for, what it says about itself, why it failed; see Outside
 	PID      int    // 0 when no process runs
 	Since    time.Time
 	Starts   int    // how often its command was started
@@ -40,6 +40,10 @@ type State struct {
 	LastExit string // how the command ended last; empty if it never has
 	MaxRSS   int64  // bytes, of the run that ended last
 }
+
+// Outside says whether the unit waits for something that must come from outside, from people or from the network, and that
+// no time will bring by itself: Prepare returned a *Waiting error, or said a line that begins with "waiting: ".
+func (s State) Outside() bool { return s.Phase == Pending && strings.HasPrefix(s.Detail, "waiting: ") }
 
 // String is the state as one line for people.
 func (s State) String() string {

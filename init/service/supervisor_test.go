@@ -206,8 +206,8 @@ func TestCrashLoop(t *testing.T) {
 	if st := state(t, s, "missing"); st.Starts != 0 || !strings.Contains(st.Detail, "no such file") && st.Phase == Failed {
 		t.Errorf("%+v", st)
 	}
-	if got, want := state(t, s, "needy").String(), "needy: waiting: for never"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	if got, want := state(t, s, "needy").String(), "needy: waiting: for never"; got != want || state(t, s, "needy").Outside() {
+		t.Errorf("got %q, want %q, and not from outside", got, want)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -325,6 +325,9 @@ func TestWaitingForASetting(t *testing.T) {
 	eventually(t, "it says what is missing", func() bool {
 		return state(t, s, "k3s").String() == "k3s: waiting: server_url is missing: set k3os.server_url in BOOT/config.yaml"
 	})
+	if !state(t, s, "k3s").Outside() {
+		t.Error("a missing setting comes from outside")
+	}
 	mu.Lock()
 	url = "https://m:6443"
 	mu.Unlock()

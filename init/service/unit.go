@@ -42,7 +42,8 @@ type Unit struct {
 	KeepOthers  bool           // stopping ends the command alone, not the rest of its group: pods, ssh sessions
 
 	// Prepare runs before each start and may write files or fetch what is missing. It must honour ctx. A *Waiting error
-	// says that something must come from outside; the unit then waits for Recheck, or RecheckEvery.
+	// says that something must come from outside; the unit then waits for Recheck, or RecheckEvery. say shows a line; one that
+	// begins with "waiting: " says that Prepare itself waits for something from outside (see State.Outside).
 	Prepare func(ctx context.Context, say func(status string)) error
 	// Arguments, if set, gives the command anew at each start, after Prepare.
 	Arguments func() (command, env []string, err error)
