@@ -88,6 +88,9 @@ type Raw struct {
 	Name    string `yaml:"name" json:"name"`
 	Sector  int64  `yaml:"sector" json:"sector"`
 	Sectors int64  `yaml:"sectors" json:"sectors"` // the most it may take
+	// Cut says that the file is longer than its place and its end is not written: the vendor's own script lets the next
+	// blob overwrite it.
+	Cut bool `yaml:"cut" json:"cut,omitempty"`
 	// Either out of a package ...
 	Package string `yaml:"package" json:"package,omitempty"`
 	From    string `yaml:"from" json:"from,omitempty"`

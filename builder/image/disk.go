@@ -112,6 +112,9 @@ func (b *build) rawBlobs(w io.WriterAt, k *kernel) error {
 				return err
 			}
 		}
+		if raw.Cut {
+			data = data[:min(int64(len(data)), raw.Sectors*sector)]
+		}
 		if int64(len(data)) > raw.Sectors*sector {
 			return fault.New(fault.Verify, "", "%s has %d bytes and its place on the disk %d", raw.Name, len(data), raw.Sectors*sector)
 		}
