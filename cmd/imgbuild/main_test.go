@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"imgbuild/init/fault"
+)
+
+// silence sends what a verb prints to a file and gives it.
+func silence(t *testing.T) func() string {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := os.Stdout
+	os.Stdout = f
+	t.Cleanup(func() { os.Stdout = old; f.Close() })
+	return func() string {
+		data, err := os.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	silence(t)
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad.yaml")
+	if err := os.WriteFile(bad, []byte("hostname: [\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const archive = "mirror=http://127.0.0.1:1/debian"
+	for _, c := range []struct {
+		words string
+		code  int
+		says  string
+	}{
+		{"boad=rpi4 role=worker", 2, "did you mean board?"},
+		{"board=rpi44 role=worker", 2, "did you mean rpi4?"},
+		{"board=rpi4 role=workr", 2, "did you mean worker?"},
+		{"role=worker", 2, "no board is given"},
+		{"board=rpi3 role=server", 2, "1 GB"},
+		{"board=rpi-zero2w role=worker", 2, "512 MB"},
+		{"board=rpi4 board=rpi3 role=worker", 2, "given twice"},
+		{"biuld board=rpi4", 2, "did you mean build?"},
+		{"--board rpi4", 2, "key=value"},
+		{"build extra board=rpi4", 2, "takes no"},
+		{"boards output=yaml", 2, `no output "yaml"`},
+		{"board=rpi4 role=worker k3s=v0.0.1 cache=" + dir + " " + archive, 4, "127.0.0.1"},
+		{"board=rpi4 role=worker cache=" + dir + " mirror=nonsense", 2, "mirror="},
+		{"board=rpi4 role=worker cache=" + dir + " " + archive, 4, "127.0.0.1"},
+		{"board=rpi4 role=worker lock=/nope cache=" + dir + " " + archive, 3, "/nope"},
+		{"board=rpi4 role=worker lock=" + bad + " cache=" + dir + " " + archive, 3, "line 1"},
+		{"board=rpi4 role=worker config=/nope cache=" + dir + " " + archive, 3, "/nope"},
+		{"board=rpi4 role=worker config=" + bad + " cache=" + dir + " " + archive, 3, "bad.yaml:1"},
+		{"plan board=rpi4 role=worker without=trixie cache=" + dir + " " + archive, 2, "trixie-security"},
+		{"validate", 2, "validate FILE"},
+		{"validate /nope", 3, "/nope"},
+		{"validate " + bad, 3, "errors"},
+		{"run board=rpi4 role=worker out=" + dir, 3, "imgbuild board=rpi4 role=worker"},
+		{"run board=rpi4 role=worker size=x", 2, "size"},
+		{"help nope", 2, "verb"},
+	} {
+		err := dispatch(context.Background(), strings.Fields(c.words))
+		if got := fault.Code(err); got != c.code {
+			t.Errorf("%s: exit code %d, want %d: %v", c.words, got, c.code, err)
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v does not say %q", c.words, err, c.says)
+		}
+		if err != nil && strings.Count(err.Error(), "\n") > 3 {
+			t.Errorf("%s: the error is no sentence: %v", c.words, err)
+		}
+	}
+}
+
+func TestData(t *testing.T) {
+	printed := silence(t)
+	for _, words := range []string{"boards", "roles output=json", "help", "help build", "-h", "--version", "schema",
+		"plan board=odroid-xu4 role=worker mirror=http://127.0.0.1:1/debian cache=" + t.TempDir()} {
+		if err := dispatch(context.Background(), strings.Fields(words)); err != nil {
+			t.Errorf("%s: %v", words, err)
+		}
+	}
+	for _, want := range []string{"odroid-xu4", `"services"`, "key=value", "Examples:", "imgbuild ", "$schema", "linux-image-armmp-lpae", "p2 slot A"} {
+		if !strings.Contains(printed(), want) {
+			t.Errorf("nothing printed %q", want)
+		}
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	silence(t)
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	out := t.TempDir()
+	err := dispatch(ctx, []string{"board=rpi4", "role=worker", "cache=" + t.TempDir(), "out=" + out, "mirror=http://127.0.0.1:1/debian"})
+	if !errors.Is(err, context.Canceled) || fault.Code(err) != int(fault.Interrupted) {
+		t.Fatalf("%v is code %d", err, fault.Code(err))
+	}
+	if left, err := os.ReadDir(out); err != nil || len(left) > 0 {
+		t.Fatalf("something is left: %v %v", left, err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{"board=rpi4 role=worker", "help build", "-h", "a=b c=d a=e", "validate a=b.yaml ./x=y"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		a, err := parse(strings.Fields(line))
+		if err != nil && fault.Code(err) != int(fault.Usage) {
+			t.Fatalf("%q: %v is no usage error", line, err)
+		}
+		if err == nil && a.verb == nil && len(a.values) > 0 && len(a.operands) == 0 && !strings.Contains(line, "help") {
+			t.Fatalf("%q: keys without a verb", line)
+		}
+	})
+}
