@@ -167,7 +167,8 @@ func stamp() string {
 	return b.String()
 }
 
-// reload reads the configuration again and gives the services their part of it; those that wait look at once.
+// reload reads the configuration again and makes true what can change on a running node; services that wait for a setting
+// look at once. Roles, the network and what runs already stay as they are until the next boot.
 func (n *Node) reload() {
 	n.tell.Say("the configuration changed")
 	cfg := n.read(nil)
@@ -175,9 +176,6 @@ func (n *Node) reload() {
 	n.cfg = cfg
 	n.mu.Unlock()
 	n.tell.Problem(n.settings(apply.Here, cfg))
-	for _, u := range n.role() {
-		n.tell.Problem(n.units.Replace(u))
-	}
 	n.units.Recheck()
 	n.saveReport()
 }
