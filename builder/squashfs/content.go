@@ -23,7 +23,7 @@ type source struct {
 	pipeline *pipeline
 	packer   *packer
 	stats    *Stats
-	sizes    map[int64]int         // how many files longer than a block have this size
+	sizes    map[int64]int         // how many files have this size
 	known    map[[32]byte]*content // by the hash of the content
 	tail     []byte
 	zeros    []byte
@@ -40,9 +40,7 @@ func writeData(w io.WriterAt, inodes []*inode, enc *encoder, o Options, st *Stat
 		tail: make([]byte, o.BlockSize), zeros: make([]byte, o.BlockSize),
 	}
 	for _, in := range files {
-		if in.entry.Size > int64(o.BlockSize) {
-			s.sizes[in.entry.Size]++
-		}
+		s.sizes[in.entry.Size]++
 	}
 	for _, in := range files {
 		c, err := s.file(in.entry)
@@ -72,10 +70,10 @@ func (s *source) file(e *Entry) (*content, error) {
 	if e.Size == 0 && e.Open == nil {
 		return &content{}, nil
 	}
-	// A long file is written while it is read, so a duplicate must be known before. Reading twice is worth it only where
-	// another file has the same size.
+	// A long file is written while it is read, so a duplicate must be known before. Only where another file has the same
+	// size it is worth reading twice.
 	var sum [32]byte
-	hashed := s.sizes[e.Size] > 1
+	hashed := s.sizes[e.Size] > 1 && e.Size > int64(s.options.BlockSize)
 	if hashed {
 		var err error
 		if sum, err = hash(e); err != nil {
@@ -120,13 +118,15 @@ func (s *source) small(r io.Reader, size int64) (*content, error) {
 	if size == 0 {
 		return &content{}, nil
 	}
-	sum := sha256.Sum256(data)
-	if c := s.known[sum]; c != nil {
-		s.stats.Duplicates++
-		return c, nil
-	}
 	c := &content{}
-	s.known[sum] = c
+	if s.sizes[size] > 1 {
+		sum := sha256.Sum256(data)
+		if same := s.known[sum]; same != nil {
+			s.stats.Duplicates++
+			return same, nil
+		}
+		s.known[sum] = c
+	}
 	if len(data) == s.options.BlockSize {
 		c.sizes = make([]uint32, 1)
 		return c, s.block(c, 0, data)

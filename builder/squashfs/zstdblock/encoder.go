@@ -15,9 +15,16 @@ const Version = 1
 const MaxBlock = 1 << 20
 
 const (
-	magic   = 0xfd2fb528
-	piece   = 16 << 10 // content of a zstd block; each has tables of its own
-	maxPart = 32 << 10 // literals or match of one sequence, so that no zstd block comes near its limit of 128 KiB
+	magic = 0xfd2fb528
+
+	// A zstd block has tables of its own. It is worth them from piece bytes on, if it has something to encode.
+	piece          = 16 << 10
+	pieceSequences = 500
+	pieceLiterals  = 4 << 10
+	maxPiece       = 64 << 10
+
+	// maxPart limits literals and match of one sequence, so that no block comes beyond zstd's limit of 128 KiB.
+	maxPart = 31 << 10
 )
 
 // Encoder holds the tables for one goroutine, about 2 MiB. The zero value is ready. What it makes of a block does not
@@ -48,18 +55,25 @@ func (e *Encoder) Encode(dst, src []byte) []byte {
 	e.list = e.parser.parse(e.list[:0], src)
 	r := repeats{1, 4, 8}
 	for list := e.list; ; {
-		n, size := 0, 0
-		for n < len(list) && size < piece {
-			size += int(list[n].literals + list[n].length)
-			if n++; list[n-1].length == 0 {
-				break
-			}
-		}
+		n, size := cut(list)
 		dst = e.appendBlock(dst, src[:size], list[:n], &r, size == len(src))
 		if src, list = src[size:], list[n:]; len(src) == 0 {
 			return dst
 		}
 	}
+}
+
+// cut says how many sequences, and bytes, the next block gets.
+func cut(list []sequence) (n, size int) {
+	literals := 0
+	for n < len(list) && size < maxPiece && (size < piece || n < pieceSequences && literals < pieceLiterals) {
+		literals += int(list[n].literals)
+		size += int(list[n].literals + list[n].length)
+		if n++; list[n-1].length == 0 {
+			break
+		}
+	}
+	return n, size
 }
 
 const (

@@ -2,8 +2,11 @@ package zstdblock
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -63,5 +66,85 @@ func TestRoundTrip(t *testing.T) {
 				t.Error("a fresh encoder gives other bytes")
 			}
 		})
+	}
+}
+
+// TestVersion keeps Version in step with the output: caches hold frames by it.
+func TestVersion(t *testing.T) {
+	list := inputs()
+	h := sha256.New()
+	var e Encoder
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		h.Write(e.Encode(nil, list[name]))
+	}
+	golden := map[int]string{1: "a4ae25be5bd8efa6"}
+	if got := fmt.Sprintf("%x", h.Sum(nil)[:8]); golden[Version] != got {
+		t.Errorf("output of version %d hashes to %s, was %s: raise Version and enter the new hash", Version, got, golden[Version])
+	}
+}
+
+// TestSize compares with the best that klauspost's encoder does; the point of this one is to be smaller.
+func TestSize(t *testing.T) {
+	best, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e Encoder
+	for name, src := range inputs() {
+		ours, theirs := len(e.Encode(nil, src)), len(best.EncodeAll(src, nil))
+		// Noise that was copied once from far away needs larger tables than programs do.
+		if ours > theirs+theirs/25+1000 {
+			t.Errorf("%s: %d bytes, klauspost's best has %d", name, ours, theirs)
+		}
+		if ours > len(src)+3*(len(src)/piece+1)+9 {
+			t.Errorf("%s: %d bytes grow to %d", name, len(src), ours)
+		}
+	}
+}
+
+// TestLongSequences has matches and literals longer than a zstd block may be.
+func TestLongSequences(t *testing.T) {
+	noise := make([]byte, 200<<10)
+	rand.NewChaCha8([32]byte{7}).Read(noise)
+	var e Encoder
+	for _, cut := range []int{0, 1, 2, 3, 100} {
+		check(t, &e, slices.Concat(noise, noise[cut:], []byte("x"), noise[:len(noise)-cut]))
+	}
+}
+
+func TestTooLong(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a block beyond MaxBlock is accepted")
+		}
+	}()
+	new(Encoder).Encode(nil, make([]byte, MaxBlock+1))
+}
+
+// FuzzEncode repeats and mixes the input, so that small seeds make long matches.
+func FuzzEncode(f *testing.F) {
+	for _, name := range []string{"text 1000", "copied 8193", "runs 1024", "skewed 1000", "noise 257", "two 33"} {
+		f.Add(inputs()[name], uint16(3))
+	}
+	var e Encoder
+	f.Fuzz(func(t *testing.T, src []byte, times uint16) {
+		check(t, &e, src)
+		long := bytes.Repeat(src, 1+int(times)%64)
+		for i := range long {
+			if i%int(times%997+3) == 0 {
+				long[i] ^= byte(i >> 5)
+			}
+		}
+		check(t, &e, long[:min(len(long), 300<<10)])
+	})
+}
+
+func BenchmarkEncode(b *testing.B) {
+	src := inputs()["copied 262144"]
+	var e Encoder
+	var dst []byte
+	b.SetBytes(int64(len(src)))
+	for b.Loop() {
+		dst = e.Encode(dst[:0], src)
 	}
 }

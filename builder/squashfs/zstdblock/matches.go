@@ -8,7 +8,7 @@ import (
 const (
 	rowBits  = 3 // entries of a row, as a power of two; the tags of a row are one machine word
 	rowSize  = 1 << rowBits
-	rowCount = 15      // rows, as a power of two
+	rowCount = 13      // rows, as a power of two
 	shortLog = 14      // entries of the table for matches of three bytes, as a power of two
 	shortMax = 1 << 16 // bytes; three bytes from further away cost more than they save
 

@@ -13,9 +13,9 @@ const (
 	// goodRepeat is the length of a match at a repeated distance that is not worth a search for others.
 	goodRepeat = 12
 
-	// hopeless is by how much a position may be dearer than the next one and still be searched for matches: 1.5 bits less
-	// than most literals. It halves the time for half a percent of size.
-	hopeless = 3 * priceBit / 2
+	// hopeless is by how much a position may be dearer than the next one and still be searched for matches. At two bits
+	// half of the time is saved for 0.6 % of size; at two and a half 2.6 % are lost.
+	hopeless = 2 * priceBit
 
 	// span is how many bytes are parsed at a time. Prices are learned from span to span.
 	span = 8 << 10

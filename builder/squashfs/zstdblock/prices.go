@@ -108,7 +108,7 @@ func (p *prices) run(n uint32) int32 {
 	if n < maxLiteralPrice {
 		return p.length[n]
 	}
-	return p.runs[literalCode(n)]
+	return p.runs[literalCode(min(n, maxPart))] // longer runs will be cut
 }
 
 func (p *prices) matchLength(n uint32) int32 {
