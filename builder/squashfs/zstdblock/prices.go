@@ -1,9 +1,6 @@
 package zstdblock
 
-import (
-	"math"
-	"math/bits"
-)
+import "math/bits"
 
 // Prices are in 1/256 bit.
 const priceBit = 256
@@ -118,20 +115,28 @@ func (p *prices) matchLength(n uint32) int32 {
 	return p.matches[matchCode(n)]
 }
 
-var logs = func() (t [1024]float64) {
-	for i := range t {
-		t[i] = math.Log2(float64(max(i, 1)))
+// logs are logarithms of small numbers in prices. They come from integers alone, because floating point is not the same on
+// all processors, and one price more or less changes the image.
+var logs = func() (t [1024]int32) {
+	for v := uint64(1); v < uint64(len(t)); v++ {
+		whole := bits.Len64(v) - 1
+		x, fraction := v<<(31-whole), int32(0)
+		for bit := int32(priceBit / 2); bit > 0; bit /= 2 {
+			if x = x * x >> 31; x >= 2<<31 {
+				x >>= 1
+				fraction += bit
+			}
+		}
+		t[v] = int32(whole)*priceBit + fraction
 	}
 	return t
 }()
 
-// log2 is math.Log2 by a table.
-func log2(v uint32) float64 {
+// price is the logarithm of v, at least 1, to the base 2 as a price: the bits by which something once in v times is dearer.
+func price(v uint32) int32 {
 	if v < uint32(len(logs)) {
 		return logs[v]
 	}
 	shift := bits.Len32(v) - 10
-	return logs[v>>shift] + float64(shift)
+	return logs[v>>shift] + int32(shift)*priceBit
 }
-
-func price(v uint32) int32 { return int32(log2(v) * priceBit) }

@@ -99,29 +99,31 @@ func (t *fseTable) choose(out []byte, counts *[maxSymbols]uint32, total uint32, 
 		t.normalize(counts[:], total, tableLog(total, used, limit))
 		before := len(out)
 		out = t.appendHeader(out)
-		if t.price(counts)+float64(8*(len(out)-before)) < price {
+		if t.price(counts)+int64(8*priceBit*(len(out)-before)) < price {
 			t.set()
 			return t, modeFSE, out
 		}
 		out = out[:before]
 	}
-	if math.IsInf(price, 1) { // one symbol, which the predefined table lacks
+	if price == impossible { // one symbol, which the predefined table lacks
 		return nil, modeRLE, append(out, byte(last))
 	}
 	return fixed, modePredefined, out
 }
 
-// price estimates the bits for counts; infinite if the table lacks a symbol.
-func (t *fseTable) price(counts *[maxSymbols]uint32) float64 {
-	sum := 0.0
+const impossible = math.MaxInt64 / 2
+
+// price estimates what encoding counts will cost; impossible if the table lacks a symbol.
+func (t *fseTable) price(counts *[maxSymbols]uint32) int64 {
+	sum := int64(0)
 	for s, c := range counts {
 		if c == 0 {
 			continue
 		}
 		if s >= t.top || t.norm[s] == 0 {
-			return math.Inf(1)
+			return impossible
 		}
-		sum += float64(c) * (float64(t.log) - log2(uint32(max(t.norm[s], 1))))
+		sum += int64(c) * int64(int32(t.log)*priceBit-price(uint32(max(t.norm[s], 1))))
 	}
 	return sum
 }
