@@ -116,11 +116,13 @@ func (d *Disk) Check() error {
 		return fault.New(fault.Device, "use a disk with sectors of 512 bytes (nearly every card and USB disk has them)",
 			"the disk %s has sectors of %d bytes", d.Name, n)
 	}
-	for i, p := range d.Table.Partitions {
-		if p.End() > d.Sectors {
-			return fault.New(fault.Device, fmt.Sprintf("use a card of at least %d MB, or write the image again if it was cut short", (p.End()*SectorSize+999_999)/1_000_000),
-				"partition %d ends at %d MiB, but the disk %s has only %d MiB", i+1, p.End()>>11, d.Name, d.Sectors>>11)
-		}
+	var end uint64
+	for _, p := range d.Table.Partitions {
+		end = max(end, p.End())
+	}
+	if end > d.Sectors {
+		return fault.New(fault.Device, fmt.Sprintf("use a card of at least %d MB, or write the image again if it was cut short", (end*SectorSize+999_999)/1_000_000),
+			"the partitions end at %d MiB, but the disk %s has only %d MiB", end>>11, d.Name, d.Sectors>>11)
 	}
 	if d.Partition(Data) == "" {
 		return fault.New(fault.Device, "write the image to the card again", "the disk %s has no partition 4", d.Name)

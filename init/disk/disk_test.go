@@ -1,0 +1,202 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"imgbuild/init/fault"
+)
+
+// card is sector 0 of a freshly flashed card: the table of DESIGN.md, partition 4 of 256 MiB.
+func card(signature uint32) []byte {
+	s := make([]byte, SectorSize)
+	copy(s, "boot code")
+	binary.LittleEndian.PutUint32(s[440:], signature)
+	for i, p := range []Partition{{32768, 229376, 0x0C}, {491520, 1310720, 0x1C}, {1802240, 1310720, 0x1C}, {3112960, 524288, 0x83}} {
+		e := s[446+16*i:]
+		e[4] = p.Type
+		binary.LittleEndian.PutUint32(e[8:], p.Start)
+		binary.LittleEndian.PutUint32(e[12:], p.Sectors)
+	}
+	s[446] = 0x80
+	s[510], s[511] = 0x55, 0xAA
+	return s
+}
+
+func TestGrow(t *testing.T) {
+	before := card(0x1A2B3C4D)
+	for _, c := range []struct {
+		sectors uint64
+		end     uint64 // 0: nothing to do
+	}{
+		{3637248, 0},                  // the image's own size
+		{3637248 + 8191, 0},           // less than 4 MiB more
+		{62332928, 62332928},          // a card of 32 GB, whole
+		{62333952, 62332928},          // rounded down to 4 MiB
+		{3000000, 0},                  // a card that is too small is not made worse
+		{1 << 33, 4298072064},         // 4 TiB: what 32 bits can say, behind its start
+		{3112960 + 1<<32, 4298072064}, // the same at the edge
+	} {
+		got, err := Grow(before, c.sectors, 0xCAFEBABE)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.end == 0 {
+			if got != nil {
+				t.Errorf("%d sectors: changed", c.sectors)
+			}
+			continue
+		}
+		table, err := ParseMBR(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := table.Partitions[3]; p.End() != c.end || p.Start != 3112960 || p.Type != 0x83 {
+			t.Errorf("%d sectors: %+v ends at %d, want %d", c.sectors, p, p.End(), c.end)
+		}
+		if table.PARTUUID(1) != "cafebabe-01" {
+			t.Errorf("PARTUUID %s", table.PARTUUID(1))
+		}
+		// Only the signature and the length of partition 4 may differ.
+		same := bytes.Clone(got)
+		copy(same[440:444], before[440:444])
+		copy(same[506:510], before[506:510])
+		if !bytes.Equal(same, before) {
+			t.Errorf("%d sectors: more than signature and length changed", c.sectors)
+		}
+		again, err := Grow(got, c.sectors, 1)
+		if err != nil || again != nil {
+			t.Errorf("%d sectors: grown twice, %v", c.sectors, err)
+		}
+	}
+}
+
+func FuzzGrow(f *testing.F) {
+	f.Add(card(1), uint64(1<<23))
+	f.Add([]byte{0x55, 0xAA}, uint64(0))
+	f.Fuzz(func(t *testing.T, sector []byte, sectors uint64) {
+		got, err := Grow(sector, sectors%(1<<40), 7)
+		if err != nil || got == nil {
+			return
+		}
+		before, _ := ParseMBR(sector)
+		after, err := ParseMBR(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after.Partitions[3].End() <= before.Partitions[3].End() || after.Partitions[3].End() > sectors%(1<<40) {
+			t.Errorf("from %+v to %+v on %d sectors", before.Partitions[3], after.Partitions[3], sectors)
+		}
+	})
+}
+
+// machine lays disks out as /sys/block and /dev show them.
+func machine(t *testing.T, disks map[string][]byte) (sys, dev string) {
+	t.Helper()
+	sys, dev = t.TempDir(), t.TempDir()
+	for name, sector := range disks {
+		dir := filepath.Join(sys, "block", name)
+		os.MkdirAll(dir+"/queue", 0o755)
+		os.WriteFile(dir+"/size", []byte("3637248\n"), 0o644)
+		os.WriteFile(dir+"/queue/logical_block_size", []byte("512\n"), 0o644)
+		os.WriteFile(filepath.Join(dev, name), sector, 0o644)
+		for n := 1; n <= 4; n++ {
+			part := fmt.Sprintf("%sp%d", name, n)
+			os.MkdirAll(filepath.Join(dir, part), 0o755)
+			os.WriteFile(filepath.Join(dir, part, "partition"), fmt.Append(nil, n, "\n"), 0o644)
+			os.WriteFile(filepath.Join(dev, part), nil, 0o644)
+		}
+	}
+	return sys, dev
+}
+
+func TestFind(t *testing.T) {
+	sys, dev := machine(t, map[string][]byte{"mmcblk0": card(0x1A2B3C4D), "sda": card(0x11111111), "sdb": make([]byte, 512), "loop0": card(0x1A2B3C4D), "mmcblk0boot0": card(0x1A2B3C4D)})
+	d, names, err := Find(sys, dev, "1a2b3c4d-01")
+	if err != nil || d == nil || d.Name != "mmcblk0" || len(names) != 1 {
+		t.Fatalf("%+v %v %v", d, names, err)
+	}
+	if got := d.Partition(Data); got != filepath.Join(dev, "mmcblk0p4") {
+		t.Errorf("partition 4 is %q", got)
+	}
+	if err := d.Check(); err != nil {
+		t.Error(err)
+	}
+	if d, _, err := Find(sys, dev, "99999999-01"); d != nil || err != nil {
+		t.Errorf("a disk that is not there: %v %v", d, err)
+	}
+	for _, bad := range []string{"", "1a2b3c4d", "1a2b3c4d-1x", "1a2b3c4d-05", "xyzxyzxy-01", "81a2b3c4d-01", "0f0f0f0f-0f0f-0f0f"} {
+		if _, _, err := Find(sys, dev, bad); fault.Code(err) != int(fault.Input) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestFindTwice(t *testing.T) {
+	sys, dev := machine(t, map[string][]byte{"mmcblk0": card(5), "sda": card(5)})
+	d, names, err := Find(sys, dev, "00000005-01")
+	if err != nil || d.Name != "mmcblk0" || strings.Join(names, " ") != "mmcblk0 sda" {
+		t.Errorf("%v %v %v", d, names, err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	sys, dev := machine(t, map[string][]byte{"sda": card(5)})
+	find := func() *Disk {
+		d, _, err := Find(sys, dev, "00000005-01")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	os.WriteFile(sys+"/block/sda/size", []byte("3000000\n"), 0o644)
+	if err := find().Check(); err == nil || !strings.Contains(err.Error(), "at least 1863 MB") {
+		t.Errorf("a disk that is too small: %v", err)
+	}
+	os.WriteFile(sys+"/block/sda/size", []byte("62333952\n"), 0o644)
+	os.WriteFile(sys+"/block/sda/queue/logical_block_size", []byte("4096\n"), 0o644)
+	if err := find().Check(); err == nil || !strings.Contains(err.Error(), "sectors of 4096 bytes") {
+		t.Errorf("4096-byte sectors: %v", err)
+	}
+	os.WriteFile(sys+"/block/sda/queue/logical_block_size", []byte("512\n"), 0o644)
+	os.Remove(dev + "/sdap4")
+	if err := find().Check(); err == nil || !strings.Contains(err.Error(), "no partition 4") {
+		t.Errorf("no partition 4: %v", err)
+	}
+}
+
+func TestReadExt4(t *testing.T) {
+	part := make([]byte, 4096)
+	sb := part[1024:]
+	le := binary.LittleEndian
+	le.PutUint16(sb[0x38:], 0xEF53)
+	le.PutUint32(sb[0x18:], 2)
+	le.PutUint32(sb[0x04:], 7)
+	le.PutUint32(sb[0x60:], 0x80)
+	le.PutUint32(sb[0x150:], 1)
+	copy(sb[0x78:], "K3OS_STATE")
+	le.PutUint32(sb[0x30:], 1795219200)
+	e, err := ReadExt4(bytes.NewReader(part))
+	if err != nil || e.Label != "K3OS_STATE" || e.BlockSize != 4096 || e.Blocks != 1<<32+7 || e.Written.Unix() != 1795219200 {
+		t.Errorf("%+v %v", e, err)
+	}
+	for name, bad := range map[string][]byte{"empty": nil, "zeros": make([]byte, 4096), "cut": part[:1500]} {
+		if _, err := ReadExt4(bytes.NewReader(bad)); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func FuzzReadExt4(f *testing.F) {
+	f.Add(make([]byte, 2048))
+	f.Fuzz(func(t *testing.T, part []byte) {
+		if e, err := ReadExt4(bytes.NewReader(part)); err == nil && (e.BlockSize < 1024 || e.BlockSize > 65536) {
+			t.Errorf("block size %d", e.BlockSize)
+		}
+	})
+}
