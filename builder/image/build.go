@@ -71,6 +71,7 @@ type build struct {
 	Options
 	version    string
 	seed       [32]byte // of every identifier in the image
+	imageSum   string   // sha256 of the .img, hex
 	temp       string
 	open       []io.Closer
 	blobs      map[string][]byte // of the vendor, by name; nil for one that is skipped
@@ -138,7 +139,7 @@ func (b *build) run(ctx context.Context) error {
 		{"squashfs", func() error { return b.squashfs(ctx) }},
 		{"slot", func() (err error) { slot, err = b.slot(k); return }},
 		{"disk", func() error { return b.disk(k, slot) }},
-		{"pack", func() error { return b.pack(ctx) }},
+		{"pack", func() error { return b.seal(ctx) }},
 		{"publish", b.publish},
 	}
 	for _, s := range steps {

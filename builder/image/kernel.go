@@ -2,7 +2,6 @@ package image
 
 import (
 	"archive/tar"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +10,8 @@ import (
 	"path"
 	"sort"
 	"strings"
+
+	"github.com/klauspost/compress/gzip"
 
 	"imgbuild/builder/initramfs"
 	"imgbuild/builder/kmod"
@@ -86,8 +87,8 @@ func (b *build) kernelFile(k *kernel, image *tree.Node) error {
 		if err != nil {
 			return err
 		}
-		packed, err := b.Cache.Decoded("kernel gzip 1 "+sum, func(w io.Writer) error {
-			z, err := gzip.NewWriterLevel(w, gzip.BestCompression)
+		packed, err := b.Cache.Decoded("kernel gzip 2 "+sum, func(w io.Writer) error {
+			z, err := gzip.NewWriterLevel(w, 7)
 			if err != nil {
 				return err
 			}

@@ -146,7 +146,7 @@ func (s *Set) Closure(names []string) (mods []Module, missing []string, err erro
 	lost := map[string]bool{}
 	var visit func(e *entry) error
 	follow := func(name string, need bool) error {
-		found, ok, err := s.lookup(name)
+		found, ok, err := s.lookup(name, !need)
 		if err != nil {
 			return err
 		}
@@ -195,8 +195,8 @@ func (s *Set) Closure(names []string) (mods []Module, missing []string, err erro
 	return mods, missing, nil
 }
 
-// lookup resolves one name. ok is true for what is built in as well, with no entries.
-func (s *Set) lookup(name string) (found []*entry, ok bool, err error) {
+// lookup resolves one name, of the caller's list or of a softdep. ok is true for what is built in as well, with no entries.
+func (s *Set) lookup(name string, softdep bool) (found []*entry, ok bool, err error) {
 	plain := underscores(name)
 	if e := s.byName[plain]; e != nil {
 		return []*entry{e}, true, nil
@@ -209,7 +209,7 @@ func (s *Set) lookup(name string) (found []*entry, ok bool, err error) {
 	}
 	var candidates []*entry
 	for _, e := range s.entries {
-		if mayProvide(e.file.Path, plain) {
+		if mayProvide(e.file.Path, plain, softdep) {
 			candidates = append(candidates, e)
 		}
 	}
@@ -225,10 +225,11 @@ func (s *Set) lookup(name string) (found []*entry, ok bool, err error) {
 	return found, ok || len(found) > 0, nil
 }
 
-// mayProvide spares reading every module for the aliases that softdeps name: those of the crypto API come from the
-// portable and the architecture's implementations. Drivers of crypto hardware are left out; a board that has one names it.
-func mayProvide(file, alias string) bool {
-	if !strings.HasPrefix(alias, "crypto_") {
+// mayProvide spares reading every module for the aliases that softdeps name: those of the crypto API, "crypto-crc32c" or
+// just "crc32c", come from the portable and the architecture's implementations. Drivers of crypto hardware are left out; a
+// board that has one names it. Other softdeps are names of modules, or have the colon of a bus.
+func mayProvide(file, alias string, softdep bool) bool {
+	if !strings.HasPrefix(alias, "crypto_") && !(softdep && !strings.Contains(alias, ":")) {
 		return true
 	}
 	dir := path.Dir(file)
