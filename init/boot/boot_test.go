@@ -1,0 +1,67 @@
+package boot
+
+import (
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"imgbuild/init/config"
+	"imgbuild/init/service"
+)
+
+func TestSteps(t *testing.T) {
+	want := []string{"preinit", "layout", "config", "network", "services"} // the tests of whole images wait for these names
+	for i, s := range Steps {
+		if s.Name != want[i] || s.Run == nil || s.Limit <= 0 {
+			t.Errorf("step %d: %+v", i, s)
+		}
+		if s.Fatal != (i < 2) {
+			t.Errorf("%s: fatal %v, but only without a system is there nothing to go on with", s.Name, s.Fatal)
+		}
+	}
+}
+
+func TestMarks(t *testing.T) {
+	dir := t.TempDir()
+	boot := func(want string) {
+		t.Helper()
+		if got, err := markRunning(dir); err != nil || got != want {
+			t.Errorf("%q %v, want %q", got, err, want)
+		}
+	}
+	boot("")
+	boot("no orderly shutdown: the power went, or the watchdog reset the board")
+	if err := markStopped(dir, "upgrade"); err != nil {
+		t.Fatal(err)
+	}
+	boot("upgrade")
+	if err := markStopped(dir, "poweroff"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir + "/running"); err == nil {
+		t.Error("the mark stays")
+	}
+}
+
+func TestFailure(t *testing.T) {
+	for reason, want := range map[string]bool{"reboot": false, "ctrl-alt-del": false, "verity-block-1,7": true, "panic": true, "preinit failed": true, "unhealthy": true, "upgrade": false} {
+		if failure(reason) != want {
+			t.Errorf("%q: %v", reason, !want)
+		}
+	}
+}
+
+func TestUserUnit(t *testing.T) {
+	u := userUnit("web", config.Service{Command: []string{"/opt/web"}, User: "rancher", Environment: map[string]string{"B": "2", "A": "1"}, Restart: "on-failure",
+		Ready: config.Ready{TCP: "127.0.0.1:80", Timeout: time.Minute}, Memory: 1 << 20, CPU: 50, StopSignal: "int"})
+	if u.Restart != service.OnFailure || u.Ready.Kind != service.TCP || u.Ready.Address != "127.0.0.1:80" || u.Env[0] != "A=1" || u.StopSignal != syscall.SIGINT || u.Limits.CPUMax != 50 || u.Limits.MemoryMax != 1<<20 {
+		t.Errorf("%+v", u)
+	}
+	if err := service.New(service.Options{}).Add(u); err != nil {
+		t.Error(err)
+	}
+	if err := service.New(service.Options{}).Add(sshd()); err != nil {
+		t.Error(err)
+	}
+}
