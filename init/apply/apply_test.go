@@ -109,6 +109,9 @@ func TestSysctls(t *testing.T) {
 	m := box(t)
 	os.MkdirAll(m.Root+"/proc/sys/net/ipv4/conf/eth0.5", 0o755)
 	os.MkdirAll(m.Root+"/proc/sys/kernel", 0o755)
+	for _, path := range []string{"kernel/printk", "net/ipv4/conf/eth0.5/rp_filter"} {
+		os.WriteFile(m.Root+"/proc/sys/"+path, nil, 0o644)
+	}
 	err := m.Sysctls(map[string]string{"kernel.printk": "4 4 1 7", "net/ipv4/conf/eth0.5/rp_filter": "1", "no.such": "1", "../../etc/passwd": "1"})
 	if err == nil || !strings.Contains(err.Error(), "no.such") {
 		t.Errorf("%v", err)

@@ -168,11 +168,21 @@ func (m Machine) Sysctls(values map[string]string) error {
 			path = strings.ReplaceAll(name, ".", "/")
 		}
 		full := filepath.Join(m.path("/proc/sys"), filepath.Clean("/"+path))
-		if err := os.WriteFile(full, []byte(values[name]+"\n"), 0); err != nil {
+		if err := setting(full, values[name]); err != nil {
 			errs = append(errs, fault.Wrap(fault.Input, err, "k3os.sysctls."+name, "look whether the name is right and its module is in k3os.modules"))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// setting writes to a file of /proc, which must be there.
+func setting(path, value string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value + "\n")
+	return errors.Join(err, f.Close())
 }
 
 func sorted(m map[string]string) []string {
