@@ -132,7 +132,10 @@ func Write(w io.WriterAt, entries []Entry, o Options) (Stats, error) {
 	if err != nil {
 		return st, fmt.Errorf("squashfs: %w", err)
 	}
-	enc := newEncoder(o.Workers)
+	enc, err := newEncoder(o.Workers)
+	if err != nil {
+		return st, fmt.Errorf("squashfs: zstd decoder: %w", err)
+	}
 
 	end, fragments, err := writeData(w, inodes, enc, o, &st)
 	if err != nil {
