@@ -47,7 +47,7 @@ func TestCluster(t *testing.T) {
 			s.until("sudo cat /var/log/shelf/k3s.log", "standin: all ")
 		}
 	}
-	t.Run("secrets", func(t *testing.T) {
+	sub(t, "secrets", func(t *testing.T) {
 		if got := on.run("sudo cat /boot/config.yaml"); strings.Contains(got, token) {
 			t.Error("the token still lies on the server's BOOT")
 		}
@@ -57,14 +57,14 @@ func TestCluster(t *testing.T) {
 		if got := at.run("ps -ef || ps"); strings.Contains(got, token) {
 			t.Error("the token stands in a command line")
 		}
-	})
-	t.Run("k3s starts again by itself", func(t *testing.T) {
+	}, both...)
+	sub(t, "k3s starts again by itself", func(t *testing.T) {
 		old := at.run("pidof k3s")
 		at.run("sudo kill -9 " + strings.Fields(old)[0])
 		at.until("p=$(pidof k3s) && test \"$p\" != '"+old+"' && sudo wget -qO- http://127.0.0.1:10248/healthz", "ok")
-	})
+	}, both...)
 	password := at.run("sudo cat /etc/rancher/node/password")
-	at.try("sudo reboot")
+	at.try("sudo shelf reboot")
 	worker.see(`U-Boot 20\d\d`)
 	worker.up()
 	at = worker.login()

@@ -27,7 +27,7 @@ import (
 )
 
 // patience is for one event under emulation on a busy machine. Nothing is asserted about time; this only ends a test that hangs.
-const patience = 6 * time.Minute
+const patience = 4 * time.Minute
 
 var (
 	work   string     // images and disks of this run
@@ -194,6 +194,19 @@ func boot(t *testing.T, options ...vm.Options) []*guest {
 	return all
 }
 
+// sub runs a part of a test in which the guests report to that part.
+func sub(t *testing.T, name string, f func(t *testing.T), all ...*guest) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		for _, g := range all {
+			whole := g.t
+			g.t = t
+			defer func() { g.t = whole }()
+		}
+		f(t)
+	})
+}
+
 // see waits for a pattern on the console.
 func (g *guest) see(pattern string) []string {
 	g.t.Helper()
@@ -267,7 +280,7 @@ func (s *shell) until(command, want string) string {
 // off powers the node off from inside and waits for the end of QEMU.
 func (s *shell) off() {
 	s.g.t.Helper()
-	s.try("sudo poweroff") // the connection may go before the status comes
+	s.try("sudo shelf poweroff") // the connection may go before the status comes
 	ctx, stop := context.WithTimeout(s.g.ctx, patience)
 	defer stop()
 	if err := s.g.Wait(ctx); err != nil {

@@ -32,7 +32,7 @@ func TestWorker(t *testing.T) {
 	g.up()
 	s := g.login()
 
-	t.Run("growth", func(t *testing.T) {
+	sub(t, "growth", func(t *testing.T) {
 		p4, _ := strconv.ParseInt(s.run("cat /sys/class/block/vda4/size"), 10, 64)
 		if want := int64(disk - 1520<<20); p4*512 < want-8<<20 || p4*512 > want {
 			t.Errorf("the data partition has %d bytes, %d is what the card has left", p4*512, want)
@@ -41,16 +41,16 @@ func TestWorker(t *testing.T) {
 		if kib<<10 < p4*512*9/10 {
 			t.Errorf("the file system has %d KiB of %d", kib, p4/2)
 		}
-	})
-	t.Run("mounts", func(t *testing.T) { compareMounts(t, s.run("cat /proc/self/mountinfo")) })
-	t.Run("usr", func(t *testing.T) {
+	}, g)
+	sub(t, "mounts", func(t *testing.T) { compareMounts(t, s.run("cat /proc/self/mountinfo")) }, g)
+	sub(t, "usr", func(t *testing.T) {
 		for _, command := range []string{"sudo touch /usr/x", "sudo mkdir /usr/lib/x", "sudo rm /usr/bin/bash", "sudo mount -o remount,rw /usr && sudo touch /usr/x"} {
 			if out, err := s.try(command); err == nil {
 				t.Errorf("%s works: %s", command, out)
 			}
 		}
-	})
-	t.Run("login", func(t *testing.T) {
+	}, g)
+	sub(t, "login", func(t *testing.T) {
 		if got := s.run("id -un; id -u; sudo id -u"); got != "rancher\n1000\n0" {
 			t.Errorf("who: %q", got)
 		}
@@ -64,12 +64,12 @@ func TestWorker(t *testing.T) {
 				t.Errorf("%s may log in", name)
 			}
 		}
-	})
-	t.Run("clock", func(t *testing.T) {
+	}, g)
+	sub(t, "clock", func(t *testing.T) {
 		// The machine's own clock began in 1970; only our time server says this.
 		s.until(fmt.Sprintf("test $(date +%%s) -gt %d && echo set", clock.Now().Add(-time.Hour).Unix()), "set")
-	})
-	t.Run("what is missing", func(t *testing.T) {
+	}, g)
+	sub(t, "what is missing", func(t *testing.T) {
 		if !strings.Contains(g.Output(), "PROBLEM what went wrong") || !strings.Contains(g.Output(), "server_url") {
 			t.Error("the console does not say that server_url is missing")
 		}
@@ -79,17 +79,17 @@ func TestWorker(t *testing.T) {
 		if _, err := s.try("pidof k3s"); err == nil {
 			t.Error("k3s runs without a server to join")
 		}
-	})
+	}, g)
 	identity := "cat /etc/machine-id; hostname; sudo cat /var/lib/rancher/k3os/ssh/ssh_host_ed25519_key.pub"
 	before, hostKey := s.run(identity), s.HostKey.Marshal()
 	s.run("sudo touch /etc/forget-me && touch /home/rancher/keep-me && echo x | sudo tee /usr/local/keep-me /opt/keep-me /var/keep-me")
-	s.try("sudo reboot")
+	s.try("sudo shelf reboot")
 
 	g.see(`U-Boot 20\d\d`)
 	record := g.see(`shelf: record 0x\w+: seq (\d+), active a, trial , left (\d)`)
 	g.up()
 	s = g.login()
-	t.Run("identity", func(t *testing.T) {
+	sub(t, "identity", func(t *testing.T) {
 		if after := s.run(identity); after != before {
 			t.Errorf("before the reboot:\n%s\nafter:\n%s", before, after)
 		}
@@ -99,21 +99,21 @@ func TestWorker(t *testing.T) {
 		if strings.Contains(before, "localhost") || !strings.Contains(before, "shelf-worker") {
 			t.Errorf("the name is not the configured one:\n%s", before)
 		}
-	})
-	t.Run("kept and forgotten", func(t *testing.T) {
+	}, g)
+	sub(t, "kept and forgotten", func(t *testing.T) {
 		s.run("cat /home/rancher/keep-me /usr/local/keep-me /opt/keep-me /var/keep-me")
 		if _, err := s.try("ls /etc/forget-me"); err == nil {
 			t.Error("/etc keeps what was written to it")
 		}
-	})
-	t.Run("record", func(t *testing.T) {
+	}, g)
+	sub(t, "record", func(t *testing.T) {
 		// U-Boot counts every boot; the node gives the attempts back while it is well.
 		if record[2] != "3" {
 			t.Errorf("at the second boot %s attempts were left", record[2])
 		}
-	})
+	}, g)
 	s.off()
-	t.Run("after power off", func(t *testing.T) {
+	sub(t, "after power off", func(t *testing.T) {
 		ref(t, "e2fsck", "-fn", dataFS(g.Disk))
 		if h := ref(t, "dumpe2fs", "-h", dataFS(g.Disk)); strings.Contains(h, "needs_recovery") {
 			t.Error("the data partition was not unmounted")
@@ -121,7 +121,7 @@ func TestWorker(t *testing.T) {
 		if r := records(t, g.Disk); r.Left != bootstate.MaxLeft || r.A != bootstate.Good {
 			t.Errorf("the boot record is %+v", r)
 		}
-	})
+	}, g)
 }
 
 // compareMounts holds the node's mounts against testdata/mounts.txt, line by line, in the order in which they were made.

@@ -16,7 +16,7 @@ import (
 // command line. The last value of a key wins; a key that ends in + appends (docs.k3s.io, configuration).
 func LoadConfig(root string, args []string, env map[string]string) (map[string][]string, error) {
 	c := map[string][]string{}
-	for name, key := range map[string]string{"K3S_TOKEN": "token", "K3S_TOKEN_FILE": "token-file", "K3S_URL": "server", "K3S_NODE_NAME": "node-name", "K3S_DATA_DIR": "data-dir"} {
+	for name, key := range map[string]string{"K3S_TOKEN": "token", "K3S_TOKEN_FILE": "token-file", "K3S_URL": "server", "K3S_NODE_NAME": "node-name", "K3S_DATA_DIR": "data-dir", "K3S_KUBECONFIG_MODE": "write-kubeconfig-mode"} {
 		if v := env[name]; v != "" {
 			c[key] = []string{v}
 		}
