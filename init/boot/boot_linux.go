@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,6 +60,8 @@ type Node struct {
 	orders chan order
 	steps  []stepTime
 
+	up      atomic.Bool   // run takes orders
+	rotten  sync.Once
 	plugged chan struct{} // closed when the modules of all devices are loaded
 	mu      sync.Mutex    // over cfg and fetched once the services run
 	fetched []string      // keys that github:USER and its like gave
@@ -144,9 +147,7 @@ func (n *Node) facts() {
 }
 
 func (n *Node) layout() (err error) {
-	n.lay, err = layout.Run(n.tell, n.pre, func(block string) {
-		n.order(order{verb: "reboot", reason: "verity-block-" + block})
-	})
+	n.lay, err = layout.Run(n.tell, n.pre, n.verity)
 	if err != nil {
 		return err
 	}
@@ -161,6 +162,23 @@ func (n *Node) layout() (err error) {
 		n.tell.Problem(fmt.Errorf("the kernel gives no cgroup controllers %v, without which k3s does not start", missing))
 	}
 	return nil
+}
+
+// verity acts on a block of /usr that is not what was signed: programs may fail from now on without saying why, so the
+// node notes it and reboots, in order if it can.
+func (n *Node) verity(block string) {
+	n.rotten.Do(func() {
+		reason := "verity-block-" + block
+		n.tell.Say("a block of /usr is damaged (%s): rebooting", block)
+		if n.up.Load() {
+			n.order(order{"reboot", reason})
+			return
+		}
+		go func() {
+			n.record(order{"reboot", reason})
+			n.now("reboot")
+		}()
+	})
 }
 
 // plug loads the modules of all devices, now that all modules are there. The rest of the boot goes on meanwhile.

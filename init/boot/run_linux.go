@@ -68,6 +68,7 @@ func (n *Node) changed(s service.State) {
 // an order.
 func (n *Node) run() {
 	n.pre.Watchdog.Limit(0)
+	n.up.Store(true)
 	n.tell = n.tell.For("run")
 	ready := make(chan struct{})
 	go func() {
@@ -123,8 +124,15 @@ func (n *Node) settle() {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	n.healthy()
+	if n.lay.Degraded && n.pre.Cmdline["shelf.trial"] == "1" {
+		n.unhealthy() // the system before may know this disk better
+	} else {
+		n.healthy()
+	}
 	state := "The node is up."
+	if n.lay.Degraded {
+		state = "The node is up, but keeps nothing: its data partition is lost."
+	}
 	if len(waiting) > 0 {
 		n.tell.Say("ready, but %s", strings.Join(waiting, "; "))
 		state = "The node is up, but not all it is for: " + strings.Join(waiting, "; ") + "."
