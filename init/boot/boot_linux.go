@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"imgbuild/init/bootstate"
 	"imgbuild/init/cgroup"
 	"imgbuild/init/clock"
 	"imgbuild/init/config"
@@ -60,7 +61,7 @@ type Node struct {
 	orders chan order
 	steps  []stepTime
 
-	up      atomic.Bool   // run takes orders
+	up      atomic.Bool // run takes orders
 	rotten  sync.Once
 	plugged chan struct{} // closed when the modules of all devices are loaded
 	mu      sync.Mutex    // over cfg and fetched once the services run
@@ -164,21 +165,43 @@ func (n *Node) layout() (err error) {
 	return nil
 }
 
-// verity acts on a block of /usr that is not what was signed: programs may fail from now on without saying why, so the
-// node notes it and reboots, in order if it can.
+// verity acts on a block of /usr that is not what was built: programs may fail from now on without saying why, so the
+// node notes it and reboots, in order if it can. Without another system to go to it stays, half dead but reachable.
 func (n *Node) verity(block string) {
 	n.rotten.Do(func() {
-		reason := "verity-block-" + block
-		n.tell.Say("a block of /usr is damaged (%s): rebooting", block)
-		if n.up.Load() {
-			n.order(order{"reboot", reason})
-			return
+		stay := n.cornered()
+		fix := "write the image to the card again, or replace the card; the node reboots and tries again"
+		if stay {
+			fix = "write the image to the card again, or replace the card; there is no other system to go to"
 		}
-		go func() {
-			n.record(order{"reboot", reason})
-			n.now("reboot")
-		}()
+		n.tell.For("verity").Problem(fault.New(fault.Verify, fix, "the card damaged the system of slot %s (block %s)", n.pre.Slot, block))
+		o := order{"reboot", "verity-block-" + block}
+		switch {
+		case stay:
+		case n.up.Load():
+			n.order(o)
+		default:
+			go func() {
+				n.saveReport()
+				n.record(o)
+				n.now("reboot")
+			}()
+		}
 	})
+}
+
+// cornered says that this is the last attempt and the other slot is not good: the boot script would only come back here.
+func (n *Node) cornered() bool {
+	if n.pre.Disk == nil || n.pre.Cmdline["shelf.trial"] == "1" || n.pre.Cmdline["shelf.left"] != "0" {
+		return false
+	}
+	d, err := bootstate.OpenDisk(n.pre.Disk.Path, false)
+	if err != nil {
+		return true
+	}
+	defer d.Close()
+	r, err := bootstate.Load(d)
+	return err != nil || r.State(bootstate.Other(n.pre.Slot)) != bootstate.Good
 }
 
 // plug loads the modules of all devices, now that all modules are there. The rest of the boot goes on meanwhile.

@@ -109,8 +109,12 @@ func (n *Node) now(verb string) {
 	}
 }
 
-// dieDelay is how long a message stays before a reboot, for somebody to read it.
-const dieDelay = 60 * time.Second
+// dieDelay is how long a message stays before a reboot, for somebody to read it; corneredDelay is the same when no attempt
+// of any system has come up, so that a node does not wear out its card by rebooting for weeks.
+const (
+	dieDelay      = 60 * time.Second
+	corneredDelay = 15 * time.Minute
+)
 
 // die ends a boot that cannot go on: it says why everywhere, notes it in the record, waits and reboots. The attempts
 // that the boot script counts bring the other slot's turn.
@@ -118,10 +122,14 @@ func (n *Node) die(reason string, err error) {
 	n.tell.Problem(err)
 	n.tell.Report.State("The node could not start. It tries again, or the other system if there is one.")
 	n.saveReport()
+	delay := dieDelay
+	if n.cornered() {
+		delay = corneredDelay
+	}
 	n.record(order{"reboot", reason})
-	n.tell.Say("step %s failed; rebooting in %.0f s", n.tell.Step, dieDelay.Seconds())
-	n.pre.Watchdog.Limit(dieDelay + 30*time.Second)
-	time.Sleep(dieDelay)
+	n.tell.Say("step %s failed; rebooting in %.0f s", n.tell.Step, delay.Seconds())
+	n.pre.Watchdog.Limit(delay + 30*time.Second)
+	time.Sleep(delay)
 	if n.units != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		_ = n.units.Stop(ctx)
