@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"imgbuild/builder/recipe"
@@ -33,7 +34,8 @@ func CheckConfig(name string, data []byte, r *recipe.Recipe) (warnings []string,
 // Validate gives everything that the node's own code says about a configuration on this board and in this role. r may
 // be nil: then only what holds anywhere is checked.
 func Validate(name string, data []byte, r *recipe.Recipe) ([]config.Problem, error) {
-	layer, problems := config.Parse(name, data)
+	// Warnings stand in the image's .json, so they name the file without the place where somebody keeps it.
+	layer, problems := config.Parse(filepath.Base(name), data)
 	layers := []*config.Layer{}
 	facts := config.Facts{}
 	if r != nil {
