@@ -35,7 +35,10 @@ func CheckConfig(name string, data []byte, r *recipe.Recipe) (warnings []string,
 // be nil: then only what holds anywhere is checked.
 func Validate(name string, data []byte, r *recipe.Recipe) ([]config.Problem, error) {
 	// Warnings stand in the image's .json, so they name the file without the place where somebody keeps it.
-	layer, problems := config.Parse(filepath.Base(name), data)
+	if name != "" {
+		name = filepath.Base(name)
+	}
+	layer, problems := config.Parse(name, data)
 	layers := []*config.Layer{}
 	facts := config.Facts{}
 	if r != nil {
