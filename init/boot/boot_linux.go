@@ -114,6 +114,7 @@ func (n *Node) step(number int, s Step) {
 	}
 	n.tell.Problem(err)
 	n.tell.Say("step %s failed %.2fs", s.Name, took.Seconds())
+	n.saveReport()
 }
 
 func (n *Node) preinit() error {
