@@ -173,7 +173,7 @@ func TestImageFormats(t *testing.T) {
 func TestSameBytes(t *testing.T) {
 	t.Parallel()
 	config := cloudConfig("same", "k3os: {token: canary-4711-0815}\n")
-	words := []string{"board=qemu-arm64", "role=worker", k3s(t, "arm64")}
+	words := []string{"board=rpi4", "role=worker", k3s(t, "arm64"), "pack=yes"}
 	first := build(t, config, words...)
 	cache := t.TempDir()
 	packagesOnly(t, cache)
@@ -243,7 +243,7 @@ func buildElsewhere(t *testing.T, config, cache string, words ...string) string 
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	file := filepath.Join(dir, "c.yaml")
+	file := filepath.Join(dir, "config.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}

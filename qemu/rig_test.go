@@ -111,11 +111,17 @@ func buildImage(n int, config string, words []string) (im image, err error) {
 		return im, err
 	}
 	out := filepath.Join(work, fmt.Sprint("out", n))
-	file := filepath.Join(work, fmt.Sprintf("config%d.yaml", n))
+	file := filepath.Join(work, fmt.Sprint("config", n), "config.yaml")
+	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+		return im, err
+	}
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return im, err
 	}
 	args := append([]string{"output=json", "out=" + out, "config=" + file}, words...)
+	if !strings.Contains(strings.Join(words, " "), "pack=") {
+		args = append(args, "pack=no")
+	}
 	cmd := exec.Command(program, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

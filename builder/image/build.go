@@ -27,6 +27,8 @@ type Options struct {
 	Cache  *blockcache.Cache
 	Config []byte // laid on BOOT as config.yaml; nil for a template
 	Blobs  Blobs
+	// ImageOnly leaves .img.zst and SHA256SUMS out: for an image that goes into QEMU or onto a card and is thrown away.
+	ImageOnly bool
 	Out    string // directory; made if missing
 	// Workers compress in parallel; 0 for the number of processors. The result does not depend on it.
 	Workers int

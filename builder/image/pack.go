@@ -16,6 +16,13 @@ import (
 
 // seal packs the finished disk and sums it meanwhile: both take a pass over all of it.
 func (b *build) seal(ctx context.Context) error {
+	if b.ImageOnly {
+		info, err := os.Stat(b.path("disk.img"))
+		if err == nil {
+			b.result.Size = info.Size()
+		}
+		return err
+	}
 	var g errgroup.Group
 	g.Go(func() (err error) {
 		b.imageSum, _, err = sumFile(b.path("disk.img"))
@@ -154,6 +161,15 @@ func (b *build) publish() error {
 	}
 	var sums []byte
 	moves := []struct{ from, suffix string }{{"image.json", ".json"}, {"disk.img.zst", ".img.zst"}, {"disk.img", ".img"}}
+	if b.ImageOnly {
+		b.result.Files = []string{name(".img"), name(".json")}
+		for _, m := range []struct{ from, suffix string }{moves[0], moves[2]} {
+			if err := os.Rename(b.path(m.from), name(m.suffix)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for _, m := range moves {
 		sum := b.imageSum
 		if m.suffix != ".img" {

@@ -21,6 +21,7 @@ var build = verb{
 		{name: "blobs", value: "DIR|skip", doc: "Boot blobs of ODROID boards: a directory that has them, or skip. Default: fetch them."},
 		extraKey, withoutKey, lockKey, mirrorKey,
 		{name: "out", value: "DIR", doc: "Where the image goes; default out."},
+		{name: "pack", value: "yes|no", doc: "no leaves .img.zst and SHA256SUMS out, for an image that is only tried. Default yes."},
 		cacheKey, output},
 	examples: []string{
 		"imgbuild board=rpi4 role=worker",
@@ -46,6 +47,10 @@ func doBuild(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
+	pack := a.values["pack"]
+	if pack != "" && pack != "yes" && pack != "no" {
+		return notKnown("pack", pack, []string{"yes", "no"})
+	}
 	relock, err := s.recipe.Fetch(ctx, s.client, a.values["lock"])
 	if err != nil {
 		return err
@@ -65,7 +70,7 @@ func doBuild(ctx context.Context, a *args) error {
 		out = "out"
 	}
 	res, err := image.Build(ctx, image.Options{
-		Recipe: s.recipe, Client: s.client, Cache: s.cache, Config: config, Out: out, Progress: s.screen.progress,
+		Recipe: s.recipe, Client: s.client, Cache: s.cache, Config: config, Out: out, Progress: s.screen.progress, ImageOnly: pack == "no",
 		Blobs:    image.Blobs{Skip: a.values["blobs"] == "skip", Dir: strings.TrimPrefix(a.values["blobs"], "skip")},
 		Warnings: append(warnings, s.relocked(relock)...),
 	})
@@ -86,6 +91,10 @@ func doBuild(ctx context.Context, a *args) error {
 }
 
 func summary(res *image.Result, r *recipe.Recipe, took time.Duration) {
+	packed := ""
+	if res.Packed > 0 {
+		packed = fmt.Sprintf(" (%s on disk, %s packed)", size(res.Used), size(res.Packed))
+	}
 	k3s := r.K3s.Source
 	if r.K3s.Version != "" {
 		k3s = r.K3s.Version + ", " + k3s
@@ -93,12 +102,12 @@ func summary(res *image.Result, r *recipe.Recipe, took time.Duration) {
 	fmt.Printf(`%s
   %s as %s, version %s
   %d packages, %d kernel modules, kernel %s, k3s: %s
-  image %s (%s on disk, %s packed); root %s, initramfs %s, slot %d %% full
+  image %s%s; root %s, initramfs %s, slot %d %% full
   built in %.1f s
 
 Next:
   write it to a card     sudo dd if=%s of=/dev/DEVICE bs=4M conv=fsync status=progress
   or try it in QEMU      imgbuild run board=%s role=%s
 `, res.Image, r.Board.Title, r.Role.Title, res.Version, res.Packages, res.Modules, res.Manifest.Kernel, k3s,
-		size(res.Size), size(res.Used), size(res.Packed), size(res.Root), size(res.Initrd), res.SlotPercent(), took.Seconds(), res.Image, r.Board.Name, r.Role.Name)
+		size(res.Size), packed, size(res.Root), size(res.Initrd), res.SlotPercent(), took.Seconds(), res.Image, r.Board.Name, r.Role.Name)
 }
