@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
@@ -96,5 +97,7 @@ func startShim() error {
 func shim() {
 	os.WriteFile("/proc/self/comm", []byte("containerd-shim"), 0) // the name by which ps and pidof know it; the kernel took the file's
 	signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
-	select {}
+	for {
+		time.Sleep(time.Hour) // an empty select would be a deadlock to Go, and end us
+	}
 }
