@@ -29,7 +29,7 @@ type Options struct {
 	Blobs  Blobs
 	// ImageOnly leaves .img.zst and SHA256SUMS out: for an image that goes into QEMU or onto a card and is thrown away.
 	ImageOnly bool
-	Out    string // directory; made if missing
+	Out       string // directory; made if missing
 	// Workers compress in parallel; 0 for the number of processors. The result does not depend on it.
 	Workers int
 	// Warnings are what the steps before the build had to say; they stand in the result too.
