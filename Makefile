@@ -14,7 +14,7 @@ INIT_SOURCES := $(shell find init cmd/init -name '*.go') go.mod go.sum
 # What the user gave as VAR=VALUE, but for make's own variables.
 GIVEN := $(foreach v,$(filter-out GO only seed n minutes,$(shell echo '$(.VARIABLES)')),$(if $(filter command line,$(origin $(v))),$(v)=$($(v))))
 
-.PHONY: all image test test-full test-unit crash soak fuzz bench proof locks vet clean check
+.PHONY: all image test test-full fuzz bench proof locks vet clean check
 
 all: bin/imgbuild
 
@@ -35,11 +35,27 @@ bin/imgbuild: $(SOURCES) $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7 | check
 image: bin/imgbuild
 	bin/imgbuild $(GIVEN)
 
+# k3s=FILE runs a real k3s in the place of the stand-in.
+TEST_ENV := $(if $(k3s),IMGBUILD_K3S=$(abspath $(k3s)))
+
 test: bin/imgbuild
-	$(GO) test -count=1 -timeout 28m ./...
+	$(TEST_ENV) $(GO) test -count=1 -timeout 45m ./...
 
 test-full: bin/imgbuild
-	IMGBUILD_FULL=1 $(GO) test -count=1 -timeout 120m ./...
+	$(TEST_ENV) IMGBUILD_FULL=1 $(GO) test -count=1 -timeout 180m ./...
+
+# The long ones. They take only= n= minutes= and print date, commit, counts and failures.
+LONG = $(foreach v,only seed n minutes,$(if $($(v)),$(v)=$($(v))))
+
+bench: bin/imgbuild
+	$(GO) run ./qemu/bench $(LONG)
+
+fuzz:
+	$(GO) run ./qemu/fuzz $(LONG)
+
+# Every row of docs/PROOF.md names tests that exist and do not skip.
+proof:
+	$(GO) run ./qemu/proof
 
 vet:
 	@test -z "$$(gofmt -l boards builder cmd images init overlays qemu)" || { gofmt -l .; exit 1; }
