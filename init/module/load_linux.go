@@ -71,6 +71,11 @@ func (l *Loader) Coldplug(modalias string) (int, error) {
 }
 
 func (l *Loader) insert(name, params string) error {
+	// One that another loader has loaded: the initramfs's, before the root was switched. Trying again would have the
+	// kernel check its signature for nothing.
+	if _, err := os.Stat("/sys/module/" + name + "/initstate"); err == nil {
+		return nil
+	}
 	f, err := os.Open(filepath.Join(l.dir, l.file[name]))
 	if err != nil {
 		return fmt.Errorf("kernel module %s: %w", name, err)
