@@ -3,6 +3,7 @@ package qemu
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ const cni = `{"cniVersion": "1.0.0", "name": "test", "plugins": [{"type": "bridg
 // groups, overlay, network namespaces, bridge and address translation are what k3s would use.
 func TestContainer(t *testing.T) {
 	t.Parallel()
-	im := build(t, cloudConfig("shelf-container", ""), "board=qemu-arm64", "role=worker", "packages=containerd,runc,containernetworking-plugins", k3s(t, "arm64"))
+	im := build(t, cloudConfig("shelf-container", ""), "board=qemu-arm64", "role=worker", "packages=containerd,runc,containernetworking-plugins", "k3s=none")
 	page, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -53,12 +54,18 @@ mv /home/rancher/test.conflist /etc/cni/net.d/10-test.conflist
 echo 1 >/proc/sys/net/ipv4/ip_forward
 mkdir /sys/fs/cgroup/containerd
 setsid sh -c "echo 0 >/sys/fs/cgroup/containerd/cgroup.procs; exec containerd" >/var/log/containerd.log 2>&1 </dev/null &'`)
+	t.Cleanup(func() {
+		if t.Failed() {
+			log, err := s.Run(context.Background(), "sudo tail -60 /var/log/containerd.log")
+			t.Logf("containerd's log: %s %v", log, err)
+		}
+	})
 	s.until("sudo ctr version", "Server:")
 	s.run("sudo ctr image import /home/rancher/answer.tar")
 	s.run("sudo ctr run -d --cni --memory-limit 67108864 docker.io/library/answer:test one /answer http://" + vm.Host + ":" + port + "/")
 	state := s.run("sudo ctr task ls")
 	if !strings.Contains(state, "RUNNING") {
-		t.Errorf("the container does not run:\n%s\n%s", state, s.run("sudo tail -50 /var/log/containerd.log"))
+		t.Errorf("the container does not run:\n%s", state)
 	}
 	answer := s.until("wget -qO- http://10.88.0.2:8080/", "fetched")
 	if !strings.Contains(answer, "pid 1 ") || !strings.Contains(answer, "fetched the page of the host") {
