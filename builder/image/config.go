@@ -47,7 +47,8 @@ func Validate(name string, data []byte, r *recipe.Recipe) ([]config.Problem, err
 			return nil, fmt.Errorf("our own settings: %s", more[0])
 		}
 		layers = append(layers, own)
-		facts = config.Facts{Role: r.Role.Name, Roles: r.Roles, Board: r.Board.Name, Memory: int64(r.Board.MemoryMB) << 20}
+		// Memory is left to the node: the same board is sold with more and with less of it.
+		facts = config.Facts{Role: r.Role.Name, Roles: r.Roles, Board: r.Board.Name}
 	}
 	c, more := config.Merge(append(layers, layer)...)
 	problems = append(problems, more...)

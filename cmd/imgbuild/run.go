@@ -43,7 +43,11 @@ func doRun(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
-	memory, err := number(a, "memory", 0)
+	fallback := int64(0) // the machine's own
+	if r.Role.MemoryMB > 1024 {
+		fallback = 2048
+	}
+	memory, err := number(a, "memory", fallback)
 	if err != nil {
 		return err
 	}
