@@ -74,6 +74,9 @@ type stepTime struct {
 	OK      bool    `json:"ok"`
 }
 
+// bootMemory is where garbage is collected even during the boot, in bytes.
+const bootMemory = 64 << 20
+
 // Main is PID 1. It does not return.
 func Main(version string) {
 	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4), plugged: make(chan struct{})}
@@ -85,6 +88,9 @@ func Main(version string) {
 			n.die("panic", fmt.Errorf("the init program failed: %v", r))
 		}
 	}()
+	// Collecting garbage while the machine boots costs more than the few megabytes are worth; run takes it up again.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(bootMemory)
 	n.tell.Report.Fact("program", version)
 	n.signals()
 	// k3s and containers want many files; what PID 1 has is what its children can have.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -69,6 +70,8 @@ func (n *Node) changed(s service.State) {
 func (n *Node) run() {
 	n.pre.Watchdog.Limit(0)
 	n.up.Store(true)
+	debug.SetGCPercent(100)
+	debug.FreeOSMemory()
 	n.tell = n.tell.For("run")
 	ready := make(chan struct{})
 	go func() {
