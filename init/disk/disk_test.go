@@ -185,6 +185,21 @@ func TestReadExt4(t *testing.T) {
 	if err != nil || e.Label != "K3OS_STATE" || e.BlockSize != 4096 || e.Blocks != 1<<32+7 || e.Written.Unix() != 1795219200 {
 		t.Errorf("%+v %v", e, err)
 	}
+	if e.Clean {
+		t.Error("clean without the mark of an orderly end")
+	}
+	for _, c := range []struct {
+		state, mounts uint16
+		incompat      uint32
+		want          bool
+	}{{1, 0xFFFF, 0x80, true}, {1, 0xFFFF, 0x84, false}, {3, 0xFFFF, 0x80, false}, {0, 0xFFFF, 0x80, false}, {1, 20, 0x80, false}} {
+		le.PutUint16(sb[0x3A:], c.state)
+		le.PutUint16(sb[0x36:], c.mounts)
+		le.PutUint32(sb[0x60:], c.incompat)
+		if e, err := ReadExt4(bytes.NewReader(part)); err != nil || e.Clean != c.want {
+			t.Errorf("%+v: clean %v, %v", c, e.Clean, err)
+		}
+	}
 	for name, bad := range map[string][]byte{"empty": nil, "zeros": make([]byte, 4096), "cut": part[:1500]} {
 		if _, err := ReadExt4(bytes.NewReader(bad)); err == nil {
 			t.Errorf("%s: no error", name)

@@ -15,6 +15,7 @@ type Ext4 struct {
 	Written   time.Time // s_wtime: when it was last written
 	Blocks    uint64
 	BlockSize int64
+	Clean     bool // unmounted in order, no errors noted, no check due by count or time: e2fsck -p would do nothing
 }
 
 // ReadExt4 reads the superblock of a partition, 1024 bytes from its start.
@@ -39,6 +40,10 @@ func ReadExt4(r io.ReaderAt) (Ext4, error) {
 	}
 	e.Label = strings.TrimRight(string(sb[0x78:0x88]), "\x00")
 	copy(e.UUID[:], sb[0x68:])
+	const valid, hadErrors, recover = 1, 2, 0x4
+	state := le.Uint16(sb[0x3A:])
+	e.Clean = state&valid != 0 && state&hadErrors == 0 && le.Uint32(sb[0x60:])&recover == 0 &&
+		int16(le.Uint16(sb[0x36:])) <= 0 && le.Uint32(sb[0x44:]) == 0
 	e.Written = time.Unix(int64(le.Uint32(sb[0x30:]))|int64(sb[0x274])<<32, 0)
 	return e, nil
 }

@@ -34,8 +34,10 @@ func mountData(t report.Teller, s *preinit.State) error {
 	}
 	device := s.Disk.Partition(disk.Data)
 	t.Log("the data partition has its size")
-	if err := check(t, device); err != nil {
-		return err
+	if !s.Data.Clean {
+		if err := check(t, device); err != nil {
+			return err
+		}
 	}
 	t.Log("the data partition is checked")
 	if err := os.MkdirAll(dataMount, 0o755); err != nil {

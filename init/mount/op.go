@@ -79,6 +79,10 @@ func (d Dir) Under(root string) Op { d.Path = below(root, d.Path); return d }
 
 // Do implements Op.
 func (d Dir) Do() error {
+	// Nearly always it is there and right, and one look tells.
+	if st, err := os.Lstat(d.Path); err == nil && st.Mode() == fs.ModeDir|d.Mode {
+		return own(d.Path, d.UID, d.GID)
+	}
 	if err := os.MkdirAll(d.Path, 0o755); err != nil {
 		return err
 	}
