@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sort"
+	"strings"
 
 	"imgbuild/builder/squashfs"
 	"imgbuild/builder/tree"
@@ -49,6 +50,9 @@ func Entries(t *tree.Tree) []squashfs.Entry {
 	for _, n := range t.Nodes() {
 		e := squashfs.Entry{Path: n.Path, Kind: kinds[n.Kind], Mode: n.Mode, UID: n.UID, GID: n.GID, MTime: n.MTime, Target: n.Target,
 			Major: n.Major, Minor: n.Minor, Size: n.Content.Size, Open: n.Content.Open, HardLink: n.HardLink}
+		if strings.HasPrefix(n.Path, "share/etc/") || strings.HasPrefix(n.Path, "share/factory/") {
+			e.Group = "templates" // every boot reads all of them
+		}
 		for name, value := range n.Xattrs {
 			e.Xattrs = append(e.Xattrs, squashfs.Xattr{Name: name, Value: value})
 		}

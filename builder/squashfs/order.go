@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// orderFiles gives the inodes of files in the order in which their contents go into the image: files of one kind together,
-// since fragments of like files compress better.
+// orderFiles gives the inodes of files in the order in which their contents go into the image: those of one Group lie
+// together, since they are read together; the rest by kind, since fragments of like files compress better.
 func orderFiles(inodes []*inode) []*inode {
 	var files []*inode
 	kinds := make(map[*inode]string)
@@ -18,6 +18,9 @@ func orderFiles(inodes []*inode) []*inode {
 		}
 	}
 	sort.Slice(files, func(a, b int) bool {
+		if ga, gb := files[a].entry.Group, files[b].entry.Group; ga != gb {
+			return ga < gb
+		}
 		if ka, kb := kinds[files[a]], kinds[files[b]]; ka != kb {
 			return ka < kb
 		}
