@@ -47,7 +47,8 @@ var Steps = []Step{
 type Node struct {
 	Version string // of this program
 
-	tell   report.Teller // safe
+	base   report.Teller // safe
+	tell   report.Teller // the same in the name of the step that Main is at
 	led    *report.LED
 	pre    *preinit.State
 	lay    *layout.Layout
@@ -64,7 +65,7 @@ type Node struct {
 	up      atomic.Bool // run takes orders
 	rotten  sync.Once
 	plugged chan struct{} // closed when the modules of all devices are loaded
-	mu      sync.Mutex    // over cfg and fetched once the services run
+	mu      sync.Mutex    // over cfg, fetched and steps once the services run
 	fetched []string      // keys that github:USER and its like gave
 }
 
@@ -80,7 +81,8 @@ const bootMemory = 64 << 20
 // Main is PID 1. It does not return.
 func Main(version string) {
 	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4), plugged: make(chan struct{})}
-	n.tell = report.Teller{Console: report.NewConsole(), Report: &report.Report{}, Step: "start"}
+	n.base = report.Teller{Console: report.NewConsole(), Report: &report.Report{}, Step: "run"}
+	n.tell = n.base
 	defer func() {
 		// PID 1 must not end, or the kernel panics without a word about why.
 		if r := recover(); r != nil {
@@ -110,7 +112,9 @@ func (n *Node) step(number int, s Step) {
 	err := s.Run(n)
 	took := time.Since(start)
 	n.tell.Report.Step(s.Name, took, err == nil)
+	n.mu.Lock()
 	n.steps = append(n.steps, stepTime{s.Name, took.Seconds(), err == nil})
+	n.mu.Unlock()
 	if err == nil {
 		n.tell.Console.Step(s.Name, took)
 		return
@@ -181,7 +185,7 @@ func (n *Node) verity(block string) {
 		if stay {
 			fix = "write the image to the card again, or replace the card; there is no other system to go to"
 		}
-		n.tell.For("verity").Problem(fault.New(fault.Verify, fix, "the card damaged the system of slot %s (block %s)", n.pre.Slot, block))
+		n.base.For("verity").Problem(fault.New(fault.Verify, fix, "the card damaged the system of slot %s (block %s)", n.pre.Slot, block))
 		o := order{"reboot", "verity-block-" + block}
 		switch {
 		case stay:

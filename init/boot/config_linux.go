@@ -65,6 +65,9 @@ func (n *Node) commands(phase string, lines []string) {
 // settings is what a change of the configuration changes on a running node as well.
 func (n *Node) settings(here apply.Machine, cfg *config.Config) error {
 	var errs []error
+	n.mu.Lock()
+	keys := slices.Concat(cfg.SSHAuthorizedKeys, n.fetched)
+	n.mu.Unlock()
 	for _, line := range cfg.K3OS.Modules {
 		if f := strings.Fields(line); len(f) > 0 {
 			errs = append(errs, fault.Wrap(fault.Input, n.pre.Modules.Load(f[0], f[1:]...), "k3os.modules", "look whether the name is right and the module is in this image"))
@@ -72,7 +75,7 @@ func (n *Node) settings(here apply.Machine, cfg *config.Config) error {
 	}
 	return errors.Join(append(errs,
 		here.Sysctls(cfg.K3OS.Sysctls),
-		here.Keys(append(append([]string(nil), cfg.SSHAuthorizedKeys...), n.fetched...)),
+		here.Keys(keys),
 		here.Password(cfg.K3OS.Password),
 		here.Environment(cfg.K3OS.Environment),
 		here.Zone(cfg.Time.Zone),
@@ -172,6 +175,6 @@ func (n *Node) fetchKeys() {
 		n.mu.Lock()
 		n.fetched = got
 		n.mu.Unlock()
-		t.Problem(apply.Here.Keys(append(append([]string(nil), n.current().SSHAuthorizedKeys...), got...)))
+		t.Problem(apply.Here.Keys(slices.Concat(n.current().SSHAuthorizedKeys, got)))
 	}()
 }

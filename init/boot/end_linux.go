@@ -145,7 +145,7 @@ func (n *Node) record(o order) {
 	}
 	d, err := bootstate.OpenDisk(n.pre.Disk.Path, true)
 	if err != nil {
-		n.tell.Say("boot record: %v", err)
+		n.base.Say("boot record: %v", err)
 		return
 	}
 	defer d.Close()
@@ -156,7 +156,7 @@ func (n *Node) record(o order) {
 		_, err = bootstate.Store(d, r)
 	}
 	if err != nil {
-		n.tell.Say("boot record: %v", err)
+		n.base.Say("boot record: %v", err)
 	}
 }
 
@@ -173,10 +173,10 @@ func (n *Node) saveReport() {
 	if n.pre.Disk == nil {
 		return
 	}
-	text := n.tell.Report.Text()
+	text := n.base.Report.Text()
 	_ = os.WriteFile("/run/shelf/report.txt", text, 0o644)
 	if err := overwrite(n.pre.Disk.Partition(disk.Boot), reportName, text, '\n'); err != nil {
-		n.tell.Say("%s on the boot partition was not written: %v", reportName, err)
+		n.base.Say("%s on the boot partition was not written: %v", reportName, err)
 	}
 }
 

@@ -61,7 +61,7 @@ func sshd() service.Unit {
 func (n *Node) changed(s service.State) {
 	switch s.Phase {
 	case service.Failed, service.Pending, service.Up, service.Done:
-		n.tell.Say("service %s", s)
+		n.base.Say("service %s", s)
 	}
 }
 
@@ -72,7 +72,7 @@ func (n *Node) run() {
 	n.up.Store(true)
 	debug.SetGCPercent(100)
 	debug.FreeOSMemory()
-	n.tell = n.tell.For("run")
+	n.tell = n.base
 	ready := make(chan struct{})
 	go func() {
 		n.settle()
@@ -120,7 +120,7 @@ func (n *Node) settle() {
 			break
 		}
 		if time.Now().After(deadline) {
-			n.tell.For("services").Problem(fault.New(fault.Unhealthy, "look at the logs in /var/log/shelf, or with shelf status", "not ready after %v: %s", unitLimit, strings.Join(open, "; ")))
+			n.base.For("services").Problem(fault.New(fault.Unhealthy, "look at the logs in /var/log/shelf, or with shelf status", "not ready after %v: %s", unitLimit, strings.Join(open, "; ")))
 			n.unhealthy()
 			n.saveReport()
 			return
@@ -137,12 +137,12 @@ func (n *Node) settle() {
 		state = "The node is up, but keeps nothing: its data partition is lost."
 	}
 	if len(waiting) > 0 {
-		n.tell.Say("ready, but %s", strings.Join(waiting, "; "))
+		n.base.Say("ready, but %s", strings.Join(waiting, "; "))
 		state = "The node is up, but not all it is for: " + strings.Join(waiting, "; ") + "."
 	} else {
-		n.tell.Say("ready")
+		n.base.Say("ready")
 	}
-	n.tell.Report.State(state)
+	n.base.Report.State(state)
 	n.led.Stop()
 	n.saveReport()
 }
@@ -154,7 +154,7 @@ func (n *Node) healthy() {
 		_, err = bootstate.Healthy(d, n.pre.Slot)
 		d.Close()
 	}
-	n.tell.Problem(fault.Wrap(fault.Device, err, "the boot record cannot be written", "replace the card if this comes again"))
+	n.base.Problem(fault.Wrap(fault.Device, err, "the boot record cannot be written", "replace the card if this comes again"))
 }
 
 // unhealthy ends a trial that does not do its work; a committed system stays up, for it may be reached.

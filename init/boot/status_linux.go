@@ -2,6 +2,7 @@ package boot
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,9 +36,12 @@ type ServiceStatus struct {
 
 func (n *Node) status() Status {
 	host, _ := os.Hostname()
+	n.mu.Lock()
+	steps := slices.Clone(n.steps)
+	n.mu.Unlock()
 	s := Status{
 		Hostname: host, Role: n.current().RoleOf(""), Slot: n.pre.Slot, Program: n.Version, Model: n.pre.Model,
-		Version: n.pre.Manifest.Version, Degraded: n.lay.Degraded, Steps: n.steps, Problems: n.tell.Report.Problems(),
+		Version: n.pre.Manifest.Version, Degraded: n.lay.Degraded, Steps: steps, Problems: n.base.Report.Problems(),
 		Up: time.Since(started()).Seconds(),
 	}
 	for _, u := range n.units.Status() {
