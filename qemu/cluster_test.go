@@ -78,8 +78,7 @@ func TestCluster(t *testing.T) {
 			t.Error("there is no shim")
 		}
 	}
-	at.off()
-	on.off()
+	off(at, on)
 	for _, g := range both {
 		ref(t, "e2fsck", "-fn", dataFS(g.Disk))
 		if h := ref(t, "dumpe2fs", "-h", dataFS(g.Disk)); strings.Contains(h, "needs_recovery") {

@@ -283,10 +283,24 @@ func (s *shell) until(command, want string) string {
 	}
 }
 
-// off powers the node off from inside and waits for the end of QEMU.
+// off powers nodes off from inside, all at once, and waits for the end of QEMU.
+func off(all ...*shell) {
+	for _, s := range all {
+		s.try("sudo shelf poweroff") // the connection may go before the status comes
+	}
+	for _, s := range all {
+		s.gone()
+	}
+}
+
 func (s *shell) off() {
 	s.g.t.Helper()
-	s.try("sudo shelf poweroff") // the connection may go before the status comes
+	off(s)
+}
+
+// gone waits for the end of QEMU.
+func (s *shell) gone() {
+	s.g.t.Helper()
 	ctx, stop := context.WithTimeout(s.g.ctx, patience)
 	defer stop()
 	if err := s.g.Wait(ctx); err != nil {

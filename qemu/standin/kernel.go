@@ -59,11 +59,11 @@ func (n *node) likeK3s() error {
 	if err := writeFile("/var/log/pods/kube-system_standin_0/standin/0.log", []byte("hello\n"), 0o640); err != nil {
 		return err
 	}
-	return startShim()
+	return startShim(n.role)
 }
 
 // startShim leaves a child in a group of its own below kubepods, unless an earlier run's is still there.
-func startShim() error {
+func startShim(role string) error {
 	pods := filepath.Join(cgroups, "kubepods")
 	return inGroup(pods, []string{"cpu", "cpuset", "memory", "pids"}, func(string) error {
 		pod := filepath.Join(pods, "podstandin")
@@ -84,7 +84,7 @@ func startShim() error {
 			return err
 		}
 		cmd := exec.Command(self)
-		cmd.Args = []string{shimName, "-namespace", "k8s.io", "-id", "standin"}
+		cmd.Args = []string{shimName, "-namespace", "k8s.io", "-id", "standin-" + role}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: int(group.Fd())}
 		if err := cmd.Start(); err != nil {
 			return fmt.Errorf("starting the shim: %w", err)
@@ -93,10 +93,14 @@ func startShim() error {
 	})
 }
 
-// shim does nothing and does not go away by itself: SIGTERM is for its container, which has none.
+// shim does nothing and does not go away by itself. A worker's ends when it is asked to, as most pods do; a server's does not listen, and
+// somebody has to kill its group.
 func shim() {
 	os.WriteFile("/proc/self/comm", []byte("containerd-shim"), 0) // the name by which ps and pidof know it; the kernel took the file's
-	signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGHUP)
+	if strings.HasSuffix(strings.Join(os.Args, " "), "-server") {
+		signal.Ignore(syscall.SIGTERM)
+	}
 	for {
 		time.Sleep(time.Hour) // an empty select would be a deadlock to Go, and end us
 	}
