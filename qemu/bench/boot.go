@@ -46,14 +46,17 @@ func (b *bench) boot(ctx context.Context, n int) error {
 	if err := json.Unmarshal(out, &res); err != nil {
 		return err
 	}
+	// The first boot of a card makes keys and grows its data partition; it is shown, the boots after it count.
 	var ratios []float64
-	for i := range n {
-		entry, k3s, err := bootOnce(ctx, key, res.Image, filepath.Join(b.dir, fmt.Sprint("guest", i)))
+	for i := range n + 1 {
+		entry, k3s, err := bootOnce(ctx, key, &res.Image, filepath.Join(b.dir, fmt.Sprint("guest", i)))
 		if err != nil {
 			return err
 		}
-		fmt.Printf("  boot %d: /init at %.2f s, k3s at %.2f s\n", i+1, entry, k3s)
-		ratios = append(ratios, k3s/entry)
+		fmt.Printf("  boot %d: /init at %.2f s, k3s at %.2f s\n", i, entry, k3s)
+		if i > 0 {
+			ratios = append(ratios, k3s/entry)
+		}
 	}
 	sort.Float64s(ratios)
 	b.row(fmt.Sprintf("kernel entry to k3s, over to /init, median of %d", n), ratios[len(ratios)/2], 2.5, "")
@@ -61,8 +64,8 @@ func (b *bench) boot(ctx context.Context, n int) error {
 }
 
 // bootOnce gives when /init and k3s were started, in seconds of the kernel's clock: the line in its log, and the start
-// time of the process in /proc (in ticks of 1/100 s, proc(5)).
-func bootOnce(ctx context.Context, key ssh.Signer, image, dir string) (entry, k3s float64, err error) {
+// time of the process in /proc (in ticks of 1/100 s, proc(5)). disk becomes the one that the guest leaves behind.
+func bootOnce(ctx context.Context, key ssh.Signer, disk *string, dir string) (entry, k3s float64, err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return 0, 0, err
 	}
@@ -70,7 +73,7 @@ func bootOnce(ctx context.Context, key ssh.Signer, image, dir string) (entry, k3
 	if err != nil {
 		return 0, 0, err
 	}
-	g, err := vm.Start(ctx, vm.Options{Image: image, Dir: dir, Direct: true, Size: 4 << 30, Memory: 2048, Links: []*vm.Link{link}})
+	g, err := vm.Start(ctx, vm.Options{Image: *disk, Dir: dir, Direct: true, Size: 4 << 30, Memory: 2048, Links: []*vm.Link{link}})
 	if err != nil {
 		return 0, 0, err
 	}
@@ -91,5 +94,10 @@ func bootOnce(ctx context.Context, key ssh.Signer, image, dir string) (entry, k3
 	if _, err := fmt.Sscan(text, &entry, &ticks); err != nil {
 		return 0, 0, fmt.Errorf("the guest says %q: %w", text, err)
 	}
+	_, _ = sh.Run(ctx, "sudo poweroff") // the connection may end before the answer
+	if err := g.Wait(ctx); err != nil {
+		return 0, 0, err
+	}
+	*disk = g.Disk
 	return entry, ticks / 100, nil
 }
