@@ -20,6 +20,11 @@ func TestBoards(t *testing.T) {
 		if b.Title == "" || b.MemoryMB < 256 || len(b.Compatible) == 0 || b.Machine == "" || b.Seen == "" {
 			t.Errorf("%s lacks a field: %+v", name, b)
 		}
+		for _, c := range b.Compatible {
+			if vendor, model, ok := strings.Cut(c, ","); !ok || vendor == "" || model == "" {
+				t.Errorf("%s: %q is no vendor,model: quote it", name, c)
+			}
+		}
 		for _, r := range b.Refused {
 			if ok, why := b.Supports(r.Role); ok || why != r.Why || why == "" {
 				t.Errorf("%s refuses %s and supports it: %v %q", name, r.Role, ok, why)

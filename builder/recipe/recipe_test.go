@@ -1,0 +1,187 @@
+package recipe
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"imgbuild/boards"
+	"imgbuild/builder/blockcache"
+	"imgbuild/init/fault"
+)
+
+func made(t *testing.T, board, role string) *Recipe {
+	t.Helper()
+	r, err := New(board, role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if why, err := r.TakeLock(""); err != nil || why != "" {
+		t.Fatalf("%s %s has no lock: %q, %v", board, role, why, err)
+	}
+	r.K3s = K3s{Source: NoK3s}
+	return r
+}
+
+func version(t *testing.T, r *Recipe) string {
+	t.Helper()
+	v, err := r.Version()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// One slot serves every board of a family and every role of the slot; what reaches the slot changes its version.
+func TestVersion(t *testing.T) {
+	first := version(t, made(t, "rpi4", "worker"))
+	if !strings.HasPrefix(first, made(t, "rpi4", "worker").Lock.Date+"-") || len(first) != 17 {
+		t.Errorf("the version is %s", first)
+	}
+	for _, pair := range [][2]string{{"rpi4", "server"}, {"rpi3", "worker"}, {"rpi4", "worker"}} {
+		if got := version(t, made(t, pair[0], pair[1])); got != first {
+			t.Errorf("%v has the version %s, not %s", pair, got, first)
+		}
+	}
+	changes := map[string]func(*Recipe){
+		"board family": func(r *Recipe) { *r = *made(t, "qemu-arm64", "worker") },
+		"init":         func(r *Recipe) { r.Program = "other" },
+		"overlays":     func(r *Recipe) { r.Data = "other" },
+		"packages":     func(r *Recipe) { r.Extra = []string{"containerd"} },
+		"k3s":          func(r *Recipe) { r.K3s = K3s{Source: Embedded, SHA256: "x"} },
+	}
+	for what, change := range changes {
+		r := made(t, "rpi4", "worker")
+		change(r)
+		if version(t, r) == first {
+			t.Errorf("another %s leaves the version as it is", what)
+		}
+	}
+	r := made(t, "rpi4", "worker")
+	r.K3s.File, r.K3s.Warning = "/somewhere", "text"
+	if version(t, r) != first {
+		t.Error("where a file lies on the host changes the version")
+	}
+}
+
+// The matrix of the main job: server on rpi4 and qemu-arm64, worker on all but rpi-zero2w.
+func TestMatrix(t *testing.T) {
+	want := map[string]string{"rpi4": "server worker", "qemu-arm64": "server worker", "rpi3": "worker", "odroid-xu4": "worker", "qemu-arm": "worker", "rpi-zero2w": ""}
+	for _, board := range boards.Names() {
+		var got []string
+		for _, role := range []string{"server", "worker"} {
+			_, err := New(board, role)
+			if err == nil {
+				got = append(got, role)
+			} else if fault.Code(err) != 2 || !strings.Contains(err.Error(), board) {
+				t.Errorf("%s %s: %v", board, role, err)
+			}
+		}
+		if strings.Join(got, " ") != want[board] {
+			t.Errorf("%s takes %v, not %s", board, got, want[board])
+		}
+	}
+}
+
+func TestTakeLock(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	r := made(t, "rpi4", "worker")
+	file := filepath.Join(dir, "a.lock")
+	if err := WriteLock(file, r.Lock); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := made(t, "rpi3", "worker").TakeLock(file); err != nil {
+		t.Errorf("a lock of the family is refused: %v", err)
+	}
+	if _, err := made(t, "qemu-arm", "worker").TakeLock(file); fault.Code(err) != 3 {
+		t.Errorf("a lock for another architecture is taken: %v", err)
+	}
+	extra := made(t, "rpi4", "worker")
+	extra.Extra = []string{"containerd"}
+	if why, err := extra.TakeLock(""); err != nil || why == "" {
+		t.Errorf("the embedded lock serves other packages: %v", err)
+	}
+	if _, err := extra.TakeLock(file); fault.Code(err) != 3 {
+		t.Errorf("a strict lock serves other packages: %v", err)
+	}
+	// ./imgbuild.lock goes before the embedded one.
+	local := *r.Lock
+	local.Date = "20200101"
+	if err := WriteLock(LocalLock, &local); err != nil {
+		t.Fatal(err)
+	}
+	if got := made(t, "rpi4", "worker").Lock.Date; got != "20200101" {
+		t.Errorf("the lock is of %s", got)
+	}
+	if err := os.WriteFile(LocalLock, []byte("rubbish\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if broken, err := New("rpi4", "worker"); err != nil {
+		t.Fatal(err)
+	} else if _, err := broken.TakeLock(""); fault.Code(err) != 3 {
+		t.Errorf("a broken ./imgbuild.lock is passed over in silence: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, ".lock-*")); err != nil || left != nil {
+		t.Errorf("half-written locks stay: %v %v", left, err)
+	}
+}
+
+func TestK3s(t *testing.T) {
+	r := made(t, "rpi4", "worker")
+	cache, err := blockcache.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	file := filepath.Join(t.TempDir(), "k3s")
+	if err := os.WriteFile(file, []byte("binary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.DecideK3s(ctx, file, cache, nil); err != nil || r.K3s.Source != Embedded || r.K3s.Size != 6 || !strings.HasPrefix(r.K3s.Version, "file-") {
+		t.Errorf("a file gives %+v: %v", r.K3s, err)
+	}
+	if err := r.DecideK3s(ctx, FirstBoot, cache, nil); err != nil || r.K3s.Source != FirstBoot || r.K3s.Version != K3sDefault || len(r.K3s.SHA256) != 64 {
+		t.Errorf("firstboot gives %+v: %v", r.K3s, err)
+	}
+	if err := r.DecideK3s(ctx, NoK3s, cache, nil); err != nil || r.K3s.Source != NoK3s {
+		t.Errorf("none gives %+v: %v", r.K3s, err)
+	}
+	for option, code := range map[string]int{"v9.9.9+k3s1": 2, "./nope": 3} {
+		if err := r.DecideK3s(ctx, option, cache, nil); fault.Code(err) != code {
+			t.Errorf("k3s=%s: %v", option, err)
+		}
+	}
+	for _, v := range K3sVersions() {
+		for _, arch := range []string{"amd64", "arm64", "armhf"} {
+			k, err := PinnedK3s(v, arch)
+			if err != nil || len(k.SHA256) != 64 || !strings.Contains(k.URL, "%2B") || strings.Contains(k.URL, "+") {
+				t.Errorf("%s %s: %+v %v", v, arch, k, err)
+			}
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"board", "role", "config", "mirror"}
+	for word, want := range map[string]string{"bord": "board", "rol": "role", "mirro": "mirror", "xyzzy": "", "": "", "configg": "config"} {
+		if got := Nearest(word, known); got != want {
+			t.Errorf("Nearest(%q) is %q, not %q", word, got, want)
+		}
+	}
+}
+
+func TestCheckWithout(t *testing.T) {
+	r := made(t, "rpi4", "worker")
+	all := len(r.Request().Suites)
+	r.Without = []string{"trixie-security"}
+	if err := r.CheckWithout(); err != nil || len(r.Request().Suites) != all-1 {
+		t.Errorf("%v, %d suites", err, len(r.Request().Suites))
+	}
+	r.Without = []string{"trixie"}
+	if err := r.CheckWithout(); fault.Code(err) != 2 {
+		t.Errorf("the main suite can be left out: %v", err)
+	}
+}
