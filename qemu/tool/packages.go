@@ -22,7 +22,7 @@ import (
 // Settings say where packages come from and go. The zero value: the default cache, the host's own mirrors.
 type Settings struct {
 	CacheDir string // "" = $IMGBUILD_CACHE, else blockcache.Default
-	Mirror   string // as mirror=; "" = $IMGBUILD_MIRROR, else the host's apt sources, else the snapshot archive's trixie
+	Mirror   string // as mirror=; "" = $IMGBUILD_MIRROR, else the host's apt sources
 	Progress func(name string, done, total int64)
 }
 
