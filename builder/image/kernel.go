@@ -157,7 +157,7 @@ func (b *build) modules(all *tree.Tree, k *kernel) error {
 		}
 		h.Reset()
 		h.Write(list)
-		key := fmt.Sprintf("modules 2 %s %s %s", use, source, hex.EncodeToString(h.Sum(nil)))
+		key := fmt.Sprintf("modules 3 %s %s %s", use, source, hex.EncodeToString(h.Sum(nil)))
 		f, err := b.Cache.Decoded(key, func(w io.Writer) error { return writeModules(w, set, prefix+"lib/modules/"+k.release+"/", names) })
 		if err != nil {
 			return nil, err
@@ -235,7 +235,7 @@ func writeModules(w io.Writer, set *kmod.Set, dir string, names []string) error 
 		if data, err = kmod.Decompress(data); err != nil {
 			return fmt.Errorf("module %s: %w", m.Name, err)
 		}
-		if err := put(m.Path, data); err != nil {
+		if err := put(m.Path, kmod.Unsigned(data)); err != nil {
 			return err
 		}
 	}

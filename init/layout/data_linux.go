@@ -14,6 +14,7 @@ import (
 	"imgbuild/init/report"
 	"imgbuild/init/service"
 
+	"github.com/u-root/u-root/pkg/mount"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,7 +44,7 @@ func mountData(t report.Teller, s *preinit.State) error {
 	if err := os.MkdirAll(dataMount, 0o755); err != nil {
 		return err
 	}
-	if err := unix.Mount(device, dataMount, "ext4", unix.MS_NOATIME, "errors=remount-ro"); err != nil {
+	if _, err := mount.Mount(device, dataMount, "ext4", "errors=remount-ro", unix.MS_NOATIME); err != nil {
 		return fault.Wrap(fault.Device, err, "the data partition cannot be mounted", "write the image to the card again; what lies on the data partition is lost with that")
 	}
 	if err := growExt4(device, s.Data.BlockSize); err != nil {
@@ -135,5 +136,6 @@ func mountNothing() error {
 	if err := os.MkdirAll(dataMount, 0o755); err != nil {
 		return err
 	}
-	return unix.Mount("tmpfs", dataMount, "tmpfs", unix.MS_NODEV, "mode=0755,size=50%")
+	_, err := mount.Mount("tmpfs", dataMount, "tmpfs", "mode=0755,size=50%", unix.MS_NODEV)
+	return err
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/u-root/u-root/pkg/mount"
 	"golang.org/x/sys/unix"
 )
 
@@ -135,7 +136,7 @@ func (m Mount) mount() error {
 	if err := m.point(); err != nil {
 		return err
 	}
-	err := unix.Mount(m.Source, m.Path, m.Type, m.Flags, m.Data)
+	_, err := mount.Mount(m.Source, m.Path, m.Type, m.Data, m.Flags)
 	const more = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY | unix.MS_NOATIME
 	if err == nil && m.Flags&unix.MS_BIND != 0 && m.Flags&more != 0 {
 		err = unix.Mount("", m.Path, "", unix.MS_REMOUNT|unix.MS_BIND|m.Flags&more, "")
