@@ -81,12 +81,12 @@ func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bo
 	}
 	f, ok := cache.Blob(sum)
 	if !ok {
-		resp, err := getK3s(ctx, k.URL, brief)
+		d, err := getK3s(ctx, k.URL, brief, progress)
 		if err != nil {
 			return fault.Wrap(fault.Network, err, "fetching k3s "+k.Version, "give the binary as k3s=FILE, or build with k3s=firstboot")
 		}
-		defer resp.Body.Close()
-		got, err := cache.PutBlob(&meter{resp.Body, 0, resp.ContentLength, progress})
+		defer d.close()
+		got, err := cache.PutBlob(d)
 		if err != nil {
 			return fault.Wrap(fault.Network, err, "fetching k3s "+k.Version, "give the binary as k3s=FILE")
 		}
@@ -106,44 +106,68 @@ func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bo
 	return nil
 }
 
+// k3sStall is how long a download may be silent once it runs.
+const k3sStall = 30 * time.Second
+
+// download is the body of a running download. It ends with an error of its own when the server falls silent.
+type download struct {
+	*http.Response
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	timer    *time.Timer
+	done     int64
+	progress func(done, total int64)
+}
+
 // getK3s opens the download; the limit covers name, connection, redirects and headers, not the body.
-func getK3s(ctx context.Context, url string, brief bool) (*http.Response, error) {
+func getK3s(ctx context.Context, url string, brief bool, progress func(done, total int64)) (*download, error) {
 	patience := 2 * time.Minute
 	if brief {
 		patience = k3sPatience
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(patience, func() { cancel(fmt.Errorf("no answer within %s", patience)) })
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	d := &download{progress: progress}
+	d.ctx, d.cancel = context.WithCancelCause(ctx)
+	d.timer = time.AfterFunc(patience, func() { d.cancel(fmt.Errorf("no answer within %s", patience)) })
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, url, nil)
+	if err == nil {
+		d.Response, err = http.DefaultClient.Do(req)
+	}
+	d.timer.Stop()
 	if err != nil {
-		return nil, err
+		return nil, d.reason(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	timer.Stop()
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		return nil, err
+	if d.StatusCode != http.StatusOK {
+		d.close()
+		return nil, fmt.Errorf("the server says %s", d.Status)
 	}
-	if resp.StatusCode != http.StatusOK {
-		resp.Body.Close()
-		return nil, fmt.Errorf("the server says %s", resp.Status)
-	}
-	return resp, nil
+	d.timer = time.AfterFunc(k3sStall, func() { d.cancel(fmt.Errorf("the server was silent for %s", k3sStall)) })
+	return d, nil
 }
 
-type meter struct {
-	r           io.Reader
-	done, total int64
-	progress    func(done, total int64)
+// reason gives why we ended the download where we did, else err.
+func (d *download) reason(err error) error {
+	if cause := context.Cause(d.ctx); cause != nil {
+		err = cause
+	}
+	d.cancel(nil)
+	return err
 }
 
-func (m *meter) Read(p []byte) (int, error) {
-	n, err := m.r.Read(p)
-	m.done += int64(n)
-	if m.progress != nil {
-		m.progress(m.done, m.total)
+func (d *download) Read(p []byte) (int, error) {
+	n, err := d.Body.Read(p)
+	d.timer.Reset(k3sStall)
+	d.done += int64(n)
+	if d.progress != nil {
+		d.progress(d.done, d.ContentLength)
+	}
+	if err != nil && err != io.EOF {
+		err = d.reason(err)
 	}
 	return n, err
+}
+
+func (d *download) close() {
+	d.timer.Stop()
+	d.Body.Close()
+	d.cancel(nil)
 }

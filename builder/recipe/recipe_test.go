@@ -2,6 +2,10 @@ package recipe
 
 import (
 	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -183,5 +187,46 @@ func TestCheckWithout(t *testing.T) {
 	r.Without = []string{"trixie"}
 	if err := r.CheckWithout(); fault.Code(err) != 2 {
 		t.Errorf("the main suite can be left out: %v", err)
+	}
+}
+
+// A download that is refused, wrong, cut or silent is an error of kind Network with its reason, never an interrupt.
+func TestGetK3s(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/good", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("binary")) })
+	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "100"); w.Write([]byte("bin")) })
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	var seen int64
+	d, err := getK3s(t.Context(), server.URL+"/good", true, func(done, _ int64) { seen = done })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if data, err := io.ReadAll(d); err != nil || string(data) != "binary" || seen != 6 {
+		t.Errorf("%q, %v, progress %d", data, err, seen)
+	}
+	if _, err := getK3s(t.Context(), server.URL+"/absent", true, nil); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("absent: %v", err)
+	}
+	if _, err := getK3s(t.Context(), "http://127.0.0.1:1/k3s", true, nil); err == nil {
+		t.Error("a refused connection is no error")
+	}
+	cut, err := getK3s(t.Context(), server.URL+"/cut", true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cut.close()
+	if _, err := io.ReadAll(cut); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a cut download: %v", err)
+	}
+	silent, err := getK3s(t.Context(), server.URL+"/good", true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.close()
+	silent.cancel(errors.New("the server was silent"))
+	if err := silent.reason(context.Canceled); errors.Is(err, context.Canceled) || fault.Code(err) == int(fault.Interrupted) {
+		t.Errorf("silence counts as an interrupt: %v", err)
 	}
 }
