@@ -194,7 +194,10 @@ func TestCheckWithout(t *testing.T) {
 func TestGetK3s(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/good", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("binary")) })
-	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "100"); w.Write([]byte("bin")) })
+	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		w.Write([]byte("bin"))
+	})
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	var seen int64
