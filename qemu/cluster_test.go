@@ -81,7 +81,7 @@ func TestCluster(t *testing.T) {
 	off(at, on)
 	for _, g := range both {
 		ref(t, "e2fsck", "-fn", dataFS(g.Disk))
-		if h := ref(t, "dumpe2fs", "-h", dataFS(g.Disk)); strings.Contains(h, "needs_recovery") {
+		if h := ref(t, "tune2fs", "-l", dataFS(g.Disk)); strings.Contains(h, "needs_recovery") {
 			t.Errorf("the data partition of %s was not unmounted", g.Name)
 		}
 	}

@@ -115,7 +115,7 @@ func TestWorker(t *testing.T) {
 	s.off()
 	sub(t, "after power off", func(t *testing.T) {
 		ref(t, "e2fsck", "-fn", dataFS(g.Disk))
-		if h := ref(t, "dumpe2fs", "-h", dataFS(g.Disk)); strings.Contains(h, "needs_recovery") {
+		if h := ref(t, "tune2fs", "-l", dataFS(g.Disk)); strings.Contains(h, "needs_recovery") {
 			t.Error("the data partition was not unmounted")
 		}
 		if r := records(t, g.Disk); r.Left != bootstate.MaxLeft || r.A != bootstate.Good {
