@@ -15,6 +15,7 @@ import (
 	"imgbuild/boards"
 	"imgbuild/builder/debian"
 	"imgbuild/images"
+	"imgbuild/init/config"
 	"imgbuild/init/fault"
 )
 
@@ -64,7 +65,7 @@ func New(board, role string) (*Recipe, error) {
 
 func unknown(what, name string, known []string) error {
 	fix := "known are " + strings.Join(known, ", ")
-	if near := Nearest(name, known); near != "" {
+	if near := config.NearestWord(name, known); near != "" {
 		fix = fmt.Sprintf("did you mean %s? (%s)", near, fix)
 	}
 	if name == "" {

@@ -168,15 +168,6 @@ func TestK3s(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	known := []string{"board", "role", "config", "mirror"}
-	for word, want := range map[string]string{"bord": "board", "rol": "role", "mirro": "mirror", "xyzzy": "", "": "", "configg": "config"} {
-		if got := Nearest(word, known); got != want {
-			t.Errorf("Nearest(%q) is %q, not %q", word, got, want)
-		}
-	}
-}
-
 func TestCheckWithout(t *testing.T) {
 	r := made(t, "rpi4", "worker")
 	all := len(r.Request().Suites)

@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"strings"
 
-	"imgbuild/builder/recipe"
+	"imgbuild/init/config"
 	"imgbuild/init/fault"
 )
 
@@ -101,7 +101,7 @@ func (a *args) json() bool { return a.values["output"] == "json" }
 
 func notKnown(what, name string, known []string) error {
 	fix := "known are " + strings.Join(known, ", ")
-	if near := recipe.Nearest(name, known); near != "" {
+	if near := config.NearestWord(name, known); near != "" {
 		fix = fmt.Sprintf("did you mean %s?", near)
 	}
 	return fault.New(fault.Usage, fix, "there is no %s %q", what, name)

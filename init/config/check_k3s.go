@@ -180,7 +180,7 @@ func ValidTaint(text string) error {
 	}
 	effects := []string{"NoSchedule", "PreferNoSchedule", "NoExecute"}
 	if !contains(effects, effect) {
-		if near := nearestWord(effect, effects); near != "" {
+		if near := NearestWord(effect, effects); near != "" {
 			return fmt.Errorf("%s is not an effect of a taint, %s is", quote(effect), near)
 		}
 		return fmt.Errorf("%s is none of the effects %s", quote(effect), strings.Join(effects, ", "))

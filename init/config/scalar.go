@@ -167,7 +167,7 @@ func canonical(k *Key, t string) (fixed, why string) {
 
 func fixValue(k *Key, t string) string {
 	if len(k.Values) > 0 {
-		if near := nearestWord(t, k.Values); near != "" {
+		if near := NearestWord(t, k.Values); near != "" {
 			return fmt.Sprintf("did you mean %s?", near)
 		}
 		return "write one of them"

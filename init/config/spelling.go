@@ -74,8 +74,8 @@ func nearest(k *Key, name string) string {
 	return ""
 }
 
-// nearestWord gives the word of words closest to s, or "" when none is close.
-func nearestWord(s string, words []string) string {
+// NearestWord gives the word of words closest to s, or "" when none is close.
+func NearestWord(s string, words []string) string {
 	s = strings.ToLower(s)
 	best, bestCost := "", len(s)/2+1
 	for _, w := range words {
