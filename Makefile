@@ -12,7 +12,7 @@ SOURCES := $(shell find boards builder cmd images init overlays qemu -name '*.go
 INIT_SOURCES := $(shell find init cmd/init -name '*.go') go.mod go.sum
 
 # What the user gave as VAR=VALUE, but for make's own variables.
-GIVEN := $(foreach v,$(filter-out GO only seed n minutes,$(shell echo '$(.VARIABLES)')),$(if $(filter command line,$(origin $(v))),$(v)=$($(v))))
+GIVEN := $(strip $(foreach v,$(filter-out GO only seed n minutes,$(shell echo '$(.VARIABLES)')),$(if $(filter command line,$(origin $(v))),$(v)=$($(v)))))
 
 .PHONY: all image test test-full fuzz bench proof locks vet clean check
 
