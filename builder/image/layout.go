@@ -14,19 +14,17 @@ const (
 	dataSize   = 256 * mib // as flashed; the first boot lets it grow to the end of the disk
 	dataMax    = 2 << 40   // that it can grow to
 
-	sector       = 512
-	slotCluster  = 4096
-	bootCluster  = 1024 // 112 MiB need small clusters to be FAT32
-	journalSize  = 64 * mib
-	slotFull     = 75 // percent; a build that fills more of its slot fails, because the next one will be larger
-	reportSize   = 64 << 10
-	typeFAT      = 0x0c
-	typeHidden   = 0x1c // a hidden FAT: desktops leave the slots alone
-	typeLinux    = 0x83
-	dataLabel    = "K3OS_STATE" // k3OS's name for it
-	bootLabel    = "BOOT"
-	slotLabel    = "SLOT"
-	diskSectors  = (dataStart + dataSize) / sector
-	blockSize    = 256 << 10 // of the squashfs
-	verityBlocks = 4096
+	sector      = 512
+	slotCluster = 4096
+	bootCluster = 1024 // 112 MiB need small clusters to be FAT32
+	journalSize = 64 * mib
+	slotFull    = 75 // percent; a build that fills more of its slot fails, because the next one will be larger
+	reportSize  = 64 << 10
+	typeFAT     = 0x0c
+	typeHidden  = 0x1c // a hidden FAT: desktops leave the slots alone
+	typeLinux   = 0x83
+	dataLabel   = "K3OS_STATE" // k3OS's name for it
+	bootLabel   = "BOOT"
+	slotLabel   = "SLOT"
+	blockSize   = 256 << 10 // of the squashfs
 )

@@ -158,3 +158,14 @@ func (r *Recipe) CheckWithout() error {
 	}
 	return nil
 }
+
+// MinMemory is the least memory, in bytes, with which one of the slot's roles may start.
+func (r *Recipe) MinMemory() int64 {
+	least := int64(r.Role.MemoryMB)
+	for _, name := range r.Roles {
+		if role, _, err := images.Get(name); err == nil && role != nil {
+			least = min(least, int64(role.MemoryMB))
+		}
+	}
+	return least << 20
+}

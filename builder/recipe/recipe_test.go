@@ -224,3 +224,11 @@ func TestGetK3s(t *testing.T) {
 		t.Errorf("silence counts as an interrupt: %v", err)
 	}
 }
+
+// A slot is refused only by a machine that can run none of its roles.
+func TestMinMemory(t *testing.T) {
+	worker, server := made(t, "rpi4", "worker"), made(t, "rpi4", "server")
+	if got := worker.MinMemory(); got != int64(worker.Role.MemoryMB)<<20 || got != server.MinMemory() || got == 0 {
+		t.Errorf("%d and %d bytes, a worker needs %d MiB", got, server.MinMemory(), worker.Role.MemoryMB)
+	}
+}
