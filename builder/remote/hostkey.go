@@ -1,0 +1,155 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"imgbuild/init/fault"
+)
+
+// trust decides whether a node is the one it was last time. Nodes make their host keys at their first boot and keep them
+// through upgrades, so a changed one means another card, or another machine.
+type trust struct {
+	n     *Node
+	o     Options
+	file  string
+	known ssh.HostKeyCallback // nil while there is no file
+	pause func(func())        // around a question
+	seen  ssh.PublicKey
+	err   error // why it was not believed
+}
+
+func openTrust(n *Node, o Options) (*trust, error) {
+	t := &trust{n: n, o: o, file: o.KnownHosts, pause: func(f func()) { f() }}
+	switch {
+	case o.Key == "", o.Key == "ask", o.Key == "accept-new", strings.HasPrefix(o.Key, "SHA256:"):
+	default:
+		return nil, fault.New(fault.Usage, "say key=ask, key=accept-new, or the fingerprint key=SHA256:...", "key=%s is no way to check a host key", o.Key)
+	}
+	if t.file == "" {
+		dir, err := folder()
+		if err != nil {
+			return nil, err
+		}
+		t.file = filepath.Join(dir, "known_hosts")
+	}
+	known, err := knownhosts.New(t.file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fault.Wrap(fault.Input, err, "reading known hosts", "correct or remove the line")
+	}
+	if err == nil {
+		t.known = known
+	}
+	return t, nil
+}
+
+// wanted gives the keys that are known for the node.
+func (t *trust) wanted() []knownhosts.KnownKey {
+	if t.known == nil {
+		return nil
+	}
+	// The library tells what it knows only when it is shown a key that it does not.
+	var key *knownhosts.KeyError
+	if errors.As(t.known(t.n.Address, &net.TCPAddr{}, strange{}), &key) {
+		return key.Want
+	}
+	return nil
+}
+
+// strange is a key that nobody has.
+type strange struct{}
+
+func (strange) Type() string                        { return "none" }
+func (strange) Marshal() []byte                     { return []byte("none") }
+func (strange) Verify([]byte, *ssh.Signature) error { return errors.New("no key") }
+
+// algorithms asks the node for a kind of key that is known, or it might show another one and seem to be a stranger.
+func (t *trust) algorithms() []string {
+	var list []string
+	for _, k := range t.wanted() {
+		switch kind := k.Key.Type(); kind {
+		case ssh.KeyAlgoRSA:
+			list = append(list, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
+		default:
+			list = append(list, kind)
+		}
+	}
+	return list // none: the library's own order
+}
+
+// check is asked about the key that the node shows.
+func (t *trust) check(_ string, addr net.Addr, key ssh.PublicKey) error {
+	t.seen = key
+	t.err = t.judge(addr, key)
+	return t.err
+}
+
+func (t *trust) judge(addr net.Addr, key ssh.PublicKey) error {
+	print := ssh.FingerprintSHA256(key)
+	if strings.HasPrefix(t.o.Key, "SHA256:") {
+		if print == t.o.Key {
+			return nil
+		}
+		return fault.New(fault.Verify, "make sure that this is your node", "%s shows the key %s, not the one asked for", t.n.Host, print)
+	}
+	err := error(&knownhosts.KeyError{})
+	if t.known != nil {
+		err = t.known(t.n.Address, addr, key)
+	}
+	var unknown *knownhosts.KeyError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &unknown):
+		return fault.Wrap(fault.Verify, err, "the key of "+t.n.Host, "")
+	case len(unknown.Want) > 0:
+		return fault.New(fault.Verify,
+			fmt.Sprintf("if its card was written anew, remove the old key with: ssh-keygen -R '%s'", knownhosts.Normalize(t.n.Address)),
+			"%s shows the key %s, but %s:%d has another one: this may be another machine", t.n.Host, print, unknown.Want[0].Filename, unknown.Want[0].Line)
+	}
+	if t.o.Key != "accept-new" {
+		yes := false
+		t.pause(func() {
+			yes = t.o.Ask != nil && t.o.Ask(fmt.Sprintf("%s is not known yet; its key is %s %s. Is this your node?", t.n.Host, key.Type(), print))
+		})
+		if !yes {
+			return fault.New(fault.Verify, "log in once with ssh, or say key=accept-new", "%s is not among the known hosts", t.n.Host)
+		}
+	}
+	if err := t.note(key); err != nil {
+		return err
+	}
+	t.o.Say("%s is noted in %s with the key %s", t.n.Host, t.file, print)
+	return nil
+}
+
+// note appends the key, as ssh does.
+func (t *trust) note(key ssh.PublicKey) error {
+	wrap := func(err error) error { return fault.Wrap(fault.Device, err, "noting the key of "+t.n.Host, "") }
+	if err := os.MkdirAll(filepath.Dir(t.file), 0o700); err != nil {
+		return wrap(err)
+	}
+	f, err := os.OpenFile(t.file, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return wrap(err)
+	}
+	line := knownhosts.Line([]string{t.n.Address}, key) + "\n"
+	if end, err := f.Seek(0, 2); err == nil && end > 0 {
+		last := make([]byte, 1)
+		if _, err := f.ReadAt(last, end-1); err == nil && last[0] != '\n' {
+			line = "\n" + line
+		}
+	}
+	_, err = f.WriteString(line)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return wrap(err)
+}

@@ -1,0 +1,303 @@
+package remote
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"imgbuild/init/fault"
+)
+
+// sshd is a node that takes one key. Its commands: "cat", "exit N" with a text on standard error, "die".
+type sshd struct {
+	address string
+	mu      sync.Mutex
+	host    ssh.Signer
+	allowed ssh.PublicKey
+}
+
+func pair(t *testing.T) (ed25519.PrivateKey, ssh.Signer) {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ssh.NewSignerFromSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private, s
+}
+
+func newSSHD(t *testing.T) *sshd {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s := &sshd{address: l.Addr().String()}
+	_, s.host = pair(t)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go s.serve(c)
+		}
+	}()
+	return s
+}
+
+func (s *sshd) serve(c net.Conn) {
+	defer c.Close()
+	s.mu.Lock()
+	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+		if s.allowed != nil && bytes.Equal(key.Marshal(), s.allowed.Marshal()) {
+			return nil, nil
+		}
+		return nil, errors.New("no")
+	}}
+	config.AddHostKey(s.host)
+	s.mu.Unlock()
+	conn, channels, requests, err := ssh.NewServerConn(c, config)
+	if err != nil {
+		return
+	}
+	go ssh.DiscardRequests(requests)
+	for n := range channels {
+		ch, in, err := n.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer ch.Close()
+			for r := range in {
+				if r.Type != "exec" {
+					r.Reply(false, nil)
+					continue
+				}
+				r.Reply(true, nil)
+				var code uint32
+				switch command := string(r.Payload[4:]); {
+				case command == "cat":
+					io.Copy(ch, ch)
+				case command == "die":
+					conn.Close()
+					return
+				default:
+					fmt.Sscanf(command, "exit %d", &code)
+					fmt.Fprintln(ch.Stderr(), "shelf: no such luck")
+				}
+				ch.SendRequest("exit-status", false, ssh.Marshal(struct{ N uint32 }{code}))
+				return
+			}
+		}()
+	}
+}
+
+// home is a laptop: an empty ~/.ssh without an agent, and a private key that s takes, with a passphrase if there is one.
+func home(t *testing.T, s *sshd, passphrase string) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	t.Setenv("SSH_AUTH_SOCK", "")
+	private, signer := pair(t)
+	s.mu.Lock()
+	s.allowed = signer.PublicKey()
+	s.mu.Unlock()
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if passphrase != "" {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "", []byte(passphrase))
+	}
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, ".ssh"), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, ".ssh/id_ed25519"), pem.EncodeToMemory(block), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func is(t *testing.T, err error, kind fault.Kind, text string) {
+	t.Helper()
+	if err == nil || fault.Code(err) != int(kind) || !strings.Contains(err.Error(), text) {
+		t.Errorf("want kind %d with %q, got %d: %v", kind, text, fault.Code(err), err)
+	}
+}
+
+func TestHostKey(t *testing.T) {
+	s := newSSHD(t)
+	dir := home(t, s, "")
+	dial := func(o Options) error {
+		n, err := Dial(t.Context(), s.address, o)
+		if err == nil {
+			n.Close()
+		}
+		return err
+	}
+	is(t, dial(Options{}), fault.Verify, "not among the known hosts")
+	is(t, dial(Options{Ask: func(string) bool { return false }}), fault.Verify, "not among the known hosts")
+	is(t, dial(Options{Key: "SHA256:wrong"}), fault.Verify, "not the one asked for")
+	is(t, dial(Options{Key: "never"}), fault.Usage, "key=never")
+	if err := dial(Options{Key: ssh.FingerprintSHA256(s.host.PublicKey())}); err != nil {
+		t.Error(err)
+	}
+	known := filepath.Join(dir, ".ssh/known_hosts")
+	if _, err := os.Stat(known); err == nil {
+		t.Error("an answer of no is noted")
+	}
+	if err := os.WriteFile(known, []byte("# a line without an end"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked := ""
+	if err := dial(Options{Ask: func(q string) bool { asked = q; return true }}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(asked, ssh.FingerprintSHA256(s.host.PublicKey())) {
+		t.Errorf("the question is %q", asked)
+	}
+	if err := dial(Options{}); err != nil {
+		t.Errorf("a noted host is asked about again: %v", err)
+	}
+	s.mu.Lock()
+	_, s.host = pair(t)
+	s.mu.Unlock()
+	for _, o := range []Options{{}, {Key: "accept-new"}, {Ask: func(string) bool { return true }}} {
+		is(t, dial(o), fault.Verify, "another machine")
+	}
+	if err := os.Remove(known); err != nil {
+		t.Fatal(err)
+	}
+	if err := dial(Options{Key: "accept-new"}); err != nil {
+		t.Error(err)
+	}
+	if err := dial(Options{}); err != nil {
+		t.Errorf("a noted host is asked about again: %v", err)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	s := newSSHD(t)
+	dir := home(t, s, "open sesame")
+	asked := 0
+	answers := []string{"wrong", "open sesame"}
+	o := Options{Key: "accept-new", Secret: func(string) []byte { asked++; return []byte(answers[asked-1]) }}
+	n, err := Dial(t.Context(), s.address, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Close()
+	if asked != 2 {
+		t.Errorf("asked %d times", asked)
+	}
+	_, err = Dial(t.Context(), s.address, Options{})
+	is(t, err, fault.Input, "ssh-add")
+	// A key that the node would not take needs no passphrase.
+	s.mu.Lock()
+	_, other := pair(t)
+	s.allowed = other.PublicKey()
+	s.mu.Unlock()
+	_, err = Dial(t.Context(), s.address, Options{Secret: func(string) []byte { t.Error("asked"); return nil }})
+	is(t, err, fault.Input, "id_ed25519")
+	_, err = Dial(t.Context(), s.address, Options{Identity: filepath.Join(dir, "none")})
+	is(t, err, fault.Input, "none")
+	if err := os.WriteFile(filepath.Join(dir, "rubbish"), []byte("rubbish"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Dial(t.Context(), s.address, Options{Identity: filepath.Join(dir, "rubbish")})
+	is(t, err, fault.Input, "ssh-keygen")
+	if err := os.Remove(filepath.Join(dir, ".ssh/id_ed25519")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Dial(t.Context(), s.address, Options{})
+	is(t, err, fault.Input, "no private key")
+}
+
+func TestCommands(t *testing.T) {
+	s := newSSHD(t)
+	home(t, s, "")
+	n, err := Dial(t.Context(), "shelf@"+s.address, Options{Key: "accept-new"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if n.User != "shelf" || !bytes.Equal(n.HostKey.Marshal(), s.host.PublicKey().Marshal()) {
+		t.Errorf("logged in as %s", n.User)
+	}
+	text := strings.Repeat("abc\n", 100000)
+	out, err := n.Output(t.Context(), "cat", strings.NewReader(text))
+	if err != nil || string(out) != text {
+		t.Errorf("%d bytes came back: %v", len(out), err)
+	}
+	_, err = n.Output(t.Context(), "exit 3", nil)
+	is(t, err, fault.Input, "no such luck")
+	_, err = n.Output(t.Context(), "exit 99", nil)
+	is(t, err, fault.Internal, "no such luck")
+	if code, err := n.Run(t.Context(), "exit 7", nil, nil, nil); code != 7 || err != nil {
+		t.Errorf("status %d, %v", code, err)
+	}
+	_, err = n.Run(t.Context(), "die", nil, nil, nil)
+	is(t, err, fault.Network, "broke")
+}
+
+func TestUnreachable(t *testing.T) {
+	s := newSSHD(t)
+	home(t, s, "")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	_, err = Dial(t.Context(), l.Addr().String(), Options{})
+	is(t, err, fault.Network, "cannot be reached")
+}
+
+func TestTarget(t *testing.T) {
+	for _, c := range []struct{ in, address, user string }{
+		{"node1", "node1:22", "rancher"}, {"node1:2222", "node1:2222", "rancher"}, {"me@10.0.0.1", "10.0.0.1:22", "me"},
+		{"fe80::1%eth0", "[fe80::1%eth0]:22", "rancher"}, {"[::1]:2222", "[::1]:2222", "rancher"}, {"[::1]", "[::1]:22", "rancher"},
+		{"", "", ""}, {"a b", "", ""}, {"node1:x", "", ""}, {"node1:", "", ""}, {"-oProxyCommand=x", "", ""}, {"node1:0", "", ""},
+	} {
+		n, err := target(c.in, "")
+		if c.address == "" {
+			is(t, err, fault.Usage, "is not the name of a host")
+			continue
+		}
+		if err != nil || n.Address != c.address || n.User != c.user {
+			t.Errorf("%s: %+v, %v", c.in, n, err)
+		}
+	}
+}
+
+func FuzzQuote(f *testing.F) {
+	for _, s := range []string{"", "plain", "two words", "it's", "$(x)`y`\"\\", "*", "~", "a\nb"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, word string) {
+		if strings.ContainsRune(word, 0) {
+			return
+		}
+		out, err := exec.Command("sh", "-c", "printf %s "+Quote(word)).Output()
+		if err != nil || string(out) != word {
+			t.Errorf("%q became %q: %v", word, out, err)
+		}
+	})
+}

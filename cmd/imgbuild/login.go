@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"golang.org/x/term"
+
+	"imgbuild/builder/remote"
+)
+
+// The keys that every verb with a host takes.
+var (
+	userKey     = key{name: "user", value: "NAME", doc: "Who logs in; default rancher. USER@HOST does the same for one host."}
+	identityKey = key{name: "identity", value: "FILE", doc: "The private key; default the agent's keys, then those of ~/.ssh."}
+	hostKey     = key{name: "key", value: "ask|accept-new|SHA256:...", doc: "A host that is not in ~/.ssh/known_hosts: ask (default), note its key, or compare its fingerprint."}
+)
+
+// login opens a connection to a node as the command line says.
+func login(ctx context.Context, a *args, host string) (*remote.Node, error) {
+	o := remote.Options{User: a.values["user"], Identity: a.values["identity"], Key: a.values["key"],
+		Say: func(format string, v ...any) { fmt.Fprintf(os.Stderr, format+"\n", v...) }}
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		o.Ask, o.Secret = askUser, askSecret
+	}
+	return remote.Dial(ctx, host, o)
+}
+
+// typed is what comes from the terminal, line by line.
+var typed = sync.OnceValue(func() *bufio.Reader { return bufio.NewReader(os.Stdin) })
+
+// askUser asks a question on the terminal; only yes is yes.
+func askUser(question string) bool {
+	fmt.Fprint(os.Stderr, question+" [yes/no] ")
+	line, _ := typed().ReadString('\n')
+	return strings.EqualFold(strings.TrimSpace(line), "yes")
+}
+
+// askSecret asks for what must not be seen.
+func askSecret(prompt string) []byte {
+	fmt.Fprint(os.Stderr, prompt)
+	secret, _ := term.ReadPassword(int(os.Stdin.Fd()))
+	fmt.Fprintln(os.Stderr)
+	return secret
+}
