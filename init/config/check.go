@@ -163,7 +163,7 @@ func lookupKey(path string) *Key {
 	if strings.HasSuffix(path, "]") {
 		return nil
 	}
-	k := root
+	k := root()
 	for _, part := range strings.Split(path, ".") {
 		name, _, _ := strings.Cut(part, "[")
 		if k.Type != Section && k.Type != Items {

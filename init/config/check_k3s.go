@@ -4,18 +4,17 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"sort"
 	"strings"
+	"sync"
 )
 
 // MissingForWorker is the sentence that the build, the check and the node print for a worker that cannot join yet.
 const MissingForWorker = "this worker does not start k3s before it knows its server; missing: %s"
 
 // serverOnly are flags that `k3s agent` does not know: it would not start with them (k3s' documentation, CLI server).
-var serverOnly = map[string]bool{}
-
-func init() {
+var serverOnly = sync.OnceValue(func() map[string]bool {
+	out := map[string]bool{}
 	for _, f := range strings.Fields(`advertise-address advertise-port agent-token agent-token-file cluster-cidr cluster-dns
 		cluster-domain cluster-init cluster-reset cluster-reset-restore-path datastore-cafile datastore-certfile
 		datastore-endpoint datastore-keyfile default-local-storage-path disable disable-agent disable-apiserver
@@ -27,9 +26,10 @@ func init() {
 		kube-scheduler-arg multi-cluster-cidr secrets-encryption service-cidr service-node-port-range servicelb-namespace
 		supervisor-metrics system-default-registry tls-san tls-san-security write-kubeconfig write-kubeconfig-group
 		write-kubeconfig-mode`) {
-		serverOnly[f] = true
+		out[f] = true
 	}
-}
+	return out
+})
 
 // K3sArguments gives k3s_args without the role in front, which is the node's.
 func (c *Config) K3sArguments() []string {
@@ -92,7 +92,7 @@ func (k *checker) checkArgs() {
 		case !strings.HasPrefix(a, "-"):
 		case strings.Contains(flag, " "):
 			k.report(Warning, path, "write it as --flag=value, or as two items", "k3s gets this as one word with a space in it")
-		case k.role == "worker" && serverOnly[flag]:
+		case k.role == "worker" && serverOnly()[flag]:
 			k.report(Error, path, "remove it here; it belongs to the server", "k3s agent has no flag --%s and would not start", flag)
 		case flag == "token" || flag == "t" || flag == "agent-token" || flag == "datastore-endpoint":
 			secret := hasValue || i+1 < len(args)
@@ -125,7 +125,7 @@ func serverURL(t string) (s Severity, fix, why string) {
 }
 
 // secureToken is k3s' long form: K10, the hash of the cluster's CA, credentials.
-var secureToken = regexp.MustCompile(`^K10[0-9a-f]{64}::(?:[^:\s]+:)?\S+$`)
+var secureToken = pattern{text: `^K10[0-9a-f]{64}::(?:[^:\s]+:)?\S+$`}
 
 func token(t string) (s Severity, fix, why string) {
 	switch {
@@ -142,17 +142,17 @@ func token(t string) (s Severity, fix, why string) {
 }
 
 var (
-	labelName   = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
-	labelPrefix = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$`)
+	labelName   = pattern{text: `^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`}
+	labelPrefix = pattern{text: `^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$`}
 )
 
 // kubeletLabels are the labels in Kubernetes' own name space that a kubelet may give its node; it refuses to start
 // with others (kubernetes, pkg/apis/core/v1/helper and kubelet options).
-var kubeletLabels = map[string]bool{
-	"kubernetes.io/hostname": true, "kubernetes.io/arch": true, "kubernetes.io/os": true,
-	"beta.kubernetes.io/arch": true, "beta.kubernetes.io/os": true, "beta.kubernetes.io/instance-type": true,
-	"node.kubernetes.io/instance-type": true, "topology.kubernetes.io/region": true, "topology.kubernetes.io/zone": true,
-	"failure-domain.beta.kubernetes.io/region": true, "failure-domain.beta.kubernetes.io/zone": true,
+var kubeletLabels = []string{
+	"kubernetes.io/hostname", "kubernetes.io/arch", "kubernetes.io/os",
+	"beta.kubernetes.io/arch", "beta.kubernetes.io/os", "beta.kubernetes.io/instance-type",
+	"node.kubernetes.io/instance-type", "topology.kubernetes.io/region", "topology.kubernetes.io/zone",
+	"failure-domain.beta.kubernetes.io/region", "failure-domain.beta.kubernetes.io/zone",
 }
 
 // ValidLabel tells why a kubelet would refuse a node label.
@@ -165,7 +165,7 @@ func ValidLabel(name, value string) error {
 	}
 	prefix, _, _ := strings.Cut(name, "/")
 	inside := func(domain string) bool { return prefix == domain || strings.HasSuffix(prefix, "."+domain) }
-	if strings.Contains(name, "/") && (inside("kubernetes.io") || inside("k8s.io")) && !kubeletLabels[name] &&
+	if strings.Contains(name, "/") && (inside("kubernetes.io") || inside("k8s.io")) && !contains(kubeletLabels, name) &&
 		!inside("kubelet.kubernetes.io") && !inside("node.kubernetes.io") {
 		return fmt.Errorf("a node may not give itself the label %s; set it with kubectl", name)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -48,7 +47,7 @@ func (k *checker) checkLogin() {
 	}
 }
 
-var account = regexp.MustCompile(`^(?:github|gitlab):[A-Za-z0-9](?:[A-Za-z0-9._-]{0,254})$`)
+var account = pattern{text: `^(?:github|gitlab):[A-Za-z0-9](?:[A-Za-z0-9._-]{0,254})$`}
 
 // sshKey judges one item of ssh_authorized_keys; why is empty for a good one.
 func sshKey(line string) (s Severity, fix, why string) {
@@ -99,7 +98,7 @@ func sshKey(line string) (s Severity, fix, why string) {
 	return Note, "", ""
 }
 
-var hostLabel = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+var hostLabel = pattern{text: `^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`}
 
 // checkHostname: RFC 1123, in small letters as Kubernetes wants its node names, and no longer than Linux takes.
 func (k *checker) checkHostname() {

@@ -2,14 +2,13 @@ package config
 
 import (
 	"net/netip"
-	"regexp"
 	"strings"
 )
 
 var (
-	hostName = regexp.MustCompile(`^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
-	country  = regexp.MustCompile(`^[A-Z]{2}$`)
-	hexKey   = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
+	hostName = pattern{text: `^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`}
+	country  = pattern{text: `^[A-Z]{2}$`}
+	hexKey   = pattern{text: `^[0-9A-Fa-f]{64}$`}
 )
 
 func (k *checker) checkNetwork() {

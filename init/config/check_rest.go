@@ -3,17 +3,16 @@ package config
 import (
 	"net/url"
 	"path"
-	"regexp"
 	"strings"
 )
 
 var (
-	sysctlName  = regexp.MustCompile(`^[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_*:@-]+)+$`)
-	moduleName  = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-	environName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	serviceName = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$`)
-	zoneName    = regexp.MustCompile(`^[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*$`)
-	ownerName   = regexp.MustCompile(`^[A-Za-z0-9_.-]+(?::[A-Za-z0-9_.-]*)?$|^:[A-Za-z0-9_.-]+$`)
+	sysctlName  = pattern{text: `^[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_*:@-]+)+$`}
+	moduleName  = pattern{text: `^[A-Za-z0-9_-]+$`}
+	environName = pattern{text: `^[A-Za-z_][A-Za-z0-9_]*$`}
+	serviceName = pattern{text: `^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$`}
+	zoneName    = pattern{text: `^[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*$`}
+	ownerName   = pattern{text: `^[A-Za-z0-9_.-]+(?::[A-Za-z0-9_.-]*)?$|^:[A-Za-z0-9_.-]+$`}
 )
 
 func (k *checker) checkFiles() {

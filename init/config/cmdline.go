@@ -11,9 +11,9 @@ const CmdlineName = "/proc/cmdline"
 
 // control are words on the command line that look like keys and are none: k3OS's modes, and what boot.scr says.
 // shelf.board is both: the boot loader knows better than the image on which board it runs.
-var control = map[string]bool{
-	"k3os.mode": true, "k3os.fallback_mode": true, "k3os.debug": true,
-	"shelf.disk": true, "shelf.slot": true, "shelf.trial": true, "shelf.left": true, "shelf.last": true, "shelf.rescue": true,
+var control = []string{
+	"k3os.mode", "k3os.fallback_mode", "k3os.debug",
+	"shelf.disk", "shelf.slot", "shelf.trial", "shelf.left", "shelf.last", "shelf.rescue",
 }
 
 // CmdlineLayer reads the configuration in a kernel command line, as k3OS documented it: any key as a dotted path,
@@ -29,7 +29,7 @@ func CmdlineLayer(cmdline string) (*Layer, []Problem) {
 	for _, w := range cmdlineWords(cmdline) {
 		d.word(tree, w)
 	}
-	return &Layer{Name: CmdlineName, root: d.value(tree, root, "")}, d.found.sorted()
+	return &Layer{Name: CmdlineName, root: d.value(tree, root(), "")}, d.found.sorted()
 }
 
 type cmdWord struct {
@@ -66,11 +66,11 @@ func cmdlineWords(line string) []cmdWord {
 // word adds one word to the tree of nodes that the decoder for files then reads.
 func (d *decoder) word(tree *yaml.Node, w cmdWord) {
 	path, bracket, text, bare := cutWord(w.text)
-	if control[path] || path == "" {
+	if path == "" || contains(control, path) {
 		return
 	}
 	names := strings.Split(path, ".")
-	top := root.find(names[0])
+	top := root().find(names[0])
 	if top == nil || top.Type != Texts && top.Type != Text && len(names) == 1 && top.name != "k3os" {
 		return // a parameter of the kernel or of a module
 	}
@@ -79,7 +79,7 @@ func (d *decoder) word(tree *yaml.Node, w cmdWord) {
 	if bare {
 		leaf.Value = "true"
 	}
-	k, node := root, tree
+	k, node := root(), tree
 	for i, name := range names {
 		child := k.find(name)
 		if k.Type == TextMap || k.Type == Free {

@@ -43,7 +43,7 @@ func (d *decoder) top(n *yaml.Node) *value {
 		d.fatal(d.at(n), "begin with a key such as hostname:", "the file is %s, not a map of keys", describe(n))
 		return nil
 	}
-	return d.value(n, root, "")
+	return d.value(n, root(), "")
 }
 
 // enter follows aliases and keeps the bounds; leave with the function it gives. A nil node means a bound was hit.

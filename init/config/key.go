@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // Type is the shape of a key's value.
@@ -76,17 +77,24 @@ type Key struct {
 }
 
 // Table gives every key in the order of the reference page. The caller must not change it.
-func Table() []*Key { return table }
+func Table() []*Key { return keyTable().rows }
 
-var (
-	table []*Key // every row
-	root  = &Key{Type: Section, spelling: map[string]*Key{}}
-)
+// root is the section that holds the top-level keys.
+func root() *Key { return keyTable().root }
 
-func init() {
-	byPath := map[string]*Key{"": root}
-	for i := range rows {
-		k := &rows[i]
+type keyTree struct {
+	rows []*Key
+	root *Key
+}
+
+// keyTable links the rows to a tree. It is made when the first configuration is read, and not when the program starts:
+// every `shelf` on the node is this program too.
+var keyTable = sync.OnceValue(func() keyTree {
+	all := rows()
+	t := keyTree{root: &Key{Type: Section, spelling: map[string]*Key{}}}
+	byPath := map[string]*Key{"": t.root}
+	for i := range all {
+		k := &all[i]
 		parent := ""
 		k.name = k.Path
 		if dot := strings.LastIndexByte(k.Path, '.'); dot >= 0 {
@@ -105,6 +113,7 @@ func init() {
 			up.spelling[s] = k
 		}
 		byPath[k.Path] = k
-		table = append(table, k)
+		t.rows = append(t.rows, k)
 	}
-}
+	return t
+})

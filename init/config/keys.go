@@ -1,7 +1,9 @@
 package config
 
-// rows is the key table: k3OS's keys, then ours. A section stands before its keys.
-var rows = append(k3osRows, shelfRows...)
+import "slices"
+
+// rows gives the key table: k3OS's keys, then ours. A section stands before its keys.
+func rows() []Key { return slices.Concat(k3osRows, shelfRows) }
 
 // k3sRoles are the roles that run k3s.
 var k3sRoles = []string{"server", "worker"}

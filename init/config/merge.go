@@ -14,7 +14,7 @@ func Merge(layers ...*Layer) (*Config, []Problem) {
 	var v *value
 	for _, l := range layers {
 		if l != nil {
-			v = merge(v, l.root, root)
+			v = merge(v, l.root, root())
 		}
 	}
 	c := Default()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -102,13 +101,13 @@ func readYAML(data []byte, n int) (docs []*yaml.Node, err error) {
 	return docs, nil
 }
 
-var yamlLine = regexp.MustCompile(`line (\d+): `)
+var yamlLine = pattern{text: `line (\d+): `}
 
 // syntax takes the library's message apart. It knows a line only; the column is the first character on it.
 func (d *decoder) syntax(data []byte, err error) (place, string) {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
 	at := place{d.file, 1, 1}
-	if m := yamlLine.FindStringSubmatchIndex(message); m != nil {
+	if m := yamlLine.compiled().FindStringSubmatchIndex(message); m != nil {
 		at.line, _ = strconv.Atoi(message[m[2]:m[3]])
 		message = message[:m[0]] + message[m[1]:]
 	}

@@ -145,8 +145,8 @@ func TestMergeIsAssociative(t *testing.T) {
 			l, _ := Parse("f", []byte(sources[rng.Intn(len(sources))]))
 			v = append(v, l.root)
 		}
-		left := merge(merge(v[0], v[1], root), v[2], root)
-		right := merge(v[0], merge(v[1], v[2], root), root)
+		left := merge(merge(v[0], v[1], root()), v[2], root())
+		right := merge(v[0], merge(v[1], v[2], root()), root())
 		var a, b Config
 		var none list
 		a.where, b.where = map[string]place{}, map[string]place{}

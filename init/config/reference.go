@@ -18,14 +18,14 @@ func Reference() string {
 	fmt.Fprintf(&b, "\n## Keys\n\nA key marked *planned* is read and checked, and nothing acts on it yet. *Free form* means that its shape is\nnot decided and not checked. *Secret* values are moved off the boot partition. \"When\" is the step that uses the key:\n%s, %s, %s or %s.\n",
 		AtBuild, AtBoot, AtNetwork, AtRun)
 	var top []*Key
-	for _, k := range root.children {
+	for _, k := range root().children {
 		if len(k.children) == 0 && k.Type != Free {
 			top = append(top, k)
 		}
 	}
 	b.WriteString("\n### At the top level\n\n")
 	rowsOf(&b, top)
-	for _, k := range root.children {
+	for _, k := range root().children {
 		if len(k.children) == 0 && k.Type != Free {
 			continue
 		}
@@ -99,7 +99,7 @@ func cell(k *Key) string {
 // Example gives a configuration with the example of every key.
 func Example() string {
 	var b strings.Builder
-	for _, k := range root.children {
+	for _, k := range root().children {
 		k.example(&b, "")
 	}
 	return b.String()

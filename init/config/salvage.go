@@ -21,7 +21,7 @@ func (d *decoder) salvage(data []byte) *value {
 	startLine, budget := 1, maxSalvaged
 	take := func(end int) {
 		name, _, _ := bytes.Cut(data[start:min(end, start+64)], []byte(":"))
-		if budget == 0 || root.find(string(bytes.Trim(name, "\ufeff'\" "))) == nil {
+		if budget == 0 || root().find(string(bytes.Trim(name, "\ufeff'\" "))) == nil {
 			return
 		}
 		budget--

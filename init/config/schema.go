@@ -8,7 +8,7 @@ import (
 // Schema gives the JSON Schema (draft 2020-12) of a configuration, for editors. It knows the canonical spelling of
 // every key and the forms of values that are read without a note; the node reads more than that.
 func Schema() []byte {
-	s := root.schema()
+	s := root().schema()
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "cloud-config of ShelfOS"
 	out, err := json.MarshalIndent(s, "", "  ")
@@ -84,7 +84,7 @@ func (k *Key) shape() object {
 		return object{"enum": values}
 	}
 	s := object{"type": append([]string{"null"}, anyScalar...)}
-	if p := formPattern[k.Form]; p != "" {
+	if p := formPattern(k.Form); p != "" {
 		s["pattern"] = p
 	}
 	return s
@@ -102,10 +102,12 @@ func (k *Key) properties(types ...string) object {
 	return s
 }
 
-// formPattern are the forms of texts as regular expressions of ECMA 262.
-var formPattern = map[Form]string{
-	Mode:     `^(0o)?[0-7]{1,5}$`,
-	Duration: `^([0-9]+|([0-9.]+(h|m|s|ms))+)$`,
-	Size:     `^[0-9]+ ?[KMGTkmgt]?[iI]?[bB]?$`,
-	MAC:      `^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$`,
+// formPattern gives the forms of texts as regular expressions of ECMA 262.
+func formPattern(f Form) string {
+	return map[Form]string{
+		Mode:     `^(0o)?[0-7]{1,5}$`,
+		Duration: `^([0-9]+|([0-9.]+(h|m|s|ms))+)$`,
+		Size:     `^[0-9]+ ?[KMGTkmgt]?[iI]?[bB]?$`,
+		MAC:      `^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$`,
+	}[f]
 }

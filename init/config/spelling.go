@@ -56,7 +56,7 @@ func nearest(k *Key, name string) string {
 	if best != "" {
 		return best
 	}
-	for _, other := range table {
+	for _, other := range Table() {
 		if _, ok := k.spelling[fold(other.name)]; ok || strings.Count(other.Path, ".") > 2 {
 			continue
 		}

@@ -99,7 +99,7 @@ func TestTableAndConfig(t *testing.T) {
 			}
 		}
 	}
-	walk(reflect.TypeOf(Config{}), root)
+	walk(reflect.TypeOf(Config{}), root())
 }
 
 func TestExample(t *testing.T) {
@@ -119,7 +119,7 @@ func TestExample(t *testing.T) {
 // camel form in any case, and ours with dashes.
 func TestSpellings(t *testing.T) {
 	for _, k := range Table() {
-		parent := root
+		parent := root()
 		if i := strings.LastIndexByte(k.Path, '.'); i >= 0 {
 			for _, p := range Table() {
 				if p.Path == k.Path[:i] {
@@ -150,7 +150,7 @@ func TestNearest(t *testing.T) {
 		"hostnam": "hostname", "ssh_keys": "", "token": "k3os.token", "ssh_authorised_keys": "ssh_authorized_keys", "k30s": "k3os",
 		"labels": "k3os.labels", "write_file_": "write_files", "zzzz": "", "": "",
 	} {
-		if got := nearest(root, in); got != want {
+		if got := nearest(root(), in); got != want {
 			t.Errorf("nearest %q is %q, want %q", in, got, want)
 		}
 	}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -120,7 +119,7 @@ func split(f Form, t string) (parts []string, why string) {
 }
 
 // keyStart finds where a public key, or a place of keys, begins inside a longer text.
-var keyStart = regexp.MustCompile(`(?:^|\s)(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp\d+|sk-(?:ssh|ecdsa)-\S+@openssh\.com)\s+AAAA|(?:^|\s)(?:github|gitlab):\S|(?:^|\s)https?://`)
+var keyStart = pattern{text: `(?:^|\s)(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp\d+|sk-(?:ssh|ecdsa)-\S+@openssh\.com)\s+AAAA|(?:^|\s)(?:github|gitlab):\S|(?:^|\s)https?://`}
 
 // splitKeys separates public keys that stand on lines of one text, or that YAML folded into one line. Options in
 // front of a key stay with it where lines are kept.
@@ -131,7 +130,7 @@ func splitKeys(t string) []string {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		starts := keyStart.FindAllStringIndex(line, -1)
+		starts := keyStart.compiled().FindAllStringIndex(line, -1)
 		from := 0
 		for _, s := range starts[min(1, len(starts)):] {
 			out = append(out, strings.TrimSpace(line[from:s[0]]))
