@@ -193,23 +193,3 @@ func (n *Node) reload() {
 
 // current is the configuration as it stands.
 func (n *Node) current() *config.Config { n.mu.Lock(); defer n.mu.Unlock(); return n.cfg }
-
-// answer serves the command on the node.
-func (n *Node) answer(r control.Request, trusted bool) (any, error) {
-	if r.Verb == "status" {
-		return n.status(), nil
-	}
-	if !trusted {
-		return nil, fault.New(fault.Usage, "use sudo", "only root and the group %s may give the order %q", control.Group, r.Verb)
-	}
-	switch r.Verb {
-	case "reboot", "poweroff", "reload":
-		reason := r.Reason
-		if reason == "" {
-			reason = r.Verb
-		}
-		n.order(order{r.Verb, reason})
-		return nil, nil
-	}
-	return nil, fault.New(fault.Usage, "", "unknown request %q", r.Verb)
-}

@@ -5,8 +5,10 @@ package control
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -28,10 +30,13 @@ const Socket = "/run/shelf.sock"
 // Group may give orders, as root may.
 const Group = "shelf"
 
-// Request is what is asked. Verb is status, reboot, poweroff or reload.
+// Request is what is asked. What the verbs are, and which words each takes, is decided by the handler.
 type Request struct {
-	Verb   string `json:"verb"`
-	Reason string `json:"reason,omitempty"`
+	Verb   string            `json:"verb"`
+	Reason string            `json:"reason,omitempty"`
+	Args   map[string]string `json:"args,omitempty"`
+
+	Limit time.Duration `json:"-"` // how long the caller waits for the answer; 0 is 10 s
 }
 
 // Response is the answer. Error is empty when all is well.
@@ -40,7 +45,12 @@ type Response struct {
 	Fix   string          `json:"fix,omitempty"`
 	Code  int             `json:"code,omitempty"` // exit code for Error
 	Data  json.RawMessage `json:"data,omitempty"`
+	Flow  bool            `json:"flow,omitempty"` // bytes follow until the end of the connection; see Flow
 }
+
+// Flow is what a handler returns as data when its answer has no end or does not fit into memory: write is called with the
+// connection, and ctx ends when the caller has gone.
+type Flow func(ctx context.Context, w io.Writer) error
 
 // limit of a request in bytes, and how long a client has for it.
 const (
@@ -84,6 +94,7 @@ func answer(c *net.UnixConn, h Handler) {
 	line, err := bufio.NewReader(io.LimitReader(c, requestLimit)).ReadBytes('\n')
 	var req Request
 	var out Response
+	var flow Flow
 	if err == nil {
 		err = json.Unmarshal(line, &req)
 	}
@@ -91,13 +102,34 @@ func answer(c *net.UnixConn, h Handler) {
 		out = failed(fault.New(fault.Usage, "", "this is no request: %v", err))
 	} else if data, herr := h(req, trusted(c)); herr != nil {
 		out = failed(herr)
+	} else if f, ok := data.(Flow); ok {
+		flow, out.Flow = f, true
 	} else if data != nil {
 		if out.Data, err = json.Marshal(data); err != nil {
 			out = failed(err)
 		}
 	}
+	_ = c.SetDeadline(time.Now().Add(requestTime)) // the handler may have taken its time
 	text, _ := json.Marshal(out)
-	_, _ = c.Write(append(text, '\n'))
+	if _, err := c.Write(append(text, '\n')); err != nil || flow == nil {
+		return
+	}
+	_ = c.SetDeadline(time.Time{})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, c) // ends when the caller does
+		cancel()
+	}()
+	_ = flow(ctx, patient{c})
+}
+
+// patient gives up on a caller who does not take what he asked for.
+type patient struct{ c *net.UnixConn }
+
+func (p patient) Write(b []byte) (int, error) {
+	_ = p.c.SetWriteDeadline(time.Now().Add(requestTime))
+	return p.c.Write(b)
 }
 
 func failed(err error) Response {
@@ -151,28 +183,70 @@ func peerGroups(fd uintptr) []uint32 {
 
 // Call asks the PID 1 behind path and puts its answer's data into data, unless that is nil.
 func Call(path string, req Request, data any) error {
-	c, err := net.DialTimeout("unix", path, requestTime)
-	if err != nil {
-		return fault.Wrap(fault.Unhealthy, err, "the init program does not answer", "look at the console, or reboot the node")
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(requestTime))
-	text, err := json.Marshal(req)
+	c, out, _, err := ask(path, req)
 	if err != nil {
 		return err
 	}
-	if _, err := c.Write(append(text, '\n')); err != nil {
-		return fault.Wrap(fault.Unhealthy, err, "the init program does not answer", "")
-	}
-	var out Response
-	if err := json.NewDecoder(c).Decode(&out); err != nil {
-		return fault.Wrap(fault.Unhealthy, err, "the init program does not answer", "")
-	}
-	if out.Error != "" {
-		return fault.New(fault.Kind(out.Code), out.Fix, "%s", out.Error)
-	}
+	defer c.Close()
 	if data != nil && out.Data != nil {
 		return json.Unmarshal(out.Data, data)
 	}
 	return nil
+}
+
+// Stream asks for a Flow and copies it to w until it ends or ctx does, which is no error.
+func Stream(ctx context.Context, path string, req Request, w io.Writer) error {
+	c, out, rest, err := ask(path, req)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if !out.Flow {
+		return fault.New(fault.Internal, "", "%s gives no stream", req.Verb)
+	}
+	_ = c.SetDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	if _, err := io.Copy(w, rest); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%s: %w", req.Verb, err)
+	}
+	return nil
+}
+
+// ask sends a request and reads the answer's line; rest is what follows it.
+func ask(path string, req Request) (c net.Conn, out Response, rest io.Reader, err error) {
+	const silent = "the init program does not answer"
+	conn, err := net.DialTimeout("unix", path, requestTime)
+	if err != nil {
+		return nil, out, nil, fault.Wrap(fault.Unhealthy, err, silent, "look at the console, or reboot the node")
+	}
+	defer func() {
+		if err != nil {
+			conn.Close()
+		}
+	}()
+	limit := req.Limit
+	if limit == 0 {
+		limit = requestTime
+	}
+	_ = conn.SetDeadline(time.Now().Add(limit))
+	text, err := json.Marshal(req)
+	if err != nil {
+		return nil, out, nil, err
+	}
+	if _, err = conn.Write(append(text, '\n')); err != nil {
+		return nil, out, nil, fault.Wrap(fault.Unhealthy, err, silent, "")
+	}
+	r := bufio.NewReader(conn)
+	line, err := r.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &out)
+	}
+	if err != nil {
+		return nil, out, nil, fault.Wrap(fault.Unhealthy, err, silent, "")
+	}
+	if out.Error != "" {
+		return nil, out, nil, fault.New(fault.Kind(out.Code), out.Fix, "%s", out.Error)
+	}
+	return conn, out, r, nil
 }

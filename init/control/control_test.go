@@ -1,6 +1,8 @@
 package control
 
 import (
+	"context"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -64,3 +66,48 @@ func TestNoise(t *testing.T) {
 		c.Close()
 	}
 }
+
+// A flow is copied until it ends, and told when its reader has gone.
+func TestStream(t *testing.T) {
+	gone := make(chan struct{})
+	path := serve(t, func(r Request, _ bool) (any, error) {
+		switch r.Verb {
+		case "three":
+			return Flow(func(_ context.Context, w io.Writer) error {
+				for range 3 {
+					io.WriteString(w, r.Args["word"]+"\n")
+				}
+				return nil
+			}), nil
+		case "forever":
+			return Flow(func(ctx context.Context, w io.Writer) error {
+				io.WriteString(w, "first\n")
+				<-ctx.Done()
+				close(gone)
+				return nil
+			}), nil
+		case "bad":
+			return nil, fault.New(fault.Input, "", "no")
+		}
+		return nil, nil
+	})
+	var b strings.Builder
+	if err := Stream(t.Context(), path, Request{Verb: "three", Args: map[string]string{"word": "a"}}, &b); err != nil || b.String() != "a\na\na\n" {
+		t.Errorf("%q %v", b.String(), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := Stream(ctx, path, Request{Verb: "forever"}, writer(func(p []byte) { cancel() })); err != nil {
+		t.Error(err)
+	}
+	<-gone
+	if err := Stream(t.Context(), path, Request{Verb: "bad"}, &b); fault.Code(err) != 3 {
+		t.Error(err)
+	}
+	if err := Stream(t.Context(), path, Request{Verb: "none"}, &b); err == nil {
+		t.Error("no stream is a stream")
+	}
+}
+
+type writer func([]byte)
+
+func (w writer) Write(p []byte) (int, error) { w(p); return len(p), nil }

@@ -1,0 +1,27 @@
+package boot
+
+import (
+	"imgbuild/init/control"
+	"imgbuild/init/fault"
+)
+
+// answer serves the command on the node. Reading is for everybody, as far as it holds no secrets; the rest is for those who
+// are trusted. A room adds its verbs here, one case and one method each.
+func (n *Node) answer(r control.Request, trusted bool) (any, error) {
+	if r.Verb == "status" {
+		return n.status(), nil
+	}
+	if !trusted {
+		return nil, fault.New(fault.Usage, "use sudo", "only root and the group %s may give the order %q", control.Group, r.Verb)
+	}
+	switch r.Verb {
+	case "reboot", "poweroff", "reload":
+		reason := r.Reason
+		if reason == "" {
+			reason = r.Verb
+		}
+		n.order(order{r.Verb, reason})
+		return nil, nil
+	}
+	return nil, fault.New(fault.Usage, "", "unknown request %q", r.Verb)
+}
