@@ -37,13 +37,15 @@ func (c *Config) RoleOf(built string) string {
 	return "server"
 }
 
-// Missing gives the keys without which k3s cannot start in a role: a worker's server_url and token.
+// Missing gives the keys without which k3s cannot start in a role: a worker's server_url and token, the token of a server that
+// joins others.
 func (c *Config) Missing(role string) []string {
-	if role != "worker" {
+	joins := c.K3OS.ServerURL != "" || c.givenElsewhere("--server", "-s", "K3S_URL")
+	if role != "worker" && !(role == "server" && joins) {
 		return nil
 	}
 	var out []string
-	if c.K3OS.ServerURL == "" && !c.givenElsewhere("--server", "-s", "K3S_URL") {
+	if !joins {
 		out = append(out, "k3os.server_url")
 	}
 	if c.K3OS.Token == "" && !c.givenElsewhere("--token", "-t", "K3S_TOKEN") &&
@@ -71,12 +73,18 @@ type checker struct {
 	f    Facts
 }
 
-// report adds a problem at the place of key path, or of the closest section above it.
+// report adds a problem at the place of key path. What is not there is told at the closest section above it, if somebody
+// wrote that section into a file, and else without a place: nobody could look for it there.
 func (k *checker) report(s Severity, path, fix, format string, args ...any) {
 	at, ok := k.c.where[path]
-	for up := path; !ok && up != ""; {
+	for up := path; !ok; {
 		up = up[:max(0, strings.LastIndexAny(up, ".["))]
-		at, ok = k.c.where[up]
+		if up == "" {
+			break
+		}
+		if at, ok = k.c.where[up]; k.c.unseen[at.file] {
+			at, ok = place{}, false
+		}
 	}
 	k.add(at, s, path, fix, format, args...)
 }

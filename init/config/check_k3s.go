@@ -12,6 +12,9 @@ import (
 // MissingForWorker is the sentence that the build, the check and the node print for a worker that cannot join yet.
 const MissingForWorker = "this worker does not start k3s before it knows its server; missing: %s"
 
+// missingForServer is the same for a server that joins another one.
+const missingForServer = "this server does not join another one without its token; missing: %s"
+
 // serverOnly are flags that `k3s agent` does not know: it would not start with them (k3s' documentation, CLI server).
 var serverOnly = sync.OnceValue(func() map[string]bool {
 	out := map[string]bool{}
@@ -48,7 +51,10 @@ func (k *checker) checkK3s() {
 	c := k.c.K3OS
 	if missing := k.c.Missing(k.role); len(missing) > 0 {
 		k.report(Warning, missing[0], "put it into config.yaml, now or later",
-			MissingForWorker, strings.Join(missing, " and "))
+			map[string]string{"worker": MissingForWorker, "server": missingForServer}[k.role], strings.Join(missing, " and "))
+	}
+	if k.role == "server" && c.ServerURL != "" && k.c.givenElsewhere("--cluster-init", "", "K3S_CLUSTER_INIT") {
+		k.report(Warning, "k3os.server_url", "keep --cluster-init on the first server only", "a server that joins another one begins no cluster of its own; one of both is for another node")
 	}
 	if c.ServerURL != "" {
 		if s, fix, why := serverURL(c.ServerURL); why != "" {

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"path"
 	"strings"
+
+	"golang.org/x/crypto/ssh"
 )
 
 var (
@@ -118,11 +120,21 @@ func (k *checker) checkRest() {
 		u, err := url.Parse(t)
 		if err != nil || u.Host == "" || !contains([]string{"nfs", "sftp"}, u.Scheme) {
 			k.report(Error, "backup.to", "write it like sftp://backup@nas/shelf", "%s is neither an nfs:// nor an sftp:// URL", quote(t))
+		} else if len(u.Path) < 2 {
+			k.report(Error, "backup.to", "write it like sftp://backup@nas/shelf", "%s names no directory", quote(t))
+		} else if u.Scheme == "sftp" && u.User.Username() == "" {
+			k.report(Error, "backup.to", "write it like sftp://backup@nas/shelf", "%s names no user", quote(t))
 		} else if _, has := u.User.Password(); has {
 			k.report(Warning, "backup.to", "use a key", "a password in a URL stays readable on the boot partition")
 		}
 	}
-	if c.Backup.Keep < 0 {
+	if c.Backup.To != "" && c.Backup.Keep < 1 {
 		k.report(Error, "backup.keep", "write a number above 0", "%d copies cannot be kept", c.Backup.Keep)
 	}
+	if h := c.Backup.HostKey; h != "" {
+		if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(h)); err != nil {
+			k.report(Error, "backup.host_key", "copy the one line of the server's /etc/ssh/ssh_host_ed25519_key.pub", "%s is not an ssh public key", quote(h))
+		}
+	}
+	k.checkAddons()
 }

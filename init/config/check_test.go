@@ -79,7 +79,7 @@ func TestCheck(t *testing.T) {
 		{"wifi", key + "network: {wifi: [{name: a, passphrase: short}]}", server, []string{"note: network.wifi", "8 to 63 characters, this has 5", "without a country"}},
 		{"services", key + "services: {Bad: {}, a: {command: [x/y], ready: {tcp: 'a:1', file: /b}, needs: [a]}}", server,
 			[]string{"note: services", "is not the name of a service", "has no command", "needs itself", "2 ways to be ready", "is not an absolute path"}},
-		{"backup", key + "backup: {to: 'ftp://a/b'}\ndata: {device: sda}", server, []string{"neither an nfs:// nor", "note", "note", "names no disk"}},
+		{"backup", key + "backup: {to: 'ftp://a/b'}\ndata: {device: sda}", server, []string{"neither an nfs:// nor", "names no disk"}},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			got := Check(parse(t, f.in), f.f)

@@ -28,13 +28,14 @@ type Config struct {
 	Monitoring Monitoring         `yaml:"monitoring,omitempty"`
 	Upgrade    map[string]any     `yaml:"upgrade,omitempty"`
 	Services   map[string]Service `yaml:"services,omitempty"`
-	Addons     map[string]any     `yaml:"addons,omitempty"`
+	Addons     map[string]Addon   `yaml:"addons,omitempty"`
 	Time       Time               `yaml:"time,omitempty"`
 	Data       Data               `yaml:"data,omitempty"`
 	Backup     Backup             `yaml:"backup,omitempty"`
 	Shelf      Shelf              `yaml:"shelf,omitempty"`
 
-	where map[string]place // key path with indexes -> where its value stands; nil for a Config made by hand
+	where  map[string]place // key path with indexes -> where its value stands; nil for a Config made by hand
+	unseen map[string]bool  // names of the layers that nobody edits: nothing is missing "there"
 }
 
 // File is an item of write_files.
@@ -150,6 +151,17 @@ type Ready struct {
 	Timeout time.Duration `yaml:"timeout,omitempty"`
 }
 
+// Addon is an entry of the section addons: a Helm chart, settings for an add-on that k3s brings, or plain objects.
+type Addon struct {
+	Enabled   bool           `yaml:"enabled"`
+	Chart     string         `yaml:"chart,omitempty"`
+	Repo      string         `yaml:"repo,omitempty"`
+	Version   string         `yaml:"version,omitempty"`
+	Namespace string         `yaml:"namespace,omitempty"`
+	Values    map[string]any `yaml:"values,omitempty"`
+	Objects   string         `yaml:"objects,omitempty"` // YAML documents
+}
+
 // Time is the section time.
 type Time struct {
 	Servers []string      `yaml:"servers,omitempty"` // before what DHCP gives
@@ -164,8 +176,9 @@ type Data struct {
 
 // Backup is the section backup.
 type Backup struct {
-	To   string `yaml:"to,omitempty"` // nfs:// or sftp:// URL
-	Keep int    `yaml:"keep,omitempty"`
+	To      string `yaml:"to,omitempty"` // nfs:// or sftp:// URL
+	Keep    int    `yaml:"keep,omitempty"`
+	HostKey string `yaml:"host_key,omitempty"` // a line of an OpenSSH .pub file
 }
 
 // Shelf is the section shelf: what this node is. The image brings it; the user's file may change the role.

@@ -60,7 +60,14 @@ var shelfRows = []Key{
 	{Path: "services.stop_signal", Type: Text, Phase: AtRun, Doc: "Signal that asks it to stop.", Default: "TERM", Values: []string{"TERM", "INT", "QUIT", "HUP", "USR1", "USR2"}, Example: "INT"},
 	{Path: "services.stop_timeout", Type: Text, Form: Duration, Phase: AtRun, Doc: "It is killed when it has not stopped by then.", Default: "10s", Example: "30s"},
 
-	{Path: "addons", Type: Free, Phase: AtRun, Roles: []string{"server"}, Doc: "Kubernetes add-ons that a server installs.", Example: "{}", Planned: true},
+	{Path: "addons", Type: Named, Phase: AtRun, Roles: []string{"server"}, Doc: "Kubernetes add-ons that a server installs through k3s' Helm controller, by name. `traefik`, `coredns`, `metrics-server`, `local-storage` and `servicelb` are those that k3s brings. A later source adds add-ons, and replaces one of the same name; one that is taken out is uninstalled at the next start of k3s."},
+	{Path: "addons.enabled", Type: Bool, Phase: AtRun, Doc: "Install it; false takes away one that k3s brings.", Default: "true", Example: "false"},
+	{Path: "addons.chart", Type: Text, Phase: AtRun, Doc: "The chart's name in `repo`, or its whole address (https:// or oci://).", Unset: "the add-on's name if there is a `repo`; else these are settings for an add-on that k3s brings", Example: "cert-manager"},
+	{Path: "addons.repo", Type: Text, Phase: AtRun, Doc: "Address of the Helm repository.", Example: "'https://charts.jetstack.io'"},
+	{Path: "addons.version", Type: Text, Phase: AtRun, Doc: "The chart's exact version, without which a chart is not installed.", Example: "v1.16.2"},
+	{Path: "addons.namespace", Type: Text, Phase: AtRun, Doc: "Namespace that it goes into, made if it is not there.", Unset: "the add-on's name", Example: "cert-manager"},
+	{Path: "addons.values", Type: Free, Phase: AtRun, Doc: "The chart's values.", Example: "{crds: {enabled: true}}"},
+	{Path: "addons.objects", Type: Text, Phase: AtRun, Doc: "Further Kubernetes objects as one or more YAML documents, applied as they stand.", Example: "'{apiVersion: v1, kind: Namespace, metadata: {name: mail}}'"},
 
 	{Path: "time", Type: Section, Phase: AtNetwork, Doc: "Where the time comes from."},
 	{Path: "time.servers", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Time servers that come before those DHCP names.", Unset: "DHCP's, then `k3os.ntp_servers`, then the Debian pool", Example: "[192.168.1.1]"},
@@ -68,11 +75,12 @@ var shelfRows = []Key{
 	{Path: "time.wait", Type: Text, Form: Duration, Phase: AtNetwork, Doc: "How long k3s and others that need certificates wait for the right time.", Default: "60s", Example: "2m"},
 
 	{Path: "data", Type: Section, Phase: AtBoot, Doc: "Where the data of the node's services lie."},
-	{Path: "data.device", Type: Text, Phase: AtBoot, Doc: "Another disk for k3s' data: a /dev path, UUID=, LABEL= or PARTUUID=.", Unset: "the data partition of the boot disk", Example: "LABEL=k3sdata", Planned: true},
+	{Path: "data.device", Type: Text, Phase: AtBoot, Doc: "Another disk for k3s' data: a /dev path, UUID=, LABEL=, PARTUUID= or PARTLABEL= of an ext4, xfs or btrfs file system. It is never formatted; see docs/k3s.md.", Unset: "the data partition of the boot disk", Example: "LABEL=k3sdata"},
 
 	{Path: "backup", Type: Section, Phase: AtRun, Roles: []string{"server"}, Doc: "Daily copies of a server's datastore and identity."},
-	{Path: "backup.to", Type: Text, Phase: AtRun, Roles: []string{"server"}, Doc: "Where to, an nfs:// or sftp:// URL.", Unset: "no backup", Example: "'sftp://backup@nas/shelf'", Planned: true},
-	{Path: "backup.keep", Type: Int, Phase: AtRun, Roles: []string{"server"}, Doc: "How many to keep.", Default: "7", Example: "14", Planned: true},
+	{Path: "backup.to", Type: Text, Phase: AtRun, Roles: []string{"server"}, Doc: "Where to, an nfs:// or sftp:// URL.", Unset: "no backup", Example: "'sftp://backup@nas/shelf'"},
+	{Path: "backup.keep", Type: Int, Phase: AtRun, Roles: []string{"server"}, Doc: "How many to keep.", Default: "7", Example: "14"},
+	{Path: "backup.host_key", Type: Text, Phase: AtRun, Roles: []string{"server"}, Doc: "The sftp server's public key, as in its /etc/ssh/ssh_host_ed25519_key.pub.", Unset: "the key that it shows at the first contact is kept", Example: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIrm8bZbX3kcyvSGUjqqGlKVvPCuPTrVK2hHJKv1yDyN"},
 
 	{Path: "shelf", Type: Section, Phase: AtBoot, Doc: "What this node is. The image says it already; the role may be changed here."},
 	{Path: "shelf.role", Type: Text, Phase: AtBoot, Doc: "The node's role.", Values: Roles, Unset: "what the image was built for", Example: "server"},

@@ -41,7 +41,7 @@ func laughs() string {
 	for i := 1; i < 30; i++ {
 		fmt.Fprintf(&b, "a%d: &a%d [*a%d, *a%d]\n", i, i, i-1, i-1)
 	}
-	return b.String() + "run_cmd: *a29\naddons: {x: *a29}\nhostname: a\n"
+	return b.String() + "run_cmd: *a29\nstorage: {x: *a29}\nhostname: a\n"
 }
 
 func TestBounds(t *testing.T) {
@@ -51,9 +51,9 @@ func TestBounds(t *testing.T) {
 		"UTF-16":             {"\xff\xfeh\x00", "the file is encoded as UTF-16; save it as UTF-8"},
 		"a billion laughs":   {laughs(), "the aliases unfold to more than"},
 		"large aliases":      {"x: &x " + big + "\nrun_cmd: [" + strings.Repeat("*x, ", 20) + "]", "the aliases unfold to more than"},
-		"a loop":             {"addons: &a {b: *a}", "an anchor contains itself"},
+		"a loop":             {"storage: &a {b: *a}", "an anchor contains itself"},
 		"a merge loop":       {"k3os: &a {<<: *a}", "an anchor contains itself"},
-		"deep":               {"addons: " + strings.Repeat("{a: ", 200) + strings.Repeat("}", 200), "nested deeper than 64"},
+		"deep":               {"storage: " + strings.Repeat("{a: ", 200) + strings.Repeat("}", 200), "nested deeper than 64"},
 		"very deep":          {"addons: " + strings.Repeat("[", 500_000), "this is not YAML"},
 		"unknown anchor":     {"hostname: *a", "unknown anchor"},
 		"a zero byte":        {"hostname: a\x00", "this is not YAML"},
