@@ -10,6 +10,7 @@ import (
 	"imgbuild/builder/fat"
 	"imgbuild/builder/tree"
 	"imgbuild/builder/ubootscript"
+	"imgbuild/init/config"
 	"imgbuild/init/fault"
 )
 
@@ -51,13 +52,14 @@ func (b *build) bootVolume(k *kernel) (*fat.Volume, error) {
 		files[e.File] = tree.Bytes(env)
 	}
 	files["report.txt"] = tree.Bytes(emptyReport())
+	files[config.RescueFile] = tree.Bytes([]byte(config.RescueText))
 	files["README.txt"] = tree.Bytes([]byte(bootReadme(b.version)))
 	files["config.d/00-image.yaml"] = tree.Bytes([]byte(fmt.Sprintf("# What this image was built as.\nshelf:\n  board: %s\n  role: %s\n", r.Board.Name, r.Role.Name)))
-	config := b.Config
-	if config == nil {
-		config = []byte(configTemplate(r.Role.Name))
+	own := b.Config
+	if own == nil {
+		own = []byte(configTemplate(r.Role.Name))
 	}
-	files["config.yaml"] = tree.Bytes(config)
+	files["config.yaml"] = tree.Bytes(own)
 	var names []string
 	for name := range files {
 		names = append(names, name)
@@ -88,6 +90,7 @@ config.yaml   how this node is configured; edit it here, on any computer, and
               to the node's data partition and blanked here.
 config.d/     parts of the configuration, one file each
 report.txt    what went wrong at the last boot, and how to fix it
+rescue.txt    says yes to start without data and services, to look and repair
 
 Everything else is the bootloader's.
 `, version), "\n", "\r\n")

@@ -110,24 +110,35 @@ func (d *Disk) Partition(n int) string {
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
-// Check says what makes the disk unfit: sectors that are not of 512 bytes, or a disk smaller than its table.
+// Check says what makes the disk unfit to run from: sectors that are not of 512 bytes, or a disk that is smaller than its
+// boot partition and slots.
 func (d *Disk) Check() error {
 	if n, err := number(filepath.Join(d.sys, "queue/logical_block_size")); err == nil && n != SectorSize {
 		return fault.New(fault.Device, "use a disk with sectors of 512 bytes (nearly every card and USB disk has them)",
 			"the disk %s has sectors of %d bytes", d.Name, n)
 	}
 	var end uint64
-	for _, p := range d.Table.Partitions {
+	for _, p := range d.Table.Partitions[:SlotB] {
 		end = max(end, p.End())
 	}
-	if end > d.Sectors {
-		return fault.New(fault.Device, fmt.Sprintf("use a card of at least %d MB, or write the image again if it was cut short", (end*SectorSize+999_999)/1_000_000),
-			"the partitions end at %d MiB, but the disk %s has only %d MiB", end>>11, d.Name, d.Sectors>>11)
+	return d.reaches(end)
+}
+
+// CheckData says what keeps partition 4 from being used: it is not there, or the disk ends before it does.
+func (d *Disk) CheckData() error {
+	if d.Table.Partitions[Data-1].Sectors == 0 || d.Partition(Data) == "" {
+		return fault.New(fault.Device, "", "the disk %s has no partition 4, which is the data partition", d.Name)
 	}
-	if d.Partition(Data) == "" {
-		return fault.New(fault.Device, "write the image to the card again", "the disk %s has no partition 4", d.Name)
+	return d.reaches(d.Table.Partitions[Data-1].End())
+}
+
+// reaches says when the disk ends before sector end.
+func (d *Disk) reaches(end uint64) error {
+	if end <= d.Sectors {
+		return nil
 	}
-	return nil
+	return fault.New(fault.Device, fmt.Sprintf("use a card of at least %d MB, or write the image again if it was cut short", (end*SectorSize+999_999)/1_000_000),
+		"the partitions end at %d MiB, but the disk %s has only %d MiB", end>>11, d.Name, d.Sectors>>11)
 }
 
 // GrowData makes partition 4 reach to the end of the disk, in the table and in the kernel, and says whether it changed

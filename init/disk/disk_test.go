@@ -155,8 +155,15 @@ func TestCheck(t *testing.T) {
 		return d
 	}
 	os.WriteFile(sys+"/block/sda/size", []byte("3000000\n"), 0o644)
-	if err := find().Check(); err == nil || !strings.Contains(err.Error(), "at least 1863 MB") {
-		t.Errorf("a disk that is too small: %v", err)
+	if err := find().Check(); err == nil || !strings.Contains(err.Error(), "at least 1594 MB") {
+		t.Errorf("a disk that is smaller than its slots: %v", err)
+	}
+	os.WriteFile(sys+"/block/sda/size", []byte("3200000\n"), 0o644)
+	if err := find().Check(); err != nil {
+		t.Errorf("a disk that ends within the data partition still starts: %v", err)
+	}
+	if err := find().CheckData(); err == nil || !strings.Contains(err.Error(), "at least 1863 MB") {
+		t.Errorf("a disk that ends within the data partition: %v", err)
 	}
 	os.WriteFile(sys+"/block/sda/size", []byte("62333952\n"), 0o644)
 	os.WriteFile(sys+"/block/sda/queue/logical_block_size", []byte("4096\n"), 0o644)
@@ -165,7 +172,10 @@ func TestCheck(t *testing.T) {
 	}
 	os.WriteFile(sys+"/block/sda/queue/logical_block_size", []byte("512\n"), 0o644)
 	os.Remove(dev + "/sdap4")
-	if err := find().Check(); err == nil || !strings.Contains(err.Error(), "no partition 4") {
+	if err := find().Check(); err != nil {
+		t.Errorf("a disk without a data partition still starts: %v", err)
+	}
+	if err := find().CheckData(); err == nil || !strings.Contains(err.Error(), "no partition 4") {
 		t.Errorf("no partition 4: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	"imgbuild/init/config"
 	"imgbuild/init/disk"
 	"imgbuild/init/fault"
 	"imgbuild/init/preinit"
@@ -21,7 +22,23 @@ import (
 // dataMount is where the whole data partition is mounted until switch_root.
 const dataMount = "/data"
 
-// mountData checks, grows and mounts the data partition. An error means that it cannot be used at all.
+// openData checks, grows and mounts the data partition and makes it the place of the new root. An error means that it is
+// not in use. It is never formatted, and never repaired so far that what made the node this node would be gone: that is
+// for a person to decide (package datafs).
+func openData(t report.Teller, s *preinit.State) error {
+	const fix = "log in over ssh, or on the console, and say sudo shelf data: it tells what can be done; nothing is written to the partition meanwhile"
+	err := mountData(t, s)
+	if err == nil {
+		if err = prepareRoot(t); err != nil {
+			releaseRoot()
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return &fault.Error{Kind: fault.Device, What: "the data partition is not in use", Err: err, Fix: fix}
+}
+
 func mountData(t report.Teller, s *preinit.State) error {
 	if s.DataErr != nil {
 		return s.DataErr
@@ -35,17 +52,32 @@ func mountData(t report.Teller, s *preinit.State) error {
 	}
 	device := s.Disk.Partition(disk.Data)
 	t.Log("the data partition has its size")
-	if !s.Data.Clean {
-		if err := check(t, device); err != nil {
+	if err := os.MkdirAll(dataMount, 0o755); err != nil {
+		return err
+	}
+	checked, repaired := !s.Data.Clean, false
+	if checked {
+		if repaired, err = check(t, device, "-p"); err != nil {
 			return err
 		}
 	}
 	t.Log("the data partition is checked")
-	if err := os.MkdirAll(dataMount, 0o755); err != nil {
+	mountIt := func() error {
+		_, err := mount.Mount(device, dataMount, "ext4", "errors=remount-ro", unix.MS_NOATIME)
 		return err
 	}
-	if _, err := mount.Mount(device, dataMount, "ext4", "errors=remount-ro", unix.MS_NOATIME); err != nil {
-		return fault.Wrap(fault.Device, err, "the data partition cannot be mounted", "write the image to the card again; what lies on the data partition is lost with that")
+	err = mountIt()
+	if err != nil && !checked { // it calls itself clean and is not
+		if repaired, err = check(t, device, "-fp"); err == nil {
+			err = mountIt()
+		}
+	}
+	if err != nil {
+		return fault.Wrap(fault.Device, err, "it cannot be mounted", "")
+	}
+	if repaired && !known(dataMount) {
+		_ = unix.Unmount(dataMount, unix.MNT_DETACH)
+		return fault.New(fault.Device, "", "the repair took away what made this node itself; what e2fsck found lies in lost+found")
 	}
 	if err := growExt4(device, s.Data.BlockSize); err != nil {
 		t.Problem(fault.Wrap(fault.Device, err, "the file system of the data partition could not be enlarged", "reboot; if it comes again write the image anew"))
@@ -53,29 +85,79 @@ func mountData(t report.Teller, s *preinit.State) error {
 	return nil
 }
 
-// check lets e2fsck, which comes from the squashfs, look at the data partition. First it may only do what is safe
-// without a person; if that is not enough it repairs what it can, because nobody sits in front of the node.
-func check(t report.Teller, device string) error {
-	code, out, err := e2fsck("-p", device)
+// check lets e2fsck, which comes from the squashfs, look at the data partition. First it may only do what is safe without
+// a person. If that is not enough it repairs what it can, because nobody sits in front of the node, but only while the
+// node can be recognised on the partition: of a file system that lost its root a repair makes an empty one, on which the
+// node would begin a second life. Repaired says that it went that far. safe is -p, or -fp for one that calls itself clean.
+func check(t report.Teller, device, safe string) (repaired bool, err error) {
+	code, out, err := e2fsck(safe, device)
 	if err != nil {
-		t.Problem(fault.Wrap(fault.Internal, err, "the data partition was not checked", ""))
-		return nil
+		return false, fmt.Errorf("it could not be checked: %w", err)
 	}
 	if code < 4 { // 1: repaired; 2: repaired, and a reboot is wanted if it is mounted, which it is not
 		if code > 0 {
 			t.Say("e2fsck repaired the data partition: %s", last(out))
 		}
-		return nil
+		return false, nil
+	}
+	if code >= 8 { // the disk or the program failed, see e2fsck(8): a repair would be made on what cannot be read
+		return false, fmt.Errorf("e2fsck failed (exit code %d): %s", code, last(out))
+	}
+	if !recognised(device) {
+		return false, fmt.Errorf("it is damaged so far that this node's settings are not found on it: %s", last(out))
 	}
 	code, out, err = e2fsck("-fy", device)
 	if err != nil {
-		return err
+		return false, fmt.Errorf("its repair did not come to an end: %w", err)
 	}
 	if code >= 4 {
-		return fault.New(fault.Device, "replace the card; what can be read of the old one may be saved on a laptop", "the data partition is damaged and e2fsck cannot repair it (exit code %d): %s", code, last(out))
+		return false, fmt.Errorf("it is damaged and e2fsck cannot repair it (exit code %d): %s", code, last(out))
 	}
 	t.Problem(fault.New(fault.Device, "look into /lost+found and at your data; if it happens again replace the card", "the data partition was damaged and has been repaired: %s", last(out)))
-	return nil
+	return true, nil
+}
+
+// witnesses are what a node has from its first boot on, below the data partition's root.
+var witnesses = []string{"k3os/data/var/lib/shelf/machine-id", "k3os/config/system.yaml", "k3os/data/var/lib/rancher/k3os/ssh"}
+
+// known says whether the data of a node are mounted at dir.
+func known(dir string) bool {
+	for _, w := range witnesses {
+		if _, err := os.Stat(dir + "/" + w); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// recognised looks without writing: not even the journal is replayed.
+func recognised(device string) bool {
+	if _, err := mount.Mount(device, dataMount, "ext4", "noload,errors=continue", unix.MS_RDONLY); err != nil {
+		return false
+	}
+	defer unix.Unmount(dataMount, 0)
+	return known(dataMount)
+}
+
+// rescue says who asked for the rescue system, if anybody did.
+func rescue(t report.Teller, s *preinit.State) string {
+	by := ""
+	if v, asked := s.Cmdline["shelf.rescue"]; asked && v != "0" && v != "off" && v != "no" {
+		by = "shelf.rescue on the kernel's command line"
+	} else if f, err := os.Open(s.Disk.Partition(disk.Boot)); err == nil {
+		asked, err := RescueAsked(f)
+		f.Close()
+		if err != nil {
+			t.Log("%v", err)
+		}
+		if asked {
+			by = config.RescueFile + " on the boot partition"
+		}
+	}
+	if by != "" {
+		t.Say("rescue: %s asks for it; the data partition is left alone and nothing will be kept", by)
+	}
+	return by
 }
 
 // e2fsck runs it and gives its exit code (see e2fsck(8)) and output. A large disk may take its time; a watchdog does not

@@ -22,7 +22,8 @@ import (
 
 // Layout says what became of the step.
 type Layout struct {
-	Degraded bool // the data partition is lost: / is in memory and nothing is kept
+	Degraded bool   // the data partition is not in use: / is in memory and nothing is kept
+	Rescue   string // who asked for that; empty when it is lost
 }
 
 const newRoot = "/newroot"
@@ -57,16 +58,23 @@ func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout,
 	if err := mount.Do(rootLinks...); err != nil {
 		return nil, err
 	}
-	if err := mountData(t, s); err != nil {
+	if l.Rescue = rescue(t, s); l.Rescue != "" {
+		l.Degraded = true
+	} else if err := openData(t, s); err != nil {
 		t.Problem(err)
 		t.Say("going on without the data partition: nothing will be kept")
 		l.Degraded = true
+	}
+	if l.Degraded {
 		if err := mountNothing(); err != nil {
+			return nil, err
+		}
+		if err := prepareRoot(t); err != nil {
 			return nil, err
 		}
 	}
 	t.Log("the data partition is mounted")
-	if err := switchRoot(t); err != nil {
+	if err := switchRoot(); err != nil {
 		return nil, fmt.Errorf("switch_root: %w", err)
 	}
 	t.Log("the root is switched")
@@ -93,28 +101,62 @@ func unixMount(source, target, kind string, flags uintptr) error {
 func each(t report.Teller, ops []mount.Op) {
 	for _, op := range ops {
 		if err := mount.Do(op); err != nil {
-			t.Problem(fault.Wrap(fault.Device, err, "the directories of the system are not as they should be", "move what is in the way elsewhere and reboot"))
+			t.Problem(unlike(err))
 		}
 	}
 }
 
-// switchRoot makes k3os/data of the data partition the root and leaves nothing of the initramfs but this process.
-func switchRoot(t report.Teller) error {
+func unlike(err error) error {
+	return fault.Wrap(fault.Device, err, "the directories of the system are not as they should be", "move what is in the way elsewhere and reboot")
+}
+
+// prepareRoot makes k3os/data of the data partition the place of the new root, and says what keeps it from being one.
+// It leaves its mounts behind; releaseRoot takes them away.
+func prepareRoot(t report.Teller) error {
 	if err := mount.Do(mount.Under(dataMount, onData)...); err != nil {
 		return err
 	}
 	if err := mount.Do(mount.Mount{Source: dataMount + "/k3os/data", Path: newRoot, Flags: unix.MS_BIND}); err != nil {
 		return err
 	}
-	each(t, mount.Under(newRoot, skeleton))
+	var told []error
+	for _, op := range mount.Under(newRoot, skeleton) {
+		if err := mount.Do(op); err != nil {
+			told = append(told, err)
+		}
+	}
+	// A system that cannot mount its parts would not come up at all, and a disk that takes no writes any more keeps nothing.
+	for _, dir := range mountPoints {
+		if st, err := os.Stat(newRoot + dir); err != nil || !st.IsDir() {
+			return errors.Join(append(told, err)...)
+		}
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(newRoot, &st); err != nil {
+		return err
+	}
+	if st.Flags&unix.ST_RDONLY != 0 {
+		return errors.Join(append(told, errors.New("the file system has errors and became read-only"))...)
+	}
+	for _, err := range told {
+		t.Problem(unlike(err))
+	}
+	return mount.Do(mount.Mount{Source: dataMount + "/k3os/config", Path: newRoot + "/k3os/config", Flags: unix.MS_BIND | quiet})
+}
+
+// releaseRoot undoes prepareRoot and the mount of the data partition.
+func releaseRoot() {
+	for _, path := range []string{newRoot + "/k3os/config", newRoot, dataMount} {
+		_ = unix.Unmount(path, unix.MNT_DETACH)
+	}
+}
+
+// switchRoot makes the prepared root the root and leaves nothing of the initramfs but this process.
+func switchRoot() error {
 	for _, dir := range []string{"/usr", "/dev", "/sys", "/proc"} {
 		if err := unix.Mount(dir, newRoot+dir, "", unix.MS_MOVE, ""); err != nil {
 			return fmt.Errorf("moving %s: %w", dir, err)
 		}
-	}
-	config := mount.Mount{Source: dataMount + "/k3os/config", Path: newRoot + "/k3os/config", Flags: unix.MS_BIND | quiet}
-	if err := mount.Do(config); err != nil {
-		return err
 	}
 	if err := unix.Unmount(dataMount, unix.MNT_DETACH); err != nil {
 		return err

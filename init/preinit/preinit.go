@@ -167,7 +167,9 @@ func (s *State) check(t report.Teller) error {
 		return err
 	}
 	t.Problem(EnoughMemory(m, s.Memory))
-	s.Data, s.DataErr = readData(s.Disk.Partition(disk.Data))
+	if s.DataErr = s.Disk.CheckData(); s.DataErr == nil {
+		s.Data, s.DataErr = readData(s.Disk.Partition(disk.Data))
+	}
 	if set, err := raiseClock(latest(time.Unix(m.Date, 0), s.Data.Written)); err != nil {
 		t.Problem(fmt.Errorf("setting the clock: %w", err))
 	} else if set {
@@ -197,18 +199,17 @@ func readManifest(slot string) (*manifest.Manifest, error) {
 const DataLabel = "K3OS_STATE"
 
 func readData(path string) (disk.Ext4, error) {
-	const fix = "write the image to the card again; what lies on the data partition is lost with that"
 	f, err := os.Open(path)
 	if err != nil {
-		return disk.Ext4{}, fault.Wrap(fault.Device, err, "the data partition cannot be opened", fix)
+		return disk.Ext4{}, fault.Wrap(fault.Device, err, "the data partition cannot be opened", "")
 	}
 	defer f.Close()
 	e, err := disk.ReadExt4(f)
 	if err != nil {
-		return disk.Ext4{}, fault.Wrap(fault.Device, err, "the data partition cannot be used", fix)
+		return disk.Ext4{}, fault.Wrap(fault.Device, err, "the data partition cannot be used", "")
 	}
 	if e.Label != DataLabel {
-		return disk.Ext4{}, fault.New(fault.Device, fix, "partition 4 carries the label %q instead of %s", e.Label, DataLabel)
+		return disk.Ext4{}, fault.New(fault.Device, "", "partition 4 carries the label %q instead of %s", e.Label, DataLabel)
 	}
 	return e, nil
 }
