@@ -1,0 +1,57 @@
+// Package monitor is what a node tells about itself in numbers: the metrics shelf_* that node-exporter serves from a text
+// file, and the readings of the machine (temperature, throttling, wear, bytes written) that shelf status shows as well.
+//
+// A reading that the kernel cannot give is absent, never zero: a Pi whose kernel has no sensor for under-voltage must not
+// look like one with a good power supply.
+package monitor
+
+import "time"
+
+// Sample is everything that is told at one moment. Pointers and lists that are nil are not told.
+type Sample struct {
+	// What runs.
+	Version, Slot, Program, Role, Board, Model, Kernel string
+	Built                                              time.Time // date of the image's lock
+	Booted                                             time.Time
+	Steps                                              []Step
+
+	// The boot record.
+	Left  *int // attempts that are left for the running slot
+	Trial bool
+	Last  string // why the last boot ended; empty if nobody knows
+
+	// How it is.
+	Degraded       bool
+	Problems       int // told since boot
+	ConfigProblems int // of those, what is wrong in the configuration
+	Services       []Service
+
+	// Time.
+	Synced      bool
+	ClockOffset time.Duration // found when a server was asked last; meaningless unless Synced
+	ClockError  time.Duration
+	ClockAsked  time.Time
+
+	Machine Machine
+	Written *Tally    // of the boot disk
+	Disk    string    // its name, as in /sys/block
+	Backup  time.Time // of the newest backup; zero for none known
+	InitRSS int64     // bytes
+}
+
+// Step is one step of the boot.
+type Step struct {
+	Name    string
+	Seconds float64
+}
+
+// Service is one supervised unit.
+type Service struct {
+	Name     string
+	Phase    string
+	Ready    bool
+	Starts   int
+	Failures int
+	Memory   *int64   // bytes
+	CPU      *float64 // seconds
+}
