@@ -135,8 +135,10 @@ type Service struct {
 	Ready       Ready             `yaml:"ready,omitempty"`
 	Restart     string            `yaml:"restart,omitempty"` // always, on-failure, never
 	Backoff     time.Duration     `yaml:"backoff,omitempty"`
-	Memory      int64             `yaml:"memory,omitempty"` // memory.max in bytes; 0 means no limit
-	CPU         int               `yaml:"cpu,omitempty"`    // per cent of one core; 0 means no limit
+	Memory      int64             `yaml:"memory,omitempty"`      // memory.max in bytes; 0 means no limit
+	MemoryHigh  int64             `yaml:"memory_high,omitempty"` // memory.high in bytes; 0 means no limit
+	CPU         int               `yaml:"cpu,omitempty"`         // per cent of one core; 0 means no limit
+	Pids        int               `yaml:"pids,omitempty"`        // pids.max
 	StopSignal  string            `yaml:"stop_signal,omitempty"`
 	StopTimeout time.Duration     `yaml:"stop_timeout,omitempty"`
 }

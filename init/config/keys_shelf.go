@@ -40,7 +40,7 @@ var shelfRows = []Key{
 
 	{Path: "upgrade", Type: Free, Phase: AtRun, Doc: "Where upgrades come from and when.", Example: "{}", Planned: true},
 
-	{Path: "services", Type: Named, Phase: AtRun, Doc: "Further programs for the init to supervise, by name. A later source adds services, and replaces one of the same name.", Planned: true},
+	{Path: "services", Type: Named, Phase: AtRun, Doc: "Further programs for the init to supervise, by name. A later source adds services, and replaces one of the same name. A change is taken up while the node runs: what is new is started, what is gone is stopped, what has changed is started anew."},
 	{Path: "services.enabled", Type: Bool, Phase: AtRun, Doc: "Start it.", Default: "true", Example: "false"},
 	{Path: "services.command", Type: Texts, Form: Shell, Phase: AtRun, Doc: "Program and arguments, one to an item; a single text is run by `sh -c`.", Example: "[/usr/local/bin/weather, --port=8080]"},
 	{Path: "services.user", Type: Text, Phase: AtRun, Doc: "User to run as.", Default: "root", Example: "rancher"},
@@ -55,7 +55,8 @@ var shelfRows = []Key{
 	{Path: "services.ready.timeout", Type: Text, Form: Duration, Phase: AtRun, Doc: "It counts as failed when it is not up by then.", Default: "60s", Example: "5m"},
 	{Path: "services.restart", Type: Text, Phase: AtRun, Doc: "When to start it again after it ended.", Default: "always", Values: []string{"always", "on-failure", "never"}, Example: "on-failure"},
 	{Path: "services.backoff", Type: Text, Form: Duration, Phase: AtRun, Doc: "Wait before the first restart; it doubles with every further one.", Default: "1s", Example: "5s"},
-	{Path: "services.memory", Type: Text, Form: Size, Phase: AtRun, Doc: "Most memory it may use.", Unset: "no limit", Example: "64M"},
+	{Path: "services.memory", Type: Text, Form: Size, Phase: AtRun, Doc: "Most memory it may use; above it is killed.", Unset: "no limit", Example: "64M"},
+	{Path: "services.memory_high", Type: Text, Form: Size, Phase: AtRun, Doc: "Above this it is slowed down and its memory reclaimed.", Unset: "no limit", Example: "48M"},
 	{Path: "services.cpu", Type: Int, Phase: AtRun, Doc: "Most CPU it may use, in per cent of one core.", Unset: "no limit", Example: "50"},
 	{Path: "services.stop_signal", Type: Text, Phase: AtRun, Doc: "Signal that asks it to stop.", Default: "TERM", Values: []string{"TERM", "INT", "QUIT", "HUP", "USR1", "USR2"}, Example: "INT"},
 	{Path: "services.stop_timeout", Type: Text, Form: Duration, Phase: AtRun, Doc: "It is killed when it has not stopped by then.", Default: "10s", Example: "30s"},
@@ -68,10 +69,11 @@ var shelfRows = []Key{
 	{Path: "addons.namespace", Type: Text, Phase: AtRun, Doc: "Namespace that it goes into, made if it is not there.", Unset: "the add-on's name", Example: "cert-manager"},
 	{Path: "addons.values", Type: Free, Phase: AtRun, Doc: "The chart's values.", Example: "{crds: {enabled: true}}"},
 	{Path: "addons.objects", Type: Text, Phase: AtRun, Doc: "Further Kubernetes objects as one or more YAML documents, applied as they stand.", Example: "'{apiVersion: v1, kind: Namespace, metadata: {name: mail}}'"},
+	{Path: "services.pids", Type: Int, Phase: AtRun, Doc: "Most processes and threads it may have.", Default: "1024", Example: "64"},
 
 	{Path: "time", Type: Section, Phase: AtNetwork, Doc: "Where the time comes from."},
 	{Path: "time.servers", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Time servers that come before those DHCP names.", Unset: "DHCP's, then `k3os.ntp_servers`, then the Debian pool", Example: "[192.168.1.1]"},
-	{Path: "time.zone", Type: Text, Phase: AtBoot, Doc: "Time zone by its IANA name.", Default: "UTC", Example: "Europe/Berlin", Planned: true},
+	{Path: "time.zone", Type: Text, Phase: AtBoot, Doc: "Time zone by its IANA name.", Default: "UTC", Example: "Europe/Berlin"},
 	{Path: "time.wait", Type: Text, Form: Duration, Phase: AtNetwork, Doc: "How long k3s and others that need certificates wait for the right time.", Default: "60s", Example: "2m"},
 
 	{Path: "data", Type: Section, Phase: AtBoot, Doc: "Where the data of the node's services lie."},
