@@ -121,6 +121,9 @@ func (t *Tree) Group(path string) *Group {
 	return &Group{dir: filepath.Join(t.root, path), write: t.write}
 }
 
+// Existing names the leaf of a unit without making it.
+func (t *Tree) Existing(name string) *Group { return t.Group(filepath.Join(shelfGroup, name)) }
+
 // Leaf makes the group shelf/NAME and sets its limits; an existing one gets the new limits.
 func (t *Tree) Leaf(name string, l Limits) (*Group, error) {
 	if name == "" || strings.ContainsAny(name, "/\x00\n") || name == "." || name == ".." {

@@ -107,15 +107,17 @@ func TestLeafLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.writes = nil
-	if _, err := f.tree.Leaf("sshd", Limits{MemoryMax: 64 << 20, CPUMax: 150, PidsMax: 100}); err != nil {
+	if _, err := f.tree.Leaf("sshd", Limits{MemoryMax: 64 << 20, MemoryHigh: 48 << 20, CPUMax: 150, PidsMax: 100}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"shelf/sshd/memory.max 67108864", "shelf/sshd/cpu.weight 100", "shelf/sshd/cpu.max 150000 100000", "shelf/sshd/pids.max 100"}
+	want := []string{"shelf/sshd/memory.max 67108864", "shelf/sshd/memory.high 50331648", "shelf/sshd/memory.oom.group 1", "shelf/sshd/cpu.weight 100", "shelf/sshd/cpu.max 150000 100000", "shelf/sshd/pids.max 100"}
 	if !reflect.DeepEqual(f.writes, want) {
 		t.Errorf("wrote %q", f.writes)
 	}
 	// A controller that is not there matters only to who asked for it.
-	f.refuse["shelf/x/memory.max max"] = fs.ErrNotExist
+	for _, file := range []string{"memory.max max", "memory.high max", "memory.oom.group 0"} {
+		f.refuse["shelf/x/"+file] = fs.ErrNotExist
+	}
 	f.refuse["shelf/x/memory.max 1"] = fs.ErrNotExist
 	if _, err := f.tree.Leaf("x", Limits{}); err != nil {
 		t.Error(err)
@@ -128,7 +130,7 @@ func TestLeafLimits(t *testing.T) {
 			t.Errorf("name %q was accepted", name)
 		}
 	}
-	for _, l := range []Limits{{MemoryMax: -1}, {CPUWeight: 10001}, {PidsMax: -1}, {CPUMax: -1}} {
+	for _, l := range []Limits{{MemoryMax: -1}, {MemoryHigh: -1}, {CPUWeight: 10001}, {PidsMax: -1}, {CPUMax: -1}} {
 		if _, err := f.tree.Leaf("y", l); err == nil {
 			t.Errorf("limits %+v were accepted", l)
 		}
@@ -151,5 +153,16 @@ func TestProcsBelow(t *testing.T) {
 	put(t, filepath.Join(root, "kubepods/cgroup.events"), "populated 1\nfrozen 0\n")
 	if !f.tree.Group("kubepods").Populated() || f.tree.Group("none").Populated() {
 		t.Error("populated is wrong")
+	}
+}
+
+func TestOOMKills(t *testing.T) {
+	f := newFake(t, "")
+	put(t, filepath.Join(f.tree.root, "shelf/eater/memory.events"), "low 0\nhigh 7\nmax 12\noom 3\noom_kill 2\noom_group_kill 1\n")
+	if n := f.tree.Group("shelf/eater").OOMKills(); n != 2 {
+		t.Errorf("%d", n)
+	}
+	if n := f.tree.Group("shelf/none").OOMKills(); n != 0 {
+		t.Errorf("a group that is not there: %d", n)
 	}
 }

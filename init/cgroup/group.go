@@ -13,10 +13,11 @@ import (
 
 // Limits of one group; zero means no limit, or the kernel's default.
 type Limits struct {
-	MemoryMax int64 // bytes; above it the group's own processes are killed
-	CPUWeight int   // 1 to 10000, the kernel's default is 100: share of the processor when it is short
-	CPUMax    int   // per cent of one core, 150 is one and a half
-	PidsMax   int64 // processes and threads
+	MemoryMax  int64 // bytes; above it all of the group is killed
+	MemoryHigh int64 // bytes; above it the group is slowed down and has to give memory back
+	CPUWeight  int   // 1 to 10000, the kernel's default is 100: share of the processor when it is short
+	CPUMax     int   // per cent of one core, 150 is one and a half
+	PidsMax    int64 // processes and threads
 }
 
 // Check says which limit the kernel would not take.
@@ -24,6 +25,8 @@ func (l Limits) Check() error {
 	switch {
 	case l.MemoryMax < 0:
 		return fmt.Errorf("memory limit %d is negative", l.MemoryMax)
+	case l.MemoryHigh < 0:
+		return fmt.Errorf("upper memory mark %d is negative", l.MemoryHigh)
 	case l.CPUWeight < 0 || l.CPUWeight > 10000:
 		return fmt.Errorf("cpu weight %d is not within 1 to 10000", l.CPUWeight)
 	case l.CPUMax < 0:
@@ -68,6 +71,10 @@ func (g *Group) limit(l Limits) error {
 	if l.CPUWeight != 0 {
 		weight = l.CPUWeight
 	}
+	group := "0"
+	if l.MemoryMax != 0 {
+		group = "1"
+	}
 	quota := "max 100000"
 	if l.CPUMax != 0 {
 		quota = strconv.Itoa(max(l.CPUMax*1000, 1000)) + " 100000" // microseconds in each tenth of a second
@@ -77,6 +84,8 @@ func (g *Group) limit(l Limits) error {
 		asked       bool
 	}{
 		{"memory.max", number(l.MemoryMax), l.MemoryMax != 0},
+		{"memory.high", number(l.MemoryHigh), l.MemoryHigh != 0},
+		{"memory.oom.group", group, false}, // half a service is worse than none
 		{"cpu.weight", strconv.Itoa(weight), l.CPUWeight != 0},
 		{"cpu.max", quota, l.CPUMax != 0},
 		{"pids.max", number(l.PidsMax), l.PidsMax != 0},
@@ -114,6 +123,21 @@ func (g *Group) Procs() ([]int, error) {
 func (g *Group) Populated() bool {
 	data, err := os.ReadFile(filepath.Join(g.dir, "cgroup.events"))
 	return err == nil && strings.Contains(string(data), "populated 1")
+}
+
+// OOMKills counts the processes of the group that were killed because memory was short, there or on the whole machine.
+func (g *Group) OOMKills() int64 {
+	data, err := os.ReadFile(filepath.Join(g.dir, "memory.events"))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			return n
+		}
+	}
+	return 0
 }
 
 // Kill sends SIGKILL to everything in the group and below it, including what forks meanwhile. A group that is not there is fine.

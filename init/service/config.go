@@ -11,13 +11,24 @@ import (
 	"imgbuild/init/fault"
 )
 
+// What a service of the configuration gets when it says nothing else: enough for any program that belongs on a small
+// board, and too little for one that runs wild to take the node along.
+const (
+	userPids   = 1024
+	userNoFile = 16384
+)
+
 // FromConfig makes a unit of an entry of the section services.
 func FromConfig(name string, c config.Service) (Unit, error) {
 	u := Unit{
 		Name: name, Command: c.Command, User: c.User, Dir: c.Directory, Needs: c.Needs,
-		Limits: cgroup.Limits{MemoryMax: c.Memory, CPUMax: c.CPU},
+		Limits: cgroup.Limits{MemoryMax: c.Memory, MemoryHigh: c.MemoryHigh, CPUMax: c.CPU, PidsMax: int64(c.Pids)},
 		Delay:  c.Backoff, StopTimeout: c.StopTimeout,
-		Ready: Ready{Timeout: c.Ready.Timeout},
+		Ready:  Ready{Timeout: c.Ready.Timeout},
+		NoFile: userNoFile, Optional: true,
+	}
+	if u.Limits.PidsMax == 0 {
+		u.Limits.PidsMax = userPids
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Environment)) {
 		u.Env = append(u.Env, key+"="+c.Environment[key])

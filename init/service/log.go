@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"imgbuild/init/guard"
 )
 
 // LogLimits bound what one log may cost: memory, space and, because the medium is mostly an SD card, writing.
@@ -34,11 +36,15 @@ const lineLimit = 8 << 10
 
 // Log is the log of one unit: lines with the time in front (RFC 3339, UTC, milliseconds), the newest in a ring in memory,
 // all of them, within limits, in DIR/NAME.log. It never fails its writer: a disk that is full or gone costs only the file.
+// A disk that hangs holds up who writes, and nobody who reads.
 type Log struct {
-	mu      sync.Mutex
-	path    string // empty for no file
-	lim     LogLimits
-	now     func() time.Time
+	path string // empty for no file
+	lim  LogLimits
+	now  func() time.Time
+	file sync.Mutex // over the file; taken before mu
+
+	mu      sync.Mutex // over what follows
+	scratch []byte
 	part    []byte // a line without its end
 	ring    []byte // whole lines
 	batch   []byte // whole lines on their way to the file
@@ -74,6 +80,11 @@ func (l *Log) Write(p []byte) (int, error) {
 		if whole {
 			l.line()
 		}
+		if len(l.batch) >= l.lim.Batch {
+			l.mu.Unlock()
+			l.Flush()
+			l.mu.Lock()
+		}
 	}
 	return len(p), nil
 }
@@ -90,12 +101,12 @@ func (l *Log) Printf(format string, args ...any) {
 
 // line ends the line in part.
 func (l *Log) line() {
-	line := l.now().UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z ")
+	line := l.now().UTC().AppendFormat(l.scratch[:0], "2006-01-02T15:04:05.000Z ")
 	line = append(append(line, bytes.TrimSuffix(l.part, []byte{'\r'})...), '\n')
-	l.part = l.part[:0]
+	l.scratch, l.part = line, l.part[:0]
 	for c := range l.readers {
 		select {
-		case c <- line:
+		case c <- bytes.Clone(line):
 		default: // who cannot keep up misses lines; the writer must not wait
 		}
 	}
@@ -106,10 +117,12 @@ func (l *Log) line() {
 	if l.path == "" {
 		return
 	}
-	if l.batch = append(l.batch, line...); len(l.batch) >= l.lim.Batch {
-		l.flush()
-	} else if l.timer == nil {
-		l.timer = time.AfterFunc(l.lim.Every, l.Flush)
+	l.batch = append(l.batch, line...)
+	if l.timer == nil {
+		l.timer = time.AfterFunc(l.lim.Every, func() {
+			defer guard.Catch()
+			l.Flush()
+		})
 	}
 }
 
@@ -139,6 +152,7 @@ func (l *Log) Follow(ctx context.Context) <-chan []byte {
 	l.readers[c] = struct{}{}
 	l.mu.Unlock()
 	context.AfterFunc(ctx, func() {
+		defer guard.Catch()
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.readers, c)
@@ -149,21 +163,34 @@ func (l *Log) Follow(ctx context.Context) <-chan []byte {
 
 // Flush writes the batch to the file now: when a unit crashed, before power goes.
 func (l *Log) Flush() {
+	l.file.Lock()
+	defer l.file.Unlock()
+	batch, lines := l.take()
+	if len(batch) == 0 {
+		return
+	}
+	err := l.append(batch)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.flush()
+	if err != nil {
+		l.lost += lines
+	}
 }
 
-func (l *Log) flush() {
+// take gives the batch that may be written now and the number of lines that it answers for: its own and those left out
+// before it.
+func (l *Log) take() ([]byte, int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.timer != nil {
 		l.timer.Stop()
 		l.timer = nil
 	}
 	if l.path == "" || len(l.batch) == 0 {
-		return
+		return nil, 0
 	}
 	batch, lines := l.batch, int64(bytes.Count(l.batch, []byte{'\n'}))
-	l.batch = l.batch[:0]
+	l.batch = nil
 	now := l.now()
 	if d := now.Sub(l.filled); d > 0 {
 		// Divided first: a clock that jumps by fifty years must not overflow.
@@ -172,19 +199,16 @@ func (l *Log) flush() {
 	l.filled = now
 	if int64(len(batch)) > l.tokens {
 		l.lost += lines
-		return
+		return nil, 0
 	}
-	lost := l.lost
-	if lost > 0 {
-		note := fmt.Sprintf("%s [shelf] %d lines left out here to spare the medium\n", now.UTC().Format("2006-01-02T15:04:05.000Z"), lost)
+	if l.lost > 0 {
+		note := fmt.Sprintf("%s [shelf] %d lines left out here to spare the medium\n", now.UTC().Format("2006-01-02T15:04:05.000Z"), l.lost)
 		batch = append([]byte(note), batch...)
-	}
-	if err := l.append(batch); err != nil {
-		l.lost += lines
-		return
+		lines += l.lost
 	}
 	l.lost = 0
 	l.tokens -= int64(len(batch))
+	return batch, lines
 }
 
 // append writes a batch to the file, after rotating it if it would grow too large.
@@ -233,9 +257,9 @@ func size(f *os.File) int64 {
 // Close ends an unfinished line and writes everything out. The log remains usable.
 func (l *Log) Close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if len(l.part) > 0 {
 		l.line()
 	}
-	l.flush()
+	l.mu.Unlock()
+	l.Flush()
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 )
 
 // notice is one datagram of the sd_notify protocol, as far as the init understands it: newline-separated NAME=value
@@ -76,6 +77,9 @@ func listenNotify(path string, uid int) (*notifySocket, error) {
 	return &notifySocket{conn, path}, nil
 }
 
+// A unit that talks all the time waits for its turn: the kernel keeps ten datagrams, then its sender blocks.
+const noticePause = 20 * time.Millisecond
+
 // serve calls got for each datagram until close.
 func (s *notifySocket) serve(got func(notice)) {
 	buf := make([]byte, 8<<10)
@@ -85,6 +89,7 @@ func (s *notifySocket) serve(got func(notice)) {
 			return
 		}
 		got(parseNotice(buf[:n]))
+		time.Sleep(noticePause)
 	}
 }
 

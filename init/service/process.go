@@ -26,6 +26,8 @@ type Exit struct {
 	Status syscall.WaitStatus
 	CPU    time.Duration // user and system, children that it waited for included
 	MaxRSS int64         // bytes
+	// Starved says that the kernel killed it, or something that it started, because memory was short.
+	Starved bool
 }
 
 // OK says whether the process ended by itself with status 0.
@@ -33,6 +35,10 @@ func (e Exit) OK() bool { return e.Status.Exited() && e.Status.ExitStatus() == 0
 
 // String says it as a shell user would: exit status 1, killed by SIGKILL.
 func (e Exit) String() string {
+	if e.Starved {
+		e.Starved = false
+		return e.String() + ", out of memory"
+	}
 	if e.Status.Signaled() {
 		return "killed by " + signalName(e.Status.Signal())
 	}
@@ -54,7 +60,9 @@ type Spec struct {
 
 // process is one running child.
 type process struct {
+	mu   sync.Mutex // over os
 	os   *os.Process
+	pid  int
 	done chan struct{} // closed when it has been reaped
 	exit Exit          // valid after done
 }
@@ -96,25 +104,38 @@ func startProcess(s Spec, files [3]*os.File) (*process, error) {
 		attr.Sys.Setctty, attr.Sys.Ctty = true, 0
 	}
 	p := &process{done: make(chan struct{})}
-	p.os, err = reap.start(func() (*os.Process, error) {
+	_, err = reap.start(func() (*os.Process, error) {
 		defer setLimits(s)()
-		return os.StartProcess(program, s.Args, attr)
-	}, func(e Exit) {
-		p.exit = e
-		close(p.done)
-	})
+		started, err := os.StartProcess(program, s.Args, attr)
+		if err == nil {
+			p.os, p.pid = started, started.Pid
+		}
+		return started, err
+	}, p.ended)
 	if err != nil {
 		return nil, err
 	}
 	if s.OOMScore != 0 {
 		// Not fatal: the process may be gone already, and without privilege a score can only be raised.
-		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.os.Pid), []byte(strconv.Itoa(s.OOMScore)), 0)
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.pid), []byte(strconv.Itoa(s.OOMScore)), 0)
 	}
 	return p, nil
 }
 
+// ended takes note of the process's end. Nobody calls os.Process's Wait, so its pidfd is closed here and not when memory is
+// tidied up some day.
+func (p *process) ended(e Exit) {
+	p.exit = e
+	close(p.done)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.os.Release()
+}
+
 // signal sends sig to the process alone. It cannot hit a stranger: os.Process holds a pidfd.
 func (p *process) signal(sig syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	select {
 	case <-p.done:
 	default:
@@ -123,7 +144,7 @@ func (p *process) signal(sig syscall.Signal) {
 }
 
 // killGroup sends sig to all of the process's group: what it forked and did not leave for a session of its own.
-func (p *process) killGroup(sig syscall.Signal) { _ = syscall.Kill(-p.os.Pid, sig) }
+func (p *process) killGroup(sig syscall.Signal) { _ = syscall.Kill(-p.pid, sig) }
 
 // Unlimited is no limit at all.
 const Unlimited = ^uint64(0)

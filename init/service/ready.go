@@ -54,8 +54,9 @@ func (r Ready) check() error {
 	return nil
 }
 
-// wait returns nil when the unit is ready, or ctx's error. notified is closed at READY=1. say tells what is waited for.
-func (r Ready) wait(ctx context.Context, notified <-chan struct{}, say func(string)) error {
+// wait returns nil when the unit is ready, or ctx's error. notified is closed at READY=1. say tells what is waited for. A
+// command runs as the unit does, with its user, environment and limits.
+func (r Ready) wait(ctx context.Context, unit Spec, notified <-chan struct{}, say func(string)) error {
 	var err error
 	switch r.Kind {
 	case Notify:
@@ -80,7 +81,9 @@ func (r Ready) wait(ctx context.Context, notified <-chan struct{}, say func(stri
 		})
 	case Succeeds:
 		err = poll(ctx, say, func(ctx context.Context) error {
-			_, err := Run(ctx, Cmd(r.Command...))
+			c := Command{Spec: unit}
+			c.Args, c.Terminal = r.Command, ""
+			_, err := Run(ctx, c)
 			return err
 		})
 	}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"imgbuild/init/guard"
 )
 
 // The kernel keeps one list of a process's dead children, and whoever waits for "any child", as PID 1 must for the orphans
@@ -54,11 +56,11 @@ func (r *reaper) watch() {
 		// One slot is enough: a signal that arrives while one is pending concerns the same pass.
 		dead := make(chan os.Signal, 1)
 		signal.Notify(dead, syscall.SIGCHLD)
-		go func() {
+		guard.Go(func() {
 			for range dead {
 				r.pass()
 			}
-		}()
+		})
 	})
 }
 

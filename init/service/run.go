@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 )
 
 // Command is a one-shot command.
@@ -138,16 +139,16 @@ func (c Command) start(out io.Writer) (p *process, finish func(), err error) {
 		return nil, nil, err
 	}
 	if feed != nil {
-		go func() {
+		guard.Go(func() {
 			_, _ = io.Copy(feed, c.Stdin) // a command that does not read all of it is in its right
 			feed.Close()
-		}()
+		})
 	}
 	read := make(chan struct{})
-	go func() {
+	guard.Go(func() {
 		_, _ = io.Copy(out, r)
 		close(read)
-	}()
+	})
 	return p, func() {
 		select {
 		case <-read:

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imgbuild/init/cgroup"
+	"imgbuild/init/guard"
 )
 
 // killGrace is how long a killed process may take to disappear. One that sleeps in the kernel, on a dead disk or a dead
@@ -29,8 +29,7 @@ func (s *Supervisor) session(ctx context.Context, r *runner, done, hurry chan st
 		if !s.awaitNeeds(ctx, r, u.Needs) {
 			break
 		}
-		began := time.Now()
-		exit, err := s.prepareAndRun(ctx, r, u, hurry)
+		exit, ran, err := s.prepareAndRun(ctx, r, u, hurry)
 		if ctx.Err() != nil {
 			break
 		}
@@ -44,7 +43,7 @@ func (s *Supervisor) session(ctx context.Context, r *runner, done, hurry chan st
 		}
 		r.log.Printf("%s ended by itself: %s", u.Name, why)
 		r.log.Flush()
-		if time.Since(began) >= stableAfter {
+		if ran >= stableAfter {
 			failures = 0
 		}
 		pause := backoff(u.Delay, u.MaxDelay, failures)
@@ -128,8 +127,8 @@ func (s *Supervisor) awaitNeeds(ctx context.Context, r *runner, needs []string) 
 	}
 }
 
-// prepareAndRun takes a unit through one run. The error says why there was no run.
-func (s *Supervisor) prepareAndRun(ctx context.Context, r *runner, u Unit, hurry <-chan struct{}) (Exit, error) {
+// prepareAndRun takes a unit through one run, whose length it gives. The error says why there was none, or why it was ended.
+func (s *Supervisor) prepareAndRun(ctx context.Context, r *runner, u Unit, hurry <-chan struct{}) (exit Exit, ran time.Duration, err error) {
 	say := func(text string) {
 		s.set(r, func(st *State) { st.Phase, st.Ready, st.Detail = Pending, false, printable(text, 2*statusLimit) })
 	}
@@ -144,30 +143,32 @@ func (s *Supervisor) prepareAndRun(ctx context.Context, r *runner, u Unit, hurry
 		}
 		var waiting *Waiting
 		if !errors.As(err, &waiting) {
-			return Exit{}, err
+			return Exit{}, 0, err
 		}
 		say(waiting.Error())
 		select {
 		case <-r.recheck:
 		case <-time.After(RecheckEvery):
 		case <-ctx.Done():
-			return Exit{}, ctx.Err()
+			return Exit{}, 0, ctx.Err()
 		}
 		s.mu.Lock()
 		u = r.unit // may have been replaced together with the configuration
 		s.mu.Unlock()
 	}
 	if ctx.Err() != nil {
-		return Exit{}, ctx.Err()
+		return Exit{}, 0, ctx.Err()
 	}
 	if u.Arguments != nil {
 		command, env, err := u.Arguments()
 		if err != nil {
-			return Exit{}, err
+			return Exit{}, 0, err
 		}
 		u.Command, u.Env = command, append(u.Env[:len(u.Env):len(u.Env)], env...)
 	}
-	return s.run(ctx, r, u, hurry)
+	began := time.Now()
+	exit, err = s.run(ctx, r, u, hurry)
+	return exit, time.Since(began), err
 }
 
 // run runs the command once, from its start until nothing of it is left that should not be.
@@ -175,12 +176,13 @@ func (s *Supervisor) run(ctx context.Context, r *runner, u Unit, hurry <-chan st
 	spec := Spec{
 		Args: u.Command, Env: u.Env, Dir: u.Dir, User: u.User, NoFile: u.NoFile, NProc: u.NProc, OOMScore: u.OOMScore, Terminal: u.Terminal,
 	}
+	oomKills := int64(0)
 	if s.o.Groups != nil {
 		group, err := s.o.Groups.Leaf(u.Name, u.Limits)
 		if err != nil {
 			return Exit{}, err
 		}
-		spec.Group = group
+		spec.Group, oomKills = group, group.OOMKills()
 	}
 	notified := make(chan struct{})
 	if u.Ready.Kind == Notify {
@@ -210,12 +212,12 @@ func (s *Supervisor) run(ctx context.Context, r *runner, u Unit, hurry <-chan st
 	watch, cancel := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	late := make(chan struct{})
-	go func() {
+	guard.Go(func() {
 		defer close(watched)
 		if !once {
-			s.watchReady(watch, r, u, notified, late)
+			s.watchReady(watch, r, u, spec, notified, late)
 		}
-	}()
+	})
 	select {
 	case <-p.done:
 	case <-late:
@@ -238,6 +240,9 @@ func (s *Supervisor) run(ctx context.Context, r *runner, u Unit, hurry <-chan st
 	default: // could not be killed
 		s.set(r, func(st *State) { st.Ready, st.LastExit = false, "cannot be killed" })
 		return exit, errors.New("its process cannot be killed: it hangs in the kernel, on a disk or a network file system")
+	}
+	if spec.Group != nil && spec.Group.OOMKills() > oomKills {
+		exit.Starved = true
 	}
 	s.set(r, func(st *State) { st.Ready, st.PID, st.LastExit, st.MaxRSS = false, 0, exit.String(), exit.MaxRSS })
 	select {
@@ -262,7 +267,13 @@ func (s *Supervisor) listen(r *runner, u Unit, notified chan struct{}) (*notifyS
 	if err != nil {
 		return nil, err
 	}
-	go socket.serve(func(n notice) {
+	guard.Go(func() { socket.serve(s.heard(r, notified)) })
+	return socket, nil
+}
+
+// heard acts on what a unit says about itself.
+func (s *Supervisor) heard(r *runner, notified chan struct{}) func(notice) {
+	return func(n notice) {
 		if n.status != "" {
 			s.set(r, func(st *State) {
 				if st.PID != 0 {
@@ -277,19 +288,18 @@ func (s *Supervisor) listen(r *runner, u Unit, notified chan struct{}) (*notifyS
 				close(notified)
 			}
 		}
-	})
-	return socket, nil
+	}
 }
 
 // watchReady marks the unit ready when it is, or closes late when its time is over.
-func (s *Supervisor) watchReady(ctx context.Context, r *runner, u Unit, notified <-chan struct{}, late chan<- struct{}) {
+func (s *Supervisor) watchReady(ctx context.Context, r *runner, u Unit, spec Spec, notified <-chan struct{}, late chan<- struct{}) {
 	wait := ctx
 	if u.Ready.Timeout > 0 {
 		var cancel context.CancelFunc
 		wait, cancel = context.WithTimeout(ctx, u.Ready.Timeout)
 		defer cancel()
 	}
-	err := u.Ready.wait(wait, notified, func(text string) {
+	err := u.Ready.wait(wait, spec, notified, func(text string) {
 		s.set(r, func(st *State) { st.Detail = text })
 	})
 	switch {
@@ -351,10 +361,10 @@ func (r *runner) files() ([3]*os.File, error) {
 			return [3]*os.File{}, err
 		}
 		r.in, r.out = in, out
-		go func() {
-			_, _ = io.Copy(r.log, in)
+		guard.Go(func() {
+			pump(r.log, in)
 			in.Close()
-		}()
+		})
 	}
 	return [3]*os.File{null, r.out, r.out}, nil
 }

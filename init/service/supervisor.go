@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"imgbuild/init/cgroup"
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 )
 
 // Phase is where a unit stands.
@@ -30,6 +32,7 @@ const (
 // State is what there is to know about a unit now.
 type State struct {
 	Name     string
+	Optional bool // as the unit says
 	Phase    Phase
 	Ready    bool
 	Detail   string // one line: what it waits for, what it says about itself, why it failed; see Outside
@@ -75,6 +78,9 @@ type Supervisor struct {
 	ctx     context.Context // of Start
 	changed chan struct{}   // closed and replaced at each change
 	over    bool            // Stop was called: nothing is started any more
+
+	syncing sync.Mutex // one Sync at a time; taken before mu
+	synced  []string   // units that belong to Sync
 }
 
 // runner is one unit with its life. Its fields are guarded by the Supervisor's mu unless said otherwise.
@@ -109,12 +115,17 @@ func (s *Supervisor) Add(u Unit) error {
 	if s.units[u.Name] != nil {
 		return fault.New(fault.Input, "give one of them another name", "there are two services with the name %q", u.Name)
 	}
+	s.insert(u)
+	return nil
+}
+
+// insert adds a unit whose data are in order and whose name is free. mu is held.
+func (s *Supervisor) insert(u Unit) {
 	s.units[u.Name] = &runner{
 		unit: u, log: NewLog(s.o.LogDir, u.Name, s.o.LogLimits), recheck: make(chan struct{}, 1),
-		state: State{Name: u.Name, Phase: Stopped, Since: time.Now()},
+		state: State{Name: u.Name, Optional: u.Optional, Phase: Stopped, Since: time.Now()},
 	}
 	s.order = append(s.order, u.Name)
-	return nil
 }
 
 // Replace gives a unit other data, adding it if it is new. What runs goes on as it is until the unit is started again.
@@ -126,7 +137,7 @@ func (s *Supervisor) Replace(u Unit) error {
 	s.mu.Lock()
 	r := s.units[u.Name]
 	if r != nil {
-		r.unit = d
+		r.unit, r.state.Optional = d, d.Optional
 	}
 	s.mu.Unlock()
 	if r == nil {
@@ -168,7 +179,8 @@ func (s *Supervisor) begin(r *runner) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	r.stop, r.done, r.hurry = cancel, make(chan struct{}), make(chan struct{})
 	r.state.Ready = false
-	go s.session(ctx, r, r.done, r.hurry)
+	done, hurry := r.done, r.hurry
+	guard.Go(func() { s.session(ctx, r, done, hurry) })
 }
 
 func (s *Supervisor) runner(name string) (*runner, error) {
@@ -244,37 +256,64 @@ func (s *Supervisor) Recheck() {
 func (s *Supervisor) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	s.over = true
-	rounds, err := stopRounds(s.all())
-	if err != nil { // added after Start and never started: stop all at once
-		rounds = [][]string{s.order}
-	}
+	units := s.all()
 	s.mu.Unlock()
+	return s.stopAll(ctx, units)
+}
+
+// stopAll stops the given units, those that need others before these, and ends their logs.
+func (s *Supervisor) stopAll(ctx context.Context, units []Unit) error {
+	for i, u := range units { // what is not to be stopped has no place in the order
+		units[i].Needs = slices.DeleteFunc(slices.Clone(u.Needs), func(need string) bool { return find(units, need) < 0 })
+	}
+	rounds, err := stopRounds(units)
+	if err != nil { // added after Start and never started: stop all at once
+		rounds = [][]string{nil}
+		for _, u := range units {
+			rounds[0] = append(rounds[0], u.Name)
+		}
+	}
 	var errs []error
 	for _, round := range rounds {
 		var wg sync.WaitGroup
 		ends := make([]error, len(round))
 		for i, name := range round {
-			s.mu.Lock()
-			r := s.units[name]
-			finish, started := r.unit.Finish, r.state.Starts > 0
-			s.mu.Unlock()
 			wg.Go(func() {
-				_ = s.StopUnit(ctx, name)
-				if finish != nil && started {
-					if err := finish(ctx); err != nil {
-						ends[i] = fmt.Errorf("stopping %s: %w", name, err)
-					}
-				}
-				r.log.Close()
-				if r.out != nil {
-					r.out.Close()
-				}
+				defer guard.Catch()
+				ends[i] = s.stopOne(ctx, name)
 			})
 		}
 		wg.Wait()
 		errs = append(errs, ends...)
 	}
 	return errors.Join(errs...)
+}
+
+// stopOne stops a unit for good: with its Finish, and without a log that waits for more.
+func (s *Supervisor) stopOne(ctx context.Context, name string) (err error) {
+	s.mu.Lock()
+	r := s.units[name]
+	s.mu.Unlock()
+	if r == nil { // a Sync took it away
+		return nil
+	}
+	_ = s.StopUnit(ctx, name)
+	s.mu.Lock()
+	finish, started := r.unit.Finish, r.state.Starts > 0
+	s.mu.Unlock()
+	if finish != nil && started {
+		if err = finish(ctx); err != nil {
+			err = fmt.Errorf("stopping %s: %w", name, err)
+		}
+	}
+	r.log.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.out != nil && r.stop == nil {
+		r.out.Close()
+		r.out = nil
+	}
+	return err
 }
 
 // Status gives the state of every unit, in the order in which they were added.
@@ -310,10 +349,14 @@ func (s *Supervisor) Log(name string) *Log {
 
 // Flush writes what the logs still hold in memory to their files.
 func (s *Supervisor) Flush() {
+	var logs []*Log
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.units {
-		r.log.Flush()
+	for _, name := range s.order {
+		logs = append(logs, s.units[name].log)
+	}
+	s.mu.Unlock()
+	for _, l := range logs {
+		l.Flush() // a disk that hangs must not hold up the services
 	}
 }
 

@@ -29,8 +29,9 @@ type Unit struct {
 	OOMScore int
 	Limits   cgroup.Limits
 
-	Needs []string // units that must be ready before this one is started
-	Ready Ready
+	Optional bool     // the node does its work without it
+	Needs    []string // units that must be ready before this one is started
+	Ready    Ready
 
 	Restart  Restart
 	Delay    time.Duration // before the first restart, 1 s if 0; doubled for each further one
