@@ -41,6 +41,7 @@ func (k *checker) checkNetwork() {
 		seen[id] = i
 		k.checkInterface(n, index("network.interfaces", i))
 	}
+	k.checkDevices(c.Network)
 	for i, w := range c.Network.WiFi {
 		k.checkWiFi(w, index("network.wifi", i))
 	}
@@ -56,7 +57,7 @@ func (k *checker) checkNetwork() {
 }
 
 func (k *checker) checkInterface(n Interface, path string) {
-	if n.Name != "auto" && (len(n.Name) > 15 || n.Name == "" || strings.ContainsAny(n.Name, "/ \t:") || n.Name == "." || n.Name == "..") {
+	if n.Name != "auto" && !interfaceName(n.Name) {
 		k.report(Error, path+".name", "write it as ip link shows it, for example eth0", "%s is not the name of an interface", quote(n.Name))
 	}
 	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 65535) {

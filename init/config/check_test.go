@@ -76,7 +76,7 @@ func TestCheck(t *testing.T) {
 		{"an interface", key + "network: {interfaces: [{name: eth0, addresses: [192.168.1.0/24], gateway: 10.0.0.1, mtu: 9}]}", server,
 			[]string{"an MTU is from 576", "gateway 10.0.0.1 is in none", "192.168.1.0/24 is the network itself"}},
 		{"the same interface twice", key + "network: {interfaces: [{name: eth0}, {name: eth0}]}", server, []string{"is the interface of item 0 as well"}},
-		{"wifi", key + "network: {wifi: [{name: a, passphrase: short}]}", server, []string{"note: network.wifi", "8 to 63 characters, this has 5", "without a country"}},
+		{"wifi", key + "network: {wifi: [{name: a, passphrase: short}]}", server, []string{"8 to 63 characters, this has 5", "without a country"}},
 		{"services", key + "services: {Bad: {}, a: {command: [x/y], ready: {tcp: 'a:1', file: /b}, needs: [a]}}", server,
 			[]string{"note: services", "is not the name of a service", "has no command", "needs itself", "2 ways to be ready", "is not an absolute path"}},
 		{"backup", key + "backup: {to: 'ftp://a/b'}\ndata: {device: sda}", server, []string{"neither an nfs:// nor", "names no disk"}},

@@ -83,7 +83,10 @@ type Network struct {
 	Interfaces []Interface `yaml:"interfaces,omitempty"`
 	Country    string      `yaml:"country,omitempty"` // ISO 3166, "DE"; Wi-Fi needs it
 	WiFi       []WiFi      `yaml:"wifi,omitempty"`    // see Config.AllWiFi
-	DNS        []string    `yaml:"dns,omitempty"`     // before what DHCP gives
+	VLANs      []VLAN      `yaml:"vlans,omitempty"`
+	Bridges    []Bridge    `yaml:"bridges,omitempty"`
+	Bonds      []Bond      `yaml:"bonds,omitempty"`
+	DNS        []string    `yaml:"dns,omitempty"` // before what DHCP gives
 	Search     []string    `yaml:"search,omitempty"`
 }
 
@@ -108,6 +111,26 @@ type Route struct {
 	To     string `yaml:"to,omitempty"` // prefix, or "default"
 	Via    string `yaml:"via,omitempty"`
 	Metric int    `yaml:"metric,omitempty"`
+}
+
+// VLAN is a tagged network on an interface.
+type VLAN struct {
+	Name   string `yaml:"name,omitempty"` // set by Merge: PARENT.ID where the file has none
+	Parent string `yaml:"parent,omitempty"`
+	ID     int    `yaml:"id,omitempty"` // 1 to 4094
+}
+
+// Bridge connects interfaces.
+type Bridge struct {
+	Name  string   `yaml:"name,omitempty"`
+	Ports []string `yaml:"ports,omitempty"`
+}
+
+// Bond makes one interface of several.
+type Bond struct {
+	Name  string   `yaml:"name,omitempty"`
+	Ports []string `yaml:"ports,omitempty"`
+	Mode  string   `yaml:"mode,omitempty"` // the kernel's name of it
 }
 
 // WiFi is one wireless network.

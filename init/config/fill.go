@@ -149,6 +149,9 @@ func setSection(s reflect.Value, v *value, k *Key) {
 	section := *k
 	section.Type = Section
 	setValue(s, v, &section)
+	if v, ok := s.Addr().Interface().(*VLAN); ok && v.Name == "" && v.Parent != "" {
+		v.Name = v.Parent + "." + strconv.Itoa(v.ID)
+	}
 }
 
 // field finds the field of struct s that has the yaml name.

@@ -34,7 +34,7 @@ var k3osRows = []Key{
 	{Path: "k3os.sysctls", Type: TextMap, Phase: AtBoot, Doc: "Kernel settings, written in the order of their names; one that fails does not stop the next.", Example: "{kernel.printk: 4 4 1 7, vm.swappiness: 10}"},
 	{Path: "k3os.ntp_servers", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Time servers for when DHCP names none; `time.servers` come before both.", Example: "[0.pool.ntp.org]"},
 	{Path: "k3os.dns_nameservers", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Name servers for when DHCP names none; `network.dns` come before both.", Default: "[8.8.8.8]", Example: "[9.9.9.9, 1.1.1.1]"},
-	{Path: "k3os.wifi", Type: Items, Phase: AtNetwork, Doc: "Wireless networks; `network.wifi` is the place with more settings.", Planned: true},
+	{Path: "k3os.wifi", Type: Items, Phase: AtNetwork, Doc: "Wireless networks; `network.wifi` is the place with more settings."},
 	{Path: "k3os.wifi.name", Type: Text, Phase: AtNetwork, Doc: "The name (SSID).", Aliases: []string{"ssid"}, Example: "home"},
 	{Path: "k3os.wifi.passphrase", Type: Text, Phase: AtNetwork, Doc: "The passphrase.", Secret: true, Aliases: []string{"pass", "password"}, Unset: "an open network", Example: "correct horse battery"},
 	{Path: "k3os.wifi.hidden", Type: Bool, Phase: AtNetwork, Doc: "The network does not announce its name.", Default: "false", Example: "true"},
