@@ -46,6 +46,7 @@ func Validate(name string, data []byte, r *recipe.Recipe) ([]config.Problem, err
 		if len(more) > 0 {
 			return nil, fmt.Errorf("our own settings: %s", more[0])
 		}
+		own.Unseen = true
 		layers = append(layers, own)
 		// Memory is left to the node: the same board is sold with more and with less of it.
 		facts = config.Facts{Role: r.Role.Name, Roles: r.Roles, Board: r.Board.Name}

@@ -47,8 +47,11 @@ func secretName(name string) bool {
 }
 
 // secretsOf decodes data for its secrets alone.
-func secretsOf(data []byte) (*value, []secret) {
-	d := &decoder{lines: lineLengths(data)}
+func secretsOf(format Format, data []byte) (*value, []secret) {
+	if format == UserData && isScript(data) {
+		return nil, nil
+	}
+	d := &decoder{format: format, lines: lineLengths(data)}
 	doc, ok := d.document(data)
 	if doc == nil || !ok {
 		return nil, nil
@@ -65,8 +68,8 @@ func secretsOf(data []byte) (*value, []secret) {
 // leaves a file of equal length and equal meaning, in which each secret reads as moved. The spans are sorted and do
 // not overlap; a secret of several lines has one for each. A text that cannot be read, or a secret of fewer than 4
 // bytes, has none.
-func FindSecrets(data []byte) []Span {
-	_, secrets := secretsOf(data)
+func FindSecrets(format Format, data []byte) []Span {
+	_, secrets := secretsOf(format, data)
 	src := newSource(data)
 	var out []Span
 	seen := map[*yaml.Node]bool{}
@@ -94,16 +97,16 @@ func total(spans []Span) int {
 // Blank gives data with every secret overwritten by x, of the same length, and proves that nothing else changed: the
 // result parses to the same configuration, in which the secrets read as moved. changed is false when there was nothing
 // to blank. The error is of kind fault.Input and names the secret that cannot be blanked in place.
-func Blank(data []byte) (out []byte, changed bool, err error) {
-	spans := FindSecrets(data)
+func Blank(format Format, data []byte) (out []byte, changed bool, err error) {
+	spans := FindSecrets(format, data)
 	out = bytes.Clone(data)
 	for _, s := range spans {
 		for i := s.Start; i < s.End; i++ {
 			out[i] = 'x'
 		}
 	}
-	before, secrets := secretsOf(data)
-	after, left := secretsOf(out)
+	before, secrets := secretsOf(format, data)
+	after, left := secretsOf(format, out)
 	for _, s := range left {
 		if len(s.node.Value) > 0 && !s.moved {
 			return nil, false, fault.New(fault.Input, "write a secret of 4 or more letters, in quotes, on the line of its key",

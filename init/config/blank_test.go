@@ -34,7 +34,7 @@ var blankCases = []string{
 
 func TestBlank(t *testing.T) {
 	for _, in := range blankCases {
-		out, changed, err := Blank([]byte(in))
+		out, changed, err := Blank(Native, []byte(in))
 		if err != nil || !changed {
 			t.Errorf("%q: changed %v, %v", in, changed, err)
 			continue
@@ -47,7 +47,7 @@ func TestBlank(t *testing.T) {
 				t.Errorf("%q is still in %q", w, out)
 			}
 		}
-		again, changed, err := Blank(out)
+		again, changed, err := Blank(Native, out)
 		if err != nil || changed || !bytes.Equal(again, out) {
 			t.Errorf("blanking twice: %q, %v, %v", again, changed, err)
 		}
@@ -66,13 +66,13 @@ func TestBlank(t *testing.T) {
 // What has no secret, or only one that was moved, is left alone.
 func TestBlankNothing(t *testing.T) {
 	for _, in := range []string{"", "hostname: a", "k3os: {token: }", "k3os: {token: ''}", "k3os: {token: xxxxxxxx}", "hello", "a: [", "k3os: {password: [a, b]}"} {
-		out, changed, err := Blank([]byte(in))
+		out, changed, err := Blank(Native, []byte(in))
 		if err != nil || changed || string(out) != in {
 			t.Errorf("%q: %q, %v, %v", in, out, changed, err)
 		}
 	}
 	for _, in := range []string{"hostname: &t geheim-42\nk3os: {token: *t}", "k3os: {token: abc}"} {
-		if out, _, err := Blank([]byte(in)); err == nil {
+		if out, _, err := Blank(Native, []byte(in)); err == nil {
 			t.Errorf("%q became %q, want an error", in, out)
 		}
 	}

@@ -11,7 +11,8 @@ type Facts struct {
 	Role   string   // what the image was built for
 	Roles  []string // the roles its slot can run; empty means any
 	Board  string
-	Memory int64 // bytes
+	Memory int64    // bytes
+	Lacks  []string // network hardware that the board does not have: "wifi", "ethernet"
 }
 
 // RoleOf gives the role of a node: shelf.role, else the one its image was built for, else what k3OS would have made of
@@ -99,6 +100,7 @@ func Check(c *Config, f Facts) []Problem {
 	k.checkFiles()
 	k.checkK3s()
 	k.checkKernel()
+	k.checkDataSources()
 	k.checkNetwork()
 	k.checkServices()
 	k.checkRest()

@@ -48,6 +48,15 @@ func (k *checker) checkNetwork() {
 	for i, w := range c.K3OS.WiFi {
 		k.checkWiFi(w, index("k3os.wifi", i))
 	}
+	if w := c.AllWiFi(); contains(k.f.Lacks, "wifi") && len(w) > 0 {
+		path := "network.wifi"
+		if len(c.Network.WiFi) == 0 {
+			path = "k3os.wifi"
+		}
+		k.report(Warning, path, "plug in a USB adapter for Wi-Fi, or use the cable", "%s has no Wi-Fi of its own", k.f.Board)
+	} else if contains(k.f.Lacks, "ethernet") && len(w) == 0 {
+		k.report(Warning, "network.wifi", "name a network under network.wifi, or plug in a USB adapter", "%s has no socket for a network cable, and no wireless network is named", k.f.Board)
+	}
 	switch {
 	case c.Network.Country != "" && !country.MatchString(c.Network.Country):
 		k.report(Error, "network.country", "write two letters, for example DE", "%s is not a country", quote(c.Network.Country))

@@ -78,7 +78,7 @@ func TestCheck(t *testing.T) {
 		{"the same interface twice", key + "network: {interfaces: [{name: eth0}, {name: eth0}]}", server, []string{"is the interface of item 0 as well"}},
 		{"wifi", key + "network: {wifi: [{name: a, passphrase: short}]}", server, []string{"8 to 63 characters, this has 5", "without a country"}},
 		{"services", key + "services: {Bad: {}, a: {command: [x/y], ready: {tcp: 'a:1', file: /b}, needs: [a]}}", server,
-			[]string{"note: services", "is not the name of a service", "has no command", "needs itself", "2 ways to be ready", "is not an absolute path"}},
+			[]string{"is not the name of a service", "has no command", "needs itself", "2 ways to be ready", "is not an absolute path"}},
 		{"backup", key + "backup: {to: 'ftp://a/b'}\ndata: {device: sda}", server, []string{"neither an nfs:// nor", "names no disk"}},
 	} {
 		t.Run(f.name, func(t *testing.T) {

@@ -29,7 +29,7 @@ func CmdlineLayer(cmdline string) (*Layer, []Problem) {
 	for _, w := range cmdlineWords(cmdline) {
 		d.word(tree, w)
 	}
-	return &Layer{Name: CmdlineName, root: d.value(tree, root(), "")}, d.found.sorted()
+	return &Layer{Name: CmdlineName, Unseen: true, root: d.value(tree, root(), "")}, d.found.sorted()
 }
 
 type cmdWord struct {

@@ -11,6 +11,7 @@ import (
 // decoder turns the nodes of one source into values, by the key table.
 type decoder struct {
 	file     string
+	format   Format
 	lines    []int // characters on each line of the source; nil for the command line
 	shift    int   // lines before the part that is decoded (salvage)
 	found    list
@@ -43,7 +44,7 @@ func (d *decoder) top(n *yaml.Node) *value {
 		d.fatal(d.at(n), "begin with a key such as hostname:", "the file is %s, not a map of keys", describe(n))
 		return nil
 	}
-	return d.value(n, root(), "")
+	return d.value(d.native(n), root(), "")
 }
 
 // enter follows aliases and keeps the bounds; leave with the function it gives. A nil node means a bound was hit.

@@ -26,14 +26,15 @@ type Imported struct {
 // the same. When only the blanking fails, Keep is good, Blanked is nil and a problem says so.
 func Import(file string, data, previous, salt []byte) (Imported, error) {
 	var in Imported
+	format := FormatOf(file)
 	_, in.Problems = Parse(file, data)
 	for _, p := range in.Problems {
 		if p.Fatal {
 			return in, fault.New(fault.Input, p.Fix, "%s is not imported: %s", file, p.String())
 		}
 	}
-	tree, secrets := secretsOf(data)
-	before, _ := secretsOf(previous)
+	tree, secrets := secretsOf(format, data)
+	before, _ := secretsOf(format, previous)
 	var found list
 	var edits []edit
 	src := newSource(data)
@@ -64,7 +65,7 @@ func Import(file string, data, previous, salt []byte) (Imported, error) {
 		edits = append(edits, edit{whole, written})
 	}
 	in.Keep = apply(data, edits)
-	out, changed, err := Blank(data)
+	out, changed, err := Blank(format, data)
 	if err != nil {
 		found.add(place{file: file}, Warning, "", "", "secrets stay readable on the boot partition: %v", err)
 	} else if changed {

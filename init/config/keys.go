@@ -29,7 +29,7 @@ var k3osRows = []Key{
 	{Path: "run_cmd", Type: Texts, Phase: AtRun, Doc: "Commands for `sh -c`, in order, once there is a network; the first that fails stops the list.", Example: "[echo third]"},
 
 	{Path: "k3os", Type: Section, Phase: AtBoot, Doc: "The settings of k3OS. A later source changes single keys of it; lists and maps in it are replaced as a whole."},
-	{Path: "k3os.data_sources", Type: Texts, Phase: AtBoot, Doc: "Where else to look for cloud-config.", Example: "[cdrom]", Planned: true},
+	{Path: "k3os.data_sources", Type: Texts, Phase: AtBoot, Doc: "Where else a cloud-config is: `cidata` (also `nocloud`, `cdrom`) for a disk or stick called CIDATA, `file=PATH`, `URL#sha256=HEX`, or `URL#minisign=KEY` with the signature at URL.minisig.", Unset: "nowhere else", Example: "[cidata, 'https://example.org/node.yaml#sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08']"},
 	{Path: "k3os.modules", Type: Texts, Phase: AtBoot, Doc: "Kernel modules to load, each with its parameters; one that fails does not stop the next.", Example: "[wireguard, 'loop max_loop=16']"},
 	{Path: "k3os.sysctls", Type: TextMap, Phase: AtBoot, Doc: "Kernel settings, written in the order of their names; one that fails does not stop the next.", Example: "{kernel.printk: 4 4 1 7, vm.swappiness: 10}"},
 	{Path: "k3os.ntp_servers", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Time servers for when DHCP names none; `time.servers` come before both.", Example: "[0.pool.ntp.org]"},

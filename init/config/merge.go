@@ -18,7 +18,12 @@ func Merge(layers ...*Layer) (*Config, []Problem) {
 		}
 	}
 	c := Default()
-	c.where = map[string]place{}
+	c.where, c.unseen = map[string]place{}, map[string]bool{}
+	for _, l := range layers {
+		if l != nil && l.Unseen {
+			c.unseen[l.Name] = true
+		}
+	}
 	var found list
 	c.fill(v, &found)
 	c.settle()
@@ -50,7 +55,12 @@ func merge(a, b *value, k *Key) *value {
 	}
 	for _, e := range b.entries {
 		if i, both := where[e.name]; both {
-			out.entries[i] = entry{e.name, e.at, merge(out.entries[i].v, e.v, k.entryKey(e.name))}
+			v := merge(out.entries[i].v, e.v, k.entryKey(e.name))
+			at := e.at
+			if v != e.v && v.kind == mapping && !v.reset { // a section of both stands where it began
+				at = out.entries[i].at
+			}
+			out.entries[i] = entry{e.name, at, v}
 			continue
 		}
 		out.add(e.name, e.at, e.v)

@@ -25,9 +25,24 @@ const (
 // Parse reads one source of YAML. file is the name that problems carry. The layer is never nil. A Fatal problem means
 // that the text as a whole is not a configuration; the layer then holds the top-level keys that could still be read
 // on their own, which is enough to reach a node whose only configuration is broken.
-func Parse(file string, data []byte) (*Layer, []Problem) {
-	d := &decoder{file: file, lines: lineLengths(data)}
+//
+// The file's name tells its format: cloud-init's user-data, network-config and meta-data are read as such.
+func Parse(file string, data []byte) (*Layer, []Problem) { return ParseAs(FormatOf(file), file, data) }
+
+// ParseAs is Parse for a source whose name does not tell its format.
+func ParseAs(format Format, file string, data []byte) (*Layer, []Problem) {
+	d := &decoder{file: file, format: format, lines: lineLengths(data)}
 	layer := &Layer{Name: file}
+	if format == UserData && len(data) <= MaxSize {
+		if isScript(data) {
+			layer.root = script(file, data)
+			return layer, nil
+		}
+		if word := notOurs(data); word != "" {
+			d.fatal(place{file, 1, 1}, "write plain YAML that begins with #cloud-config", "user-data that begins with %q is not read", word)
+			return layer, d.found.sorted()
+		}
+	}
 	doc, ok := d.document(data)
 	if doc != nil {
 		layer.root = d.top(doc)

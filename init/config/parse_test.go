@@ -206,10 +206,10 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%v is not inside %q", p, data)
 			}
 		}
-		if out, _, err := Blank(data); err == nil && len(out) != len(data) {
+		if out, _, err := Blank(Native, data); err == nil && len(out) != len(data) {
 			t.Errorf("blanking %q changes its length", data)
 		}
-		if len(FindSecrets(data)) > 0 {
+		if len(FindSecrets(Native, data)) > 0 {
 			importTwice(t, data)
 		}
 	})

@@ -21,13 +21,13 @@ func (d *decoder) salvage(data []byte) *value {
 	startLine, budget := 1, maxSalvaged
 	take := func(end int) {
 		name, _, _ := bytes.Cut(data[start:min(end, start+64)], []byte(":"))
-		if budget == 0 || root().find(string(bytes.Trim(name, "\ufeff'\" "))) == nil {
+		if budget == 0 || !d.known(string(bytes.Trim(name, "\ufeff'\" "))) {
 			return
 		}
 		budget--
 		if nodes, err := readYAML(data[start:end], 1); err == nil && len(nodes) == 1 && len(nodes[0].Content) == 1 &&
 			nodes[0].Content[0].Kind == yaml.MappingNode {
-			sub := &decoder{file: d.file, lines: d.lines, shift: startLine - 1}
+			sub := &decoder{file: d.file, format: d.format, lines: d.lines, shift: startLine - 1}
 			if v := sub.top(nodes[0].Content[0]); v != nil && !sub.exhausted {
 				for _, e := range v.entries {
 					out.set(e.name, e.at, e.v)
@@ -51,4 +51,11 @@ func (d *decoder) salvage(data []byte) *value {
 		return nil
 	}
 	return out
+}
+
+// known tells whether a top-level key is worth reading on its own.
+func (d *decoder) known(name string) bool {
+	return root().find(name) != nil ||
+		d.format == UserData && contains([]string{"users", "user", "timezone", "password"}, name) ||
+		d.format == NetworkConfig && contains([]string{"network", "ethernets", "wifis"}, name)
 }

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+
+	"aead.dev/minisign"
+)
+
+// DataSource is an item of k3os.data_sources: another place that has a cloud-config.
+type DataSource struct {
+	Volume bool   // a disk or stick that is called CIDATA
+	Path   string // a file on the node
+	URL    string // without the fragment
+	// What a URL's answer must be: it has this hash, or a minisign signature of this key stands at URL.minisig.
+	SHA256 []byte
+	Key    *minisign.PublicKey
+}
+
+// clouds are the sources of k3OS that no board has.
+var clouds = []string{"aws", "gcp", "hetzner", "openstack", "scaleway", "vultr", "digitalocean", "packet"}
+
+// ParseDataSource reads an item: nocloud, cidata or cdrom; file=PATH; URL#sha256=HEX; URL#minisign=KEY.
+func ParseDataSource(text string) (s DataSource, err error) {
+	text = strings.TrimSpace(text)
+	lower := strings.ToLower(text)
+	switch {
+	case lower == "nocloud", lower == "cidata", lower == "cdrom":
+		s.Volume = true
+		return s, nil
+	case strings.HasPrefix(lower, "file="):
+		if s.Path = path.Clean(text[len("file="):]); !path.IsAbs(s.Path) || s.Path == "/" {
+			return s, fmt.Errorf("%s is not an absolute path", quote(text))
+		}
+		return s, nil
+	case strings.HasPrefix(lower, "http://"), strings.HasPrefix(lower, "https://"):
+		return urlSource(text)
+	case contains(clouds, lower):
+		return s, fmt.Errorf("a board is in no cloud; %s has nothing to say to it", lower)
+	}
+	if near := NearestWord(text, []string{"nocloud", "cidata", "cdrom"}); near != "" {
+		return s, fmt.Errorf("%s is no source, %s is", quote(text), near)
+	}
+	return s, fmt.Errorf("%s is no source of cloud-config", quote(text))
+}
+
+func urlSource(text string) (s DataSource, err error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return s, fmt.Errorf("%s is not a URL", quote(text))
+	}
+	how, what, _ := strings.Cut(u.Fragment, "=")
+	u.Fragment, u.RawFragment = "", ""
+	s.URL = u.String()
+	switch how {
+	case "sha256":
+		if s.SHA256, err = hex.DecodeString(what); err != nil || len(s.SHA256) != 32 {
+			return s, fmt.Errorf("%s is not a sha256: 64 hex digits", quote(what))
+		}
+	case "minisign":
+		s.Key = &minisign.PublicKey{}
+		if err := s.Key.UnmarshalText([]byte(what)); err != nil {
+			return s, fmt.Errorf("%s is not a public key of minisign", quote(what))
+		}
+	default:
+		return s, fmt.Errorf("nothing says what must come from %s", s.URL)
+	}
+	return s, nil
+}
+
+func (k *checker) checkDataSources() {
+	for i, text := range k.c.K3OS.DataSources {
+		here := index("k3os.data_sources", i)
+		s, err := ParseDataSource(text)
+		switch {
+		case err != nil && contains(clouds, strings.ToLower(text)):
+			k.report(Warning, here, "remove it", "%v", err)
+		case err != nil && s.URL != "":
+			k.report(Error, here, "put #sha256=HEX behind the address, or #minisign=KEY and the signature beside it as .minisig", "%v", err)
+		case err != nil:
+			k.report(Error, here, "write cidata, file=PATH or https://HOST/PATH#sha256=HEX", "%v", err)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package config
+
+import (
+	"bytes"
+	"path"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Format is how a source is written.
+type Format uint8
+
+// The formats. The last three are cloud-init's, as Raspberry Pi Imager and others write them.
+const (
+	Native        Format = iota // k3OS's keys and ours
+	UserData                    // the same, and the keys of cloud-init that a node can follow; or a script
+	NetworkConfig               // netplan, version 2
+	MetaData                    // who the machine is
+)
+
+// The names of cloud-init's files.
+const (
+	UserDataName      = "user-data"
+	NetworkConfigName = "network-config"
+	MetaDataName      = "meta-data"
+)
+
+// FormatOf gives the format of a file by its name.
+func FormatOf(file string) Format {
+	switch strings.ToLower(path.Base(file)) {
+	case UserDataName, "userdata":
+		return UserData
+	case NetworkConfigName:
+		return NetworkConfig
+	case MetaDataName:
+		return MetaData
+	}
+	return Native
+}
+
+// ScriptPath is where a user-data that is a script lies on the node, as in k3OS.
+const ScriptPath = "/run/k3os/userdata"
+
+// script gives the layer of a user-data that is a program and no YAML: it is written to ScriptPath and run by run_cmd.
+func script(file string, data []byte) *value {
+	at := place{file, 1, 1}
+	text := func(t string) *value { return &value{kind: scalar, at: at, text: t, tag: "!!str"} }
+	item := &value{kind: mapping, at: at}
+	item.add("path", at, text(ScriptPath))
+	item.add("content", at, text(string(data)))
+	item.add("permissions", at, text("0700"))
+	out := &value{kind: mapping, at: at}
+	out.add("write_files", at, &value{kind: seq, at: at, items: []*value{item}})
+	out.add("run_cmd", at, &value{kind: seq, at: at, items: []*value{text(ScriptPath)}})
+	return out
+}
+
+func isScript(data []byte) bool {
+	return bytes.HasPrefix(data, []byte("#!")) || bytes.IndexByte(data, 0) >= 0
+}
+
+// foreign are the first words of user-data that cloud-init knows and a node does not.
+var foreign = []string{"#include", "#cloud-boothook", "#part-handler", "#cloud-config-archive", "#cloud-config-jsonp", "## template:", "Content-Type:", "MIME-Version:"}
+
+// notOurs tells by which first word a user-data is of a kind that is not read.
+func notOurs(data []byte) string {
+	for _, word := range foreign {
+		if len(data) >= len(word) && strings.EqualFold(string(data[:len(word)]), word) {
+			return word
+		}
+	}
+	return ""
+}
+
+// native brings a document of another format to the keys of the table. The nodes of values are those of the source, so
+// that problems and secrets keep their places.
+func (d *decoder) native(n *yaml.Node) *yaml.Node {
+	t := &translator{d: d, mine: map[*yaml.Node]bool{}, out: &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}}
+	switch d.format {
+	case UserData:
+		t.userData(n)
+	case NetworkConfig:
+		t.network(n)
+	case MetaData:
+		t.metaData(n)
+	default:
+		return n
+	}
+	return t.out
+}
+
+// translator builds the native document.
+type translator struct {
+	d    *decoder
+	out  *yaml.Node
+	mine map[*yaml.Node]bool // lists that were made here and may grow
+}
+
+// put sets a key by its dotted path unless it is there already. name is the node of the key in the source.
+func (t *translator) put(path string, name, v *yaml.Node) {
+	at := t.out
+	parts := strings.Split(path, ".")
+	for i, part := range parts {
+		here := child(at, part)
+		if i == len(parts)-1 {
+			if here == nil {
+				at.Content = append(at.Content, word(part, name), v)
+			}
+			return
+		}
+		if here == nil {
+			here = &yaml.Node{Kind: yaml.MappingNode, Line: name.Line, Column: name.Column}
+			at.Content = append(at.Content, word(part, name), here)
+		}
+		if here = resolve(here); here.Kind != yaml.MappingNode {
+			return // the decoder tells what is wrong with it
+		}
+		at = here
+	}
+}
+
+// extend puts items behind those of a list that is there already.
+func (t *translator) extend(path string, name *yaml.Node, items ...*yaml.Node) {
+	if len(items) == 0 {
+		return
+	}
+	list := &yaml.Node{Kind: yaml.SequenceNode, Line: name.Line, Column: name.Column, Content: append([]*yaml.Node(nil), items...)}
+	parts := strings.Split(path, ".")
+	at := t.out
+	for _, part := range parts {
+		if at = child(at, part); at == nil {
+			t.put(path, name, list)
+			t.mine[list] = true
+			return
+		}
+		at = resolve(at)
+	}
+	if t.mine[at] {
+		at.Content = append(at.Content, items...)
+		return
+	}
+	// The node is the source's: its list is not.
+	old := at.Content
+	if at.Kind == yaml.ScalarNode && !isNull(at) {
+		one := *at
+		old = []*yaml.Node{&one}
+	}
+	*at = yaml.Node{Kind: yaml.SequenceNode, Line: at.Line, Column: at.Column, Content: append(append([]*yaml.Node(nil), old...), items...)}
+	t.mine[at] = true
+}
+
+func (t *translator) tell(s Severity, n *yaml.Node, path, fix, format string, args ...any) {
+	t.d.found.add(t.d.at(n), s, path, fix, format, args...)
+}
+
+// pairs gives the entries of a mapping with their values behind aliases; nothing for anything else.
+func (t *translator) pairs(n *yaml.Node, path string) []pair {
+	if n = resolve(n); n.Kind != yaml.MappingNode {
+		if !isNull(n) {
+			t.tell(Error, n, path, "", "this must be a map, not %s; it is left out", describe(n))
+		}
+		return nil
+	}
+	out := t.d.pairs(n, path)
+	for i := range out {
+		out[i].value = resolve(out[i].value)
+	}
+	return out
+}
+
+// list gives the items of a list; a single text is a list of one.
+func list1(n *yaml.Node) []*yaml.Node {
+	switch n = resolve(n); {
+	case n.Kind == yaml.SequenceNode:
+		out := make([]*yaml.Node, len(n.Content))
+		for i, item := range n.Content {
+			out[i] = resolve(item)
+		}
+		return out
+	case isNull(n):
+		return nil
+	}
+	return []*yaml.Node{n}
+}
+
+// resolve follows aliases. A chain of them ends, since an alias names an anchor above it.
+func resolve(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode && n.Alias != nil {
+		n = n.Alias
+	}
+	return n
+}
+
+// child gives the value of a key in a mapping, whatever way the key is spelled.
+func child(n *yaml.Node, name string) *yaml.Node {
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if fold(n.Content[i].Value) == fold(name) {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// word makes a text that stands where at does.
+func word(text string, at *yaml.Node) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: at.Line, Column: at.Column}
+}
+
+// truth reads a node as true or false.
+func truth(n *yaml.Node) bool {
+	v, _ := boolWord(n.Value)
+	return v
+}

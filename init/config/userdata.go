@@ -1,0 +1,238 @@
+package config
+
+import (
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// noNeed are keys of cloud-init that ask for what a node does anyway, or for what a server without a screen can do without.
+// They are passed over with a note.
+var noNeed = []string{"manage_etc_hosts", "manage_resolv_conf", "preserve_hostname", "enable_ssh", "disable_root", "apt", "keyboard",
+	"locale", "growpart", "resize_rootfs", "final_message", "package_update", "package_upgrade", "package_reboot_if_required",
+	"ssh_deletekeys", "ssh_genkeytypes", "ssh_quiet_keygen", "no_ssh_fingerprints", "datasource_list", "datasource", "system_info", "output",
+	"cloud_init_modules", "cloud_config_modules", "cloud_final_modules", "create_hostname_file", "prefer_fqdn_over_hostname", "groups", "byobu_by_default", "merge_how"}
+
+// notHere are keys of cloud-init that ask for something that will not happen, and what to do instead.
+var notHere = [][2]string{
+	{"packages", "the system is read-only; put the program into a container, or a static one into /usr/local with write_files"},
+	{"snap", "the system is read-only; run containers"},
+	{"mounts", "use data.device for another disk"},
+	{"disk_setup", "prepare the disk on another machine"},
+	{"fs_setup", "prepare the disk on another machine"},
+	{"swap", "remove it; a swap file would wear out the card"},
+	{"rpi", "set it in config.txt on the boot partition"},
+	{"ssh_keys", "remove it; the node makes its own host keys"},
+	{"ca_certs", "put the certificate into /usr/local/share with write_files"},
+	{"power_state", "use shelf reboot"},
+	{"phone_home", "use run_cmd"},
+	{"yum_repos", "remove it"},
+	{"vendor_data", "remove it"},
+}
+
+// foreignCommands are programs of other systems that user-data of Raspberry Pi OS and Ubuntu calls. What they are called
+// for is done by the node itself, or cannot be done.
+var foreignCommands = []string{"systemctl", "loginctl", "localectl", "timedatectl", "hostnamectl", "rfkill", "setupcon", "raspi-config", "netplan",
+	"apt", "apt-get", "dpkg-reconfigure", "update-rc.d", "service", "snap", "usermod", "useradd", "adduser", "passwd", "chpasswd"}
+
+// userData reads cloud-init's user-data: every key of ours, and those of cloud-init that mean the same.
+func (t *translator) userData(n *yaml.Node) {
+	var later []pair
+	for _, p := range t.pairs(n, "") {
+		if resolved := resolve(p.value); fold(p.key.Value) == "network" && (child(resolved, "version") != nil || child(resolved, "ethernets") != nil || child(resolved, "wifis") != nil) {
+			t.network(resolved)
+			continue
+		}
+		switch fold(p.key.Value) {
+		case "users", "user", "password", "chpasswd", "sshimportid", "fqdn", "localhostname", "timezone", "ntp", "sshpwauth":
+			later = append(later, p) // what is written in our own keys comes first
+		case "runcmd":
+			if p.key.Value == "runcmd" {
+				t.put("run_cmd", p.key, t.commands(p.value, "run_cmd"))
+				continue
+			}
+			t.out.Content = append(t.out.Content, p.key, p.value)
+		case "bootcmd":
+			t.put("boot_cmd", p.key, t.commands(p.value, "boot_cmd"))
+		default:
+			t.other(p)
+		}
+	}
+	for _, p := range later {
+		switch name := fold(p.key.Value); name {
+		case "users", "user":
+			t.users(p)
+		case "password":
+			t.put("k3os.password", p.key, p.value)
+		case "chpasswd":
+			t.chpasswd(p)
+		case "sshimportid":
+			t.extend("ssh_authorized_keys", p.key, importIDs(p.value)...)
+		case "fqdn", "localhostname":
+			t.put("hostname", p.key, p.value)
+		case "timezone":
+			t.put("time.zone", p.key, p.value)
+		case "ntp":
+			for _, q := range t.pairs(p.value, "ntp") {
+				if f := fold(q.key.Value); f == "servers" || f == "pools" {
+					t.extend("time.servers", q.key, list1(q.value)...)
+				}
+			}
+		case "sshpwauth":
+			if truth(p.value) {
+				t.tell(Warning, p.key, p.key.Value, "put a line of ~/.ssh/id_ed25519.pub under ssh_authorized_keys", "sshd takes keys only; a password is for the console")
+			}
+		}
+	}
+}
+
+// other passes a key on that is ours or nobody's, and says what becomes of those of cloud-init.
+func (t *translator) other(p pair) {
+	f := fold(p.key.Value)
+	for _, name := range noNeed {
+		if f == fold(name) {
+			t.tell(Note, p.key, p.key.Value, "", "a key of cloud-init that has no effect here")
+			return
+		}
+	}
+	for _, k := range notHere {
+		if f == fold(k[0]) {
+			t.tell(Warning, p.key, p.key.Value, k[1], "a key of cloud-init that has no effect here")
+			return
+		}
+	}
+	t.out.Content = append(t.out.Content, p.key, p.value)
+}
+
+// users gives the keys and the password of cloud-init's users to the one login of a node.
+func (t *translator) users(p pair) {
+	first := true
+	for i, u := range list1(p.value) {
+		path := index("users", i)
+		if u.Kind == yaml.ScalarNode {
+			if u.Value != "default" && u.Value != "root" {
+				t.tell(Note, u, path, "", "this node has one login, rancher")
+			}
+			continue
+		}
+		var keys, names []*yaml.Node
+		var password *yaml.Node
+		name, locked, admin := "", true, first
+		for _, q := range t.pairs(u, path) {
+			switch fold(q.key.Value) {
+			case "name":
+				name = q.value.Value
+			case "sshauthorizedkeys":
+				keys, names = append(keys, list1(q.value)...), append(names, q.key)
+			case "sshimportid":
+				keys, names = append(keys, importIDs(q.value)...), append(names, q.key)
+			case "passwd", "hashedpasswd", "plaintextpasswd":
+				t.d.secret(q.value, "k3os.password")
+				password = q.value
+			case "lockpasswd":
+				locked = truth(q.value)
+			case "sudo":
+				admin = admin || !isNull(q.value) && q.value.Value != "false"
+			case "groups":
+				admin = admin || strings.Contains(","+strings.ReplaceAll(q.value.Value, " ", "")+",", ",sudo,")
+			}
+		}
+		if !admin {
+			t.tell(Warning, u, path, "write the keys of those who may do everything under ssh_authorized_keys", "this node has one login, rancher, which may do everything; %s has no sudo and is left out", quote(name))
+			continue
+		}
+		if name != "rancher" && name != "" {
+			t.tell(Warning, u, path, "log in with ssh rancher@NODE", "this node has one login, rancher; what %s brings counts for it", quote(name))
+		}
+		if len(names) > 0 {
+			t.extend("ssh_authorized_keys", names[0], keys...)
+		}
+		if password != nil && !locked && first {
+			t.put("k3os.password", password, password)
+		}
+		first = false
+	}
+}
+
+// importIDs turns gh:USER into github:USER; Launchpad is not asked.
+func importIDs(n *yaml.Node) []*yaml.Node {
+	var out []*yaml.Node
+	for _, item := range list1(n) {
+		if user, ok := strings.CutPrefix(item.Value, "gh:"); ok {
+			out = append(out, word("github:"+user, item))
+		}
+	}
+	return out
+}
+
+// chpasswd takes the password of the first user in it.
+func (t *translator) chpasswd(p pair) {
+	for _, q := range t.pairs(p.value, "chpasswd") {
+		switch fold(q.key.Value) {
+		case "users":
+			for _, u := range list1(q.value) {
+				if v := child(u, "password"); v != nil {
+					t.put("k3os.password", q.key, resolve(v))
+				}
+			}
+		case "list":
+			t.d.secret(q.value, "chpasswd.list")
+			t.tell(Warning, q.key, "chpasswd.list", "use k3os.password", "this form is not read")
+		}
+	}
+}
+
+// commands gives cloud-init's runcmd as run_cmd: an item may be a list of words, and one that fails does not stop the next.
+func (t *translator) commands(n *yaml.Node, path string) *yaml.Node {
+	out := &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column}
+	for i, item := range list1(n) {
+		text := item.Value
+		if item.Kind == yaml.SequenceNode {
+			var words []string
+			for _, w := range list1(item) {
+				words = append(words, shellQuote(w.Value))
+			}
+			text = strings.Join(words, " ")
+		} else if item.Kind != yaml.ScalarNode {
+			t.tell(Error, item, index(path, i), "write the command as one text in quotes", "this must be a command, not %s; it is left out", describe(item))
+			continue
+		}
+		command, _, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(text, "sudo ")), " ")
+		command = strings.Trim(command[strings.LastIndexByte(command, '/')+1:], "'")
+		if contains(foreignCommands, command) || strings.Contains(text, "/systemd/") || strings.Contains(text, "systemctl ") {
+			t.tell(Note, item, index(path, i), "", "this system has no %s; the command is left out", command)
+			continue
+		}
+		if strings.TrimSpace(text) != "" {
+			out.Content = append(out.Content, word("(\n"+text+"\n) || echo \"it failed with status $?, and the next one goes on\"", item))
+		}
+	}
+	return out
+}
+
+// shellQuote makes one word of a text for sh.
+func shellQuote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// metaData reads who the machine is.
+func (t *translator) metaData(n *yaml.Node) {
+	for _, p := range t.pairs(n, "") {
+		switch fold(p.key.Value) {
+		case "localhostname", "hostname":
+			t.put("hostname", p.key, p.value)
+		case "publickeys", "sshauthorizedkeys":
+			keys := list1(p.value)
+			if p.value.Kind == yaml.MappingNode {
+				keys = nil
+				for _, q := range t.pairs(p.value, p.key.Value) {
+					keys = append(keys, list1(q.value)...)
+				}
+			}
+			t.extend("ssh_authorized_keys", p.key, keys...)
+		}
+	}
+}
