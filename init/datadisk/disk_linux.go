@@ -1,0 +1,330 @@
+package datadisk
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"imgbuild/init/fault"
+	"imgbuild/init/mount"
+
+	"golang.org/x/sys/unix"
+)
+
+// Where things lie.
+const (
+	MountPoint = "/run/shelf/data"          // the whole disk
+	Kubelet    = "/var/lib/kubelet"         // pods' volumes
+	KnownPath  = "/var/lib/shelf/data-disk" // the Marker of the disk in use
+	MovePath   = "/var/lib/shelf/data-move" // there: move the data
+	markerName = ".shelf-data"              // in the disk's root
+)
+
+// State is where the disk stands.
+type State string
+
+// The states.
+const (
+	None    State = "none"    // no data disk
+	Mounted State = "mounted" // in use
+	Absent  State = "absent"
+	Refused State = "refused"
+)
+
+// Status is what there is to know.
+type Status struct {
+	Device string `json:"device,omitempty"` // data.device
+	Path   string `json:"path,omitempty"`   // of the block device
+	State  State  `json:"state"`
+	Detail string `json:"detail,omitempty"` // why not
+}
+
+// Disk is the node's data disk. All methods may be called from any goroutine.
+type Disk struct {
+	Boot string                        // name of the disk that the node runs from
+	Host string                        // the node's name, for the marker
+	Load func(module string) error     // loads a kernel module
+	Tell func(format string, a ...any) // lines for people; nil: nowhere
+
+	mu     sync.Mutex
+	status Status
+}
+
+// Status tells how it is.
+func (d *Disk) Status() Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.status.State == "" {
+		return Status{State: None}
+	}
+	return d.status
+}
+
+// IsAbsent says whether an error of Ready means that the disk is not there, now.
+func IsAbsent(err error) bool { return errors.As(err, new(absent)) }
+
+// Ready sees to it that k3s finds its data at dataDir: on the disk that spec names, on the node's own if spec is empty. Any
+// error means that k3s must not start. It may be asked again at any time; a disk that is in use stays so until the next boot.
+func (d *Disk) Ready(ctx context.Context, spec, dataDir string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.status.State == Mounted {
+		if alive(MountPoint) {
+			return nil
+		}
+		// Pulled out while it was in use. Whatever still holds it open gets errors; k3s starts on it when it is back.
+		d.detach(dataDir)
+	}
+	path, err := d.ready(ctx, spec, dataDir)
+	d.status = Status{Device: spec, Path: path, State: Mounted}
+	switch {
+	case IsAbsent(err):
+		d.status.State, d.status.Detail = Absent, err.Error()
+	case err != nil:
+		d.status.State, d.status.Detail = Refused, err.Error()
+	case path == "":
+		d.status.State = None
+	}
+	return err
+}
+
+func (d *Disk) ready(ctx context.Context, spec, dataDir string) (path string, err error) {
+	s := situation{spec: spec, local: hasData(dataDir)}
+	if s.known, err = readMarker(KnownPath); err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(MovePath); err == nil {
+		s.move = true
+	}
+	if spec == "" {
+		_, err := s.absence()
+		return "", err
+	}
+	dev, err := find("/sys", "/dev", d.Boot, spec)
+	if IsAbsent(err) {
+		_, err = s.absence()
+	}
+	if err != nil {
+		return dev.path, err
+	}
+	if err := d.mount(ctx, dev); err != nil {
+		return dev.path, err
+	}
+	defer func() {
+		if err != nil {
+			_ = unix.Unmount(MountPoint, unix.UMOUNT_NOFOLLOW)
+		}
+	}()
+	if s.marker, err = readMarker(filepath.Join(MountPoint, markerName)); err != nil {
+		return dev.path, err
+	}
+	if s.empty, err = empty(MountPoint); err != nil {
+		return dev.path, fault.Wrap(fault.Device, err, "the data disk "+spec+" cannot be read", "")
+	}
+	what, err := s.decide()
+	if err != nil {
+		return dev.path, err
+	}
+	if err := d.take(ctx, what, s, dataDir); err != nil {
+		return dev.path, fault.Wrap(fault.Device, err, "taking the data disk "+spec+" into use", "")
+	}
+	return dev.path, d.bind(dataDir)
+}
+
+// take makes the disk the node's, if it is not already. The order of the writes makes a power cut harmless: an empty disk gets
+// its directories and its marker before the node notes it, and a marked disk that the node does not know is adopted; data that
+// are moved are noted before the disk is marked, and a disk without a marker is filled anew.
+func (d *Disk) take(ctx context.Context, what action, s situation, dataDir string) error {
+	m := s.marker
+	if m == nil {
+		id := make([]byte, 16)
+		if _, err := rand.Read(id); err != nil {
+			return err
+		}
+		m = &Marker{hex.EncodeToString(id), d.Host}
+	}
+	mark := func() error { return writeMarker(filepath.Join(MountPoint, markerName), *m) }
+	note := func() error { return writeMarker(KnownPath, *m) }
+	switch what {
+	case use, adopt:
+		if _, err := os.Stat(MountPoint + "/k3s"); err != nil {
+			return fault.Wrap(fault.Input, err, "the disk is marked as a data disk, but has no k3s' data", "look at it on another computer, or empty it and say `"+forgetCommand+"`")
+		}
+		if what == use {
+			_ = os.Remove(MovePath) // of a move whose last step a power cut took
+			return nil
+		}
+		d.say("%s has k3s' data of %s; this node goes on with them", s.spec, or(m.Node, "a node"))
+		return note()
+	case begin:
+		d.say("%s is empty and becomes the place of k3s' data", s.spec)
+		if err := mount.Do(directories...); err != nil {
+			return err
+		}
+		if err := mark(); err != nil {
+			return err
+		}
+		return note()
+	case carry:
+		if err := d.carry(ctx, dataDir); err != nil {
+			return err
+		}
+		if err := note(); err != nil {
+			return err
+		}
+		if err := mark(); err != nil {
+			return err
+		}
+		return d.leave(dataDir)
+	}
+	return fault.New(fault.Internal, "", "a data disk with nothing to do")
+}
+
+// directories are what a data disk has.
+var directories = []mount.Op{
+	mount.Dir{Path: MountPoint + "/k3s", Mode: 0o755},
+	mount.Dir{Path: MountPoint + "/kubelet", Mode: 0o750},
+}
+
+// mount checks the disk and mounts it on MountPoint.
+func (d *Disk) mount(ctx context.Context, dev device) error {
+	switch dev.fs.Type {
+	case "":
+		return fault.New(fault.Input, fmt.Sprintf("if it is the right one and holds nothing of worth, say `sudo mkfs.ext4 -L k3sdata %s`", dev.path),
+			"the data disk %s has no file system of ext4, xfs or btrfs; it is not formatted by itself", dev.path)
+	case "ext4":
+		if !dev.fs.Clean {
+			if err := d.fsck(ctx, dev.path); err != nil {
+				return err
+			}
+		}
+	default:
+		if d.Load != nil {
+			if err := d.Load(dev.fs.Type); err != nil {
+				return fault.Wrap(fault.Device, err, "the file system "+dev.fs.Type+" of the data disk", "use ext4")
+			}
+		}
+	}
+	data := map[string]string{"ext4": "errors=remount-ro"}[dev.fs.Type]
+	err := mount.Do(mount.Mount{Source: dev.path, Path: MountPoint, Type: dev.fs.Type, Flags: unix.MS_NOATIME, Data: data})
+	return fault.Wrap(fault.Device, err, "the data disk "+dev.path+" cannot be mounted", "check it on another computer")
+}
+
+// bind shows the disk's directories where k3s and the kubelet look.
+func (d *Disk) bind(dataDir string) error {
+	err := mount.Do(append(directories[:len(directories):len(directories)],
+		mount.Mount{Source: MountPoint + "/k3s", Path: dataDir, Flags: unix.MS_BIND},
+		mount.Mount{Source: MountPoint + "/kubelet", Path: Kubelet, Flags: unix.MS_BIND})...)
+	if err != nil {
+		d.detach(dataDir)
+		return fault.Wrap(fault.Device, err, "showing the data disk", "")
+	}
+	return nil
+}
+
+// detach takes the disk away, whoever still uses it.
+func (d *Disk) detach(dataDir string) {
+	for _, path := range []string{Kubelet, dataDir, MountPoint} {
+		if mountedOn(path) {
+			_ = unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		}
+	}
+}
+
+func (d *Disk) say(format string, a ...any) {
+	if d.Tell != nil {
+		d.Tell(format, a...)
+	}
+}
+
+// mountedOn says whether something is mounted on path.
+func mountedOn(path string) bool {
+	var here, above unix.Stat_t
+	return unix.Stat(path, &here) == nil && unix.Stat(filepath.Dir(path), &above) == nil && here.Dev != above.Dev
+}
+
+// alive says whether the block device behind a mount is still there.
+func alive(path string) bool {
+	info, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(info)) {
+		if f := strings.Fields(line); len(f) > 9 && f[4] == path {
+			for i, w := range f {
+				if w == "-" && i+2 < len(f) {
+					_, err := os.Stat("/sys/class/block/" + filepath.Base(f[i+2]))
+					return err == nil
+				}
+			}
+		}
+	}
+	return false
+}
+
+// hasData says whether k3s has anything at dir that must not be lost or forked. What people lay there before its first start,
+// manifests and images, does not count.
+func hasData(dir string) bool {
+	for _, name := range []string{"server/db", "server/tls", "server/token", "agent/client-kubelet.crt", "agent/client-ca.crt", "agent/containerd", "storage"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// empty says whether a file system holds nothing but what mkfs, a desktop or a move that was cut short leave there.
+func empty(root string) (bool, error) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return false, err
+	}
+	cut := false
+	for _, e := range entries {
+		cut = cut || e.Name() == moving
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "lost+found", ".Trash-1000", moving:
+		case "k3s", "kubelet":
+			if !cut {
+				return false, nil
+			}
+		default:
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// readMarker gives nil for a file that is not there. A marker that cannot be read is no reason to take a disk for empty.
+func readMarker(path string) (*Marker, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var m Marker
+	if err == nil {
+		err = json.Unmarshal(data, &m)
+	}
+	if err == nil && m.ID == "" {
+		err = errors.New("it has no number")
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.Device, err, "the marker "+path+" cannot be read", "if you know that this is the right disk, remove that file")
+	}
+	return &m, nil
+}
+
+func writeMarker(path string, m Marker) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return mount.Replace(path, append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
+}
