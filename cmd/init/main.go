@@ -28,6 +28,8 @@ func init() {
 		{"status", "status [output=json]", "how the node is: steps of the boot, services, network, problems", status},
 		{"report", "report", "the report of this boot, as it stands on the boot partition", showReport},
 		{"config", "config --dump | config reload", "the merged configuration; or read it again", configVerb},
+		{"data", "data [repair|format] [yes=WORD]", "the data partition when it is not in use: what is wrong, how to look; repair it, or make it anew", dataVerb},
+		{"rescue", "rescue [on|off]", "whether the next boot is the rescue system, without data partition and services", rescueVerb},
 		{"reboot", "reboot [REASON]", "stop everything in order and start again", func(a []string) error { return end("reboot", a) }},
 		{"poweroff", "poweroff [REASON]", "stop everything in order and switch off", func(a []string) error { return end("poweroff", a) }},
 		{"version", "version", "the version of this program and of the running system", showVersion},

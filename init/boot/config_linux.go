@@ -44,6 +44,7 @@ func (n *Node) config() error {
 	n.tell.Problem(here.MachineID())
 	n.tell.Problem(here.SSHD())
 	n.tell.Problem(here.Sudo())
+	n.degraded()
 	n.tell.Log("the configuration is read, keys are made")
 	<-n.plugged // the network card gives the node its name, and modules of the configuration come after the hardware's
 	n.tell.Problem(n.name(here, cfg))
@@ -55,7 +56,7 @@ func (n *Node) config() error {
 
 // commands runs the lines of a phase. They may take their time, which the watchdog has to know.
 func (n *Node) commands(phase string, lines []string) {
-	if len(lines) == 0 {
+	if len(lines) == 0 || !n.mayRun(phase) {
 		return
 	}
 	n.pre.Watchdog.Limit(time.Duration(len(lines)+1) * apply.CommandLimit)

@@ -59,6 +59,9 @@ func sshd() service.Unit {
 
 // changed tells what a unit has to say about itself.
 func (n *Node) changed(s service.State) {
+	if strings.HasPrefix(s.Name, gettyUnit) {
+		return // ends with every logout
+	}
 	switch s.Phase {
 	case service.Failed, service.Pending, service.Up, service.Done:
 		n.base.Say("service %s", s)
@@ -73,6 +76,7 @@ func (n *Node) run() {
 	debug.SetGCPercent(100)
 	debug.FreeOSMemory()
 	n.tell = n.base
+	n.consoles(n.current())
 	ready := make(chan struct{})
 	go func() {
 		n.settle()
@@ -109,7 +113,7 @@ func (n *Node) settle() {
 		waiting = nil
 		for _, s := range n.units.Status() {
 			switch {
-			case s.Ready || s.Phase == service.Done:
+			case s.Ready || s.Phase == service.Done || s.Optional:
 			case s.Phase == service.Pending && strings.HasPrefix(s.Detail, "waiting: "):
 				waiting = append(waiting, s.String())
 			default:
@@ -127,15 +131,15 @@ func (n *Node) settle() {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	if n.lay.Degraded && n.pre.Cmdline["shelf.trial"] == "1" {
+	trial := n.pre.Cmdline["shelf.trial"] == "1"
+	switch {
+	case trial && n.lay.Rescue != "": // says nothing about the system under trial
+	case trial && n.lay.Degraded:
 		n.unhealthy() // the system before may know this disk better
-	} else {
+	default:
 		n.healthy()
 	}
-	state := "The node is up."
-	if n.lay.Degraded {
-		state = "The node is up, but keeps nothing: its data partition is lost."
-	}
+	state := n.told()
 	if len(waiting) > 0 {
 		n.base.Say("ready, but %s", strings.Join(waiting, "; "))
 		state = "The node is up, but not all it is for: " + strings.Join(waiting, "; ") + "."
@@ -188,6 +192,7 @@ func (n *Node) reload() {
 	n.mu.Unlock()
 	n.tell.Problem(n.settings(apply.Here, cfg))
 	n.units.Recheck()
+	n.consoles(cfg)
 	n.saveReport()
 }
 

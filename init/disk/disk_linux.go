@@ -182,12 +182,50 @@ func (d *Disk) GrowData() (bool, error) {
 	if err == nil && now == uint64(p.Sectors) {
 		return grown != nil, nil
 	}
-	return true, resizePartition(f, Data, int64(p.Start)*SectorSize, int64(p.Sectors)*SectorSize)
+	return true, tellKernel(f, resizePartition, Data, int64(p.Start)*SectorSize, int64(p.Sectors)*SectorSize)
 }
 
-// resizePartition tells the kernel the new length of a partition that may be in use; see linux/blkpg.h.
-func resizePartition(f *os.File, n int32, start, length int64) error {
-	const blkpg, resize = 0x1269, 3
+// RestoreData puts a lost or too long partition 4 back into the table and tells the kernel; see Restore. Nothing is
+// written if there is nothing wrong with it.
+func (d *Disk) RestoreData() error {
+	f, err := os.OpenFile(d.Path, os.O_RDWR|unix.O_SYNC, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sector := make([]byte, SectorSize)
+	if _, err := f.ReadAt(sector, 0); err != nil {
+		return err
+	}
+	whole, err := Restore(sector, d.Sectors)
+	if err != nil || whole == nil {
+		return err
+	}
+	if _, err = f.WriteAt(whole, 0); err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("writing the partition table of %s: %w", d.Path, err)
+	}
+	if d.Table, err = ParseMBR(whole); err != nil {
+		return err
+	}
+	p, order := d.Table.Partitions[Data-1], int32(addPartition)
+	if d.Partition(Data) != "" {
+		order = resizePartition
+	}
+	return tellKernel(f, order, Data, int64(p.Start)*SectorSize, int64(p.Sectors)*SectorSize)
+}
+
+// What the kernel can be told of a partition; see linux/blkpg.h.
+const (
+	addPartition    = 1
+	resizePartition = 3
+)
+
+// tellKernel tells the kernel of a new partition, or the new length of one that may be in use.
+func tellKernel(f *os.File, order, n int32, start, length int64) error {
+	const blkpg = 0x1269
 	part := struct {
 		start, length int64
 		pno           int32
@@ -198,9 +236,9 @@ func resizePartition(f *os.File, n int32, start, length int64) error {
 	arg := struct {
 		op, flags, datalen int32
 		data               unsafe.Pointer
-	}{op: resize, datalen: int32(unsafe.Sizeof(part)), data: unsafe.Pointer(&part)}
+	}{op: order, datalen: int32(unsafe.Sizeof(part)), data: unsafe.Pointer(&part)}
 	if _, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), blkpg, uintptr(unsafe.Pointer(&arg))); e != 0 {
-		return fmt.Errorf("telling the kernel the new size of partition %d: %w", n, e)
+		return fmt.Errorf("telling the kernel of partition %d: %w", n, e)
 	}
 	return nil
 }

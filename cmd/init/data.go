@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"imgbuild/init/datafs"
+	"imgbuild/init/fault"
+
+	"golang.org/x/sys/unix"
+)
+
+// dataVerb tells of the data partition, or does to it what a person asks for.
+func dataVerb(args []string) error {
+	what, yes := "", ""
+	for _, a := range args {
+		word, ok := strings.CutPrefix(a, "yes=")
+		switch {
+		case ok:
+			yes = word
+		case what == "" && (a == "repair" || a == "format"):
+			what = a
+		default:
+			return fault.New(fault.Usage, "say shelf help data", "data takes no %q", a)
+		}
+	}
+	d, err := datafs.Find()
+	if err != nil {
+		return err
+	}
+	s := datafs.Look(d)
+	if what == "" {
+		describe(s)
+		return nil
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, datafs.Limit)
+	defer cancel()
+	if what == "repair" {
+		if err := ask(yes, what, fmt.Sprintf("e2fsck will change whatever it finds wrong on %s. What is not whole any more may be lost or end in lost+found.", s.Device)); err != nil {
+			return err
+		}
+		err = datafs.Repair(ctx, d, os.Stdout)
+	} else {
+		if err := ask(yes, what, fmt.Sprintf("Everything on the data partition of %s is deleted: this node's identity, its k3s data, its volumes.", d.Name)); err != nil {
+			return err
+		}
+		err = datafs.Format(ctx, d, os.Stdout)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Println("\nDone. The next boot uses the data partition again: sudo shelf reboot")
+	if on, err := datafs.Rescue(d); err == nil && on {
+		fmt.Println("rescue.txt still asks for the rescue system: sudo shelf rescue off")
+	}
+	return nil
+}
+
+func describe(s datafs.State) {
+	switch {
+	case s.Mounted != "":
+		fmt.Printf("The data partition is %s, %d MiB, in use at %s.\n", s.Device, s.Bytes>>20, s.Mounted)
+		return
+	case s.Bytes == 0:
+		fmt.Printf("The data partition is missing from the partition table of %s.\n", s.Device)
+	default:
+		fmt.Printf("The data partition is %s, %d MiB, not in use.\n", s.Device, s.Bytes>>20)
+	}
+	if s.Bad != nil {
+		fmt.Println("What is wrong with it:", s.Bad)
+	}
+	if s.FS.BlockSize != 0 {
+		how := "unmounted in order"
+		if !s.FS.Clean {
+			how = "not unmounted in order, or with errors"
+		}
+		fmt.Printf("It holds ext4 with the label %q, last written %s, %s.\n", s.FS.Label, s.FS.Written.UTC().Format(time.RFC3339), how)
+	}
+	if s.Bytes > 0 && s.FS.BlockSize != 0 {
+		fmt.Printf("\nLook at it, and copy from it, without changing anything:\n  sudo mount -o ro,noload %s /mnt\n", s.Device)
+	}
+	fmt.Print("\nLet e2fsck repair it, with the risk that something is lost:\n  sudo shelf data repair\n" +
+		"\nGive up what is there and make it anew, empty:\n  sudo shelf data format\n\nThen: sudo shelf reboot\n")
+}
+
+// ask asks on a terminal for the word that says yes; who has none gives it with yes=.
+func ask(yes, word, warning string) error {
+	if yes == word {
+		return nil
+	}
+	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil || yes != "" {
+		return fault.New(fault.Usage, "say it again with yes="+word, "%s", strings.TrimSuffix(warning, "."))
+	}
+	fmt.Printf("%s\nType %s to go on: ", warning, word)
+	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	if strings.TrimSpace(line) != word {
+		return fault.New(fault.Usage, "", "nothing was done")
+	}
+	return nil
+}
+
+// rescueVerb answers for the next boot whether it is to be the rescue system.
+func rescueVerb(args []string) error {
+	d, err := datafs.Find()
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(args) == 1 && (args[0] == "on" || args[0] == "off"):
+		if err := datafs.SetRescue(d, args[0] == "on"); err != nil {
+			return err
+		}
+	case len(args) > 0:
+		return fault.New(fault.Usage, "say shelf help rescue", "rescue takes no %q", args[0])
+	}
+	on, err := datafs.Rescue(d)
+	if err != nil {
+		return err
+	}
+	if on {
+		fmt.Println("The next boot is the rescue system: no data partition, no services. sudo shelf reboot")
+	} else {
+		fmt.Println("The next boot is an ordinary one.")
+	}
+	return nil
+}

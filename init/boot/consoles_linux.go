@@ -1,0 +1,65 @@
+package boot
+
+import (
+	"context"
+	"os"
+	"strings"
+	"time"
+
+	"imgbuild/init/config"
+	"imgbuild/init/fault"
+	"imgbuild/init/service"
+)
+
+// gettyUnit begins the names of the units that ask for a login on a console.
+const gettyUnit = "getty-"
+
+// consoles lets people log in on every console of the kernel, if the user has a password: without one a prompt would only
+// mislead. It may be called again when the configuration has changed.
+func (n *Node) consoles(cfg *config.Config) {
+	hash := cfg.K3OS.Password
+	wanted := hash != "" && hash != "!" && hash != "*"
+	if wanted && !consoleHash(hash) {
+		n.base.For("config").Problem(fault.New(fault.Input, "make it with mkpasswd -m sha-512, or give it in clear text: the node hashes it when it imports the file",
+			"k3os.password has a form that the login on the console does not know"))
+	}
+	active, _ := os.ReadFile("/sys/class/tty/console/active")
+	for _, u := range gettys(strings.Fields(string(active))) {
+		st, known := n.units.State(u.Name)
+		switch {
+		case !wanted && !known:
+		case !wanted:
+			if st.Phase != service.Stopped {
+				go n.units.StopUnit(context.Background(), u.Name)
+			}
+		case !known:
+			if err := n.units.Add(u); err != nil {
+				n.base.Problem(err)
+				continue
+			}
+			n.base.Problem(n.units.StartUnit(u.Name))
+		case st.Phase == service.Stopped:
+			n.base.Problem(n.units.StartUnit(u.Name))
+		}
+	}
+}
+
+// gettys makes the units for the kernel's consoles. tty0 is whatever screen is shown; its login is on the first one.
+func gettys(consoles []string) []service.Unit {
+	var units []service.Unit
+	for _, tty := range consoles {
+		command := []string{"/usr/sbin/agetty", "--local-line", "--keep-baud", "115200,57600,38400,9600", tty, "vt220"}
+		if rest, ok := strings.CutPrefix(tty, "tty"); ok && strings.Trim(rest, "0123456789") == "" {
+			if rest == "0" {
+				tty = "tty1"
+			}
+			command = []string{"/usr/sbin/agetty", "--noclear", tty, "linux"}
+		}
+		units = append(units, service.Unit{
+			Name: gettyUnit + tty, Command: command, Optional: true, KeepOthers: true,
+			// It ends with every logout, which is no failure.
+			Delay: time.Second, MaxDelay: 2 * time.Second, StopOrder: 95,
+		})
+	}
+	return units
+}

@@ -1,0 +1,55 @@
+package boot
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"imgbuild/init/config"
+	"imgbuild/init/identity"
+	"imgbuild/init/layout"
+	"imgbuild/init/service"
+)
+
+func TestMayRun(t *testing.T) {
+	for phase, want := range map[string][3]bool{"init_cmd": {true, true, false}, "boot_cmd": {true, true, false}, "run_cmd": {true, false, false}} {
+		for i, l := range []layout.Layout{{}, {Degraded: true}, {Degraded: true, Rescue: "rescue.txt on the boot partition"}} {
+			if n := (&Node{lay: &l}); n.mayRun(phase) != want[i] {
+				t.Errorf("%s with %+v: %v", phase, l, !want[i])
+			}
+		}
+	}
+}
+
+func TestFingerprints(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ssh")
+	if _, err := identity.HostKeys(dir); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(fingerprints(dir), "\n")
+	if !strings.Contains(got, "ed25519 SHA256:") || strings.Count(got, "SHA256:") != 2 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestGettys(t *testing.T) {
+	units := gettys([]string{"tty0", "ttyAMA0", "ttyS1"})
+	want := []string{"getty-tty1", "getty-ttyAMA0", "getty-ttyS1"}
+	for i, u := range units {
+		if u.Name != want[i] || !u.Optional || !strings.Contains(strings.Join(u.Command, " "), " "+strings.TrimPrefix(want[i], "getty-")+" ") {
+			t.Errorf("%+v", u)
+		}
+		if err := service.New(service.Options{}).Add(u); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestConsoleHash(t *testing.T) {
+	sha := config.HashPassword("secret", []byte("0123456789abcdef"))
+	for hash, want := range map[string]bool{sha: true, "$y$j9T$abc$" + strings.Repeat("a", 43): false, "clear": false, "": false} {
+		if consoleHash(hash) != want {
+			t.Errorf("%q: %v", hash, !want)
+		}
+	}
+}
