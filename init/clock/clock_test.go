@@ -96,7 +96,7 @@ func TestChoose(t *testing.T) {
 		{[]sample{s("a", 0, 10), s("b", 15, 10), s("c", 30, 10)}, "a"},
 		{[]sample{s("x", -5000, 1), s("a", 100, 50), s("y", 5000, 1), s("b", 120, 9), s("c", 110, 30)}, "b"},
 	} {
-		if got := choose(c.in); got.server != c.want {
+		if got, _ := choose(c.in); got.server != c.want {
 			t.Errorf("%v: got %s", c.in, got.server)
 		}
 	}
@@ -274,4 +274,25 @@ func TestKeeperCannotSet(t *testing.T) {
 	if k.Status().Why != "no time server is known" {
 		t.Errorf("%+v", k.Status())
 	}
+}
+
+// Two of three that agree are a majority: nobody waits for the silent third, whatever it may say.
+func TestMajorityIsEnough(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	asked := make(chan struct{}, 1)
+	go func() {
+		if _, _, err := silent.ReadFrom(make([]byte, 512)); err == nil {
+			asked <- struct{}{}
+		}
+	}()
+	began := time.Now()
+	s, err := ask(t.Context(), []string{silent.LocalAddr().String(), ntpServer(t, time.Hour, nil), ntpServer(t, time.Hour, nil)}, began.Add(-24*time.Hour))
+	if err != nil || (s.offset-time.Hour).Abs() > time.Minute {
+		t.Errorf("%+v, %v", s, err)
+	}
+	<-asked // it was among those asked
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/beevik/ntp"
 
 	"imgbuild/init/config"
+	"imgbuild/init/guard"
 )
 
 // pool is asked when nobody names a better server. It is the vendor zone that Debian's own packages use.
@@ -76,13 +77,13 @@ func ask(ctx context.Context, tier []string, floor time.Time) (sample, error) {
 	}
 	answers := make(chan answer, len(tier))
 	for i, server := range tier {
-		go func() {
+		guard.Go(func() {
 			s, err := query(server, floor)
 			if err != nil {
 				err = fmt.Errorf("%s: %w", server, err)
 			}
 			answers <- answer{i, s, err}
-		}()
+		})
 	}
 	got := make([]answer, 0, len(tier))
 	for range tier {
@@ -92,27 +93,32 @@ func ask(ctx context.Context, tier []string, floor time.Time) (sample, error) {
 		case <-ctx.Done():
 			return sample{}, ctx.Err()
 		}
-	}
-	slices.SortFunc(got, func(a, b answer) int { return a.at - b.at })
-	var samples []sample
-	var errs []error
-	for _, a := range got {
-		if a.e != nil {
-			errs = append(errs, a.e)
+		slices.SortFunc(got, func(a, b answer) int { return a.at - b.at })
+		var samples []sample
+		for _, a := range got {
+			if a.e == nil {
+				samples = append(samples, a.s)
+			}
+		}
+		if len(samples) == 0 {
 			continue
 		}
-		samples = append(samples, a.s)
+		// Servers that are silent cannot outvote a majority, and k3s may be waiting.
+		if s, agree := choose(samples); len(got) == len(tier) || agree > len(tier)/2 {
+			return s, nil
+		}
 	}
-	if len(samples) == 0 {
-		return sample{}, errors.Join(errs...)
+	var errs []error
+	for _, a := range got {
+		errs = append(errs, a.e)
 	}
-	return choose(samples), nil
+	return sample{}, errors.Join(errs...)
 }
 
 // choose picks, of at least one sample in order of preference, the most exact of the largest group of servers that can all be
 // right: whose intervals offset ± distance have a point in common (Marzullo's algorithm, RFC 5905, 11.2.1). Of groups of
-// one size the one with the earlier server counts.
-func choose(samples []sample) sample {
+// one size the one with the earlier server counts. agree is the size of the group.
+func choose(samples []sample) (s sample, agree int) {
 	var best []sample
 	for _, edge := range samples {
 		// A largest intersection begins where some interval begins.
@@ -127,5 +133,5 @@ func choose(samples []sample) sample {
 			best = group
 		}
 	}
-	return slices.MinFunc(best, func(a, b sample) int { return cmp.Compare(a.distance, b.distance) })
+	return slices.MinFunc(best, func(a, b sample) int { return cmp.Compare(a.distance, b.distance) }), len(best)
 }

@@ -20,6 +20,7 @@ import (
 	"unsafe"
 
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,6 +59,9 @@ const (
 	requestTime  = 10 * time.Second
 )
 
+// callers is how many are answered at a time; further ones wait. Anybody on the node may call.
+const callers = 64
+
 // Handler answers a request. trusted says that the caller may give orders.
 type Handler func(r Request, trusted bool) (any, error)
 
@@ -72,19 +76,25 @@ func Serve(path string, h Handler) error {
 		l.Close()
 		return err
 	}
-	go func() {
+	places := make(chan struct{}, callers)
+	guard.Go(func() {
 		for {
+			places <- struct{}{}
 			c, err := l.AcceptUnix()
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
 			if err != nil {
+				<-places
 				time.Sleep(100 * time.Millisecond)
 				continue
 			}
-			go answer(c, h)
+			guard.Go(func() {
+				answer(c, h)
+				<-places
+			})
 		}
-	}()
+	})
 	return nil
 }
 
@@ -117,10 +127,10 @@ func answer(c *net.UnixConn, h Handler) {
 	_ = c.SetDeadline(time.Time{})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go func() {
+	guard.Go(func() {
 		_, _ = io.Copy(io.Discard, c) // ends when the caller does
 		cancel()
-	}()
+	})
 	_ = flow(ctx, patient{c})
 }
 
@@ -205,7 +215,10 @@ func Stream(ctx context.Context, path string, req Request, w io.Writer) error {
 		return fault.New(fault.Internal, "", "%s gives no stream", req.Verb)
 	}
 	_ = c.SetDeadline(time.Time{})
-	stop := context.AfterFunc(ctx, func() { c.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		defer guard.Catch()
+		c.Close()
+	})
 	defer stop()
 	if _, err := io.Copy(w, rest); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("%s: %w", req.Verb, err)

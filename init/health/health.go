@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 	"imgbuild/init/service"
 )
 
@@ -44,7 +45,7 @@ func Run(ctx context.Context, checks []Check) []Result {
 	answers := make(chan answer, len(checks))
 	for i, c := range checks {
 		results[i] = Result{c.Name(), fault.New(fault.Unhealthy, "", "%s: no result within %s", c.Name(), patience)}
-		go func() { answers <- answer{i, c.Check(ctx)} }()
+		guard.Go(func() { answers <- answer{i, c.Check(ctx)} })
 	}
 	for range checks {
 		select {

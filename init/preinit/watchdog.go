@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"imgbuild/init/guard"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -34,7 +36,7 @@ func OpenWatchdog(dev string) (*Watchdog, error) {
 		_ = err
 	}
 	w := &Watchdog{f: f}
-	go w.feed()
+	guard.Go(w.feed)
 	return w, nil
 }
 

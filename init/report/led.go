@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"imgbuild/init/guard"
 )
 
 // LED is the board's activity light, by which someone with neither screen nor serial cable can count how far it came.
@@ -56,7 +58,7 @@ func (l *LED) Blink(n int) {
 	if l.steps == nil {
 		l.set("trigger", "none")
 		l.steps = make(chan int, 8)
-		go l.run()
+		guard.Go(l.run)
 	}
 	l.steps <- n
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"imgbuild/init/guard"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -46,7 +48,7 @@ func Listen(hear func(Event)) error {
 		unix.Close(fd)
 		return fmt.Errorf("device events: %w", err)
 	}
-	go func() {
+	guard.Go(func() {
 		buf := make([]byte, 64<<10)
 		for {
 			n, from, err := unix.Recvfrom(fd, buf, 0)
@@ -64,7 +66,7 @@ func Listen(hear func(Event)) error {
 				hear(ev)
 			}
 		}
-	}()
+	})
 	return nil
 }
 
