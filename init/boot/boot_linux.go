@@ -61,6 +61,9 @@ type Node struct {
 	host   string
 	orders chan order
 	steps  []stepTime
+	how    string // the boot before ended, as far as the data partition tells
+
+	watching watching
 
 	up      atomic.Bool // run takes orders
 	rotten  sync.Once
@@ -80,7 +83,7 @@ const bootMemory = 64 << 20
 
 // Main is PID 1. It does not return.
 func Main(version string) {
-	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4), plugged: make(chan struct{})}
+	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4), plugged: make(chan struct{}), watching: watching{calm: make(chan struct{})}}
 	n.base = report.Teller{Console: report.NewConsole(), Report: &report.Report{}, Step: "run"}
 	n.tell = n.base
 	defer func() {

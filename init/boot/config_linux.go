@@ -35,7 +35,7 @@ func (n *Node) config() error {
 	}
 	how, err := markRunning(stateDir)
 	n.tell.Problem(err)
-	if how != "" {
+	if n.how = how; how != "" {
 		n.tell.Report.Fact("last boot", how)
 	}
 	cfg := n.read(n.importBoot())

@@ -70,6 +70,7 @@ func (n *Node) end(o order) {
 	}
 	if n.lay != nil {
 		n.saveClock()
+		n.saveTally()
 	}
 	n.record(o)
 	if n.lay != nil {

@@ -82,6 +82,7 @@ func (n *Node) run() {
 		n.settle()
 		close(ready)
 	}()
+	n.monitor(ready)
 	look := time.NewTicker(5 * time.Second)
 	last := stamp()
 	for {
