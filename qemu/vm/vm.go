@@ -35,8 +35,10 @@ type Options struct {
 	Machine string    // of Machines(); "" = the first that runs the image's architecture
 	Board   string    // for the command line of a direct boot; "" = what BOOT/config.d/00-image.yaml says
 	Direct  bool      // start the kernel of slot A without U-Boot
+	Append  string    // more words for the kernel's command line, with Direct alone
 	Kept    bool      // Image is used as it is and written to: a disk that an earlier guest left
 	Size    int64     // bytes of the disk as the guest sees it; smaller than the image = as the image
+	Log     string    // gets every write and flush of the disk in QEMU's blklogwrites form, the guest's cache being lost with it; "" = none
 	Memory  int       // MiB
 	Clock   string    // start of the real time clock; "" = 1970-01-01, as on a board that has none
 	Offline bool      // no card on QEMU's user network (DHCP, the host's loopback)
@@ -198,8 +200,31 @@ func (v *VM) disk(o Options, m Machine, im *Image) ([]string, error) {
 			return nil, fault.Wrap(fault.Device, err, "copying the image to "+o.Dir, "")
 		}
 	}
+	if o.Log != "" {
+		return logged(v.Disk, o.Log, m)
+	}
 	drive := "file=" + strings.ReplaceAll(v.Disk, ",", ",,") + ",format=raw,id=disk,cache=unsafe,if=" + m.Drive
 	return append([]string{"-drive", drive}, m.Disk...), nil
+}
+
+// logged gives a disk with a write cache, whose writes and flushes are logged in the order in which they complete. The log
+// is made anew. Discards are switched off: the log has no word for them.
+func logged(disk, log string, m Machine) ([]string, error) {
+	if m.Drive != "none" {
+		return nil, fault.New(fault.Usage, "", "the machine %s has no disk whose writes can be logged", m.Name)
+	}
+	if err := os.WriteFile(log, nil, 0o600); err != nil {
+		return nil, err
+	}
+	escape := func(path string) string { return strings.ReplaceAll(path, ",", ",,") }
+	args := []string{
+		"-blockdev", "driver=file,node-name=plain,cache.no-flush=on,filename=" + escape(disk),
+		"-blockdev", "driver=file,node-name=log,cache.no-flush=on,filename=" + escape(log),
+		"-blockdev", "driver=blklogwrites,node-name=disk,file=plain,log=log,log-sector-size=512,log-super-update-interval=1",
+	}
+	args = append(args, m.Disk...)
+	args[len(args)-1] += ",write-cache=on,discard=off,write-zeroes=off"
+	return args, nil
 }
 
 // firmware gives the arguments that start U-Boot or, directly, the kernel of slot A.
@@ -229,7 +254,7 @@ func firmware(ctx context.Context, o Options, m Machine, im *Image) (args []stri
 		add("-kernel", "kernel", kernel, err)
 		initrd, err := im.ReadFile(SlotA, manifest.InitrdName)
 		add("-initrd", "initramfs", initrd, err)
-		args = append(args, "-append", im.CommandLine(board, m.Console))
+		args = append(args, "-append", strings.TrimSpace(im.CommandLine(board, m.Console)+" "+o.Append))
 	case m.Kernel != "":
 		data, err := im.ReadFile(Boot, m.Kernel)
 		add("-kernel", m.Kernel, data, err)
