@@ -5,6 +5,8 @@
 // Equal options and entries give equal bytes. Only blocks with something in them are written, so that a new file system of
 // any size costs a few hundred kilobytes.
 //
+// Reader is the other way round: it reads file systems that Linux has written, those of cards that lost power included.
+//
 // Not here, because the kernel does it better later: hash trees of large directories, extended attributes, devices.
 package ext4
 
@@ -41,6 +43,7 @@ const (
 	Dir Kind = iota + 1
 	File
 	Symlink
+	HardLink // one more name of the file Target, an earlier entry
 )
 
 // Entry is one file, directory or link. The root ("", 0755 root) and lost+found (0700 root) are always there; an entry of that
@@ -52,7 +55,8 @@ type Entry struct {
 	UID, GID uint32
 	Size     int64                         // of a file: bytes; Open must give exactly so many
 	Open     func() (io.ReadCloser, error) // of a file; may be nil when Size is 0
-	Target   string                        // of a link, at most 4095 bytes
+	Target   string                        // of a link, at most 4095 bytes; of a hard link the path of the file
+	Time     uint32                        // seconds since 1970: its last change; 0 = that of Options
 }
 
 // Extent is a piece of the file system, in bytes from its start.

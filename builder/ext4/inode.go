@@ -56,6 +56,10 @@ func (fs *filesystem) marshal(n *node) []byte {
 	le.PutUint16(b[0x02:], uint16(n.UID))
 	le.PutUint32(b[0x04:], uint32(size))
 	fs.stamp(b)
+	if n.Time != 0 {
+		le.PutUint32(b[0x10:], n.Time)
+		le.PutUint32(b[0x88:], n.Time>>31)
+	}
 	le.PutUint16(b[0x18:], uint16(n.GID))
 	le.PutUint16(b[0x1A:], uint16(n.links()))
 	sectors := uint64(n.blocks) * (BlockSize / 512)

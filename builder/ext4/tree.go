@@ -24,15 +24,15 @@ const (
 type node struct {
 	Entry
 	inode    uint32
-	name     string
 	parent   *node
-	children []*node
+	children []called
 	byName   map[string]*node
 	subdirs  int
 	data     []byte // content of a directory, or of a link that does not fit into its inode; whole blocks
 	extents  []extent
 	leaves   []int64 // blocks that hold the extents, if the inode cannot
 	blocks   int64   // all of them
+	more     int     // further names of a file
 }
 
 // build makes the tree, numbers the inodes and writes the directories.
@@ -44,7 +44,7 @@ func (fs *filesystem) build(entries []Entry) error {
 	fs.nodes = []*node{root, lost}
 	fs.last = firstInode
 	fs.journal = &node{Entry: Entry{Path: "the journal", Kind: File, Mode: 0o600, Size: fs.o.Journal}, inode: journalInode}
-	dirs := map[string]*node{"": root, "lost+found": lost}
+	dirs, files := map[string]*node{"": root, "lost+found": lost}, map[string]*node{}
 	for _, e := range entries {
 		if err := e.check(); err != nil {
 			return fmt.Errorf("ext4: %q: %w", e.Path, err)
@@ -65,6 +65,15 @@ func (fs *filesystem) build(entries []Entry) error {
 		if parent.byName[name] != nil {
 			return fmt.Errorf("ext4: %q: is there already", e.Path)
 		}
+		if e.Kind == HardLink {
+			n := files[e.Target]
+			if n == nil || n.more+1 >= maxLinks {
+				return fmt.Errorf("ext4: %q: %q is no file among the entries before it, or has too many names", e.Path, e.Target)
+			}
+			n.more++
+			parent.hang(n, name)
+			continue
+		}
 		fs.last++
 		if int64(fs.last) > int64(fs.groups)*inodesPerGroup {
 			return fmt.Errorf("ext4: the file system of %d bytes is full: %q has no inode, there are %d",
@@ -76,6 +85,8 @@ func (fs *filesystem) build(entries []Entry) error {
 		switch e.Kind {
 		case Dir:
 			dirs[e.Path] = n
+		case File:
+			files[e.Path] = n
 		case Symlink:
 			if len(e.Target) >= fastLink {
 				n.data = make([]byte, BlockSize)
@@ -91,10 +102,20 @@ func (fs *filesystem) build(entries []Entry) error {
 	return nil
 }
 
-func (n *node) add(child *node, name string) {
-	child.parent, child.name = n, name
-	n.children = append(n.children, child)
+// called is a name in a directory and what it names.
+type called struct {
+	name string
+	*node
+}
+
+func (n *node) hang(child *node, name string) {
+	n.children = append(n.children, called{name, child})
 	n.byName[name] = child
+}
+
+func (n *node) add(child *node, name string) {
+	child.parent = n
+	n.hang(child, name)
 	if child.Kind == Dir {
 		child.byName = map[string]*node{}
 		n.subdirs++
@@ -103,7 +124,7 @@ func (n *node) add(child *node, name string) {
 
 func (e Entry) check() error {
 	switch {
-	case e.Kind < Dir || e.Kind > Symlink:
+	case e.Kind < Dir || e.Kind > HardLink:
 		return fmt.Errorf("kind %d is not one", e.Kind)
 	case strings.HasPrefix(e.Path, "/"):
 		return fmt.Errorf("a path begins without a slash")
@@ -134,7 +155,7 @@ func checkName(name string) error {
 // links of the inode. A directory with too many subdirectories to count says 1 (dir_nlink).
 func (n *node) links() int {
 	if n.Kind != Dir {
-		return 1
+		return 1 + n.more
 	}
 	if n.subdirs+2 >= maxLinks {
 		return 1
