@@ -142,6 +142,9 @@ func TestAgainstReferenceTools(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := &disk{t: t, b: b}
+			if label, err := Label(d); err != nil || label != "BOOT" {
+				t.Errorf("label %q, %v", label, err)
+			}
 			for name, want := range files {
 				if len(want) > maxRead {
 					if _, err := ReadFile(d, name); err == nil {

@@ -109,6 +109,9 @@ func FuzzVolume(f *testing.F) {
 
 func ask(t *testing.T, b []byte) {
 	d := &disk{t: t, b: b}
+	if label, err := Label(d); err == nil && len(label) > 11 {
+		t.Errorf("label %q", label)
+	}
 	for _, path := range []string{"a.txt", "dir/l.n.n.m"} {
 		list, size, err := Locate(d, path)
 		if err != nil {

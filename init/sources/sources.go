@@ -42,12 +42,22 @@ type Importer struct {
 	Overwrite func(name string, text []byte) error
 }
 
-// Run imports what is new on BOOT: config.yaml, and config.d/*.yaml one by one. A file that cannot be read as a whole is
-// not imported and what was imported before stays. Findings about the content come as problems, the rest as errors.
+// imager are the files that Raspberry Pi Imager writes in cloud-init's format. config.yaml is above them.
+var imager = []string{config.UserDataName, config.NetworkConfigName, config.MetaDataName}
+
+// legacy are files that other systems of the Raspberry Pi read from BOOT and this one does not.
+var legacy = []string{"firstrun.sh", "wpa_supplicant.conf", "userconf.txt"}
+
+// Run imports what is new on BOOT: config.yaml, Raspberry Pi Imager's files, and config.d/*.yaml one by one. A file that
+// cannot be read as a whole is not imported and what was imported before stays. A part that was taken out of config.d is
+// forgotten; a config.yaml that is gone is not, for a node without settings is out of reach. Findings about the content
+// come as problems, the rest as errors.
 func (im Importer) Run() ([]config.Problem, error) {
 	names := []string{}
-	if _, err := os.Stat(filepath.Join(im.Boot, mainBoot)); err == nil {
-		names = append(names, mainBoot)
+	for _, name := range append([]string{mainBoot}, imager...) {
+		if _, err := os.Stat(filepath.Join(im.Boot, name)); err == nil {
+			names = append(names, name)
+		}
 	}
 	entries, _ := os.ReadDir(filepath.Join(im.Boot, parts))
 	for _, e := range entries {
@@ -59,7 +69,13 @@ func (im Importer) Run() ([]config.Problem, error) {
 		return nil, err
 	}
 	var problems []config.Problem
-	var errs []error
+	for _, name := range legacy {
+		if _, err := os.Stat(filepath.Join(im.Boot, name)); err == nil {
+			problems = append(problems, config.Problem{File: name, Severity: config.Warning, Message: "this is for Raspberry Pi OS and is not read here",
+				Fix: "write a config.yaml beside it and delete it, it may hold a password; or write the card with Raspberry Pi Imager 1.8 or later"})
+		}
+	}
+	errs := []error{im.forgetParts()}
 	for _, name := range names {
 		p, err := im.one(name)
 		problems = append(problems, p...)
@@ -71,6 +87,37 @@ func (im Importer) Run() ([]config.Problem, error) {
 func isYAML(name string) bool {
 	ext := strings.ToLower(filepath.Ext(name))
 	return !strings.HasPrefix(name, ".") && (ext == ".yaml" || ext == ".yml")
+}
+
+// forgetParts removes the parts that came from BOOT and are there no more. A directory that is gone as a whole is more
+// likely the card's fault than anybody's wish.
+func (im Importer) forgetParts() error {
+	entries, err := os.ReadDir(filepath.Join(im.Boot, parts))
+	if err != nil {
+		return nil
+	}
+	there := map[string]bool{}
+	for _, e := range entries {
+		there[strings.ToLower(e.Name())] = true
+	}
+	stored, err := os.ReadDir(filepath.Join(im.Store, parts))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range stored {
+		name, came := strings.CutSuffix(e.Name(), seen)
+		if !came || name == image || there[strings.ToLower(name)] {
+			continue
+		}
+		path := filepath.Join(im.Store, parts, name)
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, os.Remove(path+seen))
+	}
+	return errors.Join(errs...)
 }
 
 // stored is the path of an imported file.
@@ -146,8 +193,9 @@ func (im Importer) settle(name, path string, want, now []byte) error {
 	return mount.SyncDir(filepath.Dir(path))
 }
 
-// Layers gives the node's layers, the later ones winning: what the image says of itself, the imported main file and its
-// parts, the kernel's command line, and k3OS's own files on the data partition. A source that does not exist is left out.
+// Layers gives the node's layers, the later ones winning: what the image says of itself, what Raspberry Pi Imager wrote,
+// the imported main file and its parts, the kernel's command line, k3OS's own file on the data partition, what data sources
+// gave, and k3OS's directory. A source that does not exist is left out.
 // Imported files carry the names that they have on BOOT, where people correct them. root is put before the paths.
 func Layers(root, cmdline string) ([]*config.Layer, []config.Problem) {
 	var layers []*config.Layer
@@ -162,6 +210,7 @@ func Layers(root, cmdline string) ([]*config.Layer, []config.Problem) {
 			return
 		}
 		l, p := config.Parse(name, data)
+		l.Unseen = name == parts+"/"+image
 		layers, problems = append(layers, l), append(problems, p...)
 	}
 	dir := func(path, shown string, every bool) {
@@ -178,11 +227,16 @@ func Layers(root, cmdline string) ([]*config.Layer, []config.Problem) {
 		}
 	}
 	add(filepath.Join(Store, parts, image), parts+"/"+image)
+	for _, name := range []string{config.MetaDataName, config.NetworkConfigName, config.UserDataName} {
+		add(filepath.Join(Store, name), name)
+	}
 	add(filepath.Join(Store, mainStore), mainBoot)
 	dir(filepath.Join(Store, parts), parts, false)
 	l, p := config.CmdlineLayer(cmdline)
 	layers, problems = append(layers, l), append(problems, p...)
 	add(filepath.Join(Local, mainBoot), filepath.Join(Local, mainBoot))
+	more, p := dataLayers(root, layers)
+	layers, problems = append(layers, more...), append(problems, p...)
 	dir(filepath.Join(Local, parts), filepath.Join(Local, parts), true) // k3OS takes files of any name
 	return layers, problems
 }

@@ -228,10 +228,18 @@ func TestLayersOrder(t *testing.T) {
 	want("local", "hostname=cmdline")
 	put(Local+"/config.d/any-name", "hostname: last\n")
 	want("last", "hostname=cmdline")
+	for _, f := range []string{"/config.d/any-name", "/config.yaml"} {
+		os.Remove(root + Local + f)
+	}
+	put("/seed", "hostname: seed\n")
+	want("cmdline", "hostname=cmdline")
+	want("seed", "hostname=cmdline k3os.data_sources=file=/seed")
+	put(Local+"/config.d/any-name", "hostname: last\n")
+	want("last", "k3os.data_sources=file=/seed")
 	put(Local+"/config.d/zz", "hostname: [\n")
 	want("last", "") // one broken file does not cost the others
 	layers, problems := Layers(root, "")
-	if len(problems) == 0 || len(layers) != 7 {
+	if len(problems) == 0 || len(layers) != 6 {
 		t.Errorf("%d layers, %v", len(layers), problems)
 	}
 }
