@@ -77,7 +77,8 @@ func TestKeysAreExact(t *testing.T) {
 
 func TestPassword(t *testing.T) {
 	m := box(t)
-	for _, c := range [][2]string{{"$6$salt$hash", "rancher:$6$salt$hash:20000:"}, {"", "rancher:!:20000:"}} {
+	const hash = "$6$salt1234$7vYDzW/0BSK6g.QJXnin/odIMK9hfjAdb4JkTDxpk.1htoyOUm8eFCuJUZ4J9d1Z.KGmArwsl5OLBN1nBRZRZ0"
+	for _, c := range [][2]string{{hash, "rancher:" + hash + ":20000:"}, {"", "rancher:!:20000:"}} {
 		if err := m.Password(c[0]); err != nil {
 			t.Fatal(err)
 		}
@@ -89,8 +90,8 @@ func TestPassword(t *testing.T) {
 	if st, _ := os.Stat(m.Root + "/etc/shadow"); st.Mode().Perm() != 0o640 {
 		t.Errorf("mode %v", st.Mode())
 	}
-	if err := m.Password("x:0:0\nroot2:"); err == nil {
-		t.Error("a line break gets into shadow")
+	if err := m.Password("x:0:0\nroot2:"); err != nil || strings.Contains(m.read(t, "/etc/shadow"), "root2") {
+		t.Errorf("a line break gets into shadow: %v", err)
 	}
 }
 

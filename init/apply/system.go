@@ -6,6 +6,7 @@ package apply
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"imgbuild/init/config"
 	"imgbuild/init/fault"
@@ -29,10 +31,11 @@ const (
 type Machine struct {
 	Root     string // before every path
 	UID, GID int    // of User
+	Track    *Track // nil: nothing is taken back
 }
 
 // Here is the running node.
-var Here = Machine{UID: 1000, GID: 1000}
+var Here = Machine{UID: 1000, GID: 1000, Track: &Track{}}
 
 func (m Machine) path(p string) string { return filepath.Join(m.Root, p) }
 
@@ -78,10 +81,18 @@ func Remote(key string) bool {
 	return false
 }
 
-// Password puts a crypt(5) hash into /etc/shadow for User; an empty one locks the password. sshd takes none anyway.
+// Password puts a crypt(5) hash into /etc/shadow for User; an empty one locks the password. sshd takes none anyway. Clear
+// text, which an import would have hashed, comes from the node's own files and is hashed here.
 func (m Machine) Password(hash string) error {
-	if hash == "" {
+	switch {
+	case hash == "":
 		hash = "!"
+	case !config.Hashed(hash):
+		var salt [16]byte
+		if _, err := rand.Read(salt[:]); err != nil {
+			return err
+		}
+		hash = config.HashPassword(hash, salt[:])
 	}
 	if strings.ContainsAny(hash, ":\n") {
 		return fault.New(fault.Input, "give a hash as mkpasswd prints it", "k3os.password cannot stand in /etc/shadow")
@@ -117,19 +128,27 @@ func (m Machine) Sudo() error {
 	return m.write("/etc/sudoers.d/90-shelf", User+" ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
 }
 
-// Environment adds variables to /etc/environment, which PAM gives to every login. Values with a line break have no place
-// there.
+// Environment makes the variables stand in /etc/environment, which PAM gives to every login, beside those of the image.
+// Values with a line break have no place there.
 func (m Machine) Environment(env map[string]string) error {
-	if len(env) == 0 {
+	first := m.Track == nil || m.Track.environment == nil
+	if len(env) == 0 && first {
 		return nil
 	}
-	path := m.path("/etc/environment")
-	data, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	var data string
+	if first {
+		text, err := os.ReadFile(m.path("/etc/environment"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if data = string(text); m.Track != nil {
+			m.Track.environment = &data
+		}
+	} else {
+		data = *m.Track.environment
 	}
 	var out strings.Builder
-	for _, line := range strings.Split(strings.TrimRight(string(data), "\n"), "\n") {
+	for _, line := range strings.Split(strings.TrimRight(data, "\n"), "\n") {
 		name, _, _ := strings.Cut(line, "=")
 		if _, replaced := env[strings.TrimSpace(name)]; line != "" && !replaced {
 			out.WriteString(line + "\n")
@@ -149,7 +168,7 @@ func (m Machine) Environment(env map[string]string) error {
 // Zone sets the time zone of programs that ask for the local time.
 func (m Machine) Zone(zone string) error {
 	if zone == "" || zone == "UTC" { // what programs take without any setting
-		return nil
+		return errors.Join(remove(m.path("/etc/localtime")), remove(m.path("/etc/timezone")))
 	}
 	target := "/usr/share/zoneinfo/" + zone
 	if _, err := os.Stat(m.path(target)); err != nil {
@@ -162,17 +181,41 @@ func (m Machine) Zone(zone string) error {
 // slashes is taken as it is, for network cards with a dot in their name.
 func (m Machine) Sysctls(values map[string]string) error {
 	var errs []error
+	named := map[string]bool{}
 	for _, name := range sorted(values) {
 		path := name
 		if !strings.Contains(name, "/") {
 			path = strings.ReplaceAll(name, ".", "/")
 		}
 		full := filepath.Join(m.path("/proc/sys"), filepath.Clean("/"+path))
-		if err := setting(full, values[name]); err != nil {
+		named[full] = true
+		if err := m.sysctl(full, values[name]); err != nil {
 			errs = append(errs, fault.Wrap(fault.Input, err, "k3os.sysctls."+name, "look whether the name is right and its module is in k3os.modules"))
 		}
 	}
+	if m.Track != nil {
+		errs = append(errs, m.dropSysctls(named))
+	}
 	return errors.Join(errs...)
+}
+
+// sysctl writes one setting and remembers what it was.
+func (m Machine) sysctl(path, value string) error {
+	if m.Track != nil {
+		if _, known := m.Track.sysctls[path]; !known {
+			old, err := os.ReadFile(path)
+			if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EIO) { // some can be written only
+				return err
+			}
+			if err == nil {
+				if m.Track.sysctls == nil {
+					m.Track.sysctls = map[string]string{}
+				}
+				m.Track.sysctls[path] = strings.TrimRight(string(old), "\n")
+			}
+		}
+	}
+	return setting(path, value)
 }
 
 // setting writes to a file of /proc, which must be there.
@@ -194,13 +237,19 @@ func sorted(m map[string]string) []string {
 	return names
 }
 
-// Files writes write_files. Parents are made 0755 root. An item that fails is told and the others go on.
+// Files writes write_files. Parents are made 0755 root. An item that fails is told and the others go on. Files of an earlier
+// configuration that are not named any more are taken back.
 func (m Machine) Files(files []config.File) error {
 	var errs []error
+	named := map[string]bool{}
 	for _, f := range files {
+		named[filepath.Clean("/"+f.Path)] = true
 		if err := m.file(f); err != nil {
 			errs = append(errs, fault.Wrap(fault.Input, err, "write_files: "+f.Path, "correct the item in the configuration"))
 		}
+	}
+	if m.Track != nil {
+		errs = append(errs, m.dropFiles(named))
 	}
 	return errors.Join(errs...)
 }
@@ -217,6 +266,11 @@ func (m Machine) file(f config.File) error {
 		}
 	}
 	path := m.path(filepath.Clean("/" + f.Path))
+	if m.Track != nil {
+		if err := m.remember(filepath.Clean("/"+f.Path), data); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
