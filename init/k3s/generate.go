@@ -31,8 +31,8 @@ type File struct {
 }
 
 // Files gives what k3s finds on its disk. config.yaml is left to the user: the drop-in stands behind it, so that k3os.* wins
-// over it key by key, and labels and taints are added to its own (the + of k3s' file format).
-func Files(cfg *config.Config) ([]File, error) {
+// over it key by key, and labels, taints and disabled components are added to its own (the + of k3s' file format).
+func Files(cfg *config.Config, disable ...string) ([]File, error) {
 	var drop yaml.Node
 	drop.Kind = yaml.MappingNode
 	add := func(key string, value any) error {
@@ -59,6 +59,9 @@ func Files(cfg *config.Config) ([]File, error) {
 	if len(c.Taints) > 0 {
 		errs = append(errs, add("node-taint+", c.Taints))
 	}
+	if len(disable) > 0 && !onCommandLine(cfg, "disable") {
+		errs = append(errs, add("disable+", disable))
+	}
 	if c.ServerURL != "" {
 		errs = append(errs, add("server", c.ServerURL))
 	}
@@ -71,7 +74,7 @@ func Files(cfg *config.Config) ([]File, error) {
 			return nil, fmt.Errorf("k3s configuration: %w", err)
 		}
 	}
-	text := []byte("# Written by shelf at every start of k3s from cloud-config (k3os.labels, taints, server_url, token).\n")
+	text := []byte("# Written by shelf at every start of k3s from cloud-config (k3os.labels, taints, server_url, token; addons).\n")
 	if len(drop.Content) > 0 {
 		data, err := yaml.Marshal(&drop)
 		if err != nil {
@@ -83,22 +86,33 @@ func Files(cfg *config.Config) ([]File, error) {
 	return []File{token, {DropInPath, 0o600, text}}, nil
 }
 
-// Command is k3s' command line: the verb of the role, then k3s_args as they stand.
-func Command(binary, role string, cfg *config.Config) []string {
+// Command is k3s' command line: the verb of the role, then k3s_args as they stand. A list on it replaces that of the files, so
+// where k3s_args disable components, ours are added there.
+func Command(binary, role string, cfg *config.Config, disable ...string) []string {
 	verb := "server"
 	if role == Worker {
 		verb = "agent"
 	}
-	return append([]string{binary, verb}, cfg.K3sArguments()...)
+	line := append([]string{binary, verb}, cfg.K3sArguments()...)
+	if onCommandLine(cfg, "disable") {
+		for _, name := range disable {
+			line = append(line, "--disable="+name)
+		}
+	}
+	return line
+}
+
+// onCommandLine says whether k3s_args have a flag.
+func onCommandLine(cfg *config.Config, long string) bool {
+	return slices.ContainsFunc(cfg.K3sArguments(), func(a string) bool { return a == "--"+long || strings.HasPrefix(a, "--"+long+"=") })
 }
 
 // Environment is what k3s gets beside the init's defaults: of k3os.environment what concerns it, and our defaults, which
-// have the last word nowhere: k3s prefers its files and arguments to its environment.
-func Environment(cfg *config.Config, hostname string) []string {
+// have the last word nowhere: k3s prefers its files and arguments to its environment. name is the node's in the cluster.
+func Environment(cfg *config.Config, name string) []string {
 	env := []string{"K3S_KUBECONFIG_MODE=0644"} // as k3OS: the login user may use kubectl
-	if hostname != "" {
-		// Otherwise k3s takes the host's name of the moment, and a node that was renamed would be a new one with pods of its own.
-		env = append(env, "K3S_NODE_NAME="+strings.ToLower(hostname))
+	if name != "" {                             // see nodeName
+		env = append(env, "K3S_NODE_NAME="+name)
 	}
 	given := cfg.K3OS.Environment
 	for _, name := range slices.Sorted(maps.Keys(given)) {
@@ -134,7 +148,9 @@ func flag(cfg *config.Config, long, short, otherwise string) string {
 	return value
 }
 
-// dataDir is where k3s keeps its state.
+// DataDir is where k3s keeps its state.
+func DataDir(cfg *config.Config) string { return dataDir(cfg) }
+
 func dataDir(cfg *config.Config) string {
 	return flag(cfg, "data-dir", "d", valueOr(cfg.K3OS.Environment["K3S_DATA_DIR"], "/var/lib/rancher/k3s"))
 }

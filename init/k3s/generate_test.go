@@ -81,7 +81,7 @@ func TestEnvironment(t *testing.T) {
 	}}}
 	want := []string{"K3S_KUBECONFIG_MODE=0644", "K3S_NODE_NAME=shelf-1",
 		"CONTAINERD_HTTPS_PROXY=p", "HTTP_PROXY=q", "K3S_KUBECONFIG_MODE=0600", "K3S_X=1", "no_proxy=r"}
-	if got := Environment(cfg, "Shelf-1"); !reflect.DeepEqual(got, want) {
+	if got := Environment(cfg, "shelf-1"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q", got)
 	}
 }

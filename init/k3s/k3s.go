@@ -10,6 +10,7 @@ package k3s
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,7 @@ type Node struct {
 	Hostname string
 	Groups   *cgroup.Tree
 	Time     func(ctx context.Context, limit time.Duration) error // waits for the right time (clock.Keeper.Wait); nil: nobody to ask
+	Data     func(ctx context.Context, say func(string)) error    // sees to the disk that k3s' data are on; nil: the node's own
 	Say      func(format string, args ...any)                     // lines for the log that are no failure; nil: nowhere
 }
 
@@ -81,6 +83,9 @@ type preparation struct {
 	checked  bool   // the host was found fit in this boot
 	waited   bool   // the time was waited for in this boot
 	starting *config.Config
+	name     string   // of the node in the cluster
+	disabled []string // components
+	told     bool     // that the node has another name in the cluster
 }
 
 // prepare takes the node from whatever state to one in which k3s can be started. An error is tried again.
@@ -92,6 +97,12 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	if gone := p.Groups.Missing(); len(gone) > 0 {
 		return fault.New(fault.Unhealthy, "boot a kernel that has them, on Raspberry Pi kernels with cgroup_enable=memory",
 			"the kernel gives no cgroup controllers %s", strings.Join(gone, ", "))
+	}
+	// Before anything looks at k3s' data: without its disk there would be none.
+	if p.Data != nil {
+		if err := p.Data(ctx, say); err != nil {
+			return err
+		}
 	}
 	// k3s makes certificates at its first start; made before the right time they would not be valid yet elsewhere.
 	if p.Time != nil && !p.waited {
@@ -114,12 +125,26 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	if err := linkTools(ToolDir, binary); err != nil {
 		p.Say("k3s: links in %s: %v", ToolDir, err)
 	}
-	files, err := Files(cfg)
+	name, err := p.naming(cfg)
+	if err != nil {
+		return err
+	}
+	var off []string
+	if p.Role == Server {
+		if err := WriteAddons(cfg, p.Role); err != nil {
+			p.Say("k3s: %v", err) // one add-on is no reason to keep the others from starting
+		}
+		off = disabled(cfg, manifestDir(cfg))
+	}
+	files, err := Files(cfg, off...)
 	if err != nil {
 		return err
 	}
 	if err := writeFiles("/", files); err != nil {
 		return err
+	}
+	if err := provideImages(ImageDir, filepath.Join(dataDir(cfg), "agent", "images")); err != nil {
+		p.Say("k3s: images: %v", err)
 	}
 	if !p.checked {
 		say("checking the node")
@@ -133,10 +158,29 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	if err := pruneData(dataDir(cfg)); err != nil {
 		p.Say("k3s: removing old versions: %v", err)
 	}
+	if p.Role == Server {
+		if err := resetCluster(ctx, ResetPath, binary, cfg, say); err != nil {
+			return err
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.checked, p.binary, p.starting = true, binary, cfg
+	p.checked, p.binary, p.starting, p.name, p.disabled = true, binary, cfg, name, off
 	return nil
+}
+
+// naming gives the node's name in the cluster, and tells once when that is not the hostname.
+func (p *preparation) naming(cfg *config.Config) (string, error) {
+	name, changed, err := nodeName(NamePath, cfg, p.Hostname)
+	if err != nil {
+		return "", fault.Wrap(fault.Device, err, "the node's name in the cluster", "")
+	}
+	if changed && !p.told {
+		p.told = true
+		p.Say("k3s: the cluster knows this node as %s, and goes on to, though its hostname is %s now; to rename it there say `kubectl delete node %s`, remove %s and restart k3s",
+			name, p.Hostname, name, NamePath)
+	}
+	return name, nil
 }
 
 // find gives the path of the slot's k3s.
@@ -187,7 +231,7 @@ func (p *preparation) arguments() (command, env []string, err error) {
 	if p.starting == nil {
 		return nil, nil, errors.New("k3s was not prepared")
 	}
-	return Command(p.binary, p.Role, p.starting), Environment(p.starting, p.Hostname), nil
+	return Command(p.binary, p.Role, p.starting, p.disabled...), Environment(p.starting, p.name), nil
 }
 
 // Health is k3s' part in the health of a role (see package health).

@@ -1,6 +1,7 @@
 package k3s
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,8 @@ var sysctls = map[string]string{
 	"fs.inotify.max_user_watches":        "524288",
 }
 
-// writeFiles writes generated files below root, whole or not at all, and removes those without content.
+// writeFiles writes generated files below root, whole or not at all, and removes those without content. One that is right already
+// is left alone: it may lie on a card.
 func writeFiles(root string, files []File) error {
 	for _, f := range files {
 		path := filepath.Join(root, f.Path)
@@ -43,6 +45,11 @@ func writeFiles(root string, files []File) error {
 				return err
 			}
 			continue
+		}
+		if st, err := os.Lstat(path); err == nil && st.Mode() == fs.FileMode(f.Mode) {
+			if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, f.Data) {
+				continue
+			}
 		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
