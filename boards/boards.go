@@ -69,11 +69,12 @@ type Copy struct {
 
 // Script are the fields of boot.scr that differ between boards. Addresses are where things lie while U-Boot runs.
 type Script struct {
-	Console string `yaml:"console" json:"console"`   // of the board itself; virt's is known to the script
-	Kernel  uint64 `yaml:"kernel" json:"kernel"`     // address of the unpacked kernel
-	Packed  uint64 `yaml:"packed" json:"packed"`     // of the compressed one, 0 for a zImage
-	Initrd  uint64 `yaml:"initrd" json:"initrd"`     //
-	DTB     string `yaml:"dtb" json:"dtb,omitempty"` // the slot's device tree; empty: what the firmware left
+	Console string `yaml:"console" json:"console"`     // of the board itself; virt's is known to the script
+	Args    string `yaml:"args" json:"args,omitempty"` // more words for the kernel
+	Kernel  uint64 `yaml:"kernel" json:"kernel"`       // address of the unpacked kernel
+	Packed  uint64 `yaml:"packed" json:"packed"`       // of the compressed one, 0 for a zImage
+	Initrd  uint64 `yaml:"initrd" json:"initrd"`       //
+	DTB     string `yaml:"dtb" json:"dtb,omitempty"`   // the slot's device tree; empty: what the firmware left
 	DTBAddr uint64 `yaml:"dtb_addr" json:"dtb_addr,omitempty"`
 }
 

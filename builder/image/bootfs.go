@@ -38,7 +38,7 @@ func (b *build) bootVolume(k *kernel) (*fat.Volume, error) {
 	if r.Family.Kernel.Gzip {
 		packing = bootscript.ImageGz
 	}
-	script, err := bootscript.Script(bootscript.Params{Board: r.Board.Name, Kernel: packing, Console: s.Console, DTB: s.DTB,
+	script, err := bootscript.Script(bootscript.Params{Board: r.Board.Name, Kernel: packing, Console: s.Console, Args: s.Args, DTB: s.DTB,
 		Addr: bootscript.Addresses{Kernel: s.Kernel, Packed: s.Packed, Initrd: s.Initrd, DTB: s.DTBAddr}})
 	if err != nil {
 		return nil, err

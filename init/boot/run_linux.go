@@ -14,6 +14,8 @@ import (
 	"imgbuild/init/config"
 	"imgbuild/init/control"
 	"imgbuild/init/fault"
+	"imgbuild/init/layout"
+	"imgbuild/init/mount"
 	"imgbuild/init/service"
 	"imgbuild/init/sources"
 )
@@ -76,6 +78,7 @@ func (n *Node) run() {
 	debug.SetGCPercent(100)
 	debug.FreeOSMemory()
 	n.tell = n.base
+	n.tell.Problem(mount.Do(layout.Late...))
 	n.consoles(n.current())
 	ready := make(chan struct{})
 	go func() {

@@ -53,8 +53,9 @@ type Tree struct {
 }
 
 // Open prepares the hierarchy mounted at root: the leaf init with every process of the root in it, the inner group shelf,
-// and every controller that the kernel offers switched on for the children of both, one at a time, because one that the
-// kernel refuses would take the others of the same write with it. Controllers that could not be had are told by Missing.
+// and every controller that the kernel offers switched on for the children of both: in one write, which is many times
+// faster, and one at a time if that is refused, because one that the kernel refuses takes the others of the same write with
+// it. Controllers that could not be had are told by Missing.
 func Open(root string) (*Tree, error) {
 	t := &Tree{root: root, write: writeControl}
 	return t, t.prepare()
@@ -74,7 +75,14 @@ func (t *Tree) prepare() error {
 		return err
 	}
 	t.controllers = nil
-	for _, c := range strings.Fields(string(offered)) {
+	all := strings.Fields(string(offered))
+	if together := "+" + strings.Join(all, " +"); len(all) > 0 && t.write(filepath.Join(t.root, "cgroup.subtree_control"), together) == nil {
+		if t.write(filepath.Join(t.root, shelfGroup, "cgroup.subtree_control"), together) == nil {
+			t.controllers = all
+			return nil
+		}
+	}
+	for _, c := range all {
 		if t.write(filepath.Join(t.root, "cgroup.subtree_control"), "+"+c) != nil {
 			continue
 		}

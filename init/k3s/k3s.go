@@ -32,12 +32,13 @@ const Embedded = "/usr/bin/k3s"
 // ToolDir gets the links kubectl, crictl, ctr and k3s.
 const ToolDir = "/usr/local/bin"
 
-// Node is what the unit must know of its node. Config, Manifest, Role and Groups are required.
+// Node is what the unit must know of its node. Config, Manifest, Role, Load and Groups are required.
 type Node struct {
 	Config   func() *config.Config // the newest merged configuration; called at each start
 	Manifest *manifest.K3s         // of the running slot; nil when it has no k3s
 	Role     string                // Server or Worker
 	Hostname string
+	Load     func(module string, params ...string) error // loads a kernel module and what it needs
 	Groups   *cgroup.Tree
 	Time     func(ctx context.Context, limit time.Duration) error // waits for the right time (clock.Keeper.Wait); nil: nobody to ask
 	Data     func(ctx context.Context, say func(string)) error    // sees to the disk that k3s' data are on; nil: the node's own
@@ -198,7 +199,7 @@ func (p *preparation) find(ctx context.Context, say func(string)) (string, error
 
 // check loads modules, sets sysctls and tries the packet filter, once in a boot unless it fails.
 func (p *preparation) check(ctx context.Context, cfg *config.Config) error {
-	if err := loadModules(ctx, Modules...); err != nil {
+	if err := loadModules(p.Load, Modules...); err != nil {
 		p.Say("k3s: %v", err) // some may be built in under another name; the NAT rule decides
 	}
 	if failed := setSysctls("/proc/sys", cfg); len(failed) > 0 {
@@ -216,7 +217,7 @@ func (p *preparation) route(ctx context.Context) error {
 	if err != nil || has {
 		return err
 	}
-	_ = loadModules(ctx, "dummy")
+	_ = loadModules(p.Load, "dummy")
 	made, err := network.EnsureDefaultRoute()
 	if made {
 		p.Say("k3s: the network has no default route; made one that leads nowhere, because k3s does not start without")

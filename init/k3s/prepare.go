@@ -147,32 +147,31 @@ func checkHost(root string) error {
 	return nil
 }
 
-// loadModules loads what pods need; the error names those that are not there.
-func loadModules(ctx context.Context, names ...string) error {
-	if _, err := service.Run(ctx, service.Cmd(append([]string{"modprobe", "-a", "-b"}, names...)...)); err != nil {
-		return fault.Wrap(fault.Unhealthy, err, "loading modules for k3s", "")
+// loadModules loads what pods need by load; the error names those that are not there.
+func loadModules(load func(name string, params ...string) error, names ...string) error {
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, load(name))
 	}
-	return nil
+	return fault.Wrap(fault.Unhealthy, errors.Join(errs...), "loading modules for k3s", "")
 }
 
-// checkNAT adds a rule as kube-proxy and the CNI do, on a chain of its own that nothing jumps to, and removes it again. A
-// node whose kernel or iptables cannot do this says Ready all the same, and its pods have no network.
+// natCheck adds a rule as kube-proxy and the CNI do, on a chain of its own that nothing jumps to, and removes both again, in
+// one transaction: the kernel looks at all of it, and nothing is left behind, whenever the power fails. (iptables-restore(8))
+const natCheck = `*nat
+:SHELF-CHECK - [0:0]
+-A SHELF-CHECK -m comment --comment "shelf check" -j MASQUERADE
+-F SHELF-CHECK
+-X SHELF-CHECK
+COMMIT
+`
+
+// checkNAT tries the packet filter. A node whose kernel or iptables cannot do this says Ready all the same, and its pods
+// have no network.
 func checkNAT(ctx context.Context) error {
-	const chain = "SHELF-CHECK"
-	table := func(args ...string) error {
-		_, err := service.Run(ctx, service.Cmd(append([]string{"iptables", "-w", "10", "-t", "nat"}, args...)...))
-		return err
-	}
-	clean := func() error { return errors.Join(table("-F", chain), table("-X", chain)) }
-	_ = clean() // of a check that a power cut interrupted
-	if err := table("-N", chain); err != nil {
-		return natFault(err)
-	}
-	err := table("-A", chain, "-m", "comment", "--comment", "shelf check", "-j", "MASQUERADE")
-	if cerr := clean(); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	c := service.Cmd("iptables-restore", "-w", "10", "--noflush")
+	c.Stdin = strings.NewReader(natCheck)
+	if _, err := service.Run(ctx, c); err != nil {
 		return natFault(err)
 	}
 	return nil

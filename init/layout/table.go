@@ -80,7 +80,6 @@ func system(vfat, boot string) []mount.Op {
 		mount.Symlink{Path: "/dev/stdout", Target: "/proc/self/fd/1"},
 		mount.Symlink{Path: "/dev/stderr", Target: "/proc/self/fd/2"},
 		mount.Mount{Source: "cgroup2", Path: cgroup.Root, Type: "cgroup2", Flags: quiet, Data: cgroup.MountOptions},
-		mount.Mount{Source: "bpf", Path: "/sys/fs/bpf", Type: "bpf", Flags: quiet, Data: "mode=0700", Optional: true},
 		mount.Mount{Source: "securityfs", Path: "/sys/kernel/security", Type: "securityfs", Flags: quiet, Optional: true},
 		// Container mounts live below /run and have flags of their own.
 		mount.Mount{Source: "tmpfs", Path: "/run", Type: "tmpfs", Flags: quiet, Data: "mode=0755,size=20%"},
@@ -94,6 +93,11 @@ func system(vfat, boot string) []mount.Op {
 		mount.Mount{Source: boot, Path: "/boot", Type: "vfat", Flags: unix.MS_RDONLY | quiet, Data: "umask=0077,iocharset=ascii"},
 		mount.Mount{Source: vfat, Path: "/k3os/system", Type: "vfat", Flags: unix.MS_RDONLY | quiet, Data: "umask=0022,iocharset=ascii"},
 	}
+}
+
+// Late is what nothing of the boot needs and takes its time: the kernel runs modprobe when bpf is mounted.
+var Late = []mount.Op{
+	mount.Mount{Source: "bpf", Path: "/sys/fs/bpf", Type: "bpf", Flags: quiet, Data: "mode=0700", Optional: true},
 }
 
 // content fills /etc and /var from what the packages brought.

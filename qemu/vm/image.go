@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"imgbuild/builder/mbr"
+	"imgbuild/builder/ubootscript"
 	"imgbuild/init/fatfile"
 	"imgbuild/init/manifest"
 )
@@ -96,11 +97,23 @@ func (im *Image) Kernel(n int) ([]byte, error) {
 	return io.ReadAll(z)
 }
 
-// CommandLine is the kernel command line that boot.scr gives a healthy node's slot a: see builder/bootscript.
+// CommandLine is the kernel command line that boot.scr gives a healthy node's slot a: see builder/bootscript. The board's own
+// words are read from there.
 func (im *Image) CommandLine(board, console string) string {
-	return strings.Join([]string{"console=tty0", "console=" + console, "panic=10", "shelf.disk=" + im.Table.PartUUID(Boot), "shelf.slot=a",
-		"shelf.board=" + board, "shelf.trial=0", "shelf.left=3", "shelf.last="}, " ")
+	words := []string{"console=tty0", "console=" + console}
+	if data, err := im.ReadFile(Boot, "boot.scr"); err == nil {
+		if script, _, err := ubootscript.Parse(data); err == nil {
+			if m := ownWords.FindStringSubmatch(script); m != nil {
+				words = append(words, strings.Fields(m[1])...)
+			}
+		}
+	}
+	return strings.Join(append(words, "panic=10", "shelf.disk="+im.Table.PartUUID(Boot), "shelf.slot=a",
+		"shelf.board="+board, "shelf.trial=0", "shelf.left=3", "shelf.last="), " ")
 }
+
+// ownWords finds what a board adds to the command line.
+var ownWords = regexp.MustCompile(`console=\$\{s_console\} (.*)panic=10`)
 
 // Copy copies a disk image, holes and all, and enlarges the copy to size if that is larger.
 func Copy(dst, src string, size int64) error {
