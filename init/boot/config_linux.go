@@ -15,7 +15,6 @@ import (
 	"imgbuild/init/disk"
 	"imgbuild/init/fault"
 	"imgbuild/init/identity"
-	"imgbuild/init/network"
 	"imgbuild/init/service"
 	"imgbuild/init/sources"
 
@@ -128,20 +127,6 @@ func (n *Node) name(here apply.Machine, cfg *config.Config) error {
 	n.host = host
 	n.tell.Report.Fact("hostname", host)
 	return errors.Join(err, unix.Sethostname([]byte(host)), here.Names(host))
-}
-
-// network brings the network up, and what needs it: the keys that are fetched, and run_cmd.
-func (n *Node) network() error {
-	var err error
-	n.net, err = network.Up(context.Background(), n.cfg, n.host, network.WaitLimit, n.tell.Say)
-	n.tell.Problem(err)
-	for _, s := range n.net.Status() {
-		n.tell.Say("network %s", s)
-		n.tell.Report.Fact("network", s.String())
-	}
-	n.keepClock()
-	n.fetchKeys()
-	return nil
 }
 
 // keepClock asks time servers from now on, and again when the network has changed.

@@ -24,7 +24,7 @@ func (n *Node) role() []service.Unit {
 	case n.lay.Degraded:
 		return nil // nothing may begin a second life beside the one on the lost disk
 	case role == k3s.Server || role == k3s.Worker:
-		u, err := k3s.Unit(k3s.Node{Config: n.current, Manifest: n.pre.Manifest.K3s, Role: role, Hostname: n.host, Groups: n.groups, Time: n.clock.Wait, Say: n.tell.Say})
+		u, err := k3s.Unit(k3s.Node{Config: n.current, Manifest: n.pre.Manifest.K3s, Role: role, Hostname: n.host, Groups: n.groups, Time: n.awaitTime, Say: n.tell.Say})
 		if err != nil {
 			n.tell.Problem(err)
 			break

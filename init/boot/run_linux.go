@@ -34,7 +34,10 @@ func (n *Node) services() error {
 	if err := n.units.Start(context.Background()); err != nil {
 		return err
 	}
-	n.commands("run_cmd", n.cfg.RunCmd) // before k3s, as in k3OS
+	if len(n.cfg.RunCmd) > 0 {
+		_ = n.awaitNetwork(context.Background()) // they may need it; that it is not there is told elsewhere
+		n.commands("run_cmd", n.cfg.RunCmd)      // before k3s, as in k3OS
+	}
 	for _, u := range n.role() {
 		if err := n.units.Add(u); err != nil {
 			n.tell.Problem(err)
