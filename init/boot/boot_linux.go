@@ -65,11 +65,11 @@ type Node struct {
 
 	watching watching
 
-	up      atomic.Bool // run takes orders
-	rotten  sync.Once
-	plugged chan struct{} // closed when the modules of all devices are loaded
-	mu      sync.Mutex    // over cfg, fetched and steps once the services run
-	fetched []string      // keys that github:USER and its like gave
+	up        atomic.Bool // run takes orders
+	rotten    sync.Once
+	plugged   chan struct{} // closed when the modules of all devices are loaded
+	mu        sync.Mutex    // over cfg, following and steps once the services run
+	following following     // what is fetched from other places
 }
 
 type stepTime struct {

@@ -195,6 +195,7 @@ func (n *Node) reload() {
 	n.cfg = cfg
 	n.mu.Unlock()
 	n.tell.Problem(n.settings(apply.Here, cfg))
+	n.fetch(cfg)
 	n.units.Recheck()
 	n.consoles(cfg)
 	n.saveReport()
