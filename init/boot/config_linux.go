@@ -13,6 +13,7 @@ import (
 	"imgbuild/init/config"
 	"imgbuild/init/disk"
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 	"imgbuild/init/identity"
 	"imgbuild/init/service"
 	"imgbuild/init/sources"
@@ -35,6 +36,11 @@ func (n *Node) config() error {
 	n.tell.Problem(err)
 	if n.how = how; how != "" {
 		n.tell.Report.Fact("last boot", how)
+	}
+	if !n.lay.Degraded {
+		n.crashed()
+		t := n.tell
+		guard.Go(func() { t.Problem(n.armCrash()) })
 	}
 	imported := n.importBoot()
 	cfg := n.read(imported)
@@ -135,13 +141,13 @@ func (n *Node) name(here apply.Machine, cfg *config.Config) error {
 func (n *Node) keepClock() {
 	servers := func() [][]string { return clock.Tiers(n.current(), n.net.NTPServers()) }
 	n.clock = clock.New(time.Unix(n.pre.Manifest.Date, 0), clock.Path, servers, n.tell.Say)
-	go n.clock.Run(context.Background())
-	go func() {
+	guard.Go(func() { n.clock.Run(context.Background()) })
+	guard.Go(func() {
 		for {
 			<-n.net.Changed()
 			n.clock.Kick()
 		}
-	}()
+	})
 }
 
 // fetchKeys begins to fetch the keys of github:USER and its like, and what data sources have.
