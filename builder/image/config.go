@@ -49,7 +49,7 @@ func Validate(name string, data []byte, r *recipe.Recipe) ([]config.Problem, err
 		own.Unseen = true
 		layers = append(layers, own)
 		// Memory is left to the node: the same board is sold with more and with less of it.
-		facts = config.Facts{Role: r.Role.Name, Roles: r.Roles, Board: r.Board.Name}
+		facts = config.Facts{Role: r.Role.Name, Roles: r.Roles, Board: r.Board.Name, Lacks: r.Board.Lacks}
 	}
 	c, more := config.Merge(append(layers, layer)...)
 	problems = append(problems, more...)

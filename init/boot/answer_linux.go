@@ -22,6 +22,16 @@ func (n *Node) answer(r control.Request, trusted bool) (any, error) {
 		}
 		n.order(order{r.Verb, reason})
 		return nil, nil
+	case "start", "stop", "restart":
+		return n.unitOrder(r)
+	case "logs":
+		return n.logs(r)
+	case "lognames":
+		return n.logNames(), nil
+	case "dmesg":
+		return n.dmesg()
+	case "reset":
+		return n.reset(r)
 	}
 	return nil, fault.New(fault.Usage, "", "unknown request %q", r.Verb)
 }

@@ -16,6 +16,7 @@ import (
 	"imgbuild/init/clock"
 	"imgbuild/init/config"
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 	"imgbuild/init/layout"
 	"imgbuild/init/module"
 	"imgbuild/init/network"
@@ -65,11 +66,15 @@ type Node struct {
 
 	watching watching
 
-	up      atomic.Bool // run takes orders
-	rotten  sync.Once
-	plugged chan struct{} // closed when the modules of all devices are loaded
-	mu      sync.Mutex    // over cfg, fetched and steps once the services run
-	fetched []string      // keys that github:USER and its like gave
+	up        atomic.Bool // run takes orders
+	said      chan service.State
+	syncing   sync.Mutex // one syncServices at a time
+	crash     crash
+	panicking atomic.Bool
+	rotten    sync.Once
+	plugged   chan struct{} // closed when the modules of all devices are loaded
+	mu        sync.Mutex    // over cfg, following and steps once the services run
+	following following     // what is fetched from other places
 }
 
 type stepTime struct {
@@ -83,16 +88,12 @@ const bootMemory = 64 << 20
 
 // Main is PID 1. It does not return.
 func Main(version string) {
-	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4), plugged: make(chan struct{}), watching: watching{calm: make(chan struct{})}}
+	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4), said: make(chan service.State, 256), plugged: make(chan struct{}), watching: watching{calm: make(chan struct{})}}
 	n.base = report.Teller{Console: report.NewConsole(), Report: &report.Report{}, Step: "run"}
 	n.tell = n.base
-	defer func() {
-		// PID 1 must not end, or the kernel panics without a word about why.
-		if r := recover(); r != nil {
-			n.tell.Say("%s", debug.Stack())
-			n.die("panic", fmt.Errorf("the init program failed: %v", r))
-		}
-	}()
+	// PID 1 must not end, or the kernel panics without a word about why.
+	guard.Handle(n.panicked)
+	defer guard.Catch()
 	// Collecting garbage while the machine boots costs more than the few megabytes are worth; run takes it up again.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(bootMemory)
@@ -167,7 +168,8 @@ func (n *Node) layout() (err error) {
 		return err
 	}
 	os.Setenv("PATH", service.DefaultPath)
-	go n.plug(n.tell)
+	tell := n.tell
+	guard.Go(func() { n.plug(tell) })
 	n.groups, err = cgroup.Open(cgroup.Root)
 	if err != nil {
 		n.tell.Problem(err)
@@ -195,11 +197,11 @@ func (n *Node) verity(block string) {
 		case n.up.Load():
 			n.order(o)
 		default:
-			go func() {
+			guard.Go(func() {
 				n.saveReport()
 				n.record(o)
 				n.now("reboot")
-			}()
+			})
 		}
 	})
 }

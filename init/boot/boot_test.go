@@ -2,11 +2,8 @@ package boot
 
 import (
 	"os"
-	"syscall"
 	"testing"
-	"time"
 
-	"imgbuild/init/config"
 	"imgbuild/init/service"
 )
 
@@ -52,15 +49,7 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-func TestUserUnit(t *testing.T) {
-	u := userUnit("web", config.Service{Command: []string{"/opt/web"}, User: "rancher", Environment: map[string]string{"B": "2", "A": "1"}, Restart: "on-failure",
-		Ready: config.Ready{TCP: "127.0.0.1:80", Timeout: time.Minute}, Memory: 1 << 20, CPU: 50, StopSignal: "int"})
-	if u.Restart != service.OnFailure || u.Ready.Kind != service.TCP || u.Ready.Address != "127.0.0.1:80" || u.Env[0] != "A=1" || u.StopSignal != syscall.SIGINT || u.Limits.CPUMax != 50 || u.Limits.MemoryMax != 1<<20 {
-		t.Errorf("%+v", u)
-	}
-	if err := service.New(service.Options{}).Add(u); err != nil {
-		t.Error(err)
-	}
+func TestSSHD(t *testing.T) {
 	if err := service.New(service.Options{}).Add(sshd()); err != nil {
 		t.Error(err)
 	}

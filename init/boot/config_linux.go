@@ -3,7 +3,6 @@ package boot
 import (
 	"context"
 	"errors"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -14,8 +13,8 @@ import (
 	"imgbuild/init/config"
 	"imgbuild/init/disk"
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 	"imgbuild/init/identity"
-	"imgbuild/init/network"
 	"imgbuild/init/service"
 	"imgbuild/init/sources"
 
@@ -38,7 +37,13 @@ func (n *Node) config() error {
 	if n.how = how; how != "" {
 		n.tell.Report.Fact("last boot", how)
 	}
-	cfg := n.read(n.importBoot())
+	if !n.lay.Degraded {
+		n.crashed()
+		t := n.tell
+		guard.Go(func() { t.Problem(n.armCrash()) })
+	}
+	imported := n.importBoot()
+	cfg := n.read(imported)
 	n.cfg = cfg
 	here := apply.Here
 	n.tell.Problem(here.MachineID())
@@ -47,6 +52,10 @@ func (n *Node) config() error {
 	n.degraded()
 	n.tell.Log("the configuration is read, keys are made")
 	<-n.plugged // the network card gives the node its name, and modules of the configuration come after the hardware's
+	if n.volumes(cfg) {
+		cfg = n.read(imported)
+		n.cfg = cfg
+	}
 	n.tell.Problem(n.name(here, cfg))
 	n.tell.Problem(n.settings(here, cfg))
 	n.commands("init_cmd", cfg.InitCmd)
@@ -66,9 +75,7 @@ func (n *Node) commands(phase string, lines []string) {
 // settings is what a change of the configuration changes on a running node as well.
 func (n *Node) settings(here apply.Machine, cfg *config.Config) error {
 	var errs []error
-	n.mu.Lock()
-	keys := slices.Concat(cfg.SSHAuthorizedKeys, n.fetched)
-	n.mu.Unlock()
+	keys := slices.Concat(cfg.SSHAuthorizedKeys, remoteKeys(cfg))
 	for _, line := range cfg.K3OS.Modules {
 		if f := strings.Fields(line); len(f) > 0 {
 			errs = append(errs, fault.Wrap(fault.Input, n.pre.Modules.Load(f[0], f[1:]...), "k3os.modules", "look whether the name is right and the module is in this image"))
@@ -130,52 +137,18 @@ func (n *Node) name(here apply.Machine, cfg *config.Config) error {
 	return errors.Join(err, unix.Sethostname([]byte(host)), here.Names(host))
 }
 
-// network brings the network up, and what needs it: the keys that are fetched, and run_cmd.
-func (n *Node) network() error {
-	var err error
-	n.net, err = network.Up(context.Background(), n.cfg, n.host, network.WaitLimit, n.tell.Say)
-	n.tell.Problem(err)
-	for _, s := range n.net.Status() {
-		n.tell.Say("network %s", s)
-		n.tell.Report.Fact("network", s.String())
-	}
-	n.keepClock()
-	n.fetchKeys()
-	return nil
-}
-
 // keepClock asks time servers from now on, and again when the network has changed.
 func (n *Node) keepClock() {
 	servers := func() [][]string { return clock.Tiers(n.current(), n.net.NTPServers()) }
 	n.clock = clock.New(time.Unix(n.pre.Manifest.Date, 0), clock.Path, servers, n.tell.Say)
-	go n.clock.Run(context.Background())
-	go func() {
+	guard.Go(func() { n.clock.Run(context.Background()) })
+	guard.Go(func() {
 		for {
 			<-n.net.Changed()
 			n.clock.Kick()
 		}
-	}()
+	})
 }
 
-// fetchKeys fetches the keys of github:USER and its like without holding up the boot.
-func (n *Node) fetchKeys() {
-	keys := n.cfg.SSHAuthorizedKeys
-	remote := false
-	for _, k := range keys {
-		remote = remote || apply.Remote(k)
-	}
-	if !remote {
-		return
-	}
-	t := n.tell.For("config")
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		defer cancel()
-		got, err := apply.Fetch(ctx, &http.Client{Timeout: 20 * time.Second}, keys)
-		t.Problem(err)
-		n.mu.Lock()
-		n.fetched = got
-		n.mu.Unlock()
-		t.Problem(apply.Here.Keys(slices.Concat(n.current().SSHAuthorizedKeys, got)))
-	}()
-}
+// fetchKeys begins to fetch the keys of github:USER and its like, and what data sources have.
+func (n *Node) fetchKeys() { n.fetch(n.current()) }

@@ -14,6 +14,7 @@ import (
 	"imgbuild/init/clock"
 	"imgbuild/init/disk"
 	"imgbuild/init/fatfile"
+	"imgbuild/init/guard"
 	"imgbuild/init/layout"
 	"imgbuild/init/sources"
 
@@ -38,7 +39,7 @@ func (n *Node) signals() {
 	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR)
 	// A closed pipe or terminal must not end PID 1.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
-	go func() {
+	guard.Go(func() {
 		for s := range got {
 			switch s {
 			case syscall.SIGINT:
@@ -49,7 +50,7 @@ func (n *Node) signals() {
 				n.order(order{"poweroff", "signal"})
 			}
 		}
-	}()
+	})
 }
 
 // stopLimit is how long the services have to end.
@@ -78,6 +79,7 @@ func (n *Node) end(o order) {
 			n.tell.Say("%v", err)
 		}
 	}
+	n.crash.close()
 	layout.Undo(n.tell)
 	n.tell.Say("%s now", o.verb)
 	n.now(o.verb)
@@ -150,7 +152,7 @@ func (n *Node) record(o order) {
 		return
 	}
 	defer d.Close()
-	if failure(o.reason) {
+	if failure(o.reason) && n.pre.Cmdline["shelf.trial"] == "1" { // another slot's trial, armed by this one, is not to blame
 		_, err = bootstate.Rollback(d, o.reason)
 	} else if r, lerr := bootstate.Load(d); lerr == nil && r.Last != bootstate.Reason(o.reason) {
 		r.Last = bootstate.Reason(o.reason)

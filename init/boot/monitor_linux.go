@@ -8,6 +8,7 @@ import (
 
 	"imgbuild/init/cgroup"
 	"imgbuild/init/clock"
+	"imgbuild/init/fault"
 	"imgbuild/init/guard"
 	"imgbuild/init/monitor"
 	"imgbuild/init/network"
@@ -84,6 +85,11 @@ func (n *Node) watch(ready <-chan struct{}) {
 	n.watching.mu.Unlock()
 	n.sample()
 	close(n.watching.calm)
+	if n.lay.Sweep != nil {
+		guard.Go(func() {
+			n.base.Problem(fault.Wrap(fault.Device, n.lay.Sweep(), "the data from before the reset cannot be removed", ""))
+		})
+	}
 	for _, u := range n.exporter() {
 		n.base.Problem(n.units.Add(u))
 		n.base.Problem(n.units.StartUnit(u.Name))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -11,9 +12,11 @@ import (
 
 	"imgbuild/init/apply"
 	"imgbuild/init/bootstate"
+	"imgbuild/init/cgroup"
 	"imgbuild/init/config"
 	"imgbuild/init/control"
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 	"imgbuild/init/layout"
 	"imgbuild/init/mount"
 	"imgbuild/init/service"
@@ -33,10 +36,14 @@ func (n *Node) services() error {
 	if err := control.Serve(control.Socket, n.answer); err != nil {
 		n.tell.Problem(err)
 	}
+	guard.Go(n.sayStates)
 	if err := n.units.Start(context.Background()); err != nil {
 		return err
 	}
-	n.commands("run_cmd", n.cfg.RunCmd) // before k3s, as in k3OS
+	if len(n.cfg.RunCmd) > 0 {
+		_ = n.awaitNetwork(context.Background()) // they may need it; that it is not there is told elsewhere
+		n.commands("run_cmd", n.cfg.RunCmd)      // before k3s, as in k3OS
+	}
 	for _, u := range n.role() {
 		if err := n.units.Add(u); err != nil {
 			n.tell.Problem(err)
@@ -44,6 +51,7 @@ func (n *Node) services() error {
 		}
 		n.tell.Problem(n.units.StartUnit(u.Name))
 	}
+	n.applyServices()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	return fault.Wrap(fault.Internal, n.units.Wait(ctx, sshdUnit), "nobody can log in over ssh", "look at /var/log/shelf/sshd.log on the console")
@@ -56,17 +64,7 @@ func sshd() service.Unit {
 	return service.Unit{
 		Name: sshdUnit, Command: []string{"/usr/sbin/sshd", "-D", "-e"}, Ready: service.Ready{Kind: service.TCP, Address: "127.0.0.1:22"},
 		OOMScore: -900, StopOrder: 90, KeepOthers: true,
-	}
-}
-
-// changed tells what a unit has to say about itself.
-func (n *Node) changed(s service.State) {
-	if strings.HasPrefix(s.Name, gettyUnit) {
-		return // ends with every logout
-	}
-	switch s.Phase {
-	case service.Failed, service.Pending, service.Up, service.Done:
-		n.base.Say("service %s", s)
+		Limits: cgroup.Limits{CPUWeight: 400}, // who logs in because something eats the processor gets his share
 	}
 }
 
@@ -81,10 +79,14 @@ func (n *Node) run() {
 	n.tell.Problem(mount.Do(layout.Late...))
 	n.consoles(n.current())
 	ready := make(chan struct{})
-	go func() {
+	guard.Go(func() {
 		n.settle()
 		close(ready)
-	}()
+	})
+	broken := make(chan os.Signal, 1)
+	if n.pre.Cmdline["shelf.test"] == "panic" {
+		signal.Notify(broken, panicSignal, fatalSignal)
+	}
 	n.monitor(ready)
 	look := time.NewTicker(5 * time.Second)
 	last := stamp()
@@ -98,6 +100,8 @@ func (n *Node) run() {
 			n.reload()
 		case <-ready:
 			ready = nil
+		case s := <-broken:
+			guard.Go(func() { failOn(s) })
 		case <-look.C:
 			if now := stamp(); now != last {
 				last = now
@@ -157,6 +161,9 @@ func (n *Node) settle() {
 
 // healthy restores the attempts in the boot record, and commits the slot if it was under trial.
 func (n *Node) healthy() {
+	if n.panicking.Load() {
+		return
+	}
 	d, err := bootstate.OpenDisk(n.pre.Disk.Path, true)
 	if err == nil {
 		_, err = bootstate.Healthy(d, n.pre.Slot)
@@ -195,7 +202,9 @@ func (n *Node) reload() {
 	n.cfg = cfg
 	n.mu.Unlock()
 	n.tell.Problem(n.settings(apply.Here, cfg))
+	n.fetch(cfg)
 	n.units.Recheck()
+	n.syncServices()
 	n.consoles(cfg)
 	n.saveReport()
 }

@@ -24,7 +24,7 @@ var k3osRows = []Key{
 	{Path: "write_files.permissions", Type: Text, Form: Mode, Phase: AtBoot, Doc: "Octal permissions, with or without quotes and leading zero.", Default: "'0644'", Example: "'0600'"},
 	{Path: "hostname", Type: Text, Phase: AtBoot, Doc: "The name of the node; DHCP does not change it.",
 		Unset: "a name made once and kept", Example: "shelf-1"},
-	{Path: "init_cmd", Type: Texts, Phase: AtBoot, Doc: "Commands for `sh -c`, in order, before `boot_cmd`; the first that fails stops the list.", Example: "[echo first]", Planned: true},
+	{Path: "init_cmd", Type: Texts, Phase: AtBoot, Doc: "Commands for `sh -c`, in order, before `boot_cmd`; the first that fails stops the list.", Example: "[echo first]"},
 	{Path: "boot_cmd", Type: Texts, Phase: AtBoot, Doc: "Commands for `sh -c`, in order, before there is a network; the first that fails stops the list.", Example: "[echo second]"},
 	{Path: "run_cmd", Type: Texts, Phase: AtRun, Doc: "Commands for `sh -c`, in order, once there is a network; the first that fails stops the list.", Example: "[echo third]"},
 

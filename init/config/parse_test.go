@@ -25,7 +25,11 @@ func TestGoldenProblems(t *testing.T) {
 		}
 		l, problems := Parse(filepath.Base(file), data)
 		c, more := Merge(l)
-		problems = append(append(problems, more...), Check(c, Facts{Role: "worker", Board: "rpi3", Memory: 948 << 20})...)
+		facts := Facts{Role: "worker", Board: "rpi3", Memory: 948 << 20}
+		if strings.Contains(file, "server") {
+			facts = Facts{Role: "server", Board: "rpi4", Memory: 3800 << 20}
+		}
+		problems = append(append(problems, more...), Check(c, facts)...)
 		var b strings.Builder
 		for _, p := range problems {
 			b.WriteString(p.String() + "\n")

@@ -25,10 +25,16 @@ const dataMount = "/data"
 // openData checks, grows and mounts the data partition and makes it the place of the new root. An error means that it is
 // not in use. It is never formatted, and never repaired so far that what made the node this node would be gone: that is
 // for a person to decide (package datafs).
-func openData(t report.Teller, s *preinit.State) error {
+func openData(t report.Teller, s *preinit.State, l *Layout) error {
 	const fix = "log in over ssh, or on the console, and say sudo shelf data: it tells what can be done; nothing is written to the partition meanwhile"
 	err := mountData(t, s)
 	if err == nil {
+		if done, err := reset(dataMount+"/k3os", func(string) {}); err != nil {
+			t.Problem(fault.Wrap(fault.Device, err, "the data could not be reset", "remove /k3os/config/reset if it is not wanted any more"))
+		} else if done {
+			t.Say("the data are reset; configuration and identity are kept")
+		}
+		l.Sweep = sweep(dataMount + "/k3os")
 		if err = prepareRoot(t); err != nil {
 			releaseRoot()
 		}

@@ -24,6 +24,8 @@ import (
 type Layout struct {
 	Degraded bool   // the data partition is not in use: / is in memory and nothing is kept
 	Rescue   string // who asked for that; empty when it is lost
+
+	Sweep func() error // removes what a reset left over, at leisure; nil if it left nothing
 }
 
 const newRoot = "/newroot"
@@ -60,7 +62,7 @@ func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout,
 	}
 	if l.Rescue = rescue(t, s); l.Rescue != "" {
 		l.Degraded = true
-	} else if err := openData(t, s); err != nil {
+	} else if err := openData(t, s, l); err != nil {
 		t.Problem(err)
 		t.Say("going on without the data partition: nothing will be kept")
 		l.Degraded = true

@@ -346,7 +346,7 @@ func TestFromLease(t *testing.T) {
 			{p("0.0.0.0/0"), a("203.0.113.1"), 5},
 			{p("10.0.0.0/8"), netip.Addr{}, 5},
 		},
-		DNS: []netip.Addr{a("192.0.2.3")}, NTP: []string{"192.0.2.4"}, Search: []string{"lan"}, MTU: 1450, Lifetime: time.Hour,
+		DNS: []netip.Addr{a("192.0.2.3")}, NTP: []string{"192.0.2.4"}, Search: []string{"lan"}, MTU: 1450, Leased: []netip.Prefix{p("192.0.2.50/25")}, Lifetime: time.Hour,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -401,13 +401,13 @@ func TestFind(t *testing.T) {
 		}
 	}
 	m := New(&config.Config{Network: config.Network{Interfaces: list}}, "", "", nil)
-	if s := m.claim("end1"); s.Name != "auto" || s.metric != 102 {
+	if s := m.claim(&link{name: "end1"}); s.Name != "auto" || s.metric != 102 {
 		t.Errorf("first claim %+v", s)
 	}
-	if s := m.claim("end2"); s.Name != "end2" || !s.DHCP || !s.Optional {
+	if s := m.claim(&link{name: "end2"}); s.Name != "end2" || !s.DHCP || !s.Optional {
 		t.Errorf("second claim %+v", s)
 	}
-	if s := m.claim("end1"); s.Name != "auto" {
+	if s := m.claim(&link{name: "end1"}); s.Name != "auto" {
 		t.Errorf("third claim %+v", s)
 	}
 }
@@ -428,9 +428,9 @@ func TestResolvConf(t *testing.T) {
 		}
 	}
 	check("nameserver 8.8.8.8\n")
-	m.status["eth1"] = Status{State: State{DNS: []netip.Addr{netip.MustParseAddr("192.0.2.3"), netip.MustParseAddr("fe80::1%eth1")}, Search: []string{"lan", "lan"}}}
+	m.status["eth1"] = Status{Name: "eth1", State: State{DNS: []netip.Addr{netip.MustParseAddr("192.0.2.3"), netip.MustParseAddr("fe80::1%eth1")}, Search: []string{"lan", "lan"}}}
 	check("nameserver 192.0.2.3\nnameserver fe80::1%eth1\nsearch lan\n")
-	m.status["eth0"] = Status{State: State{DNS: []netip.Addr{netip.MustParseAddr("192.0.2.3")}, Search: []string{"home"}}}
+	m.status["eth0"] = Status{Name: "eth0", State: State{DNS: []netip.Addr{netip.MustParseAddr("192.0.2.3")}, Search: []string{"home"}}}
 	cfg.Network.DNS, cfg.Network.Search = []string{"9.9.9.9"}, []string{"first"}
 	check("nameserver 9.9.9.9\nnameserver 192.0.2.3\nnameserver fe80::1%eth1\nsearch first home lan\n")
 	if left, _ := os.ReadDir(t.TempDir()); len(left) != 0 {

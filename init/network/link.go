@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,52 +16,73 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"imgbuild/init/config"
 )
 
-// link is one interface that the Manager runs, with its goroutine.
+// link is one interface that the kernel has. One that the Manager runs has settings and a goroutine.
 type link struct {
 	name    string
 	mac     net.HardwareAddr
 	index   int
+	wired   bool // hardware with a plug
+	radio   bool // Wi-Fi
 	m       *Manager
-	cancel  context.CancelFunc
 	carrier atomic.Bool
+	up      atomic.Bool
 	kick    chan struct{} // one slot: carrier changed
-	applied State         // what the kernel has from us; only the goroutine uses it
+
+	set0   *settings // as arranged last, nil for none; the Manager's mu
+	cancel context.CancelFunc
+	over   chan struct{} // closed when the goroutine is
+
+	// What the kernel has from us, and the newest lease: the goroutine's alone, or whoever has waited for its end.
+	applied State
+	ack     *dhcpv4.DHCPv4
+	until   time.Time // when it ends; the zero time is never
 }
 
 // maxLifetime fits an int of 32 bits in seconds; every lease is renewed long before.
 const maxLifetime = 30 * 365 * 24 * time.Hour
 
-// run brings the interface up and keeps it as its settings say, until ctx ends. The addresses stay then: who ends us may
-// still need them.
-func (l *link) run(ctx context.Context) {
-	if err := l.up(0); err != nil {
-		l.m.say("%s: %v", l.name, err)
+// run brings the interface up and keeps it as its settings say, until ctx ends. The addresses stay then: who comes next
+// takes away what it does not want. ready is closed when all is done that needs nobody's answer.
+func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
+	if err := l.raise(); err != nil && !l.radio { // a radio may be blocked until wpa_supplicant runs
+		l.say("%v", err)
 	}
-	settings, explicit := l.m.settings(l.name, l.mac.String())
-	if !explicit {
+	if s.claim {
 		// Whoever has a link first may be the one that the configuration calls auto.
+		l.make(State{})
+		close(ready)
 		l.awaitCarrier(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		settings = l.m.claim(l.name)
+		s = l.m.claim(l)
+		ready = nil
 	}
-	static := fromConfig(settings.Interface, settings.metric)
-	if err := l.apply(static); err != nil {
-		l.m.say("%s: %v", l.name, err)
+	static := fromConfig(s.Interface, s.metric)
+	want := static
+	if s.DHCP && l.ack != nil && (l.until.IsZero() || time.Now().Before(l.until)) {
+		want = static.add(fromLease(l.ack, s.metric)) // kept until a server has said what is right now
+		if !l.until.IsZero() {
+			want.Lifetime = max(time.Until(l.until), time.Second)
+		}
+	} else {
+		l.ack = nil
 	}
-	l.m.update(l, settings, static, nil)
-	if !settings.DHCP {
-		<-ctx.Done()
+	l.make(want)
+	l.m.update(l, s, want, l.ack)
+	if ready != nil {
+		close(ready)
+	}
+	if !s.DHCP {
+		for l.sleep(ctx, maxLifetime); ctx.Err() == nil; {
+			l.sleep(ctx, maxLifetime)
+		}
 		return
 	}
 	d := &dhcp{
-		mac: l.mac, hostname: l.m.hostname, now: time.Now,
-		say: func(format string, args ...any) { l.m.say(l.name+": "+format, args...) },
+		mac: l.mac, hostname: l.m.hostname, now: time.Now, last: l.ack, say: l.say, sleep: l.sleep,
 		dial: func() (net.PacketConn, error) {
 			l.awaitCarrier(ctx)
 			if err := ctx.Err(); err != nil {
@@ -70,20 +90,27 @@ func (l *link) run(ctx context.Context) {
 			}
 			return nclient4.NewRawUDPConn(l.name, nclient4.ClientPort)
 		},
-		sleep: l.sleep,
 		lease: func(ack *dhcpv4.DHCPv4) {
+			if ctx.Err() != nil {
+				return
+			}
 			want := static
+			l.ack, l.until = ack, time.Time{}
 			if ack != nil {
-				want = static.add(fromLease(ack, settings.metric))
+				got := fromLease(ack, s.metric)
+				want = static.add(got)
+				if got.Lifetime > 0 {
+					l.until = time.Now().Add(got.Lifetime)
+				}
 			}
-			if err := l.apply(want); err != nil {
-				l.m.say("%s: %v", l.name, err)
-			}
-			l.m.update(l, settings, want, ack)
+			l.make(want)
+			l.m.update(l, s, want, ack)
 		},
 	}
 	d.run(ctx)
 }
+
+func (l *link) say(format string, args ...any) { l.m.say(l.name+": "+format, args...) }
 
 // awaitCarrier waits for a link.
 func (l *link) awaitCarrier(ctx context.Context) {
@@ -101,23 +128,36 @@ func (l *link) awaitCarrier(ctx context.Context) {
 	}
 }
 
-// sleep waits, and returns early, with true, when the link changes: a cable moved to another network must not keep the address of the
-// old one until half the lease is over.
+// sleep waits, and returns early, with true, when the link changes: a cable moved to another network must not keep the
+// address of the old one until half the lease is over. What the kernel forgot while the interface was down is put back.
 func (l *link) sleep(ctx context.Context, d time.Duration) (kicked bool) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-l.kick:
+		if l.up.Load() {
+			l.restore()
+		}
 		return true
 	case <-ctx.Done():
 	}
 	return false
 }
 
+// restore makes what was made before, without prolonging what has an end.
+func (l *link) restore() {
+	want := l.applied
+	if !l.until.IsZero() {
+		want.Lifetime = max(time.Until(l.until), time.Second)
+	}
+	l.make(want)
+}
+
 // set notes what the kernel says about the link.
-func (l *link) set(carrier bool) {
-	if l.carrier.Swap(carrier) != carrier {
+func (l *link) set(carrier, up bool) {
+	changed := l.carrier.Swap(carrier) != carrier
+	if l.up.Swap(up) != up || changed {
 		select {
 		case l.kick <- struct{}{}:
 		default:
@@ -125,19 +165,22 @@ func (l *link) set(carrier bool) {
 	}
 }
 
-// up switches the interface on.
-func (l *link) up(mtu int) error {
+// linkSysctls are set for every interface. 2: k3s switches forwarding on, and then 1 would mean that router advertisements
+// are ignored. Routes through a dead link would be taken otherwise although another interface has one.
+var linkSysctls = []struct{ name, value string }{
+	{"net/ipv6/conf/%s/accept_ra", "2"},
+	{"net/ipv4/conf/%s/ignore_routes_with_linkdown", "1"},
+}
+
+// raise switches the interface on.
+func (l *link) raise() error {
 	h, err := netlink.LinkByIndex(l.index)
 	if err != nil {
 		return err
 	}
-	if mtu != 0 && h.Attrs().MTU != mtu {
-		if err := netlink.LinkSetMTU(h, mtu); err != nil {
-			return fmt.Errorf("mtu %d: %w", mtu, err)
-		}
+	for _, s := range linkSysctls {
+		sysctl(fmt.Sprintf(s.name, l.name), s.value)
 	}
-	// k3s switches forwarding on, and then 1 would mean that router advertisements are ignored.
-	sysctl("net/ipv6/conf/"+l.name+"/accept_ra", "2")
 	return netlink.LinkSetUp(h)
 }
 
@@ -146,46 +189,84 @@ func sysctl(name, value string) {
 	_ = os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0)
 }
 
-// apply makes the kernel have want: first what is new, then away with what is not wanted any more, so that a connection
-// survives a change of what it does not use.
+// make makes the kernel have want, and tells what it refuses.
+func (l *link) make(want State) {
+	if err := l.apply(want); err != nil {
+		l.say("%v", err)
+	}
+}
+
+// apply carries out the plan that leads to want.
 func (l *link) apply(want State) error {
-	errs := []error{l.up(want.MTU)}
 	h, err := netlink.LinkByIndex(l.index)
 	if err != nil {
 		return err
 	}
-	for _, p := range want.Addresses {
-		a := &netlink.Addr{IPNet: ipNet(p)}
-		if want.Lifetime > 0 && !slices.Contains(l.m.static(l.name), p) {
-			// The kernel takes it away by itself should nobody be left to renew it.
-			seconds := int(min(want.Lifetime, maxLifetime) / time.Second)
-			a.ValidLft, a.PreferedLft = seconds, seconds
-		}
-		if err := netlink.AddrReplace(h, a); err != nil {
-			errs = append(errs, fmt.Errorf("address %s: %w", p, err))
-		}
+	has, err := l.has(h)
+	if err != nil {
+		return err
 	}
-	for _, r := range want.Routes {
-		if err := netlink.RouteReplace(l.route(r)); err != nil {
-			errs = append(errs, fmt.Errorf("route to %s: %w", r.To, err))
-		}
-	}
-	for _, r := range l.applied.Routes {
-		if !slices.Contains(want.Routes, r) {
-			if err := netlink.RouteDel(l.route(r)); err != nil && !errors.Is(err, syscall.ESRCH) {
-				errs = append(errs, fmt.Errorf("removing the route to %s: %w", r.To, err))
-			}
-		}
-	}
-	for _, p := range l.applied.Addresses {
-		if !slices.Contains(want.Addresses, p) {
-			if err := netlink.AddrDel(h, &netlink.Addr{IPNet: ipNet(p)}); err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) {
-				errs = append(errs, fmt.Errorf("removing the address %s: %w", p, err))
-			}
+	var errs []error
+	for _, op := range plan(l.applied, has, want) {
+		if err := l.do(h, op); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", op, err))
 		}
 	}
 	l.applied = want
 	return errors.Join(errs...)
+}
+
+// do carries out one change. What is already gone is as good as removed.
+func (l *link) do(h netlink.Link, op Op) error {
+	switch op.Kind {
+	case SetMTU:
+		return netlink.LinkSetMTU(h, op.MTU)
+	case AddAddress:
+		a := &netlink.Addr{IPNet: ipNet(op.Address)}
+		if op.Lifetime > 0 {
+			// The kernel takes it away by itself should nobody be left to renew it.
+			seconds := int(min(op.Lifetime, maxLifetime) / time.Second)
+			a.ValidLft, a.PreferedLft = seconds, seconds
+		}
+		return netlink.AddrReplace(h, a)
+	case AddRoute:
+		return netlink.RouteReplace(l.route(op.Route))
+	case DelRoute:
+		if err := netlink.RouteDel(l.route(op.Route)); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	case DelAddress:
+		if err := netlink.AddrDel(h, &netlink.Addr{IPNet: ipNet(op.Address)}); err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			return err
+		}
+	}
+	return nil
+}
+
+// has reads what the kernel has for the interface, whoever put it there.
+func (l *link) has(h netlink.Link) (State, error) {
+	s := State{MTU: h.Attrs().MTU}
+	addrs, err := netlink.AddrList(h, netlink.FAMILY_ALL)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return s, fmt.Errorf("reading addresses: %w", err)
+	}
+	for _, a := range addrs {
+		s.Addresses = append(s.Addresses, prefixOf(a.IPNet))
+	}
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{LinkIndex: l.index, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return s, fmt.Errorf("reading routes: %w", err)
+	}
+	for _, r := range routes {
+		one := Route{To: prefixOf(r.Dst), Metric: r.Priority}
+		one.Via, _ = netip.AddrFromSlice(r.Gw)
+		one.Via = one.Via.Unmap()
+		if !one.To.IsValid() && one.Via.IsValid() {
+			one.To = defaultRoute(one.Via)
+		}
+		s.Routes = append(s.Routes, one)
+	}
+	return s, nil
 }
 
 func (l *link) route(r Route) *netlink.Route {
@@ -202,62 +283,18 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// wired says whether an interface is a piece of hardware with an Ethernet plug: not loopback, bridge, veth of a pod, or Wi-Fi.
-func wired(a *netlink.LinkAttrs) bool {
-	if a.Flags&net.FlagLoopback != 0 || a.EncapType != "ether" || len(a.HardwareAddr) != 6 {
-		return false
+// prefixOf is the way back; nil gives the zero Prefix.
+func prefixOf(n *net.IPNet) netip.Prefix {
+	if n == nil {
+		return netip.Prefix{}
 	}
-	dir := filepath.Join("/sys/class/net", a.Name)
-	for _, radio := range []string{"wireless", "phy80211"} {
-		if _, err := os.Stat(filepath.Join(dir, radio)); err == nil {
-			return false
-		}
+	a, ok := netip.AddrFromSlice(n.IP)
+	if v4 := n.IP.To4(); v4 != nil {
+		a, ok = netip.AddrFromSlice(v4)
 	}
-	_, err := os.Stat(filepath.Join(dir, "device"))
-	return err == nil
-}
-
-// settings of an interface: what the configuration says, or DHCP.
-type settings struct {
-	config.Interface
-	metric int
-}
-
-// find gives the settings that name an interface by MAC or, where they have none, by name. ok is false when none do.
-func find(list []config.Interface, name, mac string) (s settings, ok bool) {
-	for i, c := range list {
-		if c.MAC != "" && c.MAC == mac || c.MAC == "" && c.Name == name && name != "auto" {
-			return settings{c, metricOf(c, i)}, true
-		}
+	ones, bits := n.Mask.Size()
+	if !ok || bits != a.BitLen() {
+		return netip.Prefix{}
 	}
-	return settings{}, false
-}
-
-// The lowest metric wins: what is configured, in its order, before what is not; both behind what somebody sets by hand.
-const (
-	firstMetric   = 100
-	defaultMetric = 1000
-)
-
-func metricOf(c config.Interface, i int) int {
-	if c.Metric != 0 {
-		return c.Metric
-	}
-	return firstMetric + i
-}
-
-// plain is an interface that the configuration does not mention.
-func plain(name string, index int) settings {
-	return settings{config.Interface{Name: name, DHCP: true, Optional: true}, defaultMetric + index}
-}
-
-// key names settings in a list of what a boot waits for.
-func key(c config.Interface) string {
-	switch {
-	case c.MAC != "":
-		return c.MAC
-	case c.Name != "":
-		return c.Name
-	}
-	return "auto"
+	return netip.PrefixFrom(a, ones)
 }

@@ -1,8 +1,11 @@
-// Package network brings up a node's wired network: link, DHCP or static addresses, routes, name servers.
+// Package network brings up a node's network and keeps it as the configuration says: links, DHCP or static addresses,
+// routes, name servers, Wi-Fi, VLANs, bridges and bonds.
 //
 // Every wired interface asks DHCP unless the configuration (network.interfaces) says otherwise, also one that is plugged
 // in later. Nothing here blocks a boot: Start returns at once, Wait has the caller's limit, and an interface whose cable
-// or server is missing goes on trying for as long as the node runs. IPv6 router advertisements are the kernel's.
+// or server is missing goes on trying for as long as the node runs. A changed configuration is handed to Apply, which
+// changes what differs and leaves the rest alone. IPv6 addresses and routes come from the kernel, which heeds router
+// advertisements; the name servers in these are taken from its news.
 package network
 
 import (
@@ -10,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -21,91 +25,88 @@ import (
 
 	"imgbuild/init/config"
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 )
 
-// WaitLimit is how long a boot waits for the network.
+// WaitLimit is how long what needs a network waits for it.
 const WaitLimit = 30 * time.Second
 
 // ResolvConf is where name servers are told to programs.
 const ResolvConf = "/etc/resolv.conf"
 
-// Status is what is known about one interface.
-type Status struct {
-	Name      string
-	MAC       string
-	Carrier   bool
-	DHCP      bool
-	Addresses []netip.Prefix
-	Gateway   netip.Addr
-	Server    string // that gave the lease; empty without one
-	State     State  // all of it
-}
-
-// String is the status as one line for people.
-func (s Status) String() string {
-	var list []string
-	for _, a := range s.Addresses {
-		list = append(list, a.String())
-	}
-	switch {
-	case len(list) > 0 && s.Server != "":
-		return fmt.Sprintf("%s: %s by dhcp from %s", s.Name, strings.Join(list, ", "), s.Server)
-	case len(list) > 0:
-		return fmt.Sprintf("%s: %s", s.Name, strings.Join(list, ", "))
-	case !s.Carrier:
-		return s.Name + ": no cable"
-	}
-	return s.Name + ": no answer from a dhcp server"
-}
-
-// Manager runs the interfaces.
+// Manager runs the interfaces. All methods may be called from any goroutine.
 type Manager struct {
-	cfg        *config.Config
 	hostname   string
 	resolvConf string
 	say        func(format string, args ...any)
+	applying   sync.Mutex // one Apply at a time
 
 	mu      sync.Mutex
-	links   map[int]*link // by the kernel's index
+	ctx     context.Context // of Start
+	cfg     *config.Config
+	links   map[int]*link // by the kernel's index, all there are
 	status  map[string]Status
 	done    map[string]bool // keys of settings whose interface has an address
 	auto    string          // the interface that took the settings called auto
-	changed chan struct{}   // closed and replaced at each change
-	dns     []netip.Addr    // before the fallback was considered
-	running sync.WaitGroup
+	made    map[string]device
+	told    map[string]string // what was said last about a device that cannot be made
+	changed chan struct{}     // closed and replaced at each change
+	ending  *time.Timer       // for the next end of what a router said
 }
 
 // New prepares a Manager. resolvConf is the file to write; say gets lines for the log and may be called at any time.
 func New(cfg *config.Config, hostname, resolvConf string, say func(format string, args ...any)) *Manager {
 	return &Manager{
-		cfg: cfg, hostname: hostname, resolvConf: resolvConf, say: say,
-		links: map[int]*link{}, status: map[string]Status{}, done: map[string]bool{}, changed: make(chan struct{}),
+		cfg: cfg, hostname: hostname, resolvConf: resolvConf, say: say, ctx: context.Background(),
+		links: map[int]*link{}, status: map[string]Status{}, done: map[string]bool{}, made: map[string]device{},
+		told: map[string]string{}, changed: make(chan struct{}),
 	}
 }
 
-// Up starts the network and waits until it is up, at most limit. The Manager goes on until ctx ends; the error, of kind
-// Network, says what did not come up in time and is no reason to stop a boot.
-func Up(ctx context.Context, cfg *config.Config, hostname string, limit time.Duration, say func(string, ...any)) (*Manager, error) {
-	m := New(cfg, hostname, ResolvConf, say)
-	m.Start(ctx)
-	wait, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	return m, m.Wait(wait)
-}
-
-// Start brings up the loopback and every wired interface, those there are and those to come, until ctx ends.
+// Start brings up the loopback and every interface that is to be run, those there are and those to come, until ctx ends.
 func (m *Manager) Start(ctx context.Context) {
 	if lo, err := netlink.LinkByName("lo"); err == nil {
 		if err := netlink.LinkSetUp(lo); err != nil {
 			m.say("lo: %v", err)
 		}
 	}
-	// Interfaces that are made later take this up, before their own is set.
-	sysctl("net/ipv6/conf/default/accept_ra", "2")
+	// Interfaces that are made later take these up, before their own are set.
+	for _, s := range linkSysctls {
+		sysctl(fmt.Sprintf(s.name, "default"), s.value)
+	}
 	m.mu.Lock()
+	m.ctx = ctx
 	m.writeResolvConf()
 	m.mu.Unlock()
-	m.running.Go(func() { m.watch(ctx) })
+	guard.Go(func() { m.watch(ctx) })
+	guard.Go(func() { m.watchRA(ctx) })
+}
+
+// Apply makes cfg the configuration of the running network. Interfaces whose settings stay the same are not touched. When
+// it returns, addresses that are not wanted any more are gone and static ones are there; DHCP goes on by itself.
+func (m *Manager) Apply(cfg *config.Config) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	m.mu.Lock()
+	m.cfg = cfg
+	if !slices.ContainsFunc(cfg.Network.Interfaces, isAuto) {
+		m.auto = ""
+	}
+	keep := map[string]bool{}
+	for _, c := range cfg.Network.Interfaces {
+		keep[key(c)] = true
+	}
+	maps.DeleteFunc(m.done, func(k string, _ bool) bool { return !keep[k] && k != "auto" })
+	links := slices.Collect(maps.Values(m.links))
+	m.mu.Unlock()
+	m.devices()
+	for _, l := range links {
+		m.arrange(l)
+	}
+	m.mu.Lock()
+	m.writeResolvConf()
+	m.tell()
+	m.mu.Unlock()
 }
 
 // watch follows the kernel's news about interfaces. The stream breaks when the kernel has more to say than fits; it then
@@ -124,21 +125,24 @@ func (m *Manager) watch(ctx context.Context) {
 			pause(ctx, time.Second)
 			continue
 		}
+		m.applying.Lock()
+		m.devices()
+		m.applying.Unlock()
 		for open := true; open; {
 			select {
 			case u, ok := <-news:
 				if open = ok; ok {
-					m.hear(ctx, u)
+					m.hear(u)
 				}
 			case <-ctx.Done():
 				open = false
 			}
 		}
 		close(stop)
-		go func() {
+		guard.Go(func() {
 			for range news { // until the subscription has noticed
 			}
-		}()
+		})
 		pause(ctx, 100*time.Millisecond)
 	}
 }
@@ -151,112 +155,120 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // hear takes one piece of news.
-func (m *Manager) hear(ctx context.Context, u netlink.LinkUpdate) {
+func (m *Manager) hear(u netlink.LinkUpdate) {
 	a := u.Attrs()
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	l := m.links[a.Index]
+	if l != nil && (u.Header.Type == unix.RTM_DELLINK || l.name != a.Name) {
+		m.forget(l)
+		l = nil
+	}
 	if u.Header.Type == unix.RTM_DELLINK {
-		if l != nil {
-			l.cancel()
-			delete(m.links, a.Index)
-			delete(m.status, l.name)
-			m.tell()
-			m.say("%s: gone", l.name)
-		}
+		m.mu.Unlock()
 		return
 	}
-	carrier := a.RawFlags&unix.IFF_LOWER_UP != 0
+	carrier, up := a.RawFlags&unix.IFF_LOWER_UP != 0, a.RawFlags&unix.IFF_UP != 0
 	if l != nil {
-		l.set(carrier)
-		s := m.status[l.name]
-		if s.Carrier != carrier {
+		l.set(carrier, up)
+		if s, run := m.status[l.name]; run && s.Carrier != carrier {
 			s.Carrier = carrier
 			m.status[l.name] = s
+			m.writeResolvConf() // the servers behind a dead link come last
 			m.tell()
 			m.say("%s: %s", l.name, map[bool]string{true: "link is up", false: "link is down"}[carrier])
 		}
+		m.mu.Unlock()
 		return
 	}
-	if _, listed := find(m.cfg.Network.Interfaces, a.Name, a.HardwareAddr.String()); !listed && !wired(a) {
-		return
-	}
-	l = &link{name: a.Name, mac: a.HardwareAddr, index: a.Index, m: m, kick: make(chan struct{}, 1)}
+	l = &link{name: a.Name, mac: a.HardwareAddr, index: a.Index, m: m, kick: make(chan struct{}, 1), wired: wired(a), radio: isRadio(a.Name)}
 	l.carrier.Store(carrier)
-	one, cancel := context.WithCancel(ctx)
-	l.cancel = cancel
+	l.up.Store(up)
 	m.links[a.Index] = l
-	m.status[l.name] = Status{Name: l.name, MAC: l.mac.String(), Carrier: carrier}
+	m.mu.Unlock()
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	m.devices()
+	m.arrange(l)
+}
+
+// forget ends the life of an interface that is gone. mu is held.
+func (m *Manager) forget(l *link) {
+	if l.cancel != nil {
+		l.cancel()
+	}
+	delete(m.links, l.index)
+	if m.auto == l.name {
+		m.auto = ""
+	}
+	if _, run := m.status[l.name]; run {
+		delete(m.status, l.name)
+		m.say("%s: gone", l.name)
+	}
+	if l.set0 != nil {
+		m.done[key(l.set0.Interface)] = false
+	}
+	m.writeResolvConf()
 	m.tell()
-	m.running.Go(func() { l.run(one) })
 }
 
-// settings gives what the configuration says about one interface; explicit is false when it must wait for a link, to see
-// whether it is the one called auto.
-func (m *Manager) settings(name, mac string) (s settings, explicit bool) {
-	s, ok := find(m.cfg.Network.Interfaces, name, mac)
-	if ok || !slices.ContainsFunc(m.cfg.Network.Interfaces, isAuto) {
-		if !ok {
-			s = plain(name, m.index(name))
-		}
-		return s, true
-	}
-	return settings{}, false
-}
-
-func isAuto(c config.Interface) bool { return c.MAC == "" && (c.Name == "auto" || c.Name == "") }
-
-// claim gives an interface with a link the settings called auto if nobody has them yet.
-func (m *Manager) claim(name string) settings {
+// arrange gives an interface the settings that the configuration has for it: it starts, changes or ends its goroutine, and
+// returns when the kernel has what does not depend on a server. applying is held.
+func (m *Manager) arrange(l *link) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	i := slices.IndexFunc(m.cfg.Network.Interfaces, isAuto)
-	if i >= 0 && (m.auto == "" || m.auto == name) {
-		m.auto = name
-		c := m.cfg.Network.Interfaces[i]
-		return settings{c, metricOf(c, i)}
+	if m.links[l.index] != l {
+		m.mu.Unlock()
+		return
 	}
-	for index, l := range m.links {
-		if l.name == name {
-			return plain(name, index)
-		}
+	want := m.settings(l)
+	if want != nil && l.set0 != nil && reflect.DeepEqual(*want, *l.set0) || want == nil && l.set0 == nil {
+		m.mu.Unlock()
+		return
 	}
-	return plain(name, 0)
-}
-
-func (m *Manager) index(name string) int {
+	old, cancel, over := l.set0, l.cancel, l.over
+	l.set0 = want
+	m.mu.Unlock()
+	if cancel != nil {
+		cancel()
+		<-over
+	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	for index, l := range m.links {
-		if l.name == name {
-			return index
+	if old != nil {
+		m.done[key(old.Interface)] = false
+	}
+	if want == nil {
+		l.cancel, l.over = nil, nil
+		delete(m.status, l.name)
+		m.tell()
+		m.mu.Unlock()
+		if err := l.apply(State{}); err != nil {
+			m.say("%s: %v", l.name, err)
 		}
+		return
 	}
-	return 0
-}
-
-// static gives the addresses of an interface that do not come from a lease.
-func (m *Manager) static(name string) []netip.Prefix {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l := m.status[name]
-	if s, ok := find(m.cfg.Network.Interfaces, name, l.MAC); ok {
-		return fromConfig(s.Interface, 0).Addresses
-	}
-	if i := slices.IndexFunc(m.cfg.Network.Interfaces, isAuto); i >= 0 && m.auto == name {
-		return fromConfig(m.cfg.Network.Interfaces[i], 0).Addresses
-	}
-	return nil
+	ctx, stop := context.WithCancel(m.ctx)
+	l.cancel, l.over = stop, make(chan struct{})
+	m.status[l.name] = Status{Name: l.name, MAC: l.mac.String(), Carrier: l.carrier.Load(), DHCP: want.DHCP, WiFi: l.radio, ra: m.status[l.name].ra}
+	m.tell()
+	over = l.over
+	m.mu.Unlock()
+	ready := make(chan struct{})
+	guard.Go(func() {
+		defer close(over)
+		l.run(ctx, *want, ready)
+	})
+	<-ready
 }
 
 // update notes what an interface has now, and tells resolv.conf and who waits.
 func (m *Manager) update(l *link, s settings, now State, ack *dhcpv4.DHCPv4) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.links[l.index] != l {
+	if m.links[l.index] != l || l.set0 == nil {
 		return // gone meanwhile
 	}
-	st := Status{Name: l.name, MAC: l.mac.String(), Carrier: l.carrier.Load(), DHCP: s.DHCP, Addresses: now.Addresses, State: now}
+	st := m.status[l.name]
+	before := slices.Clone(st.Addresses)
+	st.DHCP, st.Addresses, st.State, st.Gateway, st.Server = s.DHCP, now.Addresses, now, netip.Addr{}, ""
 	for _, r := range now.Routes {
 		if r.To.Bits() == 0 && r.Via.IsValid() && !st.Gateway.IsValid() {
 			st.Gateway = r.Via
@@ -269,68 +281,43 @@ func (m *Manager) update(l *link, s settings, now State, ack *dhcpv4.DHCPv4) {
 	m.done[key(s.Interface)] = len(now.Addresses) > 0
 	m.writeResolvConf()
 	m.tell()
+	if len(now.Addresses) > 0 && !slices.Equal(before, now.Addresses) {
+		m.say("network %s", st)
+	}
+}
+
+// Note puts what is known about an interface's radio into its status: why it is in no network. An empty text removes it.
+func (m *Manager) Note(name, text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s, run := m.status[name]; run && s.Note != text {
+		s.Note = text
+		m.status[name] = s
+		m.tell()
+	}
+}
+
+// Radio gives the name of the first Wi-Fi interface, "" while there is none.
+func (m *Manager) Radio() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var names []string
+	for _, l := range m.links {
+		if l.radio {
+			names = append(names, l.name)
+		}
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
 }
 
 // tell wakes who waits. mu is held.
 func (m *Manager) tell() {
 	close(m.changed)
 	m.changed = make(chan struct{})
-}
-
-// writeResolvConf puts together what there is. mu is held.
-func (m *Manager) writeResolvConf() {
-	servers, search := m.names()
-	if err := replaceFile(m.resolvConf, resolvConf(servers, search)); err != nil {
-		m.say("network: %v", err)
-	}
-}
-
-// names gives name servers and search domains: the configuration's, then the interfaces' by name, and only when
-// nobody names a server, k3os.dns_nameservers.
-func (m *Manager) names() (servers []netip.Addr, search []string) {
-	addrs := func(list []string) {
-		for _, s := range list {
-			if a, err := netip.ParseAddr(s); err == nil {
-				servers = append(servers, a)
-			}
-		}
-	}
-	addrs(m.cfg.Network.DNS)
-	search = append(search, m.cfg.Network.Search...)
-	for _, name := range slices.Sorted(maps.Keys(m.status)) {
-		servers = append(servers, m.status[name].State.DNS...)
-		search = append(search, m.status[name].State.Search...)
-	}
-	if len(servers) == 0 {
-		addrs(m.cfg.K3OS.DNSNameservers)
-	}
-	return servers, search
-}
-
-// NTPServers gives the time servers that DHCP names (option 42).
-func (m *Manager) NTPServers() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var list []string
-	for _, name := range slices.Sorted(maps.Keys(m.status)) {
-		for _, s := range m.status[name].State.NTP {
-			if !slices.Contains(list, s) {
-				list = append(list, s)
-			}
-		}
-	}
-	return list
-}
-
-// Status gives every interface that is run here, by name.
-func (m *Manager) Status() []Status {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var list []Status
-	for _, name := range slices.Sorted(maps.Keys(m.status)) {
-		list = append(list, m.status[name])
-	}
-	return list
 }
 
 // Changed is closed at the next change of anything that Status or NTPServers tell.
@@ -341,7 +328,7 @@ func (m *Manager) Changed() <-chan struct{} {
 }
 
 // Wait returns when at least one interface has an address, and every configured one that is not optional. When ctx ends
-// first, the error says what is missing and why.
+// first, the error, of kind Network, says what is missing and why.
 func (m *Manager) Wait(ctx context.Context) error {
 	for {
 		m.mu.Lock()

@@ -19,8 +19,9 @@ type State struct {
 	DNS       []netip.Addr
 	Search    []string
 	NTP       []string
-	MTU       int           // 0 leaves the driver's
-	Lifetime  time.Duration // of the addresses; 0 is for ever
+	MTU       int            // 0 leaves the driver's
+	Leased    []netip.Prefix // those of Addresses that end by themselves
+	Lifetime  time.Duration  // of those; 0 is for ever
 }
 
 // Route is one route through an interface.
@@ -103,7 +104,7 @@ func fromLease(ack *dhcpv4.DHCPv4, metric int) State {
 		ones = 32
 	}
 	own := netip.PrefixFrom(ip, ones)
-	s.Addresses = []netip.Prefix{own}
+	s.Addresses, s.Leased = []netip.Prefix{own}, []netip.Prefix{own}
 	s.Lifetime = leaseTimes(ack).lease
 	if classless := ack.ClasslessStaticRoute(); len(classless) > 0 {
 		// RFC 3442: who understands this option must ignore the routers of option 3.
@@ -167,6 +168,11 @@ func (s State) add(o State) State {
 	s.DNS = append(slices.Clone(s.DNS), o.DNS...)
 	s.Search = append(slices.Clone(s.Search), o.Search...)
 	s.NTP = append(slices.Clone(s.NTP), o.NTP...)
+	for _, p := range o.Leased {
+		if !slices.Contains(s.Addresses[:len(s.Addresses)-len(o.Addresses)], p) { // what is configured stays for ever
+			s.Leased = append(slices.Clone(s.Leased), p)
+		}
+	}
 	if s.MTU == 0 {
 		s.MTU = o.MTU
 	}

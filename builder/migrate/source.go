@@ -1,0 +1,197 @@
+// Package migrate takes a node off a card of k3OS or picl: what makes it the same node again on a card of ours. The card is
+// read, never written, without mounting it and without being root where the file may be read.
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"imgbuild/builder/ext4"
+	"imgbuild/init/fault"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// source is an open card or image.
+type source struct {
+	io.ReaderAt
+	size  int64
+	close func() error
+}
+
+// openSource opens a card, an image, or an image under zstd, which is unpacked into a temporary file in dir.
+func openSource(name, dir string) (*source, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fault.Wrap(fault.Device, err, "the card cannot be read", fmt.Sprintf("run imgbuild with sudo, or copy the card first: sudo dd if=%s of=card.img bs=4M", name))
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.Input, err, "the card cannot be opened", "give a device such as /dev/sdb, or an image of a card")
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	if info.IsDir() {
+		f.Close()
+		return nil, fault.New(fault.Input, "give a device such as /dev/sdb, or an image of a card; it need not be mounted", "%s is a directory", name)
+	}
+	if info.Mode()&fs.ModeDevice != 0 {
+		if at := mounted(name); at != "" {
+			f.Close()
+			return nil, fault.New(fault.Device, "unmount it: sudo umount "+at, "%s is mounted on %s and may change while it is read", name, at)
+		}
+	}
+	magic := make([]byte, 4)
+	if _, err := f.ReadAt(magic, 0); err == nil && string(magic) == "\x28\xB5\x2F\xFD" {
+		defer f.Close()
+		return unpack(f, dir)
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		f.Close()
+		return nil, fault.Wrap(fault.Device, err, "reading "+name, "")
+	}
+	return &source{f, size, f.Close}, nil
+}
+
+// mounted gives a mount point of a device or of one of its partitions.
+func mounted(device string) string {
+	if real, err := filepath.EvalSymlinks(device); err == nil {
+		device = real
+	}
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[0], device) && !strings.ContainsAny(f[0][len(device):], "/") {
+			return f[1]
+		}
+	}
+	return ""
+}
+
+// unpack writes the content of a compressed image to a file without a name, with holes where it is zero.
+func unpack(r io.Reader, dir string) (*source, error) {
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(1<<30))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	f, err := os.CreateTemp(dir, ".migrate-*")
+	if err != nil {
+		return nil, fault.Wrap(fault.Device, err, "unpacking the image", "give out= in a directory that you may write to")
+	}
+	os.Remove(f.Name())
+	buf := make([]byte, 1<<20)
+	var size int64
+	for {
+		n, err := io.ReadFull(z, buf)
+		if n > 0 && !zero(buf[:n]) {
+			if _, err := f.WriteAt(buf[:n], size); err != nil {
+				f.Close()
+				return nil, err
+			}
+		}
+		size += int64(n)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && n < len(buf) && ended(z) {
+			break
+		}
+		if err != nil {
+			f.Close()
+			return nil, fault.Wrap(fault.Input, err, "the image cannot be unpacked", "copy it again")
+		}
+	}
+	return &source{f, size, f.Close}, f.Truncate(size)
+}
+
+// ended tells the end of a stream from one that was cut off, which io.ReadFull calls by one name.
+func ended(r io.Reader) bool {
+	_, err := r.Read(make([]byte, 1))
+	return errors.Is(err, io.EOF)
+}
+
+func zero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Kinds of cards.
+const (
+	K3OS = "k3OS"
+	Picl = "picl"
+)
+
+// card is the partition that has the node.
+type card struct {
+	*ext4.Reader
+	kind  string
+	where string // the partition, in words
+}
+
+// find looks for the node on the partitions of s, or for a file system that is the whole of it.
+func find(s *source) (*card, error) {
+	parts, err := partitions(s, s.size)
+	if err != nil {
+		return nil, fault.Wrap(fault.Input, err, "the partition table cannot be read", "")
+	}
+	var tried []string
+	var broken error
+	for _, p := range parts {
+		r, err := ext4.NewReader(io.NewSectionReader(s, p.start, p.size), p.size)
+		if errors.Is(err, ext4.ErrNone) {
+			tried = append(tried, p.name+": no ext4")
+			continue
+		}
+		if err != nil {
+			broken = errors.Join(broken, fmt.Errorf("%s: %w", p.name, err))
+			continue
+		}
+		c := &card{r, "", p.name}
+		has := func(name string) bool {
+			i, err := r.Lookup(name)
+			if err != nil {
+				broken = errors.Join(broken, fmt.Errorf("%s: %w", p.name, err))
+			}
+			return i != nil && i.Kind == ext4.Dir
+		}
+		switch {
+		case has("k3os/config") && !has("k3os/system"):
+			return nil, fault.New(fault.Input, "it keeps its data through upgrades; `backup:` in its configuration copies a server elsewhere", "%s is ShelfOS's own data partition already", p.name)
+		case !has("k3os/data") && !has("k3os/system"):
+			tried = append(tried, fmt.Sprintf("%s: ext4 %q without k3os", p.name, r.Label))
+			continue
+		case r.Label == "root": // picl's name for it
+			c.kind = Picl
+		default:
+			c.kind = K3OS
+		}
+		return c, nil
+	}
+	if broken != nil {
+		return nil, unreadable(broken)
+	}
+	return nil, fault.New(fault.Input, "give the card, or an image of the whole card, of a node that ran k3OS or picl", "no k3OS or picl is found here (%s)", strings.Join(tried, "; "))
+}
+
+// unreadable gives what goes wrong in a file system its kind and a way out.
+func unreadable(err error) error {
+	var damage *ext4.Damage
+	var unsupported *ext4.Unsupported
+	const copied = "sudo dd if=/dev/CARD of=card.img bs=4M conv=noerror,sync, then "
+	switch {
+	case errors.As(err, &damage):
+		return fault.Wrap(fault.Device, err, "the card cannot be read soundly", "repair a copy: "+copied+"e2fsck -f on its partition (losetup -P), and give the copy here")
+	case errors.As(err, &unsupported):
+		return fault.Wrap(fault.Input, err, "the card cannot be read", "boot it once and shut it down, or run e2fsck on a copy: "+copied+"e2fsck -f on its partition (losetup -P)")
+	}
+	return fault.Wrap(fault.Device, err, "the card cannot be read", "")
+}

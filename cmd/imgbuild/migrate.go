@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"imgbuild/builder/migrate"
+	"imgbuild/builder/recipe"
+	"imgbuild/init/fault"
+)
+
+var migrateNode = verb{
+	name:     "migrate",
+	operands: "CARD|IMAGE",
+	summary:  "Take a node off a card of k3OS or picl, for import= of a build. The card is only read.",
+	keys: []key{
+		{name: "out", value: "FILE", doc: "The archive, such as node1.tar; compressed if it ends in .zst. It will hold the node's secrets."},
+		{name: "mode", value: "fresh|full", doc: "fresh: name, keys and configuration, for a new cluster. full: k3s' data, local volumes and files too."},
+		{name: "mac", value: "ADDRESS", doc: "Which node it is, where the card has the configurations of several."},
+		{name: "config", value: "NAME", doc: "The same, by the name of the file in k3os/system/config."},
+		{name: "from", value: "VERSION", doc: "The k3s on the card, where it cannot be told."},
+		{name: "k3s", value: "VERSION", doc: "The k3s of the image it is for; default " + recipe.K3sDefault + "."},
+		output},
+	examples: []string{
+		"sudo imgbuild migrate /dev/sdb out=node1.tar mode=full",
+		"imgbuild migrate card.img out=node1.tar.zst mode=fresh mac=dc:a6:32:01:02:03",
+	},
+	do: doMigrate,
+}
+
+func doMigrate(ctx context.Context, a *args) error {
+	if len(a.operands) != 1 {
+		return fault.New(fault.Usage, "say `imgbuild migrate /dev/sdb out=node1.tar mode=full`", "migrate takes one card or image, not %d", len(a.operands))
+	}
+	o := migrate.Options{Source: a.operands[0], Out: a.values["out"], Mode: a.values["mode"], MAC: a.values["mac"], Config: a.values["config"],
+		From: a.values["from"], K3s: a.values["k3s"], Now: time.Now()}
+	if o.Out == "" {
+		return fault.New(fault.Usage, "say out=node1.tar", "no out= is given")
+	}
+	if o.Mode != migrate.Fresh && o.Mode != migrate.Full {
+		return fault.New(fault.Usage, "fresh takes name, keys and configuration, for a new cluster; full takes k3s' data, volumes and files too", "say mode=fresh or mode=full")
+	}
+	if o.K3s == "" {
+		o.K3s = recipe.K3sDefault
+	}
+	for _, key := range []string{"from", "k3s"} {
+		if v := a.values[key]; v != "" && !migrate.IsVersion(v) {
+			return fault.New(fault.Usage, "write it as v1.22.2+k3s1", "%s=%s is no version of k3s", key, v)
+		}
+	}
+	r, err := migrate.Run(ctx, o)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return printJSON(r)
+	}
+	printMigration(r)
+	return nil
+}
+
+func printMigration(r *migrate.Report) {
+	k3s := ""
+	if r.K3s != "" {
+		k3s = ", k3s " + r.K3s
+	}
+	fmt.Printf("%s: %s as %s%s, from a %s; %d files, %s\n\nTaken:\n", r.Out, r.Hostname, r.Role, k3s, r.From, r.Files, size(r.Bytes))
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, i := range r.Taken {
+		fmt.Fprintf(t, "  %s\t%s\t%s\n", i.Path, size(i.Bytes), i.Why)
+	}
+	_ = t.Flush()
+	if len(r.Left) > 0 {
+		fmt.Println("\nLeft:")
+		for _, i := range r.Left {
+			fmt.Fprintf(t, "  %s\t%s\n", i.Path, i.Why)
+		}
+		_ = t.Flush()
+	}
+	if len(r.Warnings) > 0 {
+		fmt.Println("\nTo know:")
+		for _, w := range r.Warnings {
+			fmt.Println("  - " + strings.ReplaceAll(w, "\n", "\n    "))
+		}
+	}
+	fmt.Println("\nNext:")
+	for _, s := range r.NextSteps {
+		fmt.Printf("  %s\n      %s\n", s.Why, s.Command)
+	}
+}

@@ -1,0 +1,61 @@
+package boot
+
+import (
+	"context"
+	"time"
+
+	"imgbuild/init/control"
+	"imgbuild/init/fault"
+	"imgbuild/init/service"
+)
+
+// orderLimit is how long a service has to stop before it is killed, when a person waits for it.
+const orderLimit = 2 * time.Minute
+
+// unitOrder starts, stops or restarts one service and gives its state.
+func (n *Node) unitOrder(r control.Request) (any, error) {
+	name := r.Args["name"]
+	if name == "" {
+		return nil, fault.New(fault.Usage, "say shelf "+r.Verb+" NAME", "%s which service?", r.Verb)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), orderLimit)
+	defer cancel()
+	var err error
+	switch r.Verb {
+	case "start":
+		err = n.units.StartUnit(name)
+	case "stop":
+		err = n.units.StopUnit(ctx, name)
+	case "restart":
+		err = n.units.RestartUnit(ctx, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.base.Log("%s %s, as ordered", r.Verb, name)
+	if r.Verb != "stop" {
+		n.began(ctx, name)
+	}
+	st, _ := n.units.State(name)
+	return serviceStatus(st), nil
+}
+
+// began waits for a moment until it shows whether a service that was just started fails at once, waits or runs.
+func (n *Node) began(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		st, _ := n.units.State(name)
+		if st.Ready || st.Phase == service.Failed || st.Phase == service.Done || st.Outside() {
+			return
+		}
+		_ = n.units.Wait(lookAgain(ctx), name)
+	}
+}
+
+// lookAgain is a moment of ctx.
+func lookAgain(ctx context.Context) context.Context {
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	context.AfterFunc(short, cancel)
+	return short
+}

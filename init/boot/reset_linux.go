@@ -1,0 +1,21 @@
+package boot
+
+import (
+	"imgbuild/init/control"
+	"imgbuild/init/fault"
+	"imgbuild/init/layout"
+	"imgbuild/init/sources"
+)
+
+// reset notes that the next boot makes the data partition new but for the configuration and what makes the node the same
+// one, and reboots.
+func (n *Node) reset(r control.Request) (any, error) {
+	if n.lay.Degraded {
+		return nil, fault.New(fault.Device, "say shelf data", "the data partition is not in use, there is nothing to reset")
+	}
+	if err := layout.OrderReset(sources.Store); err != nil {
+		return nil, fault.Wrap(fault.Device, err, "the order to reset cannot be noted", "")
+	}
+	n.order(order{"reboot", "reset"})
+	return nil, nil
+}
