@@ -19,6 +19,7 @@ import (
 	"imgbuild/init/disk"
 	"imgbuild/init/fatfile"
 	"imgbuild/qemu/tool"
+	"imgbuild/qemu/vm"
 )
 
 const (
@@ -31,8 +32,8 @@ const (
 // moment; both is what the import looks like half way.
 const Secret = "K10crash::server:secret"
 
-// Check says what is wrong with the state of a disk. It changes the disk: e2fsck repairs it as the node would. An empty
-// list is a good state; the error is about the check itself.
+// Check says what is wrong with the state of a disk. e2fsck works on a copy of the data partition, repairing it as the node
+// would. An empty list is a good state; the error is about the check itself.
 func Check(ctx context.Context, path string, due map[string]Mark) ([]string, error) {
 	var bad []string
 	wrong := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
@@ -72,18 +73,22 @@ func Check(ctx context.Context, path string, due map[string]Mark) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	problems, err := fsck(ctx, path)
+	// A file of its own: e2fsck forgets an offset when it has recovered the journal. It is as long as the partition, so
+	// that a file system that is longer shows.
+	data := path + ".p4"
+	defer os.Remove(data)
+	_ = os.Remove(data)
+	size := int64(table.Partitions[disk.Data-1].Sectors) * disk.SectorSize
+	if err := vm.CopyPart(data, path, dataStart, size, size); err != nil {
+		return nil, err
+	}
+	problems, err := fsck(ctx, data)
 	if err != nil {
 		return nil, err
 	}
 	bad = append(bad, problems...)
-	if fs, ferr := disk.ReadExt4(io.NewSectionReader(f, dataStart, 1<<20)); ferr != nil {
-		wrong("data: %v", ferr)
-	} else if size := int64(table.Partitions[disk.Data-1].Sectors) * 512; int64(fs.Blocks)*fs.BlockSize > size {
-		wrong("data: the file system has %d bytes, its partition %d", int64(fs.Blocks)*fs.BlockSize, size)
-	}
 	const imported = "/k3os/config/system.yaml"
-	files, err := dump(ctx, path, append(slices.Sorted(maps.Keys(due)), imported))
+	files, err := dump(ctx, data, append(slices.Sorted(maps.Keys(due)), imported))
 	if err != nil {
 		return nil, err
 	}
@@ -131,15 +136,12 @@ func (m Mark) lost(data []byte) string {
 	return ""
 }
 
-// where is how e2fsprogs is told where the data partition lies.
-func where(path string) string { return fmt.Sprintf("%s?offset=%d", path, dataStart) }
-
 // fsck lets e2fsck do what it may do without a person, as the node does at its boot, but look at everything; after that
 // nothing may be left.
 func fsck(ctx context.Context, path string) ([]string, error) {
 	var bad []string
 	for _, mode := range []string{"-fp", "-fn"} {
-		cmd, err := tool.Command(ctx, "e2fsck", mode, where(path))
+		cmd, err := tool.Command(ctx, "e2fsck", mode, path)
 		if err != nil {
 			return nil, err
 		}
@@ -176,7 +178,7 @@ func dump(ctx context.Context, path string, names []string) (map[string][]byte, 
 	if err := os.WriteFile(script, []byte(commands.String()), 0o600); err != nil {
 		return nil, err
 	}
-	cmd, err := tool.Command(ctx, "debugfs", "-f", script, where(path))
+	cmd, err := tool.Command(ctx, "debugfs", "-f", script, path)
 	if err != nil {
 		return nil, err
 	}

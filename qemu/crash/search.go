@@ -105,14 +105,6 @@ func (s *search) one(ctx context.Context, replayer *Replayer, c Cut) (Result, er
 	}
 	due := Due(s.r.Marks, c.Entry)
 	res := Result{Cut: c, Due: len(due)}
-	raw := filepath.Join(s.dir, "boot.img")
-	if !c.Lying {
-		_ = os.Remove(raw)
-		if err := vm.Copy(raw, path, 0); err != nil {
-			return res, err
-		}
-		defer os.Remove(raw)
-	}
 	bad, err := Check(ctx, path, due)
 	if err != nil {
 		return res, err
@@ -122,11 +114,11 @@ func (s *search) one(ctx context.Context, replayer *Replayer, c Cut) (Result, er
 		return res, nil
 	}
 	if len(bad) > 0 {
-		_ = vm.Copy(filepath.Join(s.dir, fmt.Sprintf("failed-%d.img", c.Number)), raw, 0)
+		_ = vm.Copy(filepath.Join(s.dir, fmt.Sprintf("failed-%d.img", c.Number)), path, 0)
 	}
 	if s.every > 0 && (c.Number%s.every == s.every/2 || s.o.only == c.Number) {
 		res.Booted = true
-		if bad := bootState(ctx, raw, s.dir); ctx.Err() == nil {
+		if bad := bootState(ctx, path, s.dir); ctx.Err() == nil {
 			res.Bad = append(res.Bad, bad...)
 		}
 	}

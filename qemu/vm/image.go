@@ -117,6 +117,15 @@ var ownWords = regexp.MustCompile(`console=\$\{s_console\} (.*)panic=10`)
 
 // Copy copies a disk image, holes and all, and enlarges the copy to size if that is larger.
 func Copy(dst, src string, size int64) error {
+	info, err := os.Stat(src)
+	if err != nil {
+		return err
+	}
+	return CopyPart(dst, src, 0, info.Size(), max(info.Size(), size))
+}
+
+// CopyPart copies length bytes of a disk image from offset from on, holes and all, into a new file of size bytes.
+func CopyPart(dst, src string, from, length, size int64) error {
 	in, err := os.Open(src)
 	if err != nil {
 		return err
@@ -126,22 +135,18 @@ func Copy(dst, src string, size int64) error {
 	if err != nil {
 		return err
 	}
-	end, err := in.Seek(0, io.SeekEnd)
-	if err == nil {
-		err = copyExtents(out, in, end)
-	}
-	if err == nil {
-		err = out.Truncate(max(end, size))
+	if err = copyExtents(out, in, from, from+length); err == nil {
+		err = out.Truncate(size)
 	}
 	return errors.Join(err, out.Close())
 }
 
 const seekData, seekHole = 3, 4 // lseek(2)
 
-func copyExtents(out, in *os.File, end int64) error {
-	for at := int64(0); at < end; {
+func copyExtents(out, in *os.File, from, end int64) error {
+	for at := from; at < end; {
 		data, err := in.Seek(at, seekData)
-		if errors.Is(err, syscall.ENXIO) {
+		if errors.Is(err, syscall.ENXIO) || err == nil && data >= end {
 			return nil // nothing but a hole is left
 		}
 		if err != nil {
@@ -150,10 +155,11 @@ func copyExtents(out, in *os.File, end int64) error {
 		if at, err = in.Seek(data, seekHole); err != nil {
 			return err
 		}
+		at = min(at, end)
 		if _, err := in.Seek(data, io.SeekStart); err != nil {
 			return err
 		}
-		if _, err := out.Seek(data, io.SeekStart); err != nil {
+		if _, err := out.Seek(data-from, io.SeekStart); err != nil {
 			return err
 		}
 		if _, err := io.CopyN(out, in, at-data); err != nil {
