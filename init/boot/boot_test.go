@@ -50,7 +50,7 @@ func TestFailure(t *testing.T) {
 }
 
 func TestSSHD(t *testing.T) {
-	if err := service.New(service.Options{}).Add(sshd()); err != nil {
+	if err := service.New(service.Options{}).Add(new(Node).sshd()); err != nil {
 		t.Error(err)
 	}
 }

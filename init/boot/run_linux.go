@@ -17,6 +17,7 @@ import (
 	"imgbuild/init/control"
 	"imgbuild/init/fault"
 	"imgbuild/init/guard"
+	"imgbuild/init/k3s"
 	"imgbuild/init/layout"
 	"imgbuild/init/mount"
 	"imgbuild/init/service"
@@ -32,7 +33,7 @@ func (n *Node) services() error {
 		return err
 	}
 	n.units = service.New(service.Options{LogDir: logDir, RunDir: "/run/shelf/notify", Groups: n.groups, Changed: n.changed})
-	n.tell.Problem(n.units.Add(sshd()))
+	n.tell.Problem(n.units.Add(n.sshd()))
 	if err := control.Serve(control.Socket, n.answer); err != nil {
 		n.tell.Problem(err)
 	}
@@ -59,10 +60,38 @@ func (n *Node) services() error {
 
 const sshdUnit = "sshd"
 
+// sshdYield is how long sshd may be held up.
+const sshdYield = 2 * time.Second
+
+// yield waits until the role's program was started, or has said what it waits for.
+func (n *Node) yield(ctx context.Context, _ func(string)) error {
+	ctx, cancel := context.WithTimeout(ctx, sshdYield)
+	defer cancel()
+	cfg := n.current()
+	if role := cfg.RoleOf(""); n.lay.Degraded || len(cfg.RunCmd) > 0 || role != k3s.Server && role != k3s.Worker {
+		return nil
+	}
+	for {
+		if s, ok := n.units.State(k3s.Name); ok && (s.Starts > 0 || s.Phase == service.Failed || s.Outside()) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
 // sshd is Debian's. Its sessions are processes of their own and go on when it is restarted.
-func sshd() service.Unit {
+//
+// It lets the first program of the role go first, which on a board with one busy core begins a second earlier for that; a
+// role that waits for something holds it up for sshdYield at most.
+func (n *Node) sshd() service.Unit {
 	return service.Unit{
-		Name: sshdUnit, Command: []string{"/usr/sbin/sshd", "-D", "-e"}, Ready: service.Ready{Kind: service.TCP, Address: "127.0.0.1:22"},
+		Prepare: n.yield,
+		Name:    sshdUnit, Command: []string{"/usr/sbin/sshd", "-D", "-e"}, Ready: service.Ready{Kind: service.TCP, Address: "127.0.0.1:22"},
 		OOMScore: -900, StopOrder: 90, KeepOthers: true,
 		Limits: cgroup.Limits{CPUWeight: 400}, // who logs in because something eats the processor gets his share
 	}
