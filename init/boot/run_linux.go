@@ -81,7 +81,6 @@ func (n *Node) yield(ctx context.Context, _ func(string)) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return nil
 }
 
 // sshd is Debian's. Its sessions are processes of their own and go on when it is restarted.
