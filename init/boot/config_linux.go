@@ -110,6 +110,7 @@ func (n *Node) read(problems []config.Problem) *config.Config {
 	facts := config.Facts{Roles: n.pre.Manifest.Roles, Board: n.pre.Cmdline["shelf.board"], Memory: n.pre.Memory}
 	n.tell.Report.Drop("config")
 	n.findings(slices.Concat(problems, parsed, merged, config.Check(cfg, facts)))
+	n.tell.Problem(apply.HashPassword(cfg))
 	return cfg
 }
 
