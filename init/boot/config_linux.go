@@ -122,6 +122,9 @@ func (n *Node) findings(problems []config.Problem) {
 			continue
 		}
 		fix := p.Fix
+		if n.lay.Degraded && strings.Contains(p.Message, "moved to the node's data") {
+			fix = "it is there again when the data partition is in use again; until then the node does without"
+		}
 		p.Fix = ""
 		t.Problem(fault.New(fault.Input, fix, "%s", p.String()))
 	}
