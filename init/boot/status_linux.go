@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"imgbuild/init/bootstate"
+	"imgbuild/init/datadisk"
 	"imgbuild/init/monitor"
 	"imgbuild/init/network"
 	"imgbuild/init/report"
@@ -40,15 +41,16 @@ type Status struct {
 	Record   *Record    `json:"record,omitempty"`
 	Steps    []stepTime `json:"steps"`
 
-	Services []ServiceStatus `json:"services"`
-	Network  []Interface     `json:"network"`
-	Disks    []DiskUse       `json:"disks"`
-	Written  *Written        `json:"written,omitempty"`
-	Machine  monitor.Machine `json:"machine"`
-	Memory   Memory          `json:"memory"`
-	Load     string          `json:"load"` // of 1, 5 and 15 minutes
-	Clock    Clock           `json:"clock"`
-	Backup   *time.Time      `json:"backup,omitempty"` // of the newest one
+	Services []ServiceStatus  `json:"services"`
+	Network  []Interface      `json:"network"`
+	Disks    []DiskUse        `json:"disks"`
+	DataDisk *datadisk.Status `json:"data_disk,omitempty"` // that data.device names
+	Written  *Written         `json:"written,omitempty"`
+	Machine  monitor.Machine  `json:"machine"`
+	Memory   Memory           `json:"memory"`
+	Load     string           `json:"load"` // of 1, 5 and 15 minutes
+	Clock    Clock            `json:"clock"`
+	Backup   *time.Time       `json:"backup,omitempty"` // of the newest one
 
 	Problems []report.Problem `json:"problems"`
 }
@@ -166,6 +168,7 @@ func (n *Node) status() Status {
 	if t := n.backupTime(); !t.IsZero() {
 		s.Backup = &t
 	}
+	s.DataDisk = n.diskStatus()
 	s.Health, s.Why = health(s)
 	return s
 }
@@ -179,6 +182,9 @@ func health(s Status) (string, []string) {
 		verdict, why = Bad, append(why, "RESCUE: "+s.Rescue+" asks for it; data partition and services are left alone (sudo shelf data)")
 	case s.Degraded:
 		verdict, why = Bad, append(why, "DEGRADED: the data partition is not in use, nothing is kept (sudo shelf data)")
+	}
+	if d := s.DataDisk; d != nil && d.State != datadisk.Mounted {
+		verdict, why = Bad, append(why, d.Detail)
 	}
 	for _, u := range s.Services {
 		line := u.Name + ": " + u.Phase
