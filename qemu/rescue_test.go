@@ -34,7 +34,7 @@ services:
 func TestRescue(t *testing.T) {
 	t.Parallel()
 	im := build(t, rescueConfig(), "board=qemu-arm64", "role=worker", "k3s=none")
-	g := boot(t, vm.Options{Image: im.Image, Name: "rescue", Machine: "virt", Size: 3 << 30})[0]
+	g := boot(t, vm.Options{Image: im.Image, Name: "rescue", Machine: "virt"})[0]
 	g.up()
 	s := g.login()
 	s.run("echo precious > keep-me && test -e /run/run-cmd-ran && sync")
@@ -154,7 +154,7 @@ func degraded(t *testing.T, s *shell, word string) {
 			t.Errorf("the service %s runs", u.Name)
 		}
 	}
-	s.run("test ! -e /run/run-cmd-ran && touch /var/lib/x && stat -f -c %T / | grep tmpfs")
+	s.run("test ! -e /run/run-cmd-ran && sudo touch /var/lib/x && stat -f -c %T / | grep tmpfs")
 }
 
 // damage is one way to lose a data partition. Comes is how the node comes up.
