@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -73,8 +74,16 @@ func (strange) Verify([]byte, *ssh.Signature) error { return errors.New("no key"
 // algorithms asks the node for a kind of key that is known, or it might show another one and seem to be a stranger.
 func (t *trust) algorithms() []string {
 	var list []string
-	for _, k := range t.wanted() {
-		switch kind := k.Key.Type(); kind {
+	var keys []ssh.PublicKey
+	if t.o.HostKey != nil {
+		keys = append(keys, t.o.HostKey)
+	} else {
+		for _, k := range t.wanted() {
+			keys = append(keys, k.Key)
+		}
+	}
+	for _, k := range keys {
+		switch kind := k.Type(); kind {
 		case ssh.KeyAlgoRSA:
 			list = append(list, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
 		default:
@@ -93,6 +102,12 @@ func (t *trust) check(_ string, addr net.Addr, key ssh.PublicKey) error {
 
 func (t *trust) judge(addr net.Addr, key ssh.PublicKey) error {
 	print := ssh.FingerprintSHA256(key)
+	if want := t.o.HostKey; want != nil {
+		if bytes.Equal(key.Marshal(), want.Marshal()) {
+			return nil
+		}
+		return fault.New(fault.Verify, "make sure that no other machine has this address", "%s shows the key %s, it is not the same machine", t.n.Host, print)
+	}
 	if strings.HasPrefix(t.o.Key, "SHA256:") {
 		if print == t.o.Key {
 			return nil

@@ -28,6 +28,7 @@ type Options struct {
 	User       string                        // DefaultUser if empty; user@ before the host's name wins
 	Identity   string                        // file of the only private key to try; empty: the agent's, then those of ~/.ssh
 	Key        string                        // about an unknown host: "" or "ask", "accept-new", or its fingerprint SHA256:...
+	HostKey    ssh.PublicKey                 // the only key that the node may have, whatever is known about its name; nil: see Key
 	KnownHosts string                        // file; ~/.ssh/known_hosts if empty
 	Ask        func(question string) bool    // nil: nobody is there to ask, and the answer is no
 	Secret     func(prompt string) []byte    // passphrase of a private key; nil or an empty answer: the key is passed over

@@ -160,6 +160,11 @@ func TestHostKey(t *testing.T) {
 	if err := dial(Options{Key: ssh.FingerprintSHA256(s.host.PublicKey())}); err != nil {
 		t.Error(err)
 	}
+	if err := dial(Options{HostKey: s.host.PublicKey()}); err != nil {
+		t.Error(err)
+	}
+	_, other := pair(t)
+	is(t, dial(Options{HostKey: other.PublicKey(), Key: "accept-new"}), fault.Verify, "not the same machine")
 	known := filepath.Join(dir, ".ssh/known_hosts")
 	if _, err := os.Stat(known); err == nil {
 		t.Error("an answer of no is noted")

@@ -22,12 +22,16 @@ var (
 
 // login opens a connection to a node as the command line says.
 func login(ctx context.Context, a *args, host string) (*remote.Node, error) {
+	return remote.Dial(ctx, host, loginOptions(a))
+}
+
+func loginOptions(a *args) remote.Options {
 	o := remote.Options{User: a.values["user"], Identity: a.values["identity"], Key: a.values["key"],
 		Say: func(format string, v ...any) { fmt.Fprintf(os.Stderr, format+"\n", v...) }}
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		o.Ask, o.Secret = askUser, askSecret
 	}
-	return remote.Dial(ctx, host, o)
+	return o
 }
 
 // typed is what comes from the terminal, line by line.

@@ -16,10 +16,14 @@ func configVerb(args []string) error {
 	switch {
 	case len(args) == 1 && args[0] == "reload":
 		return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
+	case len(args) == 1 && (args[0] == "confirm" || args[0] == "revert"):
+		return control.Call(control.Socket, control.Request{Verb: "config-" + args[0], Limit: applyLimit}, nil)
+	case len(args) >= 1 && (args[0] == "check" || args[0] == "apply"):
+		return tryConfig(args[0], args[1:])
 	case len(args) == 1 && args[0] == "--dump":
 		return dump()
 	}
-	return fault.New(fault.Usage, "say shelf config --dump or shelf config reload", "config wants to know what to do")
+	return fault.New(fault.Usage, "say shelf config --dump, reload, check, apply, confirm or revert", "config wants to know what to do")
 }
 
 // dump prints the merged configuration as YAML and what is wrong with it on standard error.

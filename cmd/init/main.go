@@ -27,7 +27,7 @@ func init() {
 	verbs = []verb{
 		{"status", "status [output=json]", "how the node is: steps of the boot, services, network, problems", status},
 		{"report", "report", "the report of this boot, as it stands on the boot partition", showReport},
-		{"config", "config --dump | config reload", "the merged configuration; or read it again", configVerb},
+		{"config", "config --dump | reload | check [FILE] | apply [FILE] [try=120] | confirm | revert", "the merged configuration; read it again; look at another one, or try it: it is taken back unless a new ssh login confirms it", configVerb},
 		{"data", "data [repair|format] [yes=WORD]", "the data partition when it is not in use: what is wrong, how to look; repair it, or make it anew", dataVerb},
 		{"backup", "backup [now|list|key|forget]", "the backups of a server: how they go; make one now; those that are there; the key to allow there; forget the other end's host key", backupVerb},
 		{"disk", "disk [move|forget]", "the data disk of data.device; move k3s' data there and reboot; or give up those that are on it", diskVerb},

@@ -15,6 +15,8 @@ func (n *Node) answer(r control.Request, trusted bool) (any, error) {
 		return nil, fault.New(fault.Usage, "use sudo", "only root and the group %s may give the order %q", control.Group, r.Verb)
 	}
 	switch r.Verb {
+	case "config-check", "config-apply", "config-confirm", "config-revert":
+		return n.tryVerb(r)
 	case "reboot", "poweroff", "reload":
 		reason := r.Reason
 		if reason == "" {

@@ -63,6 +63,9 @@ type Node struct {
 	log    *service.Log        // of init_cmd, boot_cmd and run_cmd
 	host   string
 	orders chan order
+	do     chan func() // what else run does between orders
+	try    trial       // safe
+	radio  radio
 	steps  []stepTime
 	how    string // the boot before ended, as far as the data partition tells
 
@@ -89,7 +92,7 @@ const bootMemory = 64 << 20
 
 // Main is PID 1. It does not return.
 func Main(version string) {
-	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4), said: make(chan service.State, 256), plugged: make(chan struct{}), watching: watching{calm: make(chan struct{})}}
+	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4), do: make(chan func()), said: make(chan service.State, 256), plugged: make(chan struct{}), watching: watching{calm: make(chan struct{})}}
 	n.base = report.Teller{Console: report.NewConsole(), Report: &report.Report{}, Step: "run"}
 	n.tell = n.base
 	// PID 1 must not end, or the kernel panics without a word about why.

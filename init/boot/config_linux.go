@@ -105,13 +105,17 @@ func (n *Node) importBoot() []config.Problem {
 // read merges all sources, checks the result and tells what is wrong, with what was found before.
 func (n *Node) read(problems []config.Problem) *config.Config {
 	cmdline, _ := os.ReadFile("/proc/cmdline")
-	layers, parsed := sources.Layers("/", string(cmdline))
+	layers, parsed := sources.LayersWith("/", string(cmdline), n.try.text())
 	cfg, merged := config.Merge(layers...)
-	facts := config.Facts{Roles: n.pre.Manifest.Roles, Board: n.pre.Cmdline["shelf.board"], Memory: n.pre.Memory}
 	n.tell.Report.Drop("config")
-	n.findings(slices.Concat(problems, parsed, merged, config.Check(cfg, facts)))
+	n.findings(slices.Concat(problems, parsed, merged, config.Check(cfg, n.machine())))
 	n.tell.Problem(apply.HashPassword(cfg))
 	return cfg
+}
+
+// machine is what a configuration has to fit.
+func (n *Node) machine() config.Facts {
+	return config.Facts{Roles: n.pre.Manifest.Roles, Board: n.pre.Cmdline["shelf.board"], Memory: n.pre.Memory}
 }
 
 // findings tells what is wrong with a configuration. Notes are for the log only.

@@ -41,6 +41,7 @@ func (n *Node) services() error {
 	if err := n.units.Start(context.Background()); err != nil {
 		return err
 	}
+	n.wifi(n.cfg)
 	if len(n.cfg.RunCmd) > 0 {
 		_ = n.awaitNetwork(context.Background()) // they may need it; that it is not there is told elsewhere
 		n.commands("run_cmd", n.cfg.RunCmd)      // before k3s, as in k3OS
@@ -126,6 +127,9 @@ func (n *Node) run() {
 			}
 			last = stamp()
 			n.reload()
+		case f := <-n.do:
+			f()
+			last = stamp()
 		case <-ready:
 			ready = nil
 		case s := <-broken:
@@ -231,6 +235,8 @@ func (n *Node) reload() {
 	n.mu.Unlock()
 	n.tell.Problem(n.settings(apply.Here, cfg))
 	n.fetch(cfg)
+	n.wifi(cfg)
+	n.net.Apply(cfg)
 	n.units.Recheck()
 	n.syncServices()
 	n.consoles(cfg)

@@ -153,3 +153,31 @@ func plainText(v reflect.Value) string {
 	}
 	return strings.Join(strings.Fields(string(text)), " ")
 }
+
+// Plan is what a node says about a configuration that it is given.
+type Plan struct {
+	Hostname string   `json:"hostname"`
+	Role     string   `json:"role"`
+	Board    string   `json:"board"`
+	Problems []string `json:"problems,omitempty"`
+	Changes  []Change `json:"changes,omitempty"`
+	Try      int      `json:"try,omitempty"` // seconds until it is taken back unless somebody confirms it; 0: it stays
+}
+
+// When says when a change of a key takes effect on a running node; "" is at once. path is a Change's.
+func When(path string) string {
+	in := func(list ...string) bool {
+		return slices.ContainsFunc(list, func(p string) bool {
+			return path == p || strings.HasPrefix(path, p+".") || strings.HasPrefix(path, p+"[")
+		})
+	}
+	switch {
+	case in("hostname", "init_cmd", "boot_cmd", "run_cmd", "shelf", "data"):
+		return "at the next boot"
+	case in("k3os.server_url", "k3os.token", "k3os.labels", "k3os.taints", "k3os.k3s_args", "k3os.environment"):
+		return "when k3s starts anew: shelf restart k3s, or the next boot"
+	case in("k3os.install"):
+		return "never: imgbuild writes whole images"
+	}
+	return ""
+}

@@ -37,6 +37,7 @@ type Request struct {
 	Reason string            `json:"reason,omitempty"`
 	Args   map[string]string `json:"args,omitempty"`
 
+	Peer  int           `json:"-"` // process number of the caller, as the kernel says; for the handler
 	Limit time.Duration `json:"-"` // how long the caller waits for the answer; 0 is 10 s
 }
 
@@ -55,7 +56,7 @@ type Flow func(ctx context.Context, w io.Writer) error
 
 // limit of a request in bytes, and how long a client has for it.
 const (
-	requestLimit = 64 << 10
+	requestLimit = 1 << 20 // a whole config.yaml fits
 	requestTime  = 10 * time.Second
 )
 
@@ -110,7 +111,7 @@ func answer(c *net.UnixConn, h Handler) {
 	}
 	if err != nil {
 		out = failed(fault.New(fault.Usage, "", "this is no request: %v", err))
-	} else if data, herr := h(req, trusted(c)); herr != nil {
+	} else if data, herr := h(from(c, req), trusted(c)); herr != nil {
 		out = failed(herr)
 	} else if f, ok := data.(Flow); ok {
 		flow, out.Flow = f, true
@@ -148,6 +149,20 @@ func failed(err error) Response {
 	if errors.As(err, &f) && f.Fix != "" {
 		r.Error, r.Fix = strings.TrimSuffix(r.Error, "; "+f.Fix), f.Fix
 	}
+	return r
+}
+
+// from notes who asks.
+func from(c *net.UnixConn, r Request) Request {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return r
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			r.Peer = int(cred.Pid)
+		}
+	})
 	return r
 }
 

@@ -231,6 +231,9 @@ func (m *Manager) arrange(l *link) {
 		cancel()
 		<-over
 	}
+	if want == nil || !want.DHCP || old != nil && !reflect.DeepEqual(old.nets, want.nets) {
+		l.ack = nil // a lease of another network is worth nothing
+	}
 	m.mu.Lock()
 	if old != nil {
 		m.done[key(old.Interface)] = false

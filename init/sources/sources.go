@@ -24,6 +24,9 @@ const (
 	Local = "/var/lib/rancher/k3os" // k3OS's own places: config.yaml and config.d
 )
 
+// Main is the imported main file.
+const Main = Store + "/" + mainStore
+
 // names of the main file on BOOT and in the store, and of the directory of parts in both.
 const (
 	mainBoot  = "config.yaml"
@@ -198,10 +201,18 @@ func (im Importer) settle(name, path string, want, now []byte) error {
 // gave, and k3OS's directory. A source that does not exist is left out.
 // Imported files carry the names that they have on BOOT, where people correct them. root is put before the paths.
 func Layers(root, cmdline string) ([]*config.Layer, []config.Problem) {
+	return LayersWith(root, cmdline, nil)
+}
+
+// LayersWith is Layers with another text in the place of the imported main file; nil leaves it as it is.
+func LayersWith(root, cmdline string, main []byte) ([]*config.Layer, []config.Problem) {
 	var layers []*config.Layer
 	var problems []config.Problem
 	add := func(path, name string) {
 		data, err := os.ReadFile(filepath.Join(root, path))
+		if main != nil && path == Main {
+			data, err = main, nil
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return
 		}
@@ -230,7 +241,7 @@ func Layers(root, cmdline string) ([]*config.Layer, []config.Problem) {
 	for _, name := range []string{config.MetaDataName, config.NetworkConfigName, config.UserDataName} {
 		add(filepath.Join(Store, name), name)
 	}
-	add(filepath.Join(Store, mainStore), mainBoot)
+	add(Main, mainBoot)
 	dir(filepath.Join(Store, parts), parts, false)
 	l, p := config.CmdlineLayer(cmdline)
 	layers, problems = append(layers, l), append(problems, p...)

@@ -1,0 +1,99 @@
+package wifi
+
+import (
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// news reads one event of wpa_supplicant (wpa_ctrl.h) and gives what it means for the connection; ok is false when it
+// means nothing. An empty text is a connection.
+func news(event string) (text string, ok bool) {
+	word, rest, _ := strings.Cut(event, " ")
+	switch word {
+	case "CTRL-EVENT-CONNECTED":
+		return "", true
+	case "CTRL-EVENT-SSID-TEMP-DISABLED":
+		f := fields(rest)
+		name := printable(f["ssid"])
+		switch f["reason"] {
+		case "WRONG_KEY":
+			return fmt.Sprintf("the passphrase of %s is wrong", name), true
+		case "CONN_FAILED":
+			return fmt.Sprintf("%s lets the node not in; its passphrase may be wrong", name), true
+		}
+		return fmt.Sprintf("%s lets the node not in", name), true
+	case "CTRL-EVENT-NETWORK-NOT-FOUND":
+		return "none of the configured Wi-Fi networks is in reach", true
+	case "CTRL-EVENT-ASSOC-REJECT":
+		f := fields(rest)
+		if f["status_code"] == "1" || f["status_code"] == "15" { // SAE: the confirmation does not match
+			return "the access point refuses the node; the passphrase may be wrong", true
+		}
+		return "the access point refuses the node (status " + strconv.Quote(f["status_code"]) + ")", true
+	case "CTRL-EVENT-DISCONNECTED":
+		return "not in a Wi-Fi network", true
+	}
+	return "", false
+}
+
+// fields takes name=value words apart; a value may stand in quotes.
+func fields(s string) map[string]string {
+	out := map[string]string{}
+	for s != "" {
+		name, rest, ok := strings.Cut(strings.TrimLeft(s, " "), "=")
+		if !ok {
+			break
+		}
+		var value string
+		if strings.HasPrefix(rest, `"`) {
+			end := strings.Index(rest[1:], `"`)
+			if end < 0 {
+				break
+			}
+			value, s = rest[1:1+end], rest[2+end:]
+		} else {
+			value, s, _ = strings.Cut(rest, " ")
+		}
+		if i := strings.LastIndexByte(name, ' '); i >= 0 {
+			name = name[i+1:]
+		}
+		out[name] = value
+	}
+	return out
+}
+
+// printable gives a network's name, from wpa_supplicant's escapes (\xNN, \", \\), fit for a console.
+func printable(s string) string {
+	if u, err := strconv.Unquote(`"` + s + `"`); err == nil {
+		s = u
+	} else if raw, err := hex.DecodeString(s); err == nil && len(raw) > 0 {
+		s = string(raw)
+	}
+	return strconv.Quote(s)
+}
+
+var firmware = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:Direct firmware load for|firmware: failed to load) (\S+)`)
+})
+
+// MissingFirmware looks for the file that a radio's driver asked the kernel for in vain, in lines of the kernel's log.
+func MissingFirmware(lines string) string {
+	last := ""
+	for line := range strings.Lines(lines) {
+		m := firmware().FindStringSubmatch(line)
+		if m == nil || !strings.Contains(line, "fail") {
+			continue
+		}
+		for _, word := range []string{"brcm", "cypress", "iwlwifi", "rtw", "rtl", "ath", "mt7", "mediatek", "carl", "libertas", "mrvl"} {
+			// Tables beside the firmware (clm_blob, txcap) are missing on many boards, and nothing comes of it.
+			if strings.Contains(m[1], word) && !strings.Contains(m[1], "rtl_nic") && !strings.Contains(m[1], "blob") && !strings.Contains(m[1], ".txt") {
+				last = m[1]
+			}
+		}
+	}
+	return last
+}

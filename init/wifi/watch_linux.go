@@ -1,0 +1,73 @@
+package wifi
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// alive is how long wpa_supplicant may be silent before it is asked whether it is still there.
+const alive = 30 * time.Second
+
+// Watch hears wpa_supplicant about one interface until ctx ends, and tells in words why there is no connection; an empty
+// text is a connection. One that was started again is heard again.
+func Watch(ctx context.Context, radio string, tell func(text string)) {
+	for ctx.Err() == nil {
+		_ = listen(ctx, filepath.Join(ControlDir, radio), tell) // it is not there, or went away
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// listen attaches to a control socket (wpa_ctrl.h: datagrams, ATTACH, then events as <LEVEL>TEXT).
+func listen(ctx context.Context, path string, tell func(string)) error {
+	own := filepath.Join(filepath.Dir(path), ".shelf-"+filepath.Base(path))
+	_ = os.Remove(own)
+	c, err := net.DialUnix("unixgram", &net.UnixAddr{Name: own, Net: "unixgram"}, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer os.Remove(own)
+	defer c.Close()
+	if _, err := c.Write([]byte("ATTACH")); err != nil {
+		return err
+	}
+	buf := make([]byte, 4096)
+	asked := false
+	for ctx.Err() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(alive))
+		n, err := c.Read(buf)
+		var late net.Error
+		if errors.As(err, &late) && late.Timeout() {
+			if asked {
+				return err
+			}
+			asked = true
+			if _, err := c.Write([]byte("PING")); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		asked = false
+		text := string(buf[:n])
+		if !strings.HasPrefix(text, "<") {
+			continue // an answer
+		}
+		if _, text, _ = strings.Cut(text, ">"); text == "CTRL-EVENT-TERMINATING" {
+			return nil
+		}
+		if what, ok := news(text); ok {
+			tell(what)
+		}
+	}
+	return ctx.Err()
+}
