@@ -11,6 +11,7 @@
 package ext4
 
 import (
+	"errors"
 	"fmt"
 	"io"
 )
@@ -57,6 +58,40 @@ type Entry struct {
 	Open     func() (io.ReadCloser, error) // of a file; may be nil when Size is 0
 	Target   string                        // of a link, at most 4095 bytes; of a hard link the path of the file
 	Time     uint32                        // seconds since 1970: its last change; 0 = that of Options
+}
+
+// ErrFull says that there are more entries or content than there is room.
+var ErrFull = errors.New("full")
+
+// Fit gives a size, not below o.Size and in steps of 64 MiB or more, that has room for the entries and spare bytes beside them.
+func Fit(o Options, entries []Entry, spare int64) (int64, error) {
+	least := int64(0)
+	for _, e := range entries {
+		least += (e.Size + BlockSize - 1) / BlockSize * BlockSize
+	}
+	for {
+		if o.Size >= least+spare {
+			fs, err := plan(o, entries)
+			if err != nil && !errors.Is(err, ErrFull) {
+				return 0, err
+			}
+			if err == nil && fs.free() >= spare {
+				return o.Size, nil
+			}
+		}
+		o.Size += max(64<<20, o.Size/16>>20<<20)
+		if o.MaxSize != 0 && o.Size > o.MaxSize {
+			return 0, fmt.Errorf("ext4: %d entries with %d bytes are more than %d bytes hold: it is %w", len(entries), least, o.MaxSize, ErrFull)
+		}
+	}
+}
+
+// free gives the bytes that are not taken.
+func (fs *filesystem) free() (n int64) {
+	for i := range fs.groups {
+		n += int64(fs.length(i) - fs.used[i])
+	}
+	return n * BlockSize
 }
 
 // Extent is a piece of the file system, in bytes from its start.
@@ -188,7 +223,7 @@ func (fs *filesystem) allocate(n *node, size int64) error {
 	for logical := int64(0); logical < need; {
 		start, count := fs.take(need - logical)
 		if count == 0 {
-			return fmt.Errorf("ext4: the file system of %d bytes is full: %s (%d bytes) does not fit", fs.o.Size, n.Path, size)
+			return fmt.Errorf("ext4: the file system of %d bytes is %w: %s (%d bytes) does not fit", fs.o.Size, ErrFull, n.Path, size)
 		}
 		n.extents = append(n.extents, extent{uint32(logical), uint16(count), start})
 		logical += count
@@ -200,7 +235,7 @@ func (fs *filesystem) allocate(n *node, size int64) error {
 	for i := 0; i < len(n.extents); i += inBlock {
 		start, count := fs.take(1)
 		if count == 0 {
-			return fmt.Errorf("ext4: the file system of %d bytes is full: %s (%d bytes) does not fit", fs.o.Size, n.Path, size)
+			return fmt.Errorf("ext4: the file system of %d bytes is %w: %s (%d bytes) does not fit", fs.o.Size, ErrFull, n.Path, size)
 		}
 		n.leaves = append(n.leaves, start)
 		n.blocks++

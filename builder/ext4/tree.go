@@ -76,8 +76,8 @@ func (fs *filesystem) build(entries []Entry) error {
 		}
 		fs.last++
 		if int64(fs.last) > int64(fs.groups)*inodesPerGroup {
-			return fmt.Errorf("ext4: the file system of %d bytes is full: %q has no inode, there are %d",
-				fs.o.Size, e.Path, int64(fs.groups)*inodesPerGroup)
+			return fmt.Errorf("ext4: the file system of %d bytes is %w: %q has no inode, there are %d",
+				fs.o.Size, ErrFull, e.Path, int64(fs.groups)*inodesPerGroup)
 		}
 		n := &node{Entry: e, inode: fs.last}
 		parent.add(n, name)

@@ -56,6 +56,14 @@ func (b *build) bootVolume(k *kernel) (*fat.Volume, error) {
 	files["README.txt"] = tree.Bytes([]byte(bootReadme(b.version)))
 	files["config.d/00-image.yaml"] = tree.Bytes([]byte(fmt.Sprintf("# What this image was built as.\nshelf:\n  board: %s\n  role: %s\n", r.Board.Name, r.Role.Name)))
 	own := b.Config
+	if b.Node != nil {
+		for name, text := range b.Node.Parts {
+			files["config.d/"+name] = tree.Bytes(text)
+		}
+		if own == nil {
+			own = b.Node.Config
+		}
+	}
 	if own == nil {
 		own = []byte(configTemplate(r.Role.Name))
 	}

@@ -17,8 +17,20 @@ import (
 func (b *build) disk(k *kernel, slot *slotFiles) error {
 	// With a configuration inside, the image may hold secrets.
 	mode := os.FileMode(0o644)
-	if b.Config != nil {
+	if b.Config != nil || b.Node != nil {
 		mode = 0o600
+	}
+	o := ext4.Options{Size: dataSize, MaxSize: dataMax, UUID: b.id("data"), HashSeed: b.id("data hash"), Label: dataLabel, Journal: journalSize, Time: b.date()}
+	entries := append(dataEntries(), b.Node.entries()...)
+	var err error
+	if o.Size, err = ext4.Fit(o, entries, dataSpare); err != nil {
+		return fault.Wrap(fault.Input, err, "the data partition", "take less along: mode=fresh")
+	}
+	if end := (dataStart + o.Size) / sector; end > 1<<32-1 {
+		return fault.New(fault.Input, "take less along: mode=fresh", "what is laid on the data partition ends beyond 2 TiB, which is what a partition table can say")
+	}
+	if o.Size > dataSize {
+		b.warn("the data partition has %d MiB for what is laid on it: the card needs %d MiB", o.Size>>20, (dataStart+o.Size)>>20)
 	}
 	f, err := os.OpenFile(b.path("disk.img"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
@@ -28,7 +40,7 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 	if err := f.Chmod(mode); err != nil { // whatever the umask is
 		return err
 	}
-	if err := f.Truncate(dataStart + dataSize); err != nil {
+	if err := f.Truncate(dataStart + o.Size); err != nil {
 		return err
 	}
 	sig := b.id("disk signature")
@@ -36,7 +48,7 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 		{Start: bootStart / sector, Sectors: bootSize / sector, Type: typeFAT, Active: true},
 		{Start: slotAStart / sector, Sectors: slotSize / sector, Type: typeHidden},
 		{Start: slotBStart / sector, Sectors: slotSize / sector, Type: typeHidden},
-		{Start: dataStart / sector, Sectors: dataSize / sector, Type: typeLinux},
+		{Start: dataStart / sector, Sectors: uint32(o.Size / sector), Type: typeLinux},
 	}}
 	first, err := table.Marshal()
 	if err != nil {
@@ -67,16 +79,19 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 	if err := slot.volume.Write(io.NewOffsetWriter(f, slotAStart)); err != nil {
 		return fmt.Errorf("slot A: %w", err)
 	}
-	data := []ext4.Entry{
+	if err := ext4.Write(io.NewOffsetWriter(f, dataStart), o, entries); err != nil {
+		return fmt.Errorf("data partition: %w", err)
+	}
+	return f.Close()
+}
+
+// dataEntries is what every data partition begins with.
+func dataEntries() []ext4.Entry {
+	return []ext4.Entry{
 		{Path: "k3os", Kind: ext4.Dir, Mode: 0o755},
 		{Path: "k3os/data", Kind: ext4.Dir, Mode: 0o755},
 		{Path: "k3os/config", Kind: ext4.Dir, Mode: 0o700},
 	}
-	o := ext4.Options{Size: dataSize, MaxSize: dataMax, UUID: b.id("data"), HashSeed: b.id("data hash"), Label: dataLabel, Journal: journalSize, Time: b.date()}
-	if err := ext4.Write(io.NewOffsetWriter(f, dataStart), o, data); err != nil {
-		return fmt.Errorf("data partition: %w", err)
-	}
-	return f.Close()
 }
 
 // vendorBlobs brings what the archive does not have, before anything costly is done.

@@ -13,6 +13,7 @@ const (
 	dataStart  = 1520 * mib
 	dataSize   = 256 * mib // as flashed; the first boot lets it grow to the end of the disk
 	dataMax    = 2 << 40   // that it can grow to
+	dataSpare  = 64 * mib  // that a node with data of its own has left before its first growth
 
 	sector      = 512
 	slotCluster = 4096

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ var build = verb{
 	summary: "Build an image. The default when no verb is given.",
 	keys: []key{boardKey, roleKey,
 		{name: "config", value: "FILE", doc: "cloud-config for this node, laid on the BOOT partition; the image then holds your secrets."},
+		{name: "import", value: "FILE", doc: "A node that `imgbuild migrate` took off its old card, laid on the data partition."},
+		{name: "restore", value: "FILE", doc: "A server's backup, laid on the data partition."},
 		k3sKey,
 		{name: "blobs", value: "DIR|skip", doc: "Boot blobs of ODROID boards: a directory that has them, or skip. Default: fetch them."},
 		extraKey, withoutKey, lockKey, mirrorKey,
@@ -27,6 +30,7 @@ var build = verb{
 		"imgbuild board=rpi4 role=worker",
 		"imgbuild board=rpi4 role=server config=node1.yaml k3s=v1.35.0+k3s1",
 		"imgbuild board=odroid-xu4 role=worker blobs=skip",
+		"imgbuild board=rpi4 role=server import=node1.tar",
 	},
 	do: doBuild,
 }
@@ -43,10 +47,25 @@ func doBuild(ctx context.Context, a *args) error {
 			return fault.Wrap(fault.Input, err, "reading config="+name, "give a cloud-config file")
 		}
 	}
-	warnings, err := image.CheckConfig(a.values["config"], config, s.recipe)
+	out := a.values["out"]
+	if out == "" {
+		out = "out"
+	}
+	node, moved, err := openNode(a, s.recipe, config, out)
 	if err != nil {
 		return err
 	}
+	defer node.Close()
+	warnings, err := image.CheckConfig(a.values["config"], config, s.recipe)
+	if err == nil && config == nil && node != nil && node.Config != nil {
+		if warnings, err = image.CheckConfig("config.yaml", node.Config, s.recipe); err != nil {
+			err = fmt.Errorf("the configuration in %s: %w; give a corrected copy as config=FILE", filepath.Base(node.Name()), err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	warnings = append(warnings, moved...)
 	pack := a.values["pack"]
 	if pack != "" && pack != "yes" && pack != "no" {
 		return notKnown("pack", pack, []string{"yes", "no"})
@@ -62,15 +81,20 @@ func doBuild(ctx context.Context, a *args) error {
 	if w := s.recipe.K3s.Warning; w != "" {
 		warnings = append(warnings, w)
 	}
+	if node != nil {
+		w, err := node.CheckK3s(s.recipe.K3s.Version)
+		if err != nil {
+			return err
+		}
+		if w != "" {
+			warnings = append(warnings, w)
+		}
+	}
 	for _, w := range warnings {
 		s.screen.warn(strings.Split(w, "\n")...)
 	}
-	out := a.values["out"]
-	if out == "" {
-		out = "out"
-	}
 	res, err := image.Build(ctx, image.Options{
-		Recipe: s.recipe, Client: s.client, Cache: s.cache, Config: config, Out: out, Progress: s.screen.progress, ImageOnly: pack == "no",
+		Recipe: s.recipe, Client: s.client, Cache: s.cache, Config: config, Node: node, Out: out, Progress: s.screen.progress, ImageOnly: pack == "no",
 		Blobs:    image.Blobs{Skip: a.values["blobs"] == "skip", Dir: strings.TrimPrefix(a.values["blobs"], "skip")},
 		Warnings: append(warnings, s.relocked(relock)...),
 	})

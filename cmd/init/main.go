@@ -29,6 +29,8 @@ func init() {
 		{"report", "report", "the report of this boot, as it stands on the boot partition", showReport},
 		{"config", "config --dump | config reload", "the merged configuration; or read it again", configVerb},
 		{"data", "data [repair|format] [yes=WORD]", "the data partition when it is not in use: what is wrong, how to look; repair it, or make it anew", dataVerb},
+		{"backup", "backup [now|list|key|forget]", "the backups of a server: how they go; make one now; those that are there; the key to allow there; forget the other end's host key", backupVerb},
+		{"disk", "disk [move|forget]", "the data disk of data.device; move k3s' data there and reboot; or give up those that are on it", diskVerb},
 		{"rescue", "rescue [on|off]", "whether the next boot is the rescue system, without data partition and services", rescueVerb},
 		{"reboot", "reboot [REASON]", "stop everything in order and start again", func(a []string) error { return end("reboot", a) }},
 		{"poweroff", "poweroff [REASON]", "stop everything in order and switch off", func(a []string) error { return end("poweroff", a) }},

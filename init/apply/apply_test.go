@@ -90,7 +90,7 @@ func TestPassword(t *testing.T) {
 	if st, _ := os.Stat(m.Root + "/etc/shadow"); st.Mode().Perm() != 0o640 {
 		t.Errorf("mode %v", st.Mode())
 	}
-	if err := m.Password("x:0:0\nroot2:"); err != nil || strings.Contains(m.read(t, "/etc/shadow"), "root2") {
+	if err := m.Password("x:0:0\nroot2:"); err == nil || strings.Contains(m.read(t, "/etc/shadow"), "root2") {
 		t.Errorf("a line break gets into shadow: %v", err)
 	}
 }

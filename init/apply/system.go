@@ -81,18 +81,27 @@ func Remote(key string) bool {
 	return false
 }
 
+// HashPassword puts a hash in the place of a password in clear text, which an import would have hashed and which stands in
+// the node's own files.
+func HashPassword(cfg *config.Config) error {
+	if p := cfg.K3OS.Password; p != "" && !config.Hashed(p) {
+		var salt [16]byte
+		if _, err := rand.Read(salt[:]); err != nil {
+			return err
+		}
+		cfg.K3OS.Password = config.HashPassword(p, salt[:])
+	}
+	return nil
+}
+
 // Password puts a crypt(5) hash into /etc/shadow for User; an empty one locks the password. sshd takes none anyway. Clear
-// text, which an import would have hashed, comes from the node's own files and is hashed here.
+// text never gets there.
 func (m Machine) Password(hash string) error {
 	switch {
 	case hash == "":
 		hash = "!"
 	case !config.Hashed(hash):
-		var salt [16]byte
-		if _, err := rand.Read(salt[:]); err != nil {
-			return err
-		}
-		hash = config.HashPassword(hash, salt[:])
+		return fault.New(fault.Internal, "give a hash as mkpasswd prints it", "k3os.password is clear text")
 	}
 	if strings.ContainsAny(hash, ":\n") {
 		return fault.New(fault.Input, "give a hash as mkpasswd prints it", "k3os.password cannot stand in /etc/shadow")

@@ -116,7 +116,14 @@ func TestSettingsAreTakenBack(t *testing.T) {
 // Clear text never gets into /etc/shadow, wherever it comes from.
 func TestClearTextPassword(t *testing.T) {
 	m := box(t)
-	if err := m.Password("clear text"); err != nil {
+	cfg := &config.Config{K3OS: config.K3OS{Password: "clear text"}}
+	if err := HashPassword(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if m.Password("clear text") == nil {
+		t.Error("clear text is taken")
+	}
+	if err := m.Password(cfg.K3OS.Password); err != nil {
 		t.Fatal(err)
 	}
 	hash := strings.Split(strings.Split(m.read(t, "/etc/shadow"), "rancher:")[1], ":")[0]

@@ -15,6 +15,7 @@ import (
 	"imgbuild/init/cgroup"
 	"imgbuild/init/clock"
 	"imgbuild/init/config"
+	"imgbuild/init/datadisk"
 	"imgbuild/init/fault"
 	"imgbuild/init/guard"
 	"imgbuild/init/layout"
@@ -58,14 +59,14 @@ type Node struct {
 	units  *service.Supervisor // safe
 	net    *network.Manager    // safe
 	clock  *clock.Keeper       // safe
+	data   *datadisk.Disk      // safe; nil before the role is known, and for roles without k3s
 	log    *service.Log        // of init_cmd, boot_cmd and run_cmd
 	host   string
 	orders chan order
 	steps  []stepTime
 	how    string // the boot before ended, as far as the data partition tells
 
-	watching watching
-
+	watching  watching
 	up        atomic.Bool // run takes orders
 	said      chan service.State
 	syncing   sync.Mutex // one syncServices at a time

@@ -110,6 +110,7 @@ func (n *Node) read(problems []config.Problem) *config.Config {
 	facts := config.Facts{Roles: n.pre.Manifest.Roles, Board: n.pre.Cmdline["shelf.board"], Memory: n.pre.Memory}
 	n.tell.Report.Drop("config")
 	n.findings(slices.Concat(problems, parsed, merged, config.Check(cfg, facts)))
+	n.tell.Problem(apply.HashPassword(cfg))
 	return cfg
 }
 
@@ -121,6 +122,9 @@ func (n *Node) findings(problems []config.Problem) {
 			continue
 		}
 		fix := p.Fix
+		if n.lay.Degraded && strings.Contains(p.Message, "moved to the node's data") {
+			fix = "it is there again when the data partition is in use again; until then the node does without"
+		}
 		p.Fix = ""
 		t.Problem(fault.New(fault.Input, fix, "%s", p.String()))
 	}

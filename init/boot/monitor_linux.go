@@ -211,6 +211,3 @@ func (n *Node) sample() {
 		n.base.Log("metrics: %v", err)
 	}
 }
-
-// backupTime is when the newest backup was made; zero for none.
-func (n *Node) backupTime() time.Time { return time.Time{} }

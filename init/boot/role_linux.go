@@ -17,12 +17,16 @@ func (n *Node) role() []service.Unit {
 	case n.lay.Degraded:
 		return nil // nothing may begin a second life beside the one on the lost disk
 	case role == k3s.Server || role == k3s.Worker:
-		u, err := k3s.Unit(k3s.Node{Config: n.current, Manifest: n.pre.Manifest.K3s, Role: role, Hostname: n.host, Load: n.pre.Modules.Load, Groups: n.groups, Time: n.awaitTime, Say: n.tell.Say})
+		n.watchDisk()
+		u, err := k3s.Unit(k3s.Node{Config: n.current, Manifest: n.pre.Manifest.K3s, Role: role, Hostname: n.host, Load: n.pre.Modules.Load, Groups: n.groups, Time: n.awaitTime, Data: n.dataDisk, Say: n.tell.Say})
 		if err != nil {
 			n.tell.Problem(err)
 			break
 		}
 		units = append(units, u)
+		if role == k3s.Server {
+			n.keepBackups()
+		}
 	default:
 		n.tell.Problem(fault.New(fault.Input, "set shelf.role to one of "+strings.Join(n.pre.Manifest.Roles, ", "), "this system cannot run the role %q", role))
 	}

@@ -17,6 +17,9 @@ const syncLimit = time.Minute
 // extraUnits gives the units that may come and go while the node runs: those of the section services. What cannot be made
 // is told and left out.
 func (n *Node) extraUnits() []service.Unit {
+	if n.lay.Degraded {
+		return nil // their data are elsewhere
+	}
 	var units []service.Unit
 	services, t := n.current().Services, n.base.For("units")
 	for _, name := range slices.Sorted(maps.Keys(services)) {

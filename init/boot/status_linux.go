@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"imgbuild/init/bootstate"
+	"imgbuild/init/datadisk"
 	"imgbuild/init/monitor"
 	"imgbuild/init/network"
 	"imgbuild/init/report"
@@ -32,22 +33,24 @@ type Status struct {
 	Why     []string `json:"why,omitempty"`      // what is bad or awaited, one line each
 	LastEnd string   `json:"last_end,omitempty"` // why the last boot ended
 
-	Degraded bool       `json:"degraded"` // nothing is kept: the data partition is lost
-	Up       float64    `json:"up"`       // seconds since the kernel started
+	Degraded bool       `json:"degraded"`         // nothing is kept: the data partition is not in use
+	Rescue   string     `json:"rescue,omitempty"` // who asked for that; empty if it is lost
+	Up       float64    `json:"up"`               // seconds since the kernel started
 	LockDate time.Time  `json:"lock_date"`
 	LockAge  int        `json:"lock_age_days"`
 	Record   *Record    `json:"record,omitempty"`
 	Steps    []stepTime `json:"steps"`
 
-	Services []ServiceStatus `json:"services"`
-	Network  []Interface     `json:"network"`
-	Disks    []DiskUse       `json:"disks"`
-	Written  *Written        `json:"written,omitempty"`
-	Machine  monitor.Machine `json:"machine"`
-	Memory   Memory          `json:"memory"`
-	Load     string          `json:"load"` // of 1, 5 and 15 minutes
-	Clock    Clock           `json:"clock"`
-	Backup   *time.Time      `json:"backup,omitempty"` // of the newest one
+	Services []ServiceStatus  `json:"services"`
+	Network  []Interface      `json:"network"`
+	Disks    []DiskUse        `json:"disks"`
+	DataDisk *datadisk.Status `json:"data_disk,omitempty"` // that data.device names
+	Written  *Written         `json:"written,omitempty"`
+	Machine  monitor.Machine  `json:"machine"`
+	Memory   Memory           `json:"memory"`
+	Load     string           `json:"load"` // of 1, 5 and 15 minutes
+	Clock    Clock            `json:"clock"`
+	Backup   *time.Time       `json:"backup,omitempty"` // of the newest one
 
 	Problems []report.Problem `json:"problems"`
 }
@@ -137,7 +140,7 @@ func (n *Node) status() Status {
 	n.mu.Unlock()
 	s := Status{
 		Hostname: host, Role: n.current().RoleOf(""), Board: n.pre.Cmdline["shelf.board"], Model: n.pre.Model, Version: m.Version, Slot: n.pre.Slot,
-		Program: n.Version, Kernel: m.Kernel, LastEnd: n.lastEnd(), Degraded: n.lay.Degraded, Up: time.Since(started()).Seconds(),
+		Program: n.Version, Kernel: m.Kernel, LastEnd: n.lastEnd(), Degraded: n.lay.Degraded, Rescue: n.lay.Rescue, Up: time.Since(started()).Seconds(),
 		LockDate: time.Unix(m.Date, 0).UTC(), LockAge: int(max(0, time.Since(time.Unix(m.Date, 0)).Hours()/24)),
 		Record: n.bootRecord(), Steps: steps, Machine: monitor.Read("/sys"), Problems: n.base.Report.Problems(),
 		Network: []Interface{}, Disks: diskUse("/"),
@@ -165,6 +168,7 @@ func (n *Node) status() Status {
 	if t := n.backupTime(); !t.IsZero() {
 		s.Backup = &t
 	}
+	s.DataDisk = n.diskStatus()
 	s.Health, s.Why = health(s)
 	return s
 }
@@ -173,8 +177,14 @@ func (n *Node) status() Status {
 func health(s Status) (string, []string) {
 	verdict := Good
 	var why []string
-	if s.Degraded {
-		verdict, why = Bad, append(why, "the data partition is lost, nothing is kept")
+	switch {
+	case s.Rescue != "":
+		verdict, why = Bad, append(why, "RESCUE: "+s.Rescue+" asks for it; data partition and services are left alone (sudo shelf data)")
+	case s.Degraded:
+		verdict, why = Bad, append(why, "DEGRADED: the data partition is not in use, nothing is kept (sudo shelf data)")
+	}
+	if d := s.DataDisk; d != nil && d.State != datadisk.Mounted {
+		verdict, why = Bad, append(why, d.Detail)
 	}
 	for _, u := range s.Services {
 		line := u.Name + ": " + u.Phase

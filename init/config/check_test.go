@@ -103,6 +103,33 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// What is missing is told where somebody could write it, and else without a place.
+func TestMissingHasNoStrangePlace(t *testing.T) {
+	image, _ := Parse("the image", []byte("shelf: {role: worker}\nk3os: {labels: {a: b}}"))
+	image.Unseen = true
+	cmdline, _ := CmdlineLayer("k3os.labels.x=y")
+	imager, _ := Parse(UserDataName, []byte("users: [{name: rancher, passwd: '$1$a$b', lock_passwd: false}]"))
+	file, _ := Parse("config.yaml", []byte("hostname: a\nk3os: {token: long-enough}"))
+	for _, f := range []struct {
+		layers []*Layer
+		want   string
+	}{
+		{[]*Layer{image}, "warning: k3os.server_url: this worker"},
+		{[]*Layer{image, cmdline}, "warning: k3os.server_url: this worker"},
+		{[]*Layer{image, imager}, "warning: k3os.server_url: this worker"},
+		{[]*Layer{imager, file, cmdline}, "config.yaml:2:1: warning: k3os.server_url: this worker"},
+	} {
+		c, _ := Merge(f.layers...)
+		found := false
+		for _, p := range Check(c, Facts{Role: "worker"}) {
+			found = found || strings.HasPrefix(p.String(), f.want)
+		}
+		if !found {
+			t.Errorf("%q is not among %v", f.want, Check(c, Facts{Role: "worker"}))
+		}
+	}
+}
+
 // Check must not need Merge: other packages make a Config by hand in their tests.
 func TestCheckByHand(t *testing.T) {
 	if got := Check(&Config{}, Facts{}); len(got) != 1 || got[0].Line != 0 {

@@ -6,8 +6,8 @@ import "strings"
 // Parse; a file that could not be read gives an empty one.
 type Layer struct {
 	Name string // as given to Parse
-	// Unseen says that no person writes this source: what the image says of itself, the kernel's command line. A key
-	// that is missing is not told as missing there.
+	// Unseen says that no person writes this source: what the image says of itself, the kernel's command line,
+	// cloud-init's files. A key that is missing is not told as missing there.
 	Unseen bool
 	root   *value // a map; nil means empty
 }

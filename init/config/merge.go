@@ -57,7 +57,8 @@ func merge(a, b *value, k *Key) *value {
 		if i, both := where[e.name]; both {
 			v := merge(out.entries[i].v, e.v, k.entryKey(e.name))
 			at := e.at
-			if v != e.v && v.kind == mapping && !v.reset { // a section of both stands where it began
+			// A section of both stands where it began, unless a program wrote it there.
+			if v != e.v && v.kind == mapping && !v.reset && FormatOf(out.entries[i].at.file) == Native {
 				at = out.entries[i].at
 			}
 			out.entries[i] = entry{e.name, at, v}

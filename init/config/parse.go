@@ -32,7 +32,7 @@ func Parse(file string, data []byte) (*Layer, []Problem) { return ParseAs(Format
 // ParseAs is Parse for a source whose name does not tell its format.
 func ParseAs(format Format, file string, data []byte) (*Layer, []Problem) {
 	d := &decoder{file: file, format: format, lines: lineLengths(data)}
-	layer := &Layer{Name: file}
+	layer := &Layer{Name: file, Unseen: format != Native}
 	if format == UserData && len(data) <= MaxSize {
 		if isScript(data) {
 			layer.root = script(file, data)

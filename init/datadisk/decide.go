@@ -32,8 +32,8 @@ const (
 
 // commands that the refusals name.
 const (
-	moveCommand   = "sudo shelf data move"
-	forgetCommand = "sudo shelf data forget"
+	moveCommand   = "sudo shelf disk move"
+	forgetCommand = "sudo shelf disk forget"
 )
 
 // absence decides without a disk: none is named, or the one that is named is away.

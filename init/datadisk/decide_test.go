@@ -21,7 +21,7 @@ func TestDecide(t *testing.T) {
 		"a disk with photos":                  {situation{}, refuse, "nothing was touched"},
 		"a disk with photos instead of ours":  {situation{known: a}, refuse, "nothing was touched"},
 		"photos where data should move":       {situation{local: true, move: true}, refuse, "nothing was touched"},
-		"data on the card":                    {situation{empty: true, local: true}, refuse, "shelf data move"},
+		"data on the card":                    {situation{empty: true, local: true}, refuse, "shelf disk move"},
 		"data on the card and on the disk":    {situation{marker: a, local: true}, refuse, "on the node's own disk and on"},
 		"asked to move":                       {situation{empty: true, local: true, move: true}, carry, ""},
 		"asked to move, again":                {situation{empty: true, local: true, move: true, known: a}, carry, ""},
@@ -51,7 +51,7 @@ func TestAbsence(t *testing.T) {
 		t.Error("a disk that was never seen is waited for as well", what, err)
 	}
 	// The key was taken out: the card must not begin an empty cluster.
-	if what, err := (situation{known: a}).absence(); what != refuse || err == nil || IsAbsent(err) || !strings.Contains(err.Error(), "shelf data forget") {
+	if what, err := (situation{known: a}).absence(); what != refuse || err == nil || IsAbsent(err) || !strings.Contains(err.Error(), "shelf disk forget") {
 		t.Error(what, err)
 	}
 }

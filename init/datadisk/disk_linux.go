@@ -115,28 +115,42 @@ func (d *Disk) ready(ctx context.Context, spec, dataDir string) (path string, er
 	if err != nil {
 		return dev.path, err
 	}
-	if err := d.mount(ctx, dev); err != nil {
+	// First a look that changes nothing, for it may be somebody else's disk.
+	if err := d.mount(ctx, dev, true); err != nil {
 		return dev.path, err
 	}
-	defer func() {
-		if err != nil {
-			_ = unix.Unmount(MountPoint, unix.UMOUNT_NOFOLLOW)
-		}
-	}()
-	if s.marker, err = readMarker(filepath.Join(MountPoint, markerName)); err != nil {
+	if _, err = s.look(); err != nil {
+		release()
 		return dev.path, err
+	}
+	release()
+	if err := d.mount(ctx, dev, false); err != nil {
+		return dev.path, err
+	}
+	what, err := s.look() // again: the journal may have brought what could not be seen before
+	if err == nil {
+		err = fault.Wrap(fault.Device, d.take(ctx, what, s, dataDir), "taking the data disk "+spec+" into use", "")
+	}
+	if err == nil {
+		err = d.bind(dataDir)
+	}
+	if err != nil {
+		release()
+	}
+	return dev.path, err
+}
+
+func release() { _ = unix.Unmount(MountPoint, unix.UMOUNT_NOFOLLOW) }
+
+// look decides by what is on the disk that is mounted.
+func (s *situation) look() (what action, err error) {
+	if s.marker, err = readMarker(filepath.Join(MountPoint, markerName)); err != nil {
+		return refuse, err
 	}
 	if s.empty, err = empty(MountPoint); err != nil {
-		return dev.path, fault.Wrap(fault.Device, err, "the data disk "+spec+" cannot be read", "")
+		return refuse, fault.Wrap(fault.Device, err, "the data disk "+s.spec+" cannot be read", "look at its cable and power, or replace it")
 	}
-	what, err := s.decide()
-	if err != nil {
-		return dev.path, err
-	}
-	if err := d.take(ctx, what, s, dataDir); err != nil {
-		return dev.path, fault.Wrap(fault.Device, err, "taking the data disk "+spec+" into use", "")
-	}
-	return dev.path, d.bind(dataDir)
+	return s.decide()
 }
 
 // take makes the disk the node's, if it is not already. The order of the writes makes a power cut harmless: an empty disk gets
@@ -194,27 +208,26 @@ var directories = []mount.Op{
 	mount.Dir{Path: MountPoint + "/kubelet", Mode: 0o750},
 }
 
-// mount checks the disk and mounts it on MountPoint.
-func (d *Disk) mount(ctx context.Context, dev device) error {
-	switch dev.fs.Type {
-	case "":
+// mount mounts the disk on MountPoint: for a look without writing a byte to it, or, checked, for use.
+func (d *Disk) mount(ctx context.Context, dev device, look bool) error {
+	if dev.fs.Type == "" {
 		return fault.New(fault.Input, fmt.Sprintf("if it is the right one and holds nothing of worth, say `sudo mkfs.ext4 -L k3sdata %s`", dev.path),
 			"the data disk %s has no file system of ext4, xfs or btrfs; it is not formatted by itself", dev.path)
-	case "ext4":
-		if !dev.fs.Clean {
-			if err := d.fsck(ctx, dev.path); err != nil {
-				return err
-			}
-		}
-	default:
-		if d.Load != nil {
-			if err := d.Load(dev.fs.Type); err != nil {
-				return fault.Wrap(fault.Device, err, "the file system "+dev.fs.Type+" of the data disk", "use ext4")
-			}
+	}
+	if dev.fs.Type != "ext4" && d.Load != nil {
+		if err := d.Load(dev.fs.Type); err != nil {
+			return fault.Wrap(fault.Device, err, "the file system "+dev.fs.Type+" of the data disk", "use ext4")
 		}
 	}
-	data := map[string]string{"ext4": "errors=remount-ro"}[dev.fs.Type]
-	err := mount.Do(mount.Mount{Source: dev.path, Path: MountPoint, Type: dev.fs.Type, Flags: unix.MS_NOATIME, Data: data})
+	flags, data := uintptr(unix.MS_NOATIME), map[string]string{"ext4": "errors=remount-ro"}[dev.fs.Type]
+	if look {
+		flags, data = unix.MS_RDONLY|unix.MS_NOATIME, map[string]string{"ext4": "noload", "xfs": "norecovery", "btrfs": "norecovery"}[dev.fs.Type]
+	} else if !dev.fs.Clean {
+		if err := d.fsck(ctx, dev.path); err != nil {
+			return err
+		}
+	}
+	err := mount.Do(mount.Mount{Source: dev.path, Path: MountPoint, Type: dev.fs.Type, Flags: flags, Data: data})
 	return fault.Wrap(fault.Device, err, "the data disk "+dev.path+" cannot be mounted", "check it on another computer")
 }
 
@@ -327,4 +340,11 @@ func writeMarker(path string, m Marker) error {
 		return err
 	}
 	return mount.Replace(path, append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
+}
+
+// Alive says that the disk is not in use, or is still attached.
+func (d *Disk) Alive() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.status.State != Mounted || alive(MountPoint)
 }

@@ -1,0 +1,268 @@
+package image
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"imgbuild/builder/ext4"
+	"imgbuild/builder/migrate"
+	"imgbuild/builder/recipe"
+	"imgbuild/init/archive"
+	"imgbuild/init/config"
+	"imgbuild/init/fault"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Node is an archive that is laid on the data partition of an image: of a node that moves in, or comes back. What configures it goes
+// onto BOOT instead, where the node imports it as if its owner had laid it there; the secrets in it are blanked there then.
+type Node struct {
+	archive.Header
+	Config []byte            // its config.yaml; nil for none
+	Parts  map[string][]byte // its config.d, by name
+	Files  int
+	Bytes  int64
+
+	name    string
+	content *os.File
+	list    []member
+}
+
+type member struct {
+	*tar.Header
+	offset int64
+}
+
+// Where a node keeps what it has imported from BOOT, and what it notes beside that.
+const (
+	storedMain  = "k3os/config/system.yaml"
+	storedParts = "k3os/config/config.d/"
+)
+
+// OpenNode opens an archive of that kind for a recipe and reads it to its end, so that one that is damaged costs nothing more. A
+// compressed one is unpacked into a file without a name in dir. Close it when the image is built.
+func OpenNode(name, kind string, r *recipe.Recipe, dir string) (n *Node, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fault.Wrap(fault.Input, err, "opening the archive", "give what `imgbuild migrate` or a node's backup wrote")
+	}
+	n = &Node{name: name, content: f, Parts: map[string][]byte{}}
+	defer func() {
+		if err != nil {
+			n.Close()
+		}
+	}()
+	if err := n.unpack(dir); err != nil {
+		return nil, err
+	}
+	end, err := n.content.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	sr := io.NewSectionReader(n.content, 0, end)
+	err = archive.Read(sr, func(h archive.Header) error {
+		n.Header = h
+		return n.fits(kind, r)
+	}, func(h *tar.Header, content io.Reader) error {
+		offset, err := sr.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		return n.add(member{h, offset}, content)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return n, nil
+}
+
+// Name is the archive's file.
+func (n *Node) Name() string { return n.name }
+
+// Close gives up what OpenNode opened.
+func (n *Node) Close() error {
+	if n == nil {
+		return nil
+	}
+	return n.content.Close()
+}
+
+// unpack replaces a compressed archive by its content.
+func (n *Node) unpack(dir string) error {
+	magic := make([]byte, 4)
+	if _, err := n.content.ReadAt(magic, 0); err != nil || !bytes.Equal(magic, []byte{0x28, 0xB5, 0x2F, 0xFD}) {
+		return nil // too short is told by whoever reads it
+	}
+	z, err := zstd.NewReader(n.content, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fault.Wrap(fault.Device, err, "making the output directory", "give another one as out=DIR")
+	}
+	out, err := os.CreateTemp(dir, ".node-*") // 0600
+	if err != nil {
+		return fault.Wrap(fault.Device, err, "unpacking the archive", "give another directory as out=DIR")
+	}
+	os.Remove(out.Name())
+	if _, err := io.Copy(out, z); err != nil {
+		out.Close()
+		var full *os.PathError
+		if errors.As(err, &full) {
+			return fault.Wrap(fault.Device, err, "unpacking the archive", "is the disk full?")
+		}
+		return fault.Wrap(fault.Input, err, n.name+" cannot be unpacked", "make it again, or copy it again")
+	}
+	n.content.Close()
+	n.content = out
+	return nil
+}
+
+// option is the build option for an archive of a kind.
+var option = map[string]string{archive.Migrate: "import", archive.Backup: "restore"}
+
+// fits says whether an archive belongs into an image.
+func (n *Node) fits(kind string, r *recipe.Recipe) error {
+	if n.Kind != kind {
+		return fault.New(fault.Input, fmt.Sprintf("say %s=%s", option[n.Kind], n.name), "it is a %s archive, and %s= takes one of %s", n.Kind, option[kind], kind)
+	}
+	if n.Role != "" && n.Role != r.Role.Name {
+		return fault.New(fault.Input, "build it with role="+n.Role, "it is of a %s, and the image is for a %s", n.Role, r.Role.Name)
+	}
+	return nil
+}
+
+// CheckK3s says whether the image's k3s may start with the archive's data. Where one of the versions is not known the answer is a
+// warning.
+func (n *Node) CheckK3s(version string) (warning string, err error) {
+	if !n.Has(archive.Datastore) {
+		return "", nil
+	}
+	if !migrate.IsVersion(n.K3s) || !migrate.IsVersion(version) {
+		return fmt.Sprintf("whether k3s %s can go on with the data of %s is not known here; a server moves one minor version at a time", or(version, "of this image"), or(n.K3s, "an unknown version")), nil
+	}
+	return "", migrate.CheckJump(n.K3s, version)
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// add sorts a member to where it goes.
+func (n *Node) add(m member, content io.Reader) error {
+	base := path.Base(m.Name)
+	switch {
+	case !strings.HasPrefix(m.Name+"/", "k3os/"):
+		return fault.New(fault.Input, "make it again", "it has %s, which has no place on a data partition", m.Name)
+	case m.Name == "k3os", m.Name == "k3os/data", m.Name == "k3os/config", m.Name+"/" == storedParts:
+		if m.Typeflag != tar.TypeDir {
+			return fault.New(fault.Input, "make it again", "its %s is no directory", m.Name)
+		}
+		return nil
+	case strings.HasPrefix(m.Name, "k3os/config/") && (strings.HasSuffix(base, ".boot") || strings.HasSuffix(base, ".pending") || base == "00-image.yaml"):
+		return nil // what the old BOOT looked like, and what the old image said of itself
+	case m.Name == storedMain || strings.HasPrefix(m.Name, storedParts):
+		if m.Typeflag != tar.TypeReg || m.Size > config.MaxSize {
+			return fault.New(fault.Input, "make it again", "its %s is no configuration", m.Name)
+		}
+		data, err := io.ReadAll(content)
+		if err != nil {
+			return err
+		}
+		if m.Name == storedMain {
+			n.Config = data
+		} else {
+			n.Parts[strings.TrimPrefix(m.Name, storedParts)] = data
+		}
+		return nil
+	}
+	n.list = append(n.list, m)
+	n.Files++
+	n.Bytes += m.Size
+	return nil
+}
+
+// Replace puts a configuration of the user's in the place of the archive's, and says what that changes.
+func (n *Node) Replace(own []byte) (warnings []string) {
+	if n.Config != nil {
+		warnings = append(warnings, "config= is used, and the configuration in the archive is left")
+	}
+	n.Config = nil
+	const network = "10-connman.yaml"
+	if l, _ := config.Parse("config", own); n.Parts[network] != nil && l.Has("network") {
+		delete(n.Parts, network)
+		warnings = append(warnings, "config= has a section network, so what connman had is left")
+	}
+	return warnings
+}
+
+// modes of directories that an archive need not name.
+var modes = map[string]uint16{
+	"k3os/data/root":                           0o700,
+	"k3os/data/var/lib/rancher/k3os":           0o700,
+	"k3os/data/var/lib/rancher/k3os/node":      0o700,
+	"k3os/data/var/lib/rancher/k3os/ssh":       0o700,
+	"k3os/data/var/lib/rancher/k3s/server":     0o700,
+	"k3os/data/var/lib/rancher/k3s/server/db":  0o700,
+	"k3os/data/var/lib/rancher/k3s/server/tls": 0o700,
+	"k3os/data/var/lib/shelf":                  0o700,
+}
+
+// entries gives what is laid on the data partition beside what is always there, parents first and hard links last.
+func (n *Node) entries() (list []ext4.Entry) {
+	if n == nil {
+		return nil
+	}
+	dirs := map[string]bool{"k3os": true, "k3os/data": true, "k3os/config": true}
+	for _, m := range n.list {
+		if m.Typeflag == tar.TypeDir {
+			dirs[m.Name] = true
+		}
+	}
+	for _, m := range n.list {
+		for dir := path.Dir(m.Name); !dirs[dir]; dir = path.Dir(dir) {
+			dirs[dir] = true
+			mode, ok := modes[dir]
+			if !ok {
+				mode = 0o755
+			}
+			list = append(list, ext4.Entry{Path: dir, Kind: ext4.Dir, Mode: mode})
+		}
+		e := ext4.Entry{Path: m.Name, Mode: uint16(m.Mode), UID: uint32(m.Uid), GID: uint32(m.Gid), Time: uint32(min(max(m.ModTime.Unix(), 0), 1<<32-1))}
+		switch m.Typeflag {
+		case tar.TypeDir:
+			e.Kind = ext4.Dir
+		case tar.TypeSymlink:
+			e.Kind, e.Target = ext4.Symlink, m.Linkname
+		case tar.TypeLink:
+			e = ext4.Entry{Path: m.Name, Kind: ext4.HardLink, Target: m.Linkname}
+		default:
+			e.Kind, e.Size = ext4.File, m.Size
+			e.Open = func() (io.ReadCloser, error) {
+				return io.NopCloser(io.NewSectionReader(n.content, m.offset, m.Size)), nil
+			}
+		}
+		list = append(list, e)
+	}
+	slices.SortFunc(list, func(a, b ext4.Entry) int {
+		if la, lb := a.Kind == ext4.HardLink, b.Kind == ext4.HardLink; la != lb {
+			if la {
+				return 1
+			}
+			return -1
+		}
+		return strings.Compare(a.Path, b.Path)
+	})
+	return list
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"fmt"
+
+	"imgbuild/builder/image"
+	"imgbuild/builder/recipe"
+	nodearchive "imgbuild/init/archive"
+	"imgbuild/init/fault"
+)
+
+// openNode opens what import= or restore= name; nil without them. config is the user's own, which counts more than the archive's.
+func openNode(a *args, r *recipe.Recipe, config []byte, out string) (node *image.Node, warnings []string, err error) {
+	moves, comes := a.values["import"], a.values["restore"]
+	switch {
+	case moves != "" && comes != "":
+		return nil, nil, fault.New(fault.Usage, "a backup restores a server whole", "import= and restore= do not go together")
+	case moves != "":
+		node, err = image.OpenNode(moves, nodearchive.Migrate, r, out)
+	case comes != "":
+		node, err = image.OpenNode(comes, nodearchive.Backup, r, out)
+	}
+	if node == nil || err != nil {
+		return nil, nil, err
+	}
+	name := node.Hostname
+	if name == "" {
+		name = "a node"
+	}
+	warnings = append(warnings, fmt.Sprintf("the image holds %s whole, keys and tokens included: only you may read it, and it is best removed once it is on the card; never let two nodes run from it", name))
+	if config != nil {
+		warnings = append(warnings, node.Replace(config)...)
+	}
+	return node, warnings, nil
+}

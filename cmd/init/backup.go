@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"imgbuild/init/backup"
+	"imgbuild/init/config"
+	"imgbuild/init/fault"
+	"imgbuild/init/k3s"
+	"imgbuild/init/manifest"
+	"imgbuild/init/service"
+	"imgbuild/init/sources"
+
+	"golang.org/x/sys/unix"
+)
+
+// backupVerb makes a backup now, or tells about those that were made. PID 1 calls `backup now` every day.
+func backupVerb(args []string) error {
+	if len(args) > 1 {
+		return fault.New(fault.Usage, "say shelf help backup", "backup takes no %q", args[1])
+	}
+	word := ""
+	if len(args) == 1 {
+		word = args[0]
+	}
+	if os.Geteuid() != 0 {
+		return fault.New(fault.Usage, "use sudo", "backups hold secrets and are for root alone")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	j := job()
+	switch word {
+	case "":
+		return backupStatus(j)
+	case "now":
+		s, err := j.Run(ctx)
+		if err == nil {
+			fmt.Printf("%s is at %s, %d KiB\n", s.Name, s.To, s.Size>>10)
+		}
+		return err
+	case "list":
+		list, err := j.List(ctx)
+		for _, e := range list {
+			fmt.Printf("%s\t%d KiB\n", e.Name, e.Size>>10)
+		}
+		return err
+	case "key":
+		_, line, err := j.Key()
+		if err == nil {
+			fmt.Println(line)
+		}
+		return err
+	case "forget":
+		return j.Forget()
+	}
+	return fault.New(fault.Usage, "say shelf help backup", "backup takes no %q", word)
+}
+
+// job is a run with the node's merged configuration.
+func job() *backup.Job {
+	cmdline, _ := os.ReadFile("/proc/cmdline")
+	layers, _ := sources.Layers("/", string(cmdline))
+	c, _ := config.Merge(layers...)
+	host, _ := os.Hostname()
+	j := &backup.Job{Config: c, Host: host, Say: func(format string, a ...any) { fmt.Printf(format+"\n", a...) }}
+	j.Snapshot = func(ctx context.Context, name string) (string, error) { return etcdSnapshot(ctx, k3s.DataDir(c), name) }
+	data, err := os.ReadFile(filepath.Join("/k3os/system", manifest.Name))
+	sum, serr := os.ReadFile(filepath.Join("/k3os/system", manifest.SumName))
+	if m, merr := manifest.Parse(data, sum); err == nil && serr == nil && merr == nil && m.K3s != nil {
+		j.K3s = m.K3s.Version
+	}
+	return j
+}
+
+// etcdSnapshot has k3s make a snapshot; k3s puts the node's name and the time behind the name that it is given.
+func etcdSnapshot(ctx context.Context, dataDir, name string) (string, error) {
+	dir := filepath.Join(dataDir, "server", "db", "shelf-snapshot")
+	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	if _, err := service.Run(ctx, service.Cmd("k3s", "etcd-snapshot", "save", "--data-dir="+dataDir, "--name="+name, "--etcd-snapshot-dir="+dir)); err != nil {
+		return "", err
+	}
+	made, _ := filepath.Glob(filepath.Join(dir, name+"*"))
+	if len(made) != 1 {
+		return "", fmt.Errorf("k3s left %d files in %s instead of one", len(made), dir)
+	}
+	return made[0], nil
+}
+
+func backupStatus(j *backup.Job) error {
+	if j.Config.Backup.To == "" {
+		return fault.New(fault.Input, "set backup.to, such as sftp://backup@nas/shelf", "there are no backups: the configuration does not say where they go")
+	}
+	s, err := backup.Load(backup.Dir)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("to: %s, the newest %d are kept\n", j.Config.Backup.To, j.Config.Backup.Keep)
+	if s.Last.IsZero() {
+		fmt.Println("last: none yet")
+	} else {
+		fmt.Printf("last: %s, %v ago, %d KiB\n", s.Name, time.Since(s.Last).Round(time.Second), s.Size>>10)
+	}
+	if s.Error != "" {
+		return fault.New(fault.Unhealthy, "", "the last attempt, %v ago, failed: %s", time.Since(s.Tried).Round(time.Second), s.Error)
+	}
+	return nil
+}

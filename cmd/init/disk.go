@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"imgbuild/init/boot"
+	"imgbuild/init/control"
+	"imgbuild/init/datadisk"
+	"imgbuild/init/fault"
+	"imgbuild/init/mount"
+)
+
+// diskVerb tells of the data disk, moves k3s' data there, or gives up those that are on it.
+func diskVerb(args []string) error {
+	switch {
+	case len(args) == 0:
+		var s boot.Status
+		if err := control.Call(control.Socket, control.Request{Verb: "status"}, &s); err != nil {
+			return err
+		}
+		switch d := s.DataDisk; {
+		case d == nil:
+			fmt.Println("no data disk: k3s' data are on the node's own disk")
+		case d.State == datadisk.Mounted:
+			fmt.Printf("k3s' data are on %s (%s)\n", d.Path, d.Device)
+		default:
+			return fault.New(fault.Unhealthy, "", "%s", d.Detail)
+		}
+		return nil
+	case len(args) == 1 && args[0] == "move":
+		if err := asRoot(mount.Replace(datadisk.MovePath, nil, 0o600, os.Getuid(), os.Getgid())); err != nil {
+			return err
+		}
+		fmt.Println("k3s' data are moved to the data disk at the next start, which is now")
+		return control.Call(control.Socket, control.Request{Verb: "reboot", Reason: "data disk move"}, nil)
+	case len(args) == 1 && args[0] == "forget":
+		err := os.Remove(datadisk.KnownPath)
+		if err == nil {
+			err = mount.SyncDir("/var/lib/shelf")
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return fault.New(fault.Usage, "", "this node has no data disk to forget")
+		}
+		if err := asRoot(err); err != nil {
+			return err
+		}
+		fmt.Println("the node takes the next empty data disk, or its own, for k3s' data; nothing was deleted on the old one")
+		return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
+	}
+	return fault.New(fault.Usage, "say shelf help disk", "disk takes no %q", args)
+}
+
+// asRoot adds the way out to an error that root would not have got.
+func asRoot(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fault.Wrap(fault.Usage, err, "", "use sudo")
+	}
+	return err
+}

@@ -1,0 +1,51 @@
+package boot
+
+import (
+	"context"
+	"time"
+
+	"imgbuild/init/backup"
+	"imgbuild/init/fault"
+	"imgbuild/init/guard"
+	"imgbuild/init/k3s"
+	"imgbuild/init/service"
+)
+
+// backupLimit ends a backup that does not come to an end.
+const backupLimit = 2 * time.Hour
+
+// keepBackups has a server make its backups, from now on.
+func (n *Node) keepBackups() {
+	t := n.base.For("backup")
+	k := &backup.Keeper{
+		Dir: backup.Dir, Config: n.current,
+		Ready: func() bool { s, ok := n.units.State(k3s.Name); return ok && s.Ready },
+		Start: func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, backupLimit)
+			defer cancel()
+			_ = n.clock.Wait(ctx, n.current().Time.Wait) // names have dates
+			_, err := service.Run(ctx, service.Cmd("/usr/bin/shelf", "backup", "now"))
+			return err
+		},
+		Failed: func(err error) {
+			if err == nil {
+				t.Report.Drop(t.Step)
+				n.base.Log("a backup was made")
+				return
+			}
+			t.Report.Drop(t.Step)
+			t.Problem(fault.Wrap(fault.Unhealthy, err, "the backup failed and is tried again", "see `sudo shelf backup`"))
+			n.saveReport()
+		},
+	}
+	guard.Go(func() { k.Run(context.Background()) })
+}
+
+// backupTime is when the newest backup was made; zero for none.
+func (n *Node) backupTime() time.Time {
+	if n.lay.Degraded {
+		return time.Time{}
+	}
+	s, _ := backup.Load(backup.Dir)
+	return s.Last
+}
