@@ -112,6 +112,20 @@ func TestWorker(t *testing.T) {
 			t.Errorf("at the second boot %s attempts were left", record[2])
 		}
 	}, g)
+	// The init hangs for good: the kernel's freezer holds its whole group. Nothing else can help the node then.
+	s.run("sudo sh -c 'echo 1 >/sys/fs/cgroup/init/cgroup.freeze'")
+	g.see(`U-Boot 20\d\d`)
+	g.see(`shelf: record 0x\w+: seq \d+, active a, trial , left 3`)
+	g.up()
+	s = g.login()
+	sub(t, "watchdog", func(t *testing.T) {
+		if got := s.run("sudo cat /boot/report.txt"); !strings.Contains(strings.Join(strings.Fields(got), " "), "the watchdog reset the board") {
+			t.Errorf("report.txt does not say how the last boot ended:\n%.2000s", got)
+		}
+		if after := s.run(identity); after != before {
+			t.Errorf("after the reset the node is another one:\n%s", after)
+		}
+	}, g)
 	s.off()
 	sub(t, "after power off", func(t *testing.T) {
 		ref(t, "e2fsck", "-fn", dataFS(g.Disk))

@@ -27,6 +27,10 @@ import (
 // unitLimit is how long the services of a role have to become ready before that is told as a problem.
 const unitLimit = 10 * time.Minute
 
+// loopLimit is how long run may stay away from its orders before the watchdog resets the board: one reload of the
+// configuration that waits for all it may wait for.
+const loopLimit = 15 * time.Minute
+
 // services starts everything and waits for sshd, so that whoever reads the line can log in.
 func (n *Node) services() error {
 	if err := os.MkdirAll("/run/shelf/notify", 0o700); err != nil {
@@ -100,7 +104,7 @@ func (n *Node) sshd() service.Unit {
 // run is the life after the boot: it tells when the node is ready, looks for changes of the configuration, and waits for
 // an order.
 func (n *Node) run() {
-	n.pre.Watchdog.Limit(0)
+	n.pre.Watchdog.Limit(loopLimit)
 	n.up.Store(true)
 	debug.SetGCPercent(100)
 	debug.FreeOSMemory()
@@ -135,6 +139,7 @@ func (n *Node) run() {
 		case s := <-broken:
 			guard.Go(func() { failOn(s) })
 		case <-look.C:
+			n.pre.Watchdog.Limit(loopLimit)
 			if now := stamp(); now != last {
 				last = now
 				n.reload()
