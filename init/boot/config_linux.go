@@ -149,7 +149,10 @@ func (n *Node) name(here apply.Machine, cfg *config.Config) error {
 func (n *Node) keepClock() {
 	servers := func() [][]string { return clock.Tiers(n.current(), n.net.NTPServers()) }
 	n.clock = clock.New(time.Unix(n.pre.Manifest.Date, 0), clock.Path, servers, n.tell.Say)
-	guard.Go(func() { n.clock.Run(context.Background()) })
+	guard.Go(func() {
+		_ = n.awaitNetwork(context.Background()) // nobody answers before, and looking for names takes its time
+		n.clock.Run(context.Background())
+	})
 	guard.Go(func() {
 		for {
 			<-n.net.Changed()

@@ -70,6 +70,13 @@ func Unit(n Node) (service.Unit, error) {
 		Prepare:     p.prepare,
 		Arguments:   p.arguments,
 		Ready: service.Ready{Kind: service.Notify, Probe: func(ctx context.Context) error {
+			// Beside k3s' own start, which takes long enough.
+			if !p.filters {
+				if err := checkNAT(ctx); err != nil {
+					return err
+				}
+				p.filters = true
+			}
 			return Probe(ctx, n.Config(), n.Role)
 		}},
 		Finish: func(ctx context.Context) error { return StopPods(ctx, n.Groups) },
@@ -82,6 +89,7 @@ type preparation struct {
 	mu       sync.Mutex
 	binary   string // found and checked in this boot
 	checked  bool   // the host was found fit in this boot
+	filters  bool   // the packet filter took a NAT rule in this boot; only the watcher of readiness looks at it
 	waited   bool   // the time was waited for in this boot
 	starting *config.Config
 	name     string   // of the node in the cluster
@@ -104,6 +112,14 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 		if err := p.Data(ctx, say); err != nil {
 			return err
 		}
+	}
+	// What needs neither network nor time comes before both are waited for.
+	if !p.checked {
+		say("checking the node")
+		if err := p.check(cfg); err != nil {
+			return err
+		}
+		p.checked = true
 	}
 	// k3s makes certificates at its first start; made before the right time they would not be valid yet elsewhere.
 	if p.Time != nil && !p.waited {
@@ -147,12 +163,6 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	if err := provideImages(ImageDir, filepath.Join(dataDir(cfg), "agent", "images")); err != nil {
 		p.Say("k3s: images: %v", err)
 	}
-	if !p.checked {
-		say("checking the node")
-		if err := p.check(ctx, cfg); err != nil {
-			return err
-		}
-	}
 	if err := p.route(ctx); err != nil {
 		p.Say("k3s: %v", err)
 	}
@@ -166,7 +176,7 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.checked, p.binary, p.starting, p.name, p.disabled = true, binary, cfg, name, off
+	p.binary, p.starting, p.name, p.disabled = binary, cfg, name, off
 	return nil
 }
 
@@ -197,18 +207,15 @@ func (p *preparation) find(ctx context.Context, say func(string)) (string, error
 	return s.locate(ctx, p.Manifest, say)
 }
 
-// check loads modules, sets sysctls and tries the packet filter, once in a boot unless it fails.
-func (p *preparation) check(ctx context.Context, cfg *config.Config) error {
+// check loads modules, sets sysctls and looks at the host, once in a boot unless it fails.
+func (p *preparation) check(cfg *config.Config) error {
 	if err := loadModules(p.Load, Modules...); err != nil {
-		p.Say("k3s: %v", err) // some may be built in under another name; the NAT rule decides
+		p.Say("k3s: %v", err) // some may be built in under another name; the NAT rule decides, before k3s counts as ready
 	}
 	if failed := setSysctls("/proc/sys", cfg); len(failed) > 0 {
 		p.Say("k3s: the kernel does not take the settings %s", strings.Join(failed, ", "))
 	}
-	if err := checkHost("/"); err != nil {
-		return err
-	}
-	return checkNAT(ctx)
+	return checkHost("/")
 }
 
 // route sees to a default route.
