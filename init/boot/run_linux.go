@@ -139,6 +139,7 @@ func (n *Node) run() {
 		case s := <-broken:
 			guard.Go(func() { failOn(s) })
 		case <-look.C:
+			n.watchData()
 			n.pre.Watchdog.Limit(loopLimit)
 			if now := stamp(); now != last {
 				last = now
