@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 	"imgbuild/init/mount"
 
 	"github.com/pkg/sftp"
@@ -93,7 +94,10 @@ func (j *Job) openSFTP(ctx context.Context, t target) (*place, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Network, err, "the backup server does not answer", "")
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		defer guard.Catch()
+		conn.Close()
+	})
 	_ = conn.SetDeadline(time.Now().Add(dialLimit))
 	c, chans, reqs, err := ssh.NewClientConn(conn, address, config)
 	if err != nil {
