@@ -173,10 +173,8 @@ func (p *sftpPlace) put(tmp, name string, r io.Reader) error {
 		err = nil
 	}
 	_ = p.conn.SetDeadline(time.Now().Add(stallLimit))
-	if err == nil {
-		if serr := f.Sync(); serr != nil && !errors.Is(serr, sftp.ErrSSHFxOpUnsupported) {
-			err = serr
-		}
+	if _, can := p.HasExtension("fsync@openssh.com"); can && err == nil {
+		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = p.rename(tmp, name)
