@@ -33,7 +33,7 @@ const loopLimit = 15 * time.Minute
 
 // services starts everything and waits for sshd, so that whoever reads the line can log in.
 func (n *Node) services() error {
-	if err := os.MkdirAll("/run/shelf/notify", 0o700); err != nil {
+	if err := os.MkdirAll("/run/shelf/notify", 0o711); err != nil {
 		return err
 	}
 	n.units = service.New(service.Options{LogDir: logDir, RunDir: "/run/shelf/notify", Groups: n.groups, Changed: n.changed})
