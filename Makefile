@@ -14,7 +14,7 @@ INIT_SOURCES := $(shell find init cmd/init -name '*.go') go.mod go.sum
 # What the user gave as VAR=VALUE, but for make's own variables.
 GIVEN := $(strip $(foreach v,$(filter-out GO only seed n minutes,$(shell echo '$(.VARIABLES)')),$(if $(filter command line,$(origin $(v))),$(v)=$($(v)))))
 
-.PHONY: all image test test-full fuzz crash bench proof locks vet clean check
+.PHONY: all image test test-full fuzz crash soak bench proof locks vet clean check
 
 all: bin/imgbuild
 
@@ -56,6 +56,10 @@ fuzz:
 # Power cuts at random moments of a node's life; goes on where it was ended.
 crash: bin/imgbuild
 	$(GO) run ./qemu/crash $(LONG)
+
+# Services that misbehave, and nodes that have to bear them.
+soak: bin/imgbuild
+	$(GO) run ./qemu/soak $(LONG)
 
 # Every row of docs/PROOF.md names tests that exist and do not skip.
 proof:

@@ -125,6 +125,16 @@ func TestRescue(t *testing.T) {
 		t.Error("the repaired node is not the one that it was")
 	}
 	s.off()
+	t.Run("the word on the kernel's command line", func(t *testing.T) {
+		disk := filepath.Join(t.TempDir(), "disk.img")
+		duplicate(t, g.Disk, disk)
+		g := boot(t, vm.Options{Image: disk, Kept: true, Name: "word", Machine: "virt", Direct: true, Append: "shelf.rescue"})[0]
+		g.see(`shelf: rescue: shelf.rescue on the kernel's command line asks for it`)
+		g.see(`shelf: ready`)
+		s := g.login()
+		degraded(t, s, "rescue")
+		s.off()
+	})
 	for _, d := range damages {
 		t.Run(d.name, func(t *testing.T) { damaged(t, g.Disk, d) })
 	}

@@ -30,7 +30,7 @@ func TestSoak(t *testing.T) {
 		g.see(`shelf: PROBLEM what went wrong: the init program failed: runtime error: invalid memory address`)
 		g.see(`shelf: rebooting in 10 s`)
 		g.see(`PROBLEM what went wrong: the init program failed in an earlier boot \(slot a, system .*: panic: runtime error`)
-		g.up()
+		g.see(`shelf: ready`)
 		s = g.login()
 		s.run("ls /var/lib/acknowledged") // it was not synced by who made it
 		if got := s.run("sudo cat /var/log/shelf/crash.log"); !strings.Contains(got, "boot.failOn") {
@@ -49,7 +49,7 @@ func TestSoak(t *testing.T) {
 		g.see(`fatal error: sync: unlock of unlocked mutex`)
 		g.see(`Kernel panic - not syncing: Attempted to kill init!.*`) // panic=10 reboots
 		g.see(`PROBLEM what went wrong: the init program failed in an earlier boot \(slot a, system .*: fatal error: sync: unlock of unlocked mutex`)
-		g.up()
+		g.see(`shelf: ready`)
 		s = g.login()
 		if got := s.run("sudo cat /var/log/shelf/crash.log"); !strings.Contains(got, "boot.failOn") {
 			t.Errorf("crash.log:\n%s", got)

@@ -18,6 +18,7 @@ type verb struct {
 	keys     []key    // that it takes
 	examples []string // each a whole command
 	do       func(context.Context, *args) error
+	through  bool // words behind the first operand are for somebody else, but for the keys that it takes
 }
 
 // key is a key=value that a verb takes.
@@ -31,6 +32,7 @@ type args struct {
 	verb     *verb // nil for help
 	operands []string
 	values   map[string]string
+	table    []verb // all of them
 }
 
 // A word is key=value if and only if it looks like this, so that paths with "=" in them stay operands.
@@ -38,9 +40,13 @@ var keyValue = regexp.MustCompile(`^[a-z][a-z0-9-]*=`)
 
 // parse reads: [verb] [operand...] [key=value...]. No verb means build. Errors name the nearest word that is known.
 func parse(words []string) (*args, error) {
-	a := &args{values: map[string]string{}}
+	a := &args{values: map[string]string{}, table: verbs}
 	var given []string
 	for _, w := range words {
+		if a.passes(w) {
+			a.operands = append(a.operands, w)
+			continue
+		}
 		if keyValue.MatchString(w) {
 			name, value, _ := strings.Cut(w, "=")
 			if _, twice := a.values[name]; twice {
@@ -95,6 +101,25 @@ func parse(words []string) (*args, error) {
 		return nil, notKnown("output", v, []string{"json", "text"})
 	}
 	return a, nil
+}
+
+// passes says whether a word belongs to whom the verb hands its words on to. The operands so far begin with the verb.
+func (a *args) passes(word string) bool {
+	if len(a.operands) < 2 {
+		return false
+	}
+	for _, v := range verbs {
+		if v.name == a.operands[0] && v.through {
+			name, _, _ := strings.Cut(word, "=")
+			for _, k := range v.keys {
+				if k.name == name && keyValue.MatchString(word) {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	return false
 }
 
 func (a *args) json() bool { return a.values["output"] == "json" }

@@ -10,6 +10,10 @@ import (
 // end orders the end of the machine. k3OS and others know flags here, such as reboot -f, which are passed over: an order
 // is always carried out in order.
 func end(verb string, args []string) error {
+	args, asJSON, err := options(args)
+	if err != nil {
+		return err
+	}
 	var words []string
 	for _, a := range args {
 		if !strings.HasPrefix(a, "-") {
@@ -18,6 +22,14 @@ func end(verb string, args []string) error {
 	}
 	if err := control.Call(control.Socket, control.Request{Verb: verb, Reason: strings.Join(words, " ")}, nil); err != nil {
 		return err
+	}
+	return said(verb, asJSON)
+}
+
+// said tells that an order was taken.
+func said(verb string, asJSON bool) error {
+	if asJSON {
+		return printJSON(map[string]string{"order": verb})
 	}
 	fmt.Println(verb, "is on its way")
 	return nil

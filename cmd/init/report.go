@@ -7,12 +7,16 @@ import (
 )
 
 func showReport(args []string) error {
-	if err := none("report", args); err != nil {
+	asJSON, err := plain("report", args)
+	if err != nil {
 		return err
 	}
 	text, err := os.ReadFile("/run/shelf/report.txt")
 	if err != nil {
 		return fault.Wrap(fault.Unhealthy, err, "there is no report yet", "wait until the boot is over")
+	}
+	if asJSON {
+		return printJSON(map[string]string{"report": string(text)})
 	}
 	_, err = os.Stdout.Write(text)
 	return err

@@ -1,9 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"time"
 
 	"imgbuild/init/boot"
@@ -11,51 +12,185 @@ import (
 	"imgbuild/init/fault"
 )
 
+// askStatus asks PID 1 how the node is.
+func askStatus() (s boot.Status, err error) {
+	err = control.Call(control.Socket, control.Request{Verb: "status"}, &s)
+	return s, err
+}
+
 func status(args []string) error {
-	asJSON := len(args) == 1 && args[0] == "output=json"
-	if !asJSON {
-		if err := none("status", args); err != nil {
-			return err
-		}
+	asJSON, err := plain("status", args)
+	if err != nil {
+		return err
 	}
-	var s boot.Status
-	if err := control.Call(control.Socket, control.Request{Verb: "status"}, &s); err != nil {
+	s, err := askStatus()
+	if err != nil {
 		return err
 	}
 	if asJSON {
-		e := json.NewEncoder(os.Stdout)
-		e.SetIndent("", "\t")
-		return e.Encode(s)
+		err = printJSON(s)
+	} else {
+		writeStatus(os.Stdout, s)
 	}
-	fmt.Printf("%s: %s on %s\nsystem %s in slot %s, program %s, up %v\n", s.Hostname, s.Role, s.Model, s.Version, s.Slot, s.Program,
-		time.Duration(s.Up*float64(time.Second)).Round(time.Second))
-	if s.Degraded {
-		fmt.Println("DEGRADED: the data partition is lost, nothing is kept")
+	if err == nil && s.Health == boot.Bad {
+		return fault.New(fault.Unhealthy, "say shelf logs NAME, or look at the problems above", "the node is not healthy: %s", strings.Join(s.Why, "; "))
 	}
-	fmt.Print("\nsteps:")
+	return err
+}
+
+// writeStatus puts the status on one screen: what runs, how it is, what it has, what went wrong.
+func writeStatus(w io.Writer, s boot.Status) {
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("node", "%s, %s on %s", s.Hostname, s.Role, s.Model)
+	health := s.Health
+	if len(s.Why) > 0 {
+		health += ": " + strings.Join(s.Why, "; ")
+	}
+	line("health", "%s", health)
+	line("system", "%s in slot %s%s, lock %d days old, kernel %s", s.Version, s.Slot, record(s.Record), s.LockAge, s.Kernel)
+	up := "up " + span(s.Up)
+	if s.LastEnd != "" {
+		up += "; the boot before ended with: " + s.LastEnd
+	}
+	line("boot", "%s", up)
 	for _, st := range s.Steps {
-		fmt.Printf(" %s %.2fs", st.Name, st.Seconds)
 		if !st.OK {
-			fmt.Print(" (failed)")
+			line("", "step %s failed after %.1f s", st.Name, st.Seconds)
 		}
 	}
-	fmt.Println()
-	for _, n := range s.Network {
-		fmt.Println("network:", n)
+	line("time", "%s", timeLine(s.Clock))
+	for i, n := range s.Network {
+		line(once("network", i), "%s", n.Line)
 	}
-	bad := false
-	for _, u := range s.Services {
-		fmt.Printf("service %s: %s %s\n", u.Name, u.Phase, u.Detail)
-		bad = bad || u.Phase == "failed"
+	for i, d := range s.Disks {
+		line(once("disk", i), "%s %s of %s used (%d %%)", d.Path, size(d.Size-d.Free), size(d.Size), percent(d))
+	}
+	if wear := wearLine(s); wear != "" {
+		line("wear", "%s", wear)
+	}
+	line("machine", "%s", machineLine(s))
+	if s.Backup != nil {
+		line("backup", "%s old", span(s.Clock.Now.Sub(*s.Backup).Seconds()))
+	}
+	for i, u := range s.Services {
+		line(once("services", i), "%s", serviceLine(u))
 	}
 	for _, p := range s.Problems {
-		fmt.Printf("\nwhat went wrong: %s\n", p.What)
+		fmt.Fprintf(w, "\nwhat went wrong: %s\n", p.What)
 		if p.Fix != "" {
-			fmt.Printf("how to fix it:   %s\n", p.Fix)
+			fmt.Fprintf(w, "how to fix it:   %s\n", p.Fix)
 		}
 	}
-	if bad || s.Degraded {
-		return fault.New(fault.Unhealthy, "look at /var/log/shelf", "the node is not healthy")
+}
+
+// once is a heading for the first line of several.
+func once(name string, i int) string {
+	if i > 0 {
+		return ""
 	}
-	return nil
+	return name
+}
+
+func record(r *boot.Record) string {
+	switch {
+	case r == nil:
+		return " (no boot record)"
+	case r.Trial != "":
+		return fmt.Sprintf(" (slot %s on trial, %d attempts left)", r.Trial, r.Left)
+	}
+	return fmt.Sprintf(" (a %s, b %s)", r.A, r.B)
+}
+
+func timeLine(c boot.Clock) string {
+	now := c.Now.Local().Format("2006-01-02 15:04:05 MST")
+	if !c.Synced {
+		return now + ", not from a server: " + c.Why
+	}
+	return fmt.Sprintf("%s, from %s %s ago, was off by %.3f s", now, c.Server, span(c.Now.Sub(c.Asked).Seconds()), c.Offset)
+}
+
+func wearLine(s boot.Status) string {
+	var parts []string
+	for _, m := range s.Machine.Wear {
+		for _, l := range m.Life {
+			parts = append(parts, fmt.Sprintf("%s: up to %d %% of its life used (cells %s)", m.Device, l.Percent, l.Cells))
+		}
+		if m.PreEOL > 1 {
+			parts = append(parts, m.Device+": its reserve is nearly used up, replace it")
+		}
+	}
+	if s.Written != nil {
+		text := fmt.Sprintf("%s written to %s in all", size(s.Written.Total), s.Written.Disk)
+		if s.Written.PerDay > 0 {
+			text += ", " + size(uint64(s.Written.PerDay)) + " a day"
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func machineLine(s boot.Status) string {
+	parts := []string{fmt.Sprintf("%s of %s memory free, load %s", size(uint64(s.Memory.Available)), size(uint64(s.Memory.Total)), s.Load)}
+	for _, z := range s.Machine.Zones {
+		parts = append(parts, fmt.Sprintf("%s %.0f °C", z.Type, z.Celsius))
+	}
+	for _, t := range s.Machine.Throttled {
+		if t.On {
+			parts = append(parts, "SLOWED DOWN by "+t.Cause)
+		}
+	}
+	if v := s.Machine.UnderVoltage; v != nil && *v {
+		parts = append(parts, "UNDER-VOLTAGE: use a better power supply")
+	} else if v := s.Machine.UnderVoltageSeen; v != nil && *v {
+		parts = append(parts, "there has been under-voltage since the boot")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func serviceLine(u boot.ServiceStatus) string {
+	text := fmt.Sprintf("%-16s %s", u.Name, u.Phase)
+	if u.Restarts > 0 {
+		text += fmt.Sprintf(", restarted %d times", u.Restarts)
+	}
+	if u.Detail != "" {
+		text += ": " + strings.TrimPrefix(u.Detail, u.Phase+": ")
+	}
+	return text
+}
+
+func percent(d boot.DiskUse) int {
+	if d.Size == 0 {
+		return 0
+	}
+	return int((d.Size - d.Free) * 100 / d.Size)
+}
+
+// size is a number of bytes for people.
+func size(n uint64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	v, i := float64(n), 0
+	for v >= 1024 && i < len(units)-1 {
+		v, i = v/1024, i+1
+	}
+	if v < 10 && i > 0 {
+		return fmt.Sprintf("%.1f %s", v, units[i])
+	}
+	return fmt.Sprintf("%.0f %s", v, units[i])
+}
+
+// span is a time in seconds for people: its two largest units.
+func span(seconds float64) string {
+	d := time.Duration(max(0, seconds)) * time.Second
+	days, hours, minutes := int(d.Hours())/24, int(d.Hours())%24, int(d.Minutes())%60
+	switch {
+	case days > 0:
+		return fmt.Sprintf("%d d %d h", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%d h %d min", hours, minutes)
+	case minutes > 0:
+		return fmt.Sprintf("%d min %d s", minutes, int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%d s", int(d.Seconds()))
 }

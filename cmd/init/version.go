@@ -1,21 +1,20 @@
 package main
 
-import (
-	"fmt"
-
-	"imgbuild/init/boot"
-	"imgbuild/init/control"
-)
+import "fmt"
 
 func showVersion(args []string) error {
-	if err := none("version", args); err != nil {
+	asJSON, err := plain("version", args)
+	if err != nil {
 		return err
 	}
-	fmt.Println("shelf", version)
-	var s boot.Status
-	if err := control.Call(control.Socket, control.Request{Verb: "status"}, &s); err != nil {
-		return nil // not on a node, or too early: the program's own version is what there is
+	s, err := askStatus()
+	known := err == nil // else not on a node, or too early: the program's own version is what there is
+	if asJSON {
+		return printJSON(map[string]string{"program": version, "system": s.Version, "slot": s.Slot})
 	}
-	fmt.Printf("system %s, slot %s\n", s.Version, s.Slot)
+	fmt.Println("shelf", version)
+	if known {
+		fmt.Printf("system %s, slot %s\n", s.Version, s.Slot)
+	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 	"imgbuild/init/mount"
 
 	"github.com/pkg/sftp"
@@ -93,7 +94,10 @@ func (j *Job) openSFTP(ctx context.Context, t target) (*place, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Network, err, "the backup server does not answer", "")
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		defer guard.Catch()
+		conn.Close()
+	})
 	_ = conn.SetDeadline(time.Now().Add(dialLimit))
 	c, chans, reqs, err := ssh.NewClientConn(conn, address, config)
 	if err != nil {
@@ -169,10 +173,8 @@ func (p *sftpPlace) put(tmp, name string, r io.Reader) error {
 		err = nil
 	}
 	_ = p.conn.SetDeadline(time.Now().Add(stallLimit))
-	if err == nil {
-		if serr := f.Sync(); serr != nil && !errors.Is(serr, sftp.ErrSSHFxOpUnsupported) {
-			err = serr
-		}
+	if _, can := p.HasExtension("fsync@openssh.com"); can && err == nil {
+		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = p.rename(tmp, name)

@@ -76,6 +76,7 @@ type Node struct {
 	crash     crash
 	panicking atomic.Bool
 	rotten    sync.Once
+	frozen    sync.Once
 	plugged   chan struct{} // closed when the modules of all devices are loaded
 	mu        sync.Mutex    // over cfg, following and steps once the services run
 	following following     // what is fetched from other places

@@ -8,6 +8,7 @@ import (
 
 	"imgbuild/init/config"
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 	"imgbuild/init/service"
 )
 
@@ -30,7 +31,7 @@ func (n *Node) consoles(cfg *config.Config) {
 		case !wanted && !known:
 		case !wanted:
 			if st.Phase != service.Stopped {
-				go n.units.StopUnit(context.Background(), u.Name)
+				guard.Go(func() { _ = n.units.StopUnit(context.Background(), u.Name) })
 			}
 		case !known:
 			if err := n.units.Add(u); err != nil {

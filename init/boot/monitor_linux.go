@@ -90,10 +90,6 @@ func (n *Node) watch(ready <-chan struct{}) {
 			n.base.Problem(fault.Wrap(fault.Device, n.lay.Sweep(), "the data from before the reset cannot be removed", ""))
 		})
 	}
-	for _, u := range n.exporter() {
-		n.base.Problem(n.units.Add(u))
-		n.base.Problem(n.units.StartUnit(u.Name))
-	}
 	sampling, keeping := time.NewTicker(sampleEvery), time.NewTicker(tallyEvery)
 	for {
 		var changed <-chan struct{}

@@ -6,6 +6,7 @@ import (
 
 	"imgbuild/init/control"
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 	"imgbuild/init/service"
 )
 
@@ -56,6 +57,9 @@ func (n *Node) began(ctx context.Context, name string) {
 // lookAgain is a moment of ctx.
 func lookAgain(ctx context.Context) context.Context {
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	context.AfterFunc(short, cancel)
+	context.AfterFunc(short, func() {
+		defer guard.Catch()
+		cancel()
+	})
 	return short
 }

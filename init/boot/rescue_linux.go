@@ -9,8 +9,10 @@ import (
 
 	"imgbuild/init/apply"
 	"imgbuild/init/config"
+	"imgbuild/init/fault"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 )
 
 // degraded tells people what is different on a node that runs without its data: whose ssh keys these are, and what can be
@@ -50,6 +52,20 @@ func fingerprints(dir string) []string {
 	}
 	slices.Sort(prints)
 	return prints
+}
+
+// watchData tells, once, when the kernel has found the file system of the data partition damaged and takes no writes for it
+// any more (errors=remount-ro). It notes that in the superblock, so that the next boot repairs it.
+func (n *Node) watchData() {
+	var st unix.Statfs_t
+	if n.lay.Degraded || unix.Statfs("/", &st) != nil || st.Flags&unix.ST_RDONLY == 0 {
+		return
+	}
+	n.frozen.Do(func() {
+		n.base.For("data").Problem(fault.New(fault.Device, "say sudo shelf reboot: the boot checks it and repairs what it can; if it comes again replace the card",
+			"the data partition has errors, and the kernel writes nothing to it any more"))
+		n.saveReport()
+	})
 }
 
 // mayRun says whether the commands of a phase run. In the rescue system none do: one of them may be what is wrong. A node

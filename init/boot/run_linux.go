@@ -33,7 +33,7 @@ const loopLimit = 15 * time.Minute
 
 // services starts everything and waits for sshd, so that whoever reads the line can log in.
 func (n *Node) services() error {
-	if err := os.MkdirAll("/run/shelf/notify", 0o700); err != nil {
+	if err := os.MkdirAll("/run/shelf/notify", 0o711); err != nil {
 		return err
 	}
 	n.units = service.New(service.Options{LogDir: logDir, RunDir: "/run/shelf/notify", Groups: n.groups, Changed: n.changed})
@@ -139,6 +139,7 @@ func (n *Node) run() {
 		case s := <-broken:
 			guard.Go(func() { failOn(s) })
 		case <-look.C:
+			n.watchData()
 			n.pre.Watchdog.Limit(loopLimit)
 			if now := stamp(); now != last {
 				last = now

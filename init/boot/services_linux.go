@@ -14,13 +14,13 @@ import (
 // syncLimit is how long services that are taken away or changed have to end.
 const syncLimit = time.Minute
 
-// extraUnits gives the units that may come and go while the node runs: those of the section services. What cannot be made
-// is told and left out.
+// extraUnits gives the units that may come and go while the node runs: node-exporter and those of the section services. What
+// cannot be made is told and left out.
 func (n *Node) extraUnits() []service.Unit {
+	units := n.exporter()
 	if n.lay.Degraded {
-		return nil // their data are elsewhere
+		return units // the data of the others are elsewhere
 	}
-	var units []service.Unit
 	services, t := n.current().Services, n.base.For("units")
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		s := services[name]

@@ -96,11 +96,15 @@ func (k *checker) checkServices() {
 		if ways > 1 {
 			k.report(Error, here+".ready", "keep one of notify, tcp, file and command", "there are %d ways to be ready", ways)
 		}
-		if contains(s.Needs, name) {
-			k.report(Error, here+".needs", "remove it", "the service needs itself")
-		}
+		k.checkNeeds(name)
 		if s.CPU < 0 {
 			k.report(Error, here+".cpu", "write a per cent of one core", "%d is no share of a CPU", s.CPU)
+		}
+		if s.Pids < 0 {
+			k.report(Error, here+".pids", "write a number of processes", "%d is no number of processes", s.Pids)
+		}
+		if s.Memory > 0 && s.MemoryHigh >= s.Memory {
+			k.report(Warning, here+".memory_high", "set it below memory", "the service is killed before it is slowed down")
 		}
 	}
 }

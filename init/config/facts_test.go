@@ -122,6 +122,8 @@ var facts = []fact{
 		map[string]string{"hostname": "h2", "run_cmd": `["a"]`, "k3os.ntp_servers": `["a"]`, "k3os.dns_nameservers": `["b"]`, "k3os.server_url": "c"}, nil},
 	{"spellings k3OS did not know", "k3os: {env: {A: b}, install: {efi: true}}", map[string]string{"k3os.environment": "map[]", "k3os.install.force_efi": "false"},
 		[]string{"did you mean k3os.environment?", "did you mean k3os.install.force_efi?"}},
+	{"nothing is expanded", "hostname: ${HOST}\nk3os: {token: '$1$salt $(id) `id`', password: $6$x}\nrun_cmd: ['echo $HOME ~']",
+		map[string]string{"hostname": "${HOST}", "k3os.token": "$1$salt $(id) `id`", "k3os.password": "$6$x", "run_cmd": `["echo $HOME ~"]`}, nil},
 	{"carriage returns", "hostname: a\r\nk3os:\r\n  token: t\r\n", map[string]string{"hostname": "a", "k3os.token": "t"}, nil},
 }
 

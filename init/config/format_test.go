@@ -175,3 +175,18 @@ func FuzzFormats(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDataSource(f *testing.F) {
+	for _, s := range []string{"cidata", "file=/a/../b", "https://h/x#sha256=" + strings.Repeat("0a", 32), "http://u:p@h:1/%2f?q#minisign=RWQ", "https://[::1]/#sha256"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseDataSource(text)
+		if ways := s.SHA256 != nil && len(s.SHA256) == 32 || s.Key != nil; err == nil && s.URL != "" && !ways {
+			t.Errorf("%q is taken without a hash or a key", text)
+		}
+		if err == nil && !s.Volume && s.Path == "" && s.URL == "" {
+			t.Errorf("%q is nothing", text)
+		}
+	})
+}

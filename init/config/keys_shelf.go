@@ -46,8 +46,8 @@ var shelfRows = []Key{
 	{Path: "router", Type: Free, Phase: AtRun, Roles: []string{"router"}, Doc: "Uplink, LAN and firewall of a router.", Example: "{}", Planned: true},
 
 	{Path: "monitoring", Type: Section, Phase: AtRun, Doc: "What the node tells about itself."},
-	{Path: "monitoring.enabled", Type: Bool, Phase: AtRun, Doc: "Run node-exporter.", Default: "true", Example: "false", Planned: true},
-	{Path: "monitoring.listen", Type: Text, Phase: AtRun, Doc: "Address and port of node-exporter.", Unset: "port 9100 on the address of the shelf", Example: "'192.168.1.10:9100'", Planned: true},
+	{Path: "monitoring.enabled", Type: Bool, Phase: AtRun, Doc: "Run node-exporter, with the metrics of the node itself.", Default: "true", Example: "false"},
+	{Path: "monitoring.listen", Type: Text, Phase: AtRun, Doc: "Where node-exporter listens: an address or an interface, a port, or both; every interface at once only as 0.0.0.0:9100.", Unset: "port 9100 on the address of the interface with the default route", Example: "'192.168.1.10:9100'"},
 
 	{Path: "upgrade", Type: Free, Phase: AtRun, Doc: "Where upgrades come from and when.", Example: "{}", Planned: true},
 

@@ -20,6 +20,7 @@ import (
 
 	"imgbuild/init/config"
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 	"imgbuild/init/manifest"
 )
 
@@ -124,7 +125,10 @@ func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func
 func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum hash.Hash, have int64, say func(string)) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	idle := time.AfterFunc(s.stall, func() { cancel(fmt.Errorf("nothing came for %s", s.stall)) })
+	idle := time.AfterFunc(s.stall, func() {
+		defer guard.Catch()
+		cancel(fmt.Errorf("nothing came for %s", s.stall))
+	})
 	defer idle.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.URL, nil)
 	if err != nil {

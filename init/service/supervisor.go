@@ -64,7 +64,7 @@ func (s State) String() string {
 type Options struct {
 	LogDir    string       // of NAME.log; empty keeps logs in memory
 	LogLimits LogLimits    // zero value: DefaultLogLimits
-	RunDir    string       // for notify sockets, at most 40 bytes long; must exist and belong to the init alone
+	RunDir    string       // for notify sockets, at most 40 bytes long; must exist, be passable for all and writable for the init alone
 	Groups    *cgroup.Tree // nil: no cgroups, processes are killed by process group
 	Changed   func(State)  // called after each change, one call at a time; must not call the Supervisor
 }

@@ -75,7 +75,7 @@ func (im Importer) Run() ([]config.Problem, error) {
 	for _, name := range legacy {
 		if _, err := os.Stat(filepath.Join(im.Boot, name)); err == nil {
 			problems = append(problems, config.Problem{File: name, Severity: config.Warning, Message: "this is for Raspberry Pi OS and is not read here",
-				Fix: "write a config.yaml beside it and delete it, it may hold a password; or write the card with Raspberry Pi Imager 1.8 or later"})
+				Fix: "put the same into config.yaml beside it, and delete it: it may hold a password"})
 		}
 	}
 	errs := []error{im.forgetParts()}

@@ -33,7 +33,7 @@ func TestCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Record(t.Context(), image, key, dir, 2, 60, t.Logf); err != nil {
+	if err := Record(t.Context(), image, key, dir, 2, 45, t.Logf); err != nil {
 		t.Fatal(err)
 	}
 	r, areas, err := Load(image, filepath.Join(dir, "writes.log"))

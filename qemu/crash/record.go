@@ -49,7 +49,7 @@ k3os:
   token: %s
 services:
   chatter:
-    command: "while sleep 0.5; do seq 100000 102000; done"
+    command: "while sleep 1; do seq 100000 101000; done"
 `, public, Secret)
 }
 
@@ -106,11 +106,12 @@ func Record(ctx context.Context, image string, key ssh.Signer, dir string, boots
 	}
 	defer os.Remove(guest.Disk)
 	defer guest.Stop()
+	start := time.Now()
 	for boot := range boots {
 		if err := ready(ctx, guest); err != nil {
 			return err
 		}
-		say("boot %d of %d is up", boot+1, boots)
+		say("boot %d of %d is up after %.0f s", boot+1, boots, time.Since(start).Seconds())
 		err := func() error {
 			ctx, stop := context.WithTimeout(ctx, patience)
 			defer stop()

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"imgbuild/boards"
+	"imgbuild/images"
+	"imgbuild/init/fault"
+)
+
+var completion = verb{
+	name:     "completion",
+	operands: "bash",
+	summary:  "Print what makes a shell complete these words.",
+	examples: []string{"imgbuild completion bash > ~/.local/share/bash-completion/completions/imgbuild"},
+	do:       doCompletion,
+}
+
+func doCompletion(_ context.Context, a *args) error {
+	if len(a.operands) != 1 || a.operands[0] != "bash" {
+		return fault.New(fault.Usage, "say `imgbuild completion bash`", "bash is the one shell that is served")
+	}
+	fmt.Print(bashCompletion(a.table))
+	return nil
+}
+
+// bashCompletion completes verbs, their keys, and the values of those whose values are known.
+func bashCompletion(verbs []verb) string {
+	var cases strings.Builder
+	for _, v := range verbs {
+		var keys []string
+		for _, k := range v.keys {
+			keys = append(keys, k.name+"=")
+		}
+		fmt.Fprintf(&cases, "\t%s) words=\"%s\" ;;\n", v.name, strings.Join(keys, " "))
+	}
+	values := map[string]string{"output": "json text", "board": strings.Join(boards.Names(), " "), "role": strings.Join(images.Names(), " ")}
+	var first []string
+	for _, v := range verbs {
+		first = append(first, v.name)
+	}
+	for _, k := range verbs[0].keys {
+		first = append(first, k.name+"=")
+	}
+	return `# Completion of imgbuild in bash; made by: imgbuild completion bash
+_imgbuild() {
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} words=
+	# Bash takes key=value for three words.
+	if [ "$word" = "=" ]; then before=$word word=; fi
+	if [ "$before" = "=" ]; then
+		local key=${COMP_WORDS[COMP_CWORD-2]}
+		[ "${COMP_WORDS[COMP_CWORD]}" = "=" ] && key=${COMP_WORDS[COMP_CWORD-1]}
+		case $key in
+		board) words="` + values["board"] + `" ;;
+		role) words="` + values["role"] + `" ;;
+		output) words="` + values["output"] + `" ;;
+		*) COMPREPLY=($(compgen -f -- "$word")); return ;;
+		esac
+		COMPREPLY=($(compgen -W "$words" -- "$word"))
+		return
+	fi
+	if [ "$COMP_CWORD" -eq 1 ]; then
+		words="` + strings.Join(first, " ") + ` help"
+	else
+		case $verb in
+` + cases.String() + `	*) words="` + strings.Join(first[len(verbs):], " ") + `" ;;
+		esac
+	fi
+	COMPREPLY=($(compgen -W "$words" -- "$word"))
+	[[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace 2>/dev/null
+	[ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$word"))
+}
+complete -F _imgbuild imgbuild
+`
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"imgbuild/builder/remote"
+	"imgbuild/init/fault"
+)
+
+var nodeVerb = verb{
+	name:     "node",
+	operands: "HOST VERB [WORD...]",
+	summary:  "Say shelf VERB on a running node; its output and exit code are this command's.",
+	keys:     []key{userKey, identityKey, hostKey},
+	through:  true,
+	examples: []string{"imgbuild node 192.168.1.10 status", "imgbuild node node1 logs k3s -f", "imgbuild node node1 status -o json key=accept-new", "imgbuild node node1 support"},
+	do:       doNode,
+}
+
+func doNode(ctx context.Context, a *args) (err error) {
+	if len(a.operands) < 2 {
+		return fault.New(fault.Usage, "say `imgbuild node HOST status`; `imgbuild node HOST help` lists the verbs", "node wants a host and what to say to it")
+	}
+	host, words := a.operands[0], a.operands[1:]
+	if words[0] == "reset" && !slices.Contains(words, "yes=yes") && term.IsTerminal(int(os.Stdin.Fd())) {
+		if !askUser(fmt.Sprintf("Delete everything on %s but its configuration and identity?", host)) {
+			return fault.New(fault.Usage, "", "nothing was done")
+		}
+		words = append(words, "yes=yes")
+	}
+	n, err := login(ctx, a, host)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	if words[0] == "support" && !slices.Contains(words, "-") {
+		return fetchSupport(ctx, n, words[1:])
+	}
+	return onNode(ctx, n, words, os.Stdout)
+}
+
+// onNode says shelf with these words, as root. What the node says on standard error goes to ours.
+func onNode(ctx context.Context, n *remote.Node, words []string, out io.Writer) error {
+	command := "sudo -n shelf"
+	for _, w := range words {
+		command += " " + remote.Quote(w)
+	}
+	code, err := n.Run(ctx, command, nil, out, os.Stderr)
+	switch {
+	case err != nil:
+		return err
+	case code != 0:
+		return fault.New(fault.Kind(code), "", "%s: shelf %s ended with exit code %d", n.Host, words[0], code)
+	}
+	return nil
+}
+
+// fetchSupport fetches the bundle into a file here.
+func fetchSupport(ctx context.Context, n *remote.Node, words []string) (err error) {
+	file := fmt.Sprintf("shelf-support-%s-%s.tar.gz", strings.Map(fileRune, n.Host), time.Now().UTC().Format("20060102-150405"))
+	for _, w := range words {
+		name, ok := strings.CutPrefix(w, "out=")
+		if !ok {
+			return fault.New(fault.Usage, "say `imgbuild node HOST support [out=FILE]`", "support takes no %q", w)
+		}
+		file = name
+	}
+	f, err := os.OpenFile(file+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fault.Wrap(fault.Input, err, "", "name another file with out=FILE")
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			os.Remove(file + ".part")
+		}
+	}()
+	if err := onNode(ctx, n, []string{"support", "-"}, f); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(file+".part", file); err != nil {
+		return err
+	}
+	fmt.Println(file)
+	return nil
+}
+
+func fileRune(r rune) rune {
+	if r == '/' || r == ':' || r == '@' || r == '[' || r == ']' {
+		return '_'
+	}
+	return r
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// What follows the host belongs to the node, but for the keys of the connection.
+func TestNodeWords(t *testing.T) {
+	a, err := parse(strings.Fields("node n1 logs k3s -f -n 5 output=json key=accept-new --dump user=me"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(a.operands, " "); got != "n1 logs k3s -f -n 5 output=json --dump" || a.values["key"] != "accept-new" || a.values["user"] != "me" {
+		t.Errorf("%q %v", got, a.values)
+	}
+	for _, bad := range []string{"node -x n1 status", "node output=json n1 status", "run n1 -f"} {
+		if _, err := parse(strings.Fields(bad)); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+func TestCompletionInBash(t *testing.T) {
+	for words, want := range map[string]string{
+		"imgbuild comp":                  "completion",
+		"imgbuild board = rpi":           "rpi-zero2w rpi3 rpi4",
+		"imgbuild validate x output = j": "json",
+		"imgbuild role =":                "server worker",
+		"imgbuild node key":              "key=",
+	} {
+		list := strings.Fields(words)
+		script := bashCompletion(verbs) + `
+COMP_WORDS=(` + strings.Join(list, " ") + `); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); cd /; _imgbuild; echo "${COMPREPLY[@]}"`
+		out, err := exec.Command("bash", "-c", script).CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%s: %q %v, want %q", words, got, err, want)
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"imgbuild/init/control"
+	"imgbuild/init/fault"
+)
+
+// k3os answers those who come from k3OS: the three things that people and scripts asked its program for.
+func k3os(args []string) error {
+	verb := ""
+	if len(args) > 0 {
+		verb = args[0]
+	}
+	switch verb {
+	case "--version", "-v", "version":
+		s, err := askStatus()
+		if err != nil {
+			fmt.Println("k3os version", version, "(ShelfOS)")
+			return nil
+		}
+		fmt.Printf("k3os version %s (ShelfOS)\n", s.Version)
+		return nil
+	case "config":
+		// The phases --initrd, --boot and --install ran at those times; by hand all of them meant: apply what is there.
+		for _, flag := range args[1:] {
+			switch {
+			case flag == "--dump":
+				return configVerb([]string{"--dump"})
+			case flag == "--dump-json":
+				return configVerb([]string{"--dump", "output=json"})
+			case !slices.Contains([]string{"--initrd", "-i", "--boot", "-b", "--install"}, flag):
+				return fault.New(fault.Usage, "say k3os config, k3os config --dump or k3os config --dump-json", "config takes no %q", flag)
+			}
+		}
+		return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
+	case "upgrade":
+		return fault.New(fault.Usage, "write a new image to the card until then; shelf version says what runs",
+			"k3OS's upgrades do not exist here: this system is upgraded as a whole, by shelf upgrade, which is not there yet")
+	case "", "help", "-h", "--help":
+		fmt.Print("This is ShelfOS. For those who come from k3OS this command knows\n\n  k3os config [--dump | --dump-json]   apply the configuration again, or show it\n" +
+			"  k3os upgrade                         says what became of upgrades\n  k3os --version\n\nEverything else is said with shelf; see shelf help.\n")
+		return nil
+	}
+	return fault.New(fault.Usage, "say shelf help for what this system can do", "k3os does not know %q here", verb)
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+
+	"imgbuild/init/control"
+	"imgbuild/init/fault"
+
+	"golang.org/x/term"
+)
+
+// reset orders a reset, after asking.
+func reset(args []string) error {
+	words, asJSON, err := options(args)
+	if err != nil {
+		return err
+	}
+	yes := false
+	for _, w := range words {
+		if w != "yes=yes" && w != "yes=" && w != "--yes" {
+			return fault.New(fault.Usage, "say shelf reset, or shelf reset yes=yes", "reset takes no %q", w)
+		}
+		yes = yes || w != "yes="
+	}
+	if !yes {
+		if !term.IsTerminal(int(os.Stdin.Fd())) {
+			return fault.New(fault.Usage, "say shelf reset yes=yes", "reset deletes everything on the data partition and there is nobody to ask")
+		}
+		host, _ := os.Hostname()
+		fmt.Fprintf(os.Stderr, "Everything on the data partition of %s is deleted: k3s and its data, volumes, home directories, logs.\n"+
+			"Kept are the imported configuration, the node's name, its ssh host keys, its machine id and its k3s node password;\nanother disk named by data.device is not touched. The node reboots.\nWrite the name of the node to go on: ", host)
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		if strings.TrimSpace(line) != host {
+			return fault.New(fault.Usage, "", "nothing was done")
+		}
+	}
+	if err := control.Call(control.Socket, control.Request{Verb: "reset"}, nil); err != nil {
+		return err
+	}
+	return said("reset", asJSON)
+}

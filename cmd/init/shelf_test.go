@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"imgbuild/init/boot"
+	"imgbuild/init/fault"
+	"imgbuild/init/monitor"
+)
+
+var update = flag.Bool("update", false, "write the overlay's copy of the completion")
+
+// The image has the completion that this program prints.
+func TestCompletionIsFresh(t *testing.T) {
+	const file = "../../overlays/base/etc/profile.d/shelf-completion.sh"
+	want := bashCompletion()
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != want {
+		t.Errorf("%s is not what shelf completion bash prints (%v); say: go test ./cmd/init -run TestCompletionIsFresh -update", file, err)
+	}
+	for verb := range operands {
+		if dispatchable(verb) == false {
+			t.Errorf("completion knows the verb %s, shelf does not", verb)
+		}
+	}
+}
+
+func dispatchable(name string) bool {
+	for _, v := range verbs() {
+		if v.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Bash takes it, and completes verbs and words.
+func TestCompletionInBash(t *testing.T) {
+	for words, want := range map[string]string{"shelf stat": "status", "shelf re": "restart report rescue reboot reset", "shelf logs -": "-f -n -o", "shelf status -o j": "json", "shelf disk": "disk"} {
+		list := strings.Fields(words)
+		script := bashCompletion() + `
+COMP_WORDS=(` + strings.Join(list, " ") + `); COMP_CWORD=` + string(rune('0'+len(list)-1)) + `; _shelf; echo "${COMPREPLY[@]}"`
+		out, err := exec.Command("bash", "-c", script).CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%s: %q %v, want %q", words, got, err, want)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, c := range []struct {
+		in, words string
+		json, bad bool
+	}{
+		{"", "", false, false}, {"-o json", "", true, false}, {"output=json a", "a", true, false}, {"a --output=json b", "a b", true, false},
+		{"-ojson", "", true, false}, {"-o text", "", false, false}, {"-o", "", false, true}, {"-o yaml", "", false, true}, {"output=", "", false, true},
+	} {
+		words, json, err := options(strings.Fields(c.in))
+		if strings.Join(words, " ") != c.words && !c.bad || json != c.json || (err != nil) != c.bad || err != nil && fault.Code(err) != 2 {
+			t.Errorf("%q: %q %v %v", c.in, words, json, err)
+		}
+	}
+}
+
+func TestLogWords(t *testing.T) {
+	for in, want := range map[string]string{"": " false 100", "k3s": "k3s false 100", "-f k3s -n 5": "k3s true 5", "k3s -n0": "k3s false 0", "k3s lines=7": "k3s false 7"} {
+		name, follow, lines, err := logWords(strings.Fields(in))
+		if got := fmt.Sprint(name, " ", follow, " ", lines); err != nil || got != want {
+			t.Errorf("%q: %q %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"a b", "-n x", "-n", "-x", "-n -1"} {
+		if _, _, _, err := logWords(strings.Fields(in)); fault.Code(err) != 2 {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
+// Whatever is typed that makes no sense is told with exit code 2, without a node to ask.
+func TestUsage(t *testing.T) {
+	for _, words := range []string{"nope", "status now", "services x", "start", "start a b", "logs a b c", "top -x", "config x", "reset no", "reset", "support x", "completion", "completion fish", "dmesg x", "network x"} {
+		f := strings.Fields(words)
+		if code := fault.Code(dispatch("shelf", f)); code != 2 {
+			t.Errorf("shelf %s: exit code %d", words, code)
+		}
+	}
+	for words, want := range map[string]int{"upgrade": 2, "nope": 2, "config --nope": 2, "--version": 0, "help": 0, "": 0} {
+		if code := fault.Code(dispatch("k3os", strings.Fields(words))); code != want {
+			t.Errorf("k3os %s: exit code %d", words, code)
+		}
+	}
+	if err := dispatch("k3os", []string{"upgrade"}); !strings.Contains(err.Error(), "shelf upgrade") || !strings.Contains(err.Error(), "not there yet") {
+		t.Error(err)
+	}
+}
+
+// One screen says all there is to say.
+func TestStatusText(t *testing.T) {
+	yes, now := true, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	backup := now.Add(-26 * time.Hour)
+	s := boot.Status{
+		Hostname: "one", Role: "server", Model: "Raspberry Pi 4", Version: "20261121-b92f60b7", Slot: "b", LockAge: 12, Kernel: "6.12",
+		Health: boot.Bad, Why: []string{"k3s: failed"}, Up: 90061, LastEnd: "power", Record: &boot.Record{Active: "b", Trial: "a", Left: 2, A: "empty", B: "good"},
+		Services: []boot.ServiceStatus{{Name: "sshd", Phase: "ready", Ready: true}, {Name: "k3s", Phase: "failed", Detail: "status 1", Restarts: 4, Bad: true}},
+		Network:  []boot.Interface{{Name: "eth0", Line: "eth0: 10.0.0.2/24 by dhcp from 10.0.0.1"}},
+		Disks:    []boot.DiskUse{{Path: "/", Size: 100 << 30, Free: 25 << 30}}, Written: &boot.Written{Disk: "mmcblk0", Total: 3 << 30, PerDay: 1 << 29},
+		Machine: monitor.Machine{Zones: []monitor.Zone{{Type: "cpu-thermal", Celsius: 61}}, UnderVoltage: &yes, Throttled: []monitor.Throttle{{Cause: "heat", On: true}},
+			Wear: []monitor.Wear{{Device: "mmcblk1", Life: []monitor.Life{{Cells: "a", Percent: 30}}}}},
+		Memory: boot.Memory{Total: 4 << 30, Available: 3 << 30}, Load: "0.1 0.2 0.3", Clock: boot.Clock{Now: now, Synced: true, Server: "10.0.0.1", Asked: now.Add(-65 * time.Second)}, Backup: &backup,
+	}
+	var b bytes.Buffer
+	writeStatus(&b, s)
+	for _, want := range []string{"one, server on Raspberry Pi 4", "bad: k3s: failed", "20261121-b92f60b7 in slot b (slot a on trial, 2 attempts left), lock 12 days old", "up 1 d 1 h; the boot before ended with: power",
+		"from 10.0.0.1 1 min 5 s ago", "eth0: 10.0.0.2/24 by dhcp", "75 GiB of 100 GiB used (75 %)", "30 % of its life", "3.0 GiB written to mmcblk0 in all, 512 MiB a day", "61 °C", "SLOWED DOWN by heat",
+		"UNDER-VOLTAGE", "1 d 2 h old", "k3s              failed, restarted 4 times: status 1"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing:\n%s", want, b.String())
+		}
+	}
+	if n := strings.Count(b.String(), "\n"); n > 24 {
+		t.Errorf("%d lines are more than a screen", n)
+	}
+}

@@ -1,0 +1,57 @@
+package boot
+
+import (
+	"testing"
+
+	"imgbuild/init/service"
+)
+
+func TestLastWords(t *testing.T) {
+	who := "slot a, system 20261121-7271e76d, program x, booted 2026-11-22T17:00:00Z"
+	clean := crashText(who)
+	if len(clean) != crashSize {
+		t.Errorf("%d bytes", len(clean))
+	}
+	if w, words := lastWords(clean); w != who || words != "" {
+		t.Errorf("a boot that is well: %q, %q", w, words)
+	}
+	after := clean
+	copy(after[crashHead:], "panic: x\n\ngoroutine 1 [running]:\nmain.main()\n")
+	if w, words := lastWords(after); w != who || words != "panic: x\n\ngoroutine 1 [running]:\nmain.main()" {
+		t.Errorf("%q, %q", w, words)
+	}
+	// Cut short by a power cut, or by somebody.
+	for _, n := range []int{0, 1, 100, crashHead, crashHead + 1} {
+		if _, words := lastWords(crashText(who)[:n]); words != "" {
+			t.Errorf("%d bytes: %q", n, words)
+		}
+	}
+}
+
+func TestWorthSaying(t *testing.T) {
+	st := func(phase service.Phase, detail string, failures int) service.State {
+		return service.State{Name: "x", Phase: phase, Detail: detail, Failures: failures, Optional: true}
+	}
+	for _, c := range []struct {
+		was, is service.State
+		want    bool
+	}{
+		{st(service.Starting, "", 0), st(service.Up, "", 0), true},
+		{st(service.Up, "1", 0), st(service.Up, "2", 0), false}, // a unit that talks
+		{st(service.Pending, "a", 0), st(service.Pending, "b", 0), true},
+		{st(service.Pending, "a", 0), st(service.Pending, "a", 0), false},
+		{st(service.Up, "", 2), st(service.Failed, "exit status 1", 3), true},
+		{st(service.Up, "", 4), st(service.Failed, "exit status 1", 5), false},
+		{st(service.Up, "", 7), st(service.Failed, "exit status 1", 8), true},
+		{st(service.Failed, "", 1), st(service.Starting, "", 1), false},
+	} {
+		if got := worthSaying(c.was, c.is); got != c.want {
+			t.Errorf("%+v -> %+v: %v", c.was, c.is, got)
+		}
+	}
+	loop := st(service.Failed, "exit status 1", 5)
+	loop.Optional = false
+	if !worthSaying(st(service.Up, "", 4), loop) {
+		t.Error("a service that the node is for fails in silence")
+	}
+}

@@ -1,0 +1,53 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// ownServices are the services of the system that others may need; whether k3s is among them is the role's to say.
+var ownServices = []string{"sshd", "k3s", "node-exporter"}
+
+// checkNeeds looks at what a service needs: what does not exist, is switched off or needs the service in turn would keep it
+// from ever starting. A circle is reported once, at the first of its names.
+func (k *checker) checkNeeds(name string) {
+	here := "services." + name + ".needs"
+	if contains(ownServices, name) {
+		k.report(Error, "services."+name, "give it another name", "the system has a service of that name")
+	}
+	s := k.c.Services[name]
+	for i, need := range s.Needs {
+		other, ok := k.c.Services[need]
+		switch {
+		case need == name:
+			k.report(Error, index(here, i), "remove it", "the service needs itself")
+		case contains(ownServices, need):
+		case !ok:
+			k.report(Error, index(here, i), "remove it, or add that service", "there is no service %s", quote(need))
+		case !other.Enabled && s.Enabled:
+			k.report(Error, index(here, i), "remove it, or switch that service on", "the service %s is switched off", quote(need))
+		}
+	}
+	if circle := k.circle(name, map[string]bool{}); len(circle) > 0 && slices.Min(circle) == name {
+		k.report(Error, here, "take one of them out of needs", "services need each other in a circle: %s", strings.Join(append(circle, name), " -> "))
+	}
+}
+
+// circle gives a way over needs from a service back to itself, of more than one service; empty if there is none.
+func (k *checker) circle(name string, seen map[string]bool) []string {
+	var path []string
+	var visit func(at string) bool
+	visit = func(at string) bool {
+		seen[at] = true
+		path = append(path, at)
+		for _, need := range k.c.Services[at].Needs {
+			if need == name && len(path) > 1 || !seen[need] && visit(need) {
+				return true
+			}
+		}
+		path = path[:len(path)-1]
+		return false
+	}
+	visit(name)
+	return path
+}
