@@ -13,7 +13,7 @@ import (
 )
 
 // verbs in the order in which help shows them; the first is meant when none is given.
-var verbs = []verb{build, plan, run, lock, listBoards, listRoles, validate, applyConfig, migrateNode, nodeVerb, schema, completion}
+var verbs = []verb{build, plan, run, lock, listBoards, listRoles, validate, applyConfig, migrateNode, nodeVerb, kubeconfigVerb, schema, completion}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -1,0 +1,184 @@
+// Package kubeconfig makes the access file that a k3s server writes for itself usable elsewhere, and merges it with the one that
+// is there (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files"). What it does not know it leaves as it is.
+package kubeconfig
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+
+	"gopkg.in/yaml.v3"
+
+	"imgbuild/init/fault"
+)
+
+// lists are the parts that have named entries.
+var lists = []string{"clusters", "contexts", "users"}
+
+// Rewrite gives the server's file with another address, and with name for its cluster, its user and its context. host may have a
+// port; else the port stays.
+func Rewrite(data []byte, host, name string) ([]byte, error) {
+	doc, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	for _, list := range lists {
+		items := get(doc, list)
+		if items == nil || len(items.Content) != 1 {
+			return nil, fault.New(fault.Input, "", "the server's kubeconfig has not one entry in %s", list)
+		}
+		item := items.Content[0]
+		set(item, "name", name)
+		switch list {
+		case "clusters":
+			at := get(get(item, "cluster"), "server")
+			if at == nil {
+				return nil, fault.New(fault.Input, "", "the server's kubeconfig names no server")
+			}
+			u, err := url.Parse(at.Value)
+			if err != nil || u.Scheme != "https" || u.Port() == "" {
+				return nil, fault.New(fault.Input, "", "the server's kubeconfig names the server %q", at.Value)
+			}
+			if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
+				u.Host = host
+			} else {
+				u.Host = net.JoinHostPort(host, u.Port())
+			}
+			at.Value = u.String()
+		case "contexts":
+			c := get(item, "context")
+			if c == nil {
+				return nil, fault.New(fault.Input, "", "the server's kubeconfig has an empty context")
+			}
+			set(c, "cluster", name)
+			set(c, "user", name)
+		}
+	}
+	set(doc, "current-context", name)
+	return encode(doc)
+}
+
+// Merge lays the entries of one file over those of another, by name, and keeps the rest of it. The new current context counts.
+// An empty file is as good as none.
+func Merge(old, fresh []byte) ([]byte, error) {
+	if len(bytes.TrimSpace(old)) == 0 {
+		return fresh, nil
+	}
+	into, err := parse(old)
+	if err != nil {
+		return nil, err
+	}
+	from, err := parse(fresh)
+	if err != nil {
+		return nil, err
+	}
+	for _, list := range lists {
+		items := get(into, list)
+		if items == nil || items.Kind != yaml.SequenceNode {
+			items = &yaml.Node{Kind: yaml.SequenceNode}
+			put(into, list, items)
+		}
+		if src := get(from, list); src != nil {
+			for _, item := range src.Content {
+				replace(items, item)
+			}
+		}
+		items.Style = 0
+	}
+	if c := get(from, "current-context"); c != nil {
+		set(into, "current-context", c.Value)
+	}
+	return encode(into)
+}
+
+// replace puts item in the place of the one of its name, or behind all.
+func replace(items, item *yaml.Node) {
+	for i, o := range items.Content {
+		if a, b := get(o, "name"), get(item, "name"); a != nil && b != nil && a.Value == b.Value {
+			items.Content[i] = item
+			return
+		}
+	}
+	items.Content = append(items.Content, item)
+}
+
+func parse(data []byte) (*yaml.Node, error) {
+	var doc yaml.Node
+	err := yaml.Unmarshal(data, &doc)
+	if err == nil && (len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode) {
+		err = errors.New("it is no map")
+	}
+	if err == nil {
+		if k := get(doc.Content[0], "kind"); k == nil || k.Value != "Config" {
+			err = errors.New("its kind is not Config")
+		}
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.Input, err, "this is no kubeconfig", "give another file with out=")
+	}
+	return doc.Content[0], nil
+}
+
+// get gives the value of a key; nil if n is no map or has none.
+func get(n *yaml.Node, key string) *yaml.Node {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}
+
+func set(n *yaml.Node, key, value string) {
+	put(n, key, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value})
+}
+
+func put(n *yaml.Node, key string, value *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			n.Content[i+1] = value
+			return
+		}
+	}
+	n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, value)
+}
+
+func encode(n *yaml.Node) ([]byte, error) {
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(n); err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return b.Bytes(), e.Close()
+}
+
+// Cluster gives the address and the authority's certificates (PEM) of a rewritten file.
+func Cluster(data []byte) (address string, ca []byte, err error) {
+	var c struct {
+		Clusters []struct {
+			Cluster struct {
+				Text   string `yaml:"certificate-authority-data"`
+				Server string
+			}
+		}
+	}
+	if err := yaml.Unmarshal(data, &c); err != nil || len(c.Clusters) != 1 {
+		return "", nil, fault.New(fault.Input, "", "this is no kubeconfig of one cluster")
+	}
+	u, err := url.Parse(c.Clusters[0].Cluster.Server)
+	if err != nil {
+		return "", nil, err
+	}
+	ca, err = base64.StdEncoding.DecodeString(c.Clusters[0].Cluster.Text)
+	return u.Host, ca, err
+}
