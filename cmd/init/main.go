@@ -12,8 +12,9 @@ import (
 	"imgbuild/init/fault"
 )
 
-// version is set by the linker: -X main.version=...
-var version = "development"
+// version is this program's own. It tells nothing of the commit: a slot must not change because a document did. Once the
+// slot's manifest is read, its hash of this program takes its place.
+const version = "unknown"
 
 // verb is one word after shelf.
 type verb struct {

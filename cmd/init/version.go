@@ -8,11 +8,14 @@ func showVersion(args []string) error {
 		return err
 	}
 	s, err := askStatus()
-	known := err == nil // else not on a node, or too early: the program's own version is what there is
-	if asJSON {
-		return printJSON(map[string]string{"program": version, "system": s.Version, "slot": s.Slot})
+	known := err == nil // else not on a node, or too early
+	if !known {
+		s.Program = version
 	}
-	fmt.Println("shelf", version)
+	if asJSON {
+		return printJSON(map[string]string{"program": s.Program, "system": s.Version, "slot": s.Slot})
+	}
+	fmt.Println("shelf", s.Program)
 	if known {
 		fmt.Printf("system %s, slot %s\n", s.Version, s.Slot)
 	}

@@ -102,7 +102,6 @@ func Main(version string) {
 	// Collecting garbage while the machine boots costs more than the few megabytes are worth; run takes it up again.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(bootMemory)
-	n.tell.Report.Fact("program", version)
 	n.signals()
 	// k3s and containers want many files; what PID 1 has is what its children can have.
 	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 1048576, Max: 1048576})
@@ -152,6 +151,8 @@ func (n *Node) facts() {
 	r, s := n.tell.Report, n.pre
 	r.Fact("machine", fmt.Sprintf("%s, %d MiB of memory", s.Model, s.Memory>>20))
 	if s.Manifest != nil {
+		n.Version = s.Manifest.InitSHA256[:min(12, len(s.Manifest.InitSHA256))]
+		r.Fact("program", n.Version)
 		r.Fact("system", fmt.Sprintf("%s %s, slot %s", s.Manifest.Family, s.Manifest.Version, s.Slot))
 		r.Fact("kernel", s.Manifest.Kernel)
 	}
