@@ -191,20 +191,24 @@ func writeConfig(w io.Writer, open, asJSON bool, problems io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if !asJSON {
-		out, err := yaml.Marshal(n)
-		if err != nil {
+	var out []byte
+	if asJSON {
+		var v any
+		if err := n.Decode(&v); err != nil {
 			return err
 		}
-		_, err = w.Write(out)
+		if out, err = json.MarshalIndent(v, "", "\t"); err == nil {
+			out = append(out, '\n')
+		}
+	} else {
+		out, err = yaml.Marshal(n)
+	}
+	if err != nil {
 		return err
 	}
-	var v any
-	if err := n.Decode(&v); err != nil {
-		return err
+	if !open { // a secret may stand in a command as well
+		out = support.NewScrubber(secretsHere()).Known(out)
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "\t")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	_, err = w.Write(out)
+	return err
 }

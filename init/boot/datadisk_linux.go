@@ -14,7 +14,7 @@ import (
 
 // dataDiskLimit is how long after the kernel's start a data disk may still be on its way; a USB disk spins up within 15 s. The
 // rest of the boot does not wait for it.
-const dataDiskLimit = 60 * time.Second
+const dataDiskLimit = 30 * time.Second
 
 // watchDisk makes the node's data disk and follows its comings and goings.
 func (n *Node) watchDisk() {

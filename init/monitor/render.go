@@ -98,7 +98,7 @@ func escape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(s, "?"))
 }
 
-func flag(b bool) float64 {
+func bit(b bool) float64 {
 	if b {
 		return 1
 	}
@@ -118,7 +118,7 @@ func Render(s Sample, now time.Time) []byte {
 	if s.Left != nil {
 		w.row("shelf_boot_attempts_left", float64(*s.Left))
 	}
-	w.row("shelf_boot_trial", flag(s.Trial))
+	w.row("shelf_boot_trial", bit(s.Trial))
 	if s.Last != "" {
 		w.row("shelf_boot_last_end_info", 1, "reason", s.Last)
 	}
@@ -126,11 +126,11 @@ func Render(s Sample, now time.Time) []byte {
 		w.row("shelf_image_lock_timestamp_seconds", seconds(s.Built))
 		w.row("shelf_image_lock_age_days", max(0, now.Sub(s.Built).Hours()/24))
 	}
-	w.row("shelf_degraded", flag(s.Degraded))
+	w.row("shelf_degraded", bit(s.Degraded))
 	w.row("shelf_problems", float64(s.Problems))
 	w.row("shelf_config_problems", float64(s.ConfigProblems))
 	w.services(s.Services)
-	w.row("shelf_clock_synced", flag(s.Synced))
+	w.row("shelf_clock_synced", bit(s.Synced))
 	if s.Synced {
 		w.row("shelf_clock_offset_seconds", s.ClockOffset.Seconds())
 		w.row("shelf_clock_error_seconds", s.ClockError.Seconds())
@@ -155,7 +155,7 @@ func Render(s Sample, now time.Time) []byte {
 
 func (w *writer) services(list []Service) {
 	for _, u := range list {
-		w.row("shelf_service_ready", flag(u.Ready), "service", u.Name)
+		w.row("shelf_service_ready", bit(u.Ready), "service", u.Name)
 	}
 	for _, u := range list {
 		w.row("shelf_service_phase", 1, "service", u.Name, "phase", u.Phase)
@@ -183,13 +183,13 @@ func (w *writer) machine(m Machine) {
 		w.row("shelf_temperature_celsius", z.Celsius, "zone", z.Name, "type", z.Type)
 	}
 	for _, t := range m.Throttled {
-		w.row("shelf_throttled", flag(t.On), "cause", t.Cause)
+		w.row("shelf_throttled", bit(t.On), "cause", t.Cause)
 	}
 	if m.UnderVoltage != nil {
-		w.row("shelf_undervoltage", flag(*m.UnderVoltage))
+		w.row("shelf_undervoltage", bit(*m.UnderVoltage))
 	}
 	if m.UnderVoltageSeen != nil {
-		w.row("shelf_undervoltage_since_boot", flag(*m.UnderVoltageSeen))
+		w.row("shelf_undervoltage_since_boot", bit(*m.UnderVoltageSeen))
 	}
 	for _, d := range m.Wear {
 		for _, l := range d.Life {
