@@ -23,9 +23,9 @@ func TestSoak(t *testing.T) {
 	argument(t, disk, "shelf.test=panic")
 	g := boot(t, vm.Options{Image: disk, Name: "soak", Size: 4 << 30})[0]
 	g.up()
-	s := g.login()
 
 	sub(t, "panic in a goroutine", func(t *testing.T) {
+		s := g.login()
 		s.run("sudo touch /var/lib/acknowledged && sudo kill -40 1")
 		g.see(`shelf: PROBLEM what went wrong: the init program failed: runtime error: invalid memory address`)
 		g.see(`shelf: rebooting in 10 s`)
@@ -44,6 +44,7 @@ func TestSoak(t *testing.T) {
 		}
 	}, g)
 	sub(t, "error of the runtime", func(t *testing.T) {
+		s := g.login()
 		s.run("sudo rm /var/log/shelf/crash.log")
 		s.try("sudo kill -41 1")
 		g.see(`fatal error: sync: unlock of unlocked mutex`)
@@ -56,12 +57,12 @@ func TestSoak(t *testing.T) {
 		}
 	}, g)
 	sub(t, "clock", func(t *testing.T) {
+		s := g.login()
 		// Nobody tells this node the time, and its machine begins in 1970 with each boot.
 		if now, _ := strconv.ParseInt(s.run("date +%s"), 10, 64); now < im.Slot.Date {
 			t.Errorf("it is %d, the image is of %d", now, im.Slot.Date)
 		}
 	}, g)
-	s.Close()
 
 	rogue, err := os.ReadFile(static(t, "arm64", "./rogue"))
 	if err != nil {
