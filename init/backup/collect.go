@@ -92,12 +92,7 @@ func (j *Job) datastore(ctx context.Context, w *archive.Writer, dir, etcd string
 	}
 	ctx, cancel := context.WithTimeout(ctx, holdLimit)
 	defer cancel()
-	d, err := hold(ctx, file)
-	if err != nil {
-		return fault.Wrap(fault.Unhealthy, err, "k3s' database", "")
-	}
-	defer d.Close()
-	return d.add(w, path.Join(as, "db", "state.db"))
+	return fault.Wrap(fault.Unhealthy, AddDatabase(ctx, w, file, path.Join(as, "db", "state.db")), "k3s' database", "")
 }
 
 // etcd has a snapshot made on a server whose database is etcd, and gives its path relative to k3s' data directory; empty where

@@ -44,6 +44,26 @@ type database struct {
 	db, wal, shm *os.File // wal and shm are nil if there are none
 }
 
+// AddDatabase copies a database that may be in use into an archive, as a database and its log that SQLite opens at the state of
+// one moment. It waits for SQLite's locks until ctx ends.
+func AddDatabase(ctx context.Context, w *archive.Writer, file, as string) error {
+	d, err := hold(ctx, file)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.add(w, as)
+}
+
+// Hold holds a database as it is until release is called.
+func Hold(ctx context.Context, file string) (release func(), err error) {
+	d, err := hold(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	return d.Close, nil
+}
+
 // hold opens a database and waits for its locks.
 func hold(ctx context.Context, path string) (d *database, err error) {
 	d = &database{}

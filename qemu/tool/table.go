@@ -47,6 +47,7 @@ var programs = []program{
 	{"depmod", []string{"--version"}, dotted, "26", "kmod"},
 	{"modinfo", []string{"--version"}, dotted, "26", "kmod"},
 	{"cpio", []string{"--version"}, dotted, "2.12", "cpio"},
+	{"sqlite3", []string{"--version"}, dotted, "3.34", "sqlite3"},
 	{"zstd", []string{"--version"}, regexp.MustCompile(`v([0-9.]+)`), "1.4", "zstd"},
 	{"xz", []string{"--version"}, dotted, "5.2", "xz-utils"},
 }
@@ -80,6 +81,7 @@ var sets = map[string]set{
 	"cpio":           {want: []string{"cpio"}},
 	"zstd":           {want: []string{"zstd"}},
 	"xz-utils":       {want: []string{"xz-utils"}},
+	"sqlite3":        {want: []string{"sqlite3"}},
 }
 
 func row(name string) (program, bool) {
