@@ -41,7 +41,7 @@ func TestRescue(t *testing.T) {
 	s.until("shelf status output=json", `"mine"`)
 	own := s.HostKey.Marshal()
 	sub(t, "login on the console", func(t *testing.T) {
-		g.Type("\n")
+		g.Type("\n") // the first prompt may have been printed before the node was ready
 		g.see(`shelf-rescue login:`)
 		g.Type("rancher\n")
 		g.see(`Password:`)
