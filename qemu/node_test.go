@@ -70,7 +70,7 @@ func TestNode(t *testing.T) {
 	identity, line := keyFile(t)
 	im := build(t, cloudConfig("shelf-node", "- "+line+"\n"+nodeSecrets), "board=qemu-arm64", "role=worker", "k3s=none")
 	_, card := lan(t)
-	g := boot(t, vm.Options{Image: im.Image, Name: "node", Direct: true, Size: 4 << 30, Links: []*vm.Link{card}, Ports: []int{9100}})[0]
+	g := boot(t, vm.Options{Image: im.Image, Name: "node", Size: 4 << 30, Links: []*vm.Link{card}, Ports: []int{9100}})[0]
 	g.up()
 	s := g.login()
 	code := func(command string) string { return s.run(command + " >/tmp/out 2>&1; echo $?; cat /tmp/out") }

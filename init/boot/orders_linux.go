@@ -6,7 +6,6 @@ import (
 
 	"imgbuild/init/control"
 	"imgbuild/init/fault"
-	"imgbuild/init/guard"
 	"imgbuild/init/service"
 )
 
@@ -47,19 +46,13 @@ func (n *Node) began(ctx context.Context, name string) {
 	defer cancel()
 	for ctx.Err() == nil {
 		st, _ := n.units.State(name)
-		if st.Ready || st.Phase == service.Failed || st.Phase == service.Done || st.Outside() {
+		// One that says nothing of itself counts as ready as soon as it runs: it has to stay so for a moment.
+		if st.Ready && time.Since(st.Since) > time.Second || st.Phase == service.Failed || st.Phase == service.Done || st.Outside() {
 			return
 		}
-		_ = n.units.Wait(lookAgain(ctx), name)
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-}
-
-// lookAgain is a moment of ctx.
-func lookAgain(ctx context.Context) context.Context {
-	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	context.AfterFunc(short, func() {
-		defer guard.Catch()
-		cancel()
-	})
-	return short
 }

@@ -192,8 +192,8 @@ func health(s Status) (string, []string) {
 			line = u.Name + ": " + strings.TrimPrefix(u.Detail, "waiting: ")
 		}
 		switch {
-		case u.Bad:
-			verdict, why = Bad, append(why, line)
+		case u.Bad: // what has failed is said before what waits
+			verdict, why = Bad, append([]string{line}, why...)
 		case u.Ready || u.Phase == string(service.Done) || u.Phase == string(service.Stopped) || u.Phase == string(service.Stopping):
 		case strings.HasPrefix(u.Detail, "waiting: "):
 			why = append(why, line)
