@@ -74,8 +74,13 @@ func mountData(t report.Teller, s *preinit.State) error {
 	}
 	err = mountIt()
 	if err != nil && !checked { // it calls itself clean and is not
+		refused := err
 		if repaired, err = check(t, device, "-fp"); err == nil {
 			err = mountIt()
+		}
+		if err == nil {
+			t.Problem(fault.New(fault.Device, "look at your data; if it happens again replace the card",
+				"the data partition was damaged (%v) though it was unmounted in order, and has been repaired", refused))
 		}
 	}
 	if err != nil {
