@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -16,22 +17,25 @@ type LAN struct {
 	end    *Link
 	offset time.Duration
 	Leases chan string // hostname of each lease given; full = forgotten
+	tcp    chan segment
+	mu     sync.Mutex // guards writes of whole frames
 }
 
 var (
-	lanMAC   = net.HardwareAddr{0x52, 0x54, 0, 0, 9, 1}
-	lanUs    = net.IPv4(10, 9, 8, 1).To4()
-	lanGuest = net.IPv4(10, 9, 8, 2).To4()
-	toAll    = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	lanMAC      = net.HardwareAddr{0x52, 0x54, 0, 0, 9, 1}
+	lanGuestMAC = net.HardwareAddr{0x52, 0x54, 0, 0, 9, 2}
+	lanUs       = net.IPv4(10, 9, 8, 1).To4()
+	lanGuest    = net.IPv4(10, 9, 8, 2).To4()
+	toAll       = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 )
 
 // NewLAN makes the network and the guest's end of its cable. The clock tells this host's time plus offset. It ends with the guest.
 func NewLAN(offset time.Duration) (*LAN, *Link, error) {
-	guest, us, err := NewLink("52:54:00:00:09:02", lanMAC.String())
+	guest, us, err := NewLink(lanGuestMAC.String(), lanMAC.String())
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &LAN{us, offset, make(chan string, 16)}
+	l := &LAN{end: us, offset: offset, Leases: make(chan string, 16), tcp: make(chan segment, 16)}
 	go l.serve()
 	return l, guest, nil
 }
@@ -53,11 +57,19 @@ func (l *LAN) serve() {
 			return
 		}
 		if answer := l.answer(frame); answer != nil {
-			if _, err := l.end.end.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(answer))), answer...)); err != nil {
+			if l.write(answer) != nil {
 				return
 			}
 		}
 	}
+}
+
+// write sends a frame.
+func (l *LAN) write(frame []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.end.end.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...))
+	return err
 }
 
 // answer takes an Ethernet frame and gives the one to send back, nil for none.
@@ -81,17 +93,23 @@ func (l *LAN) answer(f []byte) []byte {
 	return nil
 }
 
-// ip answers UDP to the ports 67 and 123; RFC 791 and 768.
+// ip answers UDP to the ports 67 and 123, and passes TCP on; RFC 791 and 768.
 func (l *LAN) ip(from net.HardwareAddr, p []byte) []byte {
-	if len(p) < 20 || p[0]>>4 != 4 || p[9] != 17 {
+	if len(p) < 20 || p[0]>>4 != 4 {
 		return nil
 	}
-	head := int(p[0]&15) * 4
-	if len(p) < head+8 {
+	head, end := int(p[0]&15)*4, int(binary.BigEndian.Uint16(p[2:]))
+	if head < 20 || end < head+8 || end > len(p) {
 		return nil
 	}
-	src, u := net.IP(p[12:16]), p[head:]
-	end := int(binary.BigEndian.Uint16(u[4:]))
+	src, u := net.IP(p[12:16]), p[head:end]
+	if p[9] == 6 && src.Equal(lanGuest) {
+		l.received(u)
+	}
+	if p[9] != 17 {
+		return nil
+	}
+	end = int(binary.BigEndian.Uint16(u[4:]))
 	if end < 8 || end > len(u) {
 		return nil
 	}
@@ -148,17 +166,19 @@ func ethernet(to net.HardwareAddr, kind uint16, body []byte) []byte {
 
 // udp puts an IPv4 packet together; a UDP checksum of zero means that there is none.
 func udp(src, dst net.IP, sport, dport uint16, data []byte) []byte {
-	p := []byte{0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0}
-	p = append(append(p, src...), dst...)
-	binary.BigEndian.PutUint16(p[2:], uint16(28+len(data)))
-	var sum uint32
-	for i := 0; i < 20; i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(p[i:]))
-	}
-	binary.BigEndian.PutUint16(p[10:], ^uint16(sum+sum>>16))
+	var h []byte
 	for _, v := range []uint16{sport, dport, uint16(8 + len(data)), 0} {
-		p = binary.BigEndian.AppendUint16(p, v)
+		h = binary.BigEndian.AppendUint16(h, v)
 	}
+	return ipv4(17, src, dst, append(h, data...))
+}
+
+// ipv4 puts a header in front of what it carries.
+func ipv4(protocol byte, src, dst net.IP, data []byte) []byte {
+	p := []byte{0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0}
+	p = append(append(p, src...), dst...)
+	binary.BigEndian.PutUint16(p[2:], uint16(20+len(data)))
+	binary.BigEndian.PutUint16(p[10:], inverse(p))
 	return append(p, data...)
 }
 

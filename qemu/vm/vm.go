@@ -54,6 +54,7 @@ type VM struct {
 	Name    string
 	Disk    string         // the copy of the image that it writes to
 	Forward map[int]string // guest port -> host:port
+	Entered time.Time      // when the processor was let go, which enters a kernel without firmware at once
 	cmd     *exec.Cmd
 	console *console
 	input   io.WriteCloser
@@ -129,6 +130,7 @@ func (v *VM) ready(o Options) error {
 			v.Forward[port] = "127.0.0.1:" + m[1]
 		}
 	}
+	v.Entered = time.Now()
 	return v.qmp.do("cont", nil, nil)
 }
 
