@@ -21,13 +21,13 @@ import (
 // runs on the right one and on nothing else.
 func TestDataDisk(t *testing.T) {
 	t.Parallel()
-	im := build(t, cloudConfig("shelf-data", "data: {device: LABEL=k3sdata}\n"), "board=qemu-arm64", "role=server", k3s(t, "arm64"))
+	im := build(t, cloudConfig("shelf-data", "data: {device: LABEL=k3sdata}\ntime: {wait: 1s}\n"), "board=qemu-arm64", "role=server", k3s(t, "arm64"))
 	right, strange := filepath.Join(t.TempDir(), "right.img"), filepath.Join(t.TempDir(), "strange.img")
 	for _, path := range []string{right, strange} {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Truncate(path, 256<<20); err != nil {
+		if err := os.Truncate(path, 64<<20); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -133,7 +133,7 @@ func TestBackupRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	im := build(t, cloudConfig("shelf-backup", "- "+string(ssh.MarshalAuthorizedKey(signer.PublicKey()))+
-		"backup: {to: 'sftp://backup@"+vm.Host+":"+port+"/~/backups', keep: 2}\nk3os: {token: a-long-random-word}\naddons: {traefik: {values: {logs: {access: {enabled: true}}}}, servicelb: {enabled: false}}\n"),
+		"backup: {to: 'sftp://backup@"+vm.Host+":"+port+"/~/backups', keep: 2}\nk3os: {token: a-long-random-word}\naddons: {traefik: {values: {logs: {access: {enabled: true}}}}, servicelb: {enabled: false}}\ntime: {wait: 1s}\n"),
 		"board=qemu-arm64", "role=server", k3s(t, "arm64"))
 	g := boot(t, vm.Options{Image: im.Image, Name: "backup", Size: 4 << 30, Memory: 2048, Ports: []int{6443}})[0]
 	g.up()
