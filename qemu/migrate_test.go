@@ -210,7 +210,7 @@ func TestMigrate(t *testing.T) {
 		if got := s.run("sudo cat /k3os/config/config.d/10-connman.yaml; ip -4 addr"); !strings.Contains(got, "inet 10.0.2.15/24") || !strings.Contains(got, "dhcp: false") {
 			t.Errorf("the static address of connman:\n%s", got)
 		}
-		if _, err := s.try("sudo grep -r anothers-token /k3os/config /var/lib/rancher /boot"); err == nil {
+		if _, err := s.try("sudo grep -r anothers-token /k3os/config /var/lib/rancher/k3os /boot"); err == nil {
 			t.Error("another node's token came along")
 		}
 	}, g)

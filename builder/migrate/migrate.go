@@ -30,6 +30,7 @@ type Options struct {
 	From   string // the k3s version on the card; empty: found there
 	K3s    string // the k3s version of the image it is for
 	Now    time.Time
+	Say    func(string) // hears which place is being read, for it may take minutes; may be nil
 }
 
 // Report says what was taken, what was left and why, and what is to be done.
@@ -103,6 +104,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	err = archive.Create(o.Out, h, func(w *archive.Writer) error {
 		t.w = w
 		for _, p := range plan {
+			if o.Say != nil && !p.made() {
+				o.Say(p.from)
+			}
 			if err := t.take(p); err != nil {
 				return unreadableUnless(err)
 			}
@@ -213,6 +217,9 @@ func (t *taker) advise(o Options) {
 	r, n := t.report, t.node
 	warn := func(text string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(text, args...)) }
 	step := func(why, command string) { r.NextSteps = append(r.NextSteps, Step{why, command}) }
+	if t.kind == Picl {
+		r.Left = append(r.Left, Item{Path: "partition 1: config.txt, cmdline.txt", Why: "the image brings its own; carry over by hand what you changed there"})
+	}
 	if t.Replayed > 0 {
 		warn("the card was not shut down: %d transactions were taken from its journal, as the next boot would have done", t.Replayed)
 	}

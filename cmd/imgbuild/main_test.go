@@ -68,6 +68,15 @@ func TestRefusals(t *testing.T) {
 		{"run board=rpi4 role=worker out=" + dir, 3, "imgbuild board=rpi4 role=worker"},
 		{"run board=rpi4 role=worker size=x", 2, "size"},
 		{"help nope", 2, "verb"},
+		{"migrate", 2, "migrate /dev/sdb"},
+		{"migrate card.img mode=fresh", 2, "out="},
+		{"migrate card.img out=x.tar", 2, "mode=fresh"},
+		{"migrate card.img out=x.tar mode=full k3s=1.22", 2, "v1.22.2+k3s1"},
+		{"migrate /nope out=" + dir + "/x.tar mode=full", 3, "/nope"},
+		{"migrate " + bad + " out=" + dir + "/x.tar mode=full", 3, "too small"},
+		{"board=rpi4 role=server import=/nope cache=" + dir + " " + archive, 3, "/nope"},
+		{"board=rpi4 role=server restore=" + bad + " cache=" + dir + " " + archive, 3, "no node archive"},
+		{"board=rpi4 role=server import=a restore=b cache=" + dir + " " + archive, 2, "do not go together"},
 	} {
 		err := dispatch(context.Background(), strings.Fields(c.words))
 		if got := fault.Code(err); got != c.code {

@@ -37,7 +37,8 @@ func doMigrate(ctx context.Context, a *args) error {
 		return fault.New(fault.Usage, "say `imgbuild migrate /dev/sdb out=node1.tar mode=full`", "migrate takes one card or image, not %d", len(a.operands))
 	}
 	o := migrate.Options{Source: a.operands[0], Out: a.values["out"], Mode: a.values["mode"], MAC: a.values["mac"], Config: a.values["config"],
-		From: a.values["from"], K3s: a.values["k3s"], Now: time.Now()}
+		From: a.values["from"], K3s: a.values["k3s"], Now: time.Now(),
+		Say: func(place string) { fmt.Fprintln(os.Stderr, "reading "+place) }}
 	if o.Out == "" {
 		return fault.New(fault.Usage, "say out=node1.tar", "no out= is given")
 	}

@@ -54,7 +54,7 @@ func readHeader(tr *tar.Reader) (h Header, err error) {
 	const fix = "give a file that `imgbuild migrate` or a node's backup wrote"
 	th, err := tr.Next()
 	if err != nil || th.Name != headName || th.Typeflag != tar.TypeReg || th.Size > maxHead {
-		if err == nil || errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) {
+		if err == nil || errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return h, fault.New(fault.Input, fix, "this is no node archive: it does not begin with %s", headName)
 		}
 		return h, damaged(err)
