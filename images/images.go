@@ -28,6 +28,7 @@ type Role struct {
 	Config   []string `yaml:"config" json:"config"`       // keys that it cannot do without
 	Sections []string `yaml:"sections" json:"sections"`   // of cloud-config that it reads beside the common ones
 	Health   string   `yaml:"health" json:"health"`       // what must be true before a slot is committed
+	Ports    []Port   `yaml:"ports" json:"ports"`         // that it listens on beside those of every node
 }
 
 // Slot is the package set of one or more roles.
@@ -43,6 +44,7 @@ type Base struct {
 	Suites   []Suite  `yaml:"suites" json:"suites"`
 	Packages []string `yaml:"packages" json:"packages"`
 	Modules  []string `yaml:"modules" json:"modules"`
+	Ports    []Port   `yaml:"ports" json:"ports"` // that every node listens on
 	// Drop are packages that a dependency names and that a node without maintainer scripts, udev and systemd never needs.
 	Drop []string `yaml:"drop" json:"drop"`
 	// Strip are path patterns that are left out of the tree; Keep are exceptions of it.

@@ -46,6 +46,10 @@ func TestCluster(t *testing.T) {
 			s.until("sudo cat /var/log/shelf/k3s.log", "standin: all ")
 		}
 	}
+	sub(t, "ports", func(t *testing.T) {
+		comparePorts(t, on, "server", !standin)
+		comparePorts(t, at, "worker", !standin)
+	}, both...)
 	sub(t, "secrets", func(t *testing.T) {
 		if got := on.run("sudo cat /boot/config.yaml"); strings.Contains(got, token) {
 			t.Error("the token still lies on the server's BOOT")
