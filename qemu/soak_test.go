@@ -49,7 +49,7 @@ func TestSoak(t *testing.T) {
 		s.try("sudo kill -41 1")
 		g.see(`fatal error: sync: unlock of unlocked mutex`)
 		g.see(`Kernel panic - not syncing: Attempted to kill init!.*`) // panic=10 reboots
-		g.see(`PROBLEM what went wrong: the init program failed in an earlier boot \(slot a, system .*: fatal error: sync: unlock of unlocked mutex`)
+		g.see(`PROBLEM what went wrong: the init program failed in an earlier boot \(slot a, system .*: error of the runtime in internal/sync.fatal`)
 		g.see(`shelf: ready`)
 		s = g.login()
 		if got := s.run("sudo cat /var/log/shelf/crash.log"); !strings.Contains(got, "boot.failOn") {

@@ -113,8 +113,7 @@ func (n *Node) crashed() {
 	if words == "" {
 		return
 	}
-	first, _, _ := strings.Cut(words, "\n")
-	told := fault.New(fault.Internal, "if it comes again, report it with "+crashKept, "the init program failed in an earlier boot (%s): %s", who, first)
+	told := fault.New(fault.Internal, "if it comes again, report it with "+crashKept, "the init program failed in an earlier boot (%s): %s", who, gist(words))
 	n.tell.For("panic").Problem(told) // problems of the step config are dropped when the configuration is read
 	n.tell.Report.Fact("last boot", "ended with: panic")
 	_ = os.MkdirAll(logDir, 0o755)
@@ -145,6 +144,18 @@ func crashText(who string) []byte {
 func lastWords(text []byte) (who, words string) {
 	head, rest := text[:min(crashHead, len(text))], text[min(crashHead, len(text)):]
 	return strings.TrimSpace(string(head)), strings.Trim(string(rest), "\n\x00")
+}
+
+// gist is the line of the last words that says most. The runtime prints the name of an error of its own before it begins to
+// copy what it says, so that of those only the stack is there: its first function.
+func gist(words string) string {
+	first, rest, _ := strings.Cut(words, "\n")
+	if !strings.HasPrefix(first, "goroutine ") {
+		return first
+	}
+	function, _, _ := strings.Cut(rest, "\n")
+	function, _, _ = strings.Cut(function, "({")
+	return "error of the runtime in " + strings.TrimSuffix(function, "(...)")
 }
 
 // armCrash lays the crash file out and gives it to the runtime.

@@ -20,6 +20,16 @@ func TestLastWords(t *testing.T) {
 	if w, words := lastWords(after); w != who || words != "panic: x\n\ngoroutine 1 [running]:\nmain.main()" {
 		t.Errorf("%q, %q", w, words)
 	}
+	for words, want := range map[string]string{
+		"panic: x\n\ngoroutine 1 [running]:": "panic: x",
+		"goroutine 92 [running]:\ninternal/sync.fatal({0x5a9f66?, 0x525c80?})\n\truntime/panic.go:1191 +0x20": "error of the runtime in internal/sync.fatal",
+		"goroutine 9": "error of the runtime in ",
+		"":            "",
+	} {
+		if got := gist(words); got != want {
+			t.Errorf("%q: %q", words, got)
+		}
+	}
 	// Cut short by a power cut, or by somebody.
 	for _, n := range []int{0, 1, 100, crashHead, crashHead + 1} {
 		if _, words := lastWords(crashText(who)[:n]); words != "" {
