@@ -4,8 +4,10 @@ package boot
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -176,6 +178,8 @@ func (n *Node) layout() (err error) {
 	os.Setenv("PATH", service.DefaultPath)
 	tell := n.tell
 	guard.Go(func() { n.plug(tell) })
+	// A program that leaks files ends at its own limit; the machine's would end everybody else's.
+	_ = os.WriteFile("/proc/sys/fs/file-max", []byte(strconv.Itoa(math.MaxInt)), 0)
 	n.groups, err = cgroup.Open(cgroup.Root)
 	if err != nil {
 		n.tell.Problem(err)

@@ -52,7 +52,7 @@ type Spec struct {
 	Dir      string        // working directory; "/" if empty
 	User     string        // name in /etc/passwd with its groups; empty runs as the init does
 	Group    *cgroup.Group // started in there at once, without a moment elsewhere; nil is the init's own
-	NoFile   uint64        // soft limit of open files, the hard one is at least as high; 0 leaves the init's
+	NoFile   uint64        // limit of open files, under PID 1 the hard one too; 0 leaves the init's
 	NProc    uint64        // the same for processes of the user; Unlimited for none
 	OOMScore int           // -1000 to 1000, who dies first when memory is short; 0 leaves the init's
 	Terminal string        // a tty that becomes stdin, stdout, stderr and the controlling terminal; empty for none
@@ -170,8 +170,13 @@ func setLimit(which int, n uint64) (restore func()) {
 	if n == 0 || syscall.Getrlimit(which, &old) != nil {
 		return func() {}
 	}
-	// The hard limit is only ever raised: without privilege it could not be put back.
-	if syscall.Setrlimit(which, &syscall.Rlimit{Cur: n, Max: max(n, old.Max)}) != nil {
+	// A program may raise its soft limit to the hard one, and those written in Go do. But whoever lowers his hard limit can
+	// only put it back with privilege, so that is for PID 1 alone.
+	hard := max(n, old.Max)
+	if os.Getpid() == 1 {
+		hard = n
+	}
+	if syscall.Setrlimit(which, &syscall.Rlimit{Cur: n, Max: hard}) != nil {
 		_ = syscall.Setrlimit(which, &syscall.Rlimit{Cur: min(n, old.Max), Max: old.Max})
 	}
 	return func() { _ = syscall.Setrlimit(which, &old) }
