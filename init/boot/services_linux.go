@@ -55,6 +55,7 @@ func (n *Node) applyServices() {
 	for _, err := range n.units.Sync(ctx, n.extraUnits()) {
 		n.base.For("units").Problem(err)
 	}
+	n.follow()
 }
 
 // changed takes what a unit has to say about itself. The supervisor waits for it, and a console may be slow: whoever talks
