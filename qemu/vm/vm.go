@@ -304,6 +304,11 @@ func (v *VM) Type(s string) error {
 // Reset pulls the reset line: no shutdown, as when the watchdog barks.
 func (v *VM) Reset() error { return v.qmp.do("system_reset", nil, nil) }
 
+// SetLink pulls the cable of Links[i] or puts it back.
+func (v *VM) SetLink(i int, up bool) error {
+	return v.qmp.do("set_link", map[string]any{"name": fmt.Sprintf("link%d", i), "up": up}, nil)
+}
+
 // Wait waits until the guest has powered off or QEMU ended otherwise.
 func (v *VM) Wait(ctx context.Context) error {
 	select {
