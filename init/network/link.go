@@ -166,10 +166,12 @@ func (l *link) set(carrier, up bool) {
 }
 
 // linkSysctls are set for every interface. 2: k3s switches forwarding on, and then 1 would mean that router advertisements
-// are ignored. Routes through a dead link would be taken otherwise although another interface has one.
+// are ignored. Routes through a dead link would be taken otherwise although another interface has one. And an address must
+// not go because another one of its network does.
 var linkSysctls = []struct{ name, value string }{
 	{"net/ipv6/conf/%s/accept_ra", "2"},
 	{"net/ipv4/conf/%s/ignore_routes_with_linkdown", "1"},
+	{"net/ipv4/conf/%s/promote_secondaries", "1"},
 }
 
 // raise switches the interface on.

@@ -12,7 +12,8 @@ import (
 type Kind uint8
 
 // The changes that an interface may need, in the order in which a plan has them: first what is new, then away with what
-// is not wanted any more, so that a connection survives a change of what it does not use.
+// is not wanted any more, so that a connection survives a change of what it does not use; then once more what may have
+// gone along with that.
 const (
 	SetMTU Kind = iota
 	AddAddress
@@ -78,6 +79,12 @@ func plan(ours, has, want State) []Op {
 	for _, p := range ours.Addresses {
 		if !slices.Contains(want.Addresses, p) && slices.Contains(has.Addresses, p) {
 			ops = append(ops, Op{Kind: DelAddress, Address: p})
+		}
+	}
+	for i, p := range want.Addresses {
+		// The kernel takes the further addresses of a network away with its first one, unless promote_secondaries is set.
+		if slices.Index(want.Addresses, p) == i && slices.ContainsFunc(ops, func(o Op) bool { return o.Kind == DelAddress && o.Address.Masked() == p.Masked() }) {
+			ops = append(ops, Op{Kind: AddAddress, Address: p, Lifetime: want.lifetime(p)})
 		}
 	}
 	if lost {

@@ -47,6 +47,8 @@ func TestPlan(t *testing.T) {
 		{"only routes are lost, as after down and up", home, State{Addresses: home.Addresses}, home, []string{"route to 0.0.0.0/0"}},
 		{"moved", home, shared, work, []string{"mtu 1400", "address 10.0.0.5/8", "route to 0.0.0.0/0",
 			"removing the route to 0.0.0.0/0", "removing the address 192.168.1.10/24", "route to 0.0.0.0/0"}},
+		{"another address of the same network", home, shared, State{Addresses: []netip.Prefix{p4("192.168.1.11/24")}, Routes: home.Routes},
+			[]string{"address 192.168.1.11/24", "removing the address 192.168.1.10/24", "address 192.168.1.11/24", "route to 0.0.0.0/0"}},
 		{"given up", home, shared, State{}, []string{"removing the route to 0.0.0.0/0", "removing the address 192.168.1.10/24"}},
 		{"given up, and gone already", home, State{}, State{}, nil},
 		{"a lease is prolonged", lease, shared, lease, []string{"address 192.168.1.10/24"}},
@@ -59,7 +61,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// model carries a plan out the way the kernel would: a removed address takes the routes through its network along.
+// model carries a plan out the way the kernel would: a removed address takes the routes through its network along, and the
+// first of a network all others of it.
 func model(has State, ops []Op) State {
 	has.Addresses, has.Routes = slices.Clone(has.Addresses), slices.Clone(has.Routes)
 	for _, o := range ops {
@@ -77,7 +80,11 @@ func model(has State, ops []Op) State {
 		case DelRoute:
 			has.Routes = slices.DeleteFunc(has.Routes, func(r Route) bool { return r == o.Route })
 		case DelAddress:
-			has.Addresses = slices.DeleteFunc(has.Addresses, func(p netip.Prefix) bool { return p == o.Address })
+			first := slices.IndexFunc(has.Addresses, func(p netip.Prefix) bool { return p.Masked() == o.Address.Masked() })
+			primary := first >= 0 && has.Addresses[first] == o.Address
+			has.Addresses = slices.DeleteFunc(has.Addresses, func(p netip.Prefix) bool {
+				return p == o.Address || primary && p.Masked() == o.Address.Masked()
+			})
 			has.Routes = slices.DeleteFunc(has.Routes, func(r Route) bool { return o.Address.Contains(r.Via) })
 		}
 	}

@@ -28,7 +28,7 @@ func news(event string) (text string, ok bool) {
 		return fmt.Sprintf("%s lets the node not in", name), true
 	case "CTRL-EVENT-NETWORK-NOT-FOUND":
 		return "none of the configured Wi-Fi networks is in reach", true
-	case "CTRL-EVENT-ASSOC-REJECT":
+	case "CTRL-EVENT-ASSOC-REJECT", "CTRL-EVENT-AUTH-REJECT":
 		f := fields(rest)
 		if f["status_code"] == "1" || f["status_code"] == "15" { // SAE: the confirmation does not match
 			return "the access point refuses the node; the passphrase may be wrong", true

@@ -99,6 +99,7 @@ func TestNews(t *testing.T) {
 		`CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="my \"home\"" auth_failures=1 duration=10 reason=WRONG_KEY`:   "",
 		`CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="home" auth_failures=1 duration=10 reason=WRONG_KEY`:          `the passphrase of "home" is wrong`,
 		`CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="caf\xc3\xa9" auth_failures=2 duration=20 reason=CONN_FAILED`: `"café" lets the node not in; its passphrase may be wrong`,
+		`CTRL-EVENT-AUTH-REJECT 02:00:00:00:01:00 auth_type=3 auth_transaction=2 status_code=15`:               "the access point refuses the node; the passphrase may be wrong",
 		`CTRL-EVENT-NETWORK-NOT-FOUND `:                                                "none of the configured Wi-Fi networks is in reach",
 		`CTRL-EVENT-ASSOC-REJECT bssid=02:00:00:00:00:00 status_code=17`:               `the access point refuses the node (status "17")`,
 		`CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:00:00 reason=3 locally_generated=1`: "not in a Wi-Fi network",
