@@ -26,30 +26,18 @@ func (b *bench) boot(ctx context.Context, n int) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
-	_, private, err := ed25519.GenerateKey(rand.Reader)
+	key, config, err := b.owner()
 	if err != nil {
 		return err
 	}
-	key, err := ssh.NewSignerFromSigner(private)
+	image, err := b.image(ctx, "board=qemu-arm64", "role=server", "k3s="+standin, "config="+config)
 	if err != nil {
-		return err
-	}
-	config := filepath.Join(b.dir, "config.yaml")
-	if err := os.WriteFile(config, append([]byte("ssh_authorized_keys:\n- "), ssh.MarshalAuthorizedKey(key.PublicKey())...), 0o600); err != nil {
-		return err
-	}
-	_, out, err := measure(exec.CommandContext(ctx, b.program, "board=qemu-arm64", "role=server", "k3s="+standin, "config="+config, "output=json", "pack=no", "out="+filepath.Join(b.dir, "bootout")))
-	if err != nil {
-		return err
-	}
-	var res result
-	if err := json.Unmarshal(out, &res); err != nil {
 		return err
 	}
 	// The first boot of a card makes keys and grows its data partition; it is shown, the boots after it count.
 	var ratios []float64
 	for i := range n + 1 {
-		entry, k3s, err := bootOnce(ctx, key, &res.Image, filepath.Join(b.dir, fmt.Sprint("guest", i)))
+		entry, k3s, err := bootOnce(ctx, key, &image, filepath.Join(b.dir, fmt.Sprint("guest", i)))
 		if err != nil {
 			return err
 		}
@@ -101,3 +89,35 @@ func bootOnce(ctx context.Context, key ssh.Signer, disk *string, dir string) (en
 	*disk = g.Disk
 	return entry, ticks / 100, nil
 }
+
+// owner makes a key and the config.yaml of a node that lets it in.
+func (b *bench) owner() (ssh.Signer, string, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, "", err
+	}
+	key, err := ssh.NewSignerFromSigner(private)
+	if err != nil {
+		return nil, "", err
+	}
+	config := filepath.Join(b.dir, "config.yaml")
+	return key, config, os.WriteFile(config, append([]byte("ssh_authorized_keys:\n- "), ssh.MarshalAuthorizedKey(key.PublicKey())...), 0o600)
+}
+
+// image builds an image and gives its file.
+func (b *bench) image(ctx context.Context, words ...string) (string, error) {
+	out, err := b.mkdir("image")
+	if err != nil {
+		return "", err
+	}
+	_, text, err := measure(exec.CommandContext(ctx, b.program, append(words, "output=json", "pack=no", "out="+out)...))
+	if err != nil {
+		return "", err
+	}
+	var res result
+	err = json.Unmarshal(text, &res)
+	return res.Image, err
+}
+
+// mkdir makes a new directory.
+func (b *bench) mkdir(name string) (string, error) { return os.MkdirTemp(b.dir, name+"-") }

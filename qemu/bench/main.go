@@ -1,5 +1,5 @@
 // Command bench measures what the project promises about its speed, beside the reference tools, on the same input in one
-// run: make bench [only=build|boot] [n=RUNS]. It prints ratios; nothing fails because a machine is slow.
+// run: make bench [only=build|boot|node] [n=RUNS]. It prints ratios; nothing fails because a machine is slow.
 package main
 
 import (
@@ -30,14 +30,14 @@ func run(ctx context.Context, words []string) error {
 		key, value, ok := strings.Cut(w, "=")
 		var err error
 		switch {
-		case ok && key == "only" && (value == "build" || value == "boot"):
+		case ok && key == "only" && (value == "build" || value == "boot" || value == "node"):
 			only = value
 		case ok && key == "n":
 			if n, err = strconv.Atoi(value); err != nil || n < 1 {
 				return fmt.Errorf("n=%s is no number of runs", value)
 			}
 		default:
-			return fmt.Errorf("%s is neither only=build, only=boot nor n=RUNS", w)
+			return fmt.Errorf("%s is neither only=build, only=boot, only=node nor n=RUNS", w)
 		}
 	}
 	commit, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
@@ -55,14 +55,19 @@ func run(ctx context.Context, words []string) error {
 		return err
 	}
 	b := &bench{program: program, dir: dir, failed: nil}
-	if only != "boot" {
-		if err := b.build(ctx); err != nil {
-			return fmt.Errorf("build: %w", err)
+	for _, part := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"build", b.build},
+		{"boot", func(ctx context.Context) error { return b.boot(ctx, n) }},
+		{"node", func(ctx context.Context) error { return b.node(ctx, n) }},
+	} {
+		if only != "" && only != part.name {
+			continue
 		}
-	}
-	if only != "build" {
-		if err := b.boot(ctx, n); err != nil {
-			return fmt.Errorf("boot: %w", err)
+		if err := part.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	if b.failed != nil {

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestOrder(t *testing.T) {
+	dep := filepath.Join(t.TempDir(), "modules.dep")
+	lines := "kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko kernel/fs/mbcache.ko kernel/lib/crc16.ko\nkernel/lib/crc16.ko:\nkernel/fs/jbd2/jbd2.ko: kernel/lib/crc16.ko\n"
+	if err := os.WriteFile(dep, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := order(dep, "crc16", "ext4")
+	if want := "kernel/lib/crc16.ko kernel/fs/mbcache.ko kernel/fs/jbd2/jbd2.ko kernel/fs/ext4/ext4.ko"; err != nil || strings.Join(got, " ") != want {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := order(dep, "xfs"); err == nil {
+		t.Error("a module that is not there is in order")
+	}
+}
+
+func TestMedian(t *testing.T) {
+	if got := median([]time.Duration{5, 1, 3}); got != 3 {
+		t.Errorf("%v", got)
+	}
+}
