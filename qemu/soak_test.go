@@ -68,7 +68,7 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := judge.Case{VM: g.VM, Key: key, Rogue: rogue, Units: judge.Rogues(1, ""), Seed: 1, Bear: 40 * time.Second, Patient: patience, Say: t.Logf}
+	c := judge.Case{VM: g.VM, Key: key, Rogue: rogue, Units: judge.Rogues(1, ""), Seed: 1, Bear: 20 * time.Second, Patient: patience, Say: t.Logf}
 	failures, err := c.Run(t.Context())
 	for _, f := range failures {
 		t.Error(f)

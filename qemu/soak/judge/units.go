@@ -39,7 +39,7 @@ func Rogues(seed uint64, only string) []Unit {
 		{Name: "broken", Kind: "broken", N: between(0, 900), More: "restart: on-failure", Seen: `last=killed by SIGKILL`},
 		{Name: "missing", Kind: "", Seen: `no such file`},
 		{Name: "daemon", Kind: "daemon", N: between(1, 9), Seen: `last=exit status 0`},
-		{Name: "bomb", Kind: "bomb", More: fmt.Sprintf("pids: %d", between(16, 48)), Seen: `temporarily unavailable`},
+		{Name: "bomb", Kind: "bomb", More: fmt.Sprintf("pids: %d", between(16, 48)), Seen: `log=\d{3,}`}, // it prints only what the kernel refused,
 		{Name: "deaf", Kind: "deaf", N: between(0, 5), More: quick, Seen: `phase=ready`},
 		{Name: "frozen", Kind: "frozen", More: quick, Seen: `phase=ready`},
 		{Name: "flood", Kind: "flood", N: between(20, 200), Seen: `log=\d{6,}`},
