@@ -86,6 +86,9 @@ func (d *dhcp) hold(ctx context.Context, ack *dhcpv4.DHCPv4) {
 			if next, refused, err = d.renew(ctx, ack, age >= t.rebind); next != nil || refused {
 				break
 			}
+			if ctx.Err() != nil {
+				return
+			}
 			d.say("dhcp: renewing %s: %v", ack.YourIPAddr, err)
 			if kicked {
 				// The cable may be in another network now, whose server keeps silent about an address that is not its own.
