@@ -177,7 +177,7 @@ func TestNode(t *testing.T) {
 			t.Errorf("node-exporter: %s", got)
 		}
 		// It moves when it is told to, and ends.
-		s.run("echo 'monitoring: {listen: eth1}' | sudo tee /var/lib/rancher/k3os/config.d/90-monitoring && sudo shelf config reload")
+		s.run("sudo mkdir -p /var/lib/rancher/k3os/config.d && echo 'monitoring: {listen: eth1}' | sudo tee /var/lib/rancher/k3os/config.d/90-monitoring && sudo shelf config reload")
 		s.until("wget -q -T 5 -O - http://10.9.8.2:9100/metrics | grep shelf_info", "shelf_info")
 		if _, err := s.try("wget -q -T 5 -O /dev/null http://10.0.2.15:9100/metrics"); err == nil {
 			t.Error("it still serves the address it was taken from")
