@@ -69,6 +69,7 @@ var shelfRows = []Key{
 	{Path: "services.memory", Type: Text, Form: Size, Phase: AtRun, Doc: "Most memory it may use; above it is killed.", Unset: "no limit", Example: "64M"},
 	{Path: "services.memory_high", Type: Text, Form: Size, Phase: AtRun, Doc: "Above this it is slowed down and its memory reclaimed.", Unset: "no limit", Example: "48M"},
 	{Path: "services.cpu", Type: Int, Phase: AtRun, Doc: "Most CPU it may use, in per cent of one core.", Unset: "no limit", Example: "50"},
+	{Path: "services.pids", Type: Int, Phase: AtRun, Doc: "Most processes and threads it may have.", Default: "1024", Example: "64"},
 	{Path: "services.stop_signal", Type: Text, Phase: AtRun, Doc: "Signal that asks it to stop.", Default: "TERM", Values: []string{"TERM", "INT", "QUIT", "HUP", "USR1", "USR2"}, Example: "INT"},
 	{Path: "services.stop_timeout", Type: Text, Form: Duration, Phase: AtRun, Doc: "It is killed when it has not stopped by then.", Default: "10s", Example: "30s"},
 
@@ -80,7 +81,6 @@ var shelfRows = []Key{
 	{Path: "addons.namespace", Type: Text, Phase: AtRun, Doc: "Namespace that it goes into, made if it is not there.", Unset: "the add-on's name", Example: "cert-manager"},
 	{Path: "addons.values", Type: Free, Phase: AtRun, Doc: "The chart's values.", Example: "{crds: {enabled: true}}"},
 	{Path: "addons.objects", Type: Text, Phase: AtRun, Doc: "Further Kubernetes objects as one or more YAML documents, applied as they stand.", Example: "'{apiVersion: v1, kind: Namespace, metadata: {name: mail}}'"},
-	{Path: "services.pids", Type: Int, Phase: AtRun, Doc: "Most processes and threads it may have.", Default: "1024", Example: "64"},
 
 	{Path: "time", Type: Section, Phase: AtNetwork, Doc: "Where the time comes from."},
 	{Path: "time.servers", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Time servers that come before those DHCP names.", Unset: "DHCP's, then `k3os.ntp_servers`, then the Debian pool", Example: "[192.168.1.1]"},
