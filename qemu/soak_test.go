@@ -3,6 +3,7 @@ package qemu
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,8 +14,9 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestSoak runs every service of qemu/rogue beside two that are well: the short form of make soak. On the same node, before
-// that, PID 1 fails twice, in the two ways in which a Go program can: it says so, reboots, and knows of it afterwards.
+// TestSoak runs services of qemu/rogue beside two that are well: the short form of make soak, one of each kind of trouble,
+// and every one of them in the full suite. On the same node, before that, PID 1 fails, in the full suite in both ways in which
+// a Go program can: it says so, reboots, and knows of it afterwards.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-soak", ""), "board=qemu-arm64", "role=worker", "k3s=none")
@@ -43,7 +45,7 @@ func TestSoak(t *testing.T) {
 			t.Errorf("the boot record did not tell of it: %s", got)
 		}
 	}, g)
-	sub(t, "error of the runtime", func(t *testing.T) {
+	broken := func(t *testing.T) {
 		s := g.login()
 		s.run("sudo rm /var/log/shelf/crash.log")
 		s.try("sudo kill -41 1")
@@ -55,7 +57,10 @@ func TestSoak(t *testing.T) {
 		if got := s.run("sudo cat /var/log/shelf/crash.log"); !strings.Contains(got, "boot.failOn") {
 			t.Errorf("crash.log:\n%s", got)
 		}
-	}, g)
+	}
+	if full {
+		sub(t, "error of the runtime", broken, g)
+	}
 	sub(t, "clock", func(t *testing.T) {
 		s := g.login()
 		// Nobody tells this node the time, and its machine begins in 1970 with each boot.
@@ -68,7 +73,12 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := judge.Case{VM: g.VM, Key: key, Rogue: rogue, Units: judge.Rogues(1, ""), Seed: 1, Bear: 20 * time.Second, Patient: patience, Say: t.Logf}
+	units := judge.Rogues(1, "")
+	if !full {
+		kinds := []string{"crash", "bomb", "deaf", "flood", "eat", "zombies"}
+		units = slices.DeleteFunc(units, func(u judge.Unit) bool { return !slices.Contains(kinds, u.Name) })
+	}
+	c := judge.Case{VM: g.VM, Key: key, Rogue: rogue, Units: units, Seed: 1, Bear: 10 * time.Second, Patient: patience, Say: t.Logf}
 	failures, err := c.Run(t.Context())
 	for _, f := range failures {
 		t.Error(f)
