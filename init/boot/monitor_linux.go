@@ -23,6 +23,7 @@ const (
 
 // watching is what the node keeps to tell about itself.
 type watching struct {
+	moving sync.Mutex // one move of node-exporter at a time
 	mu     sync.Mutex
 	tally  *monitor.Tally // guarded by mu; nil before the first sample
 	calm   chan struct{}  // closed when the boot is over and there is time for node-exporter
@@ -109,6 +110,8 @@ func (n *Node) watch(ready <-chan struct{}) {
 
 // follow restarts node-exporter when the address at which it has to listen has changed.
 func (n *Node) follow() {
+	n.watching.moving.Lock()
+	defer n.watching.moving.Unlock()
 	n.watching.mu.Lock()
 	was := n.watching.listen
 	n.watching.mu.Unlock()

@@ -192,6 +192,8 @@ func (s *Supervisor) runner(name string) (*runner, error) {
 
 // StartUnit starts one unit unless it is running.
 func (s *Supervisor) StartUnit(name string) error {
+	s.syncing.Lock() // a unit that Sync has stopped in order to forget it must not begin again
+	defer s.syncing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, err := s.runner(name)

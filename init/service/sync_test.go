@@ -3,7 +3,11 @@ package service
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -136,5 +140,35 @@ func TestSyncOften(t *testing.T) {
 	s.Sync(t.Context(), nil)
 	if st := s.Status(); len(st) != 0 {
 		t.Errorf("left: %v", st)
+	}
+}
+
+// A unit that is taken away while somebody restarts it stays away, and leaves no process behind.
+func TestSyncAgainstRestart(t *testing.T) {
+	s := start(t, Unit{Name: "sshd", Command: sh("exec sleep 1000")})
+	file := filepath.Join(t.TempDir(), "pids")
+	for range 20 {
+		u := Unit{Name: "x", Command: sh("echo $$ >>" + file + "; exec sleep 1000"), Delay: time.Millisecond}
+		s.Sync(t.Context(), []Unit{u})
+		if err := s.Wait(within(t), "x"); err != nil {
+			t.Fatal(err)
+		}
+		var both sync.WaitGroup
+		both.Go(func() { _ = s.RestartUnit(t.Context(), "x") })
+		both.Go(func() { s.Sync(t.Context(), nil) })
+		both.Wait()
+		s.Sync(t.Context(), nil) // a restart that came first was allowed
+		if _, ok := s.State("x"); ok {
+			t.Fatal("the unit is still there")
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for word := range strings.FieldsSeq(string(text)) {
+		if pid, err := strconv.Atoi(word); err != nil || alive(pid) {
+			t.Errorf("process %s lives on: %v", word, err)
+		}
 	}
 }
