@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -73,7 +74,7 @@ func TestNode(t *testing.T) {
 	g := boot(t, vm.Options{Image: im.Image, Name: "node", Size: 4 << 30, Links: []*vm.Link{card}, Ports: []int{9100}})[0]
 	g.up()
 	s := g.login()
-	code := func(command string) string { return s.run(command + " >/tmp/out 2>&1; echo $?; cat /tmp/out") }
+	code := func(command string) string { return s.each(command)[command] }
 
 	sub(t, "status", func(t *testing.T) {
 		s.until("shelf services -o json", `"broken"`)
@@ -93,12 +94,13 @@ func TestNode(t *testing.T) {
 	}, g)
 	sub(t, "orders", func(t *testing.T) {
 		// rancher is in the group shelf: no sudo. Others may look and no more.
-		for _, order := range []string{"stop broken", "restart ticker", "reboot", "logs ticker", "dmesg"} {
-			if got := code("sudo -u nobody shelf " + order); !strings.HasPrefix(got, "2\n") || !strings.Contains(got, "only root and the group shelf") {
-				t.Errorf("nobody may say %s: %s", order, got)
+		const nobody = "sudo -u nobody shelf "
+		for order, got := range s.each(nobody+"stop broken", nobody+"reboot", nobody+"logs ticker", nobody+"dmesg") {
+			if !strings.HasPrefix(got, "2\n") || !strings.Contains(got, "only root and the group shelf") {
+				t.Errorf("%s: %s", order, got)
 			}
 		}
-		if got := code("sudo -u nobody shelf status"); !strings.HasPrefix(got, "7\n") {
+		if got := code(nobody + "status"); !strings.HasPrefix(got, "7\n") {
 			t.Errorf("nobody may not ask: %s", got)
 		}
 		if got := code("shelf stop broken"); !strings.HasPrefix(got, "0\n") || !strings.Contains(got, "stopped") {
@@ -114,8 +116,8 @@ func TestNode(t *testing.T) {
 		if got := s.run("shelf restart ticker -o json"); !strings.Contains(got, `"starts": 2`) || !strings.Contains(got, `"ready": true`) {
 			t.Errorf("restart: %s", got)
 		}
-		for command, want := range map[string]string{"shelf start nothing": "2\n", "shelf stop": "2\n", "shelf nonsense": "2\n", "shelf logs nothing": "2\n"} {
-			if got := code(command); !strings.HasPrefix(got, want) {
+		for command, got := range s.each("shelf start nothing", "shelf nonsense", "shelf logs nothing") {
+			if !strings.HasPrefix(got, "2\n") {
 				t.Errorf("%s: %s", command, got)
 			}
 		}
@@ -129,14 +131,15 @@ func TestNode(t *testing.T) {
 		if err := json.Unmarshal([]byte(s.run("shelf logs -o json")), &names); err != nil || !slices.Contains(names, "sshd") || !slices.Contains(names, "commands") {
 			t.Errorf("logs: %v %v", names, err)
 		}
-		for command, want := range map[string]string{
+		wants := map[string]string{
 			"shelf logs ticker -n 2 -o json": `"text":"tick`, "shelf dmesg": "Linux version", "shelf dmesg -o json": `"seconds":0,"text":"`, "shelf top": "ticker", "shelf top -o json": `"name": "sshd"`,
 			"shelf network": "gateway  10.0.2.2", "shelf network -o json": `"10.9.8.2/24"`, "shelf report": "ShelfOS boot report", "shelf report -o json": `"report": "ShelfOS`, "shelf version -o json": `"slot": "a"`,
 			"sudo shelf config": "hostname: shelf-node", "sudo shelf config -o json": `"hostname": "shelf-node"`, "sudo shelf config secrets=yes": "canary-wifi-3", "k3os --version": "k3os version " + im.Version,
 			"sudo k3os config --dump": "hostname: shelf-node", "bash -lic 'COMP_WORDS=(shelf stat) COMP_CWORD=1; _shelf; echo $COMPREPLY' 2>/dev/null": "status", "shelf help": "shelf restart NAME",
-		} {
-			if got := s.run(command); !strings.Contains(got, want) {
-				t.Errorf("%s does not say %q:\n%.1500s", command, want, got)
+		}
+		for command, got := range s.each(slices.Sorted(maps.Keys(wants))...) {
+			if !strings.HasPrefix(got, "0\n") || !strings.Contains(got, wants[command]) {
+				t.Errorf("%s does not say %q:\n%.1500s", command, wants[command], got)
 			}
 		}
 		if got := s.run("sudo shelf config; sudo shelf config -o json; sudo k3os config --dump-json"); strings.Contains(got, "canary-") {
@@ -168,9 +171,10 @@ func TestNode(t *testing.T) {
 				t.Errorf("%s is told: %v", name, f[name])
 			}
 		}
-		for where, works := range map[string]bool{"10.0.2.15": true, "10.9.8.2": false, "127.0.0.1": false} {
-			if _, err := s.try("wget -q -T 5 -O /dev/null http://" + where + ":9100/metrics"); (err == nil) != works {
-				t.Errorf("at %s: %v", where, err)
+		const get = "wget -q -T 5 -O /dev/null http://"
+		for command, got := range s.each(get+"10.0.2.15:9100/metrics", get+"10.9.8.2:9100/metrics", get+"127.0.0.1:9100/metrics") {
+			if works := strings.Contains(command, "10.0.2.15"); strings.HasPrefix(got, "0\n") != works {
+				t.Errorf("%s: %s", command, got)
 			}
 		}
 		if got := s.run("ps -o user,args | grep prometheus-node | grep -v grep; cat /sys/fs/cgroup/shelf/node-exporter/memory.max"); !strings.HasPrefix(got, "promethe") || !strings.HasSuffix(got, "\n67108864") {
@@ -277,6 +281,25 @@ func TestNode(t *testing.T) {
 	}, g)
 	s.off()
 	sub(t, "after the reset", func(t *testing.T) { ref(t, "e2fsck", "-fn", dataFS(g.Disk)) }, g)
+}
+
+// each runs commands one after the other in one session and gives for each its exit code, a line end and what it printed.
+func (s *shell) each(commands ...string) map[string]string {
+	s.g.t.Helper()
+	const mark = "=== next ==="
+	script := ""
+	for _, c := range commands {
+		script += "{ " + c + "; } >/tmp/out 2>&1 </dev/null; code=$?; echo; echo '" + mark + "'; echo $code; cat /tmp/out\n"
+	}
+	parts := strings.Split(s.run(script), "\n"+mark+"\n")
+	if len(parts) != len(commands)+1 {
+		s.g.t.Fatalf("%d commands, %d answers", len(commands), len(parts)-1)
+	}
+	all := map[string]string{}
+	for i, c := range commands {
+		all[c] = parts[i+1]
+	}
+	return all
 }
 
 // statusOf decodes what a command prints, whatever its exit code.
