@@ -9,6 +9,30 @@ import (
 	"sync"
 )
 
+// hearing makes sense of a row of events. wpa_supplicant says nothing when WPA3 fails for a wrong passphrase; it only tries
+// again and again.
+type hearing struct{ tries int }
+
+// patience is how many tries in a row mean that it will not be let in.
+const patience = 2
+
+// news is the function of that name with a memory.
+func (h *hearing) news(event string) (text string, ok bool) {
+	if strings.HasPrefix(event, "SME: Trying to authenticate with ") {
+		if h.tries++; h.tries >= patience {
+			return "the access point does not let the node in; the passphrase may be wrong", true
+		}
+		return "", false
+	}
+	if strings.HasPrefix(event, "CTRL-EVENT-CONNECTED") {
+		h.tries = 0
+	}
+	if h.tries >= patience && strings.HasPrefix(event, "CTRL-EVENT-DISCONNECTED") {
+		return "", false // what was said tells more
+	}
+	return news(event)
+}
+
 // news reads one event of wpa_supplicant (wpa_ctrl.h) and gives what it means for the connection; ok is false when it
 // means nothing. An empty text is a connection.
 func news(event string) (text string, ok bool) {

@@ -40,6 +40,7 @@ func listen(ctx context.Context, path string, tell func(string)) error {
 	}
 	buf := make([]byte, 4096)
 	asked := false
+	var hear hearing
 	for ctx.Err() == nil {
 		_ = c.SetReadDeadline(time.Now().Add(alive))
 		n, err := c.Read(buf)
@@ -65,7 +66,7 @@ func listen(ctx context.Context, path string, tell func(string)) error {
 		if _, text, _ = strings.Cut(text, ">"); text == "CTRL-EVENT-TERMINATING" {
 			return nil
 		}
-		if what, ok := news(text); ok {
+		if what, ok := hear.news(text); ok {
 			tell(what)
 		}
 	}

@@ -114,6 +114,27 @@ func TestNews(t *testing.T) {
 	}
 }
 
+// WPA3 with a wrong passphrase, then with the right one.
+func TestHearing(t *testing.T) {
+	var h hearing
+	last := "nothing"
+	hear := func(event, want string) {
+		t.Helper()
+		if text, ok := h.news(event); ok {
+			last = text
+		}
+		if last != want {
+			t.Errorf("after %s it is %q, want %q", event, last, want)
+		}
+	}
+	const try = "SME: Trying to authenticate with 02:00:00:00:01:00 (SSID='shelf' freq=2412 MHz)"
+	hear(try, "nothing")
+	hear(try, "the access point does not let the node in; the passphrase may be wrong")
+	hear("CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=3", "the access point does not let the node in; the passphrase may be wrong")
+	hear("CTRL-EVENT-CONNECTED - Connection to 02:00:00:00:01:00 completed [id=0 id_str=]", "")
+	hear(try, "")
+}
+
 func FuzzNews(f *testing.F) {
 	f.Add(`CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="home" auth_failures=1 duration=10 reason=WRONG_KEY`)
 	f.Add(`CTRL-EVENT-SSID-TEMP-DISABLED ssid="`)
