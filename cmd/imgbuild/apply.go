@@ -126,7 +126,7 @@ func confirm(ctx context.Context, a *args, n *remote.Node, text []byte, limit ti
 				last = err
 			}
 			var f *fault.Error
-			if errors.As(err, &f) && f.Kind == fault.Usage { // taken back, or confirmed by somebody else
+			if errors.As(err, &f) && f.Kind == fault.Usage { // there is nothing to confirm any more
 				return err
 			}
 		}

@@ -192,7 +192,7 @@ func (n *Node) confirm(pid int) error {
 	case !ok:
 		return fault.New(fault.Usage, "log in over ssh and say it there", "only who has come over the network can confirm")
 	case began <= n.try.since:
-		return fault.New(fault.Usage, "log in once more, and say it there", "this login is older than the change, so it proves nothing about the network")
+		return fault.New(fault.Unhealthy, "log in once more, and say it there", "this login is older than the change, so it proves nothing about the network")
 	}
 	if err := n.keep(n.try.main); err != nil {
 		return err
