@@ -27,6 +27,10 @@ import (
 // unitLimit is how long the services of a role have to become ready before that is told as a problem.
 const unitLimit = 10 * time.Minute
 
+// restingGC is how much garbage, in per cent of what is in use, a node at rest lets gather: memory is worth more than the
+// little time.
+const restingGC = 50
+
 // loopLimit is how long run may stay away from its orders before the watchdog resets the board: one reload of the
 // configuration that waits for all it may wait for.
 const loopLimit = 15 * time.Minute
@@ -106,7 +110,7 @@ func (n *Node) sshd() service.Unit {
 func (n *Node) run() {
 	n.pre.Watchdog.Limit(loopLimit)
 	n.up.Store(true)
-	debug.SetGCPercent(100)
+	debug.SetGCPercent(restingGC)
 	debug.FreeOSMemory()
 	n.tell = n.base
 	n.tell.Problem(mount.Do(layout.Late...))
@@ -247,6 +251,7 @@ func (n *Node) reload() {
 	n.syncServices()
 	n.consoles(cfg)
 	n.saveReport()
+	debug.FreeOSMemory() // parsing takes several times what is kept
 }
 
 // current is the configuration as it stands.
