@@ -143,19 +143,21 @@ func TestNetwork(t *testing.T) {
 		s.until("ip -d link show vlan5; ip -4 -o addr show dev vlan5", "10.5.0.1/24")
 		s.run("sudo grep -q 10.9.8.80 /k3os/config/system.yaml && sync")
 	}, g)
-	sub(t, "a reset during a trial is the way back", func(t *testing.T) {
-		s := g.login()
-		s.run("sudo sed 's/10.9.8.80/10.9.8.81/' /k3os/config/system.yaml | sudo shelf config apply try=600")
-		s.until("ip -4 -o addr show dev eth1", "10.9.8.81")
-		if err := g.Reset(); err != nil {
-			t.Fatal(err)
-		}
-		g.up()
-		s = g.login()
-		if got := s.until("ip -4 -o addr show dev eth1", "inet "); !strings.Contains(got, "10.9.8.80/24") || strings.Contains(got, "10.9.8.81") {
-			t.Errorf("after the reset:\n%s", got)
-		}
-	}, g)
+	if full { // one more boot
+		sub(t, "a reset during a trial is the way back", func(t *testing.T) {
+			s := g.login()
+			s.run("sudo sed 's/10.9.8.80/10.9.8.81/' /k3os/config/system.yaml | sudo shelf config apply try=600")
+			s.until("ip -4 -o addr show dev eth1", "10.9.8.81")
+			if err := g.Reset(); err != nil {
+				t.Fatal(err)
+			}
+			g.up()
+			s = g.login()
+			if got := s.until("ip -4 -o addr show dev eth1", "inet "); !strings.Contains(got, "10.9.8.80/24") || strings.Contains(got, "10.9.8.81") {
+				t.Errorf("after the reset:\n%s", got)
+			}
+		}, g)
+	}
 	g.login().off()
 }
 
