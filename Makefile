@@ -14,7 +14,7 @@ INIT_SOURCES := $(shell find init cmd/init -name '*.go') go.mod go.sum
 # What the user gave as VAR=VALUE, but for make's own variables.
 GIVEN := $(strip $(foreach v,$(filter-out GO only seed n minutes,$(shell echo '$(.VARIABLES)')),$(if $(filter command line,$(origin $(v))),$(v)=$($(v)))))
 
-.PHONY: all image test test-full fuzz crash soak bench proof locks vet clean check
+.PHONY: all image test test-full fuzz bench crash soak proof locks vet clean check
 
 all: bin/imgbuild
 
