@@ -77,7 +77,8 @@ func (n *Node) yield(ctx context.Context, _ func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, sshdYield)
 	defer cancel()
 	cfg := n.current()
-	if role := cfg.RoleOf(""); n.lay.Degraded || len(cfg.RunCmd) > 0 || role != k3s.Server && role != k3s.Worker {
+	k := n.pre.Manifest.K3s
+	if role := cfg.RoleOf(""); n.lay.Degraded || len(cfg.RunCmd) > 0 || k == nil || k.Source == "none" || role != k3s.Server && role != k3s.Worker {
 		return nil
 	}
 	for {
