@@ -64,14 +64,14 @@ func Rewrite(data []byte, host, name string) ([]byte, error) {
 // Merge lays the entries of one file over those of another, by name, and keeps the rest of it. The new current context counts.
 // An empty file is as good as none.
 func Merge(old, fresh []byte) ([]byte, error) {
+	from, err := parse(fresh)
+	if err != nil {
+		return nil, err
+	}
 	if len(bytes.TrimSpace(old)) == 0 {
 		return fresh, nil
 	}
 	into, err := parse(old)
-	if err != nil {
-		return nil, err
-	}
-	from, err := parse(fresh)
 	if err != nil {
 		return nil, err
 	}

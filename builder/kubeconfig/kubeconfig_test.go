@@ -91,6 +91,7 @@ current-context: work
 
 func FuzzMerge(f *testing.F) {
 	f.Add(server, server)
+	f.Add("", " ")
 	f.Add("kind: Config\nclusters: {}", server)
 	f.Add("kind: Config\nusers: &a [*a]", "kind: Config\ncontexts: [1, {name: [x]}]")
 	f.Fuzz(func(t *testing.T, a, b string) {
