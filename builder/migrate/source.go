@@ -141,7 +141,7 @@ type card struct {
 func find(s *source) (*card, error) {
 	parts, err := partitions(s, s.size)
 	if err != nil {
-		return nil, fault.Wrap(fault.Input, err, "the partition table cannot be read", "")
+		return nil, fault.Wrap(fault.Input, err, "the partition table cannot be read", "give the whole card, such as /dev/sdb, or an image of it")
 	}
 	var tried []string
 	var broken error
