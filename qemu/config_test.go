@@ -1,8 +1,6 @@
 package qemu
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"net"
@@ -140,14 +138,7 @@ func opens(g *guest, key ssh.Signer) bool {
 // newKey makes a key and its line of authorized_keys.
 func newKey(t *testing.T) (ssh.Signer, string) {
 	t.Helper()
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromSigner(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, signer := makeKey(t)
 	return signer, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 }
 

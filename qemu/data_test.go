@@ -1,17 +1,12 @@
 package qemu
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/json"
-	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"golang.org/x/crypto/ssh"
 
 	"imgbuild/qemu/sftpd"
 	"imgbuild/qemu/vm"
@@ -116,23 +111,8 @@ func TestBackupRestore(t *testing.T) {
 	}
 	t.Cleanup(d.Close)
 	_, port, _ := strings.Cut(d.Address, ":")
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	laptop := filepath.Join(t.TempDir(), "id_ed25519")
-	if err := os.WriteFile(laptop, pem.EncodeToMemory(block), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	im := build(t, cloudConfig("shelf-backup", "- "+string(ssh.MarshalAuthorizedKey(signer.PublicKey()))+
+	laptop, line := keyFile(t)
+	im := build(t, cloudConfig("shelf-backup", "- "+line+"\n"+
 		"backup: {to: 'sftp://backup@"+vm.Host+":"+port+"/~/backups', keep: 2}\nk3os: {token: a-long-random-word}\naddons: {traefik: {values: {logs: {access: {enabled: true}}}}, servicelb: {enabled: false}}\ntime: {wait: 1s}\n"),
 		"board=qemu-arm64", "role=server", k3s(t, "arm64"))
 	g := boot(t, vm.Options{Image: im.Image, Name: "backup", Size: 4 << 30, Memory: 2048, Ports: []int{6443}})[0]

@@ -2,11 +2,9 @@ package qemu
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,18 +21,7 @@ import (
 // oldNode is what lies on a card of k3OS or picl, by path below the partition's root; a value "-> x" is a link.
 func oldNode(t *testing.T, hostname, config string, more map[string]string) (files map[string]string, key ssh.PublicKey) {
 	t.Helper()
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	private, signer := makeKey(t)
 	const own = "k3os/data/var/lib/rancher/k3os/"
 	files = map[string]string{
 		"k3os/system/config.yaml":           config,
@@ -42,7 +29,7 @@ func oldNode(t *testing.T, hostname, config string, more map[string]string) (fil
 		"k3os/system/k3s/v1.34.2+k3s1/k3s":  "the old k3s",
 		own + "hostname":                    hostname + "\n",
 		own + "node/password":               "the-node-password",
-		own + "ssh/ssh_host_ed25519_key":    string(pem.EncodeToMemory(block)),
+		own + "ssh/ssh_host_ed25519_key":    string(private),
 		own + "ssh/sshd_config":             "PermitRootLogin yes\n",
 		"k3os/data/var/lib/dbus/machine-id": "0123456789abcdef0123456789abcdef\n",
 	}

@@ -5,10 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"maps"
@@ -314,20 +311,9 @@ func statusOf(t *testing.T, s *shell, command string) (st nodeStatus) {
 // keyFile makes a key that may log in as well, as OpenSSH keeps it, for the public command; line is its authorized_keys'.
 func keyFile(t *testing.T) (file, line string) {
 	t.Helper()
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromSigner(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	private, signer := makeKey(t)
 	file = filepath.Join(t.TempDir(), "id")
-	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+	if err := os.WriteFile(file, private, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))

@@ -10,6 +10,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"os/exec"
@@ -355,4 +356,22 @@ func lan(t *testing.T) (*vm.LAN, *vm.Link) {
 		t.Fatal(err)
 	}
 	return l, link
+}
+
+// makeKey makes an ssh key: the private half as OpenSSH keeps it in a file, and what signs with it.
+func makeKey(t *testing.T) ([]byte, ssh.Signer) {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(block), signer
 }
