@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -35,6 +36,8 @@ const (
 	image     = "00-image.yaml" // what the image says of itself: below everything else
 	seen      = ".boot"         // beside an imported file: how it should look on BOOT
 	pending   = ".pending"      // the same, while BOOT is being changed
+
+	damagedEnd = ".damaged" // what could not be read any more
 )
 
 // Importer imports from a mounted BOOT.
@@ -139,14 +142,17 @@ func (im Importer) one(name string) ([]config.Problem, error) {
 		return nil, fault.Wrap(fault.Device, err, "the configuration cannot be read from the boot partition", "check the card on a laptop")
 	}
 	path := im.stored(name)
+	var again []config.Problem
 	if now, err := os.ReadFile(path + seen); err == nil && bytes.Equal(now, data) {
-		return nil, nil
+		if again = lost(name, path, data); again == nil {
+			return nil, nil
+		}
 	}
 	if half, err := os.ReadFile(path + pending); err == nil && torn(data, half) {
 		return nil, im.settle(name, path, half, data)
 	}
 	previous, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && again == nil {
 		return nil, err
 	}
 	var salt [16]byte
@@ -154,6 +160,7 @@ func (im Importer) one(name string) ([]config.Problem, error) {
 		return nil, err
 	}
 	in, err := config.Import(name, data, previous, salt[:])
+	in.Problems = append(again, in.Problems...)
 	if err != nil {
 		return in.Problems, err
 	}
@@ -168,6 +175,26 @@ func (im Importer) one(name string) ([]config.Problem, error) {
 		return in.Problems, err
 	}
 	return in.Problems, im.settle(name, path, want, data)
+}
+
+// lost looks whether the node still has what it kept of a file that is on BOOT as it left it: a card that fails, or its repair,
+// may have taken that away, and a node without settings is out of reach. Then the file is imported again, as far as BOOT still
+// has it, and what is left of the other lies beside it for who may need its secrets.
+func lost(name, path string, boot []byte) []config.Problem {
+	data, err := os.ReadFile(path)
+	why := "is gone"
+	if err == nil {
+		_, problems := config.Parse(name, data)
+		if (len(data) > 0 || len(boot) == 0) && !slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Fatal }) {
+			return nil
+		}
+		why = "is damaged, and lies now in " + path + damagedEnd
+		_ = os.Rename(path, path+damagedEnd)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		why = "cannot be read"
+	}
+	return []config.Problem{{File: name, Severity: config.Error, Message: "what the node had kept of it " + why + "; it is imported again as it is here, where its secrets are blanked",
+		Fix: "write its secrets into it again; look after the card, which may be failing"}}
 }
 
 // torn says whether now is on its way to want: the same but for bytes that are going to be blanked.

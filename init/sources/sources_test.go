@@ -193,6 +193,43 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
+// TestKeptIsLost takes away what the node had kept, as a failing card or its repair does: the settings that stayed on BOOT are
+// in force again, for without them nobody could log in.
+func TestKeptIsLost(t *testing.T) {
+	for what, spoil := range map[string]func(path string) error{
+		"gone":    os.Remove,
+		"empty":   func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"zeros":   func(path string) error { return os.WriteFile(path, make([]byte, 100), 0o600) },
+		"garbage": func(path string) error { return os.WriteFile(path, []byte("hostname: [\n\xff\xfe"), 0o600) },
+		"a directory": func(path string) error {
+			return errors.Join(os.Remove(path), os.Mkdir(path, 0o700))
+		},
+	} {
+		n := newNode(t)
+		n.put("config.yaml", first)
+		n.run()
+		if err := spoil(n.Store + "/system.yaml"); err != nil {
+			t.Fatal(err)
+		}
+		problems, err := n.Run()
+		if what == "a directory" { // nothing can take its place; it is told, and costs nothing else
+			if err == nil {
+				t.Errorf("%s: nothing is told", what)
+			}
+			continue
+		}
+		if err != nil || len(problems) == 0 || problems[0].Severity != config.Error {
+			t.Errorf("%s: %v %v", what, problems, err)
+		}
+		if c := n.merged(); c.Hostname != "node1" || len(c.SSHAuthorizedKeys) != 1 || c.K3OS.Token != "" {
+			t.Errorf("%s: %+v", what, c)
+		}
+		if problems, err := n.Run(); err != nil || len(problems) > 0 {
+			t.Errorf("%s: at the boot after that %v %v", what, problems, err)
+		}
+	}
+}
+
 func TestNothingIsBlankedWithoutADurableStore(t *testing.T) {
 	n := newNode(t)
 	n.Overwrite = nil
