@@ -172,7 +172,7 @@ type damage struct {
 	name  string
 	do    func(t *testing.T, disk string)
 	comes string // of a regular expression of the console
-	able  string // what makes it well again: repair, format, or nothing because the node did it
+	able  string // what makes it well again: repair, format, both in turn, or nothing because the node did it
 	kept  bool   // what was on it is there afterwards
 	same  bool   // the node writes nothing to the partition
 }
@@ -183,6 +183,7 @@ var damages = []damage{
 	{"root inode", func(t *testing.T, disk string) { zero(t, disk, inodeTable(t, disk)+256, 256) }, `not found on it`, "format", false, false},
 	{"inode table", func(t *testing.T, disk string) { zero(t, disk, inodeTable(t, disk), 1<<20) }, `not found on it`, "format", false, false},
 	{"journal", func(t *testing.T, disk string) { zero(t, disk, journal(t, disk), 64<<10) }, `has been repaired`, "", true, false},
+	{"inode of k3os", func(t *testing.T, disk string) { ref(t, "debugfs", "-w", "-R", "clri /k3os", dataFS(disk)) }, `not found on it`, "repair format", false, false},
 	{"no partition 4", func(t *testing.T, disk string) { zero(t, disk, 446+3*16, 16) }, `no partition 4`, "repair", true, true},
 	{"another label", func(t *testing.T, disk string) { ref(t, "tune2fs", "-L", "MINE", dataFS(disk)) }, `the label "MINE"`, "repair", true, true},
 	{"another file system", func(t *testing.T, disk string) { zero(t, disk, p4, 300<<20) }, `magic number`, "format", false, true},
@@ -240,8 +241,16 @@ func damaged(t *testing.T, installed string, d damage) {
 				t.Errorf("repair finds something: %s", out)
 			}
 		}
-		s.run(fmt.Sprintf("sudo shelf data %s yes=%s", d.able, d.able))
-		s.try("sudo shelf reboot")
+		for n, able := range strings.Fields(d.able) {
+			if n > 0 { // what was tried first has emptied it
+				g.see(`shelf: PROBLEM what went wrong: .*lost\+found`)
+				g.see(`shelf: ready`)
+				s = g.login()
+				degraded(t, s, "DEGRADED")
+			}
+			s.run(fmt.Sprintf("sudo shelf data %s yes=%s", able, able))
+			s.try("sudo shelf reboot")
+		}
 		g.up()
 		s = g.login()
 	}

@@ -2,7 +2,9 @@ package layout
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -86,9 +88,9 @@ func mountData(t report.Teller, s *preinit.State) error {
 	if err != nil {
 		return fault.Wrap(fault.Device, err, "it cannot be mounted", "")
 	}
-	if repaired && !known(dataMount) {
+	if emptied(dataMount, repaired) {
 		_ = unix.Unmount(dataMount, unix.MNT_DETACH)
-		return fault.New(fault.Device, "", "the repair took away what made this node itself; what e2fsck found lies in lost+found")
+		return fault.New(fault.Device, "", "a repair took away what made this node itself; what e2fsck found of it lies in the directory lost+found there")
 	}
 	if err := growExt4(device, s.Data.BlockSize); err != nil {
 		t.Problem(fault.Wrap(fault.Device, err, "the file system of the data partition could not be enlarged", "reboot; if it comes again write the image anew"))
@@ -139,6 +141,16 @@ func known(dir string) bool {
 		}
 	}
 	return false
+}
+
+// emptied says whether a repair, now or at an earlier boot or by a person, took the node off the file system at dir: a second
+// life must not begin beside what is left of the first. A file system that never had a node has nothing in lost+found.
+func emptied(dir string, repaired bool) bool {
+	if known(dir) {
+		return false
+	}
+	found, err := os.ReadDir(dir + "/lost+found")
+	return repaired || len(found) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 // recognised looks without writing: not even the journal is replayed.

@@ -121,3 +121,31 @@ func TestVerityTarget(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestEmptied: what a repair has emptied stays unused at every later boot, a new file system does not, nor a node with a past.
+func TestEmptied(t *testing.T) {
+	for name, c := range map[string]struct {
+		files    []string
+		repaired bool
+		want     bool
+	}{
+		"new":                         {nil, false, false},
+		"new, with its directories":   {[]string{"lost+found/", "k3os/data/", "k3os/config/"}, false, false},
+		"new, from an archive":        {[]string{"lost+found/", "k3os/data/var/lib/rancher/k3os/ssh/ssh_host_ed25519_key"}, false, false},
+		"at the boot that repairs":    {[]string{"lost+found/", "k3os/"}, true, true},
+		"at the boot after that":      {[]string{"lost+found/#12/data/var/lib/shelf/machine-id"}, false, true},
+		"made anew over it":           {[]string{"lost+found/#12/x", "k3os/data/var/lib/shelf/"}, false, true},
+		"repaired, still itself":      {[]string{"lost+found/#12", "k3os/data/var/lib/shelf/machine-id"}, true, false},
+		"something found, but itself": {[]string{"lost+found/#12", "k3os/config/system.yaml"}, false, false},
+	} {
+		dir := t.TempDir()
+		for _, f := range c.files {
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, f)+"/x"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := emptied(dir, c.repaired); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
