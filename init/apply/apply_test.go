@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -170,6 +171,29 @@ func TestSSHD(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing", want)
 		}
+	}
+}
+
+// TestNoRoomForKeys: a node on whose data partition nothing can be written is still one that can be logged in to.
+func TestNoRoomForKeys(t *testing.T) {
+	m := box(t)
+	for _, dir := range []string{KeyDir, filepath.Dir(MachineIDFile)} { // files in the place of the directories, which stop root too
+		if err := os.MkdirAll(filepath.Dir(m.Root+dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(m.Root + dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(m.Root+dir, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.SSHD(); err == nil {
+		t.Error("nothing is told")
+	}
+	key := regexp.MustCompile(`HostKey (\S+)`).FindStringSubmatch(m.read(t, "/etc/ssh/sshd_config"))
+	if key == nil || m.read(t, key[1]) == "" {
+		t.Errorf("sshd has no key: %q", key)
 	}
 }
 

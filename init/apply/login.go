@@ -15,14 +15,19 @@ const (
 	KeyDir        = "/var/lib/rancher/k3os/ssh"
 	HostnameFile  = "/var/lib/rancher/k3os/hostname"
 	MachineIDFile = "/var/lib/shelf/machine-id"
+
+	spareKeys = "/run/shelf/ssh" // host keys for this boot alone
 )
 
 // SSHD makes the host keys that are missing and writes sshd's configuration anew at every boot, so that an upgrade
 // reaches it: keys only, nobody but User, no root. With password, a password is asked for on the console alone.
 func (m Machine) SSHD() error {
-	keys, err := identity.HostKeys(m.path(KeyDir))
-	if err != nil {
-		return err
+	keys, damaged := identity.HostKeys(m.path(KeyDir))
+	if len(keys) == 0 { // a data partition that is full, or takes no writes: the node must be reached all the same
+		var err error
+		if keys, err = identity.HostKeys(m.path(spareKeys)); err != nil {
+			return errors.Join(damaged, err)
+		}
 	}
 	var b strings.Builder
 	b.WriteString("# Written by shelf at every boot; what is changed here does not last.\nPort 22\n")
@@ -36,16 +41,16 @@ func (m Machine) SSHD() error {
 	} {
 		b.WriteString(line + "\n")
 	}
-	return m.write("/etc/ssh/sshd_config", b.String(), 0o644)
+	return errors.Join(damaged, m.write("/etc/ssh/sshd_config", b.String(), 0o644))
 }
 
 // MachineID shows the node's machine id in /etc/machine-id, and where dbus looked for it.
 func (m Machine) MachineID() error {
 	id, err := identity.MachineID(m.path(MachineIDFile))
-	if err != nil {
+	if id == "" {
 		return err
 	}
-	return errors.Join(m.write("/etc/machine-id", id+"\n", 0o444),
+	return errors.Join(err, m.write("/etc/machine-id", id+"\n", 0o444),
 		mount.Do(mount.Symlink{Path: m.path("/var/lib/dbus/machine-id"), Target: "/etc/machine-id"}))
 }
 

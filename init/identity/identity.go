@@ -19,6 +19,7 @@ import (
 	"sort"
 	"strings"
 
+	"imgbuild/init/fault"
 	"imgbuild/init/mount"
 
 	"golang.org/x/crypto/ssh"
@@ -49,12 +50,14 @@ func validID(id string) bool {
 }
 
 // HostKeys makes the ssh host keys that are missing in dir, in OpenSSH's own format, and gives the paths of the private
-// ones. A key that cannot be read as one, such as an empty file after a power cut, is replaced.
+// ones that can be used. A key that is there and damaged is replaced. Both an error says: a key that was replaced, for whoever logs
+// in next is warned of another host, and one that could not be made, as on a disk that is full.
 func HostKeys(dir string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	var paths []string
+	var errs []error
 	for _, kind := range []struct {
 		name string
 		make func() (any, error)
@@ -63,25 +66,41 @@ func HostKeys(dir string) ([]string, error) {
 		{"ecdsa", func() (any, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }},
 	} {
 		path := filepath.Join(dir, "ssh_host_"+kind.name+"_key")
-		paths = append(paths, path)
-		if data, err := os.ReadFile(path); err == nil {
-			if _, err := ssh.ParseRawPrivateKey(data); err == nil {
-				continue
-			}
+		data, missing := os.ReadFile(path)
+		if missing == nil && usable(data) {
+			paths = append(paths, path)
+			continue
 		}
 		key, err := kind.make()
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = writeKey(path, key)
 		}
-		if err := writeKey(path, key); err != nil {
-			return nil, fmt.Errorf("ssh host key: %w", err)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("ssh host key: %w", err))
+			continue
+		}
+		paths = append(paths, path)
+		if !errors.Is(missing, fs.ErrNotExist) {
+			errs = append(errs, fault.New(fault.Device, "ssh warns of it once: ssh-keygen -R HOST; look after the card, which may be failing",
+				"the ssh host key of kind %s was damaged, and the node has a new one", kind.name))
 		}
 	}
 	// An RSA key of a k3OS that lived here before is kept in use: its clients know it.
 	if old := filepath.Join(dir, "ssh_host_rsa_key"); usableRSA(old) {
 		paths = append(paths, old)
 	}
-	return paths, nil
+	return paths, errors.Join(errs...)
+}
+
+// usable tries a key: one whose halves do not belong together any more is read without an error, and then nobody who trusts the
+// one half can log in by the other.
+func usable(data []byte) bool {
+	signer, err := ssh.ParsePrivateKey(data)
+	if err != nil {
+		return false
+	}
+	sig, err := signer.Sign(rand.Reader, data)
+	return err == nil && signer.PublicKey().Verify(data, sig) == nil
 }
 
 func usableRSA(path string) bool {

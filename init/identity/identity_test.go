@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -53,14 +54,60 @@ func TestHostKeys(t *testing.T) {
 		}
 	}
 	os.WriteFile(paths[1], nil, 0o600) // what a power cut leaves of a file that was not synced
-	if _, err := HostKeys(dir); err != nil {
-		t.Fatal(err)
+	if got, err := HostKeys(dir); err == nil || !strings.Contains(err.Error(), "kind ecdsa was damaged") || len(got) != 2 {
+		t.Errorf("an empty key: %v %v", got, err)
 	}
 	if data, _ := os.ReadFile(paths[0]); string(data) != before[paths[0]] {
 		t.Error("a good key was replaced")
 	}
 	if data, _ := os.ReadFile(paths[1]); len(data) == 0 {
 		t.Error("an empty key was kept")
+	}
+	if got, err := HostKeys(dir); err != nil || len(got) != 2 {
+		t.Errorf("at the boot after that: %v %v", got, err)
+	}
+}
+
+// TestHostKeysOfAFailingCard flips one bit after another of a key: none may be left with which sshd says what no client believes.
+func TestHostKeysOfAFailingCard(t *testing.T) {
+	dir := t.TempDir()
+	paths, err := HostKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, err := ssh.ParsePrivateKey(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range whole {
+		bad := append([]byte(nil), whole...)
+		bad[at] ^= 1
+		if !usable(bad) {
+			continue
+		}
+		// What is still taken is a key that works, and the node's own: the bit was in a comment or the like.
+		if is, err := ssh.ParsePrivateKey(bad); err != nil || string(is.PublicKey().Marshal()) != string(was.PublicKey().Marshal()) {
+			t.Errorf("bit 0 of byte %d: another key passes", at)
+		}
+	}
+}
+
+func TestHostKeysWithoutRoom(t *testing.T) {
+	dir := t.TempDir()
+	paths, err := HostKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(paths[1]), os.Remove(paths[1]+".pub"), os.Mkdir(paths[1]+".pub", 0o700)); err != nil { // nothing can be written there, whoever asks
+		t.Fatal(err)
+	}
+	got, err := HostKeys(dir)
+	if err == nil || len(got) != 1 || got[0] != paths[0] {
+		t.Errorf("%v %v: the key that is whole must go on being used", got, err)
 	}
 }
 
