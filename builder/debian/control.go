@@ -62,6 +62,7 @@ func (s *stanzaReader) next() ([]field, error) {
 // readLine appends the next line to buf without its end. io.EOF comes with the last line or alone.
 func (s *stanzaReader) readLine() error {
 	s.line++
+	start := len(s.buf)
 	for {
 		chunk, err := s.r.ReadSlice('\n')
 		s.buf = append(s.buf, chunk...)
@@ -71,8 +72,8 @@ func (s *stanzaReader) readLine() error {
 		if errors.Is(err, bufio.ErrBufferFull) {
 			continue
 		}
-		s.buf = bytes.TrimSuffix(s.buf, []byte("\n"))
-		s.buf = bytes.TrimSuffix(s.buf, []byte("\r"))
+		line := bytes.TrimSuffix(bytes.TrimSuffix(s.buf[start:], []byte("\n")), []byte("\r")) // of this line only: the one before may end in one
+		s.buf = s.buf[:start+len(line)]
 		return err
 	}
 }
