@@ -10,20 +10,19 @@ import (
 
 // decoder turns the nodes of one source into values, by the key table.
 type decoder struct {
-	file     string
-	format   Format
-	lines    []int // characters on each line of the source; nil for the command line
-	shift    int   // lines before the part that is decoded (salvage)
-	found    list
-	tooLarge bool // not worth a second look
-	secrets  []secret
-	literal  bool // texts are texts whatever they look like (the command line)
+	file    string
+	format  Format
+	lines   []int // characters on each line of the source; nil for the command line
+	shift   int   // lines before the part that is decoded (salvage)
+	found   list
+	secrets []secret
+	literal bool // texts are texts whatever they look like (the command line)
 
 	depth     int
 	aliases   int // how many aliases the walk is inside of
 	unfolded  int
 	bytes     int
-	exhausted bool // a bound was hit: nothing of this source is used
+	exhausted bool // a bound was hit: what was decoded is not used
 }
 
 func (d *decoder) at(n *yaml.Node) place {

@@ -33,7 +33,7 @@ func Parse(file string, data []byte) (*Layer, []Problem) { return ParseAs(Format
 func ParseAs(format Format, file string, data []byte) (*Layer, []Problem) {
 	d := &decoder{file: file, format: format, lines: lineLengths(data)}
 	layer := &Layer{Name: file, Unseen: format != Native}
-	if format == UserData && len(data) <= MaxSize {
+	if format == UserData && len(data) <= MaxSize && !isWide(data) {
 		if isScript(data) {
 			layer.root = script(file, data)
 			return layer, nil
@@ -47,11 +47,8 @@ func ParseAs(format Format, file string, data []byte) (*Layer, []Problem) {
 	if doc != nil {
 		layer.root = d.top(doc)
 	}
-	if !ok && doc == nil {
+	if !ok && doc == nil || d.exhausted {
 		layer.root = d.salvage(data)
-	}
-	if d.exhausted {
-		layer.root = nil
 	}
 	return layer, d.found.sorted()
 }
@@ -62,11 +59,9 @@ func (d *decoder) document(data []byte) (doc *yaml.Node, ok bool) {
 	case len(data) > MaxSize:
 		d.fatal(place{file: d.file}, "remove what does not belong into a configuration",
 			"the file has %d bytes, more than the %d that are read", len(data), MaxSize)
-		d.tooLarge = true
 		return nil, false
-	case bytes.HasPrefix(data, []byte{0xff, 0xfe}), bytes.HasPrefix(data, []byte{0xfe, 0xff}):
+	case isWide(data):
 		d.fatal(place{d.file, 1, 1}, "save it as UTF-8", "the file is encoded as UTF-16")
-		d.tooLarge = true
 		return nil, false
 	}
 	docs, err := readYAML(data, 2)

@@ -2,13 +2,16 @@ package config
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -104,6 +107,48 @@ func TestSalvage(t *testing.T) {
 	}
 	if got := c.where["network.interfaces[0].name"].line; got != 7 {
 		t.Errorf("the place of a salvaged key is line %d, want 7", got)
+	}
+}
+
+// What a text as a whole cannot give, its parts do: the key that opens the door and the network outlive a token that is wrong
+// in the same section, a bomb of aliases, an editor that writes UTF-16, and a file that is far too long.
+func TestSalvageWhatever(t *testing.T) {
+	const good = "hostname: a\nssh_authorized_keys:\n- ssh-ed25519 AAAA me\n"
+	wifi := "k3os:\n  token: abc\n\tserver_url: x\n  labels: {a: b\n  wifi:\n  - name: home\n    passphrase: correct horse\n"
+	wide := func(order binary.AppendByteOrder, text string) string {
+		var out []byte
+		for _, u := range utf16.Encode([]rune(text)) {
+			out = order.AppendUint16(out, u)
+		}
+		return string(out)
+	}
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\nstorage: {x: [*d,*d]}\n"
+	for what, f := range map[string]struct{ text, problem string }{
+		"a tab in k3os":    {good + wifi, "replace the tab"},
+		"an alias bomb":    {good + bomb + "k3os: {wifi: [{name: home}]}\n", "aliases unfold"},
+		"deep":             {good + "storage: {a: " + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}\nk3os: {wifi: [{name: home}]}\n", "nested deeper"},
+		"very deep":        {good + "k3os: {wifi: [{name: home}]}\nstorage: " + strings.Repeat("[", 100000) + "\n", "not YAML"},
+		"PowerShell's >":   {wide(binary.LittleEndian, "\ufeff"+strings.ReplaceAll(good+"k3os: {wifi: [{name: home, pass: ä}]}\n", "\n", "\r\n")), "save it as UTF-8"},
+		"UTF-16 backwards": {wide(binary.BigEndian, "\ufeff"+good+"k3os: {wifi: [{name: home}]}\n"), "save it as UTF-8"},
+		"without a mark":   {wide(binary.LittleEndian, good+"k3os: {wifi: [{name: home}]}\n"), "save it as UTF-8"},
+		"10 MB":            {good + "k3os: {wifi: [{name: home}]}\nrun_cmd:\n" + strings.Repeat("- echo 12345678901234567890\n", 400_000), "more than the 1048576"},
+	} {
+		l, problems := Parse("f", []byte(f.text))
+		if i := slices.IndexFunc(problems, func(p Problem) bool { return p.Fatal }); i < 0 || !strings.Contains(problems[i].String(), f.problem) {
+			t.Errorf("%s: %v", what, problems)
+		}
+		c, _ := Merge(l)
+		if c.Hostname != "a" || !slices.Equal(c.SSHAuthorizedKeys, []string{"ssh-ed25519 AAAA me"}) || len(c.K3OS.WiFi) != 1 || c.K3OS.WiFi[0].Name != "home" {
+			t.Errorf("%s: %q %q %+v", what, c.Hostname, c.SSHAuthorizedKeys, c.K3OS)
+		}
+	}
+	l, _ := Parse("f", []byte(good+wifi))
+	if c, _ := Merge(l); c.where["k3os.wifi[0].passphrase"].line != 10 || c.K3OS.Token != "abc" {
+		t.Errorf("line %d, token %q", c.where["k3os.wifi[0].passphrase"].line, c.K3OS.Token)
+	}
+	// A script that PowerShell wrote is none, and no configuration either.
+	if _, problems := ParseAs(UserData, "user-data", []byte(wide(binary.LittleEndian, "\ufeffhostname: a\n"))); len(problems) != 1 || !problems[0].Fatal {
+		t.Errorf("user-data in UTF-16: %v", problems)
 	}
 }
 
