@@ -75,7 +75,7 @@ func TestSoak(t *testing.T) {
 	}
 	units := judge.Rogues(1, "")
 	if !full {
-		kinds := []string{"crash", "bomb", "deaf", "flood", "eat", "zombies"}
+		kinds := []string{"crasher", "bomb", "deaf", "flood", "eat", "zombies"}
 		units = slices.DeleteFunc(units, func(u judge.Unit) bool { return !slices.Contains(kinds, u.Name) })
 	}
 	c := judge.Case{VM: g.VM, Key: key, Rogue: rogue, Units: units, Seed: 1, Bear: 10 * time.Second, Patient: patience, Say: t.Logf}

@@ -2,8 +2,10 @@ package cgroup
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strconv"
@@ -167,5 +169,39 @@ func TestOOMKills(t *testing.T) {
 	}
 	if n := f.tree.Group("shelf/none").OOMKills(); n != 0 {
 		t.Errorf("a group that is not there: %d", n)
+	}
+}
+
+// A kernel without cgroup.kill: every process of the group is killed all the same, and of those below it, and nobody else.
+func TestKillWithoutControlFile(t *testing.T) {
+	f := newFake(t, "")
+	f.tree.write = writeControl
+	g := f.tree.Existing("old")
+	var victims []*exec.Cmd
+	for range 3 {
+		c := exec.Command("sleep", "1000")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Process.Kill() }()
+		victims = append(victims, c)
+	}
+	put(t, filepath.Join(g.Path(), "cgroup.procs"), fmt.Sprintln(victims[0].Process.Pid))
+	put(t, filepath.Join(g.Path(), "below", "cgroup.procs"), fmt.Sprintln(victims[1].Process.Pid))
+	done := make(chan error, 1)
+	go func() { done <- g.Kill() }()
+	for _, c := range victims[:2] {
+		if err := c.Wait(); err == nil || c.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Errorf("it ended with %v", err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if n, err := f.tree.Existing("nobody").Signal(syscall.SIGKILL); n != 0 || err != nil {
+		t.Errorf("a group that is not there: %d, %v", n, err)
+	}
+	if err := syscall.Kill(victims[2].Process.Pid, 0); err != nil {
+		t.Errorf("a stranger: %v", err)
 	}
 }

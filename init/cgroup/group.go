@@ -9,6 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Limits of one group; zero means no limit, or the kernel's default.
@@ -140,13 +144,52 @@ func (g *Group) OOMKills() int64 {
 	return 0
 }
 
-// Kill sends SIGKILL to everything in the group and below it, including what forks meanwhile. A group that is not there is fine.
+// Signal sends sig to every process of the group and below it, and gives their number. What forks meanwhile may be missed. A
+// process that ends meanwhile cannot be mistaken for another one that got its number: it is held before it is looked up once more.
+func (g *Group) Signal(sig syscall.Signal) (sent int, err error) {
+	pids, err := g.Procs()
+	if err != nil {
+		return 0, err
+	}
+	held := map[int]int{}
+	for _, pid := range pids {
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			held[pid] = fd
+		}
+	}
+	if pids, err = g.Procs(); err == nil {
+		for _, pid := range pids {
+			if fd, ok := held[pid]; ok && unix.PidfdSendSignal(fd, sig, nil, 0) == nil {
+				sent++
+			}
+		}
+	}
+	for _, fd := range held {
+		unix.Close(fd)
+	}
+	return sent, err
+}
+
+// killRounds bounds how often Kill goes through a group whose processes fork as fast as they are killed.
+const killRounds = 100
+
+// Kill sends SIGKILL to everything in the group and below it, including what forks meanwhile. A kernel before 5.14 has no
+// control file for that: one process after the other then, until none is found. A group that is not there is fine.
 func (g *Group) Kill() error {
 	err := g.write(filepath.Join(g.dir, "cgroup.kill"), "1")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cgroup %s: killing: %w", filepath.Base(g.dir), err)
 	}
-	return nil
+	for range killRounds {
+		if n, err := g.Signal(syscall.SIGKILL); err != nil || n == 0 {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return fmt.Errorf("cgroup %s: new processes come faster than they can be killed", filepath.Base(g.dir))
 }
 
 // Remove removes the group and the groups below it, as far as they are empty.

@@ -8,12 +8,18 @@ import (
 // ownServices are the services of the system that others may need; whether k3s is among them is the role's to say.
 var ownServices = []string{"sshd", "k3s", "node-exporter"}
 
+// Taken says whether a name is the system's own: of a service that it has or may get, or of a log in /var/log/shelf. A service of
+// the user's would take its place or write into its log.
+func Taken(name string) bool {
+	return contains(ownServices, name) || contains([]string{"wpa_supplicant", "commands", "crash"}, name) || strings.HasPrefix(name, "getty-")
+}
+
 // checkNeeds looks at what a service needs: what does not exist, is switched off or needs the service in turn would keep it
 // from ever starting. A circle is reported once, at the first of its names.
 func (k *checker) checkNeeds(name string) {
 	here := "services." + name + ".needs"
-	if contains(ownServices, name) {
-		k.report(Error, "services."+name, "give it another name", "the system has a service of that name")
+	if Taken(name) {
+		k.report(Error, "services."+name, "give it another name", "the system has a service or a log of that name")
 	}
 	s := k.c.Services[name]
 	for i, need := range s.Needs {

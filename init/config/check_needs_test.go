@@ -8,13 +8,15 @@ import (
 
 func TestNeeds(t *testing.T) {
 	for name, c := range map[string]struct{ needs, want string }{
-		"fine":         {"a: [sshd, b], b: [c, k3s], c: []", ""},
-		"itself":       {"a: [a]", "services.a.needs[0]: the service needs itself"},
-		"unknown":      {"a: [nobody]", `services.a.needs[0]: there is no service "nobody"`},
-		"off":          {"a: [off]", `services.a.needs[0]: the service "off" is switched off`},
-		"circle":       {"b: [a], a: [c], c: [b]", "services.a.needs: services need each other in a circle: a -> c -> b -> a"},
-		"two circles":  {"a: [b], b: [a, c], c: [d], d: [c]", "services.a.needs: services need each other in a circle: a -> b -> a|services.c.needs: services need each other in a circle: c -> d -> c"},
-		"a name of us": {"sshd: []", "services.sshd: the system has a service of that name"},
+		"fine":            {"a: [sshd, b], b: [c, k3s], c: []", ""},
+		"itself":          {"a: [a]", "services.a.needs[0]: the service needs itself"},
+		"unknown":         {"a: [nobody]", `services.a.needs[0]: there is no service "nobody"`},
+		"off":             {"a: [off]", `services.a.needs[0]: the service "off" is switched off`},
+		"circle":          {"b: [a], a: [c], c: [b]", "services.a.needs: services need each other in a circle: a -> c -> b -> a"},
+		"two circles":     {"a: [b], b: [a, c], c: [d], d: [c]", "services.a.needs: services need each other in a circle: a -> b -> a|services.c.needs: services need each other in a circle: c -> d -> c"},
+		"a name of us":    {"sshd: []", "services.sshd: the system has a service or a log of that name"},
+		"a log of ours":   {"crash: []", "services.crash: the system has a service or a log of that name"},
+		"a login of ours": {"getty-tty1: []", "services.getty-tty1: the system has a service or a log of that name"},
 	} {
 		text := "services:\n  \"off\": {command: [/bin/true], enabled: false}\n"
 		for _, part := range strings.Split(c.needs, "], ") {

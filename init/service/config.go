@@ -27,6 +27,9 @@ func FromConfig(name string, c config.Service) (Unit, error) {
 		Ready:  Ready{Timeout: c.Ready.Timeout},
 		NoFile: userNoFile, Optional: true,
 	}
+	if config.Taken(name) {
+		return u, fault.New(fault.Input, "give it another name", "service %q: the system has a service or a log of that name", name)
+	}
 	if u.Limits.PidsMax == 0 {
 		u.Limits.PidsMax = userPids
 	}

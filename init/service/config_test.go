@@ -31,6 +31,11 @@ func TestFromConfig(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, u, err)
 		}
 	}
+	for _, name := range []string{"sshd", "k3s", "wpa_supplicant", "getty-tty1", "crash", "commands"} {
+		if _, err := FromConfig(name, config.Service{Command: []string{"x"}}); err == nil || !strings.Contains(err.Error(), "a service or a log of that name") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
 	for want, c := range map[string]config.Service{
 		"no command":          {},
 		`restart "sometimes"`: {Command: []string{"x"}, Restart: "sometimes"},

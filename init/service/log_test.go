@@ -167,6 +167,32 @@ func TestLogWithoutMedium(t *testing.T) {
 	}
 }
 
+// On a full medium lines are lost and counted, and nothing half-written stays: /dev/full takes no byte.
+func TestLogOnAFullMedium(t *testing.T) {
+	l, path, _ := testLog(t, wide)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/full", path); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		fmt.Fprintln(l, "line", i)
+		l.Flush()
+	}
+	if !strings.HasSuffix(string(l.Tail(0)), " line 2\n") {
+		t.Error("the ring lost it")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(l, "room again")
+	l.Close()
+	if got := read(t, path); !strings.Contains(got, " [shelf] 3 lines left out here") || strings.Contains(got, "line 2") || !strings.HasSuffix(got, " room again\n") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestLogBatchTimer(t *testing.T) {
 	lim := wide
 	lim.Every = time.Millisecond

@@ -60,8 +60,8 @@ type Spec struct {
 
 // process is one running child.
 type process struct {
-	mu   sync.Mutex // over os
-	os   *os.Process
+	mu   sync.Mutex  // over os
+	os   *os.Process // of which nothing but signals: its Pid changes at the end
 	pid  int
 	done chan struct{} // closed when it has been reaped
 	exit Exit          // valid after done
@@ -107,19 +107,33 @@ func startProcess(s Spec, files [3]*os.File) (*process, error) {
 	_, err = reap.start(func() (*os.Process, error) {
 		defer setLimits(s)()
 		started, err := os.StartProcess(program, s.Args, attr)
-		if err == nil {
-			p.os, p.pid = started, started.Pid
+		if err != nil {
+			return nil, err
 		}
-		return started, err
+		p.os, p.pid = started, started.Pid
+		if s.OOMScore != 0 {
+			// Here nobody reaps it, so that its number cannot be a stranger's by now. Not fatal: without privilege a score
+			// can only be raised.
+			_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.pid), []byte(strconv.Itoa(s.OOMScore)), 0)
+		}
+		return started, nil
 	}, p.ended)
 	if err != nil {
 		return nil, err
 	}
-	if s.OOMScore != 0 {
-		// Not fatal: the process may be gone already, and without privilege a score can only be raised.
-		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.pid), []byte(strconv.Itoa(s.OOMScore)), 0)
-	}
 	return p, nil
+}
+
+// within waits for the end of the process and says whether it came in time.
+func (p *process) within(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-p.done:
+		return true
+	case <-t.C:
+		return false
+	}
 }
 
 // ended takes note of the process's end. Nobody calls os.Process's Wait, so its pidfd is closed here and not when memory is

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"imgbuild/init/guard"
 )
 
 // Ready says how one sees that a unit does its work.
@@ -96,9 +98,7 @@ func (r Ready) wait(ctx context.Context, unit Spec, notified <-chan struct{}, sa
 // poll asks until the answer is yes.
 func poll(ctx context.Context, say func(string), ask func(context.Context) error) error {
 	for pause := probeEvery; ; pause = min(pause*5/4, probeSlowest) {
-		one, cancel := context.WithTimeout(ctx, probeLimit)
-		err := ask(one)
-		cancel()
+		err := once(ctx, ask)
 		if err == nil {
 			return nil
 		}
@@ -111,5 +111,26 @@ func poll(ctx context.Context, say func(string), ask func(context.Context) error
 			return ctx.Err()
 		case <-time.After(pause):
 		}
+	}
+}
+
+// once asks once. The answer may never come, from a file on a dead network file system for example; the unit must be able
+// to end all the same.
+func once(ctx context.Context, ask func(context.Context) error) error {
+	one, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	answer := make(chan error, 1)
+	guard.Go(func() { answer <- ask(one) })
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+	}
+	// What ask has started wants to be ended first.
+	select {
+	case err := <-answer:
+		return err
+	case <-time.After(killGrace):
+		return ctx.Err()
 	}
 }

@@ -43,7 +43,8 @@ func Cmd(args ...string) Command { return Command{Spec: Spec{Args: args}} }
 // Run runs a command to its end. It is for everything short that the init calls: e2fsck, sysctl, a cloud-config line. A
 // status other than 0 is an error that ends with the last line the command printed; Result is filled in all the same, so
 // that a caller may know better (e2fsck's 1 means repaired). When ctx ends, the command's process group gets SIGTERM and
-// a little later SIGKILL, and the error wraps ctx.Err.
+// a little later SIGKILL, and the error wraps ctx.Err. Who does not even die of that, because it sleeps in the kernel, is left
+// behind: Run ends all the same.
 func Run(ctx context.Context, c Command) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
@@ -57,21 +58,14 @@ func Run(ctx context.Context, c Command) (Result, error) {
 		}
 		return Result{}, fault.Wrap(fault.Internal, err, "starting "+name, "")
 	}
-	var cancelled error
+	cancelled := p.await(ctx)
+	finish()
+	res := Result{Output: tail.bytes()}
 	select {
 	case <-p.done:
-	case <-ctx.Done():
-		cancelled = ctx.Err()
-		p.killGroup(syscall.SIGTERM)
-		select {
-		case <-p.done:
-		case <-time.After(cancelGrace):
-		}
-		p.killGroup(syscall.SIGKILL)
-		<-p.done
+		res.Exit = p.exit
+	default:
 	}
-	finish()
-	res := Result{Exit: p.exit, Output: tail.bytes()}
 	name := filepath.Base(c.Args[0])
 	switch {
 	case cancelled != nil:
@@ -80,6 +74,22 @@ func Run(ctx context.Context, c Command) (Result, error) {
 		return res, &ExitError{Name: name, Exit: res.Exit, Last: lastLine(res.Output)}
 	}
 	return res, nil
+}
+
+// await waits for the end of a command, and sees to it when ctx ends first; that is the error then.
+func (p *process) await(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+	}
+	p.killGroup(syscall.SIGTERM)
+	p.within(cancelGrace)
+	p.killGroup(syscall.SIGKILL)
+	if !p.within(killGrace) {
+		return fmt.Errorf("%w, and it cannot be killed: it hangs in the kernel, on a disk or a network file system", ctx.Err())
+	}
+	return ctx.Err()
 }
 
 // ExitError is a command that did not end with status 0.

@@ -3,20 +3,15 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"imgbuild/init/cgroup"
 	"imgbuild/init/guard"
 )
-
-// killGrace is how long a killed process may take to disappear. One that sleeps in the kernel, on a dead disk or a dead
-// NFS server, may take for ever, and must not hold up a shutdown.
-const killGrace = 10 * time.Second
 
 // session is the life of a unit from being told to start until being told to stop, over any number of runs.
 func (s *Supervisor) session(ctx context.Context, r *runner, done, hurry chan struct{}) {
@@ -43,11 +38,8 @@ func (s *Supervisor) session(ctx context.Context, r *runner, done, hurry chan st
 		}
 		r.log.Printf("%s ended by itself: %s", u.Name, why)
 		r.log.Flush()
-		if ran >= stableAfter {
-			failures = 0
-		}
-		pause := backoff(u.Delay, u.MaxDelay, failures)
-		failures++
+		var pause time.Duration
+		pause, failures = u.again(failures, ran, err)
 		s.set(r, func(st *State) {
 			st.Phase, st.Ready, st.PID, st.Detail = Failed, false, 0, why
 			st.Failures++
@@ -79,6 +71,18 @@ func (s *Supervisor) session(ctx context.Context, r *runner, done, hurry chan st
 	r.stop = nil
 	close(done)
 	s.mu.Unlock()
+}
+
+// errLate is a run that was ended because it did not become ready. However long it took, it was not a stable one.
+var errLate = errors.New("not ready within")
+
+// again gives the pause before the next run, and what counts as failures in a row then, after a run of some length that ended
+// with err, if it did not just end by itself.
+func (u Unit) again(failures int, ran time.Duration, err error) (time.Duration, int) {
+	if ran >= stableAfter && !errors.Is(err, errLate) {
+		failures = 0
+	}
+	return backoff(u.Delay, u.MaxDelay, failures), failures + 1
 }
 
 // backoff is the pause after the nth failure in a row, n from 0.
@@ -206,7 +210,7 @@ func (s *Supervisor) run(ctx context.Context, r *runner, u Unit, hurry <-chan st
 		return Exit{}, err
 	}
 	once := u.Restart == Once
-	s.set(r, func(st *State) { st.Phase, st.PID, st.Detail, st.Starts = Starting, p.os.Pid, "", st.Starts+1 })
+	s.set(r, func(st *State) { st.Phase, st.PID, st.Detail, st.Starts = Starting, p.pid, "", st.Starts+1 })
 
 	// Readiness is watched beside the process and ends with it.
 	watch, cancel := context.WithCancel(ctx)
@@ -247,7 +251,7 @@ func (s *Supervisor) run(ctx context.Context, r *runner, u Unit, hurry <-chan st
 	s.set(r, func(st *State) { st.Ready, st.PID, st.LastExit, st.MaxRSS = false, 0, exit.String(), exit.MaxRSS })
 	select {
 	case <-late:
-		return exit, errors.New("not ready within " + u.Ready.Timeout.String())
+		return exit, fmt.Errorf("%w %s", errLate, u.Ready.Timeout)
 	default:
 		return exit, nil
 	}
@@ -299,51 +303,22 @@ func (s *Supervisor) watchReady(ctx context.Context, r *runner, u Unit, spec Spe
 		wait, cancel = context.WithTimeout(ctx, u.Ready.Timeout)
 		defer cancel()
 	}
+	// A unit that is being ended is not ready, whatever a late answer says.
+	tell := func(change func(*State)) {
+		s.set(r, func(st *State) {
+			if ctx.Err() == nil {
+				change(st)
+			}
+		})
+	}
 	err := u.Ready.wait(wait, spec, notified, func(text string) {
-		s.set(r, func(st *State) { st.Detail = text })
+		tell(func(st *State) { st.Detail = text })
 	})
 	switch {
 	case err == nil:
-		s.set(r, func(st *State) { st.Phase, st.Ready, st.Detail = Up, true, "" })
+		tell(func(st *State) { st.Phase, st.Ready, st.Detail = Up, true, "" })
 	case ctx.Err() == nil:
 		close(late)
-	}
-}
-
-// end asks the command to end and kills it when it does not.
-func (s *Supervisor) end(r *runner, u Unit, p *process, group *cgroup.Group, hurry <-chan struct{}) {
-	p.signal(u.StopSignal)
-	timeout := time.NewTimer(u.StopTimeout)
-	defer timeout.Stop()
-	select {
-	case <-p.done:
-		return
-	case <-timeout.C:
-		r.log.Printf("%s did not end within %s of %s and is killed", u.Name, u.StopTimeout, signalName(u.StopSignal))
-	case <-hurry:
-	}
-	p.signal(syscall.SIGKILL)
-	if !u.KeepOthers {
-		killRest(p, group)
-	}
-	select {
-	case <-p.done:
-	case <-time.After(killGrace):
-	}
-}
-
-// killRest kills what the command started and left behind.
-func killRest(p *process, group *cgroup.Group) {
-	if group == nil {
-		p.killGroup(syscall.SIGKILL)
-		return
-	}
-	if !group.Populated() {
-		return
-	}
-	_ = group.Kill()
-	for began := time.Now(); group.Populated() && time.Since(began) < killGrace; {
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -35,7 +35,7 @@ func Rogues(seed uint64, only string) []Unit {
 	between := func(low, high int) int { return low + r.IntN(high-low+1) }
 	quick := "stop_timeout: 2s"
 	all := []Unit{
-		{Name: "crash", Kind: "crash", N: between(0, 900), Seen: `last=exit status 3`},
+		{Name: "crasher", Kind: "crash", N: between(0, 900), Seen: `last=exit status 3`},
 		{Name: "broken", Kind: "broken", N: between(0, 900), More: "restart: on-failure", Seen: `last=killed by SIGKILL`},
 		{Name: "missing", Kind: "", Seen: `no such file`},
 		{Name: "daemon", Kind: "daemon", N: between(1, 9), Seen: `last=exit status 0`},
