@@ -67,6 +67,13 @@ func TestSoak(t *testing.T) {
 		if now, _ := strconv.ParseInt(s.run("date +%s"), 10, 64); now < im.Slot.Date {
 			t.Errorf("it is %d, the image is of %d", now, im.Slot.Date)
 		}
+		// The clock is set, as the first server that answers does it: what runs does not age by that.
+		s.run("sudo date -s '+400 days'")
+		shown := s.run("shelf services")
+		s.run("sudo date -s '-400 days'")
+		if !strings.Contains(shown, "sshd") || strings.Contains(shown, "400 d") {
+			t.Errorf("after a step of 400 days:\n%s", shown)
+		}
 	}, g)
 
 	rogue, err := os.ReadFile(static(t, "arm64", "./rogue"))

@@ -216,9 +216,16 @@ func serviceStatus(u service.State) ServiceStatus {
 	bad := u.Phase == service.Failed ||
 		u.Failures > 0 && !u.Ready && (u.Phase == service.Starting || u.Phase == service.Pending && !strings.HasPrefix(u.Detail, "waiting: "))
 	return ServiceStatus{
-		Name: u.Name, Phase: string(u.Phase), Ready: u.Ready, Detail: u.Detail, PID: u.PID, Since: u.Since.UTC(), Starts: u.Starts,
+		Name: u.Name, Phase: string(u.Phase), Ready: u.Ready, Detail: u.Detail, PID: u.PID, Since: asOfNow(u.Since), Starts: u.Starts,
 		Restarts: max(0, u.Starts-1), Failures: u.Failures, LastExit: u.LastExit, Bad: bad,
 	}
+}
+
+// asOfNow gives the moment of t, which was read from the clock of this process, as the clock counts now. The clock may have been
+// set since, by years on a board without a battery, and what began then must not seem so old.
+func asOfNow(t time.Time) time.Time {
+	now := time.Now()
+	return now.Add(-now.Sub(t)).UTC()
 }
 
 func networkStatus(i network.Status) Interface {
