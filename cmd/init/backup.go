@@ -105,7 +105,7 @@ func backupStatus(j *backup.Job) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("to: %s, the newest %d are kept\n", j.Config.Backup.To, j.Config.Backup.Keep)
+	fmt.Printf("to: %s, the newest %d are kept\n", backup.Shown(j.Config.Backup.To), j.Config.Backup.Keep)
 	if s.Last.IsZero() {
 		fmt.Println("last: none yet")
 	} else {

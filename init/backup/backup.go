@@ -112,7 +112,7 @@ func (j *Job) Run(ctx context.Context) (s State, err error) {
 		s = State{}
 	}
 	now := time.Now().UTC().Truncate(time.Second)
-	s.To, s.Tried = j.Config.Backup.To, now
+	s.To, s.Tried = Shown(j.Config.Backup.To), now
 	name := fmt.Sprintf("%s-%s%s", strings.ToLower(j.Host), now.Format(stampForm), suffix)
 	size, err := j.run(ctx, dir, name, now)
 	if err != nil {
@@ -176,13 +176,11 @@ func (j *Job) send(ctx context.Context, file, name string) error {
 	if err != nil {
 		return fault.Wrap(fault.Network, err, "the directory of backups cannot be read", "")
 	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name, "."+strings.ToLower(j.Host)+"-") && strings.HasSuffix(e.Name, suffix+partSuffix) {
-			_ = p.remove(e.Name) // of a run that was cut off
-		}
+	for _, old := range halves(entries, j.Host) {
+		_ = p.remove(old) // of a run that was cut off
 	}
 	if err := p.put("."+name+partSuffix, name, in); err != nil {
-		return fault.Wrap(fault.Network, err, "sending the backup", "")
+		return unsent(err)
 	}
 	for _, old := range surplus(entries, j.Host, j.Config.Backup.Keep-1) {
 		if err := p.remove(old); err != nil {
@@ -218,9 +216,37 @@ func (j *Job) List(ctx context.Context) ([]Entry, error) {
 	return ours(all, j.Host), nil
 }
 
+// unsent says why an archive did not get where it belongs. What a person has to change there is not tried again at once.
+func unsent(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
+		return fault.Wrap(fault.Input, err, "the backup server lets nobody write there", "let this node write to the directory; NFS takes its root for nobody (65534) unless exported with no_root_squash")
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return fault.Wrap(fault.Input, err, "the backup does not fit on its server", "make room there, or keep fewer (backup.keep); nothing that was there was touched")
+	}
+	return fault.Wrap(fault.Network, err, "sending the backup", "")
+}
+
+// named is the form of the names of one host's backups; another host's name may begin as this one's does.
+func named(host string) string {
+	return regexp.QuoteMeta(strings.ToLower(host)) + `-[0-9]{8}T[0-9]{6}Z` + regexp.QuoteMeta(suffix)
+}
+
+// halves are what runs of one host that were cut off left in a directory.
+func halves(all []Entry, host string) []string {
+	form := regexp.MustCompile(`^\.` + named(host) + regexp.QuoteMeta(partSuffix) + `$`)
+	var list []string
+	for _, e := range all {
+		if form.MatchString(e.Name) {
+			list = append(list, e.Name)
+		}
+	}
+	return list
+}
+
 // ours are the backups of one host among what lies in a directory, the newest first.
 func ours(all []Entry, host string) []Entry {
-	form := regexp.MustCompile(`^` + regexp.QuoteMeta(strings.ToLower(host)) + `-[0-9]{8}T[0-9]{6}Z` + regexp.QuoteMeta(suffix) + `$`)
+	form := regexp.MustCompile(`^` + named(host) + `$`)
 	var list []Entry
 	for _, e := range all {
 		if form.MatchString(e.Name) {

@@ -19,6 +19,8 @@ import (
 	"imgbuild/init/config"
 	"imgbuild/init/fault"
 	"imgbuild/qemu/sftpd"
+
+	"golang.org/x/sys/unix"
 )
 
 func put(t *testing.T, root, name, text string) {
@@ -142,6 +144,7 @@ func TestKeep(t *testing.T) {
 		put(t, dir, name, "other")
 	}
 	put(t, dir, ".one-20200106T000000Z.tar.zst.part", "half")
+	put(t, dir, ".one-more-20200106T000000Z.tar.zst.part", "being sent by another node")
 	st, err := j.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +154,7 @@ func TestKeep(t *testing.T) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	want := []string{"notes.txt", "one-20200101.tar.zst", "one-20200104T000000Z.tar.zst", "one-20200105T000000Z.tar.zst", st.Name, "one-more-20200101T000000Z.tar.zst", "two-20200101T000000Z.tar.zst"}
+	want := []string{".one-more-20200106T000000Z.tar.zst.part", "notes.txt", "one-20200101.tar.zst", "one-20200104T000000Z.tar.zst", "one-20200105T000000Z.tar.zst", st.Name, "one-more-20200101T000000Z.tar.zst", "two-20200101T000000Z.tar.zst"}
 	if !reflect.DeepEqual(names, want) {
 		t.Errorf("got  %q\nwant %q", names, want)
 	}
@@ -275,6 +278,62 @@ func TestEtcd(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Join(j.Root, k+"server/db/snap")); len(left) > 0 {
 		t.Error("the snapshot stays on the node")
+	}
+}
+
+// A password that somebody wrote into the URL is shown and kept nowhere.
+func TestPasswordInURL(t *testing.T) {
+	j, _, _ := server(t)
+	j.Config.Backup.To = "sftp://b:hunter22@nas/x"
+	st, err := j.Run(t.Context())
+	if err == nil || strings.Contains(err.Error(), "hunter22") {
+		t.Error(err)
+	}
+	kept, _ := os.ReadFile(j.path(Dir + "/" + stateName))
+	if strings.Contains(st.To+string(kept), "hunter22") || !strings.Contains(string(kept), "sftp://b:xxxxx@nas/x") {
+		t.Errorf("%q\n%s", st.To, kept)
+	}
+	for _, bad := range []string{"sftp://b:hunter22@nas:x/x", "://b:hunter22@nas/%zz"} {
+		if got := Shown(bad); strings.Contains(got, "hunter22") {
+			t.Error(got)
+		}
+	}
+}
+
+// What a person has to mend on the server is said, and not tried again at once.
+func TestUnsent(t *testing.T) {
+	for err, want := range map[error]string{
+		&os.PathError{Op: "open", Path: "x", Err: unix.EACCES}: "lets nobody write there", &os.PathError{Op: "open", Path: "x", Err: unix.EROFS}: "lets nobody write there",
+		&os.PathError{Op: "write", Path: "x", Err: unix.ENOSPC}: "does not fit", &os.PathError{Op: "close", Path: "x", Err: unix.EDQUOT}: "does not fit",
+	} {
+		if got := unsent(err); !strings.Contains(got.Error(), want) || again(got) || !errors.Is(got, err) {
+			t.Error(got)
+		}
+	}
+	if got := unsent(unix.EIO); !again(got) {
+		t.Error(got)
+	}
+}
+
+// A call that the kernel does not let go does not hold whoever asked beyond their patience.
+func TestBeside(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stuck := make(chan bool)
+	defer close(stuck)
+	stop()
+	if err := beside(ctx, func() error { <-stuck; return nil }); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if list, err := result(t.Context(), func() ([]Entry, error) { return []Entry{{"a", 1}}, io.EOF }); len(list) != 1 || err != io.EOF {
+		t.Error(list, err)
+	}
+}
+
+func TestSource(t *testing.T) {
+	for in, want := range map[string]string{"nfs://nas/x": "nas:/x", "nfs://[fd00::1]/x": "[fd00::1]:/x"} {
+		if got, err := parseTarget(in); err != nil || got.source() != want {
+			t.Error(got.source(), err)
+		}
 	}
 }
 

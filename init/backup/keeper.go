@@ -36,7 +36,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	defer t.Stop()
 	for {
 		if k.Config().Backup.To != "" && k.Ready() {
-			if s, err := Load(k.Dir); err != nil || due(s, k.Config().Backup.To, time.Now()) {
+			if s, err := Load(k.Dir); err != nil || due(s, Shown(k.Config().Backup.To), time.Now()) {
 				k.Failed(k.Start(ctx))
 			}
 		}

@@ -27,6 +27,18 @@ type target struct {
 	scheme, user, host, port, dir string
 }
 
+// Shown is backup.to as it may be shown and kept: a password that somebody wrote into it is left out.
+func Shown(to string) string {
+	u, err := url.Parse(to)
+	switch {
+	case err != nil && strings.Contains(to, "@"):
+		return "(not a URL)"
+	case err != nil:
+		return to
+	}
+	return u.Redacted()
+}
+
 // parseTarget reads sftp://USER@HOST[:PORT]/DIR or nfs://HOST[:PORT]/DIR. A directory of sftp that begins with ~/ lies in the
 // user's home.
 func parseTarget(text string) (target, error) {

@@ -121,15 +121,20 @@ func (k *checker) checkRest() {
 		}
 	}
 	if t := c.Backup.To; t != "" {
+		const form = "write it like sftp://backup@nas/shelf"
 		u, err := url.Parse(t)
+		shown := "this"
+		if err == nil {
+			shown = quote(u.Redacted())
+		}
 		if err != nil || u.Host == "" || !contains([]string{"nfs", "sftp"}, u.Scheme) {
-			k.report(Error, "backup.to", "write it like sftp://backup@nas/shelf", "%s is neither an nfs:// nor an sftp:// URL", quote(t))
+			k.report(Error, "backup.to", form, "%s is neither an nfs:// nor an sftp:// URL", shown)
 		} else if len(u.Path) < 2 {
-			k.report(Error, "backup.to", "write it like sftp://backup@nas/shelf", "%s names no directory", quote(t))
+			k.report(Error, "backup.to", form, "%s names no directory", shown)
 		} else if u.Scheme == "sftp" && u.User.Username() == "" {
-			k.report(Error, "backup.to", "write it like sftp://backup@nas/shelf", "%s names no user", quote(t))
+			k.report(Error, "backup.to", form, "%s names no user", shown)
 		} else if _, has := u.User.Password(); has {
-			k.report(Warning, "backup.to", "use a key", "a password in a URL stays readable on the boot partition")
+			k.report(Error, "backup.to", "take it out; on the node `shelf backup key` prints the key to allow there", "the password in the URL is not used, and stays readable on the boot partition")
 		}
 	}
 	if c.Backup.To != "" && c.Backup.Keep < 1 {
