@@ -27,6 +27,7 @@ type Node struct {
 	archive.Header
 	Config []byte            // its config.yaml; nil for none
 	Parts  map[string][]byte // its config.d, by name
+	Disk   bool              // its k3s had its data on a disk of their own
 	Files  int
 	Bytes  int64
 
@@ -126,6 +127,13 @@ func (n *Node) unpack(dir string) error {
 	return nil
 }
 
+// Where a node keeps the number of its data disk, and where one that was made from a backup finds that of the disk it had; package
+// datadisk has the same names.
+const (
+	knownDisk    = "k3os/data/var/lib/shelf/data-disk"
+	restoredDisk = knownDisk + ".restored"
+)
+
 // option is the build option for an archive of a kind.
 var option = map[string]string{archive.Migrate: "import", archive.Backup: "restore"}
 
@@ -186,6 +194,13 @@ func (n *Node) add(m member, content io.Reader) error {
 			n.Parts[strings.TrimPrefix(m.Name, storedParts)] = data
 		}
 		return nil
+	case m.Name == knownDisk && n.Kind == archive.Backup:
+		// The disk whose number this is may be what was lost. The node asks for it, and moves the backup's data to an empty one
+		// if it is not there (package datadisk).
+		h := *m.Header
+		h.Name = restoredDisk
+		m.Header = &h
+		n.Disk = true
 	}
 	n.list = append(n.list, m)
 	n.Files++

@@ -115,6 +115,29 @@ func TestNodeEntries(t *testing.T) {
 	}
 }
 
+// A backup's data disk may be what was lost: its number is laid where the node takes it for a question and not for an answer.
+func TestRestoredDataDisk(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]string{archive.Backup: restoredDisk, archive.Migrate: knownDisk} {
+		n, err := OpenNode(nodeArchive(t, "n.tar", archive.Header{Kind: kind, Role: "server"}, func(w *archive.Writer) error {
+			return errors.Join(text(w, knownDisk, `{"id":"aa"}`), text(w, "k3os/data/var/lib/rancher/k3s/server/token", "t"))
+		}), kind, plan(t, "server"), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		var found []string
+		for _, e := range n.entries() {
+			if strings.Contains(e.Path, "data-disk") {
+				found = append(found, e.Path)
+			}
+		}
+		if len(found) != 1 || found[0] != want || n.Disk != (kind == archive.Backup) {
+			t.Errorf("%s: %q, %v", kind, found, n.Disk)
+		}
+	}
+}
+
 // TestNodeRefused: what does not belong into an image is refused before anything is built, with a way out.
 func TestNodeRefused(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,9 @@ func openNode(a *args, r *recipe.Recipe, config []byte, out string) (node *image
 		name = "a node"
 	}
 	warnings = append(warnings, fmt.Sprintf("the image holds %s whole, keys and tokens included: only you may read it, and it is best removed once it is on the card; never let two nodes run from it", name))
+	if node.Disk {
+		warnings = append(warnings, "its k3s had its data on a disk of their own (data.device): if that disk is attached, k3s goes on with what is on it; an empty one gets the backup's data; without one k3s waits, unless config= names no data.device")
+	}
 	if config != nil {
 		warnings = append(warnings, node.Replace(config)...)
 	}

@@ -74,8 +74,6 @@ func (n *Node) dataDisk(ctx context.Context, say func(string)) error {
 				return ctx.Err()
 			}
 			continue
-		case datadisk.IsAbsent(err):
-			err = fmt.Errorf("%w; k3s starts when it is attached, and never without it", err)
 		}
 		t.Report.Drop(t.Step)
 		t.Problem(err)

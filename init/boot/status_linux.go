@@ -184,7 +184,12 @@ func health(s Status) (string, []string) {
 		verdict, why = Bad, append(why, "DEGRADED: the data partition is not in use, nothing is kept (sudo shelf data)")
 	}
 	if d := s.DataDisk; d != nil && d.State != datadisk.Mounted {
-		verdict, why = Bad, append(why, d.Detail)
+		why = append(why, d.Detail)
+		if verdict == Good && d.State == datadisk.Busy {
+			verdict = Starting
+		} else {
+			verdict = Bad
+		}
 	}
 	for _, u := range s.Services {
 		line := u.Name + ": " + u.Phase

@@ -10,12 +10,13 @@ type Marker struct {
 
 // situation is all that counts for what is done with a disk.
 type situation struct {
-	spec   string  // data.device; empty: none
-	known  *Marker // the node's: whose data it has
-	marker *Marker // the disk's
-	empty  bool    // the disk has nothing on it
-	local  bool    // k3s has data on the node's own disk
-	move   bool    // somebody asked for them to be moved
+	spec     string  // data.device; empty: none
+	known    *Marker // the node's: whose data it has
+	restored *Marker // of the disk that had the data of the backup from which this node was made, while it has none yet
+	marker   *Marker // the disk's
+	empty    bool    // the disk has nothing on it
+	local    bool    // k3s has data on the node's own disk
+	move     bool    // somebody asked for them to be moved
 }
 
 // action is what to do with a disk.
@@ -45,7 +46,11 @@ func (s situation) absence() (action, error) {
 		return refuse, fault.New(fault.Input, "put data.device back, or say `"+forgetCommand+"` to begin without those data",
 			"k3s' data lie on a disk of their own, which the configuration no longer names")
 	}
-	return refuse, absent{s.spec}
+	if s.restored != nil && s.local {
+		return refuse, absent{s.spec, "attach an empty disk, and k3s' data of the backup are moved there; attach the old one, and its own are used; " +
+			"take data.device out, and k3s runs on the node's own disk"}
+	}
+	return refuse, absent{s.spec, "k3s starts when it is attached, and never without it"}
 }
 
 // decide says what to do with the disk that is there.
@@ -54,6 +59,11 @@ func (s situation) decide() (action, error) {
 	switch {
 	case s.known != nil && s.marker != nil && s.known.ID == s.marker.ID:
 		return use, nil
+	case s.known == nil && s.restored != nil && s.marker != nil && s.restored.ID == s.marker.ID:
+		return use, nil
+	case s.marker != nil && s.known == nil && s.restored != nil:
+		return refuse, fault.New(fault.Input, "attach the old disk, or an empty one: the data of the backup are moved there",
+			"%s is the data disk of %s, not the one that the backup's node had", s.spec, or(s.marker.Node, "another node"))
 	case s.marker != nil && s.known != nil:
 		return refuse, fault.New(fault.Input, wrong, "%s is the data disk of %s, not the one that this node uses", s.spec, or(s.marker.Node, "another node"))
 	case s.marker != nil && s.local:
@@ -63,7 +73,7 @@ func (s situation) decide() (action, error) {
 		return adopt, nil
 	case !s.empty:
 		return refuse, fault.New(fault.Input, "attach the right disk, or empty this one", "%s holds files that are not k3s' data of this system; nothing was touched", s.spec)
-	case s.local && s.move:
+	case s.local && (s.move || s.restored != nil):
 		return carry, nil
 	case s.local && s.known == nil:
 		return refuse, fault.New(fault.Input, "move them with `"+moveCommand+"` (the node reboots), or take data.device out",

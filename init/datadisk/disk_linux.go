@@ -21,11 +21,12 @@ import (
 
 // Where things lie.
 const (
-	MountPoint = "/run/shelf/data"          // the whole disk
-	Kubelet    = "/var/lib/kubelet"         // pods' volumes
-	KnownPath  = "/var/lib/shelf/data-disk" // the Marker of the disk in use
-	MovePath   = "/var/lib/shelf/data-move" // there: move the data
-	markerName = ".shelf-data"              // in the disk's root
+	MountPoint   = "/run/shelf/data"                   // the whole disk
+	Kubelet      = "/var/lib/kubelet"                  // pods' volumes
+	KnownPath    = "/var/lib/shelf/data-disk"          // the Marker of the disk in use
+	RestoredPath = "/var/lib/shelf/data-disk.restored" // that of the backup from which the node was made, until a disk is in use
+	MovePath     = "/var/lib/shelf/data-move"          // there: move the data
+	markerName   = ".shelf-data"                       // in the disk's root
 )
 
 // State is where the disk stands.
@@ -34,6 +35,7 @@ type State string
 // The states.
 const (
 	None    State = "none"    // no data disk
+	Busy    State = "busy"    // being checked, or data are moved there
 	Mounted State = "mounted" // in use
 	Absent  State = "absent"
 	Refused State = "refused"
@@ -44,7 +46,7 @@ type Status struct {
 	Device string `json:"device,omitempty"` // data.device
 	Path   string `json:"path,omitempty"`   // of the block device
 	State  State  `json:"state"`
-	Detail string `json:"detail,omitempty"` // why not
+	Detail string `json:"detail,omitempty"` // why not, or what is going on
 }
 
 // Disk is the node's data disk. All methods may be called from any goroutine.
@@ -54,7 +56,8 @@ type Disk struct {
 	Load func(module string) error     // loads a kernel module
 	Tell func(format string, a ...any) // lines for people; nil: nowhere
 
-	mu     sync.Mutex
+	work   sync.Mutex // held while a disk is made ready, which takes as long as a check of it or a move of data does
+	mu     sync.Mutex // of status; held for a moment only: everybody asks
 	status Status
 }
 
@@ -74,9 +77,9 @@ func IsAbsent(err error) bool { return errors.As(err, new(absent)) }
 // Ready sees to it that k3s finds its data at dataDir: on the disk that spec names, on the node's own if spec is empty. Any
 // error means that k3s must not start. It may be asked again at any time; a disk that is in use stays so until the next boot.
 func (d *Disk) Ready(ctx context.Context, spec, dataDir string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.status.State == Mounted {
+	d.work.Lock()
+	defer d.work.Unlock()
+	if d.Status().State == Mounted {
 		if alive(MountPoint) {
 			return nil
 		}
@@ -84,29 +87,45 @@ func (d *Disk) Ready(ctx context.Context, spec, dataDir string) error {
 		d.detach(dataDir)
 	}
 	path, err := d.ready(ctx, spec, dataDir)
-	d.status = Status{Device: spec, Path: path, State: Mounted}
+	st := Status{Device: spec, Path: path, State: Mounted}
 	switch {
 	case IsAbsent(err):
-		d.status.State, d.status.Detail = Absent, err.Error()
+		st.State, st.Detail = Absent, err.Error()
 	case err != nil:
-		d.status.State, d.status.Detail = Refused, err.Error()
+		st.State, st.Detail = Refused, err.Error()
 	case path == "":
-		d.status.State = None
+		st.State = None
 	}
+	d.set(st)
 	return err
 }
+
+func (d *Disk) set(s Status) {
+	d.mu.Lock()
+	d.status = s
+	d.mu.Unlock()
+}
+
+// busy tells what takes its time.
+func (d *Disk) busy(spec, path, what string) { d.set(Status{spec, path, Busy, what}) }
 
 func (d *Disk) ready(ctx context.Context, spec, dataDir string) (path string, err error) {
 	s := situation{spec: spec, local: hasData(dataDir)}
 	if s.known, err = readMarker(KnownPath); err != nil {
 		return "", err
 	}
+	if s.restored, err = readMarker(RestoredPath); err != nil {
+		return "", err
+	}
 	if _, err := os.Stat(MovePath); err == nil {
 		s.move = true
 	}
 	if spec == "" {
-		_, err := s.absence()
-		return "", err
+		if _, err := s.absence(); err != nil || s.restored == nil {
+			return "", err
+		}
+		d.say("k3s' data of the backup are on the node's own disk, and stay there: no data.device is given")
+		return "", forget(RestoredPath)
 	}
 	dev, err := find("/sys", "/dev", d.Boot, spec)
 	if IsAbsent(err) {
@@ -173,7 +192,17 @@ func (d *Disk) take(ctx context.Context, what action, s situation, dataDir strin
 			return fault.Wrap(fault.Input, err, "the disk is marked as a data disk, but has no k3s' data", "look at it on another computer, or empty it and say `"+forgetCommand+"`")
 		}
 		if what == use {
-			_ = os.Remove(MovePath) // of a move whose last step a power cut took
+			if s.known == nil {
+				if err := note(); err != nil {
+					return err
+				}
+			}
+			if s.restored != nil && s.local {
+				d.say("%s has k3s' data, which are used; those of the backup are put aside", s.spec)
+			}
+			if s.restored != nil || s.move { // of a move whose last step a power cut took
+				return d.leave(dataDir)
+			}
 			return nil
 		}
 		d.say("%s has k3s' data of %s; this node goes on with them", s.spec, or(m.Node, "a node"))
@@ -188,6 +217,7 @@ func (d *Disk) take(ctx context.Context, what action, s situation, dataDir strin
 		}
 		return note()
 	case carry:
+		d.busy(s.spec, d.Status().Path, "k3s' data are moved to the data disk "+s.spec)
 		if err := d.carry(ctx, dataDir); err != nil {
 			return err
 		}
@@ -223,6 +253,7 @@ func (d *Disk) mount(ctx context.Context, dev device, look bool) error {
 	if look {
 		flags, data = unix.MS_RDONLY|unix.MS_NOATIME, map[string]string{"ext4": "noload", "xfs": "norecovery", "btrfs": "norecovery"}[dev.fs.Type]
 	} else if !dev.fs.Clean {
+		d.busy(dev.path, dev.path, "the data disk "+dev.path+" was not unmounted and is checked")
 		if err := d.fsck(ctx, dev.path); err != nil {
 			return err
 		}
@@ -344,7 +375,5 @@ func writeMarker(path string, m Marker) error {
 
 // Alive says that the disk is not in use, or is still attached.
 func (d *Disk) Alive() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.status.State != Mounted || alive(MountPoint)
+	return d.Status().State != Mounted || alive(MountPoint)
 }

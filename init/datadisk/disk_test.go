@@ -232,3 +232,37 @@ func TestCopyTree(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Old copies are put aside once; a second try, after a power cut, does not take them for something to replace.
+func TestPutAside(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "k3s")
+	if moved, err := putAside(dir); moved || err != nil {
+		t.Error(moved, err)
+	}
+	if err := os.MkdirAll(dir+"/server", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := putAside(dir); !moved || err != nil {
+		t.Fatal(moved, err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil { // the mount point, made anew
+		t.Fatal(err)
+	}
+	if moved, err := putAside(dir); moved || err != nil {
+		t.Error(moved, err)
+	}
+	if _, err := os.Stat(dir + before + "/server"); err != nil {
+		t.Error("the old copy is gone:", err)
+	}
+}
+
+// Whoever asks how the disk is gets an answer while it is checked or filled, which can take an hour.
+func TestStatusWhileBusy(t *testing.T) {
+	d := &Disk{}
+	d.work.Lock() // as Ready does
+	defer d.work.Unlock()
+	d.busy("LABEL=x", "/dev/sda1", "it is checked")
+	if st := d.Status(); st.State != Busy || st.Detail != "it is checked" || !d.Alive() {
+		t.Errorf("%+v", st)
+	}
+}

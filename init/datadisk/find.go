@@ -16,10 +16,15 @@ type device struct {
 	fs   FS
 }
 
-// absent is the error for a disk that is not there.
-type absent struct{ spec string }
+// absent is the error for a disk that is not there, and what happens when.
+type absent struct{ spec, then string }
 
-func (a absent) Error() string { return "the data disk " + a.spec + " is not there" }
+func (a absent) Error() string {
+	if a.then == "" {
+		return "the data disk " + a.spec + " is not there"
+	}
+	return "the data disk " + a.spec + " is not there; " + a.then
+}
 
 // find gives the one block device that spec names: a /dev path, or UUID=, LABEL=, PARTUUID=, PARTLABEL=. boot is the name of the
 // disk that the node runs from, of which nothing is taken. No device is an absent error; two of one name are refused.
@@ -59,7 +64,7 @@ func find(sys, dev, boot, spec string) (device, error) {
 		found = append(found, d)
 	}
 	if len(found) == 0 {
-		return device{}, absent{spec}
+		return device{}, absent{spec: spec}
 	}
 	if len(found) > 1 {
 		var names []string

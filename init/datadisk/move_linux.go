@@ -49,21 +49,55 @@ func (d *Disk) carry(ctx context.Context, dataDir string) error {
 	return mount.SyncDir(MountPoint)
 }
 
-// leave puts the node's old copies aside, now that the disk's count; their owner removes them.
+// leave puts the node's old copies aside, now that the disk's count; their owner removes them. It is done again after a power cut,
+// and then leaves alone what was put aside before.
 func (d *Disk) leave(dataDir string) error {
 	if err := os.RemoveAll(filepath.Join(MountPoint, moving)); err != nil {
 		return err
 	}
+	var aside []string
 	for _, dir := range []string{dataDir, Kubelet} {
-		if err := os.RemoveAll(dir + before); err != nil {
+		moved, err := putAside(dir)
+		if err != nil {
 			return err
 		}
-		if err := os.Rename(dir, dir+before); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		if moved {
+			aside = append(aside, dir+before)
 		}
 	}
-	d.say("k3s' data were moved; the old copies are %s%s and %s%s, remove them when all is well", dataDir, before, Kubelet, before)
-	return errors.Join(os.Remove(MovePath), mount.SyncDir(filepath.Dir(MovePath)))
+	if len(aside) > 0 {
+		d.say("the node's own copies of k3s' data are %s now; remove them when all is well", strings.Join(aside, " and "))
+	}
+	return errors.Join(forget(MovePath), forget(RestoredPath))
+}
+
+// putAside gives a directory with something in it its name for old copies, in place of an older copy.
+func putAside(dir string) (bool, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := os.RemoveAll(dir + before); err != nil {
+		return false, err
+	}
+	if err := os.Rename(dir, dir+before); err != nil {
+		return false, err
+	}
+	return true, mount.SyncDir(filepath.Dir(dir))
+}
+
+// forget removes a note; one that is not there is forgotten.
+func forget(path string) error {
+	if err := os.Remove(path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return mount.SyncDir(filepath.Dir(path))
 }
 
 // copyTree copies a directory with all owners, modes, times and links; one that does not exist becomes an empty one.
