@@ -70,7 +70,7 @@ func job() *backup.Job {
 	c, _ := config.Merge(layers...)
 	host, _ := os.Hostname()
 	j := &backup.Job{Config: c, Host: host, Say: func(format string, a ...any) { fmt.Printf(format+"\n", a...) }}
-	j.Snapshot = func(ctx context.Context, name string) (string, error) { return etcdSnapshot(ctx, k3s.DataDir(c), name) }
+	j.Snapshot = func(ctx context.Context, name string) (string, error) { return etcdSnapshot(ctx, c, name) }
 	data, err := os.ReadFile(filepath.Join("/k3os/system", manifest.Name))
 	sum, serr := os.ReadFile(filepath.Join("/k3os/system", manifest.SumName))
 	if m, merr := manifest.Parse(data, sum); err == nil && serr == nil && merr == nil && m.K3s != nil {
@@ -80,14 +80,14 @@ func job() *backup.Job {
 }
 
 // etcdSnapshot has k3s make a snapshot; k3s puts the node's name and the time behind the name that it is given.
-func etcdSnapshot(ctx context.Context, dataDir, name string) (string, error) {
-	dir := filepath.Join(dataDir, "server", "db", "shelf-snapshot")
+func etcdSnapshot(ctx context.Context, c *config.Config, name string) (string, error) {
+	dir := filepath.Join(k3s.DataDir(c), "server", "db", "shelf-snapshot")
 	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	if _, err := service.Run(ctx, service.Cmd("k3s", "etcd-snapshot", "save", "--data-dir="+dataDir, "--name="+name, "--etcd-snapshot-dir="+dir)); err != nil {
+	if _, err := service.Run(ctx, service.Cmd(k3s.SnapshotCommand(c, name, dir)...)); err != nil {
 		return "", err
 	}
 	made, _ := filepath.Glob(filepath.Join(dir, name+"*"))

@@ -236,7 +236,7 @@ func TestStrangers(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	j, _, _ := server(t)
+	j, _, dir := server(t)
 	unlock, err := exclusive(j.path(Dir + "/" + lockName))
 	if err != nil {
 		t.Fatal(err)
@@ -250,6 +250,21 @@ func TestRefused(t *testing.T) {
 		t.Error(err)
 	}
 	j.Config.Shelf.Role = "server"
+	// No database at all is no backup, unless it is somewhere else.
+	if err := os.Remove(filepath.Join(j.Root, "var/lib/rancher/k3s/server/db/state.db")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "would be empty") {
+		t.Error("a server without a database makes a backup:", err)
+	}
+	put(t, j.Root, "etc/rancher/k3s/config.yaml", "datastore-endpoint: postgres://db/k3s\n")
+	st, err := j.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head, _ := contents(t, filepath.Join(dir, st.Name)); head.Has(archive.Datastore) {
+		t.Error("the backup claims a datastore that it does not have")
+	}
 	if err := os.RemoveAll(filepath.Join(j.Root, "var/lib/rancher/k3s/server")); err != nil {
 		t.Fatal(err)
 	}
@@ -267,6 +282,18 @@ func TestEtcd(t *testing.T) {
 		put(t, j.Root, k+"server/db/snap/"+name+"-one-1", "snapshot")
 		return filepath.Join(j.Root, k+"server/db/snap/"+name+"-one-1"), nil
 	}
+	made := j.Snapshot
+	j.Snapshot = func(ctx context.Context, name string) (string, error) {
+		path, err := made(ctx, name)
+		return path, errors.Join(err, os.Truncate(path, 0))
+	}
+	if _, err := j.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "snapshot of etcd is empty") {
+		t.Error("an empty snapshot is a backup:", err)
+	}
+	if err := os.RemoveAll(filepath.Join(j.Root, k+"server/db/snap")); err != nil {
+		t.Fatal(err)
+	}
+	j.Snapshot = made
 	st, err := j.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)

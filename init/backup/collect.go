@@ -33,6 +33,14 @@ var trees = []struct{ from, as string }{
 	{path.Join(Dir, knownName), data + path.Join(Dir, knownName)},           //
 }
 
+// sqliteFile is k3s' database, relative to its data directory.
+const sqliteFile = "server/db/state.db"
+
+func (j *Job) there(name string) bool {
+	_, err := os.Stat(j.path(name))
+	return err == nil
+}
+
 // collect writes the archive.
 func (j *Job) collect(ctx context.Context, file string, now time.Time) error {
 	h := archive.Header{Kind: archive.Backup, Created: now, Hostname: j.Host, Role: k3s.Server, K3s: j.K3s, From: "shelf backup",
@@ -44,6 +52,9 @@ func (j *Job) collect(ctx context.Context, file string, now time.Time) error {
 	}
 	if etcd != "" {
 		defer os.Remove(j.path(path.Join(dir, etcd)))
+	}
+	if etcd == "" && !j.there(path.Join(dir, sqliteFile)) && k3s.Elsewhere(j.Config, j.path("/")) {
+		h.Contents = []string{archive.Identity, archive.Config}
 	}
 	return archive.Create(file, h, func(w *archive.Writer) error {
 		if err := j.identity(w); err != nil {
@@ -85,20 +96,22 @@ func (j *Job) datastore(ctx context.Context, w *archive.Writer, dir, etcd string
 		note := etcd + "\n"
 		return w.File(data+k3s.ResetPath, archive.Meta{Mode: 0o600}, int64(len(note)), strings.NewReader(note))
 	}
-	file := filepath.Join(server, "db", "state.db")
-	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+	if !j.there(path.Join(dir, sqliteFile)) {
+		if !k3s.Elsewhere(j.Config, j.path("/")) {
+			return fault.New(fault.Unhealthy, "wait until k3s has started", "%s has neither SQLite's database nor etcd's: a backup would be empty", path.Join(dir, "server/db"))
+		}
 		j.say("k3s keeps its database elsewhere; the backup holds certificates and tokens only")
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, holdLimit)
 	defer cancel()
-	return fault.Wrap(fault.Unhealthy, AddDatabase(ctx, w, file, path.Join(as, "db", "state.db")), "k3s' database", "")
+	return fault.Wrap(fault.Unhealthy, AddDatabase(ctx, w, j.path(path.Join(dir, sqliteFile)), path.Join(data+dir, sqliteFile)), "k3s' database", "")
 }
 
 // etcd has a snapshot made on a server whose database is etcd, and gives its path relative to k3s' data directory; empty where
 // there is no etcd.
 func (j *Job) etcd(ctx context.Context, dir string, now time.Time) (string, error) {
-	if _, err := os.Stat(j.path(path.Join(dir, "server/db/etcd"))); errors.Is(err, fs.ErrNotExist) {
+	if !k3s.HasEtcd(j.path(dir)) {
 		return "", nil
 	}
 	if j.Snapshot == nil {
@@ -107,6 +120,9 @@ func (j *Job) etcd(ctx context.Context, dir string, now time.Time) (string, erro
 	made, err := j.Snapshot(ctx, "shelf-"+strings.ToLower(now.Format(stampForm)))
 	if err != nil {
 		return "", fault.Wrap(fault.Unhealthy, err, "the snapshot of etcd", "")
+	}
+	if st, err := os.Stat(made); err != nil || st.Size() == 0 {
+		return "", fault.New(fault.Unhealthy, "look at `shelf logs k3s`", "the snapshot of etcd is empty")
 	}
 	rel, err := filepath.Rel(j.path(dir), made)
 	if err != nil || strings.HasPrefix(rel, "..") {

@@ -153,11 +153,19 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 		}
 		off = disabled(cfg, manifestDir(cfg))
 	}
-	files, err := Files(cfg, off...)
-	if err != nil {
-		return err
+	write := func(c *config.Config) error {
+		files, err := Files(c, off...)
+		if err != nil {
+			return err
+		}
+		return writeFiles("/", files)
 	}
-	if err := writeFiles("/", files); err != nil {
+	if p.Role == Server {
+		if err := resetCluster(ctx, ResetPath, binary, name, cfg, write, say); err != nil {
+			return err
+		}
+	}
+	if err := write(cfg); err != nil {
 		return err
 	}
 	if err := provideImages(ImageDir, filepath.Join(dataDir(cfg), "agent", "images")); err != nil {
@@ -168,11 +176,6 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	}
 	if err := pruneData(dataDir(cfg)); err != nil {
 		p.Say("k3s: removing old versions: %v", err)
-	}
-	if p.Role == Server {
-		if err := resetCluster(ctx, ResetPath, binary, cfg, say); err != nil {
-			return err
-		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

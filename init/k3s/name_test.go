@@ -87,31 +87,79 @@ func TestProvideImages(t *testing.T) {
 func TestResetCluster(t *testing.T) {
 	dir := t.TempDir()
 	note := filepath.Join(dir, "etcd-restore")
-	cfg := &config.Config{K3OS: config.K3OS{K3sArgs: []string{"server", "--data-dir=" + dir}}}
-	if err := resetCluster(t.Context(), note, "/bin/false", cfg, func(string) {}); err != nil {
-		t.Error("there is nothing to do:", err)
+	cfg := &config.Config{K3OS: config.K3OS{ServerURL: "https://old:6443", Environment: map[string]string{"K3S_URL": "https://old:6443", "K3S_X": "1"},
+		K3sArgs: []string{"server", "--data-dir=" + dir, "--server", "https://old:6443", "-s=https://old:6443", "--cluster-init"}}}
+	var wrote []string
+	reset := func(binary string) error {
+		return resetCluster(t.Context(), note, binary, "one", cfg, func(c *config.Config) error { wrote = append(wrote, "server "+c.K3OS.ServerURL); return nil }, func(string) {})
+	}
+	if err := reset("/bin/false"); err != nil || wrote != nil {
+		t.Error("there is nothing to do:", err, wrote)
 	}
 	put(t, note, "../server/db/snapshots/one\n")
-	if err := resetCluster(t.Context(), note, "/bin/true", cfg, func(string) {}); err == nil || !strings.Contains(err.Error(), "is not there") {
+	if err := reset("/bin/true"); err == nil || !strings.Contains(err.Error(), "is not there") {
 		t.Error(err)
 	}
 	put(t, filepath.Join(dir, "server/db/snapshots/one"), "etcd")
-	if err := resetCluster(t.Context(), note, "/bin/false", cfg, func(string) {}); err == nil {
+	if err := reset("/bin/false"); err == nil {
 		t.Error("k3s failed, and that is taken for success")
 	}
+	// As k3s does: a second reset is refused as long as the first one's flag is there.
 	program := filepath.Join(dir, "k3s")
-	put(t, program, "#!/bin/sh\necho \"$@\" > "+dir+"/said\n")
+	put(t, program, "#!/bin/sh\n[ ! -e "+dir+"/server/db/reset-flag ] || exit 1\necho \"$@ $K3S_NODE_NAME $K3S_URL\" > "+dir+"/said\n")
+	put(t, filepath.Join(dir, "server/db/reset-flag"), "")
 	if err := os.Chmod(program, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := resetCluster(t.Context(), note, program, cfg, func(string) {}); err != nil {
+	if err := reset(program); err != nil {
 		t.Fatal(err)
 	}
 	said, _ := os.ReadFile(dir + "/said")
-	if want := "server --data-dir=" + dir + " --cluster-reset --cluster-reset-restore-path=" + dir + "/server/db/snapshots/one\n"; string(said) != want {
+	if want := "server --data-dir=" + dir + " --cluster-init --cluster-reset --cluster-reset-restore-path=" + dir + "/server/db/snapshots/one one \n"; string(said) != want {
 		t.Errorf("k3s was told %s", said)
 	}
 	if _, err := os.Stat(note); err == nil {
 		t.Error("it would be done again at the next start")
+	}
+	if len(wrote) == 0 || wrote[0] != "server " || cfg.K3OS.ServerURL == "" {
+		t.Errorf("k3s refuses to reset a cluster with a server to join: %q, and the configuration keeps %q", wrote, cfg.K3OS.ServerURL)
+	}
+}
+
+func TestSnapshotCommand(t *testing.T) {
+	cfg := &config.Config{}
+	const usual = "k3s etcd-snapshot save --data-dir=/var/lib/rancher/k3s --name=a --etcd-snapshot-dir=/b"
+	if got := strings.Join(SnapshotCommand(cfg, "a", "/b"), " "); got != usual {
+		t.Error(got)
+	}
+	cfg.K3OS.K3sArgs = []string{"server", "--https-listen-port", "7443"}
+	if got := strings.Join(SnapshotCommand(cfg, "a", "/b"), " "); got != usual+" --etcd-server=https://127.0.0.1:7443" {
+		t.Error(got)
+	}
+}
+
+func TestElsewhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		cfg   config.K3OS
+		files map[string]string
+		want  bool
+	}{
+		"nothing said":      {config.K3OS{}, nil, false},
+		"an argument":       {config.K3OS{K3sArgs: []string{"server", "--datastore-endpoint", "postgres://x"}}, nil, true},
+		"no etcd here":      {config.K3OS{K3sArgs: []string{"server", "--disable-etcd"}}, nil, true},
+		"the environment":   {config.K3OS{Environment: map[string]string{"K3S_DATASTORE_ENDPOINT": "mysql://x"}}, nil, true},
+		"k3s' file":         {config.K3OS{}, map[string]string{"etc/rancher/k3s/config.yaml": "datastore-endpoint: mysql://x\ntls-san: [a]\n"}, true},
+		"a drop-in":         {config.K3OS{}, map[string]string{"etc/rancher/k3s/config.yaml.d/9.yaml": "disable-etcd: true\n"}, true},
+		"another file":      {config.K3OS{K3sArgs: []string{"-c", "/my.yaml"}}, map[string]string{"my.yaml": "datastore-endpoint: x\n", "etc/rancher/k3s/config.yaml": ""}, true},
+		"a file of no use":  {config.K3OS{}, map[string]string{"etc/rancher/k3s/config.yaml": "a: [\n"}, false},
+		"a file without it": {config.K3OS{}, map[string]string{"etc/rancher/k3s/config.yaml": "datastore-endpoint: ''\n"}, false},
+	} {
+		root := t.TempDir()
+		for file, text := range c.files {
+			put(t, filepath.Join(root, file), text)
+		}
+		if got := Elsewhere(&config.Config{K3OS: c.cfg}, root); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }

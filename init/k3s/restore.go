@@ -12,14 +12,82 @@ import (
 	"imgbuild/init/fault"
 	"imgbuild/init/mount"
 	"imgbuild/init/service"
+
+	"gopkg.in/yaml.v3"
 )
 
 // ResetPath says, on a disk that was made from a backup of a server with etcd, which snapshot the cluster begins from again: a path
 // relative to k3s' data directory.
 const ResetPath = "/var/lib/shelf/etcd-restore"
 
-// resetCluster makes etcd's database out of the snapshot, once (k3s' documentation, etcd-snapshot, restore).
-func resetCluster(ctx context.Context, note, binary string, cfg *config.Config, say func(string)) error {
+// SnapshotCommand has the running server save etcd as dir/NAME-NODE-TIME (k3s' documentation, cli/etcd-snapshot). Newer k3s asks
+// the server for it, at port 6443 unless told otherwise; older k3s knows no --etcd-server.
+func SnapshotCommand(cfg *config.Config, name, dir string) []string {
+	line := []string{"k3s", "etcd-snapshot", "save", "--data-dir=" + dataDir(cfg), "--name=" + name, "--etcd-snapshot-dir=" + dir}
+	if port := flag(cfg, "https-listen-port", "", "6443"); port != "6443" {
+		line = append(line, "--etcd-server=https://127.0.0.1:"+port)
+	}
+	return line
+}
+
+// HasEtcd says whether the server in a data directory keeps its database in its own etcd (k3s looks for the same directory).
+func HasEtcd(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "server/db/etcd/member"))
+	return err == nil
+}
+
+// Elsewhere says whether k3s was told to keep its database on another machine: by arguments, environment or its own files below
+// root (k3s' documentation, datastore; cli/server).
+func Elsewhere(cfg *config.Config, root string) bool {
+	if flag(cfg, "datastore-endpoint", "", cfg.K3OS.Environment["K3S_DATASTORE_ENDPOINT"]) != "" || onCommandLine(cfg, "disable-etcd") {
+		return true
+	}
+	main := flag(cfg, "config", "c", valueOr(cfg.K3OS.Environment["K3S_CONFIG_FILE"], "/etc/rancher/k3s/config.yaml"))
+	files, _ := filepath.Glob(filepath.Join(root, main+".d", "*.yaml"))
+	for _, file := range append(files, filepath.Join(root, main)) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		var given struct {
+			Endpoint string `yaml:"datastore-endpoint"`
+			NoEtcd   bool   `yaml:"disable-etcd"`
+		}
+		_ = yaml.Unmarshal(text, &given) // what k3s cannot read it says itself
+		if given.Endpoint != "" || given.NoEtcd {
+			return true
+		}
+	}
+	return false
+}
+
+// alone is the configuration with which etcd's database is made from a snapshot: k3s refuses to as long as it is told of another
+// server.
+func alone(cfg *config.Config) *config.Config {
+	c := *cfg
+	c.K3OS.ServerURL = ""
+	c.K3OS.K3sArgs = nil
+	args := cfg.K3sArguments()
+	for i := 0; i < len(args); i++ {
+		switch name, _, with := strings.Cut(args[i], "="); {
+		case name != "--server" && name != "-s":
+			c.K3OS.K3sArgs = append(c.K3OS.K3sArgs, args[i])
+		case !with:
+			i++ // its value
+		}
+	}
+	c.K3OS.Environment = map[string]string{}
+	for name, value := range cfg.K3OS.Environment {
+		if name != "K3S_URL" {
+			c.K3OS.Environment[name] = value
+		}
+	}
+	return &c
+}
+
+// resetCluster makes etcd's database out of the snapshot that note names, once (k3s' documentation, cli/etcd-snapshot, restore).
+// k3s ends by itself when that is done. write lays the files that k3s reads.
+func resetCluster(ctx context.Context, note, binary, name string, cfg *config.Config, write func(*config.Config) error, say func(string)) error {
 	text, err := os.ReadFile(note)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -27,13 +95,22 @@ func resetCluster(ctx context.Context, note, binary string, cfg *config.Config, 
 	if err != nil {
 		return err
 	}
-	snapshot := filepath.Join(dataDir(cfg), filepath.Clean("/"+strings.TrimSpace(string(text))))
+	dir := dataDir(cfg)
+	snapshot := filepath.Join(dir, filepath.Clean("/"+strings.TrimSpace(string(text))))
 	if _, err := os.Stat(snapshot); err != nil {
 		return fault.Wrap(fault.Input, err, "the snapshot to begin from is not there", "restore another backup, or remove "+note)
 	}
 	say("making etcd's database from the backup")
+	cfg = alone(cfg)
+	if err := write(cfg); err != nil {
+		return err
+	}
+	// k3s' mark of a reset that came to its end before a power cut took our note of it; with it there, k3s does nothing.
+	if err := os.Remove(filepath.Join(dir, "server/db/reset-flag")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	command := append(Command(binary, Server, cfg), "--cluster-reset", "--cluster-reset-restore-path="+snapshot)
-	if _, err := service.Run(ctx, service.Command{Spec: service.Spec{Args: command, Env: Environment(cfg, ""), NoFile: 1048576}}); err != nil {
+	if _, err := service.Run(ctx, service.Command{Spec: service.Spec{Args: command, Env: Environment(cfg, name), NoFile: 1048576}}); err != nil {
 		return fault.Wrap(fault.Unhealthy, err, "etcd's database could not be made from the backup", "look at the line before; restore another backup")
 	}
 	if err := os.Remove(note); err != nil {
