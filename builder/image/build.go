@@ -27,6 +27,7 @@ type Options struct {
 	Cache  *blockcache.Cache
 	Config []byte // laid on BOOT as config.yaml; nil for a template
 	Node   *Node  // laid on the data partition, its configuration on BOOT; nil for an empty one
+	AirGap []AirGap
 	Blobs  Blobs
 	// ImageOnly leaves .img.zst and SHA256SUMS out: for an image that goes into QEMU or onto a card and is thrown away.
 	ImageOnly bool

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"imgbuild/builder/ext4"
 	"imgbuild/builder/mbr"
@@ -22,12 +23,17 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 	}
 	o := ext4.Options{Size: dataSize, MaxSize: dataMax, UUID: b.id("data"), HashSeed: b.id("data hash"), Label: dataLabel, Journal: journalSize, Time: b.date()}
 	entries := append(dataEntries(), b.Node.entries()...)
+	links := slices.IndexFunc(entries, func(e ext4.Entry) bool { return e.Kind == ext4.HardLink }) // come last
+	if links < 0 {
+		links = len(entries)
+	}
+	entries = slices.Insert(entries, links, airGapEntries(b.AirGap, entries, b.date())...)
 	var err error
 	if o.Size, err = ext4.Fit(o, entries, dataSpare); err != nil {
-		return fault.Wrap(fault.Input, err, "the data partition", "take less along: mode=fresh")
+		return fault.Wrap(fault.Input, err, "the data partition", "take less along: mode=fresh of migrate, fewer images=")
 	}
 	if end := (dataStart + o.Size) / sector; end > 1<<32-1 {
-		return fault.New(fault.Input, "take less along: mode=fresh", "what is laid on the data partition ends beyond 2 TiB, which is what a partition table can say")
+		return fault.New(fault.Input, "take less along: mode=fresh of migrate, fewer images=", "what is laid on the data partition ends beyond 2 TiB, which is what a partition table can say")
 	}
 	if o.Size > dataSize {
 		b.warn("the data partition has %d MiB for what is laid on it: the card needs %d MiB", o.Size>>20, (dataStart+o.Size)>>20)

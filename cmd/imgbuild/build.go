@@ -21,6 +21,7 @@ var build = verb{
 		{name: "import", value: "FILE", doc: "A node that `imgbuild migrate` took off its old card, laid on the data partition."},
 		{name: "restore", value: "FILE", doc: "A server's backup, laid on the data partition."},
 		k3sKey,
+		{name: "images", value: "FILE[,FILE]", doc: "Archives of container images (tar, tar.gz, tar.zst) for k3s, laid on the data partition: the node need not fetch them."},
 		{name: "blobs", value: "DIR|skip", doc: "Boot blobs of ODROID boards: a directory that has them, or skip. Default: fetch them."},
 		extraKey, withoutKey, lockKey, mirrorKey,
 		{name: "out", value: "DIR", doc: "Where the image goes; default out."},
@@ -31,6 +32,7 @@ var build = verb{
 		"imgbuild board=rpi4 role=server config=node1.yaml k3s=v1.35.0+k3s1",
 		"imgbuild board=odroid-xu4 role=worker blobs=skip",
 		"imgbuild board=rpi4 role=server import=node1.tar",
+		"imgbuild board=rpi4 role=server images=k3s-airgap-images-arm64.tar.zst",
 	},
 	do: doBuild,
 }
@@ -66,6 +68,10 @@ func doBuild(ctx context.Context, a *args) error {
 		return err
 	}
 	warnings = append(warnings, moved...)
+	airGap, err := openAirGap(a, s.recipe)
+	if err != nil {
+		return err
+	}
 	pack := a.values["pack"]
 	if pack != "" && pack != "yes" && pack != "no" {
 		return notKnown("pack", pack, []string{"yes", "no"})
@@ -94,7 +100,7 @@ func doBuild(ctx context.Context, a *args) error {
 		s.screen.warn(strings.Split(w, "\n")...)
 	}
 	res, err := image.Build(ctx, image.Options{
-		Recipe: s.recipe, Client: s.client, Cache: s.cache, Config: config, Node: node, Out: out, Progress: s.screen.progress, ImageOnly: pack == "no",
+		Recipe: s.recipe, Client: s.client, Cache: s.cache, Config: config, Node: node, AirGap: airGap, Out: out, Progress: s.screen.progress, ImageOnly: pack == "no",
 		Blobs:    image.Blobs{Skip: a.values["blobs"] == "skip", Dir: strings.TrimPrefix(a.values["blobs"], "skip")},
 		Warnings: append(warnings, s.relocked(relock)...),
 	})
@@ -112,6 +118,18 @@ func doBuild(ctx context.Context, a *args) error {
 	}
 	summary(res, s.recipe, time.Since(began))
 	return nil
+}
+
+// openAirGap opens the archives that images= names.
+func openAirGap(a *args, r *recipe.Recipe) ([]image.AirGap, error) {
+	given := a.values["images"]
+	if given == "" {
+		return nil, nil
+	}
+	if a.values["k3s"] == recipe.NoK3s {
+		return nil, fault.New(fault.Usage, "leave one of them out", "images= are for k3s, and k3s=none leaves it out")
+	}
+	return image.OpenAirGap(strings.Split(given, ","), r.Family.Arch)
 }
 
 func summary(res *image.Result, r *recipe.Recipe, took time.Duration) {
