@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +29,20 @@ const SaveEvery = 5 * time.Minute
 const reasonable = 20 * 365 * 24 * time.Hour
 
 // plausible says whether t can be the time on a node whose image was made at floor.
-func plausible(t, floor time.Time) bool { return !t.Before(floor) && t.Before(floor.Add(reasonable)) }
+func plausible(t, floor time.Time) bool {
+	return !t.Before(floor) && t.Before(floor.Add(reasonable)) && t.Before(Farthest())
+}
+
+// Farthest is beyond every time that the clock may be set to: a year in which every certificate has ended, and on a machine
+// of 32 bits the one in which its seconds run out.
+func Farthest() time.Time { return farthest(strconv.IntSize) }
+
+func farthest(bits int) time.Time {
+	if bits == 32 {
+		return time.Date(2038, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+}
 
 // Saved reads the time that Save noted; the zero time when there is none.
 func Saved(path string) (time.Time, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"imgbuild/init/config"
 	"imgbuild/init/fault"
@@ -177,7 +180,7 @@ func book(answers func() (sample, error)) (*Keeper, *[]string) {
 
 func TestKeeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		script := []time.Duration{-1, -1, time.Hour, 100 * time.Millisecond, 400 * time.Millisecond, 2 * time.Second, 0}
+		script := []time.Duration{-1, -1, time.Hour, 100 * time.Millisecond, 400 * time.Millisecond, 2 * time.Second, 2 * time.Second, 0}
 		k, did := book(nil)
 		var at []time.Duration
 		began := time.Now()
@@ -205,7 +208,7 @@ func TestKeeper(t *testing.T) {
 		cancel()
 		<-over
 		// Refused twice, then settled, then ever less often; a disturbed clock is looked at again soon.
-		want := []time.Duration{0, 2, 6, 66, 186, 246, 306, 426, 666, 1146}
+		want := []time.Duration{0, 2, 6, 66, 186, 246, 276, 336, 456, 696, 1176}
 		for i, w := range want {
 			if i >= len(at) || at[i] != w*time.Second {
 				t.Fatalf("asked at %v, want %v s", at, want)
@@ -260,6 +263,51 @@ func TestKeeperKick(t *testing.T) {
 			t.Errorf("did %s", got)
 		}
 	})
+}
+
+// One answer that is far off, from a server that was right before, does not move the clock; what is said twice does.
+func TestKeeperBelievesWhatIsSaidTwice(t *testing.T) {
+	var said time.Duration
+	k, did := book(func() (sample, error) { return sample{"x", said, time.Millisecond}, nil })
+	for _, said = range []time.Duration{time.Hour, 0, 3 * time.Second, 10 * time.Millisecond, -time.Hour, time.Hour, time.Hour + 100*time.Millisecond, 0} {
+		k.round(t.Context(), settle)
+	}
+	if got := strings.ReplaceAll(strings.Join(*did, ","), "save,", ""); got != "step 1h0m0s,slew 0s,slew 10ms,step 1h0m0.1s,slew 0s" {
+		t.Errorf("did %s", got)
+	}
+	if s := k.Status(); !s.Synced || s.Offset != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Nothing sends the clock of a machine of 32 bits behind the end of its seconds in 2038, neither a server nor what was saved.
+func TestFarthest(t *testing.T) {
+	if end := farthest(32); end.Unix() > math.MaxInt32 || end.Year() != 2038 {
+		t.Errorf("32 bits end at %s", end)
+	}
+	last := Farthest().Add(-time.Second)
+	if _, err := unix.TimeToTimespec(last); err != nil {
+		t.Errorf("this machine cannot show %s: %v", last, err)
+	}
+	floor := Farthest().Add(-24 * time.Hour)
+	if !plausible(floor, floor) || plausible(Farthest(), floor) {
+		t.Error("the end of time is not where it is")
+	}
+	if to, must := raise(time.Unix(0, 0), floor, Farthest().Add(time.Hour)); !must || !to.Equal(floor) {
+		t.Errorf("raised to %s", to)
+	}
+}
+
+// In February 2036 the seconds of NTP begin anew (RFC 5905, 6), and a leap second announced is no reason to refuse a server.
+func TestAskAcrossTheEra(t *testing.T) {
+	era := time.Date(2036, 2, 7, 6, 28, 16, 0, time.UTC)
+	leap := func(p []byte) { p[0] |= 1 << 6 }
+	for _, shift := range []time.Duration{time.Until(era.Add(-time.Hour)), time.Until(era.Add(time.Hour)), time.Until(era.Add(365 * 24 * time.Hour))} {
+		s, err := ask(t.Context(), []string{ntpServer(t, shift, leap)}, time.Now().Add(-time.Hour))
+		if err != nil || (s.offset-shift).Abs() > time.Minute {
+			t.Errorf("%s: %+v, %v", time.Now().Add(shift).Format(time.DateTime), s, err)
+		}
+	}
 }
 
 // A clock that cannot be set is an error each time, not a synced clock.

@@ -36,6 +36,8 @@ type Keeper struct {
 	save func() error
 	mark func(maxError time.Duration)
 
+	doubt time.Duration // the offset of the last round, if that was not believed yet; only Run uses it
+
 	mu     sync.Mutex
 	status Status
 	synced chan struct{} // closed when the time is known
@@ -111,6 +113,9 @@ func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 			errs = append(errs, err)
 			continue
 		}
+		if !first && !k.believes(s) {
+			return late
+		}
 		if err := k.correct(s, first); err != nil {
 			k.say("clock: %v", err)
 			return late
@@ -141,6 +146,18 @@ func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 		return min(2*pause, late)
 	}
 	return min(2*pause, longest)
+}
+
+// believes says whether what a server says about a clock that is known to be right may be followed. A step disturbs who
+// measures time by this clock, and one answer that was long under way must not cause it: it has to be said twice.
+func (k *Keeper) believes(s sample) bool {
+	was := k.doubt
+	k.doubt = 0
+	if s.offset.Abs() <= laterStep || was != 0 && (s.offset-was).Abs() <= laterStep {
+		return true
+	}
+	k.doubt = s.offset
+	return false
 }
 
 // correct brings the clock to what a sample says.

@@ -4,17 +4,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"imgbuild/init/clock"
 )
 
-// farthest is the latest time that a floor may name: a damaged superblock must not send the clock into a year in which
-// every certificate has ended.
-var farthest = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// latest is the highest of the times that can be believed.
+// latest is the highest of the times that can be believed: a damaged superblock must not send the clock anywhere.
 func latest(times ...time.Time) time.Time {
 	var floor time.Time
 	for _, t := range times {
-		if t.After(floor) && t.Before(farthest) {
+		if t.After(floor) && t.Before(clock.Farthest()) {
 			floor = t
 		}
 	}
