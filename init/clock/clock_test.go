@@ -311,6 +311,39 @@ func TestAskAcrossTheEra(t *testing.T) {
 }
 
 // A clock that cannot be set is an error each time, not a synced clock.
+// At boot the first network may have no way to a server: what comes right by itself within a moment is no news.
+func TestKeeperGrace(t *testing.T) {
+	known := false
+	k, _ := book(func() (sample, error) {
+		if known {
+			return sample{server: "192.0.2.1"}, nil
+		}
+		return sample{}, errors.New("nobody answers")
+	})
+	var said []string
+	k.say = func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
+	at := time.Unix(1e9, 0)
+	k.began, k.now = at, func() time.Time { return at }
+	k.round(t.Context(), soon)
+	if len(said) != 0 || !strings.Contains(k.Status().Why, "nobody answers") {
+		t.Errorf("at once: %q, %q", said, k.Status().Why)
+	}
+	for _, d := range []time.Duration{grace, time.Second} {
+		at = at.Add(d)
+		k.round(t.Context(), soon)
+		if len(said) != 1 || !strings.Contains(said[0], "no time from any server: nobody answers") {
+			t.Errorf("later: %q", said)
+		}
+	}
+	known = true
+	k.round(t.Context(), soon)
+	known, said = false, nil
+	k.round(t.Context(), settle)
+	if len(said) != 1 {
+		t.Errorf("lost again: %q", said)
+	}
+}
+
 func TestKeeperCannotSet(t *testing.T) {
 	k, _ := book(func() (sample, error) { return sample{"x", time.Hour, 1}, nil })
 	k.step = func(time.Duration) error { return os.ErrPermission }

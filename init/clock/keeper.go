@@ -18,7 +18,8 @@ const (
 
 	soon    = time.Second // between tries until there is a time
 	late    = 30 * time.Second
-	settle  = time.Minute // after the first time
+	settle  = time.Minute      // after the first time
+	grace   = 30 * time.Second // before it is told that nobody answers: at boot the way to a server may come up after the first network
 	longest = 1024 * time.Second
 )
 
@@ -35,6 +36,7 @@ type Keeper struct {
 	slew func(time.Duration) error
 	save func() error
 	mark func(maxError time.Duration)
+	now  func() time.Time // monotonic
 
 	doubt time.Duration // the offset of the last round, if that was not believed yet; only Run uses it
 
@@ -42,6 +44,10 @@ type Keeper struct {
 	status Status
 	synced chan struct{} // closed when the time is known
 	kick   chan struct{} // one slot: ask again now
+
+	// Run's alone.
+	began time.Time
+	told  string // what was said last about having no time
 }
 
 // Status is what is known about the time.
@@ -60,7 +66,7 @@ func New(floor time.Time, path string, servers func() [][]string, say func(forma
 	return &Keeper{
 		floor: floor, path: path, servers: servers, say: say, ask: ask,
 		step: func(d time.Duration) error { return set(time.Now().Add(d)) },
-		slew: slew, save: func() error { return Save(path, time.Now()) }, mark: synced,
+		slew: slew, save: func() error { return Save(path, time.Now()) }, mark: synced, now: time.Now,
 		synced: make(chan struct{}), kick: make(chan struct{}, 1),
 		status: Status{Why: "no time server was asked yet"},
 	}
@@ -73,6 +79,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	next := time.NewTimer(0)
 	defer next.Stop()
 	pause := soon
+	k.began = k.now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -82,6 +89,9 @@ func (k *Keeper) Run(ctx context.Context) {
 			k.note(k.save())
 			continue
 		case <-k.kick:
+			if !k.Status().Synced {
+				pause = soon // what was in vain before says nothing about this network
+			}
 		case <-next.C:
 		}
 		pause = k.round(ctx, pause)
@@ -120,6 +130,7 @@ func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 			k.say("clock: %v", err)
 			return late
 		}
+		k.told = ""
 		switch {
 		case first:
 			return settle
@@ -136,10 +147,10 @@ func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 		why = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	k.mu.Lock()
-	changed := k.status.Why != why
 	k.status.Why = why
 	k.mu.Unlock()
-	if changed {
+	if k.told != why && k.now().Sub(k.began) >= grace {
+		k.told = why
 		k.say("clock: no time from any server: %s", why)
 	}
 	if first {

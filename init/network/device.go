@@ -3,6 +3,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -85,6 +86,12 @@ func (m *Manager) devices() {
 		m.mu.Unlock()
 	}
 	for _, d := range add {
+		// Its ports first: a VLAN keeps the address that its bridge has at this moment.
+		for _, under := range want {
+			if d.kind == "vlan" && under.name == d.parent {
+				m.complain(under.name+" ports", addPorts(under))
+			}
+		}
 		err := makeDevice(d)
 		m.complain(d.name, err)
 		if err == nil {
@@ -128,9 +135,18 @@ func (m *Manager) complain(name string, err error) {
 	}
 }
 
-// makeDevice makes an interface; one of the same name and kind is taken as it is.
+// makeDevice makes an interface. A bridge of that name is taken as it is; a VLAN or a bond may be another one, such as the bond0
+// of mode 0 that comes with the kernel's module, and is made anew. A bridge or a bond has the address of its first port from
+// the beginning: the DHCP server is to know it again after every boot.
 func makeDevice(d device) error {
 	var l netlink.Link
+	var mac net.HardwareAddr
+	for _, name := range strings.Fields(d.ports) {
+		if p, err := netlink.LinkByName(name); err == nil {
+			mac = p.Attrs().HardwareAddr
+			break
+		}
+	}
 	switch d.kind {
 	case "vlan":
 		parent, err := netlink.LinkByName(d.parent)
@@ -139,16 +155,21 @@ func makeDevice(d device) error {
 		}
 		l = &netlink.Vlan{LinkAttrs: netlink.LinkAttrs{Name: d.name, ParentIndex: parent.Attrs().Index}, VlanId: d.id}
 	case "bridge":
-		l = &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: d.name}}
+		l = &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: d.name, HardwareAddr: mac}}
 	default:
-		b := netlink.NewLinkBond(netlink.LinkAttrs{Name: d.name})
+		b := netlink.NewLinkBond(netlink.LinkAttrs{Name: d.name, HardwareAddr: mac})
 		b.Mode, b.Miimon = netlink.StringToBondMode(d.mode), 100
 		l = b
 	}
 	err := netlink.LinkAdd(l)
 	if errors.Is(err, syscall.EEXIST) {
 		if old, lerr := netlink.LinkByName(d.name); lerr == nil && old.Type() == l.Type() {
-			return nil
+			if d.kind == "bridge" {
+				return nil
+			}
+			if err = netlink.LinkDel(old); err == nil {
+				err = netlink.LinkAdd(l)
+			}
 		}
 	}
 	if err != nil {

@@ -37,6 +37,7 @@ type dhcp struct {
 	lease    func(ack *dhcpv4.DHCPv4)                  // a new or renewed lease; nil when it is lost
 	wait     time.Duration                             // for an answer, doubled with each try; answerWait if 0
 	last     *dhcpv4.DHCPv4                            // the newest acknowledgement, asked for again after a loss of link
+	ends     time.Time                                 // when the lease that is held ends, by now; the zero time: none is held
 }
 
 // run asks, renews, rebinds and asks again until ctx ends. It keeps the address for as long as the lease lasts, whatever
@@ -50,8 +51,15 @@ func (d *dhcp) run(ctx context.Context) {
 				return
 			}
 			d.say("dhcp: %v", err)
-			d.sleep(ctx, pause)
+			wait := pause
+			if !d.ends.IsZero() {
+				wait = min(pause, max(d.ends.Sub(d.now()), 0))
+			}
+			d.sleep(ctx, wait)
 			pause = min(2*pause, longPause)
+			if ctx.Err() == nil && !d.ends.IsZero() && !d.now().Before(d.ends) {
+				d.lose("the lease has run out")
+			}
 			continue
 		}
 		pause = firstPause
@@ -59,18 +67,28 @@ func (d *dhcp) run(ctx context.Context) {
 	}
 }
 
-// hold lives with a lease until it is lost or ctx ends.
+// lose gives the address up.
+func (d *dhcp) lose(why string, args ...any) {
+	d.say("dhcp: "+why, args...)
+	d.ends = time.Time{}
+	d.lease(nil)
+}
+
+// hold lives with a lease until it is lost, which is told, or ctx ends, or nobody answers behind a link that came back: then the
+// lease is still held, until d.ends.
 func (d *dhcp) hold(ctx context.Context, ack *dhcpv4.DHCPv4) {
 	for {
 		began := d.now()
-		t := leaseTimes(ack)
-		d.last = ack
-		d.lease(ack)
-		d.say("dhcp: %s/%d from %s for %s", ack.YourIPAddr, maskBits(ack), ack.ServerIdentifier(), t.lease)
+		t, span := leaseTimes(ack), "ever"
 		if t.lease == 0 {
-			<-ctx.Done()
-			return
+			// For ever is for this network: one that is plugged into another is to notice.
+			t = times{renew: maxLifetime / 2, rebind: maxLifetime / 8 * 7, lease: maxLifetime}
+		} else {
+			span = t.lease.String()
 		}
+		d.last, d.ends = ack, began.Add(t.lease)
+		d.lease(ack)
+		d.say("dhcp: %s/%d from %s for %s", ack.YourIPAddr, maskBits(ack), ack.ServerIdentifier(), span)
 		next, refused := (*dhcpv4.DHCPv4)(nil), false
 		for at := t.renew; ; {
 			kicked := d.sleep(ctx, at-d.now().Sub(began))
@@ -104,12 +122,11 @@ func (d *dhcp) hold(ctx context.Context, ack *dhcpv4.DHCPv4) {
 		}
 		if next == nil {
 			if refused {
-				d.say("dhcp: the server took %s back", ack.YourIPAddr)
 				d.last = nil
+				d.lose("the server took %s back", ack.YourIPAddr)
 			} else {
-				d.say("dhcp: the lease of %s has run out", ack.YourIPAddr)
+				d.lose("the lease of %s has run out", ack.YourIPAddr)
 			}
-			d.lease(nil)
 			return
 		}
 		ack = next
@@ -167,7 +184,16 @@ func (d *dhcp) acquire(ctx context.Context) (*dhcpv4.DHCPv4, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !usable(lease.ACK.YourIPAddr) {
+		return nil, fmt.Errorf("%s offered %s, which is no address for a machine", offer.ServerIdentifier(), lease.ACK.YourIPAddr)
+	}
 	return lease.ACK, nil
+}
+
+// usable says whether a machine can have this address.
+func usable(ip net.IP) bool {
+	v4 := ip.To4()
+	return v4 != nil && v4[0] != 0 && !v4.IsLoopback() && v4[0] < 224
 }
 
 // renew asks for a lease to go on. refused means that the server said no; the error is for everything else. The request is
@@ -196,6 +222,9 @@ func (d *dhcp) renew(ctx context.Context, ack *dhcpv4.DHCPv4, anyServer bool) (n
 		return nil, true, nil
 	}
 	// Some servers leave out of a renewal what has not changed.
+	if !usable(answer.YourIPAddr) {
+		answer.YourIPAddr = ack.YourIPAddr
+	}
 	for code, value := range ack.Options {
 		if _, has := answer.Options[code]; !has {
 			answer.Options[code] = value

@@ -286,6 +286,100 @@ func TestCableMoved(t *testing.T) {
 	}
 }
 
+// A router that reboots: the link comes back before its server does. The address stays for as long as the lease, then it is given up
+// and that is told; whoever answers later is heard.
+func TestNobodyBehindTheLink(t *testing.T) {
+	gone, kicked := false, false
+	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+		if gone && now.Before(time.Unix(1e9, 0).Add(15*time.Minute)) {
+			return nil
+		}
+		return reply(q, 1, "192.0.2.50", 10*time.Minute)
+	})
+	b.mu.Lock()
+	b.slept = func(time.Duration) bool {
+		if !kicked {
+			kicked = true
+			b.s.mu.Lock()
+			gone = true
+			b.s.mu.Unlock()
+			return true
+		}
+		return false
+	}
+	b.mu.Unlock()
+	if a := b.next(t); a == nil {
+		t.Fatal("no lease")
+	}
+	if a := b.next(t); a != nil {
+		t.Fatalf("got %v, want the end of the lease", a)
+	}
+	if at := b.d.now().Sub(time.Unix(1e9, 0)); at < 10*time.Minute || at > 10*time.Minute+longPause {
+		t.Errorf("given up after %v", at)
+	}
+	if a := b.next(t); a == nil {
+		t.Errorf("then %v", a)
+	}
+}
+
+// What no machine can have is not taken, and a renewal that names no address is for the one that was asked for.
+func TestOddAddresses(t *testing.T) {
+	tries := 0
+	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+		if tries++; tries <= 2 {
+			return reply(q, 1, "0.0.0.0", time.Hour)
+		}
+		if !q.ClientIPAddr.IsUnspecified() {
+			return reply(q, 1, "0.0.0.0", time.Hour)
+		}
+		return reply(q, 1, "192.0.2.50", time.Hour)
+	})
+	for range 2 {
+		if a := b.next(t); a == nil || a.YourIPAddr.String() != "192.0.2.50" {
+			t.Fatalf("got %v", a)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if said := strings.Join(b.said, "\n"); !strings.Contains(said, "no address for a machine") {
+		t.Errorf("it said\n%s", said)
+	}
+}
+
+// A lease without an end is looked at again when the cable was somewhere else.
+func TestForEverMoved(t *testing.T) {
+	kicked := false
+	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+		if !kicked {
+			return reply(q, 1, "192.0.2.50", 0xffffffff*time.Second)
+		}
+		if q.MessageType() == dhcpv4.MessageTypeRequest && !q.ClientIPAddr.IsUnspecified() {
+			return nak(q, 1)
+		}
+		return reply(q, 9, "198.51.100.7", time.Hour)
+	})
+	b.mu.Lock()
+	b.slept = func(time.Duration) bool {
+		if kicked {
+			return false
+		}
+		b.s.mu.Lock()
+		kicked = true
+		b.s.mu.Unlock()
+		return true
+	}
+	b.mu.Unlock()
+	for _, want := range []string{"192.0.2.50", "", "198.51.100.7"} {
+		got := ""
+		if a := b.next(t); a != nil {
+			got = a.YourIPAddr.String()
+		}
+		if got != want {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestLeaseForEver(t *testing.T) {
 	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 		return reply(q, 1, "192.0.2.50", 0xffffffff*time.Second)

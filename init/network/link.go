@@ -36,6 +36,7 @@ type link struct {
 
 	// What the kernel has from us, and the newest lease: the goroutine's alone, or whoever has waited for its end.
 	applied State
+	base    int // MTU before we touched it
 	ack     *dhcpv4.DHCPv4
 	until   time.Time // when it ends; the zero time is never
 }
@@ -82,7 +83,7 @@ func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
 		return
 	}
 	d := &dhcp{
-		mac: l.mac, hostname: l.m.hostname, now: time.Now, last: l.ack, say: l.say, sleep: l.sleep,
+		mac: net.HardwareAddr(s.mac), hostname: l.m.hostname, now: time.Now, last: l.ack, say: l.say, sleep: l.sleep,
 		dial: func() (net.PacketConn, error) {
 			l.awaitCarrier(ctx)
 			if err := ctx.Err(); err != nil {
@@ -106,6 +107,12 @@ func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
 			l.make(want)
 			l.m.update(l, s, want, ack)
 		},
+	}
+	if l.ack != nil {
+		d.ends = l.until
+		if d.ends.IsZero() {
+			d.ends = d.now().Add(maxLifetime)
+		}
 	}
 	d.run(ctx)
 }
@@ -201,12 +208,22 @@ func (l *link) make(want State) {
 // apply carries out the plan that leads to want.
 func (l *link) apply(want State) error {
 	h, err := netlink.LinkByIndex(l.index)
+	var gone netlink.LinkNotFoundError
+	if errors.As(err, &gone) && len(want.Addresses)+len(want.Routes) == 0 {
+		return nil // it went before we took from it what it had
+	}
 	if err != nil {
 		return err
 	}
 	has, err := l.has(h)
 	if err != nil {
 		return err
+	}
+	if l.base == 0 {
+		l.base = has.MTU
+	}
+	if want.MTU == 0 && l.applied.MTU != 0 {
+		want.MTU = l.base // what is taken out of the configuration leaves nothing behind
 	}
 	var errs []error
 	for _, op := range plan(l.applied, has, want) {

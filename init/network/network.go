@@ -9,6 +9,8 @@
 package network
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -46,8 +48,7 @@ type Manager struct {
 	cfg     *config.Config
 	links   map[int]*link // by the kernel's index, all there are
 	status  map[string]Status
-	done    map[string]bool // keys of settings whose interface has an address
-	auto    string          // the interface that took the settings called auto
+	auto    string // the interface that took the settings called auto
 	made    map[string]device
 	told    map[string]string // what was said last about a device that cannot be made
 	changed chan struct{}     // closed and replaced at each change
@@ -58,7 +59,7 @@ type Manager struct {
 func New(cfg *config.Config, hostname, resolvConf string, say func(format string, args ...any)) *Manager {
 	return &Manager{
 		cfg: cfg, hostname: hostname, resolvConf: resolvConf, say: say, ctx: context.Background(),
-		links: map[int]*link{}, status: map[string]Status{}, done: map[string]bool{}, made: map[string]device{},
+		links: map[int]*link{}, status: map[string]Status{}, made: map[string]device{},
 		told: map[string]string{}, changed: make(chan struct{}),
 	}
 }
@@ -92,12 +93,8 @@ func (m *Manager) Apply(cfg *config.Config) {
 	if !slices.ContainsFunc(cfg.Network.Interfaces, isAuto) {
 		m.auto = ""
 	}
-	keep := map[string]bool{}
-	for _, c := range cfg.Network.Interfaces {
-		keep[key(c)] = true
-	}
-	maps.DeleteFunc(m.done, func(k string, _ bool) bool { return !keep[k] && k != "auto" })
-	links := slices.Collect(maps.Values(m.links))
+	// The order decides which one is called auto.
+	links := slices.SortedFunc(maps.Values(m.links), func(a, b *link) int { return cmp.Compare(a.index, b.index) })
 	m.mu.Unlock()
 	m.devices()
 	for _, l := range links {
@@ -157,6 +154,9 @@ func pause(ctx context.Context, d time.Duration) {
 // hear takes one piece of news.
 func (m *Manager) hear(u netlink.LinkUpdate) {
 	a := u.Attrs()
+	if u.IfInfomsg.Family == unix.AF_BRIDGE {
+		return // about a port, not an interface: one that leaves its bridge is not gone
+	}
 	m.mu.Lock()
 	l := m.links[a.Index]
 	if l != nil && (u.Header.Type == unix.RTM_DELLINK || l.name != a.Name) {
@@ -164,10 +164,21 @@ func (m *Manager) hear(u netlink.LinkUpdate) {
 		l = nil
 	}
 	if u.Header.Type == unix.RTM_DELLINK {
+		delete(m.made, a.Name) // a VLAN goes with the adapter that carries it, and is made again with it
 		m.mu.Unlock()
 		return
 	}
-	carrier, up := a.RawFlags&unix.IFF_LOWER_UP != 0, a.RawFlags&unix.IFF_UP != 0
+	radio := l != nil && l.radio || l == nil && isRadio(a.Name)
+	carrier, up := linked(a.RawFlags, radio), a.RawFlags&unix.IFF_UP != 0
+	if l != nil && len(a.HardwareAddr) > 0 && !bytes.Equal(l.mac, a.HardwareAddr) {
+		// A bridge or a bond takes over the address of a port that comes later; a lease belongs to an address.
+		l.mac = a.HardwareAddr
+		defer func() {
+			m.applying.Lock()
+			defer m.applying.Unlock()
+			m.arrange(l)
+		}()
+	}
 	if l != nil {
 		l.set(carrier, up)
 		if s, run := m.status[l.name]; run && s.Carrier != carrier {
@@ -180,7 +191,7 @@ func (m *Manager) hear(u netlink.LinkUpdate) {
 		m.mu.Unlock()
 		return
 	}
-	l = &link{name: a.Name, mac: a.HardwareAddr, index: a.Index, m: m, kick: make(chan struct{}, 1), wired: wired(a), radio: isRadio(a.Name)}
+	l = &link{name: a.Name, mac: a.HardwareAddr, index: a.Index, m: m, kick: make(chan struct{}, 1), wired: wired(a), radio: radio}
 	l.carrier.Store(carrier)
 	l.up.Store(up)
 	m.links[a.Index] = l
@@ -204,11 +215,14 @@ func (m *Manager) forget(l *link) {
 		delete(m.status, l.name)
 		m.say("%s: gone", l.name)
 	}
-	if l.set0 != nil {
-		m.done[key(l.set0.Interface)] = false
-	}
 	m.writeResolvConf()
 	m.tell()
+}
+
+// linked says whether frames get through. A radio has a link as soon as the access point knows it, long before the
+// passphrase is proven: wpa_supplicant says when it is, and the kernel then calls it running.
+func linked(flags uint32, radio bool) bool {
+	return flags&unix.IFF_LOWER_UP != 0 && (!radio || flags&unix.IFF_RUNNING != 0)
 }
 
 // arrange gives an interface the settings that the configuration has for it: it starts, changes or ends its goroutine, and
@@ -231,13 +245,10 @@ func (m *Manager) arrange(l *link) {
 		cancel()
 		<-over
 	}
-	if want == nil || !want.DHCP || old != nil && !reflect.DeepEqual(old.nets, want.nets) {
+	if want == nil || !want.DHCP || old != nil && (!reflect.DeepEqual(old.nets, want.nets) || old.mac != want.mac) {
 		l.ack = nil // a lease of another network is worth nothing
 	}
 	m.mu.Lock()
-	if old != nil {
-		m.done[key(old.Interface)] = false
-	}
 	if want == nil {
 		l.cancel, l.over = nil, nil
 		delete(m.status, l.name)
@@ -250,7 +261,7 @@ func (m *Manager) arrange(l *link) {
 	}
 	ctx, stop := context.WithCancel(m.ctx)
 	l.cancel, l.over = stop, make(chan struct{})
-	m.status[l.name] = Status{Name: l.name, MAC: l.mac.String(), Carrier: l.carrier.Load(), DHCP: want.DHCP, WiFi: l.radio, ra: m.status[l.name].ra}
+	m.status[l.name] = Status{Name: l.name, MAC: l.mac.String(), Carrier: l.carrier.Load(), DHCP: want.DHCP, WiFi: l.radio, of: key(want.Interface), ra: m.status[l.name].ra}
 	m.tell()
 	over = l.over
 	m.mu.Unlock()
@@ -271,7 +282,7 @@ func (m *Manager) update(l *link, s settings, now State, ack *dhcpv4.DHCPv4) {
 	}
 	st := m.status[l.name]
 	before := slices.Clone(st.Addresses)
-	st.DHCP, st.Addresses, st.State, st.Gateway, st.Server = s.DHCP, now.Addresses, now, netip.Addr{}, ""
+	st.DHCP, st.Addresses, st.State, st.Gateway, st.Server, st.of = s.DHCP, now.Addresses, now, netip.Addr{}, "", key(s.Interface)
 	for _, r := range now.Routes {
 		if r.To.Bits() == 0 && r.Via.IsValid() && !st.Gateway.IsValid() {
 			st.Gateway = r.Via
@@ -281,7 +292,6 @@ func (m *Manager) update(l *link, s settings, now State, ack *dhcpv4.DHCPv4) {
 		st.Server = ack.ServerIdentifier().String()
 	}
 	m.status[l.name] = st
-	m.done[key(s.Interface)] = len(now.Addresses) > 0
 	m.writeResolvConf()
 	m.tell()
 	if len(now.Addresses) > 0 && !slices.Equal(before, now.Addresses) {
@@ -353,13 +363,18 @@ func (m *Manager) Wait(ctx context.Context) error {
 // missing says what Wait still waits for. mu is held.
 func (m *Manager) missing() []string {
 	var list []string
-	any := slices.Contains(slices.Collect(maps.Values(m.done)), true)
+	done := map[string]bool{}
+	for _, s := range m.status {
+		if len(s.Addresses) > 0 {
+			done[s.of] = true
+		}
+	}
 	for _, c := range m.cfg.Network.Interfaces {
-		if !c.Optional && !m.done[key(c)] && (c.DHCP || len(c.Addresses) > 0) {
+		if !c.Optional && !done[key(c)] && (c.DHCP || len(c.Addresses) > 0) {
 			list = append(list, m.why(c))
 		}
 	}
-	if any || len(list) > 0 {
+	if len(done) > 0 || len(list) > 0 {
 		return list
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.status)) {
@@ -373,7 +388,7 @@ func (m *Manager) missing() []string {
 
 func (m *Manager) why(c config.Interface) string {
 	for _, name := range slices.Sorted(maps.Keys(m.status)) {
-		if s := m.status[name]; c.MAC != "" && s.MAC == c.MAC || c.MAC == "" && name == c.Name || isAuto(c) && m.auto == name {
+		if s := m.status[name]; s.of == key(c) {
 			return s.String()
 		}
 	}

@@ -18,6 +18,7 @@ type settings struct {
 	claim  bool          // to wait for a link, and then perhaps be the one called auto
 	port   bool          // of a bridge or a bond: switched on, and nothing else
 	nets   []config.WiFi // of a radio: in another network, another lease
+	mac    string        // the six bytes of the interface's own address, which may change
 }
 
 // The lowest metric wins: what is configured, in its order, before what is not, cables before radios; all behind what
@@ -31,6 +32,14 @@ const (
 // settings gives what the configuration says about an interface, nil for one that is none of our business: a pod's end of
 // a cable, a tunnel, a radio without a Wi-Fi network. mu is held.
 func (m *Manager) settings(l *link) *settings {
+	s := m.settingsOf(l)
+	if s != nil {
+		s.mac = string(l.mac)
+	}
+	return s
+}
+
+func (m *Manager) settingsOf(l *link) *settings {
 	n := m.cfg.Network
 	if isPort(n, l.name) {
 		return &settings{Interface: config.Interface{Name: l.name, Optional: true}, port: true}
@@ -52,6 +61,9 @@ func (m *Manager) settings(l *link) *settings {
 		return nil
 	}
 	if i := slices.IndexFunc(n.Interfaces, isAuto); i >= 0 && l.wired {
+		if m.auto == "" && l.carrier.Load() {
+			m.auto = l.name
+		}
 		switch m.auto {
 		case l.name:
 			c := n.Interfaces[i]
@@ -78,6 +90,7 @@ func (m *Manager) claim(l *link) settings {
 		c := m.cfg.Network.Interfaces[i]
 		s = settings{Interface: c, metric: metricOf(c, i)}
 	}
+	s.mac = string(l.mac)
 	if l.set0 != nil && l.set0.claim {
 		l.set0 = &s
 	}

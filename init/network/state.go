@@ -31,14 +31,15 @@ type Route struct {
 	Metric int
 }
 
-// minMTU is the least that every host must take (RFC 791 and RFC 2132, option 26).
+// minMTU is the least that every host must take (RFC 791 and RFC 2132, option 26), maxMTU the most that a server is believed;
+// who writes a configuration may know better, and is told what the driver refuses.
 const minMTU, maxMTU = 576, 9216
 
 // fromConfig gives what the configuration says about an interface. Values are checked by init/config before they get
 // here; what is unusable all the same is left out.
 func fromConfig(c config.Interface, metric int) State {
 	s := State{Search: domains(c.Search...)}
-	if c.MTU >= minMTU && c.MTU <= maxMTU {
+	if c.MTU >= minMTU {
 		s.MTU = c.MTU
 	}
 	for _, a := range c.Addresses {

@@ -22,6 +22,7 @@ type Status struct {
 	Note      string // why a radio is in no network
 	State     State  // all of it
 
+	of string     // key of the settings that it has
 	ra advertised // what routers say about names
 }
 

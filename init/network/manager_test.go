@@ -1,0 +1,169 @@
+package network
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"imgbuild/init/config"
+)
+
+// leased is a Manager with cards that have a lease, as after a boot. The kernel knows none of them.
+func leased(t *testing.T, cfg *config.Config, cards ...string) *Manager {
+	t.Helper()
+	m := New(cfg, "shelf-1", filepath.Join(t.TempDir(), "resolv.conf"), t.Logf)
+	for i, name := range cards {
+		l := &link{name: name, mac: net.HardwareAddr{2, 0, 0, 0, 0, byte(i + 1)}, index: 1<<30 + i, wired: true, m: m, kick: make(chan struct{}, 1)}
+		l.carrier.Store(true)
+		m.links[l.index] = l
+		m.mu.Lock()
+		l.set0 = m.settings(l)
+		m.status[name] = Status{Name: name, MAC: l.mac.String(), Carrier: true, DHCP: l.set0.DHCP, of: key(l.set0.Interface)}
+		m.mu.Unlock()
+		lease(m, l, byte(i+2))
+	}
+	return m
+}
+
+func lease(m *Manager, l *link, host byte) {
+	own := netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, host}), 24)
+	m.update(l, *l.set0, State{Addresses: []netip.Prefix{own}, Leased: []netip.Prefix{own}, Lifetime: time.Hour}, nil)
+}
+
+func isUp(m *Manager) error {
+	ctx, over := context.WithCancel(context.Background())
+	over()
+	return m.Wait(ctx)
+}
+
+// A change that has nothing to do with the network leaves it up, and what is in the way of an interface is still told.
+func TestApplyStaysUp(t *testing.T) {
+	m := leased(t, &config.Config{}, "eth0", "eth1")
+	if err := isUp(m); err != nil {
+		t.Fatal(err)
+	}
+	m.Apply(&config.Config{Hostname: "other"})
+	if err := isUp(m); err != nil {
+		t.Errorf("after a change of something else: %v", err)
+	}
+	want := &config.Config{Network: config.Network{Interfaces: []config.Interface{{Name: "eth9", DHCP: true}}}}
+	m.Apply(want)
+	if err := isUp(m); err == nil || !strings.Contains(err.Error(), "there is no interface eth9") {
+		t.Errorf("an interface that is missing: %v", err)
+	}
+	want.Network.Interfaces[0].Optional = true
+	m.Apply(want)
+	if err := isUp(m); err != nil {
+		t.Errorf("one that is optional: %v", err)
+	}
+}
+
+// An interface counts for the settings that it has, whatever way they name it.
+func TestWaitFor(t *testing.T) {
+	for _, c := range []config.Interface{{Name: "eth1", DHCP: true}, {Name: "auto", DHCP: true}, {MAC: "02:00:00:00:00:02", Name: "auto", DHCP: true}} {
+		m := leased(t, &config.Config{Network: config.Network{Interfaces: []config.Interface{c}}}, "eth1")
+		if c.MAC != "" {
+			m = leased(t, m.cfg, "eth0", "eth1")
+		}
+		if err := isUp(m); err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
+		for _, l := range m.links {
+			m.update(l, *l.set0, State{}, nil)
+		}
+		if err := isUp(m); err == nil || !strings.Contains(err.Error(), "eth1: no answer from a dhcp server") {
+			t.Errorf("%+v without a lease: %v", c, err)
+		}
+	}
+}
+
+// heard makes a piece of the kernel's news.
+func heard(kind uint16, family uint8, index int, name string, mac net.HardwareAddr, flags uint32) netlink.LinkUpdate {
+	a := netlink.NewLinkAttrs()
+	a.Index, a.Name, a.HardwareAddr, a.RawFlags, a.EncapType = index, name, mac, flags, "ether"
+	u := netlink.LinkUpdate{Link: &netlink.Device{LinkAttrs: a}}
+	u.Header.Type, u.IfInfomsg.Family = kind, family
+	return u
+}
+
+// A port that leaves its bridge is told like an interface that goes away, but for the family; a real one takes the VLAN on it along.
+func TestGone(t *testing.T) {
+	m := leased(t, &config.Config{}, "eth0")
+	m.made["eth0.5"] = device{kind: "vlan", name: "eth0.5", parent: "eth0", id: 5}
+	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	m.hear(heard(unix.RTM_DELLINK, unix.AF_BRIDGE, 1<<30, "eth0", mac, 0))
+	if len(m.Status()) != 1 {
+		t.Error("it is gone although it only left its bridge")
+	}
+	m.hear(heard(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+7, "eth0.5", mac, 0))
+	if len(m.made) != 0 {
+		t.Error("a VLAN that went with its card is thought to be there, and never made again")
+	}
+	m.hear(heard(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30, "eth0", mac, 0))
+	if len(m.Status()) != 0 || isUp(m) == nil {
+		t.Error("a card that was unplugged is still there")
+	}
+}
+
+// A bridge takes the address of a port that comes later: a lease of before is not its own.
+func TestAddressChanges(t *testing.T) {
+	m := leased(t, &config.Config{}, "eth0")
+	l := m.links[1<<30]
+	l.ack = &dhcpv4.DHCPv4{}
+	ctx, stop := context.WithCancel(t.Context())
+	m.ctx = ctx
+	other := net.HardwareAddr{2, 0, 0, 0, 9, 9}
+	m.hear(heard(unix.RTM_NEWLINK, unix.AF_UNSPEC, 1<<30, "eth0", other, unix.IFF_UP|unix.IFF_LOWER_UP))
+	if s := m.Status(); len(s) != 1 || s[0].MAC != other.String() || len(s[0].Addresses) != 0 {
+		t.Errorf("%+v", s)
+	}
+	m.mu.Lock()
+	over := l.over
+	m.mu.Unlock()
+	stop()
+	<-over
+	if l.ack != nil {
+		t.Error("the lease of the old address is kept")
+	}
+}
+
+func TestLinked(t *testing.T) {
+	const lower, running = unix.IFF_LOWER_UP, unix.IFF_RUNNING
+	for _, c := range []struct {
+		flags uint32
+		radio bool
+		want  bool
+	}{{0, false, false}, {lower, false, true}, {lower, true, false}, {lower | running, true, true}, {running, true, false}} {
+		if linked(c.flags, c.radio) != c.want {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// With two cables in, it is the first card that is called auto, after a change as after a boot.
+func TestAuto(t *testing.T) {
+	auto := &config.Config{Network: config.Network{Interfaces: []config.Interface{{Name: "auto", Addresses: []string{"192.0.2.9/24"}}}}}
+	for range 20 {
+		m := leased(t, &config.Config{}, "eth0", "eth1", "eth2")
+		ctx, stop := context.WithCancel(t.Context())
+		m.ctx = ctx
+		m.links[1<<30].carrier.Store(false) // no cable
+		m.Apply(auto)
+		stop()
+		if m.auto != "eth1" {
+			t.Fatalf("auto is %q", m.auto)
+		}
+		if data, err := os.ReadFile(m.resolvConf); err != nil || len(data) == 0 {
+			t.Fatal(err)
+		}
+	}
+}
