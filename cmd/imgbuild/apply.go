@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,45 +58,146 @@ func doApply(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
-	for _, host := range a.operands {
-		if err := applyTo(ctx, a, host, text, int(try)); err != nil {
-			return err
+	if err := onlyOne(a.operands, text); err != nil {
+		return err
+	}
+	nodes, err := checkAll(ctx, a, text)
+	defer func() {
+		for _, n := range nodes {
+			n.Close()
+		}
+	}()
+	if err != nil {
+		if len(a.operands) > 1 {
+			err = fault.Wrap(fault.Internal, err, "no node was changed", "")
+		}
+		return err
+	}
+	for i, n := range nodes {
+		if err := applyTo(ctx, a, n, text, int(try)); err != nil {
+			return stopped(err, nodes, i)
 		}
 	}
 	return nil
 }
 
-// applyTo changes one node: asks it what it thinks, shows the difference, has it try, and confirms from a new login.
-func applyTo(ctx context.Context, a *args, host string, text []byte, try int) error {
-	n, err := login(ctx, a, host)
-	if err != nil {
-		return err
-	}
-	defer n.Close()
-	plan, err := ask(ctx, n, "sudo shelf config check - output=json", text)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%s is %s, a %s on %s\n", n.Host, plan.Hostname, plan.Role, plan.Board)
-	for _, p := range plan.Problems {
-		fmt.Println("  " + p)
-	}
-	for _, c := range plan.Changes {
-		fmt.Println("  " + c.String())
-	}
-	if len(plan.Changes) == 0 {
-		fmt.Println("  nothing changes")
+// onlyOne refuses to give several nodes what only one can have: its name, or a fixed address on an interface that each of them
+// may have.
+func onlyOne(hosts []string, text []byte) error {
+	if len(hosts) < 2 {
 		return nil
 	}
-	if _, err := ask(ctx, n, "sudo shelf config apply - output=json try="+strconv.Itoa(try), text); err != nil {
+	layer, _ := config.Parse("", text)
+	c, _ := config.Merge(layer)
+	what := ""
+	for _, i := range c.Network.Interfaces {
+		if len(i.Addresses) > 0 && i.MAC == "" {
+			what = "the address " + i.Addresses[0]
+		}
+	}
+	if c.Hostname != "" {
+		what = "the hostname " + c.Hostname
+	}
+	if what == "" {
+		return nil
+	}
+	return fault.New(fault.Input, "give each node a file of its own, or take it out; an interface that is named by its MAC may have an address",
+		"%s cannot belong to %d nodes", what, len(hosts))
+}
+
+// checked is a node that would take the configuration.
+type checked struct {
+	*remote.Node
+	host string // as on the command line
+	plan config.Plan
+}
+
+// checkAll asks every node what it thinks and shows the difference. The first one that does not take the configuration, or cannot be
+// logged in to, is the error; nothing has changed then. The connections are the caller's to close.
+func checkAll(ctx context.Context, a *args, text []byte) (nodes []*checked, err error) {
+	seen := map[string]string{}
+	for _, host := range a.operands {
+		n, err := login(ctx, a, host)
+		if err != nil {
+			return nodes, err
+		}
+		nodes = append(nodes, &checked{Node: n, host: host})
+		id := string(n.HostKey.Marshal())
+		if other, twice := seen[id]; twice {
+			return nodes, fault.New(fault.Usage, "name each node once", "%s and %s are the same node", other, host)
+		}
+		seen[id] = host
+		plan, err := ask(ctx, n, "sudo shelf config check - output=json", text)
+		if err != nil {
+			return nodes, err
+		}
+		nodes[len(nodes)-1].plan = plan
+		fmt.Printf("%s is %s, a %s on %s\n", n.Host, plan.Hostname, plan.Role, plan.Board)
+		for _, p := range plan.Problems {
+			fmt.Println("  " + p)
+		}
+		for _, c := range plan.Changes {
+			fmt.Println("  " + c.String())
+		}
+		if len(plan.Changes) == 0 {
+			fmt.Println("  nothing changes")
+		}
+	}
+	return nodes, nil
+}
+
+// applyTo changes one node: it has it try, and confirms from a new login.
+func applyTo(ctx context.Context, a *args, n *checked, text []byte, try int) error {
+	if len(n.plan.Changes) == 0 {
+		return nil
+	}
+	var trial uint64
+	apply := func() error {
+		plan, err := ask(ctx, n.Node, "sudo shelf config apply - output=json try="+strconv.Itoa(try), text)
+		trial = plan.Trial
+		return err
+	}
+	err := apply()
+	if fault.Code(err) == int(fault.Network) && ctx.Err() == nil {
+		// The connection is as old as the first node's turn, and may have led through that one.
+		again, lerr := login(ctx, a, n.host)
+		if lerr != nil {
+			return lerr
+		}
+		n.Close()
+		n.Node = again
+		err = apply()
+	}
+	if err != nil {
 		return err
 	}
 	n.Close()
-	if err := confirm(ctx, a, n, text, time.Duration(try)*time.Second); err != nil {
+	if err := confirm(ctx, a, n.Node, trial, text, time.Duration(try)*time.Second); err != nil {
 		return err
 	}
 	fmt.Printf("%s: applied, and confirmed by a new login\n", n.Host)
 	return nil
+}
+
+// stopped says of all nodes where they are when the one with number i failed.
+func stopped(err error, nodes []*checked, i int) error {
+	if len(nodes) < 2 {
+		return err
+	}
+	list := func(what string, some []*checked) string {
+		var names []string
+		for _, n := range some {
+			if len(n.plan.Changes) > 0 {
+				names = append(names, n.Host)
+			}
+		}
+		if len(names) == 0 {
+			return ""
+		}
+		return "; " + what + ": " + strings.Join(names, ", ")
+	}
+	where := "stopped at " + nodes[i].Host + list("changed and confirmed", nodes[:i]) + list("not touched", nodes[i+1:])
+	return fault.Wrap(fault.Internal, err, where, "")
 }
 
 // ask has the node look at the configuration.
@@ -109,40 +212,49 @@ func ask(ctx context.Context, n *remote.Node, command string, text []byte) (plan
 	return plan, nil
 }
 
-// confirm logs in anew until the node takes that for a proof. A node that got another address is looked for there too; by
-// its host key it is the same one.
-func confirm(ctx context.Context, a *args, n *remote.Node, text []byte, limit time.Duration) error {
+// confirm logs in anew until the node takes that for a proof. A node that got another address is looked for there too, at the same
+// time, for an address that is gone may keep silent; by its host key it is the same one.
+func confirm(ctx context.Context, a *args, n *remote.Node, trial uint64, text []byte, limit time.Duration) error {
+	parent := ctx
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	last := error(fault.New(fault.Network, "", "it was not tried"))
 	hosts := append([]string{n.Address}, newAddresses(n, text)...)
 	for {
+		answers := make(chan error, len(hosts))
 		for _, host := range hosts {
-			err := confirmAt(ctx, a, n, host)
+			go func() { answers <- confirmAt(ctx, a, n, trial, host) }()
+		}
+		var over error
+		for range hosts {
+			err := <-answers
 			if err == nil {
 				return nil
 			}
-			if ctx.Err() == nil {
+			var f *fault.Error
+			switch {
+			case errors.As(err, &f) && f.Kind == fault.Usage: // there is nothing to confirm any more
+				over = err
+			case ctx.Err() == nil:
 				last = err
 			}
-			var f *fault.Error
-			if errors.As(err, &f) && f.Kind == fault.Usage { // there is nothing to confirm any more
-				return err
-			}
+		}
+		if over != nil {
+			return over
 		}
 		select {
 		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fault.New(fault.Network, "correct the configuration; the node goes back to the one before by itself",
-					"%s could not be logged in to with the new configuration within %v: %v", n.Host, limit, last)
+			if parent.Err() != nil {
+				return fault.Wrap(fault.Network, parent.Err(), n.Host+" was not waited for", "the node goes back to the configuration before by itself")
 			}
-			return ctx.Err()
+			return fault.New(fault.Network, "correct the configuration; the node goes back to the one before by itself",
+				"%s could not be logged in to with the new configuration within %v: %v", n.Host, limit, last)
 		case <-time.After(time.Second):
 		}
 	}
 }
 
-func confirmAt(ctx context.Context, a *args, n *remote.Node, host string) error {
+func confirmAt(ctx context.Context, a *args, n *remote.Node, trial uint64, host string) error {
 	o := loginOptions(a)
 	o.User, o.HostKey, o.Timeout, o.Say = n.User, n.HostKey, 5*time.Second, nil
 	again, err := remote.Dial(ctx, host, o)
@@ -150,7 +262,11 @@ func confirmAt(ctx context.Context, a *args, n *remote.Node, host string) error 
 		return err
 	}
 	defer again.Close()
-	_, err = again.Output(ctx, "sudo shelf config confirm", nil)
+	command := "sudo shelf config confirm"
+	if trial != 0 { // another one may have begun meanwhile
+		command += " " + strconv.FormatUint(trial, 10)
+	}
+	_, err = again.Output(ctx, command, nil)
 	return err
 }
 
@@ -158,15 +274,18 @@ func confirmAt(ctx context.Context, a *args, n *remote.Node, host string) error 
 func newAddresses(n *remote.Node, text []byte) (hosts []string) {
 	layer, _ := config.Parse("", text)
 	c, _ := config.Merge(layer)
-	port := n.Address[strings.LastIndexByte(n.Address, ':')+1:]
+	_, port, err := net.SplitHostPort(n.Address)
+	if err != nil {
+		return nil
+	}
 	for _, i := range c.Network.Interfaces {
 		for _, s := range i.Addresses {
-			if p, err := netip.ParsePrefix(s); err == nil {
-				host := netip.AddrPortFrom(p.Addr(), 22).String()
-				host = strings.TrimSuffix(host, "22") + port
-				if host != n.Address {
-					hosts = append(hosts, host)
-				}
+			p, err := netip.ParsePrefix(s)
+			if err != nil {
+				continue
+			}
+			if host := net.JoinHostPort(p.Addr().String(), port); host != n.Address && !slices.Contains(hosts, host) {
+				hosts = append(hosts, host)
 			}
 		}
 	}

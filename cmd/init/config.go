@@ -14,7 +14,11 @@ func configVerb(args []string) error {
 	if len(args) > 0 {
 		switch args[0] {
 		case "confirm", "revert":
-			return control.Call(control.Socket, control.Request{Verb: "config-" + args[0], Limit: applyLimit}, nil)
+			r := control.Request{Verb: "config-" + args[0], Limit: applyLimit}
+			if args[0] == "confirm" && len(args) == 2 {
+				r.Args = map[string]string{"trial": args[1]} // which imgbuild apply names
+			}
+			return control.Call(control.Socket, r, nil)
 		case "check", "apply":
 			return tryConfig(args[0], args[1:])
 		}

@@ -26,8 +26,16 @@ import (
 type trial struct {
 	mu    sync.Mutex
 	main  []byte // the text; nil when there is none
+	seq   uint64 // the number of the trial
 	since uint64 // ticks since the kernel started when it had been applied; 0 until then
 	end   *time.Timer
+}
+
+// current gives the number of the trial; on is false when there is none.
+func (t *trial) current() (seq uint64, on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.seq, t.main != nil
 }
 
 // text gives the text on trial, nil for none.
@@ -50,12 +58,13 @@ func (n *Node) tryVerb(r control.Request) (any, error) {
 	}
 	switch r.Verb {
 	case "config-confirm":
-		return nil, n.confirm(r.Peer)
+		return nil, n.confirm(r.Peer, r.Args["trial"])
 	case "config-revert":
-		if n.try.text() == nil {
+		seq, on := n.try.current()
+		if !on {
 			return nil, fault.New(fault.Usage, "", "no configuration is on trial")
 		}
-		guard.Go(func() { n.do <- func() { n.takeBack("somebody asked for it") } })
+		guard.Go(func() { n.do <- func() { n.takeBack(seq, "somebody asked for it") } })
 		return nil, nil
 	}
 	try := tryDefault
@@ -84,10 +93,13 @@ func (n *Node) tryVerb(r control.Request) (any, error) {
 		guard.Go(func() { time.Sleep(answerFirst); n.do <- n.reload })
 		return plan, nil
 	}
+	n.try.seq++
 	n.try.main, n.try.since = keep, 0
+	seq := n.try.seq
+	plan.Trial = seq
 	guard.Go(func() {
 		time.Sleep(answerFirst)
-		n.do <- func() { n.begin(time.Duration(try) * time.Second) }
+		n.do <- func() { n.begin(seq, time.Duration(try)*time.Second) }
 	})
 	return plan, nil
 }
@@ -146,47 +158,53 @@ func joinLines(list []string) string {
 	return text
 }
 
-// begin applies the configuration on trial. It runs in run.
-func (n *Node) begin(limit time.Duration) {
+// begin applies the configuration of trial seq. It runs in run.
+func (n *Node) begin(seq uint64, limit time.Duration) {
+	if now, on := n.try.current(); !on || now != seq {
+		return // it was taken back before it began
+	}
 	n.tell.Say("a configuration is tried for %v", limit)
 	n.reload()
 	n.try.mu.Lock()
 	defer n.try.mu.Unlock()
-	if n.try.main == nil {
+	if n.try.main == nil || n.try.seq != seq {
 		return
 	}
 	n.try.since = ticks()
 	n.try.end = time.AfterFunc(limit, func() {
 		defer guard.Catch()
-		n.do <- func() { n.takeBack("nobody logged in anew within " + limit.String()) }
+		n.do <- func() { n.takeBack(seq, "nobody logged in anew within "+limit.String()) }
 	})
 }
 
-// takeBack returns to the configuration before. It runs in run.
-func (n *Node) takeBack(why string) {
+// takeBack returns from trial seq to the configuration before. It runs in run.
+func (n *Node) takeBack(seq uint64, why string) {
 	n.try.mu.Lock()
-	on := n.try.main != nil
+	on := n.try.main != nil && n.try.seq == seq
+	if !on {
+		n.try.mu.Unlock()
+		return // it was confirmed at the last moment
+	}
 	if n.try.end != nil {
 		n.try.end.Stop()
 	}
 	n.try.main, n.try.end = nil, nil
 	n.try.mu.Unlock()
-	if !on {
-		return // it was confirmed at the last moment
-	}
 	n.reload()
 	n.tell.Say("the configuration was taken back: %s", why)
 }
 
 // confirm keeps the configuration on trial if the caller's ssh connection is younger than the trial: it has come through the
-// network as it is now.
-func (n *Node) confirm(pid int) error {
+// network as it is now. number is that of the trial, "" for whatever is on trial.
+func (n *Node) confirm(pid int, number string) error {
 	began, ok := session("/proc", pid)
 	n.try.mu.Lock()
 	defer n.try.mu.Unlock()
 	switch {
 	case n.try.main == nil:
 		return fault.New(fault.Usage, "", "no configuration is on trial; it may have been taken back")
+	case number != "" && number != strconv.FormatUint(n.try.seq, 10):
+		return fault.New(fault.Usage, "", "another configuration is on trial; the one with the number %s was taken back", number)
 	case n.try.since == 0:
 		return fault.New(fault.Unhealthy, "try again in a moment", "the configuration is still being applied")
 	case !ok:

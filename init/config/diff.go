@@ -161,7 +161,8 @@ type Plan struct {
 	Board    string   `json:"board"`
 	Problems []string `json:"problems,omitempty"`
 	Changes  []Change `json:"changes,omitempty"`
-	Try      int      `json:"try,omitempty"` // seconds until it is taken back unless somebody confirms it; 0: it stays
+	Try      int      `json:"try,omitempty"`   // seconds until it is taken back unless somebody confirms it; 0: it stays
+	Trial    uint64   `json:"trial,omitempty"` // its number, which a confirmation may name
 }
 
 // When says when a change of a key takes effect on a running node; "" is at once. path is a Change's.

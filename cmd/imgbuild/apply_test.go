@@ -1,0 +1,402 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"imgbuild/builder/remote"
+	"imgbuild/init/config"
+	"imgbuild/init/fault"
+)
+
+// node is as much of a node as apply talks to: an sshd, and shelf's words about configurations.
+type node struct {
+	t       *testing.T
+	address string // host:port
+	key     ssh.Signer
+	allowed ssh.PublicKey
+
+	mu       sync.Mutex
+	listener net.Listener
+	conns    []ssh.Conn
+	text     string                   // the configuration that it has
+	trial    string                   // the one on trial
+	number   uint64                   // of the trial
+	refuse   string                   // a word that it does not take
+	applied  func(n *node, to string) // called when a trial has begun; mu is held
+	asked    []string                 // the commands, in order
+}
+
+func newKey(t *testing.T) (ed25519.PrivateKey, ssh.Signer) {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ssh.NewSignerFromSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private, s
+}
+
+// newNodes makes nodes, and a laptop with a key for them.
+func newNodes(t *testing.T, count int) []*node {
+	t.Helper()
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	t.Setenv("SSH_AUTH_SOCK", "")
+	private, signer := newKey(t)
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, ".ssh"), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, ".ssh/id_ed25519"), pem.EncodeToMemory(block), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []*node
+	for range count {
+		n := &node{t: t, allowed: signer.PublicKey(), text: "old"}
+		_, n.key = newKey(t)
+		n.listen("127.0.0.1:0")
+		t.Cleanup(n.leave)
+		list = append(list, n)
+	}
+	return list
+}
+
+// listen makes the node reachable at an address.
+func (n *node) listen(address string) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		n.t.Error(err)
+		return
+	}
+	n.listener, n.address = l, l.Addr().String()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go n.serve(c)
+		}
+	}()
+}
+
+// leave ends what was reachable.
+func (n *node) leave() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.listener.Close()
+	for _, c := range n.conns {
+		c.Close()
+	}
+	n.conns = nil
+}
+
+func (n *node) serve(c net.Conn) {
+	defer c.Close()
+	cfg := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+		if bytes.Equal(key.Marshal(), n.allowed.Marshal()) {
+			return nil, nil
+		}
+		return nil, errors.New("no")
+	}}
+	cfg.AddHostKey(n.key)
+	conn, channels, requests, err := ssh.NewServerConn(c, cfg)
+	if err != nil {
+		return
+	}
+	n.mu.Lock()
+	n.conns = append(n.conns, conn)
+	n.mu.Unlock()
+	go ssh.DiscardRequests(requests)
+	for nc := range channels {
+		ch, in, err := nc.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer ch.Close()
+			for r := range in {
+				if r.Type != "exec" {
+					r.Reply(false, nil)
+					continue
+				}
+				r.Reply(true, nil)
+				command := string(r.Payload[4:])
+				var text []byte
+				if strings.Contains(command, " - ") {
+					text, _ = io.ReadAll(ch)
+				}
+				code := uint32(0)
+				if out, err := n.do(command, string(text)); err != nil {
+					fmt.Fprintln(ch.Stderr(), "shelf: "+err.Error())
+					code = uint32(fault.Code(err))
+				} else {
+					fmt.Fprint(ch, out)
+				}
+				ch.SendRequest("exit-status", false, ssh.Marshal(struct{ N uint32 }{code}))
+				return
+			}
+		}()
+	}
+}
+
+// do is the node's answer to a command.
+func (n *node) do(command, text string) (string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked = append(n.asked, command)
+	command = strings.TrimPrefix(command, "sudo shelf config ")
+	switch word, _, _ := strings.Cut(command, " "); word {
+	case "check", "apply":
+		if n.refuse == word {
+			return "", fault.New(fault.Input, "", "the configuration is not taken")
+		}
+		plan := config.Plan{Hostname: "shelf", Role: "worker", Board: "rpi4"}
+		if text != n.text {
+			plan.Changes = []config.Change{{Path: "network.search"}}
+		}
+		if word == "apply" {
+			if n.trial != "" {
+				return "", fault.New(fault.Usage, "", "another configuration is on trial")
+			}
+			n.number++
+			n.trial, plan.Trial = text, n.number
+			if n.applied != nil {
+				n.applied(n, text)
+			}
+		}
+		out, err := json.Marshal(plan)
+		return string(out), err
+	case "confirm":
+		if n.trial == "" || command != fmt.Sprint("confirm ", n.number) {
+			return "", fault.New(fault.Usage, "", "no configuration is on trial; it may have been taken back")
+		}
+		n.text, n.trial = n.trial, ""
+		return "", nil
+	}
+	return "", fault.New(fault.Usage, "", "unknown command %s", command)
+}
+
+// did tells whether a command with this word reached the node.
+func (n *node) did(word string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.ContainsFunc(n.asked, func(s string) bool { return strings.Contains(s, word) })
+}
+
+func (n *node) has() string { n.mu.Lock(); defer n.mu.Unlock(); return n.text }
+
+// give runs `imgbuild apply` with a configuration.
+func give(t *testing.T, text string, words ...string) error {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := parse(append([]string{"apply", "config=" + file, "key=accept-new"}, words...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doApply(t.Context(), a)
+}
+
+func hosts(nodes []*node) (list []string) {
+	for _, n := range nodes {
+		list = append(list, n.address)
+	}
+	return list
+}
+
+func failed(t *testing.T, err error, kind fault.Kind, texts ...string) {
+	t.Helper()
+	if fault.Code(err) != int(kind) {
+		t.Errorf("code %d: %v", fault.Code(err), err)
+		return
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("%q is not in: %v", text, err)
+		}
+	}
+}
+
+const newText = "network: {search: [lan]}\n"
+
+func TestApplyAll(t *testing.T) {
+	nodes := newNodes(t, 3)
+	nodes[1].text = newText // has it already
+	if err := give(t, newText, hosts(nodes)...); err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range nodes {
+		if n.has() != newText {
+			t.Errorf("node %d has %q", i, n.has())
+		}
+	}
+	if nodes[1].did("apply") {
+		t.Error("a node that has the configuration was changed")
+	}
+}
+
+// Every node is asked before the first one is changed.
+func TestApplyChecksAll(t *testing.T) {
+	nodes := newNodes(t, 3)
+	nodes[2].refuse = "check"
+	failed(t, give(t, newText, hosts(nodes)...), fault.Input, "no node was changed", nodes[2].address, "the configuration is not taken")
+	nodes[1].listener.Close()
+	failed(t, give(t, newText, hosts(nodes)...), fault.Network, "no node was changed", nodes[1].address+" cannot be reached")
+	for i, n := range nodes {
+		if n.did("apply") {
+			t.Errorf("node %d was changed", i)
+		}
+	}
+	failed(t, give(t, newText, nodes[0].address, nodes[0].address), fault.Usage, "are the same node")
+}
+
+// The first failure ends it, and every node is told about.
+func TestApplyStops(t *testing.T) {
+	nodes := newNodes(t, 4)
+	nodes[0].text = newText
+	nodes[2].applied = func(n *node, _ string) { n.listener.Close() } // gone with its new configuration
+	err := give(t, newText, append(hosts(nodes), "try=2")...)
+	failed(t, err, fault.Network, "stopped at "+nodes[2].address+"; changed and confirmed: "+nodes[1].address+"; not touched: "+nodes[3].address, "goes back")
+	if nodes[1].has() != newText || nodes[3].did("apply") {
+		t.Error("it did otherwise")
+	}
+	nodes = newNodes(t, 2)
+	nodes[0].refuse = "apply"
+	err = give(t, newText, hosts(nodes)...)
+	failed(t, err, fault.Input, "stopped at "+nodes[0].address+"; not touched: "+nodes[1].address)
+	if err != nil && strings.Contains(err.Error(), "changed and confirmed") {
+		t.Error(err)
+	}
+}
+
+// A connection that the first node's turn has cost is made anew.
+func TestApplyLoginAgain(t *testing.T) {
+	nodes := newNodes(t, 2)
+	nodes[0].applied = func(*node, string) {
+		nodes[1].mu.Lock()
+		defer nodes[1].mu.Unlock()
+		for _, c := range nodes[1].conns {
+			c.Close()
+		}
+	}
+	if err := give(t, newText, hosts(nodes)...); err != nil || nodes[1].has() != newText {
+		t.Errorf("%v, %q", err, nodes[1].has())
+	}
+}
+
+// A node that moved to another address is found there, though its old one keeps silent, and known by its key.
+func TestApplyMoves(t *testing.T) {
+	const moved = "network: {interfaces: [{name: eth0, addresses: [127.0.0.3/8, 127.0.0.2/8], dns: [127.0.0.1]}]}\n"
+	n := newNodes(t, 1)[0]
+	old := n.address
+	_, port, _ := net.SplitHostPort(old)
+	n.applied = func(n *node, _ string) {
+		n.listener.Close()
+		n.listen("127.0.0.2:" + port)
+		silent, err := net.Listen("tcp", old)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { silent.Close() })
+		other := &node{t: t, allowed: n.allowed, number: 1, trial: "somebody else's"} // another machine that lets the same key in
+		_, other.key = newKey(t)
+		other.listen("127.0.0.3:" + port)
+		t.Cleanup(func() {
+			if other.did("confirm") {
+				t.Error("another machine was asked")
+			}
+			other.leave()
+		})
+	}
+	if err := give(t, moved, old); err != nil || n.has() != moved {
+		t.Errorf("%v, %q", err, n.has())
+	}
+}
+
+// What was taken back is not confirmed, and neither is what somebody else tries.
+func TestApplyTakenBack(t *testing.T) {
+	n := newNodes(t, 1)[0]
+	n.applied = func(n *node, _ string) { n.number, n.trial = n.number+1, "somebody else's" }
+	failed(t, give(t, newText, n.address), fault.Usage, "taken back")
+	if n.has() != "old" {
+		t.Errorf("it has %q", n.has())
+	}
+}
+
+func TestApplyOnlyOne(t *testing.T) {
+	nodes := newNodes(t, 2)
+	for text, want := range map[string]string{
+		"hostname: node1\n": "the hostname node1 cannot belong to 2 nodes",
+		"network: {interfaces: [{name: eth0, addresses: [192.0.2.7/24], gateway: 192.0.2.1}]}\n": "the address 192.0.2.7/24 cannot belong to 2 nodes",
+	} {
+		failed(t, give(t, text, hosts(nodes)...), fault.Input, want)
+	}
+	if nodes[0].did("check") {
+		t.Error("the nodes were asked")
+	}
+	byMAC := "network: {interfaces: [{mac: '02:00:00:00:00:01', addresses: [192.0.2.7/24], gateway: 192.0.2.1}]}\n"
+	if err := give(t, byMAC, hosts(nodes)...); err != nil {
+		t.Error(err)
+	}
+}
+
+// Somebody who does not want to wait is told what the node does.
+func TestApplyInterrupted(t *testing.T) {
+	n := newNodes(t, 1)[0]
+	ctx, stop := context.WithCancel(t.Context())
+	n.applied = func(n *node, _ string) { n.listener.Close(); stop() }
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte(newText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := parse([]string{"apply", "config=" + file, "key=accept-new", n.address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doApply(ctx, a); fault.Code(err) != int(fault.Interrupted) {
+		t.Errorf("code %d: %v", fault.Code(err), err)
+	}
+}
+
+func TestNewAddresses(t *testing.T) {
+	n := &remote.Node{Address: "[fd00::1]:2222"}
+	got := newAddresses(n, []byte(`network:
+  interfaces:
+  - {name: eth0, addresses: [192.0.2.22/24, 'fd00::22/64', 'fd00::1/64']}
+  - {name: eth1, addresses: [nonsense, 192.0.2.22/25]}
+  - {name: eth2}
+`))
+	if want := []string{"192.0.2.22:2222", "[fd00::22]:2222"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if got := newAddresses(n, []byte("{")); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+}
