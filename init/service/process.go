@@ -103,6 +103,7 @@ func startProcess(s Spec, files [3]*os.File) (*process, error) {
 		attr.Files = []*os.File{tty, tty, tty}
 		attr.Sys.Setctty, attr.Sys.Ctty = true, 0
 	}
+	openOnce(attr.Dir, program)
 	p := &process{done: make(chan struct{})}
 	_, err = reap.start(func() (*os.Process, error) {
 		defer setLimits(s)()
@@ -249,6 +250,29 @@ func mergeEnv(lists ...[]string) []string {
 		}
 	}
 	return env
+}
+
+// openOnce opens directory and program once and closes them, whatever comes of it: what is wrong with them, the start says. Both may lie
+// on a network file system whose server is gone, and then this waits, and with it the one unit. Left to the start, the wait would
+// be the child's before its execve, for which the kernel holds the forking thread (vfork(2)), that thread Go's fork lock and a
+// processor of its scheduler, and we the reaper: PID 1 would stand still.
+func openOnce(dir, program string) {
+	if !filepath.IsAbs(program) {
+		program = filepath.Join(dir, program)
+	}
+	for _, path := range []string{dir, program} {
+		if st, err := os.Stat(path); err != nil || !st.IsDir() && !st.Mode().IsRegular() {
+			continue // to open a device or a pipe would do something
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		if path == program {
+			_, _ = f.Read(make([]byte, 256)) // as much as execve looks at
+		}
+		f.Close()
+	}
 }
 
 // lookPath finds a program as a shell would, in the PATH of the child's environment.

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/signal"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestRun(t *testing.T) {
@@ -187,5 +190,44 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)
 		}
+	}
+}
+
+// A program that cannot be opened for now, as on a network file system whose server is gone, holds up nobody but who starts it. A
+// lease keeps it from being opened here: open(2) and execve(2) alike wait until it is given up (fcntl(2)).
+func TestStartHeldUp(t *testing.T) {
+	dir := t.TempDir()
+	program, ran := filepath.Join(dir, "program"), filepath.Join(dir, "ran")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho >"+ran+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGIO)
+	defer signal.Stop(asked)
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Fatal(err)
+	}
+	held := make(chan error, 1)
+	go func() {
+		_, err := Run(t.Context(), Cmd(program))
+		held <- err
+	}()
+	<-asked // somebody waits for the program
+	if _, err := Run(t.Context(), Cmd("/bin/sh", "-c", "sleep 1; ! test -e "+ran)); err != nil {
+		t.Error("another start had to wait for it:", err)
+	}
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-held; err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(ran); err != nil {
+		t.Error(err)
 	}
 }
