@@ -64,6 +64,14 @@ func TestRescue(t *testing.T) {
 			t.Errorf("%s works on a partition in use: %s", command, out)
 		}
 	}
+	// What is changed over the network is what the node comes up with when it has nothing but BOOT.
+	renamed := strings.Replace(rescueConfig(), "hostname: shelf-rescue", "hostname: shelf-renamed", 1)
+	if out := s.run("sudo shelf config apply - try=no <<'END'\n" + renamed + "END"); strings.Contains(out, "from before") {
+		t.Errorf("BOOT has no room:\n%s", out)
+	}
+	if got := s.run("sudo cat /boot/config.yaml"); !strings.Contains(got, "hostname: shelf-renamed") || strings.Contains(got, "K10secret") {
+		t.Errorf("BOOT has\n%s", got)
+	}
 	s.run("sudo shelf rescue on")
 	s.try("sudo shelf reboot")
 
@@ -156,7 +164,7 @@ func degraded(t *testing.T, s *shell, word string) {
 		Services []struct{ Name string }
 	}
 	text, _ := s.try("shelf status output=json")
-	if err := json.Unmarshal([]byte(text), &st); err != nil || !st.Degraded || st.Hostname != "shelf-rescue" {
+	if err := json.Unmarshal([]byte(text), &st); err != nil || !st.Degraded || st.Hostname != "shelf-renamed" {
 		t.Errorf("status: %+v %v", st, err)
 	}
 	for _, u := range st.Services {

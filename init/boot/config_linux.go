@@ -92,14 +92,18 @@ func (n *Node) settings(here apply.Machine, cfg *config.Config) error {
 
 // importBoot imports from BOOT. A data partition that is lost keeps nothing, so then the secrets stay where they are.
 func (n *Node) importBoot() []config.Problem {
+	problems, err := n.importer().Run()
+	n.tell.Problem(err)
+	return problems
+}
+
+func (n *Node) importer() sources.Importer {
 	im := sources.Importer{Boot: sources.Boot, Store: sources.Store}
 	if !n.lay.Degraded {
 		device := n.pre.Disk.Partition(disk.Boot)
 		im.Overwrite = func(name string, text []byte) error { return overwrite(device, name, text, ' ') }
 	}
-	problems, err := im.Run()
-	n.tell.Problem(err)
-	return problems
+	return im
 }
 
 // read merges all sources, checks the result and tells what is wrong, with what was found before.

@@ -15,7 +15,6 @@ import (
 	"imgbuild/init/control"
 	"imgbuild/init/fault"
 	"imgbuild/init/guard"
-	"imgbuild/init/mount"
 	"imgbuild/init/sources"
 )
 
@@ -140,6 +139,9 @@ func (n *Node) examine(text []byte) (keep []byte, plan config.Plan, err error) {
 	if bad > 0 {
 		return nil, plan, fault.New(fault.Input, "correct it", "%s", joinLines(plan.Problems))
 	}
+	if err := n.importer().Fits(in.Keep); err != nil {
+		plan.Problems = append(plan.Problems, err.Error())
+	}
 	for _, c := range config.Diff(from, to) {
 		c.When = config.When(c.Path)
 		plan.Changes = append(plan.Changes, c)
@@ -221,12 +223,13 @@ func (n *Node) confirm(pid int, number string) error {
 	return nil
 }
 
-// keep writes the imported main file.
+// keep writes the imported main file, and BOOT's where it fits.
 func (n *Node) keep(text []byte) error {
-	if err := os.MkdirAll(sources.Store, 0o700); err != nil {
-		return fault.Wrap(fault.Device, err, "keeping the configuration", "")
+	stale, err := n.importer().Keep(text)
+	if stale != nil {
+		n.base.Say("config: %v", stale)
 	}
-	return fault.Wrap(fault.Device, mount.Replace(sources.Main, text, 0o600, 0, 0), "keeping the configuration", "look whether the data partition is full")
+	return fault.Wrap(fault.Device, err, "keeping the configuration", "look whether the data partition is full")
 }
 
 // ticks is the time since the kernel started as /proc counts it, 100 a second on every architecture.

@@ -294,7 +294,7 @@ func FuzzTorn(f *testing.F) {
 		}
 		at = max(0, min(at, len(want)))
 		half := append(bytes.Clone(want[:at]), original[at:]...)
-		if !torn(half, want) {
+		if !torn(half, want, nil) {
 			t.Errorf("%q is on its way to %q", half, want)
 		}
 	})
