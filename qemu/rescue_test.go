@@ -143,9 +143,40 @@ func TestRescue(t *testing.T) {
 		degraded(t, s, "rescue")
 		s.off()
 	})
+	t.Run("no room", func(t *testing.T) { noRoom(t, g.Disk) })
 	for _, d := range damages {
 		t.Run(d.name, func(t *testing.T) { damaged(t, g.Disk, d) })
 	}
+}
+
+// noRoom boots a node whose data partition is full to the last block, and which would have had to write: its host keys are gone.
+func noRoom(t *testing.T, installed string) {
+	disk := filepath.Join(t.TempDir(), "disk.img")
+	duplicate(t, installed, disk)
+	g := boot(t, vm.Options{Image: disk, Kept: true, Name: "full", Machine: "virt"})[0]
+	g.up()
+	s := g.login()
+	s.run("sudo truncate -s 0 /var/lib/rancher/k3os/ssh/ssh_host_*_key && sync")
+	s.try("sudo sh -c 'fallocate -l $(df -B1 --output=avail / | tail -1) /var/fill; for n in 1 2 3; do dd if=/dev/zero of=/var/fill$n bs=4k; done; sync'")
+	if out, err := s.try("sudo sh -c 'echo x > /var/more'"); err == nil {
+		t.Fatalf("there is room left: %s", out)
+	}
+	s.try("sudo shelf reboot")
+	g.see(`shelf: PROBLEM what went wrong: .*no space left`)
+	g.see(`shelf: ready`)
+	s = g.login()
+	out, err := s.try("shelf status")
+	if err == nil || !strings.Contains(out, "no space left") {
+		t.Errorf("shelf status says\n%s\n%v", out, err)
+	}
+	s.run("sudo rm /var/fill*")
+	s.try("sudo shelf reboot")
+	g.up()
+	s = g.login()
+	if got := s.run("cat keep-me"); got != "precious" {
+		t.Errorf("%q", got)
+	}
+	s.off()
 }
 
 // degraded holds a node that runs without its data against what it must and must not do.
