@@ -52,9 +52,9 @@ func FuzzConnman(f *testing.F) {
 	f.Add("x.config", "[service_a]\nType=wifi\nName=a: b\nPassphrase=\"'#\n[service_b]\nIPv4=1/2/3\nDeviceName=eth1\n")
 	f.Add("wifi_dca632010203_686f6d65_managed_psk/settings", "[wifi_dca632010203_686f6d65_managed_psk]\nSSID=686f6d65\nIPv4.method=manual\nIPv4.local_address=10.0.0.9\nIPv4.netmask_prefixlen=8\n")
 	f.Fuzz(func(t *testing.T, name, text string) {
-		var n network
-		n.add(name, text)
-		data, err := n.yaml()
+		var n config.Connman
+		n.Add(name, text)
+		data, err := connmanYAML(&n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,23 +82,23 @@ func FuzzConnman(f *testing.F) {
 }
 
 func TestConnman(t *testing.T) {
-	var n network
-	n.add("a.config", "[global]\nName=x\n\n[service_1]\nType=wifi\nName=one\nPassphrase=p=q\nHidden=true\n[service_2]\nType=wifi\nName=two\nEAP=peap\nIdentity=me\n"+
+	var n config.Connman
+	n.Add("a.config", "[global]\nName=x\n\n[service_1]\nType=wifi\nName=one\nPassphrase=p=q\nHidden=true\n[service_2]\nType=wifi\nName=two\nEAP=peap\nIdentity=me\n"+
 		"[service_3]\nType=ethernet\nMAC=DC:A6:32:01:02:03\nIPv4=10.0.0.2/24/10.0.0.1\nIPv6=fd00::2/64\n[service_4]\nIPv4=10.0.0.3/255.0.255.0/\n[service_5]\nIPv4=dhcp\n")
-	n.add("ethernet_dca632010203_cable/settings", "[ethernet_dca632010203_cable]\nIPv4.method=manual\nIPv4.local_address=10.0.0.7\nIPv4.netmask_prefixlen=24\n")
-	n.add("settings", "[global]\nOfflineMode=false\n[Wired]\nEnable=true\n")
+	n.Add("ethernet_dca632010203_cable/settings", "[ethernet_dca632010203_cable]\nIPv4.method=manual\nIPv4.local_address=10.0.0.7\nIPv4.netmask_prefixlen=24\n")
+	n.Add("settings", "[global]\nOfflineMode=false\n[Wired]\nEnable=true\n")
 	if len(n.WiFi) != 1 || n.WiFi[0] != (config.WiFi{Name: "one", Passphrase: "p=q", Hidden: true}) {
 		t.Errorf("wifi %+v", n.WiFi)
 	}
 	if i := n.Interfaces; len(i) != 1 || i[0].MAC != "dc:a6:32:01:02:03" || !slices.Equal(i[0].Addresses, []string{"10.0.0.2/24", "fd00::2/64"}) || i[0].Gateway != "10.0.0.1" {
 		t.Errorf("interfaces %+v", i)
 	}
-	if notes := strings.Join(n.notes, "\n"); len(n.notes) != 3 || !strings.Contains(notes, "user name") || !strings.Contains(notes, "255.0.255.0") || !strings.Contains(notes, "already") {
-		t.Errorf("notes %q", n.notes)
+	if notes := strings.Join(n.Notes, "\n"); len(n.Notes) != 3 || !strings.Contains(notes, "user name") || !strings.Contains(notes, "255.0.255.0") || !strings.Contains(notes, "already") {
+		t.Errorf("notes %q", n.Notes)
 	}
-	n.without([]config.WiFi{{Name: "one"}})
+	without(&n, []config.WiFi{{Name: "one"}})
 	n.Interfaces = nil
-	if data, err := n.yaml(); data != nil || err != nil {
+	if data, err := connmanYAML(&n); data != nil || err != nil {
 		t.Errorf("nothing to say: %q %v", data, err)
 	}
 }

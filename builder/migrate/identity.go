@@ -247,11 +247,11 @@ func (c *card) k3sVersion() (string, error) {
 
 // connman turns what connman had into cloud-config.
 func (c *card) connman(n *node) error {
-	var net network
+	var net config.Connman
 	read := func(name string) error {
 		data, err := c.small(connman + "/" + name)
 		if err == nil && data != nil {
-			net.add(name, string(data))
+			net.Add(name, string(data))
 		}
 		return err
 	}
@@ -267,15 +267,15 @@ func (c *card) connman(n *node) error {
 		}
 	}
 	for _, name := range names {
-		if serviceDir.MatchString(name) {
+		if config.ConnmanService(name) {
 			if err := read(name + "/settings"); err != nil {
 				return err
 			}
 		}
 	}
-	net.without(n.config.AllWiFi())
-	n.notes = append(n.notes, net.notes...)
-	n.network, err = net.yaml()
+	without(&net, n.config.AllWiFi())
+	n.notes = append(n.notes, net.Notes...)
+	n.network, err = connmanYAML(&net)
 	return err
 }
 

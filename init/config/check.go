@@ -98,6 +98,8 @@ func Check(c *Config, f Facts) []Problem {
 	k.checkLogin()
 	k.checkHostname()
 	k.checkFiles()
+	k.checkForeign()
+	k.checkConnman()
 	k.checkK3s()
 	k.checkKernel()
 	k.checkDataSources()

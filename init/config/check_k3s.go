@@ -22,7 +22,7 @@ var serverOnly = sync.OnceValue(func() map[string]bool {
 		cluster-domain cluster-init cluster-reset cluster-reset-restore-path datastore-cafile datastore-certfile
 		datastore-endpoint datastore-keyfile default-local-storage-path disable disable-agent disable-apiserver
 		disable-cloud-controller disable-controller-manager disable-etcd disable-helm-controller disable-kube-proxy
-		disable-network-policy disable-scheduler egress-selector-mode embedded-registry etcd-arg etcd-disable-snapshots
+		disable-network-policy disable-scheduler no-deploy egress-selector-mode embedded-registry etcd-arg etcd-disable-snapshots
 		etcd-expose-metrics etcd-s3 etcd-snapshot-compress etcd-snapshot-dir etcd-snapshot-name etcd-snapshot-retention
 		etcd-snapshot-schedule-cron flannel-backend flannel-external-ip flannel-ipv6-masq helm-job-image
 		https-listen-port kine-tls kube-apiserver-arg kube-cloud-controller-manager-arg kube-controller-manager-arg
@@ -34,13 +34,31 @@ var serverOnly = sync.OnceValue(func() map[string]bool {
 	return out
 })
 
-// K3sArguments gives k3s_args without the role in front, which is the node's.
+// K3sArguments gives k3s_args without the role in front, which is the node's, and with --no-deploy as k3s calls it today:
+// k3OS's own documentation had it, and k3s would not start with it.
 func (c *Config) K3sArguments() []string {
 	a := c.K3OS.K3sArgs
 	if len(a) > 0 && (a[0] == "server" || a[0] == "agent") {
 		a = a[1:]
 	}
-	return append([]string(nil), a...)
+	out := append([]string(nil), a...)
+	for i, word := range out {
+		if rest, ok := strings.CutPrefix(word, noDeploy); ok && (rest == "" || rest[0] == '=') {
+			out[i] = "--disable" + rest
+		}
+	}
+	return out
+}
+
+// noDeploy is the name that --disable had up to k3s 1.24.
+const noDeploy = "--no-deploy"
+
+// gone are arguments of old versions that k3s knows no more and would not start with, and what takes their place (k3s'
+// release notes of 1.25 to 1.27).
+var gone = [][2]string{
+	{"--flannel-backend=ipsec", "--flannel-backend=wireguard-native"},
+	{"--flannel-backend=wireguard", "--flannel-backend=wireguard-native"},
+	{"--cluster-secret", "k3os.token"},
 }
 
 func (k *checker) checkK3s() {
@@ -65,6 +83,9 @@ func (k *checker) checkK3s() {
 		if s, fix, why := token(c.Token); why != "" {
 			k.report(s, "k3os.token", fix, "%s", why)
 		}
+	}
+	if c.Environment["K3S_CLUSTER_SECRET"] != "" {
+		k.report(Warning, "k3os.environment.K3S_CLUSTER_SECRET", "use k3os.token", "k3s reads K3S_CLUSTER_SECRET no more")
 	}
 	for _, name := range sortedNames(c.Labels) {
 		if err := ValidLabel(name, c.Labels[name]); err != nil {
@@ -96,6 +117,9 @@ func (k *checker) checkArgs() {
 		case i == 0 && !strings.HasPrefix(a, "-"):
 			k.report(Error, path, "begin with a flag, or with "+verb, "%s is neither a flag of k3s nor a role", quote(a))
 		case !strings.HasPrefix(a, "-"):
+		case k.role == "server" && "--"+flag == noDeploy:
+			k.report(Warning, path, "write --disable", "k3s calls this --disable today; it is read as that")
+		case k.checkGone(path, a, args[i+1:]):
 		case strings.Contains(flag, " "):
 			k.report(Warning, path, "write it as --flag=value, or as two items", "k3s gets this as one word with a space in it")
 		case k.role == "worker" && serverOnly()[flag]:
@@ -107,6 +131,18 @@ func (k *checker) checkArgs() {
 			}
 		}
 	}
+}
+
+// checkGone reports an argument that k3s knows no more; its value may be the next one.
+func (k *checker) checkGone(path, a string, next []string) bool {
+	for _, g := range gone {
+		name, value, _ := strings.Cut(g[0], "=")
+		if a == g[0] || value == "" && strings.HasPrefix(a, name+"=") || a == name && len(next) > 0 && next[0] == value {
+			k.report(Error, path, "use "+g[1], "k3s knows %s no more and would not start", g[0])
+			return true
+		}
+	}
+	return false
 }
 
 func serverURL(t string) (s Severity, fix, why string) {

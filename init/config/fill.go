@@ -200,4 +200,5 @@ func (v *value) free() any {
 // settle brings what was accepted in several forms to one.
 func (c *Config) settle() {
 	c.Network.Country = strings.ToUpper(c.Network.Country)
+	c.takeConnman()
 }
