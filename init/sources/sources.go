@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 
 	"imgbuild/init/config"
@@ -137,7 +136,7 @@ func (im Importer) stored(name string) string {
 // one imports one file. The order of the writes makes a power cut at any moment harmless: first the node keeps the file,
 // then it notes how BOOT is going to look, then it changes BOOT; a change that was cut short is finished, not imported.
 func (im Importer) one(name string) ([]config.Problem, error) {
-	data, err := os.ReadFile(filepath.Join(im.Boot, name))
+	data, err := readSome(filepath.Join(im.Boot, name))
 	if err != nil {
 		return nil, fault.Wrap(fault.Device, err, "the configuration cannot be read from the boot partition", "check the card on a laptop")
 	}
@@ -282,7 +281,8 @@ func (im Importer) forBoot(text []byte) (want, now []byte, err error) {
 
 // Layers gives the node's layers, the later ones winning: what the image says of itself, what Raspberry Pi Imager wrote,
 // the imported main file and its parts, the kernel's command line, k3OS's own file on the data partition, what data sources
-// gave, and k3OS's directory. A source that does not exist is left out.
+// gave, and k3OS's directory. A source that does not exist is left out. Of a file that could never be imported, because it
+// cannot be read as a whole, those keys count that can.
 // Imported files carry the names that they have on BOOT, where people correct them. root is put before the paths.
 func Layers(root, cmdline string) ([]*config.Layer, []config.Problem) {
 	return LayersWith(root, cmdline, nil)
@@ -298,7 +298,10 @@ func LayersWith(root, cmdline string, main []byte) ([]*config.Layer, []config.Pr
 			data, err = main, nil
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return
+			if data = onlyOnBoot(root, name); data == nil {
+				return
+			}
+			err = nil
 		}
 		if err != nil {
 			problems = append(problems, config.Problem{File: name, Message: err.Error(), Severity: config.Error, Fatal: true})
@@ -310,14 +313,18 @@ func LayersWith(root, cmdline string, main []byte) ([]*config.Layer, []config.Pr
 	}
 	dir := func(path, shown string, every bool) {
 		entries, _ := os.ReadDir(filepath.Join(root, path))
+		if !every {
+			onBoot, _ := os.ReadDir(filepath.Join(root, Boot, shown))
+			entries = append(entries, onBoot...)
+		}
 		var names []string
 		for _, e := range entries {
 			if !e.IsDir() && e.Name() != image && (isYAML(e.Name()) || every && !strings.HasPrefix(e.Name(), ".")) {
 				names = append(names, e.Name())
 			}
 		}
-		sort.Strings(names)
-		for _, name := range names {
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
 			add(filepath.Join(path, name), filepath.Join(shown, name))
 		}
 	}

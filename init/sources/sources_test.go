@@ -81,9 +81,42 @@ func (n *node) merged() *config.Config {
 	if err := os.Symlink(n.Store, root+Store); err != nil {
 		n.t.Fatal(err)
 	}
+	if err := os.Symlink(n.Boot, root+Boot); err != nil {
+		n.t.Fatal(err)
+	}
 	layers, _ := Layers(root, "")
 	c, _ := config.Merge(layers...)
 	return c
+}
+
+// The first file that a node is given cannot be read as a whole: nothing is imported, and what can be read counts all the
+// same, for nobody could log in otherwise. Once it is right it is imported as ever; and a later slip costs nothing.
+func TestFirstFileIsBroken(t *testing.T) {
+	const key = "ssh_authorized_keys: [ssh-ed25519 AAAA me]\n"
+	n := newNode(t)
+	n.put("config.yaml", "hostname: node1\n"+key+"k3os:\n  token: abcdefgh\n\tserver_url: x\n")
+	n.put("config.d/50-net.yaml", "network: {dns: [1.1.1.1]}\nrun_cmd: [\n")
+	n.put("user-data", "#cloud-config\ntimezone: Europe/Berlin\npackages: [\n")
+	if _, err := n.Run(); fault.Code(err) != int(fault.Input) {
+		t.Errorf("%v", err)
+	}
+	if c := n.merged(); c.Hostname != "node1" || len(c.SSHAuthorizedKeys) != 1 || c.K3OS.Token != "abcdefgh" || len(c.Network.DNS) != 1 || c.Time.Zone != "Europe/Berlin" {
+		t.Errorf("%+v", c)
+	}
+	if left, _ := filepath.Glob(n.Store + "/*"); len(left) != 1 || n.writes != 0 { // the directory of parts
+		t.Errorf("imported: %v", left)
+	}
+	n.put("config.yaml", "hostname: node2\n"+key+"k3os: {token: abcdefgh}\n")
+	os.Remove(n.Boot + "/user-data")
+	n.Run()
+	if c := n.merged(); c.Hostname != "node2" || c.Time.Zone != "UTC" || strings.Contains(n.boot("config.yaml"), "abcdefgh") {
+		t.Errorf("corrected: %+v", c)
+	}
+	n.put("config.yaml", "hostname: node3\n"+key+"k3os:\n\ttoken: abcdefgh\n")
+	n.Run()
+	if c := n.merged(); c.Hostname != "node2" || c.K3OS.Token != "abcdefgh" {
+		t.Errorf("a later slip: %q", c.Hostname)
+	}
 }
 
 func TestImport(t *testing.T) {
