@@ -71,8 +71,8 @@ func writeStatus(w io.Writer, s boot.Status) {
 		line("wear", "%s", wear)
 	}
 	line("machine", "%s", machineLine(s))
-	if s.Backup != nil {
-		line("backup", "%s old", span(s.Clock.Now.Sub(*s.Backup).Seconds()))
+	if s.BackupFailures != nil {
+		line("backup", "%s", backupLine(s))
 	}
 	for i, u := range s.Services {
 		line(once("services", i), "%s", serviceLine(u))
@@ -193,4 +193,15 @@ func span(seconds float64) string {
 		return fmt.Sprintf("%d min %d s", minutes, int(d.Seconds())%60)
 	}
 	return fmt.Sprintf("%d s", int(d.Seconds()))
+}
+
+func backupLine(s boot.Status) string {
+	line := "none yet"
+	if s.Backup != nil {
+		line = span(s.Clock.Now.Sub(*s.Backup).Seconds()) + " old"
+	}
+	if n := *s.BackupFailures; n > 0 {
+		line += fmt.Sprintf("; the last attempt failed, %d in a row (sudo shelf backup)", n)
+	}
+	return line
 }

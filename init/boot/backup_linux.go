@@ -41,11 +41,11 @@ func (n *Node) keepBackups() {
 	guard.Go(func() { k.Run(context.Background()) })
 }
 
-// backupTime is when the newest backup was made; zero for none.
-func (n *Node) backupTime() time.Time {
-	if n.lay.Degraded {
-		return time.Time{}
+// backups is how they go; false where none are to be made.
+func (n *Node) backups() (backup.State, bool) {
+	if n.lay.Degraded || n.current().Backup.To == "" || n.current().RoleOf("") != k3s.Server {
+		return backup.State{}, false
 	}
 	s, _ := backup.Load(backup.Dir)
-	return s.Last
+	return s, true
 }

@@ -197,6 +197,7 @@ func (n *Node) sample() {
 	if st.Backup != nil {
 		s.Backup = *st.Backup
 	}
+	s.Fails = st.BackupFailures
 	if n.pre.Disk != nil {
 		s.Disk = n.pre.Disk.Name
 	}

@@ -41,16 +41,17 @@ type Status struct {
 	Record   *Record    `json:"record,omitempty"`
 	Steps    []stepTime `json:"steps"`
 
-	Services []ServiceStatus  `json:"services"`
-	Network  []Interface      `json:"network"`
-	Disks    []DiskUse        `json:"disks"`
-	DataDisk *datadisk.Status `json:"data_disk,omitempty"` // that data.device names
-	Written  *Written         `json:"written,omitempty"`
-	Machine  monitor.Machine  `json:"machine"`
-	Memory   Memory           `json:"memory"`
-	Load     string           `json:"load"` // of 1, 5 and 15 minutes
-	Clock    Clock            `json:"clock"`
-	Backup   *time.Time       `json:"backup,omitempty"` // of the newest one
+	Services       []ServiceStatus  `json:"services"`
+	Network        []Interface      `json:"network"`
+	Disks          []DiskUse        `json:"disks"`
+	DataDisk       *datadisk.Status `json:"data_disk,omitempty"` // that data.device names
+	Written        *Written         `json:"written,omitempty"`
+	Machine        monitor.Machine  `json:"machine"`
+	Memory         Memory           `json:"memory"`
+	Load           string           `json:"load"` // of 1, 5 and 15 minutes
+	Clock          Clock            `json:"clock"`
+	Backup         *time.Time       `json:"backup,omitempty"`          // of the newest one
+	BackupFailures *int             `json:"backup_failures,omitempty"` // in a row
 
 	Problems []report.Problem `json:"problems"`
 }
@@ -165,8 +166,11 @@ func (n *Node) status() Status {
 			s.Clock.Asked = time.Time{}
 		}
 	}
-	if t := n.backupTime(); !t.IsZero() {
-		s.Backup = &t
+	if b, ok := n.backups(); ok {
+		s.BackupFailures = &b.Fails
+		if !b.Last.IsZero() {
+			s.Backup = &b.Last
+		}
 	}
 	s.DataDisk = n.diskStatus()
 	s.Health, s.Why = health(s)

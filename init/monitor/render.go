@@ -61,6 +61,7 @@ var table = [...]metric{
 	{"shelf_disk_written_bytes_per_day", "gauge", "Bytes written to the boot disk in a day, averaged over the last week that the node was on."},
 	{"shelf_backup_timestamp_seconds", "gauge", "When the newest backup was made."},
 	{"shelf_backup_age_seconds", "gauge", "Age of the newest backup."},
+	{"shelf_backup_failures", "gauge", "Attempts to make a backup that failed, in a row."},
 	{"shelf_init_resident_bytes", "gauge", "Memory of PID 1."},
 }
 
@@ -146,6 +147,9 @@ func Render(s Sample, now time.Time) []byte {
 	if !s.Backup.IsZero() {
 		w.row("shelf_backup_timestamp_seconds", seconds(s.Backup))
 		w.row("shelf_backup_age_seconds", max(0, now.Sub(s.Backup).Seconds()))
+	}
+	if s.Fails != nil {
+		w.row("shelf_backup_failures", float64(*s.Fails))
 	}
 	if s.InitRSS > 0 {
 		w.row("shelf_init_resident_bytes", float64(s.InitRSS))

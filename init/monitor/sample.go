@@ -36,6 +36,7 @@ type Sample struct {
 	Written *Tally    // of the boot disk
 	Disk    string    // its name, as in /sys/block
 	Backup  time.Time // of the newest backup; zero for none known
+	Fails   *int      // attempts to make a backup that failed, in a row; nil where none are made
 	InitRSS int64     // bytes
 }
 
