@@ -108,7 +108,7 @@ func TestUsage(t *testing.T) {
 // One screen says all there is to say.
 func TestStatusText(t *testing.T) {
 	yes, now := true, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	backup := now.Add(-26 * time.Hour)
+	backup, fails := now.Add(-26*time.Hour), 3
 	s := boot.Status{
 		Hostname: "one", Role: "server", Model: "Raspberry Pi 4", Version: "20261121-b92f60b7", Slot: "b", LockAge: 12, Kernel: "6.12",
 		Health: boot.Bad, Why: []string{"k3s: failed"}, Up: 90061, LastEnd: "power", Record: &boot.Record{Active: "b", Trial: "a", Left: 2, A: "empty", B: "good"},
@@ -117,13 +117,13 @@ func TestStatusText(t *testing.T) {
 		Disks:    []boot.DiskUse{{Path: "/", Size: 100 << 30, Free: 25 << 30}}, Written: &boot.Written{Disk: "mmcblk0", Total: 3 << 30, PerDay: 1 << 29},
 		Machine: monitor.Machine{Zones: []monitor.Zone{{Type: "cpu-thermal", Celsius: 61}}, UnderVoltage: &yes, Throttled: []monitor.Throttle{{Cause: "heat", On: true}},
 			Wear: []monitor.Wear{{Device: "mmcblk1", Life: []monitor.Life{{Cells: "a", Percent: 30}}}}},
-		Memory: boot.Memory{Total: 4 << 30, Available: 3 << 30}, Load: "0.1 0.2 0.3", Clock: boot.Clock{Now: now, Synced: true, Server: "10.0.0.1", Asked: now.Add(-65 * time.Second)}, Backup: &backup,
+		Memory: boot.Memory{Total: 4 << 30, Available: 3 << 30}, Load: "0.1 0.2 0.3", Clock: boot.Clock{Now: now, Synced: true, Server: "10.0.0.1", Asked: now.Add(-65 * time.Second)}, Backup: &backup, BackupFailures: &fails,
 	}
 	var b bytes.Buffer
 	writeStatus(&b, s)
 	for _, want := range []string{"one, server on Raspberry Pi 4", "bad: k3s: failed", "20261121-b92f60b7 in slot b (slot a on trial, 2 attempts left), lock 12 days old", "up 1 d 1 h; the boot before ended with: power",
 		"from 10.0.0.1 1 min 5 s ago", "eth0: 10.0.0.2/24 by dhcp", "75 GiB of 100 GiB used (75 %)", "30 % of its life", "3.0 GiB written to mmcblk0 in all, 512 MiB a day", "61 °C", "SLOWED DOWN by heat",
-		"UNDER-VOLTAGE", "1 d 2 h old", "k3s              failed, restarted 4 times: status 1"} {
+		"UNDER-VOLTAGE", "1 d 2 h old; the last attempt failed, 3 in a row", "k3s              failed, restarted 4 times: status 1"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing:\n%s", want, b.String())
 		}

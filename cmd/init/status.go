@@ -71,7 +71,7 @@ func writeStatus(w io.Writer, s boot.Status) {
 		line("wear", "%s", wear)
 	}
 	line("machine", "%s", machineLine(s))
-	if s.BackupFailures != nil {
+	if s.Backup != nil || s.BackupFailures != nil {
 		line("backup", "%s", backupLine(s))
 	}
 	for i, u := range s.Services {
@@ -200,8 +200,8 @@ func backupLine(s boot.Status) string {
 	if s.Backup != nil {
 		line = span(s.Clock.Now.Sub(*s.Backup).Seconds()) + " old"
 	}
-	if n := *s.BackupFailures; n > 0 {
-		line += fmt.Sprintf("; the last attempt failed, %d in a row (sudo shelf backup)", n)
+	if n := s.BackupFailures; n != nil && *n > 0 {
+		line += fmt.Sprintf("; the last attempt failed, %d in a row (sudo shelf backup)", *n)
 	}
 	return line
 }
