@@ -242,6 +242,9 @@ func (t *taker) advise(o Options) {
 			"kubectl get secret -n kube-system -l sealedsecrets.bitnami.com/sealed-secrets-key -o yaml > sealed-secrets-key.yaml")
 		step("and on the new one, before the controller is installed", "kubectl apply -f sealed-secrets-key.yaml")
 	}
+	if n.role == "server" && o.Mode == Full && !n.server {
+		warn("the card has no datastore of k3s in /var/lib/rancher/k3s/server/db, so the new node begins an empty cluster: do not boot it before you know where yours is (another disk, k3s' data-dir, or a database that datastore-endpoint names)")
+	}
 	if n.server && o.Mode == Full {
 		step("once it runs, remove k3OS's own upgrade controller, which is in the datastore still", "kubectl delete namespace k3os-system")
 		step("and the labels that k3OS gave its nodes", fmt.Sprintf("kubectl label node %s k3os.io/mode- k3os.io/version- k3os.io/upgrade- plan.upgrade.cattle.io/k3os-latest-", cmp.Or(n.hostname, "--all")))

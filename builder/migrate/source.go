@@ -186,12 +186,12 @@ func find(s *source) (*card, error) {
 func unreadable(err error) error {
 	var damage *ext4.Damage
 	var unsupported *ext4.Unsupported
-	const copied = "sudo dd if=/dev/CARD of=card.img bs=4M conv=noerror,sync, then "
+	const onACopy = "a copy: sudo dd if=/dev/CARD of=card.img bs=64K conv=noerror,sync; sudo losetup -fP --show card.img, which names a device; sudo e2fsck -f that device with p and the partition's number behind it; sudo losetup -D"
 	switch {
 	case errors.As(err, &damage):
-		return fault.Wrap(fault.Device, err, "the card cannot be read soundly", "repair a copy: "+copied+"e2fsck -f on its partition (losetup -P), and give the copy here")
+		return fault.Wrap(fault.Device, err, "the card cannot be read soundly", "repair "+onACopy+", and give card.img here")
 	case errors.As(err, &unsupported):
-		return fault.Wrap(fault.Input, err, "the card cannot be read", "boot it once and shut it down, or run e2fsck on a copy: "+copied+"e2fsck -f on its partition (losetup -P)")
+		return fault.Wrap(fault.Input, err, "the card cannot be read", "boot it once and shut it down, or repair "+onACopy+", and give card.img here")
 	}
 	return fault.Wrap(fault.Device, err, "the card cannot be read", "")
 }

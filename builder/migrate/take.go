@@ -52,12 +52,18 @@ func (t *taker) planFull(have func(part) (bool, error)) (contents []string, err 
 		}
 		return err
 	}
+	if err := t.elsewhere(k3sDir); err != nil {
+		return nil, err
+	}
 	names, err := t.list(k3sDir)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
 		dir := k3sDir + "/" + name
+		if err := t.elsewhere(dir); err != nil {
+			return nil, err
+		}
 		switch name {
 		case "data":
 			t.leave(dir, "the old k3s itself; the new one unpacks its own")
@@ -104,6 +110,20 @@ func (t *taker) planFull(have func(part) (bool, error)) (contents []string, err 
 		}
 	}
 	return contents, nil
+}
+
+// elsewhere warns of a directory of k3s that is a link: people moved it to another disk, and that is not on this card.
+func (t *taker) elsewhere(name string) error {
+	i, err := t.Lookup(name)
+	if err != nil || i == nil || i.Kind != ext4.Symlink {
+		return err
+	}
+	target, err := t.Target(i)
+	if err != nil {
+		return err
+	}
+	t.report.Warnings = append(t.report.Warnings, fmt.Sprintf("/%s is a link to %s: what lies there is not taken, copy it yourself if it is on another disk", strings.TrimPrefix(name, root+"/"), clean(target)))
+	return nil
 }
 
 func upgradeController(below string) string {
