@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -51,6 +52,9 @@ const (
 // compressed one is unpacked into a file without a name in dir. Close it when the image is built.
 func OpenNode(name, kind string, r *recipe.Recipe, dir string) (n *Node, err error) {
 	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fault.Wrap(fault.Input, err, "opening the archive", "make it yours: sudo chown $USER "+name)
+	}
 	if err != nil {
 		return nil, fault.Wrap(fault.Input, err, "opening the archive", "give what `imgbuild migrate` or a node's backup wrote")
 	}

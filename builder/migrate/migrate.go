@@ -119,7 +119,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	t.advise(o)
-	return r, nil
+	return r, giveBack(o.Out)
 }
 
 // unreadableUnless is unreadable for errors that have no kind yet.
