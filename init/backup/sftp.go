@@ -24,6 +24,7 @@ import (
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+	"golang.org/x/sys/unix"
 )
 
 // names in Dir.
@@ -180,10 +181,18 @@ func (p *sftpPlace) put(tmp, name string, r io.Reader) error {
 		err = p.rename(tmp, name)
 	}
 	if err != nil {
+		_ = p.conn.SetDeadline(time.Now().Add(stallLimit))
+		vfs, serr := p.StatVFS(p.dir) // before the half goes
 		_ = p.Remove(tmp)
+		if serr == nil && noRoom(vfs.Frsize*vfs.Bavail) {
+			err = fmt.Errorf("%w: %w", unix.ENOSPC, err)
+		}
 	}
 	return err
 }
+
+// noRoom says whether a file system has so little left, in bytes, that a write failed for that: the protocol has no word for it.
+func noRoom(free uint64) bool { return free < 1<<20 }
 
 // rename replaces atomically where the server can.
 func (p *sftpPlace) rename(from, to string) error {

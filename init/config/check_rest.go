@@ -117,7 +117,10 @@ func (k *checker) checkRest() {
 	if d := c.Data.Device; d != "" {
 		tag, rest, ok := strings.Cut(d, "=")
 		if !(ok && rest != "" && contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL"}, tag)) && !strings.HasPrefix(path.Clean(d), "/dev/") {
-			k.report(Error, "data.device", "write it like LABEL=k3sdata or /dev/sda1", "%s names no disk", quote(d))
+			k.report(Error, "data.device", "write it like LABEL=k3sdata or UUID=...", "%s names no disk", quote(d))
+		}
+		if clean := path.Clean(d); strings.HasPrefix(clean, "/dev/disk/by-id/") || strings.HasPrefix(clean, "/dev/disk/by-path/") {
+			k.report(Error, "data.device", "write UUID=..., as `blkid` on the node prints it", "%s is a name that udev gives elsewhere, and that does not exist on the node", quote(d))
 		}
 	}
 	if t := c.Backup.To; t != "" {

@@ -79,6 +79,7 @@ func TestCheck(t *testing.T) {
 		{"wifi", key + "network: {wifi: [{name: a, passphrase: short}]}", server, []string{"8 to 63 characters, this has 5", "without a country"}},
 		{"services", key + "services: {Bad: {}, a: {command: [x/y], ready: {tcp: 'a:1', file: /b}, needs: [a]}}", server,
 			[]string{"is not the name of a service", "has no command", "needs itself", "2 ways to be ready", "is not an absolute path"}},
+		{"udev's names", key + "data: {device: /dev/disk/by-id/usb-x}\nbackup: {to: 'sftp://a:hunter22@b/c'}", server, []string{"does not exist on the node", "password in the URL is not used"}},
 		{"backup", key + "backup: {to: 'ftp://a/b'}\ndata: {device: sda}", server, []string{"neither an nfs:// nor", "names no disk"}},
 	} {
 		t.Run(f.name, func(t *testing.T) {

@@ -81,6 +81,12 @@ func (d *Disk) Ready(ctx context.Context, spec, dataDir string) error {
 	defer d.work.Unlock()
 	if d.Status().State == Mounted {
 		if alive(MountPoint) {
+			if err := writable(MountPoint); err != nil {
+				st := d.Status()
+				st.State, st.Detail = Refused, err.Error()
+				d.set(st)
+				return err
+			}
 			return nil
 		}
 		// Pulled out while it was in use. Whatever still holds it open gets errors; k3s starts on it when it is back.
@@ -240,6 +246,9 @@ var directories = []mount.Op{
 
 // mount mounts the disk on MountPoint: for a look without writing a byte to it, or, checked, for use.
 func (d *Disk) mount(ctx context.Context, dev device, look bool) error {
+	if dev.fs.Type == "" && len(dev.parts) > 0 {
+		return fault.New(fault.Input, "name a partition in data.device: "+strings.Join(dev.parts, ", "), "the data disk %s is divided into partitions", dev.path)
+	}
 	if dev.fs.Type == "" {
 		return fault.New(fault.Input, fmt.Sprintf("if it is the right one and holds nothing of worth, say `sudo mkfs.ext4 -L k3sdata %s`", dev.path),
 			"the data disk %s has no file system of ext4, xfs or btrfs; it is not formatted by itself", dev.path)
@@ -309,6 +318,16 @@ func alive(path string) bool {
 		}
 	}
 	return false
+}
+
+// writable says whether the file system that is mounted on path still takes what is written: ext4 becomes read-only when it meets
+// an error.
+func writable(path string) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil || st.Flags&unix.ST_RDONLY != 0 {
+		return fault.New(fault.Device, "reboot, which checks it; if that comes again save what is on it and replace it", "the data disk failed and can only be read")
+	}
+	return nil
 }
 
 // hasData says whether k3s has anything at dir that must not be lost or forked. What people lay there before its first start,

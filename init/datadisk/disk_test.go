@@ -120,6 +120,7 @@ func TestFind(t *testing.T) {
 	for spec, want := range map[string]string{
 		"LABEL=k3sdata": "sda1", "LABEL=whole": "sdb", "PARTUUID=UUID-SDA1": "sda1", "PARTLABEL=p-sda1": "sda1", "/dev/sda1": "sda1",
 		"/dev/usb-disk": "sda1", "/dev/sdb": "sdb", "/dev/sda": "sda",
+		"/dev/disk/by-label/k3sdata": "sda1", "/dev/disk/by-partuuid/uuid-sda1": "sda1", "/dev/disk/by-uuid/" + sampleText: "are all", `/dev/disk/by-label/with\x20space`: "is not there",
 		"LABEL=nobody": "is not there", "/dev/sdz": "is not there", "/dev/sr0": "is not there", "PARTUUID=": "is not there",
 		"LABEL=twice": "are all LABEL=twice", "UUID=" + sampleText: "are all UUID=",
 		"/dev/mmcblk0p4": "the disk that the node runs from", "LABEL=K3OS_STATE": "the disk that the node runs from", "/dev/mmcblk0": "the disk that the node runs from",

@@ -11,9 +11,10 @@ import (
 
 // device is a block device that data.device could mean.
 type device struct {
-	name string // as in /sys/class/block
-	path string // its node
-	fs   FS
+	name  string // as in /sys/class/block
+	path  string // its node
+	fs    FS
+	parts []string // nodes of the partitions of a disk that was named whole
 }
 
 // absent is the error for a disk that is not there, and what happens when.
@@ -26,10 +27,25 @@ func (a absent) Error() string {
 	return "the data disk " + a.spec + " is not there; " + a.then
 }
 
+// udevs are directories that udev fills elsewhere, by what the names in them are.
+var udevs = []struct{ dir, tag string }{
+	{"/dev/disk/by-uuid/", "UUID="}, {"/dev/disk/by-label/", "LABEL="}, {"/dev/disk/by-partuuid/", "PARTUUID="}, {"/dev/disk/by-partlabel/", "PARTLABEL="},
+}
+
+// byTag gives the tag for a path that udev would make, in which it writes a space as \x20; other specs stay what they are.
+func byTag(spec string) string {
+	for _, u := range udevs {
+		if name, ok := strings.CutPrefix(filepath.Clean(spec), u.dir); ok {
+			return u.tag + strings.ReplaceAll(name, `\x20`, " ")
+		}
+	}
+	return spec
+}
+
 // find gives the one block device that spec names: a /dev path, or UUID=, LABEL=, PARTUUID=, PARTLABEL=. boot is the name of the
 // disk that the node runs from, of which nothing is taken. No device is an absent error; two of one name are refused.
 func find(sys, dev, boot, spec string) (device, error) {
-	tag, want, tagged := strings.Cut(spec, "=")
+	tag, want, tagged := strings.Cut(byTag(spec), "=")
 	entries, err := os.ReadDir(filepath.Join(sys, "class/block"))
 	if err != nil {
 		return device{}, err
@@ -76,6 +92,11 @@ func find(sys, dev, boot, spec string) (device, error) {
 	d := found[0]
 	if boot != "" && (d.name == boot || parent(sys, d.name) == boot) {
 		return d, fault.New(fault.Input, "name another disk in data.device, or take the key out", "data.device: %s lies on the disk that the node runs from", d.path)
+	}
+	for _, e := range entries {
+		if parent(sys, e.Name()) == d.name {
+			d.parts = append(d.parts, filepath.Join(dev, e.Name()))
+		}
 	}
 	return d, nil
 }
