@@ -44,7 +44,8 @@ test: bin/imgbuild
 test-full: bin/imgbuild
 	$(TEST_ENV) IMGBUILD_FULL=1 $(GO) test -count=1 -timeout 180m ./...
 
-# The long ones. They take only= n= minutes= and print date, commit, counts and failures.
+# The long ones. They take only= seed= n= minutes=, as far as that means something to them, and print date, commit, seed, counts
+# and failures; fuzz, crash and soak go on where they were ended (qemu/longrun).
 LONG = $(foreach v,only seed n minutes,$(if $($(v)),$(v)=$($(v))))
 
 bench: bin/imgbuild

@@ -28,3 +28,14 @@ func TestMedian(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+func TestWords(t *testing.T) {
+	for _, part := range []string{"build", "boot", "node"} {
+		if o, err := command.Parse([]string{"only=" + part, "n=3"}); err != nil || o.Only != part || o.N != 3 {
+			t.Errorf("%+v, %v", o, err)
+		}
+	}
+	if _, err := command.Parse([]string{"only=nodes"}); err == nil {
+		t.Error("there is no such part")
+	}
+}

@@ -6,45 +6,20 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
-	"time"
+
+	"imgbuild/qemu/longrun"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+var command = longrun.Command{
+	Name: "bench", Only: "PART", Choices: []string{"build", "boot", "node"}, N: "RUNS", Default: longrun.Options{N: 5}, Do: run,
 }
 
-func run(ctx context.Context, words []string) error {
-	only, n := "", 5
-	for _, w := range words {
-		key, value, ok := strings.Cut(w, "=")
-		var err error
-		switch {
-		case ok && key == "only" && (value == "build" || value == "boot" || value == "node"):
-			only = value
-		case ok && key == "n":
-			if n, err = strconv.Atoi(value); err != nil || n < 1 {
-				return fmt.Errorf("n=%s is no number of runs", value)
-			}
-		default:
-			return fmt.Errorf("%s is neither only=build, only=boot, only=node nor n=RUNS", w)
-		}
-	}
-	commit, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		commit = []byte("unknown\n")
-	}
-	fmt.Printf("date %s, commit %s, %d cores, runs %d\n", time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(commit)), runtime.NumCPU(), n)
+func main() { command.Main() }
+
+func run(ctx context.Context, r *longrun.Run) error {
+	r.Head("runs %d, %d cores", r.N, runtime.NumCPU())
 	dir, err := os.MkdirTemp("", "imgbuild-bench-")
 	if err != nil {
 		return err
@@ -54,35 +29,39 @@ func run(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{program: program, dir: dir, failed: nil}
+	b := &bench{program: program, dir: dir}
+	parts := 0
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
 	}{
 		{"build", b.build},
-		{"boot", func(ctx context.Context) error { return b.boot(ctx, n) }},
-		{"node", func(ctx context.Context) error { return b.node(ctx, n) }},
+		{"boot", func(ctx context.Context) error { return b.boot(ctx, r.N) }},
+		{"node", func(ctx context.Context) error { return b.node(ctx, r.N) }},
 	} {
-		if only != "" && only != part.name {
+		if r.Only != "" && r.Only != part.name {
 			continue
 		}
 		if err := part.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
+		parts++
 	}
-	if b.failed != nil {
-		return fmt.Errorf("over the limit: %s", strings.Join(b.failed, "; "))
+	for _, what := range b.failed {
+		r.Say("over the limit: %s", what)
 	}
-	return nil
+	return r.End(len(b.failed), "parts %d, figures with a limit %d", parts, b.rows)
 }
 
 type bench struct {
 	program, dir string
-	failed       []string
+	rows         int      // figures with a limit
+	failed       []string // those over it
 }
 
 // row prints a figure beside its limit.
 func (b *bench) row(what string, value, limit float64, unit string) {
+	b.rows++
 	verdict := "ok"
 	if value > limit {
 		verdict = "OVER"

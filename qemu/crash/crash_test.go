@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"imgbuild/init/fault"
 )
 
 // TestCrash is make crash in short: the first boot and one after a power cut are recorded, three cuts looked at, one of
@@ -205,5 +207,22 @@ func TestLost(t *testing.T) {
 		if got := c.m.lost(c.data); (got != "") != c.lost {
 			t.Errorf("%+v of %q: %q", c.m, c.data, got)
 		}
+	}
+}
+
+// only= is the number of a cut.
+func TestChosen(t *testing.T) {
+	for only, want := range map[string]int{"": -1, "0": 0, "17": 17} {
+		if got, err := chosen(only); err != nil || got != want {
+			t.Errorf("%q: %d, %v", only, got, err)
+		}
+	}
+	for _, only := range []string{"x", "-1", "1.5"} {
+		if _, err := chosen(only); fault.Code(err) != int(fault.Usage) {
+			t.Errorf("%q: %v", only, err)
+		}
+	}
+	if o, err := command.Parse([]string{"n=3", "seed=2", "only=1", "minutes=5"}); err != nil || o.N != 3 || o.Seed != 2 || o.Minutes != 5 {
+		t.Errorf("%+v, %v", o, err)
 	}
 }

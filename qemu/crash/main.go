@@ -5,147 +5,141 @@
 // the cut, a boot record and a readable BOOT; every twentieth is booted. Controls, in which the disk has lied about its
 // last flushes, must lose something, else the search proves nothing.
 //
-// A run that was ended goes on where it was; out/crash holds its recording and results. For a new recording remove it.
+// A run that was ended goes on where it was; out/crash holds its recording and results. Another commit gets a recording of its
+// own; for a new one of the same commit remove out/crash.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
+	"imgbuild/init/fault"
+	"imgbuild/qemu/longrun"
 	"imgbuild/qemu/vm"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "crash:", err)
-		os.Exit(1)
-	}
+var command = longrun.Command{
+	Name: "crash", Only: "CUT", Seed: "NUMBER", N: "CUTS", Minutes: "MOST", Default: longrun.Options{N: 200, Seed: 1}, Do: run,
 }
 
-// options of a run.
+func main() { command.Main() }
+
+// options of a search.
 type options struct {
 	n, only int // only is -1 for all
 	seed    uint64
-	limit   time.Duration // 0 for none
 }
 
-func parse(words []string) (options, error) {
-	o := options{n: 200, only: -1, seed: 1}
-	for _, w := range words {
-		key, value, _ := strings.Cut(w, "=")
-		number, err := strconv.ParseFloat(value, 64)
-		if err != nil || number < 0 || number > 1e6 {
-			return o, fmt.Errorf("%s: %q is no number", key, value)
-		}
-		switch key {
-		case "n":
-			o.n = int(number)
-		case "only":
-			o.only = int(number)
-		case "seed":
-			o.seed = uint64(number)
-		case "minutes":
-			o.limit = time.Duration(number * float64(time.Minute))
-		default:
-			return o, fmt.Errorf("%s is neither n=CUTS, seed=N, only=CUT nor minutes=MOST", w)
-		}
+// chosen reads the number of a cut.
+func chosen(only string) (int, error) {
+	if only == "" {
+		return -1, nil
 	}
-	return o, nil
+	n, err := strconv.Atoi(only)
+	if err != nil || n < 0 {
+		return 0, fault.New(fault.Usage, "write the number that stands behind the word cut", "only=%s is no number of a cut", only)
+	}
+	return n, nil
 }
 
-func run(ctx context.Context, words []string) error {
-	o, err := parse(words)
+func run(ctx context.Context, r *longrun.Run) error {
+	only, err := chosen(r.Only)
 	if err != nil {
 		return err
 	}
-	commit, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		commit = []byte("unknown\n")
-	}
-	dir, err := filepath.Abs("out/crash")
+	r.Head("%d cuts", r.N)
+	dir, err := filepath.Abs(r.Dir)
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	say := func(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }
-	recorded, err := recordOnce(ctx, dir, strings.TrimSpace(string(commit)), say)
-	if err != nil {
+	if err := recordOnce(ctx, dir, r.Commit, r.Say); err != nil {
 		return err
 	}
 	images, _ := filepath.Glob(filepath.Join(dir, "image", "*.img"))
 	if len(images) != 1 {
 		return fmt.Errorf("%s holds no image any more; remove it", dir)
 	}
-	r, areas, err := Load(images[0], filepath.Join(dir, "writes.log"))
+	recorded, areas, err := Load(images[0], filepath.Join(dir, "writes.log"))
 	if err != nil {
 		return err
 	}
-	fmt.Printf("date %s, commit %s, recorded at %s, seed %d: %s\n", time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(commit)), recorded, o.seed, r.summary(areas))
-	s := &search{r: r, o: o, dir: dir, say: say, every: 20}
-	if o.only < 0 {
-		if err := s.resume(filepath.Join(dir, fmt.Sprintf("results-%d-%d.jsonl", o.seed, o.n))); err != nil {
+	r.Say("recorded: %s", recorded.summary(areas))
+	s := &search{r: recorded, o: options{r.N, only, r.Seed}, dir: dir, say: r.Say, every: 20}
+	if only < 0 {
+		if s.notes, err = longrun.Resume[Result](r, fmt.Sprintf("%d-%d", r.Seed, r.N)); err != nil {
 			return err
 		}
-		defer s.results.Close()
+		defer s.notes.Close()
+		s.done = s.notes.Done
+		for _, one := range s.done {
+			s.tell(one)
+		}
 	}
-	if o.limit > 0 {
+	search := ctx
+	if r.Minutes > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.limit)
+		search, cancel = context.WithTimeout(ctx, time.Duration(r.Minutes*float64(time.Minute)))
 		defer cancel()
 	}
-	err = s.all(ctx)
-	fmt.Println(s.line())
-	if errors.Is(err, context.DeadlineExceeded) && o.limit > 0 {
-		return fmt.Errorf("the time is over; the same command goes on")
+	err = s.all(search)
+	if err != nil {
+		fmt.Fprintln(r.Out, s.line())
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && search.Err() != nil {
+		return fault.New(fault.Interrupted, "the same command goes on", "the %g minutes are over", r.Minutes)
 	}
 	if err != nil {
+		return err
+	}
+	if s.notes != nil {
+		if err := s.notes.Over(); err != nil {
+			return err
+		}
+	}
+	_, bad, _, _, _, _ := s.counts()
+	if err := r.End(bad, "%s", s.line()); err != nil {
 		return err
 	}
 	return s.verdict()
 }
 
-// recordOnce makes the recording, unless it is there; it gives the commit that was recorded.
-func recordOnce(ctx context.Context, dir, commit string, say func(string, ...any)) (string, error) {
+// recordOnce makes the recording, unless there is one of this commit.
+func recordOnce(ctx context.Context, dir, commit string, say func(string, ...any)) error {
 	done := filepath.Join(dir, "recorded")
-	if text, err := os.ReadFile(done); err == nil {
+	if text, err := os.ReadFile(done); err == nil && string(text) == commit {
 		say("the recording in %s is used", dir)
-		return string(text), nil
+		return nil
 	}
 	stale, _ := filepath.Glob(filepath.Join(dir, "results-*"))
-	for _, path := range append(stale, filepath.Join(dir, "recorded.img")) {
+	for _, path := range append(stale, done, filepath.Join(dir, "recorded.img")) {
 		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-			return "", err
+			return err
 		}
 	}
 	program, err := filepath.Abs("bin/imgbuild")
 	if err != nil {
-		return "", err
+		return err
 	}
 	key, public, err := newKey()
 	if err != nil {
-		return "", err
+		return err
 	}
 	image, err := build(ctx, program, dir, public)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := Record(ctx, image, key, dir, 4, 150, say); err != nil {
-		return "", err
+		return err
 	}
-	return commit, os.WriteFile(done, []byte(commit), 0o600)
+	return os.WriteFile(done, []byte(commit), 0o600)
 }
 
 // summary says what the recording holds.
@@ -179,23 +173,4 @@ func bootState(ctx context.Context, path, dir string) []string {
 		return []string{"it does not come up: " + err.Error()}
 	}
 	return nil
-}
-
-// resume reads the results that are there and keeps further ones in the same file.
-func (s *search) resume(path string) error {
-	text, err := os.ReadFile(path)
-	if err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	for line := range strings.Lines(string(text)) {
-		var r Result
-		if json.Unmarshal([]byte(line), &r) == nil {
-			s.add(r)
-		}
-	}
-	if len(s.done) > 0 {
-		s.say("%d results are there already", len(s.done))
-	}
-	s.results, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	return err
 }

@@ -2,23 +2,23 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"imgbuild/qemu/longrun"
 	"imgbuild/qemu/vm"
 )
 
 // search goes through the cuts of one recording, and through controls.
 type search struct {
-	r       *Recording
-	o       options
-	dir     string // for disks
-	every   int    // one of so many states is booted; 0 for none
-	say     func(string, ...any)
-	results *os.File // nil keeps none
-	done    []Result
+	r     *Recording
+	o     options
+	dir   string // for disks
+	every int    // one of so many states is booted; 0 for none
+	say   func(string, ...any)
+	notes *longrun.Notes[Result] // nil keeps none
+	done  []Result
 }
 
 type id struct {
@@ -78,22 +78,23 @@ func (s *search) pass(ctx context.Context, cuts []Cut) error {
 			return fmt.Errorf("cut %d: %w", c.Number, err)
 		}
 		s.add(r)
-		if s.results != nil {
-			line, err := json.Marshal(r)
-			if err != nil {
-				return err
-			}
-			if _, err := s.results.Write(append(line, '\n')); err != nil {
+		if s.notes != nil {
+			if err := s.notes.Add(r); err != nil {
 				return err
 			}
 		}
-		if !c.Lying {
-			for _, b := range r.Bad {
-				s.say("cut %d at entry %d (%s): %s", c.Number, c.Entry, c.Way, b)
-			}
-		}
+		s.tell(r)
 	}
 	return nil
+}
+
+// tell says what is wrong with a cut; that a lying disk loses something is right.
+func (s *search) tell(r Result) {
+	if !r.Lying {
+		for _, b := range r.Bad {
+			s.say("cut %d at entry %d (%s): %s", r.Number, r.Entry, r.Way, b)
+		}
+	}
 }
 
 // one makes a state, boots it if it is its turn, and checks it. A disk that is not as it should be is kept.

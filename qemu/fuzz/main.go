@@ -1,83 +1,103 @@
 // Command fuzz runs every fuzz target of the repository in turn: make fuzz [only=NAME] [minutes=EACH]. It prints date,
-// commit, executions and failures; inputs that failed stay in the package's testdata, so that go test runs them ever after.
+// commit, executions and failures; inputs that failed stay in the package's testdata, so that go test runs them ever after. A run
+// that was ended goes on with the next target.
 package main
 
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
-	"os/signal"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
+
+	"imgbuild/qemu/longrun"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "fuzz:", err)
-		os.Exit(1)
-	}
-}
+var command = longrun.Command{Name: "fuzz", Only: "NAME", Minutes: "EACH", Default: longrun.Options{Minutes: 1}, Do: run}
+
+func main() { command.Main() }
 
 type target struct{ pkg, name string }
 
-func run(ctx context.Context, words []string) error {
-	only, minutes := "", 1.0
-	for _, w := range words {
-		key, value, _ := strings.Cut(w, "=")
-		var err error
-		switch key {
-		case "only":
-			only = value
-		case "minutes":
-			if minutes, err = strconv.ParseFloat(value, 64); err != nil || minutes <= 0 {
-				return fmt.Errorf("minutes=%s is no time", value)
-			}
-		default:
-			return fmt.Errorf("%s is neither only=NAME nor minutes=EACH", w)
-		}
+// result is what became of a target.
+type result struct {
+	Package, Name string
+	Execs         string
+	Failed        bool
+}
+
+func (r result) String() string {
+	verdict := "ok"
+	if r.Failed {
+		verdict = "FAILED"
 	}
-	targets, err := list(ctx, only)
+	return fmt.Sprintf("%-40s %-24s %10s execs  %s", r.Package, r.Name, r.Execs, verdict)
+}
+
+func run(ctx context.Context, r *longrun.Run) error {
+	targets, err := list(ctx, r.Only)
 	if err != nil {
 		return err
 	}
-	commit, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
+	r.Head("%d targets, %g minutes each", len(targets), r.Minutes)
+	notes, err := longrun.Resume[result](r, fmt.Sprintf("%g-%s", r.Minutes, r.Only))
 	if err != nil {
 		return err
 	}
-	fmt.Printf("date %s, commit %s, %d targets, %g minutes each\n", time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(commit)), len(targets), minutes)
-	failed := 0
-	execs := regexp.MustCompile(`execs: (\d+)`)
+	defer notes.Close()
+	failed, have := 0, map[target]bool{}
+	for _, one := range notes.Done {
+		have[target{one.Package, one.Name}] = true
+		r.Say("%s, before", one)
+	}
 	for _, t := range targets {
-		// Minimising an input that is merely interesting can stall the whole run, so it is kept short.
-		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", fmt.Sprintf("%ds", int(minutes*60)),
-			"-fuzzminimizetime", "10x", t.pkg)
-		out, err := cmd.CombinedOutput()
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if have[t] {
+			continue
 		}
-		count := "0"
-		if all := execs.FindAllSubmatch(out, -1); all != nil {
-			count = string(all[len(all)-1][1])
-		}
-		verdict := "ok"
+		one, out, err := fuzz(ctx, t, r.Minutes)
 		if err != nil {
-			verdict, failed = "FAILED", failed+1
+			return err
 		}
-		fmt.Printf("  %-40s %-24s %10s execs  %s\n", t.pkg, t.name, count, verdict)
-		if err != nil {
-			fmt.Printf("%s\n", out)
+		r.Say("%s", one)
+		if one.Failed {
+			fmt.Fprintf(r.Out, "%s\n", out)
+		}
+		if err := notes.Add(one); err != nil {
+			return err
 		}
 	}
-	fmt.Printf("%d passed, %d failed\n", len(targets)-failed, failed)
-	if failed > 0 {
-		return fmt.Errorf("%d targets failed", failed)
+	for _, one := range notes.Done {
+		if one.Failed {
+			failed++
+		}
 	}
-	return nil
+	if err := notes.Over(); err != nil {
+		return err
+	}
+	return r.End(failed, "targets %d, passed %d", len(notes.Done), len(notes.Done)-failed)
+}
+
+var execs = regexp.MustCompile(`execs: (\d+)`)
+
+// fuzz runs one target. The error says that it was interrupted.
+func fuzz(ctx context.Context, t target, minutes float64) (result, []byte, error) {
+	// Minimising an input that is merely interesting can stall the whole run, so it is kept short.
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", fuzztime(minutes), "-fuzzminimizetime", "10x", t.pkg)
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return result{}, nil, ctx.Err()
+	}
+	one := result{Package: t.pkg, Name: t.name, Execs: "0", Failed: err != nil}
+	if all := execs.FindAllSubmatch(out, -1); all != nil {
+		one.Execs = string(all[len(all)-1][1])
+	}
+	return one, out, nil
+}
+
+// fuzztime is how go test is told a time. 0 would be for ever to it.
+func fuzztime(minutes float64) string {
+	return max(time.Second, time.Duration(minutes*float64(time.Minute)).Round(time.Second)).String()
 }
 
 // list finds the targets of all packages, in the order of go list.

@@ -2,8 +2,8 @@
 //
 //	make soak [minutes=TOTAL] [n=NODES] [seed=SEED] [only=NAME]
 //
-// Each node is a fresh boot whose numbers the seed draws. It prints date, commit, seed, counts and failures. What is done is
-// noted in out/soak-SEED-N-MINUTES.json, so that a run that was interrupted goes on with the next node when it is started again.
+// Each node is a fresh boot whose numbers the seed draws. It prints date, commit, seed, counts and failures. A run that was
+// interrupted goes on with the next node when it is started again.
 package main
 
 import (
@@ -11,19 +11,16 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
+	"imgbuild/init/fault"
+	"imgbuild/qemu/longrun"
 	"imgbuild/qemu/soak/judge"
 	"imgbuild/qemu/vm"
 )
@@ -31,54 +28,11 @@ import (
 // patience is for one event on a busy machine.
 const patience = 5 * time.Minute
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(1)
-	}
+var command = longrun.Command{
+	Name: "soak", Only: "NAME", Seed: "SEED", N: "NODES", Minutes: "TOTAL", Default: longrun.Options{Minutes: 30, N: 3, Seed: 1}, Do: run,
 }
 
-// options are the words of the command line.
-type options struct {
-	minutes float64
-	n       int
-	seed    uint64
-	only    string
-}
-
-func parse(words []string) (o options, err error) {
-	o = options{minutes: 30, n: 3, seed: 1}
-	for _, w := range words {
-		key, value, _ := strings.Cut(w, "=")
-		switch key {
-		case "minutes":
-			o.minutes, err = strconv.ParseFloat(value, 64)
-		case "n":
-			o.n, err = strconv.Atoi(value)
-		case "seed":
-			o.seed, err = strconv.ParseUint(value, 10, 64)
-		case "only":
-			o.only = value
-		default:
-			return o, fmt.Errorf("%s is none of minutes=TOTAL, n=NODES, seed=SEED, only=NAME", w)
-		}
-		if err != nil || o.minutes <= 0 || o.n < 1 {
-			return o, fmt.Errorf("%s is no number that makes sense", w)
-		}
-	}
-	if len(judge.Rogues(o.seed, o.only)) == 0 {
-		return o, fmt.Errorf("no service has %q in its name", o.only)
-	}
-	return o, nil
-}
-
-// done is what a run leaves behind for the next one.
-type done struct {
-	Commit string
-	Nodes  []result
-}
+func main() { command.Main() }
 
 // result is how one node did.
 type result struct {
@@ -87,21 +41,20 @@ type result struct {
 	Failures []string
 }
 
-func run(ctx context.Context, words []string) error {
-	o, err := parse(words)
+func run(ctx context.Context, r *longrun.Run) error {
+	kinds := len(judge.Rogues(r.Seed, r.Only))
+	if kinds == 0 {
+		return fault.New(fault.Usage, "see qemu/soak/judge", "no service has %q in its name", r.Only)
+	}
+	r.Head("%d nodes with %d services that misbehave, %g minutes", r.N, kinds, r.Minutes)
+	notes, err := longrun.Resume[result](r, fmt.Sprintf("%d-%d-%g-%s", r.Seed, r.N, r.Minutes, r.Only))
 	if err != nil {
 		return err
 	}
-	commit, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		commit = []byte("unknown\n")
+	defer notes.Close()
+	for i, one := range notes.Done {
+		tell(r, i, one)
 	}
-	d := done{Commit: strings.TrimSpace(string(commit))}
-	notes := filepath.Join("out", fmt.Sprintf("soak-%d-%d-%g%s.json", o.seed, o.n, o.minutes, o.only))
-	if err := d.load(notes); err != nil {
-		return err
-	}
-	fmt.Printf("date %s, commit %s, seed %d, %d nodes, %g minutes\n", time.Now().UTC().Format(time.DateOnly), d.Commit, o.seed, o.n, o.minutes)
 	dir, err := os.MkdirTemp("", "imgbuild-soak-")
 	if err != nil {
 		return err
@@ -111,74 +64,37 @@ func run(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
-	for i, r := range d.Nodes {
-		fmt.Printf("node %d: done before, %d looks, %d failures\n", i, r.Looks, len(r.Failures))
-	}
-	for i := len(d.Nodes); i < o.n; i++ {
-		r, err := b.node(ctx, o, i)
+	for i := len(notes.Done); i < r.N; i++ {
+		one, err := b.node(ctx, r, i)
 		if ctx.Err() != nil {
-			return fmt.Errorf("interrupted; the same command goes on with node %d", i)
+			return ctx.Err()
 		}
 		if err != nil {
-			r.Failures = append(r.Failures, err.Error())
+			one.Failures = append(one.Failures, err.Error())
 		}
-		fmt.Printf("node %d: seed %d, %d looks, %d failures\n", i, r.Seed, r.Looks, len(r.Failures))
-		for _, f := range r.Failures {
-			fmt.Println("  ", f)
-		}
-		d.Nodes = append(d.Nodes, r)
-		if err := d.save(notes); err != nil {
+		tell(r, i, one)
+		if err := notes.Add(one); err != nil {
 			return err
 		}
 	}
 	looks, failed := 0, 0
-	for _, r := range d.Nodes {
-		looks += r.Looks
-		if len(r.Failures) > 0 {
+	for _, one := range notes.Done {
+		looks += one.Looks
+		if len(one.Failures) > 0 {
 			failed++
 		}
 	}
-	fmt.Printf("%d nodes, %d looks, %d nodes failed\n", len(d.Nodes), looks, failed)
-	if err := os.Remove(notes); err != nil {
+	if err := notes.Over(); err != nil {
 		return err
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d nodes failed", failed)
-	}
-	return nil
+	return r.End(failed, "nodes %d, looks %d", len(notes.Done), looks)
 }
 
-// load reads what an earlier run of the same commit did.
-func (d *done) load(path string) error {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+func tell(r *longrun.Run, i int, one result) {
+	r.Say("node %d: seed %d, %d looks, %d failures", i, one.Seed, one.Looks, len(one.Failures))
+	for _, f := range one.Failures {
+		r.Say("  %s", f)
 	}
-	if err != nil {
-		return err
-	}
-	var old done
-	if err := json.Unmarshal(data, &old); err != nil {
-		return fmt.Errorf("%s: %w; remove it", path, err)
-	}
-	if old.Commit == d.Commit {
-		d.Nodes = old.Nodes
-	}
-	return nil
-}
-
-func (d *done) save(path string) error {
-	data, err := json.MarshalIndent(d, "", "\t")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(path+".new", data, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }
 
 // bench is what all nodes share.
@@ -226,8 +142,8 @@ func prepare(ctx context.Context, dir string) (*bench, error) {
 }
 
 // node boots and judges the ith node.
-func (b *bench) node(ctx context.Context, o options, i int) (result, error) {
-	r := result{Seed: o.seed + uint64(i)}
+func (b *bench) node(ctx context.Context, run *longrun.Run, i int) (result, error) {
+	r := result{Seed: run.Seed + uint64(i)}
 	dir := filepath.Join(b.dir, fmt.Sprint("node", i))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return r, err
@@ -241,9 +157,8 @@ func (b *bench) node(ctx context.Context, o options, i int) (result, error) {
 	if _, err := g.Expect(ctx, `shelf: ready`, patience); err != nil {
 		return r, err
 	}
-	c := judge.Case{VM: g, Key: b.key, Rogue: b.rogue, Units: judge.Rogues(r.Seed, o.only), Seed: r.Seed, Patient: patience,
-		Bear: time.Duration(o.minutes / float64(o.n) * float64(time.Minute)),
-		Say:  func(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }}
+	c := judge.Case{VM: g, Key: b.key, Rogue: b.rogue, Units: judge.Rogues(r.Seed, run.Only), Seed: r.Seed, Patient: patience,
+		Bear: time.Duration(run.Minutes / float64(run.N) * float64(time.Minute)), Say: run.Say}
 	r.Failures, err = c.Run(ctx)
 	r.Looks = c.Looks()
 	return r, err
