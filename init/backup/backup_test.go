@@ -446,6 +446,7 @@ func TestDue(t *testing.T) {
 		"to another place":     {State{To: "y", Last: ago(time.Hour)}, true},
 		"by a wrong clock":     {State{To: "x", Last: now.AddDate(1, 0, 0)}, true},
 		"a little ahead":       {State{To: "x", Last: now.Add(time.Minute)}, false},
+		"failed elsewhere":     {State{To: "y", Fails: 9, Tried: ago(time.Second)}, true},
 		"failed just now":      {State{To: "x", Last: ago(25 * time.Hour), Fails: 1, Tried: ago(time.Minute)}, false},
 		"failed":               {State{To: "x", Last: ago(25 * time.Hour), Fails: 1, Tried: ago(2 * time.Minute)}, true},
 		"failed thrice":        {State{To: "x", Fails: 3, Tried: ago(7 * time.Minute)}, false},

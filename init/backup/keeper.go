@@ -51,7 +51,7 @@ func (k *Keeper) Run(ctx context.Context) {
 // due says whether it is time for a backup. Clocks of boards jump: what was made in the future was made with a wrong one, and
 // does not count.
 func due(s State, to string, now time.Time) bool {
-	if s.Fails > 0 {
+	if s.Fails > 0 && s.To == to {
 		pause := firstRetry
 		for range s.Fails - 1 {
 			pause = min(2*pause, lastRetry)
