@@ -1,6 +1,9 @@
 package judge
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -37,6 +40,25 @@ func TestServices(t *testing.T) {
 	}
 	if units := Rogues(1, "flood"); len(units) != 2 {
 		t.Errorf("%v", units)
+	}
+}
+
+// The end of a log comes through the shells on its way.
+func TestLookAtLogs(t *testing.T) {
+	dir := t.TempDir()
+	text := strings.Repeat("before\n", 100) + "2026-11-22T17:00:00.000Z \x00after 9 files: too many open files\n"
+	if err := os.WriteFile(filepath.Join(dir, "leak.log"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := strings.NewReplacer("sudo sh", "sh", "/var/log/shelf", dir, "shelf status", "true").Replace(look)
+	out, _ := exec.CommandContext(t.Context(), "sh", "-c", script).CombinedOutput() // not all of it is there on every machine
+	head, _, _ := strings.Cut(string(out), "\nstatus\n")
+	l, err := parse("rss 1\nfds 1\n" + head + "\nstatus\n" + `{"services": [{"name": "leak"}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := l.Last["leak"]; !strings.HasSuffix(got, "before 2026-11-22T17:00:00.000Z after 9 files: too many open files") {
+		t.Errorf("got %q from\n%s", got, out)
 	}
 }
 

@@ -16,7 +16,7 @@ echo fds $(ls /proc/1/fd | wc -l)
 cat /proc/[0-9]*/stat 2>/dev/null | sed "s/^.*) //" | awk "\$1 == \"Z\" && \$2 == 1 {z++} END {print \"zombies\", z+0}"
 df -k / | awk "NR == 2 {print \"free\", \$4}"
 cd /var/log/shelf && ls -l | awk "NR > 1 {print \"log\", \$5, \$9}"
-for f in *.log; do echo "last $f $(tail -c 300 $f | tr -d \"\\000\" | tr \"\\n\" \" \")"; done
+for f in *.log; do echo "last $f $(tail -c 300 $f | tr "\\000\\n" "  ")"; done
 ls -d /sys/fs/cgroup/shelf/*/ | sed "s/^/group /"
 echo status; shelf status output=json || true'`
 
