@@ -24,6 +24,19 @@ type Blobs struct {
 	Skip bool
 }
 
+// Check says whether the user's directory, if there is one, has these blobs, before anything is fetched for them.
+func (b Blobs) Check(raws []boards.Raw) error {
+	if b.Dir == "" {
+		return nil
+	}
+	for _, raw := range raws {
+		if _, err := b.Get(context.Background(), nil, raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Get gives a blob's bytes, verified; nil if blobs are skipped. The error names file, address, sum and every way out.
 func (b Blobs) Get(ctx context.Context, cache *blockcache.Cache, raw boards.Raw) ([]byte, error) {
 	if b.Skip {

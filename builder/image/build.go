@@ -95,11 +95,8 @@ func Build(ctx context.Context, o Options) (res *Result, err error) {
 		return nil, err
 	}
 	b.seed = sha256.Sum256([]byte("imgbuild " + hash))
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return nil, fault.Wrap(fault.Device, err, "making the output directory", "give another one as out=DIR")
-	}
-	if b.temp, err = os.MkdirTemp(o.Out, ".imgbuild-"); err != nil {
-		return nil, fault.Wrap(fault.Device, err, "writing to "+o.Out, "give another directory as out=DIR")
+	if b.temp, err = tempIn(o.Out); err != nil {
+		return nil, err
 	}
 	defer os.RemoveAll(b.temp)
 	defer func() {
@@ -117,6 +114,24 @@ func Build(ctx context.Context, o Options) (res *Result, err error) {
 		return nil, err
 	}
 	return &b.result, nil
+}
+
+// CheckOut says whether a build could write to the directory out, before anything is fetched for it.
+func CheckOut(out string) error {
+	temp, err := tempIn(out)
+	if err != nil {
+		return err
+	}
+	return fault.Wrap(fault.Device, os.Remove(temp), "writing to "+out, "give another directory as out=DIR")
+}
+
+// tempIn makes the directory that a build works in.
+func tempIn(out string) (string, error) {
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return "", fault.Wrap(fault.Device, err, "making the output directory", "give another one as out=DIR")
+	}
+	temp, err := os.MkdirTemp(out, ".imgbuild-")
+	return temp, fault.Wrap(fault.Device, err, "writing to "+out, "give another directory as out=DIR")
 }
 
 func (b *build) run(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"imgbuild/init/config"
@@ -29,7 +30,7 @@ type key struct {
 
 // args is a command line, taken apart.
 type args struct {
-	verb     *verb // nil for help
+	verb     *verb // nil for help, of the first operand if there is one
 	operands []string
 	values   map[string]string
 	table    []verb // all of them
@@ -56,12 +57,11 @@ func parse(words []string) (*args, error) {
 			given = append(given, name)
 			continue
 		}
+		if w == "-h" || w == "--help" {
+			return &args{operands: a.operands, table: verbs}, nil
+		}
 		if strings.HasPrefix(w, "-") && len(w) > 1 {
-			fix := "settings are written key=value; see `imgbuild help`"
-			if w == "-h" || w == "--help" {
-				fix = "say `imgbuild help [verb]`"
-			}
-			return nil, fault.New(fault.Usage, fix, "there is no option %s", w)
+			return nil, fault.New(fault.Usage, "settings are written key=value; see `imgbuild help`", "there is no option %s", w)
 		}
 		a.operands = append(a.operands, w)
 	}
@@ -93,7 +93,7 @@ func parse(words []string) (*args, error) {
 		known = append(known, k.name)
 	}
 	for _, name := range given {
-		if !contains(known, name) {
+		if !slices.Contains(known, name) {
 			return nil, notKnown("key", name, known)
 		}
 	}
@@ -138,13 +138,4 @@ func verbNames() []string {
 		names = append(names, v.name)
 	}
 	return names
-}
-
-func contains(list []string, word string) bool {
-	for _, w := range list {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }

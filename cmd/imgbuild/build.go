@@ -53,6 +53,20 @@ func doBuild(ctx context.Context, a *args) error {
 	if out == "" {
 		out = "out"
 	}
+	pack := a.values["pack"]
+	if pack != "" && pack != "yes" && pack != "no" {
+		return notKnown("pack", pack, []string{"yes", "no"})
+	}
+	blobs := image.Blobs{Skip: a.values["blobs"] == "skip"}
+	if !blobs.Skip {
+		blobs.Dir = a.values["blobs"]
+	}
+	if err := blobs.Check(s.recipe.Family.Raw); err != nil {
+		return err
+	}
+	if err := image.CheckOut(out); err != nil {
+		return err
+	}
 	node, moved, err := openNode(a, s.recipe, config, out)
 	if err != nil {
 		return err
@@ -71,10 +85,6 @@ func doBuild(ctx context.Context, a *args) error {
 	airGap, err := openAirGap(a, s.recipe)
 	if err != nil {
 		return err
-	}
-	pack := a.values["pack"]
-	if pack != "" && pack != "yes" && pack != "no" {
-		return notKnown("pack", pack, []string{"yes", "no"})
 	}
 	relock, err := s.recipe.Fetch(ctx, s.client, a.values["lock"])
 	if err != nil {
@@ -97,11 +107,11 @@ func doBuild(ctx context.Context, a *args) error {
 		}
 	}
 	for _, w := range warnings {
-		s.screen.warn(strings.Split(w, "\n")...)
+		s.screen.warn(strings.Split(strings.TrimPrefix(w, "warning: "), "\n")...)
 	}
 	res, err := image.Build(ctx, image.Options{
 		Recipe: s.recipe, Client: s.client, Cache: s.cache, Config: config, Node: node, AirGap: airGap, Out: out, Progress: s.screen.progress, ImageOnly: pack == "no",
-		Blobs:    image.Blobs{Skip: a.values["blobs"] == "skip", Dir: strings.TrimPrefix(a.values["blobs"], "skip")},
+		Blobs:    blobs,
 		Warnings: append(warnings, s.relocked(relock)...),
 	})
 	s.screen.done()
@@ -116,7 +126,7 @@ func doBuild(ctx context.Context, a *args) error {
 	if a.json() {
 		return printJSON(res)
 	}
-	summary(res, s.recipe, time.Since(began))
+	summary(a, res, s.recipe, time.Since(began))
 	return nil
 }
 
@@ -132,10 +142,14 @@ func openAirGap(a *args, r *recipe.Recipe) ([]image.AirGap, error) {
 	return image.OpenAirGap(strings.Split(given, ","), r.Family.Arch)
 }
 
-func summary(res *image.Result, r *recipe.Recipe, took time.Duration) {
+func summary(a *args, res *image.Result, r *recipe.Recipe, took time.Duration) {
 	packed := ""
 	if res.Packed > 0 {
 		packed = fmt.Sprintf(" (%s on disk, %s packed)", size(res.Used), size(res.Packed))
+	}
+	try := fmt.Sprintf("%s run board=%s role=%s", os.Args[0], r.Board.Name, r.Role.Name)
+	if out := a.values["out"]; out != "" {
+		try += " out=" + out
 	}
 	k3s := r.K3s.Source
 	if r.K3s.Version != "" {
@@ -149,7 +163,7 @@ func summary(res *image.Result, r *recipe.Recipe, took time.Duration) {
 
 Next:
   write it to a card     sudo dd if=%s of=/dev/DEVICE bs=4M conv=fsync status=progress
-  or try it in QEMU      imgbuild run board=%s role=%s
+  or try it in QEMU      %s
 `, res.Image, r.Board.Title, r.Role.Title, res.Version, res.Packages, res.Modules, res.Manifest.Kernel, k3s,
-		size(res.Size), packed, size(res.Root), size(res.Initrd), res.SlotPercent(), took.Seconds(), res.Image, r.Board.Name, r.Role.Name)
+		size(res.Size), packed, size(res.Root), size(res.Initrd), res.SlotPercent(), took.Seconds(), res.Image, try)
 }

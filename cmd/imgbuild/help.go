@@ -1,15 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 )
 
 func printHelp(w io.Writer, operands []string) error {
-	if len(operands) > 0 {
+	if len(operands) > 0 && operands[0] != "help" {
 		for _, v := range verbs {
 			if v.name == operands[0] {
 				return verbHelp(w, v)
@@ -49,11 +51,21 @@ func verbHelp(w io.Writer, v verb) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "\nExamples:")
+	if len(v.keys) > 0 {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, "Examples:")
 	for _, e := range v.examples {
 		fmt.Fprintln(w, "  "+e)
 	}
 	return nil
+}
+
+var versionVerb = verb{
+	name:     "version",
+	summary:  "Say which imgbuild this is.",
+	examples: []string{"imgbuild version"},
+	do:       func(context.Context, *args) error { return printVersion(os.Stdout) },
 }
 
 // version is set by make; without it the module's own tells.

@@ -13,7 +13,7 @@ import (
 )
 
 // verbs in the order in which help shows them; the first is meant when none is given.
-var verbs = []verb{build, plan, run, lock, listBoards, listRoles, validate, applyConfig, migrateNode, nodeVerb, kubeconfigVerb, schema, completion}
+var verbs = []verb{build, plan, run, lock, listBoards, listRoles, validate, applyConfig, migrateNode, nodeVerb, kubeconfigVerb, schema, completion, versionVerb}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -31,9 +31,6 @@ func main() {
 }
 
 func dispatch(ctx context.Context, words []string) error {
-	if len(words) == 1 && (words[0] == "-h" || words[0] == "--help") {
-		return printHelp(os.Stdout, nil)
-	}
 	if len(words) == 1 && words[0] == "--version" {
 		return printVersion(os.Stdout)
 	}

@@ -65,6 +65,8 @@ func TestRefusals(t *testing.T) {
 		{"validate", 2, "validate FILE"},
 		{"validate /nope", 3, "/nope"},
 		{"validate " + bad, 3, "errors"},
+		{"board=rpi4 role=worker out=" + bad + " cache=" + dir + " " + archive, 6, "out=DIR"},
+		{"board=odroid-xu4 role=worker blobs=skipped cache=" + dir + " " + archive, 3, "skipped/"},
 		{"run board=rpi4 role=worker out=" + dir, 3, "imgbuild board=rpi4 role=worker"},
 		{"run board=rpi4 role=worker size=x", 2, "size"},
 		{"help nope", 2, "verb"},
@@ -94,16 +96,42 @@ func TestRefusals(t *testing.T) {
 
 func TestData(t *testing.T) {
 	printed := silence(t)
-	for _, words := range []string{"boards", "roles output=json", "help", "help build", "-h", "--version", "schema",
+	for _, words := range []string{"boards", "roles output=json", "help", "help build", "run board=rpi4 --help", "-h", "--version", "version", "schema",
 		"plan board=odroid-xu4 role=worker mirror=http://127.0.0.1:1/debian cache=" + t.TempDir()} {
 		if err := dispatch(context.Background(), strings.Fields(words)); err != nil {
 			t.Errorf("%s: %v", words, err)
 		}
 	}
-	for _, want := range []string{"odroid-xu4", `"services"`, "key=value", "Examples:", "imgbuild ", "$schema", "linux-image-armmp-lpae", "p2 slot A"} {
+	for _, want := range []string{"odroid-xu4", `"services"`, "key=value", "Examples:", "memory=MIB", "imgbuild ", "$schema", "linux-image-armmp-lpae", "p2 slot A"} {
 		if !strings.Contains(printed(), want) {
 			t.Errorf("nothing printed %q", want)
 		}
+	}
+}
+
+// What is wrong with a file is told under the path that was given, in the order of its lines, and as data.
+func TestValidate(t *testing.T) {
+	printed := silence(t)
+	file := filepath.Join(t.TempDir(), "node.yaml")
+	if err := os.WriteFile(file, []byte("hostnam: a\nk3os:\n  server_url: server.lan\n  labels: [a]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range [][]string{{"validate", file}, {"validate", file, "output=json"}} {
+		if err := dispatch(context.Background(), words); fault.Code(err) != int(fault.Input) {
+			t.Fatalf("%v: %v", words, err)
+		}
+	}
+	text, data, _ := strings.Cut(printed(), "[\n")
+	last := 0
+	for _, line := range []string{":1:1: warning: hostnam: ", ":3:15: error: k3os.server_url: ", ":4:11: error: k3os.labels: "} {
+		at := strings.Index(text, file+line)
+		if at < last {
+			t.Errorf("%q is missing or too early in\n%s", line, text)
+		}
+		last = at
+	}
+	if !strings.Contains(data, `"severity": "warning"`) || !strings.Contains(data, `"file": "`+file+`"`) {
+		t.Errorf("the JSON is\n%s", data)
 	}
 }
 

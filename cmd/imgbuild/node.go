@@ -87,10 +87,10 @@ func fetchSupport(ctx context.Context, n *remote.Node, words []string) (err erro
 		return err
 	}
 	if err := f.Close(); err != nil {
-		return err
+		return fault.Wrap(fault.Device, err, "writing "+file, "")
 	}
 	if err := os.Rename(file+".part", file); err != nil {
-		return err
+		return fault.Wrap(fault.Device, err, "writing "+file, "")
 	}
 	fmt.Println(file)
 	return nil

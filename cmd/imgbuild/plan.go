@@ -64,7 +64,11 @@ func printPlan(r *recipe.Recipe) error {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "AREA\tSTART\tSIZE\tWHAT")
 	for _, a := range image.Areas() {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", a.Name, size(a.Start), size(a.Size), a.What)
+		long := size(a.Size)
+		if a.Size == 0 {
+			long = "the rest"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", a.Name, size(a.Start), long, a.What)
 	}
 	if err := t.Flush(); err != nil {
 		return err

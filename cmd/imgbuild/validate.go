@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
@@ -44,8 +46,14 @@ var validate = verb{
 		if err != nil {
 			return err
 		}
+		for i := range problems {
+			if problems[i].File != "" && problems[i].File == filepath.Base(name) {
+				problems[i].File = name // as it was given, so that an editor can open it
+			}
+		}
+		slices.SortStableFunc(problems, func(a, b config.Problem) int { return a.Line - b.Line })
 		if a.json() {
-			if err := printJSON(problems); err != nil {
+			if err := printJSON(append([]config.Problem{}, problems...)); err != nil { // none is [], not null
 				return err
 			}
 		} else {

@@ -28,16 +28,19 @@ func (s Severity) String() string {
 	return "error"
 }
 
+// MarshalText gives the same word in JSON.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // Problem is one finding in a configuration: where, what, and the way out.
 type Problem struct {
-	File     string // as given to Parse; empty for what is missing from every source
-	Line     int    // 1-based; 0 when the problem has no place
-	Col      int    // 1-based, in characters
-	Key      string // dotted path with indexes, "k3os.wifi[0].name"; empty for the file as a whole
-	Message  string // what is wrong, without a full stop
-	Fix      string // an imperative sentence without a full stop; may be empty
-	Severity Severity
-	Fatal    bool // the file could not be read as a whole; a node keeps the file it imported before
+	File     string   `json:"file,omitempty"` // as given to Parse; empty for what is missing from every source
+	Line     int      `json:"line,omitempty"` // 1-based; 0 when the problem has no place
+	Col      int      `json:"col,omitempty"`  // 1-based, in characters
+	Key      string   `json:"key,omitempty"`  // dotted path with indexes, "k3os.wifi[0].name"; empty for the file as a whole
+	Message  string   `json:"message"`        // what is wrong, without a full stop
+	Fix      string   `json:"fix,omitempty"`  // an imperative sentence without a full stop; may be empty
+	Severity Severity `json:"severity"`
+	Fatal    bool     `json:"fatal,omitempty"` // the file could not be read as a whole; a node keeps the file it imported before
 }
 
 // String is the one-line form "file:line:col: severity: key: message; fix".
