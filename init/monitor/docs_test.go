@@ -17,8 +17,9 @@ var update = flag.Bool("update", false, "write the table of docs/monitoring.md")
 const docs = "../../docs/"
 
 // node are the metrics of node-exporter that alerts and dashboard use; a boot test sees that the exporter serves them.
-var node = []string{"node_cpu_seconds_total", "node_filesystem_avail_bytes", "node_filesystem_size_bytes", "node_load1", "node_memory_MemAvailable_bytes",
-	"node_memory_MemTotal_bytes", "node_network_receive_bytes_total", "node_textfile_mtime_seconds"}
+var node = []string{"node_cpu_seconds_total", "node_filesystem_avail_bytes", "node_filesystem_files", "node_filesystem_files_free", "node_filesystem_readonly",
+	"node_filesystem_size_bytes", "node_load1", "node_memory_MemAvailable_bytes",
+	"node_memory_MemTotal_bytes", "node_network_receive_bytes_total", "node_textfile_mtime_seconds", "node_time_seconds"}
 
 // used checks every metric in an expression.
 func used(t *testing.T, where, expr string) {

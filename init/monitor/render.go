@@ -37,7 +37,7 @@ var table = [...]metric{
 	{"shelf_boot_trial", "gauge", "1 while the running slot is under trial."},
 	{"shelf_boot_last_end_info", "gauge", "Why the boot before this one ended; always 1."},
 	{"shelf_image_lock_timestamp_seconds", "gauge", "Date of the lock that the image was made from."},
-	{"shelf_image_lock_age_days", "gauge", "Age of that lock: how long the node has had no security updates."},
+	{"shelf_image_lock_age_seconds", "gauge", "Age of that lock: how long the node has had no security updates."},
 	{"shelf_degraded", "gauge", "1 when the data partition is lost and nothing is kept."},
 	{"shelf_problems", "gauge", "Problems told since the boot."},
 	{"shelf_config_problems", "gauge", "What is wrong in the configuration."},
@@ -125,7 +125,7 @@ func Render(s Sample, now time.Time) []byte {
 	}
 	if !s.Built.IsZero() {
 		w.row("shelf_image_lock_timestamp_seconds", seconds(s.Built))
-		w.row("shelf_image_lock_age_days", max(0, now.Sub(s.Built).Hours()/24))
+		w.row("shelf_image_lock_age_seconds", max(0, now.Sub(s.Built).Seconds()))
 	}
 	w.row("shelf_degraded", bit(s.Degraded))
 	w.row("shelf_problems", float64(s.Problems))

@@ -67,7 +67,7 @@ func TestRender(t *testing.T) {
 	}{
 		{1, "shelf_info", []string{"version", "20261121-b92f60b7", "slot", "a", "model", "a \"quoted\" \\ model\nof two lines ?"}},
 		{2, "shelf_boot_attempts_left", nil},
-		{1.5, "shelf_image_lock_age_days", nil},
+		{36 * 3600, "shelf_image_lock_age_seconds", nil},
 		{1, "shelf_service_ready", []string{"service", "sshd"}},
 		{0, "shelf_service_ready", []string{"service", "k3s"}},
 		{4, "shelf_service_restarts_total", []string{"service", "k3s"}},

@@ -48,6 +48,7 @@ var programs = []program{
 	{"modinfo", []string{"--version"}, dotted, "26", "kmod"},
 	{"cpio", []string{"--version"}, dotted, "2.12", "cpio"},
 	{"sqlite3", []string{"--version"}, dotted, "3.34", "sqlite3"},
+	{"promtool", []string{"--version"}, regexp.MustCompile(`version ([0-9.]+)`), "2.42", "promtool"},
 	{"zstd", []string{"--version"}, regexp.MustCompile(`v([0-9.]+)`), "1.4", "zstd"},
 	{"xz", []string{"--version"}, dotted, "5.2", "xz-utils"},
 }
@@ -82,6 +83,7 @@ var sets = map[string]set{
 	"zstd":           {want: []string{"zstd"}},
 	"xz-utils":       {want: []string{"xz-utils"}},
 	"sqlite3":        {want: []string{"sqlite3"}},
+	"promtool":       {want: []string{"promtool"}},
 }
 
 func row(name string) (program, bool) {
