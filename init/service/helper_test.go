@@ -72,8 +72,17 @@ func storm() {
 		os.Exit(1)
 	}
 	Adopt()
-	const families, orphansEach, commands = 20, 10, 200
-	fail := make(chan string, families+commands)
+	const families, orphansEach, commands, brief = 20, 10, 200, 1000
+	fail := make(chan string, families+commands+1)
+	go func() {
+		// Orphans that are dead before anybody looks, a thousand in a row.
+		_, err := Run(context.Background(), Cmd("/bin/sh", "-c", fmt.Sprint("i=0; while [ $i -lt ", brief, " ]; do (: &); i=$((i+1)); done")))
+		if err != nil {
+			fail <- fmt.Sprint("brief: ", err)
+			return
+		}
+		fail <- ""
+	}()
 	for range families {
 		go func() {
 			// Each child starts ten grandchildren, which fork on their own and end only after it.
@@ -96,13 +105,13 @@ func storm() {
 			fail <- ""
 		}()
 	}
-	for range families + commands {
+	for range families + commands + 1 {
 		if s := <-fail; s != "" {
 			fmt.Println(s)
 			os.Exit(1)
 		}
 	}
-	for deadline := time.Now().Add(30 * time.Second); Orphans() < families*orphansEach; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); Orphans() < families*orphansEach+brief; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			fmt.Println("orphans reaped:", Orphans())
 			os.Exit(1)
