@@ -30,6 +30,9 @@ func (b Blobs) Check(raws []boards.Raw) error {
 		return nil
 	}
 	for _, raw := range raws {
+		if raw.Package != "" {
+			continue
+		}
 		if _, err := b.Get(context.Background(), nil, raw); err != nil {
 			return err
 		}

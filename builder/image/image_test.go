@@ -202,6 +202,14 @@ func TestBlobs(t *testing.T) {
 	if data, err := (Blobs{Dir: dir}).Get(t.Context(), cache, raw); err != nil || string(data) != "abcd" {
 		t.Errorf("%q, %v", data, err)
 	}
+	// What comes out of a package is not looked for in the directory; what the vendor has is missed before the build begins.
+	packaged, other := boards.Raw{Name: "u-boot.bin", Package: "u-boot"}, boards.Raw{Name: "tzsw.bin", SHA256: raw.SHA256}
+	if err := (Blobs{Dir: dir}).Check([]boards.Raw{raw, packaged}); err != nil {
+		t.Error(err)
+	}
+	if err := (Blobs{Dir: dir}).Check([]boards.Raw{raw, packaged, other}); fault.Code(err) != 3 {
+		t.Errorf("a blob that is not there: %v", err)
+	}
 	if data, err := (Blobs{Skip: true}).Get(t.Context(), cache, raw); data != nil || err != nil {
 		t.Errorf("skipped: %q, %v", data, err)
 	}

@@ -17,6 +17,7 @@ var verbs = []verb{build, plan, run, lock, listBoards, listRoles, validate, appl
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // who says it twice does not want to wait for the tidying up
 	err := dispatch(ctx, os.Args[1:])
 	interrupted := ctx.Err() != nil
 	stop()
