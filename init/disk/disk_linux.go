@@ -18,14 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The partitions of the disk; see DESIGN.md, "The disk".
-const (
-	Boot  = 1
-	SlotA = 2
-	SlotB = 3
-	Data  = 4
-)
-
 // Disk is a whole disk with a partition table.
 type Disk struct {
 	Name    string // as in /sys/block: mmcblk0, sda, vda

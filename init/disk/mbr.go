@@ -8,6 +8,14 @@ import (
 // SectorSize is the only sector size that the disk's layout is made for.
 const SectorSize = 512
 
+// The partitions of the disk; see DESIGN.md, "The disk".
+const (
+	Boot  = 1
+	SlotA = 2
+	SlotB = 3
+	Data  = 4
+)
+
 // align is what partition ends are rounded to, in sectors: 4 MiB, an erase block of a card.
 const align = 8192
 

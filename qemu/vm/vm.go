@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"imgbuild/init/disk"
 	"imgbuild/init/fault"
 	"imgbuild/init/manifest"
 	"imgbuild/qemu/tool"
@@ -201,6 +202,11 @@ func (v *VM) disk(o Options, m Machine, im *Image) ([]string, error) {
 		if err := Copy(v.Disk, o.Image, size); err != nil {
 			return nil, fault.Wrap(fault.Device, err, "copying the image to "+o.Dir, "")
 		}
+		if o.Direct {
+			if err := growData(v.Disk, im.Table.Signature); err != nil {
+				return nil, fault.Wrap(fault.Device, err, "enlarging the guest's disk", "")
+			}
+		}
 	}
 	if o.Log != "" {
 		return logged(v.Disk, o.Log, m)
@@ -209,9 +215,33 @@ func (v *VM) disk(o Options, m Machine, im *Image) ([]string, error) {
 	return append([]string{"-drive", drive}, m.Disk...), nil
 }
 
+// growData makes partition 4 of a disk as large as the first boot would, and keeps the signature: a kernel that is started directly
+// gets the same command line at every reboot, and would not find a disk again that has drawn another one.
+func growData(path string, signature uint32) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	sector := make([]byte, disk.SectorSize)
+	if _, err := f.ReadAt(sector, 0); err != nil {
+		return err
+	}
+	grown, err := disk.Grow(sector, uint64(info.Size())/disk.SectorSize, signature)
+	if err != nil || grown == nil {
+		return err
+	}
+	_, err = f.WriteAt(grown, 0)
+	return err
+}
+
 // logged gives a disk with a write cache, whose writes and flushes are logged in the order in which they complete. The log
 // is made anew. Discards are switched off: the log has no word for them.
-func logged(disk, log string, m Machine) ([]string, error) {
+func logged(drive, log string, m Machine) ([]string, error) {
 	if m.Drive != "none" {
 		return nil, fault.New(fault.Usage, "", "the machine %s has no disk whose writes can be logged", m.Name)
 	}
@@ -220,7 +250,7 @@ func logged(disk, log string, m Machine) ([]string, error) {
 	}
 	escape := func(path string) string { return strings.ReplaceAll(path, ",", ",,") }
 	args := []string{
-		"-blockdev", "driver=file,node-name=plain,cache.no-flush=on,filename=" + escape(disk),
+		"-blockdev", "driver=file,node-name=plain,cache.no-flush=on,filename=" + escape(drive),
 		"-blockdev", "driver=file,node-name=log,cache.no-flush=on,filename=" + escape(log),
 		"-blockdev", "driver=blklogwrites,node-name=disk,file=plain,log=log,log-sector-size=512,log-super-update-interval=1",
 	}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
+	"imgbuild/builder/mbr"
+	"imgbuild/init/disk"
 	"imgbuild/qemu/tool"
 )
 
@@ -239,4 +241,34 @@ func TestLink(t *testing.T) {
 		t.Errorf("%q %v", got, err)
 	}
 	a.Close()
+}
+
+// TestGrowData: a guest that is started directly finds nothing to change in its table, whose signature its command line names.
+func TestGrowData(t *testing.T) {
+	const size = 64 << 20
+	table := mbr.Table{Signature: 0x1a2b3c4d, Partitions: [4]mbr.Partition{{Start: 8192, Sectors: 8192, Type: mbr.FAT32}, {}, {}, {Start: 16384, Sectors: 8192, Type: mbr.Linux}}}
+	first, err := table.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(path, append(first[:], make([]byte, size-len(first))...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := growData(path, table.Signature); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := disk.ParseMBR(data[:512])
+	if err != nil || got.Signature != table.Signature || got.Partitions[3].End() != size/512 {
+		t.Errorf("%+v %v", got, err)
+	}
+	if again, err := disk.Grow(data[:512], size/512, 7); again != nil || err != nil {
+		t.Errorf("the node would change it still: %v", err)
+	}
 }
