@@ -54,20 +54,27 @@ type Response struct {
 // connection, and ctx ends when the caller has gone.
 type Flow func(ctx context.Context, w io.Writer) error
 
-// limit of a request in bytes, and how long a client has for it.
+// limit of a request in bytes, and how long a client has for it. Strangers have nothing long to say.
 const (
-	requestLimit = 1 << 20 // a whole config.yaml fits
-	requestTime  = 10 * time.Second
+	requestLimit  = 1 << 20 // a whole config.yaml fits
+	strangerLimit = 4 << 10
+	requestTime   = 10 * time.Second
 )
 
-// callers is how many are answered at a time; further ones wait. Anybody on the node may call.
-const callers = 64
+// callers is how many of those who may give orders are answered at a time; further ones wait. Anybody on the node may call:
+// strangers have places of their own, so that a thousand of them do not keep root away, and are sent away when those are taken.
+const (
+	callers   = 64
+	strangers = 16
+)
 
 // Handler answers a request. trusted says that the caller may give orders.
 type Handler func(r Request, trusted bool) (any, error)
 
 // Serve listens on path until the process ends, answering each caller in a goroutine of its own.
-func Serve(path string, h Handler) error {
+func Serve(path string, h Handler) error { return serve(path, h, trusted) }
+
+func serve(path string, h Handler, trusted func(*net.UnixConn) bool) error {
 	_ = os.Remove(path)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -77,21 +84,31 @@ func Serve(path string, h Handler) error {
 		l.Close()
 		return err
 	}
-	places := make(chan struct{}, callers)
+	known, unknown := make(chan struct{}, callers), make(chan struct{}, strangers)
 	guard.Go(func() {
 		for {
-			places <- struct{}{}
 			c, err := l.AcceptUnix()
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
 			if err != nil {
-				<-places
 				time.Sleep(100 * time.Millisecond)
 				continue
 			}
+			places, may := unknown, trusted(c)
+			if may {
+				places = known
+				places <- struct{}{}
+			} else {
+				select {
+				case places <- struct{}{}:
+				default:
+					refuse(c)
+					continue
+				}
+			}
 			guard.Go(func() {
-				answer(c, h)
+				answer(c, h, may)
 				<-places
 			})
 		}
@@ -99,10 +116,22 @@ func Serve(path string, h Handler) error {
 	return nil
 }
 
-func answer(c *net.UnixConn, h Handler) {
+// refuse sends a caller away at once: the answer fits into the socket's buffer.
+func refuse(c *net.UnixConn) {
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(100 * time.Millisecond))
+	text, _ := json.Marshal(failed(fault.New(fault.Unhealthy, "ask again in a moment", "too many ask at the same time")))
+	_, _ = c.Write(append(text, '\n'))
+}
+
+func answer(c *net.UnixConn, h Handler, may bool) {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(requestTime))
-	line, err := bufio.NewReader(io.LimitReader(c, requestLimit)).ReadBytes('\n')
+	limit := int64(strangerLimit)
+	if may {
+		limit = requestLimit
+	}
+	line, err := bufio.NewReader(io.LimitReader(c, limit)).ReadBytes('\n')
 	var req Request
 	var out Response
 	var flow Flow
@@ -111,7 +140,7 @@ func answer(c *net.UnixConn, h Handler) {
 	}
 	if err != nil {
 		out = failed(fault.New(fault.Usage, "", "this is no request: %v", err))
-	} else if data, herr := h(from(c, req), trusted(c)); herr != nil {
+	} else if data, herr := h(from(c, req), may); herr != nil {
 		out = failed(herr)
 	} else if f, ok := data.(Flow); ok {
 		flow, out.Flow = f, true
