@@ -16,6 +16,7 @@ import (
 	"imgbuild/init/fatfile"
 	"imgbuild/init/guard"
 	"imgbuild/init/layout"
+	"imgbuild/init/service"
 	"imgbuild/init/sources"
 
 	"golang.org/x/sys/unix"
@@ -56,6 +57,9 @@ func (n *Node) signals() {
 // stopLimit is how long the services have to end.
 const stopLimit = 90 * time.Second
 
+// sweepGrace is how long what is no service has to end after that.
+const sweepGrace = 5 * time.Second
+
 // end stops everything in order and reboots or switches off. It does not return.
 func (n *Node) end(o order) {
 	n.tell = n.tell.For("shutdown")
@@ -68,6 +72,10 @@ func (n *Node) end(o order) {
 			n.tell.Say("stopping: %v", err)
 		}
 		cancel()
+		// Logins, and what commands and units have left behind: who still writes keeps its file system from being closed.
+		if err := service.Sweep(context.Background(), sweepGrace); err != nil {
+			n.tell.Say("stopping: %v", err)
+		}
 	}
 	if n.lay != nil {
 		n.saveClock()

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sweep ends every process of the machine but PID 1, which must be the caller: SIGTERM to all, grace for them to end, then
-// SIGKILL. It is for the very end, after Supervisor.Stop: what is left then are logins, and what units with KeepOthers left
+// Sweep ends every process of the machine but PID 1, which must be the caller: SIGTERM to all, and SIGHUP, for a shell that
+// somebody types into ignores the other; grace for them to end, then SIGKILL. It is for the very end, after Supervisor.Stop: what is left then are logins, and what units with KeepOthers left
 // behind.
 func Sweep(ctx context.Context, grace time.Duration) error {
 	if os.Getpid() != 1 {
@@ -19,6 +19,7 @@ func Sweep(ctx context.Context, grace time.Duration) error {
 	}
 	reap.watch()
 	_ = syscall.Kill(-1, syscall.SIGTERM) // PID 1 itself and kernel threads are spared by the kernel
+	_ = syscall.Kill(-1, syscall.SIGHUP)
 	_ = syscall.Kill(-1, syscall.SIGCONT) // who is stopped could not end
 	soft, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
