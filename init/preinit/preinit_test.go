@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"imgbuild/init/clock"
 	"imgbuild/init/manifest"
 )
 
@@ -65,6 +66,7 @@ func TestLatest(t *testing.T) {
 		{[]time.Time{wrote, built}, []time.Time{wrote}},
 		{[]time.Time{built, {}}, []time.Time{built}},
 		{[]time.Time{built, time.Unix(1<<33, 0)}, []time.Time{built}}, // the year 2242: a damaged superblock
+		{[]time.Time{built, clock.Farthest()}, []time.Time{built}},
 		{nil, []time.Time{{}}},
 	} {
 		if got := latest(c.give...); !got.Equal(c.want[0]) {
