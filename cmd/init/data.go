@@ -126,6 +126,10 @@ func rescueVerb(args []string) error {
 	}
 	if on {
 		fmt.Println("The next boot is the rescue system: no data partition, no services. sudo shelf reboot")
+		if !datafs.Wired("/sys") {
+			fmt.Println("NO NETWORK CABLE is plugged in, and the passphrases of wireless networks are on the data partition: plug one in,\n" +
+				"or write the passphrase into config.yaml on BOOT with another computer, or you cannot log in there. sudo shelf rescue off")
+		}
 	} else {
 		fmt.Println("The next boot is an ordinary one.")
 	}

@@ -103,7 +103,7 @@ func mountData(t report.Teller, s *preinit.State) error {
 // node can be recognised on the partition: of a file system that lost its root a repair makes an empty one, on which the
 // node would begin a second life. Repaired says that it went that far. safe is -p, or -fp for one that calls itself clean.
 func check(t report.Teller, device, safe string) (repaired bool, err error) {
-	code, out, err := e2fsck(safe, device)
+	code, out, err := e2fsck(t, safe, device)
 	if err != nil {
 		return false, fmt.Errorf("it could not be checked: %w", err)
 	}
@@ -119,7 +119,7 @@ func check(t report.Teller, device, safe string) (repaired bool, err error) {
 	if !recognised(device) {
 		return false, fmt.Errorf("it is damaged so far that this node's settings are not found on it: %s", last(out))
 	}
-	code, out, err = e2fsck("-fy", device)
+	code, out, err = e2fsck(t, "-fy", device)
 	if err != nil {
 		return false, fmt.Errorf("its repair did not come to an end: %w", err)
 	}
@@ -185,18 +185,28 @@ func rescue(t report.Teller, s *preinit.State) string {
 
 // e2fsck runs it and gives its exit code (see e2fsck(8)) and output. A large disk may take its time; a watchdog does not
 // bark meanwhile, since the step has a limit of its own.
-func e2fsck(mode, device string) (int, string, error) {
+func e2fsck(t report.Teller, mode, device string) (int, string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
 	defer cancel()
+	slow := time.AfterFunc(checkSlow, func() {
+		t.Say("e2fsck is looking at the data partition, which may take up to %v; leave the power on", checkLimit)
+	})
+	defer slow.Stop()
 	res, err := service.Run(ctx, service.Cmd("/usr/sbin/e2fsck", mode, device))
+	if ctx.Err() != nil {
+		return 0, "", fmt.Errorf("e2fsck was not done with it after %v; sudo shelf data repair gives it hours", checkLimit)
+	}
 	if code, ok := service.Status(err); ok {
 		return code, string(res.Output), nil
 	}
 	return 0, string(res.Output), err
 }
 
-// checkLimit ends a check that does not come to an end.
-const checkLimit = 30 * time.Minute
+// checkLimit ends a check that does not come to an end, checkSlow is when it is told that there is one.
+const (
+	checkLimit = 30 * time.Minute
+	checkSlow  = 20 * time.Second
+)
 
 func last(out string) string {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
