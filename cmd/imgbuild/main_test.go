@@ -78,6 +78,8 @@ func TestRefusals(t *testing.T) {
 		{"migrate " + bad + " out=" + dir + "/x.tar mode=full", 3, "too small"},
 		{"board=rpi4 role=server import=/nope cache=" + dir + " " + archive, 3, "/nope"},
 		{"board=rpi4 role=server restore=" + bad + " cache=" + dir + " " + archive, 3, "no node archive"},
+		{"board=rpi4 role=server images=/nope.tar cache=" + dir + " " + archive, 3, "/nope.tar"},
+		{"board=rpi4 role=server k3s=none images=/nope.tar cache=" + dir + " " + archive, 2, "k3s=none leaves it out"},
 		{"board=rpi4 role=server import=a restore=b cache=" + dir + " " + archive, 2, "do not go together"},
 	} {
 		err := dispatch(context.Background(), strings.Fields(c.words))
