@@ -45,15 +45,8 @@ func run(m *testing.M) int {
 		if work, err = os.MkdirTemp("", "imgbuild-qemu-"); err != nil {
 			return err
 		}
-		_, private, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			return err
-		}
-		if key, err = ssh.NewSignerFromSigner(private); err != nil {
-			return err
-		}
-		public = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key.PublicKey())))
-		return nil
+		key, public, err = vm.NewKey()
+		return err
 	}()
 	defer os.RemoveAll(work)
 	if err != nil {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -92,16 +90,12 @@ func bootOnce(ctx context.Context, key ssh.Signer, disk *string, dir string) (en
 
 // owner makes a key and the config.yaml of a node that lets it in.
 func (b *bench) owner() (ssh.Signer, string, error) {
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, "", err
-	}
-	key, err := ssh.NewSignerFromSigner(private)
+	key, line, err := vm.NewKey()
 	if err != nil {
 		return nil, "", err
 	}
 	config := filepath.Join(b.dir, "config.yaml")
-	return key, config, os.WriteFile(config, append([]byte("ssh_authorized_keys:\n- "), ssh.MarshalAuthorizedKey(key.PublicKey())...), 0o600)
+	return key, config, os.WriteFile(config, []byte("ssh_authorized_keys:\n- "+line+"\n"), 0o600)
 }
 
 // image builds an image and gives its file.

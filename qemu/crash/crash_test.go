@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"imgbuild/init/fault"
+	"imgbuild/qemu/vm"
 )
 
 // TestCrash is make crash in short: the first boot and one after a power cut are recorded, three cuts looked at, one of
@@ -27,7 +28,7 @@ func TestCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, public, err := newKey()
+	key, public, err := vm.NewKey()
 	if err != nil {
 		t.Fatal(err)
 	}

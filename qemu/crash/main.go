@@ -128,7 +128,7 @@ func recordOnce(ctx context.Context, dir, commit string, say func(string, ...any
 	if err != nil {
 		return err
 	}
-	key, public, err := newKey()
+	key, public, err := vm.NewKey()
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
@@ -74,29 +72,10 @@ func build(ctx context.Context, program, dir, public string) (string, error) {
 	return images[0], nil
 }
 
-// newKey makes a key for logging in.
-func newKey() (ssh.Signer, string, error) {
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, "", err
-	}
-	signer, err := ssh.NewSignerFromSigner(private)
-	if err != nil {
-		return nil, "", err
-	}
-	return signer, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey()))), nil
-}
-
 // Record runs a node: its first boot, then as many further ones, each with a load of operations. The power goes between
 // them, but for every second time, when the node reboots in order; so recovery is in the log as well.
 func Record(ctx context.Context, image string, key ssh.Signer, dir string, boots, operations int, say func(string, ...any)) error {
-	writer := filepath.Join(dir, "writer")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", writer, "imgbuild/qemu/crash/writer")
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, text)
-	}
-	program, err := os.ReadFile(writer)
+	program, err := vm.Program(ctx, "imgbuild/qemu/crash/writer", filepath.Join(dir, "writer"))
 	if err != nil {
 		return err
 	}

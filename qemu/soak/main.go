@@ -8,8 +8,6 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -107,24 +105,16 @@ type bench struct {
 // prepare builds the image and the program.
 func prepare(ctx context.Context, dir string) (*bench, error) {
 	b := &bench{dir: dir}
-	_, private, err := ed25519.GenerateKey(rand.Reader)
+	key, line, err := vm.NewKey()
 	if err != nil {
 		return nil, err
 	}
-	if b.key, err = ssh.NewSignerFromSigner(private); err != nil {
-		return nil, err
-	}
-	rogue := filepath.Join(dir, "rogue")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", rogue, "./qemu/rogue")
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, out)
-	}
-	if b.rogue, err = os.ReadFile(rogue); err != nil {
+	b.key = key
+	if b.rogue, err = vm.Program(ctx, "imgbuild/qemu/rogue", filepath.Join(dir, "rogue")); err != nil {
 		return nil, err
 	}
 	config := filepath.Join(dir, "config.yaml")
-	if err := os.WriteFile(config, append([]byte("ssh_authorized_keys:\n- "), ssh.MarshalAuthorizedKey(b.key.PublicKey())...), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("ssh_authorized_keys:\n- "+line+"\n"), 0o600); err != nil {
 		return nil, err
 	}
 	build := exec.CommandContext(ctx, "bin/imgbuild", "board=qemu-arm64", "role=worker", "k3s=none", "config="+config, "output=json", "pack=no", "out="+filepath.Join(dir, "image"))

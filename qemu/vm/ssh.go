@@ -3,12 +3,27 @@ package vm
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 )
+
+// NewKey makes a key to log in with, and its line for authorized_keys.
+func NewKey() (key ssh.Signer, line string, err error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, "", err
+	}
+	if key, err = ssh.NewSignerFromSigner(private); err != nil {
+		return nil, "", err
+	}
+	return key, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key.PublicKey()))), nil
+}
 
 // Shell is an ssh connection to a guest.
 type Shell struct {
