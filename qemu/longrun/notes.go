@@ -24,7 +24,7 @@ type head struct{ Commit string }
 // was asked for: seed and count for example. A line that was cut off in the middle is left out and done again.
 func Resume[R any](r *Run, key string) (*Notes[R], error) {
 	path := filepath.Join(r.Dir, "results-"+url.PathEscape(key)+".jsonl")
-	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
 		return nil, err
 	}
 	text, err := os.ReadFile(path)
