@@ -77,11 +77,30 @@ func (n *Node) hearRadio() {
 				}
 			})
 		})
+		guard.Go(func() { n.mendRadio(ctx, name) })
 		for n.net.Radio() == name {
 			<-n.net.Changed()
 		}
 		cancel()
 	}
+}
+
+// mendRadio has a radio that gets no address join its network anew.
+func (n *Node) mendRadio(ctx context.Context, name string) {
+	state := func() (joined, addressed bool) {
+		for _, s := range n.net.Status() {
+			if s.Name == name {
+				return s.Carrier && s.DHCP, len(s.Addresses) > 0
+			}
+		}
+		return false, false
+	}
+	wifi.Mend(ctx, n.net.Changed, state, func() {
+		n.base.Say("network %s: no dhcp server answers in the Wi-Fi network; joining it anew", name)
+		if err := wifi.Rejoin(name); err != nil {
+			n.base.Say("network %s: %v", name, err)
+		}
+	})
 }
 
 // missRadio tells in the report when Wi-Fi is configured and no radio has come up.

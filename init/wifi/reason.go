@@ -11,7 +11,10 @@ import (
 
 // hearing makes sense of a row of events. wpa_supplicant says nothing when WPA3 fails for a wrong passphrase; it only tries
 // again and again.
-type hearing struct{ tries int }
+type hearing struct {
+	tries int
+	wrong bool // a passphrase is known to be wrong: guesses would only water that down
+}
 
 // patience is how many tries in a row mean that it will not be let in.
 const patience = 2
@@ -19,13 +22,22 @@ const patience = 2
 // news is the function of that name with a memory.
 func (h *hearing) news(event string) (text string, ok bool) {
 	if strings.HasPrefix(event, "SME: Trying to authenticate with ") {
-		if h.tries++; h.tries >= patience {
+		if h.tries++; h.tries >= patience && !h.wrong {
 			return "the access point does not let the node in; the passphrase may be wrong", true
 		}
 		return "", false
 	}
 	if strings.HasPrefix(event, "CTRL-EVENT-CONNECTED") {
-		h.tries = 0
+		h.tries, h.wrong = 0, false
+	}
+	if strings.HasPrefix(event, "CTRL-EVENT-NETWORK-NOT-FOUND") {
+		h.wrong = false
+	}
+	if strings.HasPrefix(event, "CTRL-EVENT-SSID-TEMP-DISABLED") {
+		h.wrong = strings.Contains(event, " reason=WRONG_KEY")
+	}
+	if h.wrong && strings.HasPrefix(event, "CTRL-EVENT-DISCONNECTED") {
+		return "", false
 	}
 	if h.tries >= patience && strings.HasPrefix(event, "CTRL-EVENT-DISCONNECTED") {
 		return "", false // what was said tells more

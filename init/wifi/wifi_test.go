@@ -133,6 +133,13 @@ func TestHearing(t *testing.T) {
 	hear("CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=3", "the access point does not let the node in; the passphrase may be wrong")
 	hear("CTRL-EVENT-CONNECTED - Connection to 02:00:00:00:01:00 completed [id=0 id_str=]", "")
 	hear(try, "")
+	// WPA2 knows for sure, and goes on trying.
+	const wrong = `the passphrase of "home" is wrong`
+	hear(`CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="home" auth_failures=1 duration=10 reason=WRONG_KEY`, wrong)
+	hear(try, wrong)
+	hear("CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=15", wrong)
+	hear(try, wrong)
+	hear("CTRL-EVENT-NETWORK-NOT-FOUND ", "none of the configured Wi-Fi networks is in reach")
 }
 
 func FuzzNews(f *testing.F) {

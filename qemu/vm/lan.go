@@ -6,17 +6,20 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
 // LAN is a network for one guest with nobody on it but us: DHCP on 10.9.8.1, which hands out 10.9.8.2, no gateway, and names itself as
-// time server; NTP on the same address. It needs no privilege, since it speaks Ethernet over a cable, and lets a test choose the time.
+// time server; NTP on the same address; the same in every VLAN; IPv6 once Advertise was called. It needs no privilege, since it speaks Ethernet over a cable, and lets a test choose the time.
 type LAN struct {
 	end    *Link
 	offset time.Duration
 	Leases chan string // hostname of each lease given; full = forgotten
+	Tags   chan int    // VLAN of each tagged frame that was answered; full = forgotten
+	advert atomic.Pointer[Advert]
 	tcp    chan segment
 	mu     sync.Mutex // guards writes of whole frames
 }
@@ -35,7 +38,7 @@ func NewLAN(offset time.Duration) (*LAN, *Link, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &LAN{end: us, offset: offset, Leases: make(chan string, 16), tcp: make(chan segment, 16)}
+	l := &LAN{end: us, offset: offset, Leases: make(chan string, 16), Tags: make(chan int, 16), tcp: make(chan segment, 16)}
 	go l.serve()
 	return l, guest, nil
 }
@@ -89,6 +92,10 @@ func (l *LAN) answer(f []byte) []byte {
 		return ethernet(from, 0x0806, out)
 	case 0x0800:
 		return l.ip(from, body)
+	case 0x86dd:
+		return l.solicited(body)
+	case 0x8100:
+		return l.tagged(f)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -145,8 +146,25 @@ func TestLAN(t *testing.T) {
 	if off := time.Unix(seconds, 0).Sub(l.Now()).Abs(); off > time.Hour || string(got[24:32]) != "cookies!" {
 		t.Errorf("NTP: %v off, % x", off, got)
 	}
+	// In a VLAN all is the same.
+	tag := []byte{0, 5, 8, 6}
+	if got := ask(0x8100, append(tag, arp...)); !bytes.Equal(got[:4], tag) || !bytes.Equal(got[12:18], lanMAC) || <-l.Tags != 5 {
+		t.Errorf("ARP in a VLAN: % x", got)
+	}
+	// Nobody hears of IPv6 before it is advertised.
+	solicit := append([]byte{0x60, 0, 0, 0, 0, 8, 58, 255}, make([]byte, 40)...)
+	solicit[40] = 133
+	if a := l.answer(ethernet(lanMAC, 0x86dd, solicit)); a != nil {
+		t.Errorf("a router answers: % x", a)
+	}
+	l.advert.Store(&Advert{Prefix: netip.MustParsePrefix("fd00:9:8::/64"), DNS: netip.MustParseAddr("fd00:9:8::1"), Search: "lan.example", Life: time.Hour})
+	got = ask(0x86dd, solicit)
+	head := binary.BigEndian.AppendUint32(bytes.Clone(got[8:40]), uint32(len(got)-40))
+	if got[40] != 134 || inverse(append(head, 0, 0, 0, 58), got[40:]) != 0 || int(binary.BigEndian.Uint16(got[4:])) != len(got)-40 || len(got)%8 != 0 {
+		t.Errorf("advertisement: % x", got)
+	}
 	// Nonsense is not answered and does no harm.
-	for _, f := range [][]byte{{}, make([]byte, 13), ethernet(lanMAC, 0x0800, []byte{0x4f}), ethernet(lanMAC, 0x0800, udp(lanGuest, lanUs, 1, 67, []byte("x")))} {
+	for _, f := range [][]byte{{}, make([]byte, 13), ethernet(lanMAC, 0x8100, nil)[:15], ethernet(lanMAC, 0x86dd, solicit)[:50], ethernet(lanMAC, 0x0800, []byte{0x4f}), ethernet(lanMAC, 0x0800, udp(lanGuest, lanUs, 1, 67, []byte("x")))} {
 		if a := l.answer(f); a != nil {
 			t.Errorf("% x is answered", f)
 		}
