@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"imgbuild/builder/image"
@@ -218,55 +219,81 @@ func confirm(ctx context.Context, a *args, n *remote.Node, trial uint64, text []
 	parent := ctx
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
-	last := error(fault.New(fault.Network, "", "it was not tried"))
+	c := confirmation{node: n, options: loginOptions(a), trial: trial}
+	c.options.User, c.options.HostKey, c.options.Say = n.User, n.HostKey, nil
 	hosts := append([]string{n.Address}, newAddresses(n, text)...)
+	answers := make(chan error, len(hosts))
+	for _, host := range hosts {
+		go func() { answers <- c.at(ctx, host) }()
+	}
+	var why []string
+	for range hosts {
+		err := <-answers
+		if err == nil {
+			return nil
+		}
+		var f *fault.Error
+		if errors.As(err, &f) && f.Kind == fault.Usage { // there is nothing to confirm any more
+			return err
+		}
+		why = append(why, err.Error())
+	}
+	if parent.Err() != nil {
+		return fault.Wrap(fault.Network, parent.Err(), n.Host+" was not waited for", "the node goes back to the configuration before by itself")
+	}
+	return fault.New(fault.Network, "correct the configuration; the node goes back to the one before by itself",
+		"%s could not be logged in to with the new configuration within %v: %v", n.Host, limit, strings.Join(why, "; "))
+}
+
+// confirmation is the proof that a node can still be logged in to.
+type confirmation struct {
+	node    *remote.Node
+	options remote.Options
+	trial   uint64
+
+	mu   sync.Mutex // one at a time says it
+	done bool
+}
+
+// at tries one address until it is told that the trial is confirmed, nil, or over, a fault of kind Usage, or until ctx ends; then
+// it gives what went wrong last.
+func (c *confirmation) at(ctx context.Context, host string) error {
+	var last error
 	for {
-		answers := make(chan error, len(hosts))
-		for _, host := range hosts {
-			go func() { answers <- confirmAt(ctx, a, n, trial, host) }()
+		err := c.once(ctx, host)
+		var f *fault.Error
+		if err == nil || errors.As(err, &f) && f.Kind == fault.Usage {
+			return err
 		}
-		var over error
-		for range hosts {
-			err := <-answers
-			if err == nil {
-				return nil
-			}
-			var f *fault.Error
-			switch {
-			case errors.As(err, &f) && f.Kind == fault.Usage: // there is nothing to confirm any more
-				over = err
-			case ctx.Err() == nil:
-				last = err
-			}
-		}
-		if over != nil {
-			return over
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		select {
 		case <-ctx.Done():
-			if parent.Err() != nil {
-				return fault.Wrap(fault.Network, parent.Err(), n.Host+" was not waited for", "the node goes back to the configuration before by itself")
-			}
-			return fault.New(fault.Network, "correct the configuration; the node goes back to the one before by itself",
-				"%s could not be logged in to with the new configuration within %v: %v", n.Host, limit, last)
+			return last
 		case <-time.After(time.Second):
 		}
 	}
 }
 
-func confirmAt(ctx context.Context, a *args, n *remote.Node, trial uint64, host string) error {
-	o := loginOptions(a)
-	o.User, o.HostKey, o.Timeout, o.Say = n.User, n.HostKey, 5*time.Second, nil
-	again, err := remote.Dial(ctx, host, o)
+// once logs in and confirms. A small board with much to do takes its time for a login.
+func (c *confirmation) once(ctx context.Context, host string) error {
+	again, err := remote.Dial(ctx, host, c.options)
 	if err != nil {
 		return err
 	}
 	defer again.Close()
 	command := "sudo shelf config confirm"
-	if trial != 0 { // another one may have begun meanwhile
-		command += " " + strconv.FormatUint(trial, 10)
+	if c.trial != 0 { // another one may have begun meanwhile
+		command += " " + strconv.FormatUint(c.trial, 10)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		return nil
 	}
 	_, err = again.Output(ctx, command, nil)
+	c.done = err == nil
 	return err
 }
 

@@ -344,6 +344,21 @@ func TestKeeperGrace(t *testing.T) {
 	}
 }
 
+// What differs from one try to the next for no reason would be told each time.
+func TestReason(t *testing.T) {
+	late := &net.OpError{Op: "read", Net: "udp", Source: &net.UDPAddr{Port: 4711}, Err: os.ErrDeadlineExceeded}
+	for want, err := range map[string]error{
+		"no answer":                           late,
+		"no name server answers for its name": &net.DNSError{Err: late.Error(), Name: "x", IsTimeout: true},
+		"there is no such name":               &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true},
+		"network is unreachable":              &net.OpError{Op: "dial", Source: &net.UDPAddr{Port: 4712}, Err: os.NewSyscallError("connect", unix.ENETUNREACH)},
+	} {
+		if got := reason(fmt.Errorf("asking: %w", err)).Error(); !strings.Contains(got, want) || strings.Contains(got, "47") {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestKeeperCannotSet(t *testing.T) {
 	k, _ := book(func() (sample, error) { return sample{"x", time.Hour, 1}, nil })
 	k.step = func(time.Duration) error { return os.ErrPermission }

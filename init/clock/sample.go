@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -57,7 +58,7 @@ const queryTimeout = 3 * time.Second
 func query(server string, floor time.Time) (sample, error) {
 	r, err := ntp.QueryWithOptions(server, ntp.QueryOptions{Timeout: queryTimeout})
 	if err != nil {
-		return sample{}, err
+		return sample{}, reason(err)
 	}
 	if err := r.Validate(); err != nil {
 		return sample{}, err
@@ -66,6 +67,23 @@ func query(server string, floor time.Time) (sample, error) {
 		return sample{}, fmt.Errorf("it says %s, the image is of %s", t.UTC().Format(time.DateOnly), floor.UTC().Format(time.DateOnly))
 	}
 	return sample{server, r.ClockOffset, max(r.RootDistance, time.Millisecond)}, nil
+}
+
+// reason leaves out of an error our own address and port, which is another one each time: the same trouble is told once.
+func reason(err error) error {
+	var name *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &name) && name.IsNotFound:
+		return errors.New("there is no such name")
+	case errors.As(err, &name):
+		return errors.New("no name server answers for its name")
+	case errors.As(err, &op) && op.Timeout():
+		return errors.New("no answer")
+	case errors.As(err, &op):
+		return op.Err
+	}
+	return err
 }
 
 // ask asks all servers of a tier at once and gives the time that most agree on.
