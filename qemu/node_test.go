@@ -132,7 +132,7 @@ func TestNode(t *testing.T) {
 			"shelf logs ticker -n 2 -o json": `"text":"tick`, "shelf dmesg": "Linux version", "shelf dmesg -o json": `"seconds":0,"text":"`, "shelf top": "ticker", "shelf top -o json": `"name": "sshd"`,
 			"shelf network": "gateway  10.0.2.2", "shelf network -o json": `"10.9.8.2/24"`, "shelf report": "ShelfOS boot report", "shelf report -o json": `"report": "ShelfOS`, "shelf version -o json": `"slot": "a"`,
 			"sudo shelf config": "hostname: shelf-node", "sudo shelf config -o json": `"hostname": "shelf-node"`, "sudo shelf config secrets=yes": "canary-wifi-3", "k3os --version": "k3os version " + im.Version,
-			"sudo k3os config --dump": "hostname: shelf-node", "bash -lic 'COMP_WORDS=(shelf stat) COMP_CWORD=1; _shelf; echo $COMPREPLY' 2>/dev/null": "status", "shelf help": "shelf restart NAME",
+			"sudo k3os config --dump": "hostname: shelf-node", "bash -lic 'COMP_WORDS=(shelf stat) COMP_CWORD=1; _shelf; echo $COMPREPLY' 2>/dev/null": "status", "shelf help restart": "shelf restart NAME",
 		}
 		for command, got := range s.each(slices.Sorted(maps.Keys(wants))...) {
 			if !strings.HasPrefix(got, "0\n") || !strings.Contains(got, wants[command]) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"imgbuild/init/datafs"
+	"imgbuild/init/disk"
 	"imgbuild/init/fault"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +30,7 @@ func dataVerb(args []string) error {
 			return fault.New(fault.Usage, "say shelf help data", "data takes no %q", a)
 		}
 	}
-	d, err := datafs.Find()
+	d, err := findData()
 	if err != nil {
 		return err
 	}
@@ -106,9 +107,17 @@ func ask(yes, word, warning string) error {
 	return nil
 }
 
+// findData is for root: others get no further than the disk's permissions, which would look like a disk that has failed.
+func findData() (*disk.Disk, error) {
+	if os.Geteuid() != 0 {
+		return nil, fault.New(fault.Usage, "use sudo", "the node's disk is for root alone")
+	}
+	return datafs.Find()
+}
+
 // rescueVerb answers for the next boot whether it is to be the rescue system.
 func rescueVerb(args []string) error {
-	d, err := datafs.Find()
+	d, err := findData()
 	if err != nil {
 		return err
 	}

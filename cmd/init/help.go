@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"strings"
 
 	"imgbuild/init/fault"
 )
@@ -10,16 +12,20 @@ func help(args []string) error {
 	if len(args) > 0 {
 		for _, v := range verbs() {
 			if v.name == args[0] {
-				fmt.Printf("shelf %s\n\n%s\n", v.usage, v.help)
-				return nil
+				text := "shelf " + strings.ReplaceAll(v.usage, " | ", "\nshelf "+v.name+" ") + "\n\n" + v.help + "\n"
+				_, err := os.Stdout.Write(folded([]byte(text), 80))
+				return err
 			}
 		}
 		return fault.New(fault.Usage, "say shelf help", "unknown verb %q", args[0])
 	}
-	fmt.Print("shelf: the command of a ShelfOS node\n\n")
+	var b strings.Builder
+	b.WriteString("shelf: the command of a ShelfOS node\n\n")
 	for _, v := range verbs() {
-		fmt.Printf("  shelf %-30s %s\n", v.usage, v.help)
+		fmt.Fprintf(&b, "%-10s %s\n", v.name, v.help)
 	}
-	fmt.Print("\nWhat prints data takes -o json as well. Orders take sudo or the group shelf. Exit codes: 0 good, 1 internal, 2 usage, 3 configuration, 4 network, 5 verification,\n6 device, 7 unhealthy.\n")
-	return nil
+	b.WriteString("\nshelf help VERB says what a verb takes. What prints data takes -o json as well. Orders take sudo or the group shelf. " +
+		"Exit codes: 0 good, 1 internal, 2 usage, 3 configuration, 4 network, 5 verification, 6 device, 7 unhealthy.\n")
+	_, err := os.Stdout.Write(folded([]byte(b.String()), 80))
+	return err
 }

@@ -83,7 +83,9 @@ func stream(r control.Request, asJSON bool, split func(string) any) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if !asJSON {
-		return control.Stream(ctx, control.Socket, r, os.Stdout)
+		// Not the file itself: io.Copy would let the kernel move the bytes, and a pipe that nobody reads any more would be an error
+		// instead of the signal that ends a command quietly.
+		return control.Stream(ctx, control.Socket, r, struct{ io.Writer }{os.Stdout})
 	}
 	in, out := io.Pipe()
 	done := make(chan error, 1)

@@ -43,7 +43,7 @@ func verbs() []verb {
 		{"reboot", "reboot [REASON]", "stop everything in order and start again", func(a []string) error { return end("reboot", a) }},
 		{"poweroff", "poweroff [REASON]", "stop everything in order and switch off", func(a []string) error { return end("poweroff", a) }},
 		{"reset", "reset [yes=yes]", "delete everything but configuration and identity, and start again", reset},
-		{"support", "support [out=FILE | -]", "gather logs, status and configuration into a file, secrets removed", supportVerb},
+		{"support", "support [out=FILE|-]", "gather logs, status and configuration into a file, secrets removed", supportVerb},
 		{"completion", "completion bash", "what makes a shell complete these words", completion},
 		{"version", "version", "the version of this program and of the running system", showVersion},
 		{"help", "help [VERB]", "this list, or one verb", help},

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"imgbuild/init/boot"
 	"imgbuild/init/fault"
 	"imgbuild/init/monitor"
+	"imgbuild/init/report"
 )
 
 var update = flag.Bool("update", false, "write the overlay's copy of the completion")
@@ -130,5 +133,27 @@ func TestStatusText(t *testing.T) {
 	}
 	if n := strings.Count(b.String(), "\n"); n > 24 {
 		t.Errorf("%d lines are more than a screen", n)
+	}
+	s.Problems = []report.Problem{{What: strings.Repeat("a long word ", 20), Fix: "look there"}}
+	s.Why = []string{strings.Repeat("another reason ", 20)}
+	s.Clock = boot.Clock{Now: now, Why: "0.pool: no such host; 1.pool: no such host; 2.pool: no such host"}
+	b.Reset()
+	writeStatus(&b, s)
+	screen := string(folded(b.Bytes(), 80))
+	for line := range strings.Lines(screen) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	for _, want := range []string{"\n           another", "\n                 long word", "2 more"} {
+		if !strings.Contains(screen, want) {
+			t.Errorf("%q is missing:\n%s", want, screen)
+		}
+	}
+	if words, whole := strings.Fields(screen), strings.Fields(b.String()); !slices.Equal(words, whole) {
+		t.Errorf("folding loses words:\n%s", screen)
+	}
+	if string(folded(b.Bytes(), 0)) != b.String() {
+		t.Error("what a program reads is folded")
 	}
 }

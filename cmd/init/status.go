@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,10 +32,12 @@ func status(args []string) error {
 	if asJSON {
 		err = printJSON(s)
 	} else {
-		writeStatus(os.Stdout, s)
+		var b bytes.Buffer
+		writeStatus(&b, s)
+		_, err = os.Stdout.Write(folded(b.Bytes(), columns(os.Stdout)))
 	}
 	if err == nil && s.Health == boot.Bad {
-		return fault.New(fault.Unhealthy, "say shelf logs NAME, or look at the problems above", "the node is not healthy: %s", strings.Join(s.Why, "; "))
+		return fault.New(fault.Unhealthy, "say shelf logs NAME, or look at what stands above", "the node is not healthy")
 	}
 	return err
 }
@@ -47,6 +51,9 @@ func writeStatus(w io.Writer, s boot.Status) {
 	health := s.Health
 	if len(s.Why) > 0 {
 		health += ": " + strings.Join(s.Why, "; ")
+	}
+	if n := len(s.Problems); n > 0 {
+		health += fmt.Sprintf(" (what went wrong stands below: %d)", n)
 	}
 	line("health", "%s", health)
 	line("system", "%s in slot %s%s, lock %d days old, kernel %s", s.Version, s.Slot, record(s.Record), s.LockAge, s.Kernel)
@@ -65,7 +72,11 @@ func writeStatus(w io.Writer, s boot.Status) {
 		line(once("network", i), "%s", n.Line)
 	}
 	for i, d := range s.Disks {
-		line(once("disk", i), "%s %s of %s used (%d %%)", d.Path, size(d.Size-d.Free), size(d.Size), percent(d))
+		text := fmt.Sprintf("%s %s of %s used (%d %%)", d.Path, size(d.Size-d.Free), size(d.Size), percent(d))
+		if d.ReadOnly {
+			text += ", READ-ONLY"
+		}
+		line(once("disk", i), "%s", text)
 	}
 	if wear := wearLine(s); wear != "" {
 		line("wear", "%s", wear)
@@ -75,6 +86,11 @@ func writeStatus(w io.Writer, s boot.Status) {
 		line("backup", "%s", backupLine(s))
 	}
 	for i, u := range s.Services {
+		if slices.ContainsFunc(s.Why, func(why string) bool {
+			return u.Detail != "" && strings.HasSuffix(why, strings.TrimPrefix(u.Detail, u.Phase+": "))
+		}) {
+			u.Detail = "" // said above
+		}
 		line(once("services", i), "%s", serviceLine(u))
 	}
 	for _, p := range s.Problems {
@@ -106,7 +122,11 @@ func record(r *boot.Record) string {
 func timeLine(c boot.Clock) string {
 	now := c.Now.Local().Format("2006-01-02 15:04:05 MST")
 	if !c.Synced {
-		return now + ", not from a server: " + c.Why
+		why, more, _ := strings.Cut(c.Why, "; ") // one of each server that was asked
+		if n := strings.Count(more, "; "); more != "" {
+			why += fmt.Sprintf("; and %d more", n+1)
+		}
+		return now + ", not from a server: " + why
 	}
 	return fmt.Sprintf("%s, from %s %s ago, was off by %.3f s", now, c.Server, span(c.Now.Sub(c.Asked).Seconds()), c.Offset)
 }

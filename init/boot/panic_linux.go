@@ -115,6 +115,7 @@ func (n *Node) crashed() {
 	}
 	told := fault.New(fault.Internal, "if it comes again, report it with "+crashKept, "the init program failed in an earlier boot (%s): %s", who, gist(words))
 	n.tell.For("panic").Problem(told) // problems of the step config are dropped when the configuration is read
+	n.how = "panic: " + gist(words)
 	n.tell.Report.Fact("last boot", "ended with: panic")
 	_ = os.MkdirAll(logDir, 0o755)
 	_ = os.Rename(crashKept, crashKept+".1")

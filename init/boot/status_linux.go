@@ -2,6 +2,7 @@ package boot
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -103,10 +104,24 @@ type Interface struct {
 
 // DiskUse is how full a file system is, in bytes.
 type DiskUse struct {
-	Path  string `json:"path"`
-	Size  uint64 `json:"size"`
-	Free  uint64 `json:"free"` // for users other than root
-	Inode int    `json:"inodes_percent"`
+	Path     string `json:"path"`
+	Size     uint64 `json:"size"`
+	Free     uint64 `json:"free"` // for users other than root
+	Inode    int    `json:"inodes_percent"`
+	ReadOnly bool   `json:"read_only,omitempty"` // as the kernel makes it after an error of the disk
+}
+
+// trouble says why nothing more can be written there; empty if it can.
+func (d DiskUse) trouble() string {
+	switch {
+	case d.ReadOnly:
+		return d.Path + " takes no more writes: the kernel has made it read-only (shelf dmesg)"
+	case d.Size > 0 && d.Free < d.Size/50:
+		return d.Path + " is full"
+	case d.Inode >= 99:
+		return d.Path + " is full: it has room, but for no more files"
+	}
+	return ""
 }
 
 // Written is what was written to the boot disk.
@@ -195,6 +210,17 @@ func health(s Status) (string, []string) {
 			verdict = Bad
 		}
 	}
+	for _, d := range s.Disks {
+		if t := d.trouble(); t != "" {
+			verdict, why = Bad, append(why, t)
+		}
+	}
+	if !reachable(s.Network) {
+		why = append(why, "no interface has an address")
+		if verdict == Good {
+			verdict = Waiting
+		}
+	}
 	for _, u := range s.Services {
 		line := u.Name + ": " + u.Phase
 		if u.Detail != "" {
@@ -217,6 +243,16 @@ func health(s Status) (string, []string) {
 		}
 	}
 	return verdict, why
+}
+
+// reachable says whether somebody else can reach the node: whether any interface has more than its link's own address.
+func reachable(list []Interface) bool {
+	return slices.ContainsFunc(list, func(i Interface) bool {
+		return slices.ContainsFunc(i.Addresses, func(a string) bool {
+			p, err := netip.ParsePrefix(a)
+			return err == nil && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsLoopback()
+		})
+	})
 }
 
 // serviceStatus calls a unit bad that failed, and one that has failed and has not come back yet: between two attempts it
@@ -267,7 +303,7 @@ func diskUse(paths ...string) []DiskUse {
 		if unix.Statfs(p, &st) != nil || st.Blocks == 0 {
 			continue
 		}
-		d := DiskUse{Path: p, Size: st.Blocks * uint64(st.Bsize), Free: st.Bavail * uint64(st.Bsize)}
+		d := DiskUse{Path: p, Size: st.Blocks * uint64(st.Bsize), Free: st.Bavail * uint64(st.Bsize), ReadOnly: st.Flags&unix.ST_RDONLY != 0}
 		if st.Files > 0 {
 			d.Inode = int((st.Files - st.Ffree) * 100 / st.Files)
 		}
@@ -293,13 +329,24 @@ func (n *Node) bootRecord() *Record {
 	return &Record{r.Active, r.Trial, r.Left, r.A, r.B}
 }
 
-// lastEnd is why the boot before this one ended: what the data partition says, for that knows of power cuts, else what
-// the boot record says.
-func (n *Node) lastEnd() string {
-	if n.how != "" {
-		return n.how
+// lastEnd is why the boot before this one ended: what the data partition says, for that knows of power cuts and panics,
+// else what the boot record says.
+func (n *Node) lastEnd() string { return lastEnd(n.how, n.pre.Cmdline["shelf.last"]) }
+
+func lastEnd(how, record string) string {
+	if how == "" {
+		return record
 	}
-	return n.pre.Cmdline["shelf.last"]
+	// What the boot script did because of it, or what a step noted that failed before the data partition was there.
+	for _, of := range []string{"exhausted", "did-not-load", "no-record", "not-writable", "failed"} {
+		if strings.HasSuffix(record, of) {
+			return how + "; the boot record says " + record
+		}
+	}
+	if strings.HasPrefix(record, "verity") {
+		return how + "; the boot record says " + record
+	}
+	return how
 }
 
 // meminfo gives one line of /proc/meminfo in bytes.

@@ -45,6 +45,7 @@ func arguments(address string) []string {
 	args := []string{
 		"/usr/bin/prometheus-node-exporter", "--web.listen-address=" + address, "--web.disable-exporter-metrics", "--web.max-requests=2", "--log.level=warn",
 		"--collector.disable-defaults", "--collector.textfile.directory=" + Dir,
+		"--path.udev.data=" + Dir, // there is no udev; a directory that is missing would be told as an error
 		// Pods' mounts come and go by the hundred and say nothing that their node's disk does not say.
 		`--collector.filesystem.mount-points-exclude=^/(dev|proc|sys|run|etc|tmp|usr|boot|k3os/system|k3os/config|var/lib/(kubelet|rancher/k3s|containerd)/.+)($|/)`,
 		`--collector.filesystem.fs-types-exclude=^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|mqueue|nsfs|overlay|proc|pstore|securityfs|squashfs|sysfs|tmpfs|tracefs)$`,

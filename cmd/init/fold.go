@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// columns is the width of the terminal that f is, 80 for one that does not tell, such as a serial console; 0 is no terminal.
+func columns(f *os.File) int {
+	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
+		return 0
+	}
+	w, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil || w.Col < 40 {
+		return 80
+	}
+	return int(w.Col)
+}
+
+// folded breaks lines that are longer than width at words. What follows stands below the line's second column: the first word
+// after two spaces, or after the heading of a problem. A width of 0 leaves all as it is: what a program reads has whole lines.
+func folded(text []byte, width int) []byte {
+	if width == 0 {
+		return text
+	}
+	var out bytes.Buffer
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
+		indent := secondColumn(line)
+		at := 0
+		for i, word := range strings.SplitAfter(line, " ") {
+			n := utf8.RuneCountInString(strings.TrimSuffix(word, " "))
+			if i > 0 && at+n > width && at > indent {
+				cut := bytes.TrimRight(out.Bytes(), " ")
+				out.Truncate(len(cut))
+				out.WriteString("\n" + strings.Repeat(" ", indent))
+				at = indent
+			}
+			out.WriteString(word)
+			at += utf8.RuneCountInString(word)
+		}
+		out.WriteByte('\n')
+	}
+	return out.Bytes()
+}
+
+// secondColumn is where the text of a line begins that has a heading.
+func secondColumn(line string) int {
+	for _, heading := range []string{"what went wrong: ", "how to fix it:   "} {
+		if strings.HasPrefix(line, heading) {
+			return len(heading)
+		}
+	}
+	const at = 11 // as writeStatus and help have it
+	if len(line) > at && line[at-1] == ' ' && line[at] != ' ' && !strings.Contains(strings.TrimRight(line[:at], " "), " ") {
+		return at
+	}
+	return 0
+}
