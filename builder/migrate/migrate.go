@@ -220,6 +220,9 @@ func (t *taker) advise(o Options) {
 	if t.kind == Picl {
 		r.Left = append(r.Left, Item{Path: "partition 1: config.txt, cmdline.txt", Why: "the image brings its own; carry over by hand what you changed there"})
 	}
+	if t.also != "" {
+		warn("there are several systems on it, %s; %s was taken for its label", t.also, t.where)
+	}
 	if t.Replayed > 0 {
 		warn("the card was not shut down: %d transactions were taken from its journal, as the next boot would have done", t.Replayed)
 	}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 )
 
 // content reads an archive: lines by name.
+
 func content(t testing.TB, name string) (archive.Header, map[string]string) {
 	t.Helper()
 	all := map[string]string{}
@@ -63,6 +63,7 @@ const (
 )
 
 // TestFull takes everything off a picl card, twice: the archive has what the node needs, with its owners, and nobody else's secrets.
+
 func TestFull(t *testing.T) {
 	t.Parallel()
 	f := piclServer(t)
@@ -161,6 +162,7 @@ func TestFull(t *testing.T) {
 }
 
 // TestFresh takes name, keys and configuration, from every form a card can have.
+
 func TestFresh(t *testing.T) {
 	t.Parallel()
 	part := fileSystem(t, "K3OS_STATE", with(server(t), files{"k3os/system/k3s/v1.34.2-k3s1/k3s": "x"}))
@@ -205,6 +207,7 @@ func TestFresh(t *testing.T) {
 }
 
 // TestOwnNode wants a card with several configurations to give one, and only when it is known which.
+
 func TestOwnNode(t *testing.T) {
 	t.Parallel()
 	f := piclServer(t)
@@ -233,6 +236,7 @@ func TestOwnNode(t *testing.T) {
 }
 
 // TestRefusals: what goes wrong has an exit code and a way out.
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	base := server(t)
@@ -284,6 +288,7 @@ func TestRefusals(t *testing.T) {
 }
 
 // TestWorker wants a worker's role and leaves a server's data of earlier days.
+
 func TestWorker(t *testing.T) {
 	t.Parallel()
 	img := fileSystem(t, "K3OS_STATE", with(server(t), files{"k3os/system/config.yaml": "k3os: {server_url: 'https://pi-server:6443', token: t}\n",
@@ -300,61 +305,7 @@ func TestWorker(t *testing.T) {
 }
 
 // TestElsewhere: k3s' data that people had moved to another disk are not on the card, and that is said before an empty cluster starts.
-func TestElsewhere(t *testing.T) {
-	t.Parallel()
-	base := server(t)
-	for name := range base {
-		if strings.HasPrefix(name, k3s) {
-			delete(base, name)
-		}
-	}
-	for name, c := range map[string]struct {
-		more  files
-		warns []string
-	}{
-		"all of it":   {files{strings.TrimSuffix(k3s, "/"): "-> /mnt/usb/k3s"}, []string{"/var/lib/rancher/k3s is a link to /mnt/usb/k3s", "no datastore of k3s"}},
-		"the volumes": {files{k3s + "storage": "-> /mnt/usb/storage", k3s + "server/db/state.db": "rows"}, []string{"/var/lib/rancher/k3s/storage is a link to /mnt/usb/storage"}},
-		"another dir": {nil, []string{"no datastore of k3s"}},
-	} {
-		r, err := run(t, Options{Source: fileSystem(t, "K3OS_STATE", with(base, c.more)), Mode: Full})
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		for _, want := range c.warns {
-			if !strings.Contains(strings.Join(r.Warnings, "\n"), want) {
-				t.Errorf("%s: %q is not among %q", name, want, r.Warnings)
-			}
-		}
-	}
-}
 
 // TestSudo: the archive of a card that was read under sudo belongs to who said sudo. Run by somebody else it stays theirs.
-func TestSudo(t *testing.T) {
-	for _, c := range []struct {
-		uid, gid string
-		ok       bool
-	}{{"1000", "1001", true}, {"", "", false}, {"0", "0", false}, {"1000", "", false}, {"x", "1", false}, {"-1", "5", false}} {
-		uid, gid, ok := sudoer(func(name string) string { return map[string]string{"SUDO_UID": c.uid, "SUDO_GID": c.gid}[name] })
-		if ok != c.ok || ok && (uid != 1000 || gid != 1001) {
-			t.Errorf("%q %q: %d %d %v", c.uid, c.gid, uid, gid, ok)
-		}
-	}
-	t.Setenv("SUDO_UID", "54321")
-	t.Setenv("SUDO_GID", "54322")
-	out := filepath.Join(t.TempDir(), "n.tar")
-	if _, err := run(t, Options{Source: fileSystem(t, "K3OS_STATE", server(t)), Out: out, Mode: Fresh}); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := uint32(os.Getuid())
-	if want == 0 {
-		want = 54321
-	}
-	if st := info.Sys().(*syscall.Stat_t); st.Uid != want || info.Mode().Perm() != 0o600 {
-		t.Errorf("it belongs to %d, %v", st.Uid, info.Mode())
-	}
-}
+
+// TestSeveral: of several systems on a card the one is taken that k3OS would have booted, and none by guessing.

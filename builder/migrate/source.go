@@ -135,6 +135,7 @@ type card struct {
 	*ext4.Reader
 	kind  string
 	where string // the partition, in words
+	also  string // others that were not taken, in words
 }
 
 // find looks for the node on the partitions of s, or for a file system that is the whole of it.
@@ -144,6 +145,7 @@ func find(s *source) (*card, error) {
 		return nil, fault.Wrap(fault.Input, err, "the partition table cannot be read", "give the whole card, such as /dev/sdb, or an image of it")
 	}
 	var tried []string
+	var found []*card
 	var broken error
 	for _, p := range parts {
 		r, err := ext4.NewReader(io.NewSectionReader(s, p.start, p.size), p.size)
@@ -155,7 +157,7 @@ func find(s *source) (*card, error) {
 			broken = errors.Join(broken, fmt.Errorf("%s: %w", p.name, err))
 			continue
 		}
-		c := &card{r, "", p.name}
+		c := &card{Reader: r, where: p.name}
 		has := func(name string) bool {
 			i, err := r.Lookup(name)
 			if err != nil {
@@ -174,12 +176,38 @@ func find(s *source) (*card, error) {
 		default:
 			c.kind = K3OS
 		}
-		return c, nil
+		found = append(found, c)
+	}
+	if len(found) > 0 {
+		return choose(found)
 	}
 	if broken != nil {
 		return nil, unreadable(broken)
 	}
 	return nil, fault.New(fault.Input, "give the card, or an image of the whole card, of a node that ran k3OS or picl", "no k3OS or picl is found here (%s)", strings.Join(tried, "; "))
+}
+
+// stateLabel is how k3OS finds its own file system; of several it takes the one that is called so.
+const stateLabel = "K3OS_STATE"
+
+// choose takes the one that the old node would have booted from; where that is not clear a person has to say it.
+func choose(found []*card) (*card, error) {
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	var names []string
+	var labelled []*card
+	for _, c := range found {
+		names = append(names, fmt.Sprintf("%s (%q)", c.where, c.Label))
+		if c.Label == stateLabel {
+			labelled = append(labelled, c)
+		}
+	}
+	if len(labelled) == 1 {
+		labelled[0].also = strings.Join(names, ", ")
+		return labelled[0], nil
+	}
+	return nil, fault.New(fault.Input, "give the one partition, such as /dev/sdb2, or an image of it", "there are several systems of k3OS or picl on it: %s", strings.Join(names, ", "))
 }
 
 // unreadable gives what goes wrong in a file system its kind and a way out.
