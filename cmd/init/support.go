@@ -95,6 +95,8 @@ func secretsHere() []string {
 			}
 		}
 	}
+	c, _ := mergedHere() // of a stick, a URL and whatever else there is
+	list = append(list, support.InConfig(c)...)
 	for _, pattern := range []string{"/var/lib/rancher/k3s/server/*token", "/var/lib/rancher/k3s/server/cred/*passwd", "/etc/rancher/node/password", "/var/lib/rancher/k3os/node/password"} {
 		paths, _ := filepath.Glob(pattern)
 		for _, path := range paths {
@@ -149,6 +151,7 @@ func members() []support.Member {
 		}},
 		{Name: "dmesg.txt", Read: fromInit(control.Request{Verb: "dmesg"})},
 		file("report.txt", "/run/shelf/report.txt"),
+		{Name: "processes.txt", Read: func() ([]byte, error) { return processes("/proc"), nil }},
 		file("metrics.txt", monitor.File),
 		file("manifest.json", "/k3os/system/manifest.json"),
 		file("boot/config.txt", sources.Boot+"/config.txt"),
@@ -156,7 +159,7 @@ func members() []support.Member {
 		file("etc/resolv.conf", "/etc/resolv.conf"),
 		file("containerd.log", "/var/lib/rancher/k3s/agent/containerd/containerd.log"),
 	}
-	for _, name := range []string{"cmdline", "cpuinfo", "interrupts", "loadavg", "meminfo", "modules", "mounts", "net/dev", "net/route", "net/tcp", "net/tcp6", "partitions", "pressure/cpu", "pressure/io", "pressure/memory", "swaps", "uptime", "version"} {
+	for _, name := range []string{"cmdline", "cpuinfo", "diskstats", "interrupts", "loadavg", "meminfo", "modules", "mounts", "net/dev", "net/if_inet6", "net/ipv6_route", "net/route", "net/tcp", "net/tcp6", "partitions", "pressure/cpu", "pressure/io", "pressure/memory", "swaps", "uptime", "version"} {
 		list = append(list, file("proc/"+name, "/proc/"+name))
 	}
 	var names []string

@@ -57,6 +57,7 @@ var (
 	bearer = once(`(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{8,}`)
 	jwt    = once(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`)
 	crypt  = once(`\$(?:1|2[aby]?|5|6|y|gy|7)\$[^\s:"',]{8,}`)
+	pem64  = once(`LS0tLS1CRUdJT[A-Za-z0-9+/=]{20,}`) // -----BEGIN in base64, as kubeconfigs and Secrets have it
 	aged   = once(`AGE-SECRET-KEY-[A-Z0-9]{10,}`)
 )
 
@@ -71,6 +72,9 @@ func patterns(b []byte) []byte {
 	}
 	if has("AGE-SECRET") {
 		b = aged().ReplaceAll(b, []byte(mask))
+	}
+	if has("LS0tLS1CRUdJT") {
+		b = pem64().ReplaceAll(b, []byte(mask))
 	}
 	if has("K10") {
 		b = k3sKey().ReplaceAll(b, []byte(mask))

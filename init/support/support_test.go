@@ -32,7 +32,23 @@ write_files:
 - {path: /etc/motd, permissions: '0644', content: hello}
 run_cmd: ['curl -H "Authorization: Bearer canary-bearer-11" https://x', 'login --password canary-cmd-12']
 services:
-  weather: {command: [/bin/true], environment: {API_KEY: canary-service-13}}
+  weather: {command: [/bin/true], environment: {API_KEY: canary-service-13, PLAIN: canary-plain-15, TZ: Europe/Berlin}}
+addons:
+  grafana:
+    version: 1.2.3
+    repo: https://charts
+    values: {adminPassword: canary-chart-16, smtp: {pass: canary-chart-17}, keys: [canary-chart-18, {a: canary-chart-19}], replicas: 3, env: [{name: X_TOKEN, value: plain}]}
+    objects: |
+      apiVersion: v1
+      kind: Secret # canary-comment
+      metadata: {name: mine}
+      stringData: {a: canary-object-20}
+      data:
+        b: Y2FuYXJ5LW9iamVjdC0yMQ==
+      ---
+      kind: ConfigMap
+      metadata: {name: open}
+      data: {token: canary-object-22, color: blue}
 backup: {to: 'sftp://me:canary-backup-14@nas/shelf'}
 `
 
@@ -52,7 +68,7 @@ func TestMasked(t *testing.T) {
 			t.Errorf("%s", line)
 		}
 	}
-	for _, want := range []string{"hostname: shelf-one", "name: home", "LANG: C.UTF-8", "path: /root/.smb", "(36 bytes)", "@db/k3s", "@nas/shelf"} {
+	for _, want := range []string{"hostname: shelf-one", "name: home", "LANG: C.UTF-8", "path: /root/.smb", "(36 bytes)", "@db/k3s", "@nas/shelf", "TZ: Europe/Berlin", "replicas: 3", "version: 1.2.3", "color: blue", "name: mine", "kind: ConfigMap"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("%q is gone:\n%s", want, out)
 		}
@@ -78,12 +94,15 @@ fetching https://me:canary-url-24@host/x
 the password of the user is wrong; --token-file /etc/token is fine
 export RESTIC_PASSWORD=canary-shell-25
 AGE-SECRET-KEY-1CANARYCANARYCANARY
+    client-key-data: LS0tLS1CRUdJTiBFQyBQUklWQVRFIEtFWS0tLS0tCmNhbmFyeQ==
+data LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQpjYW5hcnk= alone
+helm: setting canary-chart-17 and canary-chart-19, Secret mine with canary-object-20, weather has canary-plain-15
 `
 
 func TestScrub(t *testing.T) {
 	s := NewScrubber(append(Values("config.yaml", []byte(canaries)), "", "abc", "xxxxxxxx"))
 	out := string(s.Text([]byte(said)))
-	for _, canary := range []string{"canary-", "canary.", "Y2FuYXJ5", "CANARYCANARY", "eyJhbG", "K10aa"} {
+	for _, canary := range []string{"canary-", "canary.", "Y2FuYXJ5", "CANARYCANARY", "LS0tLS1", "eyJhbG", "K10aa"} {
 		for line := range strings.Lines(out) {
 			if strings.Contains(line, canary) && !strings.Contains(line, "is left") {
 				t.Errorf("%q in: %s", canary, line)
