@@ -35,7 +35,7 @@ const nodeSecrets = `k3os:
 write_files:
 - {path: /root/.smb, permissions: '0600', content: "username=me\npassword=canary-file-5\n"}
 services:
-  ticker: {command: 'while :; do echo tick canary-file-5; sleep 1; done'}
+  ticker: {command: 'while :; do echo tick canary-file-5 $PLAIN; sleep 1; done', environment: {PLAIN: canary-plain-6}}
   broken: {command: [/bin/false], backoff: 2m}
 `
 
@@ -197,8 +197,8 @@ func TestNode(t *testing.T) {
 			t.Fatal(err)
 		}
 		files := untar(t, []byte(out))
-		for name, want := range map[string]string{"status.json": `"hostname": "shelf-node"`, "status.txt": "shelf-node", "config.yaml": "hostname: shelf-node", "dmesg.txt": "Linux version", "logs/ticker.log": "tick ********",
-			"logs/sshd.log": "rancher", "report.txt": "ShelfOS", "metrics.txt": "shelf_info", "proc/mounts": "/usr squashfs"} {
+		for name, want := range map[string]string{"status.json": `"hostname": "shelf-node"`, "status.txt": "shelf-node", "config.yaml": "hostname: shelf-node", "dmesg.txt": "Linux version", "logs/ticker.log": "tick ******** ********",
+			"logs/sshd.log": "rancher", "report.txt": "ShelfOS", "metrics.txt": "shelf_info", "processes.txt": "prometheus-node-exporter", "proc/mounts": "/usr squashfs"} {
 			if !strings.Contains(files[name], want) {
 				t.Errorf("%s does not hold %q: %.300q", name, want, files[name])
 			}
@@ -218,10 +218,12 @@ func TestNode(t *testing.T) {
 			t.Fatal(err)
 		}
 		home := t.TempDir()
+		var stdin io.Reader
 		node := func(words ...string) (string, int) {
 			cmd := exec.CommandContext(t.Context(), program, append([]string{"node", g.Forward[22]}, append(words, "key=accept-new", "identity="+identity)...)...)
 			cmd.Env = append(os.Environ(), "HOME="+home, "SSH_AUTH_SOCK=")
 			cmd.Dir = home
+			cmd.Stdin = stdin
 			var out, errs bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &errs
 			err := cmd.Run()
@@ -233,9 +235,11 @@ func TestNode(t *testing.T) {
 		if out, code := node("status"); code != 0 || !strings.Contains(out, "shelf-node, worker on") {
 			t.Errorf("status: %d\n%s", code, out)
 		}
-		if out, code := node("services", "-o", "json"); code != 0 || !strings.Contains(out, `"name": "ticker"`) {
-			t.Errorf("services: %d\n%s", code, out)
+		stdin = strings.NewReader("hostname: another\n")
+		if out, code := node("config", "check", "-o", "json"); code != 0 || !strings.Contains(out, `"another"`) {
+			t.Errorf("config check: %d\n%s", code, out)
 		}
+		stdin = nil
 		if out, code := node("start", "broken"); code != 7 || !strings.Contains(out, "failed") {
 			t.Errorf("start broken: %d\n%s", code, out)
 		}

@@ -24,6 +24,9 @@ func main() {
 	if err == nil {
 		return
 	}
+	if interrupted && err == context.Canceled { // not wrapped: there is nothing more to say
+		err = errors.New("interrupted")
+	}
 	fmt.Fprintln(os.Stderr, "imgbuild: "+err.Error())
 	if interrupted && !errors.Is(err, context.DeadlineExceeded) {
 		os.Exit(int(fault.Interrupted))

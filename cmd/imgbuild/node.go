@@ -36,6 +36,10 @@ func doNode(ctx context.Context, a *args) (err error) {
 		}
 		words = append(words, "yes=yes")
 	}
+	input, err := nodeInput(words, os.Stdin)
+	if err != nil {
+		return err
+	}
 	n, err := login(ctx, a, host)
 	if err != nil {
 		return err
@@ -44,16 +48,33 @@ func doNode(ctx context.Context, a *args) (err error) {
 	if words[0] == "support" && !slices.Contains(words, "-") {
 		return fetchSupport(ctx, n, words[1:])
 	}
-	return onNode(ctx, n, words, os.Stdout)
+	return onNode(ctx, n, words, input, os.Stdout)
+}
+
+// nodeInput is what the node's verb reads: a configuration that comes from here, if none is named there. A person at a terminal
+// is told of the verb that was made for it.
+func nodeInput(words []string, stdin *os.File) (io.Reader, error) {
+	if len(words) < 2 || words[0] != "config" || words[1] != "check" && words[1] != "apply" {
+		return nil, nil
+	}
+	for _, w := range words[2:] {
+		if w != "-" && !strings.Contains(w, "=") {
+			return nil, nil // a file of the node
+		}
+	}
+	if term.IsTerminal(int(stdin.Fd())) {
+		return nil, fault.New(fault.Usage, "say `imgbuild apply HOST config=FILE`, or give the file with < FILE", "config %s wants a configuration", words[1])
+	}
+	return stdin, nil
 }
 
 // onNode says shelf with these words, as root. What the node says on standard error goes to ours.
-func onNode(ctx context.Context, n *remote.Node, words []string, out io.Writer) error {
+func onNode(ctx context.Context, n *remote.Node, words []string, in io.Reader, out io.Writer) error {
 	command := "sudo -n shelf"
 	for _, w := range words {
 		command += " " + remote.Quote(w)
 	}
-	code, err := n.Run(ctx, command, nil, out, os.Stderr)
+	code, err := n.Run(ctx, command, in, out, os.Stderr)
 	switch {
 	case err != nil:
 		return err
@@ -83,7 +104,7 @@ func fetchSupport(ctx context.Context, n *remote.Node, words []string) (err erro
 			os.Remove(file + ".part")
 		}
 	}()
-	if err := onNode(ctx, n, []string{"support", "-"}, f); err != nil {
+	if err := onNode(ctx, n, []string{"support", "-"}, nil, f); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {

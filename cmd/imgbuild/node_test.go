@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -18,6 +19,20 @@ func TestNodeWords(t *testing.T) {
 	for _, bad := range []string{"node -x n1 status", "node output=json n1 status", "run n1 -f"} {
 		if _, err := parse(strings.Fields(bad)); err == nil {
 			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+// A configuration given to the node's verb gets there; nothing else is read.
+func TestNodeInput(t *testing.T) {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for words, reads := range map[string]bool{"config check": true, "config apply try=120": true, "config apply -": true, "config check /etc/x.yaml": false, "config": false, "config reload": false, "logs k3s": false} {
+		if in, err := nodeInput(strings.Fields(words), f); err != nil || (in != nil) != reads {
+			t.Errorf("%s: %v %v", words, in, err)
 		}
 	}
 }

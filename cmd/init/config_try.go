@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,13 +18,15 @@ import (
 const applyLimit = 60 * time.Second
 
 // tryConfig hands a configuration to PID 1: word is check or apply, args are FILE (standard input without one), try= and
-// output=json.
+// -o json.
 func tryConfig(word string, args []string) error {
-	file, asJSON, words := "-", false, map[string]string{}
+	args, asJSON, err := options(args)
+	if err != nil {
+		return err
+	}
+	file, words := "-", map[string]string{}
 	for _, a := range args {
 		switch name, value, isSetting := strings.Cut(a, "="); {
-		case a == "output=json":
-			asJSON = true
 		case isSetting && name == "try" && word == "apply":
 			words["try"] = value
 		case !isSetting && file == "-":
@@ -33,7 +36,6 @@ func tryConfig(word string, args []string) error {
 		}
 	}
 	var text []byte
-	var err error
 	if file == "-" {
 		text, err = io.ReadAll(io.LimitReader(os.Stdin, config.MaxSize+1))
 	} else {
@@ -41,6 +43,9 @@ func tryConfig(word string, args []string) error {
 	}
 	if err != nil {
 		return fault.Wrap(fault.Input, err, "reading the configuration", "")
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return fault.New(fault.Input, "give a file, or the text on standard input", "there is no configuration in it")
 	}
 	words["text"] = string(text)
 	var plan config.Plan

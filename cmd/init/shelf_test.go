@@ -99,6 +99,11 @@ func TestUsage(t *testing.T) {
 			t.Errorf("shelf %s: exit code %d", words, code)
 		}
 	}
+	for _, word := range []string{"check", "apply"} { // an empty one would take everything away
+		if code := fault.Code(dispatch("shelf", []string{"config", word, os.DevNull})); code != 3 {
+			t.Errorf("shelf config %s of nothing: exit code %d", word, code)
+		}
+	}
 	for words, want := range map[string]int{"upgrade": 2, "nope": 2, "config --nope": 2, "--version": 0, "help": 0, "": 0} {
 		if code := fault.Code(dispatch("k3os", strings.Fields(words))); code != want {
 			t.Errorf("k3os %s: exit code %d", words, code)
