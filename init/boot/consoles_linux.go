@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"imgbuild/init/config"
-	"imgbuild/init/fault"
 	"imgbuild/init/guard"
 	"imgbuild/init/service"
 )
@@ -20,10 +19,6 @@ const gettyUnit = "getty-"
 func (n *Node) consoles(cfg *config.Config) {
 	hash := cfg.K3OS.Password
 	wanted := hash != "" && hash != "!" && hash != "*"
-	if wanted && !consoleHash(hash) {
-		n.base.For("config").Problem(fault.New(fault.Input, "make it with mkpasswd -m sha-512, or give it in clear text: the node hashes it when it imports the file",
-			"k3os.password has a form that the login on the console does not know"))
-	}
 	active, _ := os.ReadFile("/sys/class/tty/console/active")
 	for _, u := range gettys(strings.Fields(string(active))) {
 		st, known := n.units.State(u.Name)

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"imgbuild/init/apply"
-	"imgbuild/init/config"
 	"imgbuild/init/fault"
 
 	"golang.org/x/crypto/ssh"
@@ -83,10 +82,4 @@ func (n *Node) told() string {
 		return "The node is up, but keeps nothing: its data partition is not in use. Log in and say: sudo shelf data"
 	}
 	return "The node is up."
-}
-
-// consoleHash says whether the login on the console can check a password of this form: it is busybox's, which knows
-// what the node itself makes (SHA-512), SHA-256 and MD5.
-func consoleHash(hash string) bool {
-	return config.Hashed(hash) && (strings.HasPrefix(hash, "$6$") || strings.HasPrefix(hash, "$5$") || strings.HasPrefix(hash, "$1$"))
 }

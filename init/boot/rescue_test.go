@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/init/config"
 	"imgbuild/init/identity"
 	"imgbuild/init/layout"
 	"imgbuild/init/service"
@@ -41,15 +40,6 @@ func TestGettys(t *testing.T) {
 		}
 		if err := service.New(service.Options{}).Add(u); err != nil {
 			t.Error(err)
-		}
-	}
-}
-
-func TestConsoleHash(t *testing.T) {
-	sha := config.HashPassword("secret", []byte("0123456789abcdef"))
-	for hash, want := range map[string]bool{sha: true, "$y$j9T$abc$" + strings.Repeat("a", 43): false, "clear": false, "": false} {
-		if consoleHash(hash) != want {
-			t.Errorf("%q: %v", hash, !want)
 		}
 	}
 }

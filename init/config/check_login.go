@@ -42,9 +42,18 @@ func (k *checker) checkLogin() {
 		} else {
 			k.report(Warning, "k3os.password", "make a hash with: openssl passwd -6", "the password stands here in clear text; the node hashes and erases it at import")
 		}
+	case strings.HasPrefix(password, "$") && !ConsoleHash(password):
+		k.report(Warning, "k3os.password", "make a hash with: openssl passwd -6, or write clear text, which the node hashes at import",
+			"the login on the console does not know this form of hash, such as Raspberry Pi Imager 2 makes; ssh by key works all the same")
 	case strings.HasPrefix(password, "$1$"):
 		k.report(Warning, "k3os.password", "make a new one with: openssl passwd -6", "an MD5 hash is quick to crack")
 	}
+}
+
+// ConsoleHash says whether the login on the console can check a password of this form: it is busybox's, which knows what
+// the node itself makes (SHA-512), SHA-256 and MD5.
+func ConsoleHash(hash string) bool {
+	return Hashed(hash) && (strings.HasPrefix(hash, "$6$") || strings.HasPrefix(hash, "$5$") || strings.HasPrefix(hash, "$1$"))
 }
 
 var account = pattern{text: `^(?:github|gitlab):[A-Za-z0-9](?:[A-Za-z0-9._-]{0,254})$`}

@@ -96,6 +96,9 @@ func (d *decoder) value(n *yaml.Node, k *Key, path string) *value {
 	case Texts:
 		return d.texts(n, k, path)
 	case Free:
+		if n.Kind != yaml.MappingNode {
+			return d.mismatch(n, k, path)
+		}
 		return d.free(n, path)
 	}
 	return d.scalar(n, k, path)
@@ -114,6 +117,8 @@ func article(t Type) string {
 		return "true or false"
 	case Named:
 		return "a map of sections"
+	case Free:
+		return "a map"
 	}
 	return "a " + t.String()
 }

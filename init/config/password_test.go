@@ -1,6 +1,10 @@
 package config
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
 
 // The vectors of the specification ("Unix crypt using SHA-256 and SHA-512", section test vectors).
 func TestSHA512Crypt(t *testing.T) {
@@ -39,6 +43,24 @@ func TestHashPassword(t *testing.T) {
 	} {
 		if !Hashed(known) {
 			t.Errorf("%s is not recognised", known)
+		}
+	}
+}
+
+// What the console cannot check is told before anybody stands in front of it.
+func TestConsoleHash(t *testing.T) {
+	sha := HashPassword("secret", []byte("0123456789abcdef"))
+	yescrypt := "$y$j9T$abc$" + strings.Repeat("a", 43)
+	for hash, want := range map[string]bool{sha: true, yescrypt: false, "clear": false, "": false} {
+		if ConsoleHash(hash) != want {
+			t.Errorf("%q: %v", hash, !want)
+		}
+	}
+	for hash, want := range map[string]bool{sha: false, yescrypt: true, "!": false, "*": false} {
+		l, _ := ParseAs(UserData, "user-data", []byte("ssh_authorized_keys: ['github:me']\nusers: [{name: rancher, lock_passwd: false, passwd: '"+hash+"'}]\n"))
+		c, _ := Merge(l)
+		if got := strings.Contains(fmt.Sprint(Check(c, Facts{})), "does not know this form of hash"); got != want {
+			t.Errorf("%q: told %v", hash, got)
 		}
 	}
 }

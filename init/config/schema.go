@@ -70,9 +70,9 @@ func (k *Key) shape() object {
 	case Texts:
 		return object{"anyOf": []any{object{"type": append([]string{"null"}, anyScalar...)}, object{"type": "array", "items": object{"type": anyScalar}}}}
 	case Bool:
-		return object{"type": []string{"boolean", "null"}}
+		return object{"anyOf": []any{object{"type": []string{"boolean", "null"}}, object{"enum": boolWords()}}}
 	case Int:
-		return object{"type": []string{"integer", "null"}}
+		return object{"type": []string{"integer", "string", "null"}, "pattern": `^[+-]?[0-9]+$`}
 	case Free:
 		return object{"type": []string{"object", "null"}}
 	}
@@ -88,6 +88,17 @@ func (k *Key) shape() object {
 		s["pattern"] = p
 	}
 	return s
+}
+
+// boolWords are the other ways to write true and false; to most editors' YAML they are texts.
+func boolWords() (out []any) {
+	for _, w := range []string{"true", "false", "yes", "no", "on", "off", "y", "n"} {
+		out = append(out, w, strings.ToUpper(w))
+		if len(w) > 1 {
+			out = append(out, strings.ToUpper(w[:1])+w[1:])
+		}
+	}
+	return append(out, "1", "0", 1, 0)
 }
 
 func (k *Key) properties(types ...string) object {
