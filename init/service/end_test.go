@@ -79,11 +79,11 @@ func TestStopOfAStoppedProcess(t *testing.T) {
 
 // A unit that is being ended does not become ready by an answer that comes late: others would start on top of it.
 func TestNoReadinessWhileStopping(t *testing.T) {
-	asked, answer := make(chan struct{}), make(chan struct{})
+	asked, answer, up := make(chan struct{}), make(chan struct{}), filepath.Join(t.TempDir(), "up")
 	var first sync.Once
 	s := start(t, Unit{
-		Name: "late", Command: sh("trap '' TERM; while :; do sleep 0.02; done"), StopTimeout: 300 * time.Millisecond,
-		Ready: Ready{Probe: func(context.Context) error {
+		Name: "late", Command: sh("trap '' TERM; touch " + up + "; while :; do sleep 0.02; done"), StopTimeout: 300 * time.Millisecond,
+		Ready: Ready{Kind: File, Path: up, Probe: func(context.Context) error {
 			first.Do(func() { close(asked) })
 			<-answer
 			return nil
