@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"imgbuild/init/guard"
+	"imgbuild/init/k3s"
 	"imgbuild/init/network"
+	"imgbuild/init/service"
 )
 
 // network starts the network and what needs it. Nothing waits here: a lease takes its time, and sshd, keys and k3s' own
@@ -50,6 +52,7 @@ func (n *Node) watchNetwork() {
 			<-n.net.Changed()
 		}
 	})
+	guard.Go(n.watchRoute)
 	for last := []string(nil); ; {
 		changed := n.net.Changed()
 		var lines []string
@@ -63,3 +66,27 @@ func (n *Node) watchNetwork() {
 		<-changed
 	}
 }
+
+// watchRoute has k3s start anew when the way out comes after it: a cable that is plugged in an hour after the boot. Until then its
+// address in the cluster is one that leads nowhere.
+func (n *Node) watchRoute() {
+	for {
+		changed := n.net.Changed()
+		dropped, err := network.DropDummy()
+		if err != nil {
+			n.base.Say("network: %v", err)
+		}
+		if dropped {
+			n.base.Say("network: there is a way out now; k3s starts anew with it")
+			ctx, over := context.WithTimeout(context.Background(), routeStop)
+			if s, ok := n.units.State(k3s.Name); ok && s.Phase != service.Stopped {
+				n.base.For("k3s").Problem(n.units.RestartUnit(ctx, k3s.Name))
+			}
+			over()
+		}
+		<-changed
+	}
+}
+
+// routeStop is how long k3s has to end before it starts anew.
+const routeStop = 2 * time.Minute

@@ -63,6 +63,7 @@ func (n *Node) hearRadio() {
 			<-changed
 			continue
 		}
+		n.base.Report.Drop("wifi") // it was missing at first, perhaps
 		n.units.Recheck()
 		ctx, cancel := context.WithCancel(context.Background())
 		guard.Go(func() {

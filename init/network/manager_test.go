@@ -167,3 +167,38 @@ func TestAuto(t *testing.T) {
 		}
 	}
 }
+
+// A way out that comes after k3s is told from the one that leads nowhere.
+func TestOvertaken(t *testing.T) {
+	const dummy, eth0 = 7, 2
+	nowhere := netlink.Route{LinkIndex: dummy, Gw: dummyGate.AsSlice(), Priority: dummyMetric, Dst: ipNet(defaultRoute(dummyGate))}
+	out := netlink.Route{LinkIndex: eth0, Gw: net.IPv4(192, 0, 2, 1), Priority: 1002}
+	lan := netlink.Route{LinkIndex: eth0, Dst: ipNet(netip.MustParsePrefix("192.0.2.0/24"))}
+	dead := out
+	dead.Flags = unix.RTNH_F_LINKDOWN
+	theirs := netlink.Route{LinkIndex: dummy, Gw: net.IPv4(10, 0, 0, 1)} // of a dummy0 that somebody else made
+	for i, c := range []struct {
+		routes []netlink.Route
+		want   bool
+	}{{nil, false}, {[]netlink.Route{nowhere}, false}, {[]netlink.Route{nowhere, lan}, false}, {[]netlink.Route{nowhere, dead}, false},
+		{[]netlink.Route{out, lan}, false}, {[]netlink.Route{theirs, out}, false}, {[]netlink.Route{lan, out, nowhere}, true}} {
+		if overtaken(c.routes, dummy) != c.want {
+			t.Errorf("%d: not %v", i, c.want)
+		}
+	}
+}
+
+// Advice fits what the node has.
+func TestAdvice(t *testing.T) {
+	m := leased(t, &config.Config{}, "wlan0")
+	m.update(m.links[1<<30], *m.links[1<<30].set0, State{}, nil)
+	if err := isUp(m); err == nil || strings.Contains(err.Error(), "passphrase") {
+		t.Errorf("a cable: %v", err)
+	}
+	s := m.status["wlan0"]
+	s.WiFi, s.Carrier, s.Note = true, false, "none of the configured Wi-Fi networks is in reach"
+	m.status["wlan0"] = s
+	if err := isUp(m); err == nil || !strings.Contains(err.Error(), "wlan0: none of the configured Wi-Fi networks is in reach; check name and passphrase") {
+		t.Errorf("a radio: %v", err)
+	}
+}

@@ -354,10 +354,26 @@ func (m *Manager) Wait(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fault.New(fault.Network, "check cable and switch, or give the node a static address under network.interfaces",
-				"the network is not up: %s", strings.Join(missing, "; "))
+			fix := "check cable and switch, or give the node a static address under network.interfaces"
+			if m.onlyRadios() {
+				fix = "check name and passphrase under network.wifi and how far the access point is, or plug in a cable"
+			}
+			return fault.New(fault.Network, fix, "the network is not up: %s", strings.Join(missing, "; "))
 		}
 	}
+}
+
+// onlyRadios says whether no interface but radios is run.
+func (m *Manager) onlyRadios() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wires := 0
+	for _, s := range m.status {
+		if !s.WiFi {
+			wires++
+		}
+	}
+	return len(m.status) > 0 && wires == 0
 }
 
 // missing says what Wait still waits for. mu is held.

@@ -40,6 +40,49 @@ func HasDefaultRoute() (bool, error) {
 	return false, nil
 }
 
+// DropDummy removes the route into nowhere once there is a real one, and says whether there was something to remove. What was
+// started with it has to start anew: k3s takes the node's address from the interface of the default route, once.
+func DropDummy() (dropped bool, err error) {
+	d, err := netlink.LinkByName(dummyName)
+	var none netlink.LinkNotFoundError
+	if errors.As(err, &none) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return false, fmt.Errorf("listing routes: %w", err)
+	}
+	if !overtaken(routes, d.Attrs().Index) {
+		return false, nil
+	}
+	if err := netlink.LinkDel(d); err != nil {
+		return false, fmt.Errorf("removing %s: %w", dummyName, err)
+	}
+	return true, nil
+}
+
+// overtaken says whether our default route through the interface dummy stands beside a real one.
+func overtaken(routes []netlink.Route, dummy int) bool {
+	ours, real := false, false
+	for _, r := range routes {
+		if ones := 0; r.Dst != nil {
+			if ones, _ = r.Dst.Mask.Size(); ones != 0 || !r.Dst.IP.Equal(net.IPv4zero) {
+				continue
+			}
+		}
+		switch {
+		case r.LinkIndex == dummy:
+			ours = ours || r.Priority == dummyMetric && r.Gw.Equal(dummyGate.AsSlice())
+		case r.Flags&unix.RTNH_F_LINKDOWN == 0:
+			real = true
+		}
+	}
+	return ours && real
+}
+
 // EnsureDefaultRoute makes a default route into nowhere when there is none, and says whether it had to.
 func EnsureDefaultRoute() (made bool, err error) {
 	if has, err := HasDefaultRoute(); err != nil || has {
