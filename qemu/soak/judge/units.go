@@ -75,6 +75,16 @@ func Some(units []Unit, seed uint64) []Unit {
 	return out
 }
 
+// running gives those units that are meant to be found running.
+func running(units []Unit) (some []Unit) {
+	for _, u := range units {
+		if u.Seen == `phase=ready` {
+			some = append(some, u)
+		}
+	}
+	return some
+}
+
 // Services gives the section of a cloud-config.
 func Services(units ...Unit) string {
 	var b strings.Builder
