@@ -26,6 +26,10 @@ func doCompletion(_ context.Context, a *args) error {
 	return nil
 }
 
+// shelfVerbs are those of the command on the node; a test holds them against it.
+var shelfVerbs = [...]string{"status", "services", "logs", "start", "stop", "restart", "top", "network", "dmesg", "report", "config", "data", "backup", "disk", "rescue",
+	"reboot", "poweroff", "reset", "support", "completion", "version", "help"}
+
 // bashCompletion completes verbs, their keys, and the values of those whose values are known.
 func bashCompletion(verbs []verb) string {
 	var cases strings.Builder
@@ -34,7 +38,12 @@ func bashCompletion(verbs []verb) string {
 		for _, k := range v.keys {
 			keys = append(keys, k.name+"=")
 		}
-		fmt.Fprintf(&cases, "\t%s) words=\"%s\" ;;\n", v.name, strings.Join(keys, " "))
+		words := strings.Join(keys, " ")
+		if v.name == nodeVerb.name { // the host first, then what to say to it
+			fmt.Fprintf(&cases, "\t%s) words=\"%s\"; [ \"$COMP_CWORD\" -eq 3 ] && words=\"%s\" ;;\n", v.name, words, strings.Join(shelfVerbs[:], " "))
+			continue
+		}
+		fmt.Fprintf(&cases, "\t%s) words=\"%s\" ;;\n", v.name, words)
 	}
 	values := map[string]string{"output": "json text", "board": strings.Join(boards.Names(), " "), "role": strings.Join(images.Names(), " ")}
 	var first []string

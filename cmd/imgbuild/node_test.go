@@ -23,6 +23,17 @@ func TestNodeWords(t *testing.T) {
 	}
 }
 
+// What is completed behind a host is what the node knows.
+func TestShelfVerbs(t *testing.T) {
+	text, err := os.ReadFile("../../overlays/base/etc/profile.d/shelf-completion.sh") // which cmd/init's tests hold against its verbs
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `-W "` + strings.Join(shelfVerbs[:], " ") + `"`; !strings.Contains(string(text), want) {
+		t.Errorf("the node has other verbs than %s", want)
+	}
+}
+
 // A configuration given to the node's verb gets there; nothing else is read.
 func TestNodeInput(t *testing.T) {
 	f, err := os.Open(os.DevNull)
@@ -43,7 +54,8 @@ func TestCompletionInBash(t *testing.T) {
 		"imgbuild board = rpi":           "rpi-zero2w rpi3 rpi4",
 		"imgbuild validate x output = j": "json",
 		"imgbuild role =":                "server worker",
-		"imgbuild node key":              "key=",
+		"imgbuild node h1 stat":          "status",
+		"imgbuild node h1 status key":    "key=",
 	} {
 		list := strings.Fields(words)
 		script := bashCompletion(verbs) + `

@@ -30,7 +30,7 @@ func top(args []string) error {
 	}
 	time.Sleep(time.Second)
 	passed := time.Since(start).Seconds()
-	var list []used
+	list := []used{}
 	for _, u := range monitor.Groups(cgroup.Root) {
 		row := used{Usage: u}
 		if b, ok := before[u.Name]; ok && b.CPU != nil && u.CPU != nil {

@@ -143,7 +143,7 @@ type Clock struct {
 	Now    time.Time `json:"now"`
 	Synced bool      `json:"synced"`
 	Server string    `json:"server,omitempty"`
-	Offset float64   `json:"offset"` // seconds, found when the server was asked
+	Offset float64   `json:"offset,omitempty"` // seconds, found when the server was asked
 	Asked  time.Time `json:"asked,omitzero"`
 	Why    string    `json:"why,omitempty"` // why there is no time
 }
@@ -159,7 +159,10 @@ func (n *Node) status() Status {
 		Program: n.Version, Kernel: m.Kernel, LastEnd: n.lastEnd(), Degraded: n.lay.Degraded, Rescue: n.lay.Rescue, Up: time.Since(started()).Seconds(),
 		LockDate: time.Unix(m.Date, 0).UTC(), LockAge: int(max(0, time.Since(time.Unix(m.Date, 0)).Hours()/24)),
 		Record: n.bootRecord(), Steps: steps, Machine: monitor.Read("/sys"), Problems: n.base.Report.Problems(),
-		Network: []Interface{}, Disks: diskUse("/"),
+		Services: []ServiceStatus{}, Network: []Interface{}, Disks: diskUse("/"),
+	}
+	if s.Problems == nil { // a list is one in JSON also when it is empty
+		s.Problems = []report.Problem{}
 	}
 	for _, u := range n.units.Status() {
 		s.Services = append(s.Services, serviceStatus(u))

@@ -101,9 +101,9 @@ func put(fd int, b []byte) {
 
 // Problem is something that went wrong and what to do about it; both one line.
 type Problem struct {
-	Step string
-	What string
-	Fix  string // may be empty
+	Step string `json:"step"`
+	What string `json:"what"`
+	Fix  string `json:"fix,omitempty"`
 }
 
 // From makes a problem of an error: its own two headings where it is a fault, else the whole text.
