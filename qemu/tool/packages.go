@@ -89,6 +89,15 @@ func File(ctx context.Context, pkg, name string) (string, error) {
 	return path, nil
 }
 
+// Packages gives a directory with Debian packages for arch and with what they depend on, but for drop: for guests that are no node of
+// ours. name is what the cache calls it.
+func Packages(ctx context.Context, name, arch string, want, drop []string) (string, error) {
+	lock.Lock()
+	defer lock.Unlock()
+	dir, err := unpacked(ctx, name, debian.Request{Arch: arch, Want: want, Drop: drop}, nil)
+	return dir, fault.Wrap(fault.Network, err, "Debian packages for "+name, "give a mirror in IMGBUILD_MIRROR")
+}
+
 // layout is raised when the shape of an unpacked directory changes.
 const layout = "1"
 
