@@ -89,16 +89,6 @@ func NewSet(files []File, lists Lists) (*Set, error) {
 	return s, nil
 }
 
-// Names lists the modules by name, sorted.
-func (s *Set) Names() []string {
-	names := make([]string, 0, len(s.byName))
-	for name := range s.byName {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // All reads every module, on all cores, and gives them sorted by path.
 func (s *Set) All() ([]Module, error) { return readAll(s.entries) }
 

@@ -28,7 +28,7 @@ users:
 func TestRewrite(t *testing.T) {
 	got, err := Rewrite([]byte(server), "shelf-1", "shelf-1")
 	want := strings.ReplaceAll(strings.ReplaceAll(server, "127.0.0.1", "shelf-1"), "default", "shelf-1")
-	want = strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(want, "- cluster:\n    cert", "- cluster:\n    cert"), "\n    ", "\n      "), "\n  name: shelf-1\n", "\n    name: shelf-1\n")
+	want = strings.ReplaceAll(strings.ReplaceAll(want, "\n    ", "\n      "), "\n  name: shelf-1\n", "\n    name: shelf-1\n")
 	want = strings.ReplaceAll(want, "\n  user:\n", "\n    user:\n")
 	want = strings.ReplaceAll(want, "\n- ", "\n  - ")
 	if err != nil || string(got) != want {

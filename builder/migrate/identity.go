@@ -3,7 +3,6 @@ package migrate
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"io"
 	"path"
 	"regexp"
@@ -286,8 +285,4 @@ func (c *card) machineID() ([]byte, error) {
 		return bytes.Clone([]byte(id + "\n")), nil
 	}
 	return nil, err
-}
-
-func (n *node) summary() string {
-	return fmt.Sprintf("%s as %s", cmp.Or(n.hostname, "a node without a name"), n.role)
 }

@@ -73,9 +73,6 @@ func (p *pipeline) submit(j *job) {
 	p.work <- j
 }
 
-// release gives a job back that is not needed.
-func (p *pipeline) release(j *job) { p.free <- j }
-
 // finish waits until all is written and gives the end of the data.
 func (p *pipeline) finish() (int64, error) {
 	close(p.work)
