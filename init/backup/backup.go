@@ -114,7 +114,7 @@ func (j *Job) Run(ctx context.Context) (s State, err error) {
 	now := time.Now().UTC().Truncate(time.Second)
 	s.To, s.Tried = Shown(j.Config.Backup.To), now
 	name := fmt.Sprintf("%s-%s%s", strings.ToLower(j.Host), now.Format(stampForm), suffix)
-	size, err := j.run(ctx, dir, name, now)
+	name, size, err := j.run(ctx, dir, name, now)
 	if err != nil {
 		s.Error, s.Fails = err.Error(), s.Fails+1
 		return s, errors.Join(err, s.save(dir))
@@ -123,7 +123,8 @@ func (j *Job) Run(ctx context.Context) (s State, err error) {
 	return s, s.save(dir)
 }
 
-func (j *Job) run(ctx context.Context, dir, name string, now time.Time) (size int64, err error) {
+// run gives the name that the backup got there, and its size.
+func (j *Job) run(ctx context.Context, dir, name string, now time.Time) (sent string, size int64, err error) {
 	old, _ := filepath.Glob(filepath.Join(dir, "*"+suffix))
 	half, _ := filepath.Glob(filepath.Join(dir, ".archive-*"))
 	for _, path := range append(old, half...) { // of runs that a power cut ended
@@ -132,23 +133,23 @@ func (j *Job) run(ctx context.Context, dir, name string, now time.Time) (size in
 	file := filepath.Join(dir, name)
 	defer os.Remove(file)
 	if err := j.collect(ctx, file, now); err != nil {
-		return 0, fmt.Errorf("putting the backup together: %w", err)
+		return "", 0, fmt.Errorf("putting the backup together: %w", err)
 	}
 	st, err := os.Stat(file)
 	if err != nil {
-		return 0, err
+		return "", 0, err
 	}
 	j.say("%s: %d KiB", name, st.Size()>>10)
 	pause := cmp.Or(j.pause, firstPause)
 	for try := 1; ; try++ {
-		if err = j.send(ctx, file, name); err == nil || try == attempts || ctx.Err() != nil || !again(err) {
-			return st.Size(), err
+		if sent, err = j.send(ctx, file, name); err == nil || try == attempts || ctx.Err() != nil || !again(err) {
+			return sent, st.Size(), err
 		}
 		j.say("%v; trying again in %v", err, pause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return 0, err
+			return "", 0, err
 		}
 		pause *= 4
 	}
@@ -160,34 +161,49 @@ func again(err error) bool {
 	return !errors.As(err, &f) || f.Kind == fault.Network || f.Kind == fault.Device
 }
 
-// send puts the archive where it belongs, and then removes the oldest that are too many.
-func (j *Job) send(ctx context.Context, file, name string) error {
+// send puts the archive where it belongs, and then removes the oldest that are too many. It gives the name: clocks of boards are wrong
+// at times, and the newest backup is to be the last by its name whatever the clock says.
+func (j *Job) send(ctx context.Context, file, name string) (string, error) {
 	p, err := j.open(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer p.close()
 	in, err := os.Open(file)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer in.Close()
 	entries, err := p.list()
 	if err != nil {
-		return fault.Wrap(fault.Network, err, "the directory of backups cannot be read", "")
+		return "", fault.Wrap(fault.Network, err, "the directory of backups cannot be read", "")
 	}
 	for _, old := range halves(entries, j.Host) {
 		_ = p.remove(old) // of a run that was cut off
 	}
+	if there := ours(entries, j.Host); len(there) > 0 && there[0].Name >= name {
+		name = after(there[0].Name)
+	}
 	if err := p.put("."+name+partSuffix, name, in); err != nil {
-		return unsent(err)
+		return "", unsent(err)
 	}
 	for _, old := range surplus(entries, j.Host, j.Config.Backup.Keep-1) {
 		if err := p.remove(old); err != nil {
 			j.say("%s is too old and could not be removed: %v", old, err)
 		}
 	}
-	return nil
+	return name, nil
+}
+
+// after is the name of a backup with the time in it a second later.
+func after(name string) string {
+	rest := strings.TrimSuffix(name, suffix)
+	host, stamp := rest[:max(0, len(rest)-len(stampForm))], rest[max(0, len(rest)-len(stampForm)):]
+	t, err := time.Parse(stampForm, stamp)
+	if err != nil || t.Year() == 9999 {
+		return name
+	}
+	return host + t.Add(time.Second).Format(stampForm) + suffix
 }
 
 // partSuffix is behind the name of what is not whole yet.

@@ -160,6 +160,30 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// A clock that was wrong once, in either direction, changes nothing about which backup is the newest and which one goes.
+func TestWrongClock(t *testing.T) {
+	j, _, dir := server(t)
+	j.Config.Backup.Keep = 2
+	put(t, dir, "one-20200101T000000Z.tar.zst", "old")
+	put(t, dir, "one-20991231T235959Z.tar.zst", "made when the clock was ahead")
+	for _, want := range []string{"one-21000101T000000Z.tar.zst", "one-21000101T000001Z.tar.zst"} {
+		st, err := j.Run(t.Context())
+		if err != nil || st.Name != want {
+			t.Fatalf("%+v, %v", st, err)
+		}
+		list, err := j.List(t.Context())
+		if err != nil || len(list) != 2 || list[0].Name != want || list[0].Size != st.Size {
+			t.Errorf("%v, %v", list, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "one-20991231T235959Z.tar.zst")); err == nil {
+		t.Error("the oldest stays")
+	}
+	if got := after("one-99991231T235959Z.tar.zst"); got != "one-99991231T235959Z.tar.zst" {
+		t.Error(got)
+	}
+}
+
 // A connection that breaks is tried again, without a second look at the database; in the end there is an error and the state.
 func TestRetry(t *testing.T) {
 	j, s, dir := server(t)
