@@ -55,10 +55,19 @@ func planDevices(made map[string]device, want []device) (remove []string, add []
 	return remove, add
 }
 
-// isPort says whether an interface belongs to a bridge or a bond.
-func isPort(n config.Network, name string) bool {
-	return slices.ContainsFunc(n.Bridges, func(b config.Bridge) bool { return slices.Contains(b.Ports, name) }) ||
-		slices.ContainsFunc(n.Bonds, func(b config.Bond) bool { return slices.Contains(b.Ports, name) })
+// portOf gives the bridge or the bond that an interface belongs to, "" for none.
+func portOf(n config.Network, name string) string {
+	for _, b := range n.Bonds {
+		if slices.Contains(b.Ports, name) {
+			return b.Name
+		}
+	}
+	for _, b := range n.Bridges {
+		if slices.Contains(b.Ports, name) {
+			return b.Name
+		}
+	}
+	return ""
 }
 
 // devices makes what is wanted and can be made by now, gives it its ports, and removes what is not wanted any more. It is

@@ -67,6 +67,24 @@ func TestApplyStaysUp(t *testing.T) {
 	}
 }
 
+// A port has no address and needs none.
+func TestPort(t *testing.T) {
+	m := leased(t, &config.Config{}, "eth0", "eth1")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	m.ctx = ctx
+	m.cfg = &config.Config{Network: config.Network{Bonds: []config.Bond{{Name: "bond7", Ports: []string{"eth1"}}}}}
+	for _, l := range m.links {
+		m.arrange(l) // and not Apply, which would ask this host's kernel for a bond
+	}
+	if s := m.Status(); len(s) != 2 || s[1].String() != "eth1: a port of bond7" {
+		t.Errorf("%v", s)
+	}
+	if err := isUp(m); err != nil {
+		t.Error(err)
+	}
+}
+
 // An interface counts for the settings that it has, whatever way they name it.
 func TestWaitFor(t *testing.T) {
 	for _, c := range []config.Interface{{Name: "eth1", DHCP: true}, {Name: "auto", DHCP: true}, {MAC: "02:00:00:00:00:02", Name: "auto", DHCP: true}} {

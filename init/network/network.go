@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -113,8 +114,12 @@ func (m *Manager) watch(ctx context.Context) {
 		news := make(chan netlink.LinkUpdate, 16)
 		stop := make(chan struct{})
 		err := netlink.LinkSubscribeWithOptions(news, stop, netlink.LinkSubscribeOptions{
-			ListExisting:  true,
-			ErrorCallback: func(err error) { m.say("network: news about interfaces: %v", err) },
+			ListExisting: true,
+			ErrorCallback: func(err error) {
+				if !errors.Is(err, netlink.ErrDumpInterrupted) { // what came meanwhile is told by itself
+					m.say("network: news about interfaces: %v", err)
+				}
+			},
 		})
 		if err != nil {
 			m.say("network: %v", err)
@@ -261,7 +266,7 @@ func (m *Manager) arrange(l *link) {
 	}
 	ctx, stop := context.WithCancel(m.ctx)
 	l.cancel, l.over = stop, make(chan struct{})
-	m.status[l.name] = Status{Name: l.name, MAC: l.mac.String(), Carrier: l.carrier.Load(), DHCP: want.DHCP, WiFi: l.radio, of: key(want.Interface), ra: m.status[l.name].ra}
+	m.status[l.name] = Status{Name: l.name, MAC: l.mac.String(), Carrier: l.carrier.Load(), DHCP: want.DHCP, WiFi: l.radio, of: key(want.Interface), Port: want.port, ra: m.status[l.name].ra}
 	m.tell()
 	over = l.over
 	m.mu.Unlock()

@@ -148,8 +148,8 @@ func TestSettings(t *testing.T) {
 		switch {
 		case s == nil:
 			return "none"
-		case s.port:
-			return "port"
+		case s.port != "":
+			return "port of " + s.port
 		case s.claim:
 			return "claim"
 		}
@@ -161,8 +161,8 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s: %s, want %s", l.name, got, want)
 		}
 	}
-	check(&link{name: "eth1", mac: mac(1), wired: true}, "port") // although its MAC has settings
-	check(&link{name: "br0", mac: mac(1)}, "br0")                // and the bridge that inherits the MAC does not take them
+	check(&link{name: "eth1", mac: mac(1), wired: true}, "port of br0") // although its MAC has settings
+	check(&link{name: "br0", mac: mac(1)}, "br0")                       // and the bridge that inherits the MAC does not take them
 	check(&link{name: "eth7", mac: mac(1), wired: true}, "02:00:00:00:00:01")
 	check(&link{name: "eth0", mac: mac(2), wired: true}, "claim")
 	m.auto = "eth0"

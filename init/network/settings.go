@@ -16,7 +16,7 @@ type settings struct {
 	config.Interface
 	metric int
 	claim  bool          // to wait for a link, and then perhaps be the one called auto
-	port   bool          // of a bridge or a bond: switched on, and nothing else
+	port   string        // of this bridge or bond: switched on, and nothing else
 	nets   []config.WiFi // of a radio: in another network, another lease
 	mac    string        // the six bytes of the interface's own address, which may change
 }
@@ -41,8 +41,8 @@ func (m *Manager) settings(l *link) *settings {
 
 func (m *Manager) settingsOf(l *link) *settings {
 	n := m.cfg.Network
-	if isPort(n, l.name) {
-		return &settings{Interface: config.Interface{Name: l.name, Optional: true}, port: true}
+	if owner := portOf(n, l.name); owner != "" {
+		return &settings{Interface: config.Interface{Name: l.name, Optional: true}, port: owner}
 	}
 	var nets []config.WiFi
 	if l.radio {

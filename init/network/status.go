@@ -19,6 +19,7 @@ type Status struct {
 	Addresses []netip.Prefix
 	Gateway   netip.Addr
 	Server    string // that gave the lease; empty without one
+	Port      string // the bridge or bond that it belongs to, "" for none
 	Note      string // why a radio is in no network
 	State     State  // all of it
 
@@ -43,6 +44,8 @@ func (s Status) String() string {
 		return join(s.Name, list, "not in a Wi-Fi network")
 	case !s.Carrier:
 		return join(s.Name, list, "no cable")
+	case s.Port != "":
+		return s.Name + ": a port of " + s.Port
 	case len(list) > 0:
 		return text
 	case s.DHCP:
