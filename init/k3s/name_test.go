@@ -121,6 +121,15 @@ func TestResetCluster(t *testing.T) {
 	if _, err := os.Stat(note); err == nil {
 		t.Error("it would be done again at the next start")
 	}
+	// The data disk that the node had was there after all, with a database of its own.
+	put(t, note, "server/db/snapshots/two\n")
+	put(t, filepath.Join(dir, "server/db/etcd/member"), "")
+	if err := reset("/bin/false"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(note); err == nil {
+		t.Error("the backup is asked for at every start")
+	}
 	if len(wrote) == 0 || wrote[0] != "server " || cfg.K3OS.ServerURL == "" {
 		t.Errorf("k3s refuses to reset a cluster with a server to join: %q, and the configuration keeps %q", wrote, cfg.K3OS.ServerURL)
 	}

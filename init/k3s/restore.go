@@ -97,7 +97,11 @@ func resetCluster(ctx context.Context, note, binary, name string, cfg *config.Co
 	}
 	dir := dataDir(cfg)
 	snapshot := filepath.Join(dir, filepath.Clean("/"+strings.TrimSpace(string(text))))
-	if _, err := os.Stat(snapshot); err != nil {
+	if _, err := os.Stat(snapshot); errors.Is(err, fs.ErrNotExist) && HasEtcd(dir) {
+		// The backup's data were put aside for those on the data disk that the node had.
+		say("etcd has a database already, which is newer than the backup")
+		return done(note)
+	} else if err != nil {
 		return fault.Wrap(fault.Input, err, "the snapshot to begin from is not there", "restore another backup, or remove "+note)
 	}
 	say("making etcd's database from the backup")
@@ -113,6 +117,10 @@ func resetCluster(ctx context.Context, note, binary, name string, cfg *config.Co
 	if _, err := service.Run(ctx, service.Command{Spec: service.Spec{Args: command, Env: Environment(cfg, name), NoFile: 1048576}}); err != nil {
 		return fault.Wrap(fault.Unhealthy, err, "etcd's database could not be made from the backup", "look at the line before; restore another backup")
 	}
+	return done(note)
+}
+
+func done(note string) error {
 	if err := os.Remove(note); err != nil {
 		return err
 	}
