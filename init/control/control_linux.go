@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -108,8 +109,9 @@ func serve(path string, h Handler, trusted func(*net.UnixConn) bool) error {
 				}
 			}
 			guard.Go(func() {
-				answer(c, h, may)
-				<-places
+				free := sync.OnceFunc(func() { <-places })
+				defer free()
+				answer(c, h, may, free)
 			})
 		}
 	})
@@ -124,7 +126,8 @@ func refuse(c *net.UnixConn) {
 	_, _ = c.Write(append(text, '\n'))
 }
 
-func answer(c *net.UnixConn, h Handler, may bool) {
+// answer hears one caller out. free gives his place to the next one: a flow may go on for days.
+func answer(c *net.UnixConn, h Handler, may bool, free func()) {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(requestTime))
 	limit := int64(strangerLimit)
@@ -154,6 +157,7 @@ func answer(c *net.UnixConn, h Handler, may bool) {
 	if _, err := c.Write(append(text, '\n')); err != nil || flow == nil {
 		return
 	}
+	free()
 	_ = c.SetDeadline(time.Time{})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -163,6 +163,44 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
+// Those who watch a log for days do not take the place of those who ask.
+func TestManyFlows(t *testing.T) {
+	path := open(t, func(r Request, _ bool) (any, error) {
+		if r.Verb != "forever" {
+			return nil, nil
+		}
+		return Flow(func(ctx context.Context, w io.Writer) error {
+			io.WriteString(w, "first\n")
+			<-ctx.Done()
+			return nil
+		}), nil
+	}, func(*net.UnixConn) bool { return true })
+	ctx, cancel := context.WithCancel(t.Context())
+	began, ended := make(chan struct{}), make(chan error)
+	const many = callers + 10
+	for range many {
+		go func() {
+			ended <- Stream(ctx, path, Request{Verb: "forever"}, writer(func([]byte) { began <- struct{}{} }))
+		}()
+	}
+	for range many {
+		select {
+		case <-began:
+		case err := <-ended:
+			t.Fatal(err)
+		}
+	}
+	if err := Call(path, Request{Verb: "x"}, nil); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	for range many {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Whatever comes, one line of JSON goes back, and only a request gets to the handler.
 func FuzzRequest(f *testing.F) {
 	for _, s := range []string{`{"verb":"status"}`, `{"verb":"logs","args":{"name":"../x","lines":"-1"}}`, "", "{", "null", "[]", `{"verb":1}`, `{"args":{"a":null}}`, "\x00\xff", strings.Repeat("[", 5000)} {
