@@ -187,6 +187,9 @@ func (b *build) publish() error {
 			return err
 		}
 	}
+	if err := b.writeImager(); err != nil {
+		return err
+	}
 	if err := os.WriteFile(b.path("sums"), sums, 0o644); err != nil {
 		return err
 	}
