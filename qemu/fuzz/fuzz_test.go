@@ -1,6 +1,10 @@
 package main
 
-import "testing"
+import (
+	"testing"
+
+	"imgbuild/init/fault"
+)
 
 // A short time is a second, for go test takes 0 for ever.
 func TestFuzztime(t *testing.T) {
@@ -11,5 +15,31 @@ func TestFuzztime(t *testing.T) {
 	}
 	if _, err := command.Parse([]string{"only=FuzzNotice", "minutes=2"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Every target is found, once, in its own package.
+func TestList(t *testing.T) {
+	t.Chdir("../..")
+	all, err := list(t.Context(), "")
+	if err != nil || len(all) < 50 {
+		t.Fatalf("%d targets, %v", len(all), err)
+	}
+	seen := map[target]bool{}
+	for _, one := range all {
+		if seen[one] {
+			t.Errorf("%v is there twice", one)
+		}
+		seen[one] = true
+	}
+	if !seen[target{"imgbuild/init/service", "FuzzNotice"}] || seen[target{"imgbuild/init", "FuzzNotice"}] {
+		t.Errorf("%v", all)
+	}
+	some, err := list(t.Context(), "init/service.")
+	if err != nil || len(some) != 1 {
+		t.Errorf("%v, %v", some, err)
+	}
+	if _, err := list(t.Context(), "nothing like this"); fault.Code(err) != int(fault.Usage) {
+		t.Errorf("got %v", err)
 	}
 }
