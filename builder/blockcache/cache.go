@@ -153,5 +153,5 @@ func (c *Cache) write(final string, parts ...[]byte) error {
 // deviceFault says that the cache in dir could not be written.
 func deviceFault(err error, dir string) error {
 	return fault.Wrap(fault.Device, err, fmt.Sprintf("the cache %s cannot be written", dir),
-		"free some space there, or name another directory with XDG_CACHE_HOME")
+		"free some space there, or name another directory with cache=DIR")
 }

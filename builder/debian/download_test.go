@@ -287,7 +287,7 @@ func TestFullDisk(t *testing.T) {
 	if e := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); e != nil {
 		t.Fatal(e)
 	}
-	wantFault(t, err, fault.Device, "cannot be written", "XDG_CACHE_HOME")
+	wantFault(t, err, fault.Device, "cannot be written", "cache=DIR")
 	if n := a.hit("/debian/" + l.Pool); n != 1 {
 		t.Errorf("a full disk was tried %d times", n)
 	}

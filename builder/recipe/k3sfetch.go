@@ -3,6 +3,7 @@ package recipe
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,7 +34,11 @@ func (r *Recipe) DecideK3s(ctx context.Context, option string, cache *blockcache
 			if err == nil || ctx.Err() != nil || fault.Code(err) != int(fault.Network) {
 				return err
 			}
-			r.K3s.Warning = fmt.Sprintf("k3s %s could not be fetched (%v); the node fetches it at its first boot, so it needs the internet then", r.K3s.Version, err)
+			var f *fault.Error
+			if errors.As(err, &f) && f.Err != nil {
+				err = f.Err // that it was fetched, and the ways out, are said below
+			}
+			r.K3s.Warning = fmt.Sprintf("k3s %s could not be fetched: %v\nthe node fetches it at its first boot, so it needs the internet then; or give the binary as k3s=FILE", r.K3s.Version, err)
 		}
 		r.K3s.Source = FirstBoot
 		return nil

@@ -38,10 +38,12 @@ func (r *Recipe) TakeLock(option string) (why string, err error) {
 	}
 	l, err := readLock(LocalLock)
 	if err == nil {
-		if r.misfit(l) == "" {
+		why := r.misfit(l)
+		if why == "" {
 			r.Lock = l
 			return "", nil
 		}
+		r.Passed = "./" + LocalLock + " is not used: " + why
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}

@@ -120,6 +120,13 @@ func TestTakeLock(t *testing.T) {
 	if got := made(t, "rpi4", "worker").Lock.Date; got != "20200101" {
 		t.Errorf("the lock is of %s", got)
 	}
+	other, err := New("qemu-arm", "worker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.TakeLock(""); err != nil || !strings.Contains(other.Passed, "./imgbuild.lock is not used: it is for arm64, not armhf") {
+		t.Errorf("a ./imgbuild.lock for another architecture is passed over in silence: %q, %v", other.Passed, err)
+	}
 	if err := os.WriteFile(LocalLock, []byte("rubbish\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

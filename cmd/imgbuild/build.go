@@ -90,6 +90,9 @@ func doBuild(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
+	if p := s.recipe.Passed; p != "" {
+		warnings = append(warnings, p)
+	}
 	s.screen.warn(s.relocked(relock)...)
 	if err := s.recipe.DecideK3s(ctx, a.values["k3s"], s.cache, func(done, total int64) { s.screen.progress("k3s", done, total) }); err != nil {
 		return err
@@ -118,10 +121,11 @@ func doBuild(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range res.Warnings[len(warnings):] {
-		if relock == nil {
-			s.screen.warn(w)
-		}
+	if _, err := s.cache.Trim(cacheLimit); err != nil {
+		s.screen.warn(err.Error())
+	}
+	for _, w := range res.Warnings[len(warnings)+len(s.relocked(relock)):] { // those before were told before the build
+		s.screen.warn(w)
 	}
 	if a.json() {
 		return printJSON(res)

@@ -26,6 +26,9 @@ var plan = verb{
 		if err != nil {
 			return err
 		}
+		if p := s.recipe.Passed; p != "" {
+			s.screen.warn(p)
+		}
 		if s.recipe.Lock == nil {
 			s.screen.warn("planning with a new lock: " + why)
 			ix, err := s.client.Index(ctx, s.recipe.Family.Arch, s.recipe.Request().Suites)

@@ -18,10 +18,13 @@ var (
 	k3sKey     = key{name: "k3s", value: "auto|VERSION|FILE|firstboot|none", doc: "Where k3s comes from. auto embeds the pinned version if it can be had."}
 	lockKey    = key{name: "lock", value: "auto|FILE", doc: "The exact packages. auto: ./imgbuild.lock or the one inside, made anew where the archive lost a package."}
 	mirrorKey  = key{name: "mirror", value: "URL[,SECURITY-URL]", doc: "Debian archive; else IMGBUILD_MIRROR, else the host's own apt sources."}
-	cacheKey   = key{name: "cache", value: "DIR", doc: "Downloads and compressed blocks; default ~/.cache/imgbuild."}
+	cacheKey   = key{name: "cache", value: "DIR", doc: "Downloads and compressed blocks; default ~/.cache/imgbuild. Builds keep it below 8 GiB."}
 	withoutKey = key{name: "without", value: "SUITE,SUITE", doc: "Suites to leave out of a new lock, where an archive serves them broken: trixie-security loses you its fixes."}
 	extraKey   = key{name: "packages", value: "A,B", doc: "More Debian packages in the root; locked for this build."}
 )
+
+// cacheLimit is what a build leaves in the cache; one board's packages take about half a GiB.
+const cacheLimit = 8 << 30
 
 // session is what a verb works with.
 type session struct {
