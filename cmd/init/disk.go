@@ -31,6 +31,19 @@ func diskVerb(args []string) error {
 		}
 		return nil
 	case len(args) == 1 && args[0] == "move":
+		if os.Geteuid() != 0 {
+			return fault.New(fault.Usage, "use sudo", "only root may move k3s' data")
+		}
+		if job().Config.Data.Device == "" { // else the note would wait, and move data some other day
+			return fault.New(fault.Usage, "set data.device, such as LABEL=k3sdata, and say it again", "the configuration names no data disk")
+		}
+		var s boot.Status
+		if err := control.Call(control.Socket, control.Request{Verb: "status"}, &s); err != nil {
+			return err
+		}
+		if d := s.DataDisk; d != nil && d.State == datadisk.Mounted {
+			return fault.New(fault.Usage, "", "k3s' data are on %s already", d.Path)
+		}
 		if err := asRoot(mount.Replace(datadisk.MovePath, nil, 0o600, os.Getuid(), os.Getgid())); err != nil {
 			return err
 		}
