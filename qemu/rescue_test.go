@@ -222,7 +222,7 @@ var damages = []damage{
 	{"root inode", func(t *testing.T, disk string) { zero(t, disk, inodeTable(t, disk)+256, 256) }, `not found on it`, "format", false, false},
 	{"inode table", func(t *testing.T, disk string) { zero(t, disk, inodeTable(t, disk), 1<<20) }, `not found on it`, "format", false, false},
 	{"journal", func(t *testing.T, disk string) { zero(t, disk, journal(t, disk), 64<<10) }, `has been repaired`, "", true, false},
-	{"inode of k3os", func(t *testing.T, disk string) { ref(t, "debugfs", "-w", "-R", "clri /k3os", dataFS(disk)) }, `not found on it`, "repair format", false, false},
+	{"inode of k3os", func(t *testing.T, disk string) { ref(t, "debugfs", "-w", "-R", "clri /k3os", dataFS(disk)) }, `the data partition is not in use`, "repair format", false, false},
 	{"no partition 4", func(t *testing.T, disk string) { zero(t, disk, 446+3*16, 16) }, `no partition 4`, "repair", true, true},
 	{"another label", func(t *testing.T, disk string) { ref(t, "tune2fs", "-L", "MINE", dataFS(disk)) }, `the label "MINE"`, "repair", true, true},
 	{"another file system", func(t *testing.T, disk string) { zero(t, disk, p4, 300<<20) }, `magic number`, "format", false, true},
