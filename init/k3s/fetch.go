@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"imgbuild/init/config"
@@ -36,7 +37,7 @@ const (
 )
 
 // safeVersion is what may become a directory's name.
-var safeVersion = regexp.MustCompile(`^v[0-9][A-Za-z0-9.+_-]{0,62}$`)
+var safeVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^v[0-9][A-Za-z0-9.+_-]{0,62}$`) })
 
 // store is the place of fetched binaries.
 type store struct {
@@ -49,7 +50,7 @@ type store struct {
 // locate gives the path of exactly the k3s that the slot's manifest names, fetching it if need be for as long as it takes. An
 // error means that trying again would not help, or that ctx ended.
 func (s store) locate(ctx context.Context, k *manifest.K3s, say func(string)) (string, error) {
-	if !safeVersion.MatchString(k.Version) {
+	if !safeVersion().MatchString(k.Version) {
 		return "", fault.New(fault.Internal, "", "the manifest names k3s %q, which is no version", k.Version)
 	}
 	want, err := hex.DecodeString(k.SHA256)
@@ -235,7 +236,7 @@ func (s store) keep(version string) error {
 		return fmt.Errorf("k3s store: %w", err)
 	}
 	for _, e := range entries {
-		if name := e.Name(); e.IsDir() && name != version && name != previous && safeVersion.MatchString(name) {
+		if name := e.Name(); e.IsDir() && name != version && name != previous && safeVersion().MatchString(name) {
 			if err := os.RemoveAll(filepath.Join(s.dir, name)); err != nil {
 				return fmt.Errorf("k3s store: %w", err)
 			}

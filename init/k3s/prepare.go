@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"imgbuild/init/config"
 	"imgbuild/init/fault"
@@ -120,7 +121,7 @@ func setSysctls(dir string, cfg *config.Config) []string {
 	return failed
 }
 
-var machineID = regexp.MustCompile(`^[0-9a-f]{32}\n?$`)
+var machineID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}\n?$`) })
 
 // checkHost gives what would make k3s or its pods fail in ways that are hard to read from their own messages.
 func checkHost(root string) error {
@@ -128,7 +129,7 @@ func checkHost(root string) error {
 		return fault.New(fault.Unhealthy, fix, what, args...)
 	}
 	id, _ := os.ReadFile(filepath.Join(root, "/etc/machine-id"))
-	if !machineID.Match(id) {
+	if !machineID().Match(id) {
 		return bad("reboot; the init makes one", "/etc/machine-id is not 32 hex digits")
 	}
 	if _, err := os.Stat(filepath.Join(root, "/dev/kmsg")); err != nil {
