@@ -57,6 +57,9 @@ func (n *Node) signals() {
 // stopLimit is how long the services have to end.
 const stopLimit = 90 * time.Second
 
+// hearOrder is how long who ordered the end has at least to hear over ssh that it is on its way.
+const hearOrder = time.Second
+
 // sweepGrace is how long what is no service has to end after that.
 const sweepGrace = 5 * time.Second
 
@@ -67,11 +70,13 @@ func (n *Node) end(o order) {
 	n.pre.Watchdog.Limit(stopLimit + 60*time.Second)
 	n.led.Blink(6)
 	if n.units != nil {
+		began := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 		if err := n.units.Stop(ctx); err != nil {
 			n.tell.Say("stopping: %v", err)
 		}
 		cancel()
+		time.Sleep(hearOrder - time.Since(began))
 		// Logins, and what commands and units have left behind: who still writes keeps its file system from being closed.
 		if err := service.Sweep(context.Background(), sweepGrace); err != nil {
 			n.tell.Say("stopping: %v", err)
