@@ -3,7 +3,6 @@
 package boards
 
 import (
-	"bytes"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -12,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"gopkg.in/yaml.v3"
+	"imgbuild/builder/datafile"
 )
 
 //go:embed *.yaml families/*.yaml
@@ -146,16 +145,7 @@ func read(fsys fs.FS) table {
 func base(name string) string { return strings.TrimSuffix(path.Base(name), ".yaml") }
 
 func decode(fsys fs.FS, name string, into any) error {
-	data, err := fs.ReadFile(fsys, name)
-	if err != nil {
-		return err
-	}
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	dec.KnownFields(true)
-	if err := dec.Decode(into); err != nil {
-		return fmt.Errorf("boards/%s: %w", name, err)
-	}
-	return nil
+	return datafile.Decode(fsys, "boards", name, into)
 }
 
 // Names of all boards, sorted.

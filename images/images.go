@@ -3,7 +3,6 @@
 package images
 
 import (
-	"bytes"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -12,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"gopkg.in/yaml.v3"
+	"imgbuild/builder/datafile"
 )
 
 //go:embed *.yaml slots/*.yaml all:locks
@@ -109,18 +108,7 @@ var load = sync.OnceValue(func() table {
 
 func base(name string) string { return strings.TrimSuffix(path.Base(name), ".yaml") }
 
-func decode(name string, into any) error {
-	data, err := files.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	dec.KnownFields(true)
-	if err := dec.Decode(into); err != nil {
-		return fmt.Errorf("images/%s: %w", name, err)
-	}
-	return nil
-}
+func decode(name string, into any) error { return datafile.Decode(files, "images", name, into) }
 
 // Names of all roles, sorted.
 func Names() []string {

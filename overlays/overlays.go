@@ -6,14 +6,14 @@
 package overlays
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 
-	"gopkg.in/yaml.v3"
+	"imgbuild/builder/datafile"
 )
 
 //go:embed *.yaml all:base
@@ -55,13 +55,8 @@ type Concat struct {
 // Get gives the files and the table of an overlay: base, or a slot's name. An overlay that does not exist is empty.
 func Get(name string) (fs.FS, *Table, error) {
 	t := &Table{}
-	data, err := files.ReadFile(name + ".yaml")
-	if err == nil {
-		dec := yaml.NewDecoder(bytes.NewReader(data))
-		dec.KnownFields(true)
-		if err := dec.Decode(t); err != nil {
-			return nil, nil, fmt.Errorf("overlays/%s.yaml: %w", name, err)
-		}
+	if err := datafile.Decode(files, "overlays", name+".yaml", t); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
 	}
 	if _, err := fs.Stat(files, name); err != nil {
 		return nil, t, nil

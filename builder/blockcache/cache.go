@@ -47,7 +47,7 @@ const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a 
 func Default() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fault.Wrap(fault.Input, err, "no cache directory", "set XDG_CACHE_HOME or HOME")
+		return "", fault.Wrap(fault.Input, err, "no cache directory", "say cache=DIR, or set HOME")
 	}
 	return filepath.Join(dir, "imgbuild"), nil
 }

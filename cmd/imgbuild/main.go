@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"imgbuild/init/fault"
@@ -27,7 +28,7 @@ func main() {
 	if interrupted && err == context.Canceled { // not wrapped: there is nothing more to say
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintln(os.Stderr, "imgbuild: "+err.Error())
+	fmt.Fprintln(os.Stderr, "imgbuild: "+strings.TrimSuffix(err.Error(), ": "+context.Canceled.Error()))
 	if interrupted && !errors.Is(err, context.DeadlineExceeded) {
 		os.Exit(int(fault.Interrupted))
 	}

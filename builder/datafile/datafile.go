@@ -1,0 +1,30 @@
+// Package datafile reads the files of data that the program carries: boards, images and overlays.
+package datafile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Decode reads the one YAML document of a file into a struct. What the struct has no field for is an error: a slip in a file of data
+// must not be read as nothing. room is where the files lie in the source, for the message.
+func Decode(fsys fs.FS, room, name string, into any) error {
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return err
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("%s/%s: %w", room, name, err)
+	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s/%s: more than one document", room, name)
+	}
+	return nil
+}
