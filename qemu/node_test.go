@@ -154,7 +154,7 @@ func TestNode(t *testing.T) {
 			"shelf_info": {"version", im.Version, "slot", "a", "role", "worker", "board", "qemu-arm64"}, "shelf_service_ready": {"service", "ticker"}, "shelf_service_failures_total": {"service", "broken"},
 			"shelf_disk_written_bytes_total": {"device", "vda"}, "shelf_clock_synced": nil, "shelf_image_lock_age_seconds": nil, "shelf_init_resident_bytes": nil, "shelf_boot_attempts_left": nil, "shelf_service_memory_bytes": {"service", "sshd"},
 			"node_cpu_seconds_total": {"mode", "idle"}, "node_filesystem_avail_bytes": {"mountpoint", "/"}, "node_filesystem_size_bytes": {"mountpoint", "/"}, "node_filesystem_files": {"mountpoint", "/"}, "node_filesystem_files_free": {"mountpoint", "/"}, "node_filesystem_readonly": {"mountpoint", "/"}, "node_time_seconds": nil, "node_load1": nil, "node_memory_MemAvailable_bytes": nil,
-			"node_memory_MemTotal_bytes": nil, "node_network_receive_bytes_total": {"device", "eth0"}, "node_textfile_mtime_seconds": nil, "node_uname_info": nil, "node_disk_written_bytes_total": {"device", "vda"},
+			"node_memory_MemTotal_bytes": nil, "node_network_receive_bytes_total": {"device", "eth0"}, "node_textfile_mtime_seconds": nil, "shelf_disk_read_only": {"mountpoint", "/"}, "node_uname_info": nil, "node_disk_written_bytes_total": {"device", "vda"},
 		} {
 			if !told(f, name, labels) {
 				t.Errorf("no %s %v among %d families", name, labels, len(f))

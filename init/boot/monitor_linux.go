@@ -198,6 +198,10 @@ func (n *Node) sample() {
 		s.Backup = *st.Backup
 	}
 	s.Fails = st.BackupFailures
+	s.Machine.ReadOnly = map[string]bool{}
+	for _, d := range st.Disks {
+		s.Machine.ReadOnly[d.Path] = d.ReadOnly
+	}
 	if n.pre.Disk != nil {
 		s.Disk = n.pre.Disk.Name
 	}

@@ -9,9 +9,9 @@ import (
 
 	"imgbuild/init/apply"
 	"imgbuild/init/fault"
+	"imgbuild/init/mount"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/sys/unix"
 )
 
 // degraded tells people what is different on a node that runs without its data: whose ssh keys these are, and what can be
@@ -56,8 +56,7 @@ func fingerprints(dir string) []string {
 // watchData tells, once, when the kernel has found the file system of the data partition damaged and takes no writes for it
 // any more (errors=remount-ro). It notes that in the superblock, so that the next boot repairs it.
 func (n *Node) watchData() {
-	var st unix.Statfs_t
-	if n.lay.Degraded || unix.Statfs("/", &st) != nil || st.Flags&unix.ST_RDONLY == 0 {
+	if n.lay.Degraded || !mount.Frozen("/") {
 		return
 	}
 	n.frozen.Do(func() {

@@ -11,6 +11,7 @@ import (
 	"imgbuild/init/bootstate"
 	"imgbuild/init/datadisk"
 	"imgbuild/init/monitor"
+	"imgbuild/init/mount"
 	"imgbuild/init/network"
 	"imgbuild/init/report"
 	"imgbuild/init/service"
@@ -115,7 +116,7 @@ type DiskUse struct {
 func (d DiskUse) trouble() string {
 	switch {
 	case d.ReadOnly:
-		return d.Path + " takes no more writes: the kernel has made it read-only (shelf dmesg)"
+		return d.Path + " takes no more writes: the kernel has met errors in it (sudo shelf dmesg); a reboot checks it"
 	case d.Size > 0 && d.Free < d.Size/50:
 		return d.Path + " is full"
 	case d.Inode >= 99:
@@ -306,7 +307,7 @@ func diskUse(paths ...string) []DiskUse {
 		if unix.Statfs(p, &st) != nil || st.Blocks == 0 {
 			continue
 		}
-		d := DiskUse{Path: p, Size: st.Blocks * uint64(st.Bsize), Free: st.Bavail * uint64(st.Bsize), ReadOnly: st.Flags&unix.ST_RDONLY != 0}
+		d := DiskUse{Path: p, Size: st.Blocks * uint64(st.Bsize), Free: st.Bavail * uint64(st.Bsize), ReadOnly: mount.Frozen(p)}
 		if st.Files > 0 {
 			d.Inode = int((st.Files - st.Ffree) * 100 / st.Files)
 		}

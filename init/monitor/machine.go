@@ -15,6 +15,8 @@ type Machine struct {
 	UnderVoltage     *bool      `json:"undervoltage,omitempty"`            // now
 	UnderVoltageSeen *bool      `json:"undervoltage_since_boot,omitempty"` // at some time since the boot
 	Wear             []Wear     `json:"wear,omitempty"`
+
+	ReadOnly map[string]bool `json:"-"` // by mount point: whether the file system takes no more writes; not from sys
 }
 
 // Zone is one thermal zone.

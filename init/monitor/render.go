@@ -2,7 +2,9 @@ package monitor
 
 import (
 	"bytes"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +57,7 @@ var table = [...]metric{
 	{"shelf_throttled", "gauge", "1 when the processor is slowed down, by cause. Absent where the kernel cannot tell."},
 	{"shelf_undervoltage", "gauge", "1 when the supply is below its limit. Absent where the kernel cannot tell."},
 	{"shelf_undervoltage_since_boot", "gauge", "1 when the supply has been below its limit since the boot. Absent where the kernel cannot tell."},
+	{"shelf_disk_read_only", "gauge", "1 when the kernel takes no more writes for the file system, because of its errors. Newer kernels do not tell node-exporter."},
 	{"shelf_disk_wear_percent", "gauge", "Upper bound of the used life of a flash medium, by type of its cells (JEDEC eMMC life time). SD cards do not tell."},
 	{"shelf_disk_pre_eol", "gauge", "Reserved blocks of an eMMC: 1 normal, 2 80 % used, 3 90 % used."},
 	{"shelf_disk_written_bytes_total", "counter", "Bytes written to the boot disk since the node keeps count, reboots included."},
@@ -194,6 +197,9 @@ func (w *writer) machine(m Machine) {
 	}
 	if m.UnderVoltageSeen != nil {
 		w.row("shelf_undervoltage_since_boot", bit(*m.UnderVoltageSeen))
+	}
+	for _, path := range slices.Sorted(maps.Keys(m.ReadOnly)) {
+		w.row("shelf_disk_read_only", bit(m.ReadOnly[path]), "mountpoint", path)
 	}
 	for _, d := range m.Wear {
 		for _, l := range d.Life {

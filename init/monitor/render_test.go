@@ -36,7 +36,8 @@ func everything() Sample {
 		Synced:   true, ClockOffset: -20 * time.Millisecond, ClockError: time.Millisecond, ClockAsked: noon.Add(-time.Minute),
 		Machine: Machine{
 			Zones: []Zone{{"thermal_zone0", "cpu-thermal", 48.3}}, Throttled: []Throttle{{"heat", true}}, UnderVoltage: &yes, UnderVoltageSeen: &yes,
-			Wear: []Wear{{"mmcblk1", []Life{{"a", 10}, {"b", 20}}, 1}},
+			ReadOnly: map[string]bool{"/": true, "/var/lib/rancher/k3s": false},
+			Wear:     []Wear{{"mmcblk1", []Life{{"a", 10}, {"b", 20}}, 1}},
 		},
 		Written: &Tally{Total: 1 << 30, Watched: 2 * time.Hour, Rate: 100}, Disk: "mmcblk0", Backup: noon.Add(-26 * time.Hour), Fails: &two, InitRSS: 15 << 20,
 	}
@@ -74,6 +75,8 @@ func TestRender(t *testing.T) {
 		{0, "shelf_service_restarts_total", []string{"service", "later"}},
 		{1, "shelf_service_phase", []string{"service", "k3s", "phase", "failed"}},
 		{-0.02, "shelf_clock_offset_seconds", nil},
+		{1, "shelf_disk_read_only", []string{"mountpoint", "/"}},
+		{0, "shelf_disk_read_only", []string{"mountpoint", "/var/lib/rancher/k3s"}},
 		{48.3, "shelf_temperature_celsius", []string{"type", "cpu-thermal"}},
 		{20, "shelf_disk_wear_percent", []string{"device", "mmcblk1", "cells", "b"}},
 		{1 << 30, "shelf_disk_written_bytes_total", []string{"device", "mmcblk0"}},
