@@ -275,6 +275,22 @@ func TestNode(t *testing.T) {
 			t.Error("no metrics after the reset")
 		}
 	}, g)
+	if full { // a boot more
+		sub(t, "an error of the file system", func(t *testing.T) {
+			s.run("sudo sh -c 'echo on purpose > /sys/fs/ext4/vda4/trigger_fs_error'")
+			if got := code("shelf status"); !strings.HasPrefix(got, "7\n") || !strings.Contains(got, "/ takes no more writes") {
+				t.Errorf("status: %s", got)
+			}
+			s.until("cat /run/shelf/metrics/shelf.prom", `shelf_disk_read_only{mountpoint="/"} 1`)
+			t.Log(s.run("grep ' / ' /proc/mounts"))
+			s.try("sudo shelf reboot")
+			g.up()
+			s = g.login()
+			if got := code("shelf status"); strings.Contains(got, "takes no more writes") {
+				t.Errorf("the boot has not repaired it: %s", got)
+			}
+		}, g)
+	}
 	s.off()
 	sub(t, "after the reset", func(t *testing.T) { ref(t, "e2fsck", "-fn", dataFS(g.Disk)) }, g)
 }
