@@ -45,7 +45,16 @@ func bashCompletion(verbs []verb) string {
 		}
 		fmt.Fprintf(&cases, "\t%s) words=\"%s\" ;;\n", v.name, words)
 	}
-	values := map[string]string{"output": "json text", "board": strings.Join(boards.Names(), " "), "role": strings.Join(images.Names(), " ")}
+	var chosen strings.Builder
+	seen := map[string]bool{}
+	for _, v := range verbs {
+		for _, k := range v.keys {
+			if words := k.words(); len(words) > 0 && !seen[k.name] {
+				seen[k.name] = true
+				fmt.Fprintf(&chosen, "\t\t%s) words=\"%s\" ;;\n", k.name, strings.Join(words, " "))
+			}
+		}
+	}
 	var first []string
 	for _, v := range verbs {
 		first = append(first, v.name)
@@ -62,19 +71,17 @@ _imgbuild() {
 		local key=${COMP_WORDS[COMP_CWORD-2]}
 		[ "${COMP_WORDS[COMP_CWORD]}" = "=" ] && key=${COMP_WORDS[COMP_CWORD-1]}
 		case $key in
-		board) words="` + values["board"] + `" ;;
-		role) words="` + values["role"] + `" ;;
-		output) words="` + values["output"] + `" ;;
-		*) COMPREPLY=($(compgen -f -- "$word")); return ;;
-		esac
+` + chosen.String() + `		esac
 		COMPREPLY=($(compgen -W "$words" -- "$word"))
+		[ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$word"))
 		return
 	fi
 	if [ "$COMP_CWORD" -eq 1 ]; then
 		words="` + strings.Join(first, " ") + ` help"
 	else
 		case $verb in
-` + cases.String() + `	*) words="` + strings.Join(first[len(verbs):], " ") + `" ;;
+` + cases.String() + `		help) words="` + strings.Join(first[:len(verbs)], " ") + `" ;;
+		*) words="` + strings.Join(first[len(verbs):], " ") + `" ;;
 		esac
 	fi
 	COMPREPLY=($(compgen -W "$words" -- "$word"))
