@@ -72,35 +72,96 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// What Grafana's documentation says of a dashboard's JSON (classic model): the fields that it must have, their types, ids that are
+// unique, a grid of 24 columns in which nothing overlaps, sources and variables that exist. Grafana itself was not asked.
 func TestDashboard(t *testing.T) {
 	text, err := os.ReadFile(docs + "monitoring/dashboard.json")
 	if err != nil {
 		t.Fatal(err)
 	}
+	type source struct{ Type, UID string }
 	var d struct {
-		Title  string
+		UID, Title, Timezone, Refresh string
+		Tags                          []string
+		SchemaVersion, Version        int
+		Editable                      bool
+		Time                          struct{ From, To string }
+		Templating                    struct {
+			List []struct {
+				Name, Type, Label, Query string
+				Datasource               *source
+				Refresh                  int
+				IncludeAll, Multi        bool
+			}
+		}
 		Panels []struct {
-			ID      int
-			Title   string
-			GridPos struct{ H, W, X, Y int }
-			Targets []struct{ Expr string }
+			ID          int
+			Title, Type string
+			Datasource  source
+			GridPos     struct{ H, W, X, Y int }
+			FieldConfig struct {
+				Defaults  struct{ Unit string }
+				Overrides []any
+			}
+			Targets []struct {
+				RefID, Expr, LegendFormat, Format string
+				Datasource                        source
+				Instant                           bool
+			}
 		}
 	}
-	if err := json.Unmarshal(text, &d); err != nil {
+	dec := json.NewDecoder(strings.NewReader(string(text)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&d); err != nil {
 		t.Fatal(err)
 	}
-	ids := map[int]bool{}
+	if n := len(d.UID); n < 8 || n > 40 || d.Title == "" || d.SchemaVersion < 36 || d.Time.From == "" || d.Time.To != "now" {
+		t.Errorf("%q %q, schema %d, %v", d.UID, d.Title, d.SchemaVersion, d.Time)
+	}
+	prometheus := source{"prometheus", "${datasource}"}
+	variables := map[string]bool{}
+	for _, v := range d.Templating.List {
+		variables[v.Name] = true
+		if !slices.Contains([]string{"query", "datasource"}, v.Type) || v.Query == "" || v.Type == "query" && (v.Datasource == nil || *v.Datasource != prometheus || v.Refresh < 1 || v.Refresh > 2) {
+			t.Errorf("variable %+v", v)
+		}
+		if v.Type == "query" {
+			used(t, v.Name, v.Query)
+		}
+	}
+	ids, cells := map[int]bool{}, map[[2]int]int{}
 	for _, p := range d.Panels {
-		if ids[p.ID] || p.Title == "" || len(p.Targets) == 0 || p.GridPos.X+p.GridPos.W > 24 {
+		g := p.GridPos
+		if ids[p.ID] || p.ID < 1 || p.Title == "" || len(p.Targets) == 0 || g.H < 1 || g.W < 1 || g.X < 0 || g.Y < 0 || g.X+g.W > 24 || p.Datasource != prometheus ||
+			!slices.Contains([]string{"table", "timeseries"}, p.Type) || !slices.Contains([]string{"none", "percentunit", "percent", "bytes", "celsius", "s", "Bps"}, p.FieldConfig.Defaults.Unit) {
 			t.Errorf("%+v", p)
 		}
 		ids[p.ID] = true
+		for x := range g.W {
+			for y := range g.H {
+				at := [2]int{g.X + x, g.Y + y}
+				if other := cells[at]; other != 0 {
+					t.Fatalf("panels %d and %d overlap", other, p.ID)
+				}
+				cells[at] = p.ID
+			}
+		}
+		refs := map[string]bool{}
 		for _, target := range p.Targets {
 			used(t, p.Title, target.Expr)
+			if target.RefID == "" || refs[target.RefID] || target.Datasource != prometheus || p.Type == "table" && (!target.Instant || target.Format != "table") {
+				t.Errorf("%s: %+v", p.Title, target)
+			}
+			refs[target.RefID] = true
+			for _, m := range regexp.MustCompile(`\$\{?(\w+)`).FindAllStringSubmatch(target.Expr, -1) {
+				if !variables[m[1]] {
+					t.Errorf("%s: there is no variable %s", p.Title, m[1])
+				}
+			}
 		}
 	}
-	if d.Title == "" || len(ids) < 10 {
-		t.Errorf("%q with %d panels", d.Title, len(ids))
+	if len(ids) < 10 {
+		t.Errorf("%d panels", len(ids))
 	}
 }
 
