@@ -30,6 +30,23 @@ func doCompletion(_ context.Context, a *args) error {
 var shelfVerbs = [...]string{"status", "services", "logs", "start", "stop", "restart", "top", "network", "dmesg", "report", "config", "data", "backup", "disk", "rescue",
 	"reboot", "poweroff", "reset", "support", "completion", "version", "help"}
 
+// words are what may be said for a key: the names of boards and roles, and what its help has in small letters; what it has in
+// capitals stands for files and the like.
+func (k key) words() (words []string) {
+	switch k.name {
+	case "board":
+		return boards.Names()
+	case "role":
+		return images.Names()
+	}
+	for _, w := range strings.Split(k.value, "|") {
+		if w == strings.ToLower(w) {
+			words = append(words, w)
+		}
+	}
+	return words
+}
+
 // bashCompletion completes verbs, their keys, and the values of those whose values are known.
 func bashCompletion(verbs []verb) string {
 	var cases strings.Builder
@@ -40,10 +57,10 @@ func bashCompletion(verbs []verb) string {
 		}
 		words := strings.Join(keys, " ")
 		if v.name == nodeVerb.name { // the host first, then what to say to it
-			fmt.Fprintf(&cases, "\t%s) words=\"%s\"; [ \"$COMP_CWORD\" -eq 3 ] && words=\"%s\" ;;\n", v.name, words, strings.Join(shelfVerbs[:], " "))
+			fmt.Fprintf(&cases, "\t\t%s) words=\"%s\"; [ \"$COMP_CWORD\" -eq 3 ] && words=\"%s\" ;;\n", v.name, words, strings.Join(shelfVerbs[:], " "))
 			continue
 		}
-		fmt.Fprintf(&cases, "\t%s) words=\"%s\" ;;\n", v.name, words)
+		fmt.Fprintf(&cases, "\t\t%s) words=\"%s\" ;;\n", v.name, words)
 	}
 	var chosen strings.Builder
 	seen := map[string]bool{}

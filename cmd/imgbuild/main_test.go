@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -134,6 +135,20 @@ func TestValidate(t *testing.T) {
 	}
 	if !strings.Contains(data, `"severity": "warning"`) || !strings.Contains(data, `"file": "`+file+`"`) {
 		t.Errorf("the JSON is\n%s", data)
+	}
+}
+
+// What bash completes, asked of bash itself.
+func TestCompletion(t *testing.T) {
+	script := bashCompletion(verbs) + `
+ask() { COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=(); _imgbuild 2>/dev/null; echo "${COMPREPLY[*]}"; }
+ask imgbuild kub; ask imgbuild run boa; ask imgbuild run board = rpi4; ask imgbuild migrate mode = ""; ask imgbuild k3s = fir; ask imgbuild help mig`
+	out, err := exec.Command("bash", "-c", script).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if want := "kubeconfig\nboard=\nrpi4\nfresh full\nfirstboot\nmigrate\n"; string(out) != want {
+		t.Errorf("completed are\n%swant\n%s", out, want)
 	}
 }
 
