@@ -110,9 +110,8 @@ func TestNetworkKinds(t *testing.T) {
 	}
 
 	sub(t, "bond, bridge and VLAN", func(t *testing.T) {
-		s.until("ip -4 -o addr show dev br0", "10.9.8.2/24")
-		text := s.run("cd /sys/class/net; ip -o link show br0; cat bond0/bonding/mode bond0/bonding/slaves; ls br0/brif; ip -d -o link show br0.5; ip -4 -o addr; sudo shelf network")
-		contains(text, "link/ether 52:54:00:00:09:02", "active-backup", "eth1 eth2", "bond0", "vlan protocol 802.1Q id 5", "inet 10.5.0.2/24", "br0: 10.9.8.2/24 by dhcp from 10.9.8.1")
+		text := s.until("cd /sys/class/net; ip -o link show br0; cat bond0/bonding/mode bond0/bonding/slaves; ls br0/brif; ip -d -o link show br0.5; ip -4 -o addr; sudo shelf network", "br0: 10.9.8.2/24 by dhcp from 10.9.8.1")
+		contains(text, "link/ether 52:54:00:00:09:02", "active-backup", "eth1 eth2", "bond0", "vlan protocol 802.1Q id 5", "inet 10.5.0.2/24", "eth2: a port of bond0")
 		reach()
 		tagged(netA)
 	}, g)
@@ -149,7 +148,7 @@ func TestNetworkKinds(t *testing.T) {
 	sub(t, "plain WPA2, hidden and open", func(t *testing.T) {
 		join := func(name string) {
 			t.Helper()
-			s.until("iw dev wlan0 link; sudo ping -c 1 -W 5 10.66.0.1", "SSID: "+name)
+			s.until("sudo iw dev wlan0 link; sudo ping -c 1 -W 5 10.66.0.1", "SSID: "+name)
 		}
 		join("plain")
 		give(config(stacked, "{name: plain, passphrase: wrong horse}"))
@@ -170,6 +169,9 @@ func TestNetworkKinds(t *testing.T) {
 		}
 		if strings.Contains(g.Output(), "the network is not up") {
 			t.Error("the node says that its network is not up")
+		}
+		if n := strings.Count(g.Output(), "(slave eth1): Enslaving"); n != 1 {
+			t.Errorf("the bond was made %d times", n)
 		}
 	}, g)
 	s.off()

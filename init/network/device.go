@@ -103,9 +103,9 @@ func (m *Manager) devices() {
 		}
 		err := makeDevice(d)
 		m.complain(d.name, err)
-		if err == nil {
+		if l, lerr := netlink.LinkByName(d.name); err == nil && lerr == nil {
 			m.mu.Lock()
-			m.made[d.name] = d
+			m.made[d.name], m.madeAs[d.name] = d, l.Attrs().Index
 			m.mu.Unlock()
 		}
 	}

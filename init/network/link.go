@@ -47,7 +47,7 @@ const maxLifetime = 30 * 365 * 24 * time.Hour
 // run brings the interface up and keeps it as its settings say, until ctx ends. The addresses stay then: who comes next
 // takes away what it does not want. ready is closed when all is done that needs nobody's answer.
 func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
-	if err := l.raise(); err != nil && !l.radio { // a radio may be blocked until wpa_supplicant runs
+	if err := l.raise(); err != nil && !l.radio && !gone(err) { // a radio may be blocked until wpa_supplicant runs
 		l.say("%v", err)
 	}
 	if s.claim {
@@ -200,16 +200,21 @@ func sysctl(name, value string) {
 
 // make makes the kernel have want, and tells what it refuses.
 func (l *link) make(want State) {
-	if err := l.apply(want); err != nil {
+	if err := l.apply(want); err != nil && !gone(err) {
 		l.say("%v", err)
 	}
+}
+
+// gone says whether an interface is not there any more; the kernel's news of that are on their way.
+func gone(err error) bool {
+	var none netlink.LinkNotFoundError
+	return errors.As(err, &none)
 }
 
 // apply carries out the plan that leads to want.
 func (l *link) apply(want State) error {
 	h, err := netlink.LinkByIndex(l.index)
-	var gone netlink.LinkNotFoundError
-	if errors.As(err, &gone) && len(want.Addresses)+len(want.Routes) == 0 {
+	if gone(err) && len(want.Addresses)+len(want.Routes) == 0 {
 		return nil // it went before we took from it what it had
 	}
 	if err != nil {

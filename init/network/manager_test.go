@@ -116,11 +116,15 @@ func heard(kind uint16, family uint8, index int, name string, mac net.HardwareAd
 // A port that leaves its bridge is told like an interface that goes away, but for the family; a real one takes the VLAN on it along.
 func TestGone(t *testing.T) {
 	m := leased(t, &config.Config{}, "eth0")
-	m.made["eth0.5"] = device{kind: "vlan", name: "eth0.5", parent: "eth0", id: 5}
+	m.made["eth0.5"], m.madeAs["eth0.5"] = device{kind: "vlan", name: "eth0.5", parent: "eth0", id: 5}, 1<<30+7
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
 	m.hear(heard(unix.RTM_DELLINK, unix.AF_BRIDGE, 1<<30, "eth0", mac, 0))
 	if len(m.Status()) != 1 {
 		t.Error("it is gone although it only left its bridge")
+	}
+	m.hear(heard(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+6, "eth0.5", mac, 0))
+	if len(m.made) != 1 {
+		t.Error("the end of an earlier one of that name is taken for the end of what was made anew, which makes it anew for ever")
 	}
 	m.hear(heard(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+7, "eth0.5", mac, 0))
 	if len(m.made) != 0 {

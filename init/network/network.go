@@ -51,6 +51,7 @@ type Manager struct {
 	status  map[string]Status
 	auto    string // the interface that took the settings called auto
 	made    map[string]device
+	madeAs  map[string]int    // the kernel's index of these
 	told    map[string]string // what was said last about a device that cannot be made
 	changed chan struct{}     // closed and replaced at each change
 	ending  *time.Timer       // for the next end of what a router said
@@ -60,7 +61,7 @@ type Manager struct {
 func New(cfg *config.Config, hostname, resolvConf string, say func(format string, args ...any)) *Manager {
 	return &Manager{
 		cfg: cfg, hostname: hostname, resolvConf: resolvConf, say: say, ctx: context.Background(),
-		links: map[int]*link{}, status: map[string]Status{}, made: map[string]device{},
+		links: map[int]*link{}, status: map[string]Status{}, made: map[string]device{}, madeAs: map[string]int{},
 		told: map[string]string{}, changed: make(chan struct{}),
 	}
 }
@@ -169,7 +170,9 @@ func (m *Manager) hear(u netlink.LinkUpdate) {
 		l = nil
 	}
 	if u.Header.Type == unix.RTM_DELLINK {
-		delete(m.made, a.Name) // a VLAN goes with the adapter that carries it, and is made again with it
+		if m.madeAs[a.Name] == a.Index { // and not one of that name that was made anew
+			delete(m.made, a.Name) // a VLAN goes with the adapter that carries it, and is made again with it
+		}
 		m.mu.Unlock()
 		return
 	}

@@ -44,8 +44,7 @@ func HasDefaultRoute() (bool, error) {
 // started with it has to start anew: k3s takes the node's address from the interface of the default route, once.
 func DropDummy() (dropped bool, err error) {
 	d, err := netlink.LinkByName(dummyName)
-	var none netlink.LinkNotFoundError
-	if errors.As(err, &none) {
+	if gone(err) {
 		return false, nil
 	}
 	if err != nil {
