@@ -25,7 +25,6 @@ type verb struct {
 // key is a key=value that a verb takes.
 type key struct {
 	name, value, doc string
-	many             bool // may be given more than once; else that is an error
 }
 
 // args is a command line, taken apart.
