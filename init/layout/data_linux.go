@@ -36,9 +36,10 @@ func openData(t report.Teller, s *preinit.State, l *Layout) error {
 		} else if done {
 			t.Say("the data are reset; configuration and identity are kept")
 		}
-		l.Sweep = sweep(dataMount + "/k3os")
 		if err = prepareRoot(t); err != nil {
 			releaseRoot()
+		} else {
+			l.Sweep = sweep(dataMount + "/k3os") // it holds the partition open, which a repair would find in use
 		}
 	}
 	if err == nil {

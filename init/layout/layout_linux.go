@@ -133,12 +133,8 @@ func prepareRoot(t report.Teller) error {
 			return errors.Join(append(told, err)...)
 		}
 	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(newRoot, &st); err != nil {
-		return err
-	}
-	if st.Flags&unix.ST_RDONLY != 0 {
-		return errors.Join(append(told, errors.New("the file system has errors and became read-only"))...)
+	if mount.Frozen(newRoot) {
+		return errors.Join(append(told, errors.New("the file system has errors, and the kernel writes nothing to it any more; the next boot checks it"))...)
 	}
 	for _, err := range told {
 		t.Problem(unlike(err))
