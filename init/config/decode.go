@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 )
@@ -82,6 +83,9 @@ func (d *decoder) value(n *yaml.Node, k *Key, path string) *value {
 		return nil
 	}
 	if isNull(n) {
+		if n.Anchor != "" && d.aliases == 0 {
+			d.found.add(d.at(n), Warning, path, "put the whole value into quotes", "&%s is a mark of YAML's and no value; the key is empty", n.Anchor)
+		}
 		return &value{kind: null, at: d.at(n)}
 	}
 	switch k.Type {
@@ -147,14 +151,18 @@ func (d *decoder) section(n *yaml.Node, k *Key, path string) *value {
 			continue
 		}
 		here := join(path, child.name)
-		if before, twice := written[child.name]; twice && before != name {
-			d.found.add(d.at(p.key), Warning, here, "keep one of them", "%q and %q are the same key; the later one counts", before, name)
-		}
-		if before, twice := written[child.name]; twice && before == name {
+		v, before := d.value(p.value, child, here), out.get(child.name)
+		if was, twice := written[child.name]; twice && v != nil && v.kind == mapping && before != nil && before.kind == mapping && child.Type == Section {
+			// What stands in the first one may be the only way to the node.
+			d.found.add(d.at(p.key), Warning, here, "write one section", "the section is there twice; both are read, and where they differ the later one counts")
+			v = merge(before, v, child)
+		} else if twice && was == name {
 			d.found.add(d.at(p.key), Warning, here, "keep one of them", "the key is there twice; the later one counts")
+		} else if twice {
+			d.found.add(d.at(p.key), Warning, here, "keep one of them", "%q and %q are the same key; the later one counts", was, name)
 		}
 		written[child.name] = name
-		if v := d.value(p.value, child, here); v != nil {
+		if v != nil {
 			out.set(child.name, d.at(p.key), v)
 		}
 	}
@@ -166,6 +174,8 @@ func (d *decoder) unknown(n *yaml.Node, k *Key, path string) {
 	fix := "remove it, or see docs/config.md for the keys there are"
 	if len(d.found.problems) >= maxProblems {
 		fix = "" // it will not be shown, and the search is not for free
+	} else if strings.IndexFunc(n.Value, func(r rune) bool { return r > 127 && unicode.IsSpace(r) || r == '\ufeff' || r == '\u200b' }) >= 0 {
+		fix = "replace the odd spaces in it, which only look like spaces, by plain ones"
 	} else if near := nearest(k, n.Value); near != "" {
 		fix = fmt.Sprintf("did you mean %s?", near)
 	}

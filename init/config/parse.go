@@ -121,12 +121,37 @@ func (d *decoder) syntax(data []byte, err error) (place, string) {
 		at.line, _ = strconv.Atoi(message[m[2]:m[3]])
 		message = message[:m[0]] + message[m[1]:]
 	}
+	if line := culprit(data, message); line > 0 {
+		at.line = line
+	}
 	at = d.clamp(at)
 	if text := nthLine(data, at.line); text != "" {
 		blank := len(text) - len(strings.TrimLeft(text, " \t"))
 		at.col = blank + 1
 	}
 	return d.clamp(at), message
+}
+
+// culprit finds the line of what the library complains about without one: an anchor that does not exist, a byte that is no text.
+// 0 means that it is not to be found.
+func culprit(data []byte, message string) int {
+	at := -1
+	if rest, ok := strings.CutPrefix(message, "unknown anchor '"); ok {
+		name, _, _ := strings.Cut(rest, "'")
+		at = bytes.Index(data, []byte("*"+name))
+	} else if strings.Contains(message, "control characters") || strings.Contains(message, "UTF-8") {
+		for i := 0; i < len(data) && at < 0; {
+			r, n := utf8.DecodeRune(data[i:])
+			if r == utf8.RuneError && n == 1 || r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f {
+				at = i
+			}
+			i += n
+		}
+	}
+	if at < 0 {
+		return 0
+	}
+	return 1 + bytes.Count(data[:at], []byte("\n"))
 }
 
 // fixSyntax recognises the usual slips.
@@ -141,6 +166,10 @@ func fixSyntax(data []byte, at place, message string) string {
 	switch {
 	case !utf8.Valid(data):
 		return "save the file as UTF-8 text"
+	case strings.Contains(message, "cannot start any token"), strings.Contains(message, "unknown anchor"):
+		return "put a text that begins with *, @, %, ` or the like into quotes"
+	case strings.Contains(message, "control characters"):
+		return "take the characters out of this line that no editor shows"
 	case strings.Contains(message, "mapping values are not allowed"):
 		return "check the indentation, and put a text with a colon and a space into quotes"
 	case strings.Contains(message, "did not find expected"), strings.Contains(message, "unexpected end of stream"):

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -13,6 +14,7 @@ import (
 // text gives the literal text of a scalar: `hostname: 2020-01-01`, `permissions: 0644` and a passphrase of digits mean
 // what they show. Only !!binary is decoded.
 func (d *decoder) text(n *yaml.Node, path string) (string, bool) {
+	d.odd(n, path)
 	if n.ShortTag() != "!!binary" || blanked(n.Value) {
 		return n.Value, true
 	}
@@ -22,6 +24,17 @@ func (d *decoder) text(n *yaml.Node, path string) (string, bool) {
 		return "", false
 	}
 	return string(raw), true
+}
+
+// odd points out what YAML or a word processor made of a text that was meant as it stands.
+func (d *decoder) odd(n *yaml.Node, path string) {
+	const quotes = "\u201c\u201d\u201e\u2018\u2019\u201a"
+	switch first, _ := utf8.DecodeRuneInString(n.Value); {
+	case n.Style&yaml.TaggedStyle != 0 && !strings.HasPrefix(n.Tag, "!!") && !strings.HasPrefix(n.Tag, "tag:yaml.org"):
+		d.found.add(d.at(n), Warning, path, "put the whole value into quotes", "%s in front is a mark of YAML's and no part of the value", n.Tag)
+	case n.Style == 0 && n.Value != "" && strings.ContainsRune(quotes, first):
+		d.found.add(d.at(n), Warning, path, "write straight quotes, ' or \"", "the curved quotes are part of the value")
+	}
 }
 
 // mapText gives the text of an entry of labels, sysctls or environment. YAML 1.1's words for true and false become
