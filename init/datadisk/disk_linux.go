@@ -323,8 +323,7 @@ func alive(path string) bool {
 // writable says whether the file system that is mounted on path still takes what is written: ext4 becomes read-only when it meets
 // an error.
 func writable(path string) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(path, &st); err != nil || st.Flags&unix.ST_RDONLY != 0 {
+	if mount.Frozen(path) {
 		return fault.New(fault.Device, "reboot, which checks it; if that comes again save what is on it and replace it", "the data disk failed and can only be read")
 	}
 	return nil
