@@ -32,6 +32,9 @@ func TestDiskIsFrozen(t *testing.T) {
 	if bootstate.Copy0 != 4*mib || bootstate.Copy1 != 12*mib || bootStart != 16*mib || spareStart != 128*mib || slotAStart != 240*mib || slotBStart != 880*mib || dataStart != 1520*mib {
 		t.Error("an offset that flashed cards have has moved")
 	}
+	if bootSize != 112*mib || slotSize != 640*mib || typeFAT != 0x0c || typeHidden != 0x1c || typeLinux != 0x83 || dataLabel != "K3OS_STATE" {
+		t.Error("a size, a type or a label that flashed cards have is another one")
+	}
 }
 
 func put(t *testing.T, tr *tree.Tree, nodes ...*tree.Node) {
