@@ -91,9 +91,6 @@ func New() *Tree {
 // Lookup finds a node; nil if there is none. Symlinks are not followed.
 func (t *Tree) Lookup(name string) *Node { return t.nodes[clean(name)] }
 
-// Len is the number of nodes, the root included.
-func (t *Tree) Len() int { return len(t.nodes) }
-
 // Size is the sum of all file contents, hard links counted once.
 func (t *Tree) Size() (sum int64) {
 	for _, n := range t.nodes {
