@@ -2,6 +2,7 @@ package image
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -225,5 +226,29 @@ func TestCheckConfig(t *testing.T) {
 	warnings, err := CheckConfig("", nil, nil)
 	if err != nil || !strings.Contains(strings.Join(warnings, "\n"), "log in") {
 		t.Errorf("nobody can log in, and it is not said: %v %v", warnings, err)
+	}
+}
+
+// A board or a role alone is enough to say what will not work there.
+func TestValidateFor(t *testing.T) {
+	const text = "ssh_authorized_keys: [github:me]\nk3os: {wifi: [{name: home, passphrase: 12345678}], k3s_args: [server]}\nnetwork: {country: DE}\n"
+	for _, c := range []struct{ board, role, want string }{
+		{"", "", ""},
+		{"", "server", ""},
+		{"", "worker", "server contradicts the role of this node, worker"},
+		{"odroid-xu4", "", "odroid-xu4 has no Wi-Fi of its own"},
+		{"rpi3", "", "this image cannot be a server; it can be worker"},
+		{"rpi4", "worker", "server contradicts the role of this node, worker"},
+		{"rpi4", "server", ""},
+	} {
+		problems, err := ValidateFor("c.yaml", []byte(text), c.board, c.role)
+		if err != nil || (c.want == "") != (len(problems) == 0) || !strings.Contains(fmt.Sprint(problems), c.want) {
+			t.Errorf("%s %s: %v %v, want %q", c.board, c.role, problems, err, c.want)
+		}
+	}
+	for _, c := range [][3]string{{"rpi9", "", "rpi9"}, {"", "king", "king"}, {"rpi3", "server", "cannot be a server"}} {
+		if _, err := ValidateFor("c.yaml", nil, c[0], c[1]); fault.Code(err) != int(fault.Usage) || !strings.Contains(err.Error(), c[2]) {
+			t.Errorf("%q: %v", c, err)
+		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"imgbuild/builder/image"
-	"imgbuild/builder/recipe"
 	"imgbuild/init/config"
 	"imgbuild/init/fault"
 )
@@ -19,7 +18,7 @@ var validate = verb{
 	operands: "FILE",
 	summary:  "Check a cloud-config with the node's own code; - reads standard input.",
 	keys:     []key{boardKey, roleKey, output},
-	examples: []string{"imgbuild validate config.yaml", "imgbuild validate config.yaml board=rpi4 role=worker"},
+	examples: []string{"imgbuild validate config.yaml", "imgbuild validate config.yaml role=server", "imgbuild validate config.yaml board=rpi4 role=worker"},
 	do: func(_ context.Context, a *args) error {
 		if len(a.operands) != 1 {
 			return fault.New(fault.Usage, "say `imgbuild validate FILE`", "validate takes one file, not %d", len(a.operands))
@@ -36,13 +35,7 @@ var validate = verb{
 		if err != nil {
 			return fault.Wrap(fault.Input, err, "reading "+name, "")
 		}
-		var r *recipe.Recipe
-		if a.values["board"] != "" || a.values["role"] != "" {
-			if r, err = recipe.New(a.values["board"], a.values["role"]); err != nil {
-				return err
-			}
-		}
-		problems, err := image.Validate(name, data, r)
+		problems, err := image.ValidateFor(name, data, a.values["board"], a.values["role"])
 		if err != nil {
 			return err
 		}
