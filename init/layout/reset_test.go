@@ -166,3 +166,14 @@ func TestResetNonsense(t *testing.T) {
 		}
 	}
 }
+
+// TestNoOrder: a data partition that is damaged is not taken for one that is to be reset.
+func TestNoOrder(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config"), []byte("no directory"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := reset(dir, func(step string) { t.Errorf("it does %s", step) }); done || err != nil {
+		t.Errorf("%v %v", done, err)
+	}
+}
