@@ -90,7 +90,8 @@ func TestNextRunResumes(t *testing.T) {
 // TestResumeAgainstOddServers: a part of another file, servers that ignore, refuse or confuse ranges.
 func TestResumeAgainstOddServers(t *testing.T) {
 	for name, hook := range map[string]func(w http.ResponseWriter, r *http.Request, file []byte) bool{
-		"plain":          nil,
+		"honest":         nil, // goes on behind the part, and what comes out is not the file
+		"longer":         nil,
 		"ignores ranges": func(w http.ResponseWriter, r *http.Request, file []byte) bool { w.Write(file); return true },
 		"refuses ranges": func(w http.ResponseWriter, r *http.Request, file []byte) bool {
 			if r.Header.Get("Range") != "" {
@@ -124,7 +125,7 @@ func TestResumeAgainstOddServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.Write([]byte(part))
-			if name == "plain" && part != "" {
+			if name == "longer" && part != "" {
 				p.Write(make([]byte, l.Size)) // longer than the whole file
 			}
 			p.Close()
