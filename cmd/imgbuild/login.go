@@ -15,7 +15,7 @@ import (
 
 // The keys that every verb with a host takes.
 var (
-	userKey     = key{name: "user", value: "NAME", doc: "Who logs in; default rancher. USER@HOST does the same for one host."}
+	userKey     = key{name: "user", value: "NAME", doc: "Who logs in; default rancher. USER@HOST does the same for one host, HOST:PORT takes another port. ~/.ssh/config is not read."}
 	identityKey = key{name: "identity", value: "FILE", doc: "The private key; default the agent's keys, then those of ~/.ssh."}
 	hostKey     = key{name: "key", value: "ask|accept-new|SHA256:...", doc: "A host that is not in ~/.ssh/known_hosts: ask (default), note its key, or compare its fingerprint."}
 )
