@@ -133,13 +133,14 @@ func TestNetwork(t *testing.T) {
 		if code != 0 || !strings.Contains(out, "confirmed by a new login") {
 			t.Fatalf("code %d: %s", code, out)
 		}
-		s = g.login()
+		s := g.login()
 		if all := s.until("ip -4 -o addr; ip -d link show vlan5; sudo grep 10.9.8.80 /k3os/config/system.yaml && sync", "10.9.8.80/24"); !strings.Contains(all, "inet 10.5.0.1/24") || !strings.Contains(all, "id 5") {
 			t.Errorf("the node has\n%s", all)
 		}
 	}, g)
 	if full { // one more boot
 		sub(t, "a reset during a trial is the way back", func(t *testing.T) {
+			s := g.login()
 			s.run("sudo sed 's/10.9.8.80/10.9.8.81/' /k3os/config/system.yaml | sudo shelf config apply try=600")
 			s.until("ip -4 -o addr show dev eth1", "10.9.8.81")
 			if err := g.Reset(); err != nil {
@@ -152,7 +153,7 @@ func TestNetwork(t *testing.T) {
 			}
 		}, g)
 	}
-	s.off()
+	g.login().off()
 }
 
 // laptop is somebody's home directory with a key of its own and no known hosts.

@@ -313,12 +313,12 @@ func TestAskAcrossTheEra(t *testing.T) {
 // A clock that cannot be set is an error each time, not a synced clock.
 // At boot the first network may have no way to a server: what comes right by itself within a moment is no news.
 func TestKeeperGrace(t *testing.T) {
-	known := false
+	known, why := false, "nobody answers"
 	k, _ := book(func() (sample, error) {
 		if known {
 			return sample{server: "192.0.2.1"}, nil
 		}
-		return sample{}, errors.New("nobody answers")
+		return sample{}, errors.New(why)
 	})
 	var said []string
 	k.say = func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
@@ -334,6 +334,16 @@ func TestKeeperGrace(t *testing.T) {
 		if len(said) != 1 || !strings.Contains(said[0], "no time from any server: nobody answers") {
 			t.Errorf("later: %q", said)
 		}
+	}
+	why = "another reason"
+	k.round(t.Context(), soon)
+	if len(said) != 1 {
+		t.Errorf("another reason at once: %q", said)
+	}
+	at = at.Add(again)
+	k.round(t.Context(), soon)
+	if len(said) != 2 {
+		t.Errorf("another reason later: %q", said)
 	}
 	known = true
 	k.round(t.Context(), soon)

@@ -21,6 +21,7 @@ const (
 	settle  = time.Minute      // after the first time
 	grace   = 30 * time.Second // before it is told that nobody answers: at boot the way to a server may come up after the first network
 	longest = 1024 * time.Second
+	again   = time.Hour // until another reason for the same is told: behind a router without a line they alternate
 )
 
 // Keeper keeps the clock right. Make one with New, then Run it.
@@ -46,8 +47,9 @@ type Keeper struct {
 	kick   chan struct{} // one slot: ask again now
 
 	// Run's alone.
-	began time.Time
-	told  string // what was said last about having no time
+	began  time.Time
+	told   string // what was said last about having no time
+	toldAt time.Time
 }
 
 // Status is what is known about the time.
@@ -149,8 +151,8 @@ func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 	k.mu.Lock()
 	k.status.Why = why
 	k.mu.Unlock()
-	if k.told != why && k.now().Sub(k.began) >= grace {
-		k.told = why
+	if now := k.now(); now.Sub(k.began) >= grace && (k.told == "" || k.told != why && now.Sub(k.toldAt) >= again) {
+		k.told, k.toldAt = why, now
 		k.say("clock: no time from any server: %s", why)
 	}
 	if first {
