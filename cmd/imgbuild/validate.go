@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -44,7 +45,10 @@ var validate = verb{
 				problems[i].File = name // as it was given, so that an editor can open it
 			}
 		}
-		slices.SortStableFunc(problems, func(a, b config.Problem) int { return a.Line - b.Line })
+		// In the order of the file; what is missing from it comes last.
+		slices.SortStableFunc(problems, func(a, b config.Problem) int {
+			return cmp.Compare(uint(a.Line-1), uint(b.Line-1))
+		})
 		if a.json() {
 			if err := printJSON(append([]config.Problem{}, problems...)); err != nil { // none is [], not null
 				return err
