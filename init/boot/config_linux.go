@@ -140,7 +140,7 @@ func (n *Node) findings(problems []config.Problem) {
 
 // name gives the node its name.
 func (n *Node) name(here apply.Machine, cfg *config.Config) error {
-	host, err := identity.Hostname(apply.HostnameFile, cfg.Hostname, identity.WiredMAC("/sys"))
+	host, err := identity.Hostname(apply.HostnameFile, cfg.UsableHostname(), identity.WiredMAC("/sys"))
 	if host == "" {
 		return err
 	}

@@ -89,14 +89,14 @@ func (k *checker) checkK3s() {
 	}
 	for _, name := range sortedNames(c.Labels) {
 		if err := ValidLabel(name, c.Labels[name]); err != nil {
-			k.report(Error, "k3os.labels."+name, "the kubelet would not start with it; correct it", "%v", err)
+			k.report(Error, "k3os.labels."+name, "correct it", "%v; it is left out, for the kubelet would not start with it", err)
 		} else if name == "k3os.io/mode" {
 			k.report(Warning, "k3os.labels."+name, "remove it", "jobs of k3OS's old upgrade controller look for this label")
 		}
 	}
 	for i, t := range c.Taints {
 		if err := ValidTaint(t); err != nil {
-			k.report(Error, index("k3os.taints", i), "write key=value:NoSchedule", "%v", err)
+			k.report(Error, index("k3os.taints", i), "write key=value:NoSchedule", "%v; it is left out", err)
 		}
 	}
 }
@@ -212,6 +212,27 @@ func ValidLabel(name, value string) error {
 		return fmt.Errorf("a node may not give itself the label %s; set it with kubectl", name)
 	}
 	return nil
+}
+
+// UsableLabels are the labels that a kubelet starts with.
+func (c *Config) UsableLabels() map[string]string {
+	out := map[string]string{}
+	for name, value := range c.K3OS.Labels {
+		if ValidLabel(name, value) == nil {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// UsableTaints are the taints that a kubelet starts with.
+func (c *Config) UsableTaints() (out []string) {
+	for _, t := range c.K3OS.Taints {
+		if ValidTaint(t) == nil {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // ValidTaint tells why text is not key=value:Effect or key:Effect.

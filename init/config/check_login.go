@@ -111,23 +111,35 @@ var hostLabel = pattern{text: `^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`}
 
 // checkHostname: RFC 1123, in small letters as Kubernetes wants its node names, and no longer than Linux takes.
 func (k *checker) checkHostname() {
-	h := k.c.Hostname
+	if s, fix, why := hostName1123(k.c.Hostname); why != "" {
+		k.report(s, "hostname", fix, "%s", why)
+	}
+}
+
+func hostName1123(h string) (s Severity, fix, why string) {
 	if h == "" {
-		return
+		return Note, "", ""
 	}
 	if len(h) > 64 {
-		k.report(Error, "hostname", "choose a shorter one", "a host name has at most 64 characters, this has %d", len(h))
-		return
+		return Error, "choose a shorter one", fmt.Sprintf("a host name has at most 64 characters, this has %d; it is left out", len(h))
 	}
 	for _, label := range strings.Split(h, ".") {
 		switch {
 		case hostLabel.MatchString(label):
 		case hostLabel.MatchString(strings.ToLower(label)):
-			k.report(Warning, "hostname", "write "+strings.ToLower(h), "Kubernetes takes small letters only")
-			return
+			s, fix, why = Warning, "write "+strings.ToLower(h), "Kubernetes takes small letters only"
 		default:
-			k.report(Error, "hostname", "use small letters, digits and - inside, 63 at most", "%s is not a host name", quote(h))
-			return
+			return Error, "use small letters, digits and - inside, 63 at most", quote(h) + " is not a host name; it is left out"
 		}
 	}
+	return s, fix, why
+}
+
+// UsableHostname is the host name, unless it is none: the node then has the name that it makes of itself, for a name that is none
+// would stay with the Kubernetes node.
+func (c *Config) UsableHostname() string {
+	if s, _, _ := hostName1123(c.Hostname); s == Error {
+		return ""
+	}
+	return c.Hostname
 }

@@ -167,3 +167,12 @@ func TestFile(t *testing.T) {
 		}
 	}
 }
+
+// A name that is none is not given to the node: it would stay with the Kubernetes node for good.
+func TestUsableHostname(t *testing.T) {
+	for name, want := range map[string]string{"": "", "node-1": "node-1", "Node-1.lan": "Node-1.lan", "Shelf_1": "", "my node": "", "a..b": "", "-a": "", "\u201cnode\u201d": "", "../etc": "", strings.Repeat("a", 65): ""} {
+		if got := (&Config{Hostname: name}).UsableHostname(); got != want {
+			t.Errorf("%q gives %q, want %q", name, got, want)
+		}
+	}
+}

@@ -49,15 +49,15 @@ func Files(cfg *config.Config, disable ...string) ([]File, error) {
 	c := cfg.K3OS
 	token := File{Path: TokenPath}
 	var errs []error
-	if len(c.Labels) > 0 {
+	if labels := cfg.UsableLabels(); len(labels) > 0 {
 		var list []string
-		for _, name := range slices.Sorted(maps.Keys(c.Labels)) {
-			list = append(list, name+"="+c.Labels[name])
+		for _, name := range slices.Sorted(maps.Keys(labels)) {
+			list = append(list, name+"="+labels[name])
 		}
 		errs = append(errs, add("node-label+", list))
 	}
-	if len(c.Taints) > 0 {
-		errs = append(errs, add("node-taint+", c.Taints))
+	if taints := cfg.UsableTaints(); len(taints) > 0 {
+		errs = append(errs, add("node-taint+", taints))
 	}
 	if len(disable) > 0 && !onCommandLine(cfg, "disable") {
 		errs = append(errs, add("disable+", disable))

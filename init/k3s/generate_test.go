@@ -35,11 +35,13 @@ token-file: /run/shelf/k3s-token
 		"worker": {config.K3OS{Token: "K10abc::server:x", ServerURL: "https://shelf-1:6443"}, `server: https://shelf-1:6443
 token-file: /run/shelf/k3s-token
 `, "K10abc::server:x\n"},
-		"hostile": {config.K3OS{Labels: map[string]string{"a": "b\ncluster-init: true"}, ServerURL: "https://x:6443\nflannel-backend: none"}, `node-label+:
-    - |-
-      a=b
-      cluster-init: true
-server: |-
+		// What the kubelet would not start with is left out, and the rest counts.
+		"slips": {config.K3OS{Labels: map[string]string{"a": "b c", "node-role.kubernetes.io/worker": "true", "good": "x"}, Taints: []string{"a=b:NoShedule", "c:NoExecute"}}, `node-label+:
+    - good=x
+node-taint+:
+    - c:NoExecute
+`, ""},
+		"hostile": {config.K3OS{Labels: map[string]string{"a": "b\ncluster-init: true"}, ServerURL: "https://x:6443\nflannel-backend: none"}, `server: |-
     https://x:6443
     flannel-backend: none
 `, ""},
