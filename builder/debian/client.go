@@ -202,7 +202,7 @@ func (c *Client) fetchIndex(ctx context.Context, arch string, w wanted, m *meter
 	err = c.fetch(ctx, dir+w.name, w.file.Sum, w.file.Size, m)
 	if notFound(err) || mismatched(err) {
 		return fault.Wrap(fault.Verify, &Inconsistent{w.suite.Name, arch}, "",
-			"try again in an hour, take another archive with mirror=URL, or leave the suite out: without="+w.suite.Name)
+			"try again in an hour, take another archive with mirror=URL, or leave this suite out with without=SUITE, if it is not the main one")
 	}
 	return err
 }
