@@ -31,13 +31,15 @@ func Reference() string {
 		}
 		fmt.Fprintf(&b, "\n### %s\n\n%s", k.Path, k.Doc)
 		if len(k.Roles) > 0 {
-			fmt.Fprintf(&b, " Only on a %s.", strings.Join(k.Roles, " or "))
+			b.WriteString(" " + onlyOn(k.Roles))
 		}
 		switch {
 		case k.Type == Free:
 			b.WriteString(" Free form, planned.")
-		case k.Type != Section:
-			fmt.Fprintf(&b, " A %s.", k.Type)
+		case k.Type == Items:
+			b.WriteString(" A list; each item is a section with the keys below.")
+		case k.Type == Named:
+			b.WriteString(" Each name you choose is a section with the keys below, for example `" + k.name + ".weather." + k.children[0].name + "`.")
 			if k.Planned {
 				b.WriteString(" Planned.")
 			}
@@ -52,6 +54,15 @@ func Reference() string {
 	b.WriteString(Example())
 	b.WriteString("```\n")
 	return b.String()
+}
+
+// onlyOn says on which roles a key has an effect.
+func onlyOn(roles []string) string {
+	text := "Only on a " + strings.Join(roles, " or ")
+	if last := roles[len(roles)-1]; last == "storage" {
+		text += " node"
+	}
+	return text + "."
 }
 
 func descendants(k *Key) []*Key {
@@ -82,7 +93,7 @@ func cell(k *Key) string {
 		parts = append(parts, "Without it: "+k.Unset+".")
 	}
 	if len(k.Roles) > 0 {
-		parts = append(parts, "Only on a "+strings.Join(k.Roles, " or ")+".")
+		parts = append(parts, onlyOn(k.Roles))
 	}
 	if len(k.Aliases) > 0 {
 		parts = append(parts, "Also written `"+strings.Join(k.Aliases, "`, `")+"`.")
