@@ -3,6 +3,7 @@ package overlays
 import (
 	"bufio"
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 )
@@ -87,5 +88,21 @@ func TestSumCoversFiles(t *testing.T) {
 		return err
 	}); err != nil || count < 15 {
 		t.Fatalf("%d files: %v", count, err)
+	}
+}
+
+// A folder that is not embedded would be missing from every image in silence.
+func TestEveryFolderIsEmbedded(t *testing.T) {
+	list, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if !e.IsDir() {
+			continue
+		}
+		if files, _, err := Get(e.Name()); err != nil || files == nil {
+			t.Errorf("%s is not embedded: name it in overlays.go (%v)", e.Name(), err)
+		}
 	}
 }
