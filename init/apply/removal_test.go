@@ -83,10 +83,12 @@ func TestRemovingAKeyRemovesItsEffect(t *testing.T) {
 			continue
 		}
 		less := without(full, strings.Split(k.Path, "."))
+		top, _, _ := strings.Cut(strings.TrimPrefix(k.Path, "k3os."), ".")
+		files := slices.Contains([]string{"ssh_authorized_keys", "write_files", "hostname", "sysctls", "password", "environment", "time"}, top)
 		with, never := newNode(t), newNode(t)
-		before := with.take(t, full)
-		after := with.take(t, less)
-		if want := never.take(t, less); after != want {
+		before := with.take(t, full, files)
+		after := with.take(t, less, files)
+		if want := never.take(t, less, files); after != want {
 			t.Errorf("%s was taken out, and the node is not as if it had never been there:\n%s", k.Path, lineDiff(want, after))
 		}
 		if before == after {
@@ -160,8 +162,8 @@ func newNode(t *testing.T) aNode {
 	return aNode{m}
 }
 
-// take applies a configuration and gives what is to be seen of it.
-func (n aNode) take(t *testing.T, tree any) string {
+// take applies a configuration and gives what is to be seen of it; without files only what is made of it for others.
+func (n aNode) take(t *testing.T, tree any, files bool) string {
 	t.Helper()
 	text, err := yaml.Marshal(tree)
 	if err != nil {
@@ -172,13 +174,23 @@ func (n aNode) take(t *testing.T, tree any) string {
 	if len(problems)+len(more) > 0 {
 		t.Fatal(problems, more)
 	}
+	var b strings.Builder
+	if files {
+		n.applyFiles(t, c, &b)
+	}
+	n.derived(c, &b)
+	return b.String()
+}
+
+// applyFiles makes the configuration true below the root, and shows the root.
+func (n aNode) applyFiles(t *testing.T, c *config.Config, b *strings.Builder) {
+	t.Helper()
 	host, err := identity.Hostname(filepath.Join(t.TempDir(), "hostname"), c.Hostname, net.HardwareAddr{2, 0, 0, 0, 0, 1})
 	for _, err := range []error{err, n.Names(host), n.Sysctls(c.K3OS.Sysctls), n.Keys(c.SSHAuthorizedKeys), n.Password(c.K3OS.Password), n.Environment(c.K3OS.Environment), n.Zone(c.Time.Zone), n.Files(c.WriteFiles)} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	var b strings.Builder
 	err = filepath.WalkDir(n.Root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -189,34 +201,37 @@ func (n aNode) take(t *testing.T, tree any) string {
 			return err
 		}
 		if target, err := os.Readlink(path); err == nil {
-			fmt.Fprintf(&b, "%s -> %s\n", name, target)
+			fmt.Fprintf(b, "%s -> %s\n", name, target)
 			return nil
 		}
 		data, err := os.ReadFile(path)
-		fmt.Fprintf(&b, "%s %v %q\n", name, info.Mode(), data)
+		fmt.Fprintf(b, "%s %v %q\n", name, info.Mode(), data)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// derived shows what is made of the configuration for others.
+func (n aNode) derived(c *config.Config, b *strings.Builder) {
 	files, err := k3s.Files(c)
 	manifests, err2 := k3s.Addons(c)
-	fmt.Fprintf(&b, "k3s %v %v\n", err, err2)
+	fmt.Fprintf(b, "k3s %v %v\n", err, err2)
 	for _, f := range append(files, manifests...) {
-		fmt.Fprintf(&b, "%s %o %q\n", f.Path, f.Mode, f.Data)
+		fmt.Fprintf(b, "%s %o %q\n", f.Path, f.Mode, f.Data)
 	}
-	fmt.Fprintf(&b, "%q\n%q\n", k3s.Command("k3s", k3s.Server, c), k3s.Environment(c, "node"))
-	fmt.Fprintf(&b, "%s\n%q\n", wifi.Config(c.Network.Country, c.AllWiFi()), clock.Tiers(c, nil))
+	fmt.Fprintf(b, "%q\n%q\n", k3s.Command("k3s", k3s.Server, c), k3s.Environment(c, "node"))
+	fmt.Fprintf(b, "%s\n%q\n", wifi.Config(c.Network.Country, c.AllWiFi()), clock.Tiers(c, nil))
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
 		u, err := service.FromConfig(name, c.Services[name])
-		fmt.Fprintf(&b, "%v %+v %v\n", c.Services[name].Enabled, u, err)
+		fmt.Fprintf(b, "%v %+v %v\n", c.Services[name].Enabled, u, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Addons)) {
-		fmt.Fprintf(&b, "add-on %s %v\n", name, c.Addons[name].Enabled)
+		fmt.Fprintf(b, "add-on %s %v\n", name, c.Addons[name].Enabled)
 	}
 	listen, err := monitor.Listen(c.Monitoring.Listen, []network.Status{{Name: "eth0", Carrier: true, Gateway: netip.MustParseAddr("10.0.0.1"), Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}}})
-	fmt.Fprintf(&b, "%s %v\n", listen, err)
-	return b.String()
+	fmt.Fprintf(b, "%s %v\n", listen, err)
 }
 
 // lineDiff shows the lines that differ.
