@@ -110,7 +110,7 @@ func (n *Node) saveClock() {
 
 // now ends the machine, whatever state it is in.
 func (n *Node) now(verb string) {
-	unix.Sync()
+	layout.Sync(10 * time.Second) // the disks are written out already, unless the end is a sudden one
 	how := unix.LINUX_REBOOT_CMD_RESTART
 	if verb == "poweroff" {
 		how = unix.LINUX_REBOOT_CMD_POWER_OFF

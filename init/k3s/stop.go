@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imgbuild/init/cgroup"
+	"imgbuild/init/guard"
 )
 
 // podGrace is how long pods have to end at a shutdown: Kubernetes' own default (terminationGracePeriodSeconds).
@@ -40,9 +41,28 @@ func StopPods(ctx context.Context, groups *cgroup.Tree) error {
 	p := pods{
 		kubepods: groups.Group("kubepods"), rest: []*cgroup.Group{groups.Group("k3s"), groups.Group("shelf/k3s")},
 		proc: "/proc", signal: func(pid int, sig syscall.Signal) { _ = syscall.Kill(pid, sig) },
-		unmount: func(path string) error { return unix.Unmount(path, unix.UMOUNT_NOFOLLOW) }, grace: podGrace,
+		unmount: unmount, grace: podGrace,
 	}
 	return p.stop(ctx)
+}
+
+// unmountLimit is for one file system, which may be a network's whose server is gone.
+const unmountLimit = 10 * time.Second
+
+// unmount waits that long and then gives up what is still under way to a server.
+func unmount(path string) error {
+	done := make(chan error, 1)
+	guard.Go(func() { done <- unix.Unmount(path, unix.UMOUNT_NOFOLLOW) })
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(unmountLimit):
+	}
+	guard.Go(func() {
+		_ = unix.Unmount(path, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW)
+		_ = unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	})
+	return errors.New("its server does not answer")
 }
 
 func (p pods) stop(ctx context.Context) error {

@@ -2,9 +2,12 @@ package layout
 
 import (
 	"os"
+	"slices"
 	"sort"
 	"strings"
+	"time"
 
+	"imgbuild/init/guard"
 	"imgbuild/init/report"
 
 	"golang.org/x/sys/unix"
@@ -13,11 +16,12 @@ import (
 // Undo unmounts what can be unmounted, last mounted first, and makes the rest read-only, so that no file system is
 // dirty when the power goes. It is for the very end, when all services are gone.
 func Undo(t report.Teller) {
-	unix.Sync()
 	mounts := mounted()
+	leave(t, mounts)
+	flush(mounts)
 	for i := len(mounts) - 1; i >= 0; i-- {
 		m := mounts[i]
-		if keep[m.path] || m.kind == "proc" || m.kind == "sysfs" || m.kind == "devtmpfs" {
+		if keep[m.path] || network(m.kind) || m.kind == "proc" || m.kind == "sysfs" || m.kind == "devtmpfs" {
 			continue
 		}
 		if err := unix.Unmount(m.path, unix.UMOUNT_NOFOLLOW); err != nil && disks[m.kind] {
@@ -30,7 +34,56 @@ func Undo(t report.Teller) {
 		t.Say("/ could not be made read-only: %v", err)
 		busy(t)
 	}
-	unix.Sync()
+	flush(mounts)
+}
+
+// patience is how long one network file system may take to say goodbye.
+const patience = 5 * time.Second
+
+// leave unmounts network file systems. One whose server is gone would hold the end of the node for ever, and with it the disks: what
+// is still under way to it is given up.
+func leave(t report.Teller, mounts []mountLine) {
+	for _, m := range slices.Backward(mounts) {
+		if !network(m.kind) {
+			continue
+		}
+		if within(patience, func() error { return unix.Unmount(m.path, unix.UMOUNT_NOFOLLOW) }) == nil {
+			continue
+		}
+		t.Say("%s: its server does not answer, what was not written there is lost", m.path)
+		_ = within(patience, func() error { return unix.Unmount(m.path, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW) })
+		_ = within(patience, func() error { return unix.Unmount(m.path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) })
+	}
+}
+
+// flush writes out the disks, one by one: sync(2) would wait for every network file system as well.
+func flush(mounts []mountLine) {
+	for _, m := range mounts {
+		if !disks[m.kind] {
+			continue
+		}
+		if f, err := os.Open(m.path); err == nil {
+			_ = unix.Syncfs(int(f.Fd()))
+			f.Close()
+		}
+	}
+}
+
+// Sync writes out all file systems, but does not wait longer than that for any of them.
+func Sync(limit time.Duration) {
+	_ = within(limit, func() error { unix.Sync(); return nil })
+}
+
+// within gives f's error, or its own when f takes longer; f is left to itself then.
+func within(limit time.Duration, f func() error) error {
+	done := make(chan error, 1)
+	guard.Go(func() { done <- f() })
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return os.ErrDeadlineExceeded
+	}
 }
 
 // keep is what the end of the program still stands on.
@@ -38,6 +91,11 @@ var keep = map[string]bool{"/": true, "/usr": true}
 
 // disks are the file systems for which it matters.
 var disks = map[string]bool{"ext4": true, "btrfs": true, "xfs": true, "vfat": true}
+
+// network says which file systems live elsewhere.
+func network(kind string) bool {
+	return slices.Contains([]string{"nfs", "nfs4", "cifs", "smb3", "ceph"}, kind)
+}
 
 type mountLine struct{ path, kind string }
 
