@@ -41,7 +41,7 @@ func StopPods(ctx context.Context, groups *cgroup.Tree) error {
 	p := pods{
 		kubepods: groups.Group("kubepods"), rest: []*cgroup.Group{groups.Group("k3s"), groups.Group("shelf/k3s")},
 		proc: "/proc", signal: func(pid int, sig syscall.Signal) { _ = syscall.Kill(pid, sig) },
-		unmount: unmount, grace: podGrace,
+		unmount: patient(unmountLimit), grace: podGrace,
 	}
 	return p.stop(ctx)
 }
@@ -49,20 +49,24 @@ func StopPods(ctx context.Context, groups *cgroup.Tree) error {
 // unmountLimit is for one file system, which may be a network's whose server is gone.
 const unmountLimit = 10 * time.Second
 
-// unmount waits that long and then gives up what is still under way to a server.
-func unmount(path string) error {
-	done := make(chan error, 1)
-	guard.Go(func() { done <- unix.Unmount(path, unix.UMOUNT_NOFOLLOW) })
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(unmountLimit):
+// patient gives what unmounts one path after the other. It waits that long for the first that does not come to an end, gives up what is
+// still under way to its server, and waits a moment for others of the kind: often they are of one server.
+func patient(limit time.Duration) func(path string) error {
+	return func(path string) error {
+		done := make(chan error, 1)
+		guard.Go(func() { done <- unix.Unmount(path, unix.UMOUNT_NOFOLLOW) })
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(limit):
+		}
+		limit = time.Second
+		guard.Go(func() {
+			_ = unix.Unmount(path, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW)
+			_ = unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		})
+		return errors.New("its server does not answer")
 	}
-	guard.Go(func() {
-		_ = unix.Unmount(path, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW)
-		_ = unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-	})
-	return errors.New("its server does not answer")
 }
 
 func (p pods) stop(ctx context.Context) error {

@@ -43,16 +43,16 @@ const patience = 5 * time.Second
 // leave unmounts network file systems. One whose server is gone would hold the end of the node for ever, and with it the disks: what
 // is still under way to it is given up.
 func leave(t report.Teller, mounts []mountLine) {
+	limit := patience
 	for _, m := range slices.Backward(mounts) {
-		if !network(m.kind) {
-			continue
-		}
-		if within(patience, func() error { return unix.Unmount(m.path, unix.UMOUNT_NOFOLLOW) }) == nil {
+		if !network(m.kind) || within(limit, func() error { return unix.Unmount(m.path, unix.UMOUNT_NOFOLLOW) }) == nil {
 			continue
 		}
 		t.Say("%s: its server does not answer, what was not written there is lost", m.path)
-		_ = within(patience, func() error { return unix.Unmount(m.path, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW) })
-		_ = within(patience, func() error { return unix.Unmount(m.path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) })
+		for _, flag := range []int{unix.MNT_FORCE, unix.MNT_DETACH} {
+			_ = within(time.Second, func() error { return unix.Unmount(m.path, flag|unix.UMOUNT_NOFOLLOW) })
+		}
+		limit = time.Second // where one is gone the others often are as well
 	}
 }
 
