@@ -2,11 +2,9 @@ package qemu
 
 import (
 	"debug/elf"
-	"encoding/json"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -325,37 +323,4 @@ func keptOnNFS(t *testing.T, disk string) (identity string) {
 		t.Fatal(err)
 	}
 	return identity
-}
-
-// restore builds a server's image from a backup.
-func restore(t *testing.T, archive string) (im image) {
-	t.Helper()
-	program, err := command()
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := exec.Command(program, "output=json", "out="+t.TempDir(), "board=qemu-arm64", "role=server", k3s(t, "arm64"), "pack=no", "restore="+archive).Output()
-	if err == nil {
-		err = json.Unmarshal(text, &im)
-	}
-	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	return im
-}
-
-// fakeDatabase gives the stand-in, which has none, a database: any file in the old journal mode will do.
-func fakeDatabase(s *shell) {
-	s.g.t.Helper()
-	if os.Getenv("IMGBUILD_K3S") == "" {
-		s.run(`sudo mkdir -p /var/lib/rancher/k3s/server/db && (printf 'SQLite format 3\000\020\000\001\001'; head -c 8172 /dev/urandom) | sudo tee /var/lib/rancher/k3s/server/db/state.db >/dev/null`)
-	}
-}
-
-// identityOf is what makes a server that server, as one text.
-func identityOf(s *shell) string {
-	s.g.t.Helper()
-	const k = "/var/lib/rancher/k3s/server/"
-	return s.run("hostname; cat /etc/machine-id; sudo cat /etc/rancher/node/password /etc/rancher/node/name /var/lib/rancher/k3os/ssh/ssh_host_ed25519_key.pub; " +
-		"sudo sha256sum " + k + "token " + k + "tls/server-ca.crt " + k + "tls/server-ca.key " + k + "db/state.db | sort")
 }

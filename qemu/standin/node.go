@@ -78,6 +78,12 @@ func run(ctx context.Context, role string, args []string) error {
 	if err := n.likeK3s(); err != nil {
 		return err
 	}
+	images, _ := os.ReadDir(n.path("agent/images"))
+	for _, e := range images {
+		if info, err := e.Info(); err == nil {
+			fmt.Fprintf(os.Stderr, "standin: imports %s, %d bytes\n", e.Name(), info.Size())
+		}
+	}
 	return n.serve(ctx)
 }
 
