@@ -251,7 +251,7 @@ func TestDataDiskMove(t *testing.T) {
 		g.see(`moving k3s' data to the data disk`) // from the beginning: it was cut in the middle
 		g.see(`the node's own copies of k3s' data are /var/lib/rancher/k3s\.before-move`)
 		g.see(`shelf: ready`)
-		s = g.login()
+		s := g.login()
 		s.until("sudo k3s kubectl get --raw /readyz", "ok")
 		if got := s.run("awk '$5 == \"/var/lib/rancher/k3s\" || $5 == \"/var/lib/kubelet\" {print $5, $4}' /proc/self/mountinfo"); got != "/var/lib/rancher/k3s /k3s\n/var/lib/kubelet /kubelet" {
 			t.Errorf("mounts: %s", got)
@@ -266,6 +266,7 @@ func TestDataDiskMove(t *testing.T) {
 			t.Errorf("left:\n%s", got)
 		}
 	}, g)
+	s = g.login() // the other one ended with its part
 	if err := d.Allow(s.run("sudo shelf backup key")); err != nil {
 		t.Fatal(err)
 	}
