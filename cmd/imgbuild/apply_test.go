@@ -400,3 +400,14 @@ func TestNewAddresses(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A node without k3s' access file, such as a worker, is told from one that cannot be reached, and the way out is said.
+func TestKubeconfigOfNoServer(t *testing.T) {
+	n := newNodes(t, 1)[0]
+	ask := func() error {
+		return dispatch(t.Context(), []string{"kubeconfig", n.address, "key=accept-new", "out=" + filepath.Join(t.TempDir(), "config")})
+	}
+	failed(t, ask(), fault.Unhealthy, "gives no access file", "ask a node with the role server")
+	n.leave()
+	failed(t, ask(), fault.Network, "cannot be reached")
+}

@@ -59,8 +59,11 @@ func doKubeconfig(ctx context.Context, a *args) error {
 	}
 	defer n.Close()
 	data, err := n.Output(ctx, "sudo -n cat /etc/rancher/k3s/k3s.yaml", nil)
-	if err != nil {
-		return fault.Wrap(fault.Unhealthy, err, host+" has no access file", "ask a node with the role server, when its k3s has started")
+	switch {
+	case err != nil && (ctx.Err() != nil || fault.Code(err) == int(fault.Network)):
+		return err
+	case err != nil: // the status of cat says nothing about the node
+		return fault.New(fault.Unhealthy, "ask a node with the role server, when its k3s has started", "%s gives no access file: %v", host, err)
 	}
 	fresh, err := kubeconfig.Rewrite(data, address, name)
 	if err != nil {
