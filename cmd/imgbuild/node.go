@@ -57,8 +57,9 @@ func nodeInput(words []string, stdin *os.File) (io.Reader, error) {
 	if len(words) < 2 || words[0] != "config" || words[1] != "check" && words[1] != "apply" {
 		return nil, nil
 	}
-	for _, w := range words[2:] {
-		if w != "-" && !strings.Contains(w, "=") {
+	for i, w := range words[2:] {
+		isForm := words[i+1] == "-o" || words[i+1] == "--output" // w is what that wants to know
+		if !strings.HasPrefix(w, "-") && !strings.Contains(w, "=") && !isForm {
 			return nil, nil // a file of the node
 		}
 	}

@@ -41,7 +41,7 @@ func TestNodeInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for words, reads := range map[string]bool{"config check": true, "config apply try=120": true, "config apply -": true, "config check /etc/x.yaml": false, "config": false, "config reload": false, "logs k3s": false} {
+	for words, reads := range map[string]bool{"config check": true, "config apply try=120": true, "config apply -": true, "config check -o json": true, "config check -o json a.yaml": false, "config check /etc/x.yaml": false, "config": false, "config reload": false, "logs k3s": false} {
 		if in, err := nodeInput(strings.Fields(words), f); err != nil || (in != nil) != reads {
 			t.Errorf("%s: %v %v", words, in, err)
 		}
