@@ -76,6 +76,9 @@ k3os:
 		if !strings.Contains(got, "config.yaml:5:3: error: this is not YAML") || !strings.Contains(got, "replace the tab at the start of line 6 by spaces") {
 			t.Errorf("the tab is not told:\n%.3000s", got)
 		}
+		if !strings.Contains(got, "config.yaml is not imported") {
+			t.Errorf("that the file is not taken over is not told:\n%.3000s", got)
+		}
 	}, g)
 	sub(t, "an address by connman", func(t *testing.T) {
 		if got := s.run("ip -4 addr show eth0; ip route; cat /etc/resolv.conf"); !strings.Contains(got, "inet 10.0.2.15/24") || strings.Contains(got, "dynamic") || !strings.Contains(got, "default via 10.0.2.2") || !strings.Contains(got, "nameserver 10.0.2.3") {

@@ -93,7 +93,7 @@ func (n *Node) settings(here apply.Machine, cfg *config.Config) error {
 // importBoot imports from BOOT. A data partition that is lost keeps nothing, so then the secrets stay where they are.
 func (n *Node) importBoot() []config.Problem {
 	problems, err := n.importer().Run()
-	n.tell.Problem(err)
+	n.tell.For("import").Problem(err) // stays true until the next boot, whatever is read until then
 	return problems
 }
 
