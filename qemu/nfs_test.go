@@ -309,9 +309,13 @@ func keptOnNFS(t *testing.T, disk string) (identity string) {
 	}, both...)
 	sub(t, "stopped while the server is gone", func(t *testing.T) {
 		s.run("sudo dd if=/dev/urandom of=/var/lib/rancher/k3s/server/ballast bs=1M count=96 2>/dev/null")
+		// A volume of somebody's, whose client would wait for ever, with something that is not written yet.
+		s.run("sudo mkdir -p /run/nas && sudo mount -t nfs4 -o hard,vers=4.2,addr=10.9.0.2 10.9.0.2:/srv/nas/shelf /run/nas && sudo touch /run/nas/notes && sudo chmod 666 /run/nas/notes")
 		background("stopped")
 		s.until(mounted, "mounted")
 		freeze(nas)
+		s.run("(sh -c 'echo text >/run/nas/notes') </dev/null >/dev/null 2>&1 &")
+		s.killPods()
 		s.off()
 		thaw(nas)
 		ref(t, "e2fsck", "-fn", dataFS(g.Disk))
