@@ -108,11 +108,7 @@ func TestDataDisk(t *testing.T) {
 func TestBackupRestore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	d, err := sftpd.Start(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(d.Close)
+	d := sftpd.Start(t, dir)
 	_, port, _ := strings.Cut(d.Address, ":")
 	laptop, line := keyFile(t)
 	im := build(t, cloudConfig("shelf-backup", "- "+line+"\n"+
@@ -156,9 +152,7 @@ func TestBackupRestore(t *testing.T) {
 	fakeDatabase(s)
 	before, hostKey := identityOf(s), s.HostKey.Marshal()
 	sub(t, "backup", func(t *testing.T) {
-		if err := d.Allow(s.run("sudo shelf backup key")); err != nil {
-			t.Fatal(err)
-		}
+		d.Allow(s.run("sudo shelf backup key"))
 		s.until("sudo shelf backup now", "is at sftp://") // the node may be at it by itself
 		if got := s.run("sudo shelf backup list"); !strings.HasPrefix(got, "shelf-backup-20") {
 			t.Error(got)
@@ -212,11 +206,7 @@ func TestDataDiskMove(t *testing.T) {
 	}
 	t.Parallel()
 	dir := t.TempDir()
-	d, err := sftpd.Start(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(d.Close)
+	d := sftpd.Start(t, dir)
 	_, port, _ := strings.Cut(d.Address, ":")
 	disk, next := filepath.Join(t.TempDir(), "disk.img"), filepath.Join(t.TempDir(), "next.img")
 	for _, path := range []string{disk, next} {
@@ -267,9 +257,7 @@ func TestDataDiskMove(t *testing.T) {
 		}
 	}, g)
 	s = g.login() // the other one ended with its part
-	if err := d.Allow(s.run("sudo shelf backup key")); err != nil {
-		t.Fatal(err)
-	}
+	d.Allow(s.run("sudo shelf backup key"))
 	s.until("sudo shelf backup now", "is at sftp://")
 	g.Stop()
 

@@ -2,10 +2,6 @@ package remote
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,127 +9,33 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
 
 	"imgbuild/init/fault"
+	"imgbuild/qemu/sshd"
 )
 
-// sshd is a node that takes one key. Its commands: "cat", "exit N" with a text on standard error, "die".
-type sshd struct {
-	address string
-	mu      sync.Mutex
-	host    ssh.Signer
-	allowed ssh.PublicKey
-}
-
-func pair(t *testing.T) (ed25519.PrivateKey, ssh.Signer) {
+// newNode is a node that takes the key of a laptop, whose home directory comes with it. The key has a passphrase if there is one.
+// The node's commands: "cat", "exit N" with a text on standard error, "die".
+func newNode(t *testing.T, passphrase string) (s *sshd.Server, home string) {
 	t.Helper()
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := ssh.NewSignerFromSigner(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return private, s
-}
-
-func newSSHD(t *testing.T) *sshd {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	s := &sshd{address: l.Addr().String()}
-	_, s.host = pair(t)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go s.serve(c)
+	home, line := sshd.Home(t, passphrase)
+	s = sshd.Start(t, "exec", func(ch ssh.Channel, command string) (status int) {
+		switch command {
+		case "cat":
+			io.Copy(ch, ch)
+		case "die":
+			return -1
+		default:
+			fmt.Sscanf(command, "exit %d", &status)
+			fmt.Fprintln(ch.Stderr(), "shelf: no such luck")
 		}
-	}()
-	return s
-}
-
-func (s *sshd) serve(c net.Conn) {
-	defer c.Close()
-	s.mu.Lock()
-	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-		if s.allowed != nil && bytes.Equal(key.Marshal(), s.allowed.Marshal()) {
-			return nil, nil
-		}
-		return nil, errors.New("no")
-	}}
-	config.AddHostKey(s.host)
-	s.mu.Unlock()
-	conn, channels, requests, err := ssh.NewServerConn(c, config)
-	if err != nil {
-		return
-	}
-	go ssh.DiscardRequests(requests)
-	for n := range channels {
-		ch, in, err := n.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer ch.Close()
-			for r := range in {
-				if r.Type != "exec" {
-					r.Reply(false, nil)
-					continue
-				}
-				r.Reply(true, nil)
-				var code uint32
-				switch command := string(r.Payload[4:]); {
-				case command == "cat":
-					io.Copy(ch, ch)
-				case command == "die":
-					conn.Close()
-					return
-				default:
-					fmt.Sscanf(command, "exit %d", &code)
-					fmt.Fprintln(ch.Stderr(), "shelf: no such luck")
-				}
-				ch.SendRequest("exit-status", false, ssh.Marshal(struct{ N uint32 }{code}))
-				return
-			}
-		}()
-	}
-}
-
-// home is a laptop: an empty ~/.ssh without an agent, and a private key that s takes, with a passphrase if there is one.
-func home(t *testing.T, s *sshd, passphrase string) string {
-	t.Helper()
-	dir := t.TempDir()
-	t.Setenv("HOME", dir)
-	t.Setenv("SSH_AUTH_SOCK", "")
-	private, signer := pair(t)
-	s.mu.Lock()
-	s.allowed = signer.PublicKey()
-	s.mu.Unlock()
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if passphrase != "" {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "", []byte(passphrase))
-	}
-	if err == nil {
-		err = os.Mkdir(filepath.Join(dir, ".ssh"), 0o700)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, ".ssh/id_ed25519"), pem.EncodeToMemory(block), 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
+		return status
+	})
+	s.Allow(line)
+	return s, home
 }
 
 func is(t *testing.T, err error, kind fault.Kind, text string) {
@@ -144,10 +46,9 @@ func is(t *testing.T, err error, kind fault.Kind, text string) {
 }
 
 func TestHostKey(t *testing.T) {
-	s := newSSHD(t)
-	dir := home(t, s, "")
+	s, dir := newNode(t, "")
 	dial := func(o Options) error {
-		n, err := Dial(t.Context(), s.address, o)
+		n, err := Dial(t.Context(), s.Address, o)
 		if err == nil {
 			n.Close()
 		}
@@ -157,14 +58,14 @@ func TestHostKey(t *testing.T) {
 	is(t, dial(Options{Ask: func(string) bool { return false }}), fault.Verify, "not among the known hosts")
 	is(t, dial(Options{Key: "SHA256:wrong"}), fault.Verify, "not the one asked for")
 	is(t, dial(Options{Key: "never"}), fault.Usage, "key=never")
-	if err := dial(Options{Key: ssh.FingerprintSHA256(s.host.PublicKey())}); err != nil {
+	if err := dial(Options{Key: ssh.FingerprintSHA256(s.HostKey)}); err != nil {
 		t.Error(err)
 	}
-	if err := dial(Options{HostKey: s.host.PublicKey()}); err != nil {
+	if err := dial(Options{HostKey: s.HostKey}); err != nil {
 		t.Error(err)
 	}
-	_, other := pair(t)
-	is(t, dial(Options{HostKey: other.PublicKey(), Key: "accept-new"}), fault.Verify, "not the same machine")
+	other := sshd.Start(t, "exec", nil)
+	is(t, dial(Options{HostKey: other.HostKey, Key: "accept-new"}), fault.Verify, "not the same machine")
 	known := filepath.Join(dir, ".ssh/known_hosts")
 	if _, err := os.Stat(known); err == nil {
 		t.Error("an answer of no is noted")
@@ -176,15 +77,13 @@ func TestHostKey(t *testing.T) {
 	if err := dial(Options{Ask: func(q string) bool { asked = q; return true }}); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(asked, ssh.FingerprintSHA256(s.host.PublicKey())) {
+	if !strings.Contains(asked, ssh.FingerprintSHA256(s.HostKey)) {
 		t.Errorf("the question is %q", asked)
 	}
 	if err := dial(Options{}); err != nil {
 		t.Errorf("a noted host is asked about again: %v", err)
 	}
-	s.mu.Lock()
-	_, s.host = pair(t)
-	s.mu.Unlock()
+	s.NewHost()
 	for _, o := range []Options{{}, {Key: "accept-new"}, {Ask: func(string) bool { return true }}} {
 		is(t, dial(o), fault.Verify, "another machine")
 	}
@@ -200,12 +99,11 @@ func TestHostKey(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	s := newSSHD(t)
-	dir := home(t, s, "open sesame")
+	s, dir := newNode(t, "open sesame")
 	asked := 0
 	answers := []string{"wrong", "open sesame"}
 	o := Options{Key: "accept-new", Secret: func(string) []byte { asked++; return []byte(answers[asked-1]) }}
-	n, err := Dial(t.Context(), s.address, o)
+	n, err := Dial(t.Context(), s.Address, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,38 +111,34 @@ func TestKeys(t *testing.T) {
 	if asked != 2 {
 		t.Errorf("asked %d times", asked)
 	}
-	_, err = Dial(t.Context(), s.address, Options{})
+	_, err = Dial(t.Context(), s.Address, Options{})
 	is(t, err, fault.Input, "ssh-add")
 	// A key that the node would not take needs no passphrase.
-	s.mu.Lock()
-	_, other := pair(t)
-	s.allowed = other.PublicKey()
-	s.mu.Unlock()
-	_, err = Dial(t.Context(), s.address, Options{Secret: func(string) []byte { t.Error("asked"); return nil }})
+	s.Allow(s.Host)
+	_, err = Dial(t.Context(), s.Address, Options{Secret: func(string) []byte { t.Error("asked"); return nil }})
 	is(t, err, fault.Input, "id_ed25519")
-	_, err = Dial(t.Context(), s.address, Options{Identity: filepath.Join(dir, "none")})
+	_, err = Dial(t.Context(), s.Address, Options{Identity: filepath.Join(dir, "none")})
 	is(t, err, fault.Input, "none")
 	if err := os.WriteFile(filepath.Join(dir, "rubbish"), []byte("rubbish"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Dial(t.Context(), s.address, Options{Identity: filepath.Join(dir, "rubbish")})
+	_, err = Dial(t.Context(), s.Address, Options{Identity: filepath.Join(dir, "rubbish")})
 	is(t, err, fault.Input, "ssh-keygen")
 	if err := os.Remove(filepath.Join(dir, ".ssh/id_ed25519")); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Dial(t.Context(), s.address, Options{})
+	_, err = Dial(t.Context(), s.Address, Options{})
 	is(t, err, fault.Input, "no private key")
 }
 
 func TestCommands(t *testing.T) {
-	s := newSSHD(t)
-	home(t, s, "")
-	n, err := Dial(t.Context(), "shelf@"+s.address, Options{Key: "accept-new"})
+	s, _ := newNode(t, "")
+	n, err := Dial(t.Context(), "shelf@"+s.Address, Options{Key: "accept-new"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	if n.User != "shelf" || !bytes.Equal(n.HostKey.Marshal(), s.host.PublicKey().Marshal()) {
+	if n.User != "shelf" || !bytes.Equal(n.HostKey.Marshal(), s.HostKey.Marshal()) {
 		t.Errorf("logged in as %s", n.User)
 	}
 	text := strings.Repeat("abc\n", 100000)
@@ -264,8 +158,7 @@ func TestCommands(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	s := newSSHD(t)
-	home(t, s, "")
+	sshd.Home(t, "")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -1,13 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/json"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -23,144 +18,46 @@ import (
 	"imgbuild/builder/remote"
 	"imgbuild/init/config"
 	"imgbuild/init/fault"
+	"imgbuild/qemu/sshd"
 )
 
 // node is as much of a node as apply talks to: an sshd, and shelf's words about configurations.
 type node struct {
-	t       *testing.T
-	address string // host:port
-	key     ssh.Signer
-	allowed ssh.PublicKey
-
-	mu       sync.Mutex
-	listener net.Listener
-	conns    []ssh.Conn
-	text     string                   // the configuration that it has
-	trial    string                   // the one on trial
-	number   uint64                   // of the trial
-	refuse   string                   // a word that it does not take
-	applied  func(n *node, to string) // called when a trial has begun; mu is held
-	asked    []string                 // the commands, in order
-}
-
-func newKey(t *testing.T) (ed25519.PrivateKey, ssh.Signer) {
-	t.Helper()
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := ssh.NewSignerFromSigner(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return private, s
+	*sshd.Server
+	mu      sync.Mutex
+	text    string                   // the configuration that it has
+	trial   string                   // the one on trial
+	number  uint64                   // of the trial
+	refuse  string                   // a word that it does not take
+	applied func(n *node, to string) // called when a trial has begun; mu is held
+	asked   []string                 // the commands, in order
 }
 
 // newNodes makes nodes, and a laptop with a key for them.
-func newNodes(t *testing.T, count int) []*node {
+func newNodes(t *testing.T, count int) (list []*node) {
 	t.Helper()
-	dir := t.TempDir()
-	t.Setenv("HOME", dir)
-	t.Setenv("SSH_AUTH_SOCK", "")
-	private, signer := newKey(t)
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if err == nil {
-		err = os.Mkdir(filepath.Join(dir, ".ssh"), 0o700)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, ".ssh/id_ed25519"), pem.EncodeToMemory(block), 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []*node
+	_, line := sshd.Home(t, "")
 	for range count {
-		n := &node{t: t, allowed: signer.PublicKey(), text: "old"}
-		_, n.key = newKey(t)
-		n.listen("127.0.0.1:0")
-		t.Cleanup(n.leave)
+		n := &node{text: "old"}
+		n.Server = sshd.Start(t, "exec", n.answer)
+		n.Allow(line)
 		list = append(list, n)
 	}
 	return list
 }
 
-// listen makes the node reachable at an address.
-func (n *node) listen(address string) {
-	l, err := net.Listen("tcp", address)
+func (n *node) answer(ch ssh.Channel, command string) (status int) {
+	var text []byte
+	if strings.Contains(command, " - ") {
+		text, _ = io.ReadAll(ch)
+	}
+	out, err := n.do(command, string(text))
 	if err != nil {
-		n.t.Error(err)
-		return
+		fmt.Fprintln(ch.Stderr(), "shelf: "+err.Error())
+		return fault.Code(err)
 	}
-	n.listener, n.address = l, l.Addr().String()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go n.serve(c)
-		}
-	}()
-}
-
-// leave ends what was reachable.
-func (n *node) leave() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.listener.Close()
-	for _, c := range n.conns {
-		c.Close()
-	}
-	n.conns = nil
-}
-
-func (n *node) serve(c net.Conn) {
-	defer c.Close()
-	cfg := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-		if bytes.Equal(key.Marshal(), n.allowed.Marshal()) {
-			return nil, nil
-		}
-		return nil, errors.New("no")
-	}}
-	cfg.AddHostKey(n.key)
-	conn, channels, requests, err := ssh.NewServerConn(c, cfg)
-	if err != nil {
-		return
-	}
-	n.mu.Lock()
-	n.conns = append(n.conns, conn)
-	n.mu.Unlock()
-	go ssh.DiscardRequests(requests)
-	for nc := range channels {
-		ch, in, err := nc.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer ch.Close()
-			for r := range in {
-				if r.Type != "exec" {
-					r.Reply(false, nil)
-					continue
-				}
-				r.Reply(true, nil)
-				command := string(r.Payload[4:])
-				var text []byte
-				if strings.Contains(command, " - ") {
-					text, _ = io.ReadAll(ch)
-				}
-				code := uint32(0)
-				if out, err := n.do(command, string(text)); err != nil {
-					fmt.Fprintln(ch.Stderr(), "shelf: "+err.Error())
-					code = uint32(fault.Code(err))
-				} else {
-					fmt.Fprint(ch, out)
-				}
-				ch.SendRequest("exit-status", false, ssh.Marshal(struct{ N uint32 }{code}))
-				return
-			}
-		}()
-	}
+	fmt.Fprint(ch, out)
+	return 0
 }
 
 // do is the node's answer to a command.
@@ -225,7 +122,7 @@ func give(t *testing.T, text string, words ...string) error {
 
 func hosts(nodes []*node) (list []string) {
 	for _, n := range nodes {
-		list = append(list, n.address)
+		list = append(list, n.Address)
 	}
 	return list
 }
@@ -265,31 +162,31 @@ func TestApplyAll(t *testing.T) {
 func TestApplyChecksAll(t *testing.T) {
 	nodes := newNodes(t, 3)
 	nodes[2].refuse = "check"
-	failed(t, give(t, newText, hosts(nodes)...), fault.Input, "no node was changed", nodes[2].address, "the configuration is not taken")
-	nodes[1].listener.Close()
-	failed(t, give(t, newText, hosts(nodes)...), fault.Network, "no node was changed", nodes[1].address+" cannot be reached")
+	failed(t, give(t, newText, hosts(nodes)...), fault.Input, "no node was changed", nodes[2].Address, "the configuration is not taken")
+	nodes[1].Close()
+	failed(t, give(t, newText, hosts(nodes)...), fault.Network, "no node was changed", nodes[1].Address+" cannot be reached")
 	for i, n := range nodes {
 		if n.did("apply") {
 			t.Errorf("node %d was changed", i)
 		}
 	}
-	failed(t, give(t, newText, nodes[0].address, nodes[0].address), fault.Usage, "are the same node")
+	failed(t, give(t, newText, nodes[0].Address, nodes[0].Address), fault.Usage, "are the same node")
 }
 
 // The first failure ends it, and every node is told about.
 func TestApplyStops(t *testing.T) {
 	nodes := newNodes(t, 4)
 	nodes[0].text = newText
-	nodes[2].applied = func(n *node, _ string) { n.listener.Close() } // gone with its new configuration
+	nodes[2].applied = func(n *node, _ string) { n.Close() } // gone with its new configuration
 	err := give(t, newText, append(hosts(nodes), "try=2")...)
-	failed(t, err, fault.Network, "stopped at "+nodes[2].address+"; changed and confirmed: "+nodes[1].address+"; not touched: "+nodes[3].address, "goes back")
+	failed(t, err, fault.Network, "stopped at "+nodes[2].Address+"; changed and confirmed: "+nodes[1].Address+"; not touched: "+nodes[3].Address, "goes back")
 	if nodes[1].has() != newText || nodes[3].did("apply") {
 		t.Error("it did otherwise")
 	}
 	nodes = newNodes(t, 2)
 	nodes[0].refuse = "apply"
 	err = give(t, newText, hosts(nodes)...)
-	failed(t, err, fault.Input, "stopped at "+nodes[0].address+"; not touched: "+nodes[1].address)
+	failed(t, err, fault.Input, "stopped at "+nodes[0].Address+"; not touched: "+nodes[1].Address)
 	if err != nil && strings.Contains(err.Error(), "changed and confirmed") {
 		t.Error(err)
 	}
@@ -298,13 +195,7 @@ func TestApplyStops(t *testing.T) {
 // A connection that the first node's turn has cost is made anew.
 func TestApplyLoginAgain(t *testing.T) {
 	nodes := newNodes(t, 2)
-	nodes[0].applied = func(*node, string) {
-		nodes[1].mu.Lock()
-		defer nodes[1].mu.Unlock()
-		for _, c := range nodes[1].conns {
-			c.Close()
-		}
-	}
+	nodes[0].applied = func(*node, string) { nodes[1].Cut() }
 	if err := give(t, newText, hosts(nodes)...); err != nil || nodes[1].has() != newText {
 		t.Errorf("%v, %q", err, nodes[1].has())
 	}
@@ -313,30 +204,26 @@ func TestApplyLoginAgain(t *testing.T) {
 // A node that moved to another address is found there, though its old one keeps silent, and known by its key.
 func TestApplyMoves(t *testing.T) {
 	const moved = "network: {interfaces: [{name: eth0, addresses: [127.0.0.3/8, 127.0.0.2/8], dns: [127.0.0.1]}]}\n"
-	n := newNodes(t, 1)[0]
-	old := n.address
+	nodes := newNodes(t, 2)
+	n, other := nodes[0], nodes[1] // another machine that lets the same key in
+	other.number, other.trial = 1, "somebody else's"
+	old := n.Address
 	_, port, _ := net.SplitHostPort(old)
 	n.applied = func(n *node, _ string) {
-		n.listener.Close()
-		n.listen("127.0.0.2:" + port)
+		n.Listen("127.0.0.2:" + port)
 		silent, err := net.Listen("tcp", old)
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		t.Cleanup(func() { silent.Close() })
-		other := &node{t: t, allowed: n.allowed, number: 1, trial: "somebody else's"} // another machine that lets the same key in
-		_, other.key = newKey(t)
-		other.listen("127.0.0.3:" + port)
-		t.Cleanup(func() {
-			if other.did("confirm") {
-				t.Error("another machine was asked")
-			}
-			other.leave()
-		})
+		other.Listen("127.0.0.3:" + port)
 	}
 	if err := give(t, moved, old); err != nil || n.has() != moved {
 		t.Errorf("%v, %q", err, n.has())
+	}
+	if other.did("confirm") {
+		t.Error("another machine was asked")
 	}
 }
 
@@ -344,7 +231,7 @@ func TestApplyMoves(t *testing.T) {
 func TestApplyTakenBack(t *testing.T) {
 	n := newNodes(t, 1)[0]
 	n.applied = func(n *node, _ string) { n.number, n.trial = n.number+1, "somebody else's" }
-	failed(t, give(t, newText, n.address), fault.Usage, "taken back")
+	failed(t, give(t, newText, n.Address), fault.Usage, "taken back")
 	if n.has() != "old" {
 		t.Errorf("it has %q", n.has())
 	}
@@ -371,12 +258,12 @@ func TestApplyOnlyOne(t *testing.T) {
 func TestApplyInterrupted(t *testing.T) {
 	n := newNodes(t, 1)[0]
 	ctx, stop := context.WithCancel(t.Context())
-	n.applied = func(n *node, _ string) { n.listener.Close(); stop() }
+	n.applied = func(n *node, _ string) { n.Close(); stop() }
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(file, []byte(newText), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a, err := parse([]string{"apply", "config=" + file, "key=accept-new", n.address})
+	a, err := parse([]string{"apply", "config=" + file, "key=accept-new", n.Address})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -405,9 +292,9 @@ func TestNewAddresses(t *testing.T) {
 func TestKubeconfigOfNoServer(t *testing.T) {
 	n := newNodes(t, 1)[0]
 	ask := func() error {
-		return dispatch(t.Context(), []string{"kubeconfig", n.address, "key=accept-new", "out=" + filepath.Join(t.TempDir(), "config")})
+		return dispatch(t.Context(), []string{"kubeconfig", n.Address, "key=accept-new", "out=" + filepath.Join(t.TempDir(), "config")})
 	}
 	failed(t, ask(), fault.Unhealthy, "gives no access file", "ask a node with the role server")
-	n.leave()
+	n.Close()
 	failed(t, ask(), fault.Network, "cannot be reached")
 }

@@ -3,8 +3,6 @@ package backup
 import (
 	"archive/tar"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -55,11 +53,7 @@ func server(t *testing.T) (*Job, *sftpd.Server, string) {
 	} {
 		put(t, root, name, text)
 	}
-	s, err := sftpd.Start(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
+	s := sftpd.Start(t, dir)
 	c := config.Default()
 	c.Shelf.Role, c.Backup.Keep = "server", 3
 	c.Backup.To = "sftp://backup@" + s.Address + "/~/shelf/one"
@@ -68,9 +62,7 @@ func server(t *testing.T) (*Job, *sftpd.Server, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Allow(line); err != nil {
-		t.Fatal(err)
-	}
+	s.Allow(line)
 	return j, s, filepath.Join(dir, "shelf/one")
 }
 
@@ -209,30 +201,20 @@ func TestStrangers(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Another machine at the same address.
-	_, other, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	known, err := os.ReadFile(j.path(Dir + "/" + knownName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s2, err := sftpd.Start(t.TempDir(), other)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s2.Close()
+	s2 := sftpd.Start(t, t.TempDir())
 	_, line, _ := j.Key()
-	if err := s2.Allow(line); err != nil {
-		t.Fatal(err)
-	}
+	s2.Allow(line)
 	port := func(a string) string { return a[strings.LastIndexByte(a, ':')+1:] }
 	put(t, j.Root, Dir+"/"+knownName, strings.ReplaceAll(string(known), port(s.Address), port(s2.Address)))
 	j.Config.Backup.To = strings.ReplaceAll(j.Config.Backup.To, s.Address, s2.Address)
 	if _, err := j.Run(t.Context()); fault.Code(err) != int(fault.Verify) || !strings.Contains(err.Error(), "shelf backup forget") {
 		t.Error(err)
 	}
-	if s2.Seen > 0 {
+	if s2.Seen() > 0 {
 		t.Error("the node logged in at a stranger")
 	}
 	if err := errors.Join(j.Forget()); err != nil {
@@ -251,9 +233,7 @@ func TestStrangers(t *testing.T) {
 		t.Error(err)
 	}
 	// Without the key in authorized_keys the error says which line to add.
-	if err := s2.Allow(s.Host); err != nil {
-		t.Fatal(err)
-	}
+	s2.Allow(s.Host)
 	if _, err := j.Run(t.Context()); fault.Code(err) != int(fault.Input) || !strings.Contains(err.Error(), line) {
 		t.Error(err)
 	}
