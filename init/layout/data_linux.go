@@ -13,6 +13,7 @@ import (
 	"imgbuild/init/config"
 	"imgbuild/init/disk"
 	"imgbuild/init/fault"
+	"imgbuild/init/guard"
 	"imgbuild/init/preinit"
 	"imgbuild/init/report"
 	"imgbuild/init/service"
@@ -190,6 +191,7 @@ func e2fsck(t report.Teller, mode, device string) (int, string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
 	defer cancel()
 	slow := time.AfterFunc(checkSlow, func() {
+		defer guard.Catch()
 		t.Say("e2fsck is looking at the data partition, which may take up to %v; leave the power on", checkLimit)
 	})
 	defer slow.Stop()
