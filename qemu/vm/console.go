@@ -72,8 +72,8 @@ func (c *console) output() string {
 	return string(c.text)
 }
 
-// fatal are lines after which waiting is pointless.
-var fatal = regexp.MustCompile(`Kernel panic - not syncing.*|Internal error: Oops.*|### ERROR ### Please RESET.*|Synchronous Abort.*`)
+// fatal are lines after which waiting is pointless: whole ones, for the rest of a line that comes in pieces may be what is waited for.
+var fatal = regexp.MustCompile(`(?:Kernel panic - not syncing|Internal error: Oops|### ERROR ### Please RESET|Synchronous Abort).*\n`)
 
 // expect waits for the first match of re behind the last one; the groups of the match are returned. It ends early when the guest
 // ends or prints a fatal line behind the last match.
@@ -102,7 +102,7 @@ func (c *console) expect(ctx context.Context, re *regexp.Regexp, limit time.Dura
 		}
 		switch {
 		case dead != nil:
-			return fail("the guest says " + string(dead))
+			return fail("the guest says " + strings.TrimSpace(string(dead)))
 		case ended:
 			return fail("QEMU ended")
 		}

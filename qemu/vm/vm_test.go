@@ -51,6 +51,15 @@ func TestExpect(t *testing.T) {
 		t.Errorf("a panic: %v", err)
 	}
 	c = newConsole(nil)
+	c.Write([]byte("Kernel panic - not syncing: Attempted to"))
+	if _, err := c.expect(ctx, regexp.MustCompile("kill init!"), time.Millisecond); err == nil || strings.Contains(err.Error(), "the guest says") {
+		t.Errorf("half a line: %v", err)
+	}
+	c.Write([]byte(" kill init! exitcode=0x00000200\n"))
+	if _, err := c.expect(ctx, regexp.MustCompile("kill init!"), time.Minute); err != nil {
+		t.Errorf("a panic that is waited for: %v", err)
+	}
+	c = newConsole(nil)
 	go c.end()
 	if _, err := c.expect(ctx, regexp.MustCompile("login"), time.Minute); err == nil || !strings.Contains(err.Error(), "QEMU ended") {
 		t.Errorf("the end: %v", err)
