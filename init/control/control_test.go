@@ -208,13 +208,14 @@ func FuzzRequest(f *testing.F) {
 	}
 	path := open(f, func(r Request, _ bool) (any, error) { return r.Args, nil }, trusted)
 	f.Fuzz(func(t *testing.T, text []byte) {
+		text = bytes.ReplaceAll(text, []byte("\n"), nil) // a request is one line
 		c, err := net.Dial("unix", path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
 		c.SetDeadline(time.Now().Add(20 * time.Second))
-		c.Write(append(bytes.ReplaceAll(text, []byte("\n"), nil), '\n'))
+		c.Write(append(bytes.Clone(text), '\n'))
 		line, err := bufio.NewReader(c).ReadBytes('\n')
 		var r Response
 		if err != nil || json.Unmarshal(line, &r) != nil {
