@@ -31,6 +31,10 @@ const unitLimit = 10 * time.Minute
 // little time.
 const restingGC = 50
 
+// restingMemory is what the Go runtime may hold before it collects garbage sooner than that and gives back what is free, in bytes;
+// the program itself, about as much again, comes on top. In use are 2 to 3 MB.
+const restingMemory = 10 << 20
+
 // loopLimit is how long run may stay away from its orders before the watchdog resets the board: one reload of the
 // configuration that waits for all it may wait for.
 const loopLimit = 15 * time.Minute
@@ -112,6 +116,7 @@ func (n *Node) run() {
 	n.pre.Watchdog.Limit(loopLimit)
 	n.up.Store(true)
 	debug.SetGCPercent(restingGC)
+	debug.SetMemoryLimit(restingMemory)
 	debug.FreeOSMemory()
 	n.tell = n.base
 	n.tell.Problem(mount.Do(layout.Late...))
