@@ -32,7 +32,7 @@ const unitLimit = 10 * time.Minute
 const restingGC = 50
 
 // restingMemory is what the Go runtime may hold before it collects garbage sooner than that and gives back what is free, in bytes;
-// the program itself, about as much again, comes on top. In use are 2 to 3 MB.
+// the program itself, about as much again, comes on top. At rest some 4 MB of it are in use.
 const restingMemory = 10 << 20
 
 // loopLimit is how long run may stay away from its orders before the watchdog resets the board: one reload of the

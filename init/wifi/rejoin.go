@@ -61,16 +61,24 @@ func Rejoin(radio string) error {
 // orderWait is for the answer to one order.
 const orderWait = 5 * time.Second
 
+// dial opens a control socket of wpa_supplicant, which answers to a socket of our own beside it; prefix sets that apart from others.
+func dial(path, prefix string) (c *net.UnixConn, hangUp func(), err error) {
+	own := filepath.Join(filepath.Dir(path), prefix+filepath.Base(path))
+	_ = os.Remove(own)
+	c, err = net.DialUnix("unixgram", &net.UnixAddr{Name: own, Net: "unixgram"}, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, func() { c.Close(); os.Remove(own) }, nil
+}
+
 // order sends commands to a control socket; each must be answered with OK.
 func order(path string, commands ...string) error {
-	own := filepath.Join(filepath.Dir(path), ".shelf-order-"+filepath.Base(path))
-	_ = os.Remove(own)
-	c, err := net.DialUnix("unixgram", &net.UnixAddr{Name: own, Net: "unixgram"}, &net.UnixAddr{Name: path, Net: "unixgram"})
+	c, hangUp, err := dial(path, ".shelf-order-")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(own)
-	defer c.Close()
+	defer hangUp()
 	buf := make([]byte, 256)
 	for _, command := range commands {
 		_ = c.SetDeadline(time.Now().Add(orderWait))

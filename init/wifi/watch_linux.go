@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -27,14 +26,11 @@ func Watch(ctx context.Context, radio string, tell func(text string)) {
 
 // listen attaches to a control socket (wpa_ctrl.h: datagrams, ATTACH, then events as <LEVEL>TEXT).
 func listen(ctx context.Context, path string, tell func(string)) error {
-	own := filepath.Join(filepath.Dir(path), ".shelf-"+filepath.Base(path))
-	_ = os.Remove(own)
-	c, err := net.DialUnix("unixgram", &net.UnixAddr{Name: own, Net: "unixgram"}, &net.UnixAddr{Name: path, Net: "unixgram"})
+	c, hangUp, err := dial(path, ".shelf-")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(own)
-	defer c.Close()
+	defer hangUp()
 	if _, err := c.Write([]byte("ATTACH")); err != nil {
 		return err
 	}
