@@ -45,22 +45,22 @@ test-full: bin/imgbuild
 	$(TEST_ENV) IMGBUILD_FULL=1 $(GO) test -count=1 -timeout 180m ./...
 
 # The long ones. They take only= seed= n= minutes=, as far as that means something to them, and print date, commit, seed, counts
-# and failures; fuzz, crash and soak go on where they were ended (qemu/longrun).
+# and failures; fuzz, crash and soak go on where they were ended (qemu/long/longrun).
 LONG = $(foreach v,only seed n minutes,$(if $($(v)),$(v)=$($(v))))
 
 bench: bin/imgbuild
-	$(GO) run ./qemu/bench $(LONG)
+	$(GO) run ./qemu/long/bench $(LONG)
 
 fuzz:
-	$(GO) run ./qemu/fuzz $(LONG)
+	$(GO) run ./qemu/long/fuzz $(LONG)
 
 # Power cuts at random moments of a node's life; goes on where it was ended.
 crash: bin/imgbuild
-	$(GO) run ./qemu/crash $(LONG)
+	$(GO) run ./qemu/long/crash $(LONG)
 
 # Services that misbehave, and nodes that have to bear them.
 soak: bin/imgbuild
-	$(GO) run ./qemu/soak $(LONG)
+	$(GO) run ./qemu/long/soak $(LONG)
 
 # Every row of docs/PROOF.md names tests that exist and do not skip.
 proof:

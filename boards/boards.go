@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"imgbuild/builder/datafile"
+	"imgbuild/init/contract/datafile"
 )
 
 //go:embed *.yaml families/*.yaml

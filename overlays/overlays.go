@@ -14,7 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"imgbuild/builder/datafile"
+	"imgbuild/init/contract/datafile"
 )
 
 // A new folder has to be named here too.

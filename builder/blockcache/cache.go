@@ -27,7 +27,7 @@ import (
 	"sync"
 	"time"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

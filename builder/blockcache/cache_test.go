@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 func open(t *testing.T) *Cache {

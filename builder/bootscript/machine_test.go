@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"imgbuild/builder/ubootscript"
-	"imgbuild/init/bootstate"
+	"imgbuild/init/contract/bootstate"
 )
 
 // machine is a board with a disk, for one boot at a time.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/init/bootstate"
+	"imgbuild/init/contract/bootstate"
 )
 
 // errCut is a power cut in the middle of a write.

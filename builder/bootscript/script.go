@@ -1,7 +1,7 @@
 // Package bootscript writes what the board's U-Boot runs: the text of boot.scr, one for all boards, and the environment of
 // a Pi's U-Boot.
 //
-// The rules that it follows are init/bootstate's. It uses only what every Debian U-Boot of the boards has: no setexpr (the
+// The rules that it follows are init/contract/bootstate's. It uses only what every Debian U-Boot of the boards has: no setexpr (the
 // XU4's has none, so it counts by if and elif), no bootcount, no wdt. An interpreter in the tests runs the very text
 // against every state of the record; QEMU runs it with the real U-Boots.
 package bootscript
@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"strings"
 
-	"imgbuild/init/bootstate"
+	"imgbuild/init/contract/bootstate"
 )
 
 // Kernel is how a slot's kernel is packed.

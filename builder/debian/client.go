@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"imgbuild/builder/blockcache"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // Options of a Client. Cache and Mirrors are needed, the rest has defaults.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // wantFault checks an error's kind and that its sentence contains all of parts.

@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // Data opens the files of a fetched package as a plain tar, decoded once and kept in the cache. Close it. It is safe

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"imgbuild/builder/blockcache"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // tries is how often a download is begun or resumed before it is given up.

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"imgbuild/builder/blockcache"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // large adds a package of about 1 MB that does not compress.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // NotFound says which packages of a lock the archive no longer has: newer versions took their place. A lock made anew

@@ -16,7 +16,7 @@ import (
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // The public keys of the archive for Debian 12 and 13, as the package debian-archive-keyring installs them.

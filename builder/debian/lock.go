@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // Locked is one package of a lock: all that is needed to fetch and to trust it, without any index.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 func sampleLock() *Lock {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // Request says what a lock shall hold.

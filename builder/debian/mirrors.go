@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // Mirrors are the base addresses of the archives, without a slash at the end: dists/ and pool/ lie below each.

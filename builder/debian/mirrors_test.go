@@ -6,7 +6,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 func TestHostMirrors(t *testing.T) {

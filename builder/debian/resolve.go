@@ -6,7 +6,7 @@ import (
 	"sort"
 	"strings"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // Resolution is the closure of some packages.

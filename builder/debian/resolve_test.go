@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // indexOf makes an index of stanzas without the fields that the closure does not need.

@@ -14,8 +14,8 @@ import (
 	"slices"
 	"strings"
 
-	"imgbuild/builder/ext4"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/ext4"
+	"imgbuild/init/contract/fault"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"

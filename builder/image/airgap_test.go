@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/builder/ext4"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/ext4"
+	"imgbuild/init/contract/fault"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"

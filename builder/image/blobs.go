@@ -14,7 +14,7 @@ import (
 
 	"imgbuild/boards"
 	"imgbuild/builder/blockcache"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // Blobs says where the vendor's unlicensed boot blobs come from: the pinned address (the zero value), a directory of the

@@ -7,11 +7,11 @@ import (
 	"strings"
 
 	"imgbuild/builder/bootscript"
-	"imgbuild/builder/fat"
 	"imgbuild/builder/tree"
 	"imgbuild/builder/ubootscript"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fat"
+	"imgbuild/init/contract/fault"
 )
 
 // bootVolume makes BOOT: the board's firmware and bootloader, boot.scr, and the files for people. It is the only place

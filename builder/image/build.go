@@ -16,8 +16,8 @@ import (
 	"imgbuild/builder/debian"
 	"imgbuild/builder/recipe"
 	"imgbuild/builder/tree"
-	"imgbuild/init/fault"
-	"imgbuild/init/manifest"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/manifest"
 )
 
 // Options say what is built and with what.

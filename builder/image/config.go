@@ -8,8 +8,8 @@ import (
 	"imgbuild/boards"
 	"imgbuild/builder/recipe"
 	"imgbuild/images"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
 )
 
 // CheckConfig reads a cloud-config as the node will and gives its warnings. What would cost the node a setting is an

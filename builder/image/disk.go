@@ -8,10 +8,10 @@ import (
 	"os"
 	"slices"
 
-	"imgbuild/builder/ext4"
-	"imgbuild/builder/mbr"
-	"imgbuild/init/bootstate"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/contract/ext4"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mbr"
 )
 
 // disk writes the .img: partition table, raw blobs, boot record, BOOT, slot A and the data partition. Slot B stays empty.

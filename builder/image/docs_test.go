@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"imgbuild/builder/recipe"
-	"imgbuild/init/config"
+	"imgbuild/init/contract/config"
 )
 
 // What the documentation shows as a configuration is one: each block of YAML in it, and each example, goes through the code behind

@@ -13,8 +13,8 @@ import (
 	"imgbuild/boards"
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/tree"
-	"imgbuild/init/bootstate"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/contract/fault"
 	"imgbuild/overlays"
 )
 

@@ -16,7 +16,7 @@ import (
 	"imgbuild/builder/initramfs"
 	"imgbuild/builder/kmod"
 	"imgbuild/builder/tree"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // kernel is what the kernel package and the board's boot packages give beside the root file system.

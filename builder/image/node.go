@@ -12,12 +12,12 @@ import (
 	"slices"
 	"strings"
 
-	"imgbuild/builder/ext4"
 	"imgbuild/builder/migrate"
 	"imgbuild/builder/recipe"
-	"imgbuild/init/archive"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/archive"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/ext4"
+	"imgbuild/init/contract/fault"
 
 	"github.com/klauspost/compress/zstd"
 )

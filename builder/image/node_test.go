@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"imgbuild/builder/ext4"
 	"imgbuild/builder/recipe"
-	"imgbuild/init/archive"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/archive"
+	"imgbuild/init/contract/ext4"
+	"imgbuild/init/contract/fault"
 )
 
 var meta = archive.Meta{Mode: 0o640, UID: 7, GID: 70000, Time: time.Unix(1500000000, 0)}

@@ -5,7 +5,7 @@ import (
 	"embed"
 	"encoding/hex"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 //go:embed programs

@@ -9,11 +9,11 @@ import (
 	"sort"
 
 	"imgbuild/boards"
-	"imgbuild/builder/fat"
 	"imgbuild/builder/tree"
-	"imgbuild/builder/verity"
-	"imgbuild/init/fault"
-	"imgbuild/init/manifest"
+	"imgbuild/init/contract/fat"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/manifest"
+	"imgbuild/init/contract/verity"
 )
 
 // slotFiles is a finished slot: a FAT volume that can be written at any place.

@@ -12,7 +12,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // lists are the parts that have named entries.

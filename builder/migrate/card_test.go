@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/builder/mbr"
+	"imgbuild/init/contract/mbr"
 	"imgbuild/qemu/tool"
 
 	"golang.org/x/crypto/ssh"

@@ -3,7 +3,7 @@ package migrate
 import (
 	"slices"
 
-	"imgbuild/init/config"
+	"imgbuild/init/contract/config"
 
 	"gopkg.in/yaml.v3"
 )

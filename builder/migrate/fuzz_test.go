@@ -9,8 +9,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"imgbuild/builder/mbr"
-	"imgbuild/init/config"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/mbr"
 )
 
 // FuzzPartitions: whatever a disk begins with, the partitions that are found lie on it.

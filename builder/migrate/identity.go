@@ -8,9 +8,9 @@ import (
 	"regexp"
 	"strings"
 
-	"imgbuild/builder/ext4"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/ext4"
+	"imgbuild/init/contract/fault"
 )
 
 // Where things lie on the partition of an old card. The first is its running system's root.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/archive"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/archive"
+	"imgbuild/init/contract/fault"
 )
 
 // Modes.

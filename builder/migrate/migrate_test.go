@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"imgbuild/init/archive"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/archive"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
 
 	"github.com/klauspost/compress/zstd"
 )

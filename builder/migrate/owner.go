@@ -4,7 +4,7 @@ import (
 	"os"
 	"strconv"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // giveBack hands a file made under sudo, which reading a card takes, to who said sudo: the build that uses it needs no root, and

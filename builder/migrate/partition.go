@@ -7,7 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 
-	"imgbuild/builder/mbr"
+	"imgbuild/init/contract/mbr"
 )
 
 // partition is a part of a disk, in bytes.

@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"imgbuild/builder/ext4"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/ext4"
+	"imgbuild/init/contract/fault"
 
 	"github.com/klauspost/compress/zstd"
 )

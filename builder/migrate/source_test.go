@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/builder/mbr"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mbr"
 )
 
 func TestSeveral(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"path"
 	"strings"
 
-	"imgbuild/builder/ext4"
-	"imgbuild/init/archive"
+	"imgbuild/init/contract/archive"
+	"imgbuild/init/contract/ext4"
 )
 
 // taker copies from a card into an archive.

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 var k3sVersion = regexp.MustCompile(`^v1\.(\d{1,3})\.(\d{1,3})(?:-[a-z0-9]+)?[+-]k3s(\d{1,3})$`)

@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // K3s says which k3s goes into the slot, or how the node gets it.

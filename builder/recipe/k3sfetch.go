@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"imgbuild/builder/blockcache"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // k3sPatience is how long k3s=auto asks, in all, whether the download can be had.

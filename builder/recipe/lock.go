@@ -10,7 +10,7 @@ import (
 
 	"imgbuild/builder/debian"
 	"imgbuild/images"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // LocalLock is the file that lock=auto prefers to the embedded lock, in the working directory.

@@ -15,8 +15,8 @@ import (
 	"imgbuild/boards"
 	"imgbuild/builder/debian"
 	"imgbuild/images"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
 )
 
 // Recipe is the plan of one image.

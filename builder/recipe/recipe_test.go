@@ -13,7 +13,7 @@ import (
 
 	"imgbuild/boards"
 	"imgbuild/builder/blockcache"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 func made(t *testing.T, board, role string) *Recipe {

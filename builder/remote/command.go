@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // Output runs a command, with input on its standard input (nil for none), and gives what it prints on standard output.

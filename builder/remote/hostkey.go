@@ -12,7 +12,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // trust decides whether a node is the one it was last time. Nodes make their host keys at their first boot and keep them

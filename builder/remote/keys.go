@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // names of private keys in ~/.ssh, in ssh's order.

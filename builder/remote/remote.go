@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // DefaultUser is who logs in on a node.

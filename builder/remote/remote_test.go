@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"imgbuild/init/fault"
-	"imgbuild/qemu/sshd"
+	"imgbuild/init/contract/fault"
+	"imgbuild/qemu/fixtures/sshd"
 )
 
 // newNode is a node that takes the key of a laptop, whose home directory comes with it. The key has a passphrase if there is one.

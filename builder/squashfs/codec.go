@@ -7,7 +7,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"imgbuild/builder/squashfs/zstdblock"
+	"imgbuild/init/contract/zstdblock"
 )
 
 const compressionZstd = 6 // squashfs_super_block.compression

@@ -17,8 +17,8 @@ import (
 
 	"imgbuild/builder/image"
 	"imgbuild/builder/remote"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
 )
 
 var applyConfig = verb{

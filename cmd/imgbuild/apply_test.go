@@ -16,9 +16,9 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"imgbuild/builder/remote"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
-	"imgbuild/qemu/sshd"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/qemu/fixtures/sshd"
 )
 
 // node is as much of a node as apply talks to: an sshd, and shelf's words about configurations.

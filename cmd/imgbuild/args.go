@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
 )
 
 // verb is one word of the command line and all that is known of it.

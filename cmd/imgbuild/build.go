@@ -10,7 +10,7 @@ import (
 
 	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 var build = verb{

@@ -7,7 +7,7 @@ import (
 
 	"imgbuild/boards"
 	"imgbuild/images"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 var completion = verb{

@@ -5,8 +5,8 @@ import (
 
 	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
-	nodearchive "imgbuild/init/archive"
-	"imgbuild/init/fault"
+	nodearchive "imgbuild/init/contract/archive"
+	"imgbuild/init/contract/fault"
 )
 
 // openNode opens what import= or restore= name; nil without them. config is the user's own, which counts more than the archive's.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"imgbuild/builder/kubeconfig"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 var kubeconfigVerb = verb{

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"syscall"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // verbs in the order in which help shows them; the first is meant when none is given.

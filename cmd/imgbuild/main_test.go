@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // silence sends what a verb prints to a file and gives it.

@@ -10,7 +10,7 @@ import (
 
 	"imgbuild/builder/migrate"
 	"imgbuild/builder/recipe"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 var migrateNode = verb{

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"imgbuild/builder/remote"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 var nodeVerb = verb{

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"imgbuild/builder/recipe"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/tool"
 	"imgbuild/qemu/vm"
 )

@@ -4,7 +4,7 @@ import (
 	"context"
 	"os"
 
-	"imgbuild/init/config"
+	"imgbuild/init/contract/config"
 )
 
 var schema = verb{

@@ -10,8 +10,8 @@ import (
 	"slices"
 
 	"imgbuild/builder/image"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
 )
 
 var validate = verb{

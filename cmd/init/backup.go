@@ -10,13 +10,13 @@ import (
 	"path/filepath"
 	"time"
 
-	"imgbuild/init/backup"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/manifest"
 	"imgbuild/init/k3s"
-	"imgbuild/init/manifest"
-	"imgbuild/init/service"
-	"imgbuild/init/sources"
+	"imgbuild/init/k3s/backup"
+	"imgbuild/init/settings/sources"
+	"imgbuild/init/supervise"
 
 	"golang.org/x/sys/unix"
 )
@@ -87,7 +87,7 @@ func etcdSnapshot(ctx context.Context, c *config.Config, name string) (string, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	if _, err := service.Run(ctx, service.Cmd(k3s.SnapshotCommand(c, name, dir)...)); err != nil {
+	if _, err := supervise.Run(ctx, supervise.Cmd(k3s.SnapshotCommand(c, name, dir)...)); err != nil {
 		return "", err
 	}
 	made, _ := filepath.Glob(filepath.Join(dir, name+"*"))

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // completion prints what makes a shell complete the words of this command. Login shells on a node read it from

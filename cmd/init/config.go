@@ -3,10 +3,10 @@ package main
 import (
 	"os"
 
-	"imgbuild/init/config"
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
-	"imgbuild/init/sources"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/settings/sources"
+	"imgbuild/init/status/control"
 )
 
 // configVerb shows the configuration or has it read again.

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/config"
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/control"
 )
 
 // applyLimit is how long PID 1 has to look at a configuration.

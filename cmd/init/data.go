@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/datafs"
+	"imgbuild/init/contract/fault"
 	"imgbuild/init/disk"
-	"imgbuild/init/fault"
+	"imgbuild/init/start/datafs"
 
 	"golang.org/x/sys/unix"
 )

@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"os"
 
+	"imgbuild/init/base/mount"
 	"imgbuild/init/boot"
-	"imgbuild/init/control"
-	"imgbuild/init/datadisk"
-	"imgbuild/init/fault"
-	"imgbuild/init/mount"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/status/control"
 )
 
 // diskVerb tells of the data disk, moves k3s' data there, or gives up those that are on it.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"imgbuild/init/control"
+	"imgbuild/init/status/control"
 )
 
 // end orders the end of the machine. k3OS and others know flags here, such as reboot -f, which are passed over: an order

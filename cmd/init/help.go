@@ -5,7 +5,7 @@ import (
 	"os"
 	"strings"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 func help(args []string) error {

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/control"
 )
 
 // k3os answers those who come from k3OS: the three things that people and scripts asked its program for.

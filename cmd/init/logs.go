@@ -13,8 +13,8 @@ import (
 	"strings"
 	"syscall"
 
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/control"
 )
 
 // defaultLines is how many lines of a log are shown unless -n says otherwise.

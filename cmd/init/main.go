@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"imgbuild/init/boot"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // version is this program's own. It tells nothing of the commit: a slot must not change because a document did. Once the

@@ -5,7 +5,7 @@ import (
 	"os"
 	"strings"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // options takes the form of the output out of what was typed: -o json and output=json mean the same, text is the default.

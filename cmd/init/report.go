@@ -3,7 +3,7 @@ package main
 import (
 	"os"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 func showReport(args []string) error {

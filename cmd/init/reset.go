@@ -6,8 +6,8 @@ import (
 	"os"
 	"strings"
 
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/control"
 
 	"golang.org/x/term"
 )

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"imgbuild/init/boot"
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/control"
 )
 
 // services lists the services; with the word names, for completion, their names alone.

@@ -13,10 +13,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"imgbuild/init/base/report"
 	"imgbuild/init/boot"
-	"imgbuild/init/fault"
-	"imgbuild/init/monitor"
-	"imgbuild/init/report"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/monitor"
 )
 
 var update = flag.Bool("update", false, "write the overlay's copy of the completion")

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"imgbuild/init/boot"
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/control"
 )
 
 // askStatus asks PID 1 how the node is.

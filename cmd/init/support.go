@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"imgbuild/init/boot"
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
-	"imgbuild/init/monitor"
-	"imgbuild/init/sources"
-	"imgbuild/init/support"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/settings/sources"
+	"imgbuild/init/status/control"
+	"imgbuild/init/status/monitor"
+	"imgbuild/init/status/support"
 
 	"gopkg.in/yaml.v3"
 )

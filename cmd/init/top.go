@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"imgbuild/init/cgroup"
-	"imgbuild/init/monitor"
+	"imgbuild/init/base/cgroup"
+	"imgbuild/init/status/monitor"
 )
 
 // used is what one group uses, with its share of the processor over the time between two looks.

@@ -1,8 +1,8 @@
 package boot
 
 import (
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/control"
 )
 
 // answer serves the command on the node. Reading is for everybody, as far as it holds no secrets; the rest is for those who

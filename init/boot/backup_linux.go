@@ -4,11 +4,11 @@ import (
 	"context"
 	"time"
 
-	"imgbuild/init/backup"
-	"imgbuild/init/fault"
-	"imgbuild/init/guard"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/contract/fault"
 	"imgbuild/init/k3s"
-	"imgbuild/init/service"
+	"imgbuild/init/k3s/backup"
+	"imgbuild/init/supervise"
 )
 
 // backupLimit ends a backup that does not come to an end.
@@ -24,7 +24,7 @@ func (n *Node) keepBackups() {
 			ctx, cancel := context.WithTimeout(ctx, backupLimit)
 			defer cancel()
 			_ = n.clock.Wait(ctx, n.current().Time.Wait) // names have dates
-			_, err := service.Run(ctx, service.Cmd("/usr/bin/shelf", "backup", "now"))
+			_, err := supervise.Run(ctx, supervise.Cmd("/usr/bin/shelf", "backup", "now"))
 			return err
 		},
 		Failed: func(err error) {

@@ -13,19 +13,19 @@ import (
 	"syscall"
 	"time"
 
-	"imgbuild/init/bootstate"
-	"imgbuild/init/cgroup"
-	"imgbuild/init/clock"
-	"imgbuild/init/config"
-	"imgbuild/init/datadisk"
-	"imgbuild/init/fault"
-	"imgbuild/init/guard"
-	"imgbuild/init/layout"
-	"imgbuild/init/module"
-	"imgbuild/init/network"
-	"imgbuild/init/preinit"
-	"imgbuild/init/report"
-	"imgbuild/init/service"
+	"imgbuild/init/base/cgroup"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/base/module"
+	"imgbuild/init/base/report"
+	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/net/clock"
+	"imgbuild/init/net/network"
+	"imgbuild/init/start/layout"
+	"imgbuild/init/start/preinit"
+	"imgbuild/init/supervise"
 )
 
 // Step is one step of the boot. Fatal ones leave nothing to go on with: the node says why and reboots, so that the boot
@@ -58,11 +58,11 @@ type Node struct {
 	lay    *layout.Layout
 	groups *cgroup.Tree
 	cfg    *config.Config
-	units  *service.Supervisor // safe
-	net    *network.Manager    // safe
-	clock  *clock.Keeper       // safe
-	data   *datadisk.Disk      // safe; nil before the role is known, and for roles without k3s
-	log    *service.Log        // of init_cmd, boot_cmd and run_cmd
+	units  *supervise.Supervisor // safe
+	net    *network.Manager      // safe
+	clock  *clock.Keeper         // safe
+	data   *datadisk.Disk        // safe; nil before the role is known, and for roles without k3s
+	log    *supervise.Log        // of init_cmd, boot_cmd and run_cmd
 	host   string
 	orders chan order
 	do     chan func() // what else run does between orders
@@ -73,7 +73,7 @@ type Node struct {
 
 	watching  watching
 	up        atomic.Bool // run takes orders
-	said      chan service.State
+	said      chan supervise.State
 	syncing   sync.Mutex // one syncServices at a time
 	crash     crash
 	panicking atomic.Bool
@@ -95,7 +95,7 @@ const bootMemory = 64 << 20
 
 // Main is PID 1. It does not return.
 func Main(version string) {
-	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4), do: make(chan func()), said: make(chan service.State, 256), plugged: make(chan struct{}), watching: watching{calm: make(chan struct{})}}
+	n := &Node{Version: version, pre: &preinit.State{}, orders: make(chan order, 4), do: make(chan func()), said: make(chan supervise.State, 256), plugged: make(chan struct{}), watching: watching{calm: make(chan struct{})}}
 	n.base = report.Teller{Console: report.NewConsole(), Report: &report.Report{}, Step: "run"}
 	n.tell = n.base
 	// PID 1 must not end, or the kernel panics without a word about why.
@@ -175,7 +175,7 @@ func (n *Node) layout() (err error) {
 	if err != nil {
 		return err
 	}
-	os.Setenv("PATH", service.DefaultPath)
+	os.Setenv("PATH", supervise.DefaultPath)
 	tell := n.tell
 	guard.Go(func() { n.plug(tell) })
 	// A program that leaks files ends at its own limit; the machine's would end everybody else's.

@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"imgbuild/init/service"
+	"imgbuild/init/supervise"
 )
 
 func TestSteps(t *testing.T) {
@@ -50,7 +50,7 @@ func TestFailure(t *testing.T) {
 }
 
 func TestSSHD(t *testing.T) {
-	if err := service.New(service.Options{}).Add(new(Node).sshd()); err != nil {
+	if err := supervise.New(supervise.Options{}).Add(new(Node).sshd()); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,15 +8,15 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/apply"
-	"imgbuild/init/clock"
-	"imgbuild/init/config"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
 	"imgbuild/init/disk"
-	"imgbuild/init/fault"
-	"imgbuild/init/guard"
-	"imgbuild/init/identity"
-	"imgbuild/init/service"
-	"imgbuild/init/sources"
+	"imgbuild/init/net/clock"
+	"imgbuild/init/settings/apply"
+	"imgbuild/init/settings/identity"
+	"imgbuild/init/settings/sources"
+	"imgbuild/init/supervise"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +26,7 @@ const logDir = "/var/log/shelf"
 
 // config takes over what lies on BOOT, merges all sources and makes them true as far as no network is needed.
 func (n *Node) config() error {
-	n.log = service.NewLog(logDir, "commands", service.DefaultLogLimits)
+	n.log = supervise.NewLog(logDir, "commands", supervise.DefaultLogLimits)
 	if set, err := clock.Restore(clock.Path, time.Unix(n.pre.Manifest.Date, 0)); err != nil {
 		n.tell.Problem(err)
 	} else if set {

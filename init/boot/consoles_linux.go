@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/config"
-	"imgbuild/init/guard"
-	"imgbuild/init/service"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/supervise"
 )
 
 // gettyUnit begins the names of the units that ask for a login on a console.
@@ -25,7 +25,7 @@ func (n *Node) consoles(cfg *config.Config) {
 		switch {
 		case !wanted && !known:
 		case !wanted:
-			if st.Phase != service.Stopped {
+			if st.Phase != supervise.Stopped {
 				guard.Go(func() { _ = n.units.StopUnit(context.Background(), u.Name) })
 			}
 		case !known:
@@ -34,15 +34,15 @@ func (n *Node) consoles(cfg *config.Config) {
 				continue
 			}
 			n.base.Problem(n.units.StartUnit(u.Name))
-		case st.Phase == service.Stopped:
+		case st.Phase == supervise.Stopped:
 			n.base.Problem(n.units.StartUnit(u.Name))
 		}
 	}
 }
 
 // gettys makes the units for the kernel's consoles. tty0 is whatever screen is shown; its login is on the first one.
-func gettys(consoles []string) []service.Unit {
-	var units []service.Unit
+func gettys(consoles []string) []supervise.Unit {
+	var units []supervise.Unit
 	for _, tty := range consoles {
 		command := []string{"/usr/sbin/agetty", "--local-line", "--keep-baud", "115200,57600,38400,9600", tty, "vt220"}
 		if rest, ok := strings.CutPrefix(tty, "tty"); ok && strings.Trim(rest, "0123456789") == "" {
@@ -51,7 +51,7 @@ func gettys(consoles []string) []service.Unit {
 			}
 			command = []string{"/usr/sbin/agetty", "--noclear", tty, "linux"}
 		}
-		units = append(units, service.Unit{
+		units = append(units, supervise.Unit{
 			Name: gettyUnit + tty, Command: command, Optional: true, KeepOthers: true,
 			// It ends with every logout, which is no failure.
 			Delay: time.Second, MaxDelay: 2 * time.Second, StopOrder: 95,

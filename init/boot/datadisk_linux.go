@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"imgbuild/init/datadisk"
-	"imgbuild/init/guard"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/base/uevent"
 	"imgbuild/init/k3s"
-	"imgbuild/init/service"
-	"imgbuild/init/uevent"
+	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/supervise"
 )
 
 // dataDiskLimit is how long after the kernel's start a data disk may still be on its way; a USB disk spins up within 15 s. The
@@ -78,7 +78,7 @@ func (n *Node) dataDisk(ctx context.Context, say func(string)) error {
 		t.Report.Drop(t.Step)
 		t.Problem(err)
 		n.saveReport()
-		return &service.Waiting{What: err.Error()}
+		return &supervise.Waiting{What: err.Error()}
 	}
 }
 

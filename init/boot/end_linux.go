@@ -10,14 +10,14 @@ import (
 	"syscall"
 	"time"
 
-	"imgbuild/init/bootstate"
-	"imgbuild/init/clock"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/contract/fatfile"
 	"imgbuild/init/disk"
-	"imgbuild/init/fatfile"
-	"imgbuild/init/guard"
-	"imgbuild/init/layout"
-	"imgbuild/init/service"
-	"imgbuild/init/sources"
+	"imgbuild/init/net/clock"
+	"imgbuild/init/settings/sources"
+	"imgbuild/init/start/layout"
+	"imgbuild/init/supervise"
 
 	"golang.org/x/sys/unix"
 )
@@ -78,7 +78,7 @@ func (n *Node) end(o order) {
 		cancel()
 		time.Sleep(hearOrder - time.Since(began))
 		// Logins, and what commands and units have left behind: who still writes keeps its file system from being closed.
-		if err := service.Sweep(context.Background(), sweepGrace); err != nil {
+		if err := supervise.Sweep(context.Background(), sweepGrace); err != nil {
 			n.tell.Say("stopping: %v", err)
 		}
 	}

@@ -11,9 +11,9 @@ import (
 	"strconv"
 	"strings"
 
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
-	"imgbuild/init/service"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/control"
+	"imgbuild/init/supervise"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,7 +73,7 @@ func logFiles(dir, name string) []string {
 		return nil
 	}
 	var files []string
-	for i := service.DefaultLogLimits.Keep; i >= 0; i-- {
+	for i := supervise.DefaultLogLimits.Keep; i >= 0; i-- {
 		path := filepath.Join(dir, name+".log")
 		if i > 0 {
 			path += "." + strconv.Itoa(i)
@@ -94,7 +94,7 @@ func newest(ring []byte, files []string, count int) []byte {
 		if count > 0 && have >= count {
 			break
 		}
-		data, err := os.ReadFile(path) // at most service.DefaultLogLimits.Size
+		data, err := os.ReadFile(path) // at most supervise.DefaultLogLimits.Size
 		if err != nil {
 			continue
 		}

@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"imgbuild/init/mount"
+	"imgbuild/init/base/mount"
 )
 
 // stateDir is ours on the data partition. running is there while the node runs; after an orderly end last says why.

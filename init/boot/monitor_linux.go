@@ -6,13 +6,13 @@ import (
 	"sync"
 	"time"
 
-	"imgbuild/init/cgroup"
-	"imgbuild/init/clock"
-	"imgbuild/init/fault"
-	"imgbuild/init/guard"
-	"imgbuild/init/monitor"
-	"imgbuild/init/network"
-	"imgbuild/init/service"
+	"imgbuild/init/base/cgroup"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/net/clock"
+	"imgbuild/init/net/network"
+	"imgbuild/init/status/monitor"
+	"imgbuild/init/supervise"
 )
 
 const (
@@ -31,7 +31,7 @@ type watching struct {
 }
 
 // exporter is node-exporter, unless the configuration does without.
-func (n *Node) exporter() []service.Unit {
+func (n *Node) exporter() []supervise.Unit {
 	if !n.current().Monitoring.Enabled {
 		return nil
 	}
@@ -46,7 +46,7 @@ func (n *Node) exporter() []service.Unit {
 		}
 		return look(ctx, say)
 	}
-	return []service.Unit{u}
+	return []supervise.Unit{u}
 }
 
 // listen is where node-exporter has to listen now.

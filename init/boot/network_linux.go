@@ -6,10 +6,10 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/guard"
+	"imgbuild/init/base/guard"
 	"imgbuild/init/k3s"
-	"imgbuild/init/network"
-	"imgbuild/init/service"
+	"imgbuild/init/net/network"
+	"imgbuild/init/supervise"
 )
 
 // network starts the network and what needs it. Nothing waits here: a lease takes its time, and sshd, keys and k3s' own
@@ -79,7 +79,7 @@ func (n *Node) watchRoute() {
 		if dropped {
 			n.base.Say("network: there is a way out now; k3s starts anew with it")
 			ctx, over := context.WithTimeout(context.Background(), routeStop)
-			if s, ok := n.units.State(k3s.Name); ok && s.Phase != service.Stopped {
+			if s, ok := n.units.State(k3s.Name); ok && s.Phase != supervise.Stopped {
 				n.base.For("k3s").Problem(n.units.RestartUnit(ctx, k3s.Name))
 			}
 			over()

@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
-	"imgbuild/init/service"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/control"
+	"imgbuild/init/supervise"
 )
 
 // orderLimit is how long a service has to stop before it is killed, when a person waits for it.
@@ -47,7 +47,7 @@ func (n *Node) began(ctx context.Context, name string) {
 	for ctx.Err() == nil {
 		st, _ := n.units.State(name)
 		// One that says nothing of itself counts as ready as soon as it runs: it has to stay so for a moment.
-		if st.Ready && time.Since(st.Since) > time.Second || st.Phase == service.Failed || st.Phase == service.Done || st.Outside() {
+		if st.Ready && time.Since(st.Since) > time.Second || st.Phase == supervise.Failed || st.Phase == supervise.Done || st.Outside() {
 			return
 		}
 		select {

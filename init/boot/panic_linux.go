@@ -13,9 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"imgbuild/init/fault"
-	"imgbuild/init/guard"
-	"imgbuild/init/mount"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/fault"
 
 	"golang.org/x/sys/unix"
 )

@@ -3,7 +3,7 @@ package boot
 import (
 	"testing"
 
-	"imgbuild/init/service"
+	"imgbuild/init/supervise"
 )
 
 func TestLastWords(t *testing.T) {
@@ -39,29 +39,29 @@ func TestLastWords(t *testing.T) {
 }
 
 func TestWorthSaying(t *testing.T) {
-	st := func(phase service.Phase, detail string, failures int) service.State {
-		return service.State{Name: "x", Phase: phase, Detail: detail, Failures: failures, Optional: true}
+	st := func(phase supervise.Phase, detail string, failures int) supervise.State {
+		return supervise.State{Name: "x", Phase: phase, Detail: detail, Failures: failures, Optional: true}
 	}
 	for _, c := range []struct {
-		was, is service.State
+		was, is supervise.State
 		want    bool
 	}{
-		{st(service.Starting, "", 0), st(service.Up, "", 0), true},
-		{st(service.Up, "1", 0), st(service.Up, "2", 0), false}, // a unit that talks
-		{st(service.Pending, "a", 0), st(service.Pending, "b", 0), true},
-		{st(service.Pending, "a", 0), st(service.Pending, "a", 0), false},
-		{st(service.Up, "", 2), st(service.Failed, "exit status 1", 3), true},
-		{st(service.Up, "", 4), st(service.Failed, "exit status 1", 5), false},
-		{st(service.Up, "", 7), st(service.Failed, "exit status 1", 8), true},
-		{st(service.Failed, "", 1), st(service.Starting, "", 1), false},
+		{st(supervise.Starting, "", 0), st(supervise.Up, "", 0), true},
+		{st(supervise.Up, "1", 0), st(supervise.Up, "2", 0), false}, // a unit that talks
+		{st(supervise.Pending, "a", 0), st(supervise.Pending, "b", 0), true},
+		{st(supervise.Pending, "a", 0), st(supervise.Pending, "a", 0), false},
+		{st(supervise.Up, "", 2), st(supervise.Failed, "exit status 1", 3), true},
+		{st(supervise.Up, "", 4), st(supervise.Failed, "exit status 1", 5), false},
+		{st(supervise.Up, "", 7), st(supervise.Failed, "exit status 1", 8), true},
+		{st(supervise.Failed, "", 1), st(supervise.Starting, "", 1), false},
 	} {
 		if got := worthSaying(c.was, c.is); got != c.want {
 			t.Errorf("%+v -> %+v: %v", c.was, c.is, got)
 		}
 	}
-	loop := st(service.Failed, "exit status 1", 5)
+	loop := st(supervise.Failed, "exit status 1", 5)
 	loop.Optional = false
-	if !worthSaying(st(service.Up, "", 4), loop) {
+	if !worthSaying(st(supervise.Up, "", 4), loop) {
 		t.Error("a service that the node is for fails in silence")
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"imgbuild/init/apply"
-	"imgbuild/init/fault"
-	"imgbuild/init/mount"
+	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/settings/apply"
 
 	"golang.org/x/crypto/ssh"
 )

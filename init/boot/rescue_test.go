@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/init/identity"
-	"imgbuild/init/layout"
-	"imgbuild/init/service"
+	"imgbuild/init/settings/identity"
+	"imgbuild/init/start/layout"
+	"imgbuild/init/supervise"
 )
 
 func TestMayRun(t *testing.T) {
@@ -38,7 +38,7 @@ func TestGettys(t *testing.T) {
 		if u.Name != want[i] || !u.Optional || !strings.Contains(strings.Join(u.Command, " "), " "+strings.TrimPrefix(want[i], "getty-")+" ") {
 			t.Errorf("%+v", u)
 		}
-		if err := service.New(service.Options{}).Add(u); err != nil {
+		if err := supervise.New(supervise.Options{}).Add(u); err != nil {
 			t.Error(err)
 		}
 	}

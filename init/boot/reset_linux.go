@@ -1,10 +1,10 @@
 package boot
 
 import (
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
-	"imgbuild/init/layout"
-	"imgbuild/init/sources"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/settings/sources"
+	"imgbuild/init/start/layout"
+	"imgbuild/init/status/control"
 )
 
 // reset notes that the next boot makes the data partition new but for the configuration and what makes the node the same

@@ -3,14 +3,14 @@ package boot
 import (
 	"strings"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 	"imgbuild/init/k3s"
-	"imgbuild/init/service"
+	"imgbuild/init/supervise"
 )
 
 // role gives the units of the node's role. What cannot be made is told and left out.
-func (n *Node) role() []service.Unit {
-	var units []service.Unit
+func (n *Node) role() []supervise.Unit {
+	var units []supervise.Unit
 	role := n.cfg.RoleOf("")
 	n.tell.Report.Fact("role", role)
 	switch {

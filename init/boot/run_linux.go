@@ -10,18 +10,18 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/apply"
-	"imgbuild/init/bootstate"
-	"imgbuild/init/cgroup"
-	"imgbuild/init/config"
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
-	"imgbuild/init/guard"
+	"imgbuild/init/base/cgroup"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
 	"imgbuild/init/k3s"
-	"imgbuild/init/layout"
-	"imgbuild/init/mount"
-	"imgbuild/init/service"
-	"imgbuild/init/sources"
+	"imgbuild/init/settings/apply"
+	"imgbuild/init/settings/sources"
+	"imgbuild/init/start/layout"
+	"imgbuild/init/status/control"
+	"imgbuild/init/supervise"
 )
 
 // unitLimit is how long the services of a role have to become ready before that is told as a problem.
@@ -44,7 +44,7 @@ func (n *Node) services() error {
 	if err := os.MkdirAll("/run/shelf/notify", 0o711); err != nil {
 		return err
 	}
-	n.units = service.New(service.Options{LogDir: logDir, RunDir: "/run/shelf/notify", Groups: n.groups, Changed: n.changed})
+	n.units = supervise.New(supervise.Options{LogDir: logDir, RunDir: "/run/shelf/notify", Groups: n.groups, Changed: n.changed})
 	n.tell.Problem(n.units.Add(n.sshd()))
 	if err := control.Serve(control.Socket, n.answer); err != nil {
 		n.tell.Problem(err)
@@ -86,7 +86,7 @@ func (n *Node) yield(ctx context.Context, _ func(string)) error {
 		return nil
 	}
 	for {
-		if s, ok := n.units.State(k3s.Name); ok && (s.Starts > 0 || s.Phase == service.Failed || s.Outside()) {
+		if s, ok := n.units.State(k3s.Name); ok && (s.Starts > 0 || s.Phase == supervise.Failed || s.Outside()) {
 			return nil
 		}
 		select {
@@ -101,10 +101,10 @@ func (n *Node) yield(ctx context.Context, _ func(string)) error {
 //
 // It lets the first program of the role go first, which on a board with one busy core begins a second earlier for that; a
 // role that waits for something holds it up for sshdYield at most.
-func (n *Node) sshd() service.Unit {
-	return service.Unit{
+func (n *Node) sshd() supervise.Unit {
+	return supervise.Unit{
 		Prepare: n.yield,
-		Name:    sshdUnit, Command: []string{"/usr/sbin/sshd", "-D", "-e"}, Ready: service.Ready{Kind: service.TCP, Address: "127.0.0.1:22"},
+		Name:    sshdUnit, Command: []string{"/usr/sbin/sshd", "-D", "-e"}, Ready: supervise.Ready{Kind: supervise.TCP, Address: "127.0.0.1:22"},
 		OOMScore: -900, StopOrder: 90, KeepOthers: true,
 		Limits: cgroup.Limits{CPUWeight: 400}, // who logs in because something eats the processor gets his share
 	}
@@ -169,8 +169,8 @@ func (n *Node) settle() {
 		waiting = nil
 		for _, s := range n.units.Status() {
 			switch {
-			case s.Ready || s.Phase == service.Done || s.Optional:
-			case s.Phase == service.Pending && strings.HasPrefix(s.Detail, "waiting: "):
+			case s.Ready || s.Phase == supervise.Done || s.Optional:
+			case s.Phase == supervise.Pending && strings.HasPrefix(s.Detail, "waiting: "):
 				waiting = append(waiting, s.String())
 			default:
 				open = append(open, s.String())

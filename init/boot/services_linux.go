@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/guard"
-	"imgbuild/init/service"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/supervise"
 )
 
 // syncLimit is how long services that are taken away or changed have to end.
@@ -16,7 +16,7 @@ const syncLimit = time.Minute
 
 // extraUnits gives the units that may come and go while the node runs: node-exporter and those of the section services. What
 // cannot be made is told and left out.
-func (n *Node) extraUnits() []service.Unit {
+func (n *Node) extraUnits() []supervise.Unit {
 	units := n.exporter()
 	if n.lay.Degraded {
 		return units // the data of the others are elsewhere
@@ -27,7 +27,7 @@ func (n *Node) extraUnits() []service.Unit {
 		if !s.Enabled || len(s.Command) == 0 { // without a command it was told by the check of the configuration
 			continue
 		}
-		u, err := service.FromConfig(name, s)
+		u, err := supervise.FromConfig(name, s)
 		if err != nil {
 			t.Problem(err)
 			continue
@@ -60,7 +60,7 @@ func (n *Node) applyServices() {
 
 // changed takes what a unit has to say about itself. The supervisor waits for it, and a console may be slow: whoever talks
 // too much is not heard.
-func (n *Node) changed(s service.State) {
+func (n *Node) changed(s supervise.State) {
 	select {
 	case n.said <- s:
 	default:
@@ -69,7 +69,7 @@ func (n *Node) changed(s service.State) {
 
 // sayStates prints what changed has taken.
 func (n *Node) sayStates() {
-	last := map[string]service.State{}
+	last := map[string]supervise.State{}
 	for s := range n.said {
 		was := last[s.Name]
 		last[s.Name] = s
@@ -81,16 +81,16 @@ func (n *Node) sayStates() {
 
 // worthSaying says whether people want to read a change on the console: a new phase, or what it waits for now. Of a service
 // of the user's that fails again and again, ever fewer lines.
-func worthSaying(was, is service.State) bool {
+func worthSaying(was, is supervise.State) bool {
 	if strings.HasPrefix(is.Name, gettyUnit) {
 		return false // ends with every logout
 	}
 	switch is.Phase {
-	case service.Failed, service.Up, service.Done:
+	case supervise.Failed, supervise.Up, supervise.Done:
 		if is.Phase == was.Phase {
 			return false
 		}
-	case service.Pending:
+	case supervise.Pending:
 		if is.Phase == was.Phase && is.Detail == was.Detail {
 			return false
 		}

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/apply"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
-	"imgbuild/init/guard"
-	"imgbuild/init/mount"
-	"imgbuild/init/sources"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/settings/apply"
+	"imgbuild/init/settings/sources"
 
 	"golang.org/x/sys/unix"
 )

@@ -8,13 +8,13 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/bootstate"
-	"imgbuild/init/datadisk"
-	"imgbuild/init/monitor"
-	"imgbuild/init/mount"
-	"imgbuild/init/network"
-	"imgbuild/init/report"
-	"imgbuild/init/service"
+	"imgbuild/init/base/mount"
+	"imgbuild/init/base/report"
+	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/net/network"
+	"imgbuild/init/status/monitor"
+	"imgbuild/init/supervise"
 
 	"golang.org/x/sys/unix"
 )
@@ -233,7 +233,7 @@ func health(s Status) (string, []string) {
 		switch {
 		case u.Bad: // what has failed is said before what waits
 			verdict, why = Bad, append([]string{line}, why...)
-		case u.Ready || u.Phase == string(service.Done) || u.Phase == string(service.Stopped) || u.Phase == string(service.Stopping):
+		case u.Ready || u.Phase == string(supervise.Done) || u.Phase == string(supervise.Stopped) || u.Phase == string(supervise.Stopping):
 		case strings.HasPrefix(u.Detail, "waiting: "):
 			why = append(why, line)
 			if verdict != Bad {
@@ -261,9 +261,9 @@ func reachable(list []Interface) bool {
 
 // serviceStatus calls a unit bad that failed, and one that has failed and has not come back yet: between two attempts it
 // is starting, and no better for that.
-func serviceStatus(u service.State) ServiceStatus {
-	bad := u.Phase == service.Failed ||
-		u.Failures > 0 && !u.Ready && (u.Phase == service.Starting || u.Phase == service.Pending && !strings.HasPrefix(u.Detail, "waiting: "))
+func serviceStatus(u supervise.State) ServiceStatus {
+	bad := u.Phase == supervise.Failed ||
+		u.Failures > 0 && !u.Ready && (u.Phase == supervise.Starting || u.Phase == supervise.Pending && !strings.HasPrefix(u.Detail, "waiting: "))
 	return ServiceStatus{
 		Name: u.Name, Phase: string(u.Phase), Ready: u.Ready, Detail: u.Detail, PID: u.PID, Since: asOfNow(u.Since), Starts: u.Starts,
 		Restarts: max(0, u.Starts-1), Failures: u.Failures, LastExit: u.LastExit, Bad: bad,

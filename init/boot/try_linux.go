@@ -11,11 +11,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"imgbuild/init/config"
-	"imgbuild/init/control"
-	"imgbuild/init/fault"
-	"imgbuild/init/guard"
-	"imgbuild/init/sources"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/settings/sources"
+	"imgbuild/init/status/control"
 )
 
 // A configuration that is on trial lies nowhere but in memory: a reboot or a power cut takes it back by itself. It takes

@@ -8,11 +8,11 @@ import (
 	"reflect"
 	"time"
 
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
-	"imgbuild/init/guard"
-	"imgbuild/init/network"
-	"imgbuild/init/wifi"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/net/network"
+	"imgbuild/init/net/wifi"
 )
 
 // radio is what wpa_supplicant was started for. It belongs to the goroutine of Main.

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"unsafe"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 
 	"golang.org/x/sys/unix"
 )

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // card is sector 0 of a freshly flashed card: the table of DESIGN.md, partition 4 of 256 MiB.

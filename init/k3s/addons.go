@@ -11,8 +11,8 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
 )
 
 // addonPrefix marks the manifests that are ours among those that people lay beside them.

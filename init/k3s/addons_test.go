@@ -10,7 +10,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"imgbuild/init/config"
+	"imgbuild/init/contract/config"
 )
 
 // parse reads a configuration that must have no problem but notes, as a server's.

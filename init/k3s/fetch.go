@@ -19,10 +19,10 @@ import (
 	"sync"
 	"time"
 
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
-	"imgbuild/init/guard"
-	"imgbuild/init/manifest"
+	"imgbuild/init/base/guard"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/manifest"
 )
 
 // Where a node keeps the k3s that it fetched: VERSION/k3s, and links current and previous. Two versions are kept, so that a

@@ -19,8 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"imgbuild/init/config"
-	"imgbuild/init/manifest"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/manifest"
 )
 
 // origin serves one file; trouble may take over a request.

@@ -8,7 +8,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"imgbuild/init/config"
+	"imgbuild/init/contract/config"
 )
 
 // Where the generated files go. The token lies in memory only: its lasting place is the imported configuration.

@@ -9,7 +9,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"imgbuild/init/config"
+	"imgbuild/init/contract/config"
 )
 
 func TestFiles(t *testing.T) {

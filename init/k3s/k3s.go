@@ -15,12 +15,12 @@ import (
 	"sync"
 	"time"
 
-	"imgbuild/init/cgroup"
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
-	"imgbuild/init/manifest"
-	"imgbuild/init/network"
-	"imgbuild/init/service"
+	"imgbuild/init/base/cgroup"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/manifest"
+	"imgbuild/init/net/network"
+	"imgbuild/init/supervise"
 )
 
 // Name is the unit's name.
@@ -46,30 +46,30 @@ type Node struct {
 }
 
 // Unit makes the unit. Its needs are the caller's to add.
-func Unit(n Node) (service.Unit, error) {
+func Unit(n Node) (supervise.Unit, error) {
 	switch {
 	case n.Role != Server && n.Role != Worker:
-		return service.Unit{}, fault.New(fault.Internal, "", "role %q runs no k3s", n.Role)
+		return supervise.Unit{}, fault.New(fault.Internal, "", "role %q runs no k3s", n.Role)
 	case n.Manifest == nil || n.Manifest.Source == "none":
-		return service.Unit{}, fault.New(fault.Input, "build the image with k3s, or choose another role",
+		return supervise.Unit{}, fault.New(fault.Input, "build the image with k3s, or choose another role",
 			"this image has no k3s, which the role %s needs", n.Role)
 	}
 	if n.Say == nil {
 		n.Say = func(string, ...any) {}
 	}
 	p := &preparation{Node: n}
-	return service.Unit{
+	return supervise.Unit{
 		Name:        Name,
 		NoFile:      1048576,
-		NProc:       service.Unlimited,
-		Restart:     service.Always,
+		NProc:       supervise.Unlimited,
+		Restart:     supervise.Always,
 		Delay:       5 * time.Second, // RestartSec=5s of k3s' own unit, without a limit
 		MaxDelay:    5 * time.Second,
 		StopTimeout: 30 * time.Second,
 		KeepOthers:  true, // KillMode=process of k3s' own unit: pods outlive k3s
 		Prepare:     p.prepare,
 		Arguments:   p.arguments,
-		Ready: service.Ready{Kind: service.Notify, Probe: func(ctx context.Context) error {
+		Ready: supervise.Ready{Kind: supervise.Notify, Probe: func(ctx context.Context) error {
 			// Beside k3s' own start, which takes long enough.
 			if !p.filters {
 				if err := checkNAT(ctx); err != nil {
@@ -101,7 +101,7 @@ type preparation struct {
 func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	cfg := p.Config()
 	if what := missing(cfg, p.Role); what != "" {
-		return &service.Waiting{What: what}
+		return &supervise.Waiting{What: what}
 	}
 	if gone := p.Groups.Missing(); len(gone) > 0 {
 		return fault.New(fault.Unhealthy, "boot a kernel that has them, on Raspberry Pi kernels with cgroup_enable=memory",
@@ -249,7 +249,7 @@ func (p *preparation) arguments() (command, env []string, err error) {
 type Health struct {
 	Config func() *config.Config
 	Role   string
-	Units  *service.Supervisor
+	Units  *supervise.Supervisor
 }
 
 // Name names the check.

@@ -25,10 +25,10 @@ import (
 	"testing"
 	"time"
 
-	"imgbuild/init/cgroup"
-	"imgbuild/init/config"
-	"imgbuild/init/manifest"
-	"imgbuild/init/service"
+	"imgbuild/init/base/cgroup"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/manifest"
+	"imgbuild/init/supervise"
 )
 
 // pki makes what k3s makes below server/tls: an authority and an administrator's certificate.
@@ -124,7 +124,7 @@ func TestUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var waiting *service.Waiting
+	var waiting *supervise.Waiting
 	if err := u.Prepare(t.Context(), func(string) {}); !errors.As(err, &waiting) || !strings.HasPrefix(waiting.What, "server_url and token are missing: ") {
 		t.Errorf("got %v", err)
 	}
@@ -132,7 +132,7 @@ func TestUnit(t *testing.T) {
 		t.Error("started unprepared")
 	}
 	// The supervisor accepts it, and shows what is missing.
-	s := service.New(service.Options{RunDir: t.TempDir()})
+	s := supervise.New(supervise.Options{RunDir: t.TempDir()})
 	if err := s.Add(u); err != nil {
 		t.Fatal(err)
 	}

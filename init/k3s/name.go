@@ -6,8 +6,8 @@ import (
 	"os"
 	"strings"
 
-	"imgbuild/init/config"
-	"imgbuild/init/mount"
+	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/config"
 )
 
 // NamePath keeps the name under which the cluster knows the node, beside the password that proves it.

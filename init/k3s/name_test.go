@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/init/config"
+	"imgbuild/init/contract/config"
 )
 
 // The name in the cluster is the first one, through renames and other names by DHCP; who wants another one says so to k3s.

@@ -14,9 +14,9 @@ import (
 	"strings"
 	"sync"
 
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
-	"imgbuild/init/service"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/supervise"
 )
 
 // Modules are loaded before k3s starts. Its own modprobe only warns when it fails, and some are never asked for: without
@@ -170,9 +170,9 @@ COMMIT
 // checkNAT tries the packet filter. A node whose kernel or iptables cannot do this says Ready all the same, and its pods
 // have no network.
 func checkNAT(ctx context.Context) error {
-	c := service.Cmd("iptables-restore", "-w", "10", "--noflush")
+	c := supervise.Cmd("iptables-restore", "-w", "10", "--noflush")
 	c.Stdin = strings.NewReader(natCheck)
-	if _, err := service.Run(ctx, c); err != nil {
+	if _, err := supervise.Run(ctx, c); err != nil {
 		return natFault(err)
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/config"
+	"imgbuild/init/contract/config"
 )
 
 // The kubelet's own health check, on every node (kubelet flag --healthz-port).

@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"imgbuild/init/config"
-	"imgbuild/init/fault"
-	"imgbuild/init/mount"
-	"imgbuild/init/service"
+	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/supervise"
 
 	"gopkg.in/yaml.v3"
 )
@@ -114,7 +114,7 @@ func resetCluster(ctx context.Context, note, binary, name string, cfg *config.Co
 		return err
 	}
 	command := append(Command(binary, Server, cfg), "--cluster-reset", "--cluster-reset-restore-path="+snapshot)
-	if _, err := service.Run(ctx, service.Command{Spec: service.Spec{Args: command, Env: Environment(cfg, name), NoFile: 1048576}}); err != nil {
+	if _, err := supervise.Run(ctx, supervise.Command{Spec: supervise.Spec{Args: command, Env: Environment(cfg, name), NoFile: 1048576}}); err != nil {
 		return fault.Wrap(fault.Unhealthy, err, "etcd's database could not be made from the backup", "look at the line before; restore another backup")
 	}
 	return done(note)

@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"imgbuild/init/cgroup"
-	"imgbuild/init/guard"
+	"imgbuild/init/base/cgroup"
+	"imgbuild/init/base/guard"
 )
 
 // podGrace is how long pods have to end at a shutdown: Kubernetes' own default (terminationGracePeriodSeconds).

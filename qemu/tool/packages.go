@@ -16,7 +16,7 @@ import (
 
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/debian"
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // Settings say where packages come from and go. The zero value: the default cache, the host's own mirrors.

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"sync"
 
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 )
 
 // T is the part of testing.TB that Path needs, so that a program that boots an image does not carry package testing.

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"syscall"
 
-	"imgbuild/builder/mbr"
 	"imgbuild/builder/ubootscript"
-	"imgbuild/init/fatfile"
-	"imgbuild/init/manifest"
+	"imgbuild/init/contract/fatfile"
+	"imgbuild/init/contract/manifest"
+	"imgbuild/init/contract/mbr"
 )
 
 // Image is a disk image opened for reading: its partition table and the files of its FAT volumes.

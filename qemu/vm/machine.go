@@ -1,7 +1,7 @@
 package vm
 
 import (
-	"imgbuild/init/fault"
+	"imgbuild/init/contract/fault"
 	"slices"
 	"strings"
 )

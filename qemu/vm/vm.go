@@ -19,9 +19,9 @@ import (
 	"syscall"
 	"time"
 
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/manifest"
 	"imgbuild/init/disk"
-	"imgbuild/init/fault"
-	"imgbuild/init/manifest"
 	"imgbuild/qemu/tool"
 )
 

@@ -18,7 +18,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
-	"imgbuild/builder/mbr"
+	"imgbuild/init/contract/mbr"
 	"imgbuild/init/disk"
 	"imgbuild/qemu/tool"
 )

@@ -1,0 +1,98 @@
+package archive
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"imgbuild/init/contract/fault"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Create writes an archive to a file, 0600 because it holds secrets, whole or not at all: fill adds the members, and what
+// stands under name afterwards, a power cut included, is the old file or the whole new one. It is compressed if name ends in .zst.
+func Create(name string, h Header, fill func(*Writer) error) (err error) {
+	dir := filepath.Dir(name)
+	f, err := os.CreateTemp(dir, ".archive-*")
+	if err != nil {
+		return fault.Wrap(fault.Device, err, "writing "+name, "give a file in a directory that exists and that you may write to")
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	var w io.Writer = f
+	var z *zstd.Encoder
+	if strings.HasSuffix(name, ".zst") {
+		// One goroutine and a small window: nodes do this in little memory beside their work.
+		if z, err = zstd.NewWriter(f, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true), zstd.WithEncoderLevel(zstd.SpeedFastest)); err != nil {
+			return err
+		}
+		w = z
+	}
+	b := bufio.NewWriterSize(w, 256<<10)
+	a, err := NewWriter(b, h)
+	if err != nil {
+		return err
+	}
+	if err = fill(a); err != nil {
+		return err
+	}
+	err = a.Close()
+	if err == nil {
+		err = b.Flush()
+	}
+	if z != nil {
+		err = errors.Join(err, z.Close())
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fault.Wrap(fault.Device, err, "writing "+name, "is the disk full?")
+	}
+	if err = os.Rename(f.Name(), name); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+var zstdMagic = []byte{0x28, 0xB5, 0x2F, 0xFD}
+
+// ReadFile is Read for a file, compressed or not; its first bytes tell.
+func ReadFile(name string, head func(Header) error, each func(*tar.Header, io.Reader) error) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fault.Wrap(fault.Input, err, "reading the archive", "give a file that is there")
+	}
+	defer f.Close()
+	var r io.Reader = bufio.NewReaderSize(f, 256<<10)
+	if first, _ := r.(*bufio.Reader).Peek(4); bytes.Equal(first, zstdMagic) {
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(64<<20))
+		if err != nil {
+			return err
+		}
+		defer z.Close()
+		r = z
+	}
+	err = Read(r, head, each)
+	var told *fault.Error
+	if errors.As(err, &told) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return err
+}

@@ -1,0 +1,80 @@
+package config
+
+import (
+	"bytes"
+
+	"imgbuild/init/contract/fault"
+)
+
+// A file on the boot partition never changes its length on a running node, so the images bring config.yaml with room for
+// what is changed later: a comment behind its end.
+const (
+	roomLine  = "# Room for changes by imgbuild apply, which writes in place."
+	roomLeast = 1 << 10
+	roomAlign = 4 << 10
+)
+
+// WithRoom gives text with room behind it, as an image lays it on BOOT. A text that is none of single bytes stays as it is.
+func WithRoom(text []byte) []byte {
+	size := (len(text) + roomLeast + roomAlign - 1) / roomAlign * roomAlign
+	if out := fill(text, size); out != nil && size <= MaxSize {
+		return out
+	}
+	return text
+}
+
+// fill gives text in size bytes; nil if it does not fit.
+func fill(text []byte, size int) []byte {
+	if len(text) > size || len(text) < size && bytes.IndexByte(text, 0) >= 0 { // UTF-16
+		return nil
+	}
+	out := bytes.Clone(text)
+	if len(out) < size && !bytes.HasSuffix(out, []byte("\n")) {
+		out = append(out, '\n')
+	}
+	rest := size - len(out)
+	if rest == 0 {
+		return out
+	}
+	line := bytes.Repeat([]byte{' '}, rest)
+	line[rest-1] = '\n'
+	if rest > 1 {
+		line[0] = '#'
+	}
+	if rest > len(roomLine) {
+		copy(line, roomLine)
+	}
+	return append(out, line...)
+}
+
+// withoutRoom takes such comments off the end again.
+func withoutRoom(text []byte) []byte {
+	for {
+		at := bytes.LastIndexByte(bytes.TrimSuffix(text, []byte("\n")), '\n') + 1
+		line := bytes.TrimRight(text[at:], " \r\n")
+		if at == 0 || !bytes.Equal(line, []byte("#")) && !bytes.Equal(line, []byte(roomLine)) {
+			return text
+		}
+		text = text[:at]
+	}
+}
+
+// ForBoot gives what is to lie on BOOT in the place of a configuration of size bytes: text with its secrets blanked, filled up to
+// that length, and proven to say the same. The error is of kind fault.Input.
+func ForBoot(text []byte, size int) ([]byte, error) {
+	bare := withoutRoom(text)
+	blank, _, err := Blank(Native, bare)
+	if err != nil {
+		return nil, err
+	}
+	out := fill(blank, size)
+	if out == nil {
+		return nil, fault.New(fault.Input, "write it there as well when the card is in a computer", "config.yaml on the boot partition has %d bytes, and %d are wanted", size, len(bare))
+	}
+	before, _ := secretsOf(Native, text)
+	after, _ := secretsOf(Native, out)
+	if !sameButMoved(before, after) {
+		return nil, fault.New(fault.Input, "write it there when the card is in a computer", "it cannot be laid on the boot partition without changing what it says")
+	}
+	return out, nil
+}

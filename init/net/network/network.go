@@ -1,0 +1,423 @@
+// Package network brings up a node's network and keeps it as the configuration says: links, DHCP or static addresses,
+// routes, name servers, Wi-Fi, VLANs, bridges and bonds.
+//
+// Every wired interface asks DHCP unless the configuration (network.interfaces) says otherwise, also one that is plugged
+// in later. Nothing here blocks a boot: Start returns at once, Wait has the caller's limit, and an interface whose cable
+// or server is missing goes on trying for as long as the node runs. A changed configuration is handed to Apply, which
+// changes what differs and leaves the rest alone. IPv6 addresses and routes come from the kernel, which heeds router
+// advertisements; the name servers in these are taken from its news.
+package network
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"imgbuild/init/base/guard"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+)
+
+// WaitLimit is how long what needs a network waits for it.
+const WaitLimit = 30 * time.Second
+
+// ResolvConf is where name servers are told to programs.
+const ResolvConf = "/etc/resolv.conf"
+
+// Manager runs the interfaces. All methods may be called from any goroutine.
+type Manager struct {
+	hostname   string
+	resolvConf string
+	say        func(format string, args ...any)
+	applying   sync.Mutex // one Apply at a time
+
+	mu      sync.Mutex
+	ctx     context.Context // of Start
+	cfg     *config.Config
+	links   map[int]*link // by the kernel's index, all there are
+	status  map[string]Status
+	auto    string // the interface that took the settings called auto
+	made    map[string]device
+	madeAs  map[string]int    // the kernel's index of these
+	told    map[string]string // what was said last about a device that cannot be made
+	changed chan struct{}     // closed and replaced at each change
+	ending  *time.Timer       // for the next end of what a router said
+}
+
+// New prepares a Manager. resolvConf is the file to write; say gets lines for the log and may be called at any time.
+func New(cfg *config.Config, hostname, resolvConf string, say func(format string, args ...any)) *Manager {
+	return &Manager{
+		cfg: cfg, hostname: hostname, resolvConf: resolvConf, say: say, ctx: context.Background(),
+		links: map[int]*link{}, status: map[string]Status{}, made: map[string]device{}, madeAs: map[string]int{},
+		told: map[string]string{}, changed: make(chan struct{}),
+	}
+}
+
+// Start brings up the loopback and every interface that is to be run, those there are and those to come, until ctx ends.
+func (m *Manager) Start(ctx context.Context) {
+	if lo, err := netlink.LinkByName("lo"); err == nil {
+		if err := netlink.LinkSetUp(lo); err != nil {
+			m.say("lo: %v", err)
+		}
+	}
+	// Interfaces that are made later take these up, before their own are set.
+	for _, s := range linkSysctls {
+		sysctl(fmt.Sprintf(s.name, "default"), s.value)
+	}
+	m.mu.Lock()
+	m.ctx = ctx
+	m.writeResolvConf()
+	m.mu.Unlock()
+	guard.Go(func() { m.watch(ctx) })
+	guard.Go(func() { m.watchRA(ctx) })
+}
+
+// Apply makes cfg the configuration of the running network. Interfaces whose settings stay the same are not touched. When
+// it returns, addresses that are not wanted any more are gone and static ones are there; DHCP goes on by itself.
+func (m *Manager) Apply(cfg *config.Config) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	m.mu.Lock()
+	m.cfg = cfg
+	if !slices.ContainsFunc(cfg.Network.Interfaces, isAuto) {
+		m.auto = ""
+	}
+	// The order decides which one is called auto.
+	links := slices.SortedFunc(maps.Values(m.links), func(a, b *link) int { return cmp.Compare(a.index, b.index) })
+	m.mu.Unlock()
+	m.devices()
+	for _, l := range links {
+		m.arrange(l)
+	}
+	m.mu.Lock()
+	m.writeResolvConf()
+	m.tell()
+	m.mu.Unlock()
+}
+
+// watch follows the kernel's news about interfaces. The stream breaks when the kernel has more to say than fits; it then
+// starts anew with everything there is.
+func (m *Manager) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		news := make(chan netlink.LinkUpdate, 16)
+		stop := make(chan struct{})
+		err := netlink.LinkSubscribeWithOptions(news, stop, netlink.LinkSubscribeOptions{
+			ListExisting: true,
+			ErrorCallback: func(err error) {
+				if !errors.Is(err, netlink.ErrDumpInterrupted) { // what came meanwhile is told by itself
+					m.say("network: news about interfaces: %v", err)
+				}
+			},
+		})
+		if err != nil {
+			m.say("network: %v", err)
+			close(stop)
+			pause(ctx, time.Second)
+			continue
+		}
+		m.applying.Lock()
+		m.devices()
+		m.applying.Unlock()
+		for open := true; open; {
+			select {
+			case u, ok := <-news:
+				if open = ok; ok {
+					m.hear(u)
+				}
+			case <-ctx.Done():
+				open = false
+			}
+		}
+		close(stop)
+		guard.Go(func() {
+			for range news { // until the subscription has noticed
+			}
+		})
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// hear takes one piece of news.
+func (m *Manager) hear(u netlink.LinkUpdate) {
+	a := u.Attrs()
+	if u.IfInfomsg.Family == unix.AF_BRIDGE {
+		return // about a port, not an interface: one that leaves its bridge is not gone
+	}
+	m.mu.Lock()
+	l := m.links[a.Index]
+	if l != nil && (u.Header.Type == unix.RTM_DELLINK || l.name != a.Name) {
+		m.forget(l)
+		l = nil
+	}
+	if u.Header.Type == unix.RTM_DELLINK {
+		if m.madeAs[a.Name] == a.Index { // and not one of that name that was made anew
+			delete(m.made, a.Name) // a VLAN goes with the adapter that carries it, and is made again with it
+		}
+		m.mu.Unlock()
+		return
+	}
+	radio := l != nil && l.radio || l == nil && isRadio(a.Name)
+	carrier, up := linked(a.RawFlags, radio), a.RawFlags&unix.IFF_UP != 0
+	if l != nil && len(a.HardwareAddr) > 0 && !bytes.Equal(l.mac, a.HardwareAddr) {
+		// A bridge or a bond takes over the address of a port that comes later; a lease belongs to an address.
+		l.mac = a.HardwareAddr
+		defer func() {
+			m.applying.Lock()
+			defer m.applying.Unlock()
+			m.arrange(l)
+		}()
+	}
+	if l != nil {
+		l.set(carrier, up)
+		if s, run := m.status[l.name]; run && s.Carrier != carrier {
+			s.Carrier = carrier
+			m.status[l.name] = s
+			m.writeResolvConf() // the servers behind a dead link come last
+			m.tell()
+			m.say("%s: %s", l.name, map[bool]string{true: "link is up", false: "link is down"}[carrier])
+		}
+		m.mu.Unlock()
+		return
+	}
+	l = &link{name: a.Name, mac: a.HardwareAddr, index: a.Index, m: m, kick: make(chan struct{}, 1), wired: wired(a), radio: radio}
+	l.carrier.Store(carrier)
+	l.up.Store(up)
+	m.links[a.Index] = l
+	m.mu.Unlock()
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	m.devices()
+	m.arrange(l)
+}
+
+// forget ends the life of an interface that is gone. mu is held.
+func (m *Manager) forget(l *link) {
+	if l.cancel != nil {
+		l.cancel()
+	}
+	delete(m.links, l.index)
+	if m.auto == l.name {
+		m.auto = ""
+	}
+	if _, run := m.status[l.name]; run {
+		delete(m.status, l.name)
+		m.say("%s: gone", l.name)
+	}
+	m.writeResolvConf()
+	m.tell()
+}
+
+// linked says whether frames get through. A radio has a link as soon as the access point knows it, long before the
+// passphrase is proven: wpa_supplicant says when it is, and the kernel then calls it running.
+func linked(flags uint32, radio bool) bool {
+	return flags&unix.IFF_LOWER_UP != 0 && (!radio || flags&unix.IFF_RUNNING != 0)
+}
+
+// arrange gives an interface the settings that the configuration has for it: it starts, changes or ends its goroutine, and
+// returns when the kernel has what does not depend on a server. applying is held.
+func (m *Manager) arrange(l *link) {
+	m.mu.Lock()
+	if m.links[l.index] != l {
+		m.mu.Unlock()
+		return
+	}
+	want := m.settings(l)
+	if want != nil && l.set0 != nil && reflect.DeepEqual(*want, *l.set0) || want == nil && l.set0 == nil {
+		m.mu.Unlock()
+		return
+	}
+	old, cancel, over := l.set0, l.cancel, l.over
+	l.set0 = want
+	m.mu.Unlock()
+	if cancel != nil {
+		cancel()
+		<-over
+	}
+	if want == nil || !want.DHCP || old != nil && (!reflect.DeepEqual(old.nets, want.nets) || old.mac != want.mac) {
+		l.ack = nil // a lease of another network is worth nothing
+	}
+	m.mu.Lock()
+	if want == nil {
+		l.cancel, l.over = nil, nil
+		delete(m.status, l.name)
+		m.tell()
+		m.mu.Unlock()
+		if err := l.apply(State{}); err != nil {
+			m.say("%s: %v", l.name, err)
+		}
+		return
+	}
+	ctx, stop := context.WithCancel(m.ctx)
+	l.cancel, l.over = stop, make(chan struct{})
+	m.status[l.name] = Status{Name: l.name, MAC: l.mac.String(), Carrier: l.carrier.Load(), DHCP: want.DHCP, WiFi: l.radio, of: key(want.Interface), Port: want.port, ra: m.status[l.name].ra}
+	m.tell()
+	over = l.over
+	m.mu.Unlock()
+	ready := make(chan struct{})
+	guard.Go(func() {
+		defer close(over)
+		l.run(ctx, *want, ready)
+	})
+	<-ready
+}
+
+// update notes what an interface has now, and tells resolv.conf and who waits.
+func (m *Manager) update(l *link, s settings, now State, ack *dhcpv4.DHCPv4) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.links[l.index] != l || l.set0 == nil {
+		return // gone meanwhile
+	}
+	st := m.status[l.name]
+	before := slices.Clone(st.Addresses)
+	st.DHCP, st.Addresses, st.State, st.Gateway, st.Server, st.of = s.DHCP, now.Addresses, now, netip.Addr{}, "", key(s.Interface)
+	for _, r := range now.Routes {
+		if r.To.Bits() == 0 && r.Via.IsValid() && !st.Gateway.IsValid() {
+			st.Gateway = r.Via
+		}
+	}
+	if ack != nil {
+		st.Server = ack.ServerIdentifier().String()
+	}
+	m.status[l.name] = st
+	m.writeResolvConf()
+	m.tell()
+	if len(now.Addresses) > 0 && !slices.Equal(before, now.Addresses) {
+		m.say("network %s", st)
+	}
+}
+
+// Note puts what is known about an interface's radio into its status: why it is in no network. An empty text removes it.
+func (m *Manager) Note(name, text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s, run := m.status[name]; run && s.Note != text {
+		s.Note = text
+		m.status[name] = s
+		m.tell()
+	}
+}
+
+// Radio gives the name of the first Wi-Fi interface, "" while there is none.
+func (m *Manager) Radio() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var names []string
+	for _, l := range m.links {
+		if l.radio {
+			names = append(names, l.name)
+		}
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
+}
+
+// tell wakes who waits. mu is held.
+func (m *Manager) tell() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// Changed is closed at the next change of anything that Status or NTPServers tell.
+func (m *Manager) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+// Wait returns when at least one interface has an address, and every configured one that is not optional. When ctx ends
+// first, the error, of kind Network, says what is missing and why.
+func (m *Manager) Wait(ctx context.Context) error {
+	for {
+		m.mu.Lock()
+		missing := m.missing()
+		changed := m.changed
+		m.mu.Unlock()
+		if len(missing) == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			fix := "check cable and switch, or give the node a static address under network.interfaces"
+			if m.onlyRadios() {
+				fix = "check name and passphrase under network.wifi and how far the access point is, or plug in a cable"
+			}
+			return fault.New(fault.Network, fix, "the network is not up: %s", strings.Join(missing, "; "))
+		}
+	}
+}
+
+// onlyRadios says whether no interface but radios is run.
+func (m *Manager) onlyRadios() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wires := 0
+	for _, s := range m.status {
+		if !s.WiFi {
+			wires++
+		}
+	}
+	return len(m.status) > 0 && wires == 0
+}
+
+// missing says what Wait still waits for. mu is held.
+func (m *Manager) missing() []string {
+	var list []string
+	done := map[string]bool{}
+	for _, s := range m.status {
+		if len(s.Addresses) > 0 {
+			done[s.of] = true
+		}
+	}
+	for _, c := range m.cfg.Network.Interfaces {
+		if !c.Optional && !done[key(c)] && (c.DHCP || len(c.Addresses) > 0) {
+			list = append(list, m.why(c))
+		}
+	}
+	if len(done) > 0 || len(list) > 0 {
+		return list
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.status)) {
+		list = append(list, m.status[name].String())
+	}
+	if len(list) == 0 {
+		list = append(list, "this board has no wired network interface, or its driver is missing")
+	}
+	return list
+}
+
+func (m *Manager) why(c config.Interface) string {
+	for _, name := range slices.Sorted(maps.Keys(m.status)) {
+		if s := m.status[name]; s.of == key(c) {
+			return s.String()
+		}
+	}
+	if isAuto(c) {
+		return "no wired interface has a cable"
+	}
+	return fmt.Sprintf("there is no interface %s", key(c))
+}

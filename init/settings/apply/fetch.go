@@ -1,0 +1,88 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"imgbuild/init/contract/fault"
+)
+
+// hosts give a user's keys under /USER.keys.
+var hosts = map[string]string{"github": "https://github.com/", "gitlab": "https://gitlab.com/"}
+
+// fetchTries and fetchPause are as in k3OS: 10 tries, a second apart.
+const (
+	fetchTries = 10
+	fetchPause = time.Second
+	fetchLimit = 1 << 20
+)
+
+// Fetch gives the keys of the remote entries among keys. Those that cannot be had are an error of kind Network; the others
+// are given all the same.
+func Fetch(ctx context.Context, client *http.Client, keys []string) ([]string, error) {
+	var out []string
+	var errs []error
+	for _, k := range keys {
+		if k = strings.TrimSpace(k); !Remote(k) {
+			continue
+		}
+		got, err := fetch(ctx, client, address(k))
+		if err != nil {
+			errs = append(errs, fault.Wrap(fault.Network, err, "the ssh keys of "+k+" cannot be fetched", "look at the node's network, or put the keys themselves into the configuration"))
+		}
+		out = append(out, got...)
+	}
+	return out, errors.Join(errs...)
+}
+
+func address(key string) string {
+	host, user, _ := strings.Cut(key, ":")
+	if base, ok := hosts[host]; ok {
+		return base + user + ".keys"
+	}
+	return key
+}
+
+func fetch(ctx context.Context, client *http.Client, url string) (keys []string, err error) {
+	for try := 0; try < fetchTries; try++ {
+		if try > 0 {
+			select {
+			case <-ctx.Done():
+				return nil, errors.Join(err, ctx.Err())
+			case <-time.After(fetchPause):
+			}
+		}
+		if keys, err = get(ctx, client, url); err == nil {
+			return keys, nil
+		}
+	}
+	return nil, err
+}
+
+func get(ctx context.Context, client *http.Client, url string) ([]string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return nil, errors.New(url + ": " + resp.Status)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, fetchLimit))
+	if err != nil {
+		return nil, err
+	}
+	keys := ParseKeys(data)
+	if len(keys) == 0 {
+		return nil, errors.New(url + ": no ssh key in the answer")
+	}
+	return keys, nil
+}

@@ -1,0 +1,287 @@
+// Package apply makes a configuration true on the running node: names, keys, passwords, files, kernel settings and the
+// commands of its phases. Each function does one thing and can be called again; a failing one does not stop the others.
+//
+// Files are written below Root, which is empty on a node and a directory in tests.
+package apply
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+)
+
+// User is who logs in, as in k3OS.
+const (
+	User = "rancher"
+	Home = "/home/rancher"
+)
+
+// Machine is where to apply.
+type Machine struct {
+	Root     string // before every path
+	UID, GID int    // of User
+	Track    *Track // nil: nothing is taken back
+}
+
+// Here is the running node.
+var Here = Machine{UID: 1000, GID: 1000, Track: &Track{}}
+
+func (m Machine) path(p string) string { return filepath.Join(m.Root, p) }
+
+func (m Machine) write(path, text string, mode fs.FileMode) error {
+	return mount.File{Path: m.path(path), Content: text, Mode: mode}.Do()
+}
+
+// Names writes the host name to where programs look for it; the kernel is told by Hostname.
+func (m Machine) Names(host string) error {
+	short, _, _ := strings.Cut(host, ".")
+	own := host
+	if short != host {
+		own += " " + short
+	}
+	return errors.Join(
+		m.write("/etc/hostname", host+"\n", 0o644),
+		m.write("/etc/hosts", "127.0.0.1\tlocalhost\n127.0.1.1\t"+own+"\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n", 0o644))
+}
+
+// Keys makes authorized_keys exactly these keys: one that was taken out of the configuration does not open the door any
+// more. Lines that are not keys themselves (github:USER, addresses) are left to Fetch, which gives their keys.
+func (m Machine) Keys(keys []string) error {
+	dir := m.path(Home + "/.ssh")
+	if err := mount.Do(mount.Dir{Path: m.path(Home), Mode: 0o700, UID: m.UID, GID: m.GID}, mount.Dir{Path: dir, Mode: 0o700, UID: m.UID, GID: m.GID}); err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, k := range keys {
+		if k = strings.TrimSpace(k); k != "" && !Remote(k) {
+			b.WriteString(strings.ReplaceAll(k, "\n", " ") + "\n")
+		}
+	}
+	return mount.Replace(filepath.Join(dir, "authorized_keys"), []byte(b.String()), 0o600, m.UID, m.GID)
+}
+
+// Remote says whether an entry of ssh_authorized_keys names a place where keys are, and no key.
+func Remote(key string) bool {
+	for _, p := range []string{"github:", "gitlab:", "http://", "https://"} {
+		if strings.HasPrefix(key, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// HashPassword puts a hash in the place of a password in clear text, which an import would have hashed and which stands in
+// the node's own files.
+func HashPassword(cfg *config.Config) error {
+	if p := cfg.K3OS.Password; p != "" && !config.Hashed(p) {
+		var salt [16]byte
+		if _, err := rand.Read(salt[:]); err != nil {
+			return err
+		}
+		cfg.K3OS.Password = config.HashPassword(p, salt[:])
+	}
+	return nil
+}
+
+// Password puts a crypt(5) hash into /etc/shadow for User; an empty one locks the password. sshd takes none anyway. Clear
+// text never gets there.
+func (m Machine) Password(hash string) error {
+	switch {
+	case hash == "":
+		hash = "!"
+	case !config.Hashed(hash):
+		return fault.New(fault.Internal, "give a hash as mkpasswd prints it", "k3os.password is clear text")
+	}
+	if strings.ContainsAny(hash, ":\n") {
+		return fault.New(fault.Input, "give a hash as mkpasswd prints it", "k3os.password cannot stand in /etc/shadow")
+	}
+	path := m.path("/etc/shadow")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	found := false
+	for _, line := range strings.Split(strings.TrimRight(string(data), "\n"), "\n") {
+		f := strings.Split(line, ":")
+		if f[0] == User && len(f) > 1 {
+			f[1], found = hash, true
+			line = strings.Join(f, ":")
+		}
+		out.WriteString(line + "\n")
+	}
+	if !found {
+		out.WriteString(User + ":" + hash + ":::::::\n")
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	uid, gid := owner(st)
+	return mount.Replace(path, out.Bytes(), st.Mode().Perm(), uid, gid)
+}
+
+// Sudo lets User do everything without a password, as in k3OS.
+func (m Machine) Sudo() error {
+	return m.write("/etc/sudoers.d/90-shelf", User+" ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
+}
+
+// Environment makes the variables stand in /etc/environment, which PAM gives to every login, beside those of the image.
+// Values with a line break have no place there.
+func (m Machine) Environment(env map[string]string) error {
+	first := m.Track == nil || m.Track.environment == nil
+	if len(env) == 0 && first {
+		return nil
+	}
+	var data string
+	if first {
+		text, err := os.ReadFile(m.path("/etc/environment"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if data = string(text); m.Track != nil {
+			m.Track.environment = &data
+		}
+	} else {
+		data = *m.Track.environment
+	}
+	var out strings.Builder
+	for _, line := range strings.Split(strings.TrimRight(data, "\n"), "\n") {
+		name, _, _ := strings.Cut(line, "=")
+		if _, replaced := env[strings.TrimSpace(name)]; line != "" && !replaced {
+			out.WriteString(line + "\n")
+		}
+	}
+	var errs []error
+	for _, name := range sorted(env) {
+		if strings.ContainsAny(name+env[name], "\n\r") {
+			errs = append(errs, fault.New(fault.Input, "write it on one line", "the environment variable %s has a line break", name))
+			continue
+		}
+		out.WriteString(name + "=" + strconv.Quote(env[name]) + "\n")
+	}
+	return errors.Join(append(errs, m.write("/etc/environment", out.String(), 0o644))...)
+}
+
+// Zone sets the time zone of programs that ask for the local time.
+func (m Machine) Zone(zone string) error {
+	if zone == "" || zone == "UTC" { // what programs take without any setting
+		return errors.Join(remove(m.path("/etc/localtime")), remove(m.path("/etc/timezone")))
+	}
+	target := "/usr/share/zoneinfo/" + zone
+	if _, err := os.Stat(m.path(target)); err != nil {
+		return fault.New(fault.Input, "leave time.zone out: logs are in UTC", "this image does not know the time zone %s", zone)
+	}
+	return errors.Join(mount.Do(mount.Symlink{Path: m.path("/etc/localtime"), Target: ".." + target}), m.write("/etc/timezone", zone+"\n", 0o644))
+}
+
+// Sysctls writes kernel settings, sorted by name so that every boot does the same. Dots stand for slashes; a name with
+// slashes is taken as it is, for network cards with a dot in their name.
+func (m Machine) Sysctls(values map[string]string) error {
+	var errs []error
+	named := map[string]bool{}
+	for _, name := range sorted(values) {
+		path := name
+		if !strings.Contains(name, "/") {
+			path = strings.ReplaceAll(name, ".", "/")
+		}
+		full := filepath.Join(m.path("/proc/sys"), filepath.Clean("/"+path))
+		named[full] = true
+		if err := m.sysctl(full, values[name]); err != nil {
+			errs = append(errs, fault.Wrap(fault.Input, err, "k3os.sysctls."+name, "look whether the name is right and its module is in k3os.modules"))
+		}
+	}
+	if m.Track != nil {
+		errs = append(errs, m.dropSysctls(named))
+	}
+	return errors.Join(errs...)
+}
+
+// sysctl writes one setting and remembers what it was.
+func (m Machine) sysctl(path, value string) error {
+	if m.Track != nil {
+		if _, known := m.Track.sysctls[path]; !known {
+			old, err := os.ReadFile(path)
+			if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EIO) { // some can be written only
+				return err
+			}
+			if err == nil {
+				if m.Track.sysctls == nil {
+					m.Track.sysctls = map[string]string{}
+				}
+				m.Track.sysctls[path] = strings.TrimRight(string(old), "\n")
+			}
+		}
+	}
+	return setting(path, value)
+}
+
+// setting writes to a file of /proc, which must be there.
+func setting(path, value string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value + "\n")
+	return errors.Join(err, f.Close())
+}
+
+func sorted(m map[string]string) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Files writes write_files. Parents are made 0755 root. An item that fails is told and the others go on. Files of an earlier
+// configuration that are not named any more are taken back.
+func (m Machine) Files(files []config.File) error {
+	var errs []error
+	named := map[string]bool{}
+	for _, f := range files {
+		named[filepath.Clean("/"+f.Path)] = true
+		if err := m.file(f); err != nil {
+			errs = append(errs, fault.Wrap(fault.Input, err, "write_files: "+f.Path, "correct the item in the configuration"))
+		}
+	}
+	if m.Track != nil {
+		errs = append(errs, m.dropFiles(named))
+	}
+	return errors.Join(errs...)
+}
+
+func (m Machine) file(f config.File) error {
+	data, err := f.Data()
+	if err != nil {
+		return err
+	}
+	uid, gid := os.Getuid(), os.Getgid()
+	if f.Owner != "" {
+		if uid, gid, err = m.owner(f.Owner); err != nil {
+			return err
+		}
+	}
+	path := m.path(filepath.Clean("/" + f.Path))
+	if m.Track != nil {
+		if err := m.remember(filepath.Clean("/"+f.Path), data); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return mount.Replace(path, data, f.Mode(), uid, gid)
+}

@@ -1,0 +1,259 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+	"unsafe"
+
+	"imgbuild/init/base/guard"
+	"imgbuild/init/base/report"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/disk"
+	"imgbuild/init/start/preinit"
+	"imgbuild/init/supervise"
+
+	"github.com/u-root/u-root/pkg/mount"
+	"golang.org/x/sys/unix"
+)
+
+// dataMount is where the whole data partition is mounted until switch_root.
+const dataMount = "/data"
+
+// openData checks, grows and mounts the data partition and makes it the place of the new root. An error means that it is
+// not in use. It is never formatted, and never repaired so far that what made the node this node would be gone: that is
+// for a person to decide (package datafs).
+func openData(t report.Teller, s *preinit.State, l *Layout) error {
+	const fix = "log in over ssh, or on the console, and say sudo shelf data: it tells what can be done; nothing is written to the partition meanwhile"
+	err := mountData(t, s)
+	if err == nil {
+		if done, err := reset(dataMount+"/k3os", func(string) {}); err != nil {
+			t.Problem(fault.Wrap(fault.Device, err, "the data could not be reset", "remove /k3os/config/reset if it is not wanted any more"))
+		} else if done {
+			t.Say("the data are reset; configuration and identity are kept")
+		}
+		if err = prepareRoot(t); err != nil {
+			releaseRoot()
+		} else {
+			l.Sweep = sweep(dataMount + "/k3os") // it holds the partition open, which a repair would find in use
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return &fault.Error{Kind: fault.Device, What: "the data partition is not in use", Err: err, Fix: fix}
+}
+
+func mountData(t report.Teller, s *preinit.State) error {
+	if s.DataErr != nil {
+		return s.DataErr
+	}
+	grown, err := s.Disk.GrowData()
+	if err != nil {
+		// The node runs as well with the small partition; the next boot tries again.
+		t.Problem(fault.Wrap(fault.Device, err, "the data partition could not be enlarged", "look whether the card is write-protected"))
+	} else if grown {
+		t.Say("data partition enlarged to %d MiB, disk is now %s", s.Disk.Table.Partitions[disk.Data-1].Sectors>>11, s.Disk.Table.PARTUUID(disk.Data))
+	}
+	device := s.Disk.Partition(disk.Data)
+	t.Log("the data partition has its size")
+	if err := os.MkdirAll(dataMount, 0o755); err != nil {
+		return err
+	}
+	checked, repaired := !s.Data.Clean, false
+	if checked {
+		if repaired, err = check(t, device, "-p"); err != nil {
+			return err
+		}
+	}
+	t.Log("the data partition is checked")
+	mountIt := func() error {
+		_, err := mount.Mount(device, dataMount, "ext4", "errors=remount-ro", unix.MS_NOATIME)
+		return err
+	}
+	err = mountIt()
+	if err != nil && !checked { // it calls itself clean and is not
+		refused := err
+		if repaired, err = check(t, device, "-fp"); err == nil {
+			err = mountIt()
+		}
+		if err == nil {
+			t.Problem(fault.New(fault.Device, "look at your data; if it happens again replace the card",
+				"the data partition was damaged (%v) though it was unmounted in order, and has been repaired", refused))
+		}
+	}
+	if err != nil {
+		return fault.Wrap(fault.Device, err, "it cannot be mounted", "")
+	}
+	if emptied(dataMount, repaired) {
+		_ = unix.Unmount(dataMount, unix.MNT_DETACH)
+		return fault.New(fault.Device, "", "a repair took away what made this node itself; what e2fsck found of it lies in the directory lost+found there")
+	}
+	if err := growExt4(device, s.Data.BlockSize); err != nil {
+		t.Problem(fault.Wrap(fault.Device, err, "the file system of the data partition could not be enlarged", "reboot; if it comes again write the image anew"))
+	}
+	return nil
+}
+
+// check lets e2fsck, which comes from the squashfs, look at the data partition. First it may only do what is safe without
+// a person. If that is not enough it repairs what it can, because nobody sits in front of the node, but only while the
+// node can be recognised on the partition: of a file system that lost its root a repair makes an empty one, on which the
+// node would begin a second life. Repaired says that it went that far. safe is -p, or -fp for one that calls itself clean.
+func check(t report.Teller, device, safe string) (repaired bool, err error) {
+	code, out, err := e2fsck(t, safe, device)
+	if err != nil {
+		return false, fmt.Errorf("it could not be checked: %w", err)
+	}
+	if code < 4 { // 1: repaired; 2: repaired, and a reboot is wanted if it is mounted, which it is not
+		if code > 0 {
+			t.Say("e2fsck repaired the data partition: %s", last(out))
+		}
+		return false, nil
+	}
+	if code >= 8 { // the disk or the program failed, see e2fsck(8): a repair would be made on what cannot be read
+		return false, fmt.Errorf("e2fsck failed (exit code %d): %s", code, last(out))
+	}
+	if !recognised(device) {
+		return false, fmt.Errorf("it is damaged so far that this node's settings are not found on it: %s", last(out))
+	}
+	code, out, err = e2fsck(t, "-fy", device)
+	if err != nil {
+		return false, fmt.Errorf("its repair did not come to an end: %w", err)
+	}
+	if code >= 4 {
+		return false, fmt.Errorf("it is damaged and e2fsck cannot repair it (exit code %d): %s", code, last(out))
+	}
+	t.Problem(fault.New(fault.Device, "look into /lost+found and at your data; if it happens again replace the card", "the data partition was damaged and has been repaired: %s", last(out)))
+	return true, nil
+}
+
+// witnesses are what a node has from its first boot on, below the data partition's root.
+var witnesses = []string{"k3os/data/var/lib/shelf/machine-id", "k3os/config/system.yaml", "k3os/data/var/lib/rancher/k3os/ssh"}
+
+// known says whether the data of a node are mounted at dir.
+func known(dir string) bool {
+	for _, w := range witnesses {
+		if _, err := os.Stat(dir + "/" + w); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// emptied says whether a repair, now or at an earlier boot or by a person, took the node off the file system at dir: a second
+// life must not begin beside what is left of the first. A file system that never had a node has nothing in lost+found.
+func emptied(dir string, repaired bool) bool {
+	if known(dir) {
+		return false
+	}
+	found, err := os.ReadDir(dir + "/lost+found")
+	return repaired || len(found) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
+}
+
+// recognised looks without writing: not even the journal is replayed.
+func recognised(device string) bool {
+	if _, err := mount.Mount(device, dataMount, "ext4", "noload,errors=continue", unix.MS_RDONLY); err != nil {
+		return false
+	}
+	defer unix.Unmount(dataMount, 0)
+	return known(dataMount)
+}
+
+// rescue says who asked for the rescue system, if anybody did.
+func rescue(t report.Teller, s *preinit.State) string {
+	by := ""
+	if v, asked := s.Cmdline["shelf.rescue"]; asked && v != "0" && v != "off" && v != "no" {
+		by = "shelf.rescue on the kernel's command line"
+	} else if f, err := os.Open(s.Disk.Partition(disk.Boot)); err == nil {
+		asked, err := RescueAsked(f)
+		f.Close()
+		if err != nil {
+			t.Log("%v", err)
+		}
+		if asked {
+			by = config.RescueFile + " on the boot partition"
+		}
+	}
+	if by != "" {
+		t.Say("rescue: %s asks for it; the data partition is left alone and nothing will be kept", by)
+	}
+	return by
+}
+
+// e2fsck runs it and gives its exit code (see e2fsck(8)) and output. A large disk may take its time; a watchdog does not
+// bark meanwhile, since the step has a limit of its own.
+func e2fsck(t report.Teller, mode, device string) (int, string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
+	defer cancel()
+	slow := time.AfterFunc(checkSlow, func() {
+		defer guard.Catch()
+		t.Say("e2fsck is looking at the data partition, which may take up to %v; leave the power on", checkLimit)
+	})
+	defer slow.Stop()
+	res, err := supervise.Run(ctx, supervise.Cmd("/usr/sbin/e2fsck", mode, device))
+	if ctx.Err() != nil {
+		return 0, "", fmt.Errorf("e2fsck was not done with it after %v; sudo shelf data repair gives it hours", checkLimit)
+	}
+	if code, ok := supervise.Status(err); ok {
+		return code, string(res.Output), nil
+	}
+	return 0, string(res.Output), err
+}
+
+// checkLimit ends a check that does not come to an end, checkSlow is when it is told that there is one.
+const (
+	checkLimit = 30 * time.Minute
+	checkSlow  = 20 * time.Second
+)
+
+func last(out string) string {
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// growExt4 makes the mounted file system as large as its partition, online; see EXT4_IOC_RESIZE_FS in the kernel's
+// Documentation/filesystems/ext4/. It may be asked at every boot, and after a growth that was cut short.
+func growExt4(device string, blockSize int64) error {
+	size, err := deviceSize(device)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	now, err := disk.ReadExt4(f)
+	f.Close()
+	if err != nil {
+		return err
+	}
+	blocks := uint64(size / blockSize)
+	// A remainder smaller than 4 MiB is not worth a block group.
+	if now.Blocks+uint64(4<<20/blockSize) >= blocks {
+		return nil
+	}
+	dir, err := os.Open(dataMount)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	const resizeFS = 0x40086610 // _IOW('f', 16, __u64)
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, dir.Fd(), resizeFS, uintptr(unsafe.Pointer(&blocks))); e != 0 {
+		return fmt.Errorf("from %d to %d blocks: %w", now.Blocks, blocks, e)
+	}
+	return nil
+}
+
+// mountNothing puts a file system in memory where the data would be, so that a node that lost its data still comes up.
+func mountNothing() error {
+	if err := os.MkdirAll(dataMount, 0o755); err != nil {
+		return err
+	}
+	_, err := mount.Mount("tmpfs", dataMount, "tmpfs", "mode=0755,size=50%", unix.MS_NODEV)
+	return err
+}

@@ -1,0 +1,132 @@
+package layout
+
+import (
+	"os"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"imgbuild/init/base/guard"
+	"imgbuild/init/base/report"
+
+	"golang.org/x/sys/unix"
+)
+
+// Undo unmounts what can be unmounted, last mounted first, and makes the rest read-only, so that no file system is
+// dirty when the power goes. It is for the very end, when all services are gone.
+func Undo(t report.Teller) {
+	mounts := mounted()
+	leave(t, mounts)
+	flush(mounts)
+	for i := len(mounts) - 1; i >= 0; i-- {
+		m := mounts[i]
+		if keep[m.path] || network(m.kind) || m.kind == "proc" || m.kind == "sysfs" || m.kind == "devtmpfs" {
+			continue
+		}
+		if err := unix.Unmount(m.path, unix.UMOUNT_NOFOLLOW); err != nil && disks[m.kind] {
+			if err := unix.Mount("", m.path, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+				t.Say("%s stays mounted: %v", m.path, err)
+			}
+		}
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Say("/ could not be made read-only: %v", err)
+		busy(t)
+	}
+	flush(mounts)
+}
+
+// patience is how long one network file system may take to say goodbye.
+const patience = 5 * time.Second
+
+// leave unmounts network file systems. One whose server is gone would hold the end of the node for ever, and with it the disks: what
+// is still under way to it is given up.
+func leave(t report.Teller, mounts []mountLine) {
+	limit := patience
+	for _, m := range slices.Backward(mounts) {
+		if !network(m.kind) || within(limit, func() error { return unix.Unmount(m.path, unix.UMOUNT_NOFOLLOW) }) == nil {
+			continue
+		}
+		t.Say("%s: its server does not answer, what was not written there is lost", m.path)
+		for _, flag := range []int{unix.MNT_FORCE, unix.MNT_DETACH} {
+			_ = within(time.Second, func() error { return unix.Unmount(m.path, flag|unix.UMOUNT_NOFOLLOW) })
+		}
+		limit = time.Second // where one is gone the others often are as well
+	}
+}
+
+// flush writes out the disks, one by one: sync(2) would wait for every network file system as well.
+func flush(mounts []mountLine) {
+	for _, m := range mounts {
+		if !disks[m.kind] {
+			continue
+		}
+		if f, err := os.Open(m.path); err == nil {
+			_ = unix.Syncfs(int(f.Fd()))
+			f.Close()
+		}
+	}
+}
+
+// Sync writes out all file systems, but does not wait longer than that for any of them.
+func Sync(limit time.Duration) {
+	_ = within(limit, func() error { unix.Sync(); return nil })
+}
+
+// within gives f's error, or its own when f takes longer; f is left to itself then.
+func within(limit time.Duration, f func() error) error {
+	done := make(chan error, 1)
+	guard.Go(func() { done <- f() })
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return os.ErrDeadlineExceeded
+	}
+}
+
+// keep is what the end of the program still stands on.
+var keep = map[string]bool{"/": true, "/usr": true}
+
+// disks are the file systems for which it matters.
+var disks = map[string]bool{"ext4": true, "btrfs": true, "xfs": true, "vfat": true}
+
+// network says which file systems live elsewhere.
+func network(kind string) bool {
+	return slices.Contains([]string{"nfs", "nfs4", "cifs", "smb3", "ceph"}, kind)
+}
+
+type mountLine struct{ path, kind string }
+
+func mounted() []mountLine {
+	data, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return nil
+	}
+	var out []mountLine
+	for _, line := range strings.Split(string(data), "\n") {
+		if f := strings.Fields(line); len(f) >= 3 {
+			out = append(out, mountLine{unescape.Replace(f[1]), f[2]})
+		}
+	}
+	return out
+}
+
+// unescape undoes what the kernel does to white space in paths.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// busy tells which processes are left, for they are what keeps a file system writable.
+func busy(t report.Teller) {
+	dirs, _ := os.ReadDir("/proc")
+	var names []string
+	for _, d := range dirs {
+		if line, err := os.ReadFile("/proc/" + d.Name() + "/cmdline"); err == nil && len(line) > 0 && d.Name() != "1" && d.Name() != "self" && d.Name() != "thread-self" {
+			names = append(names, strings.TrimRight(strings.ReplaceAll(string(line), "\x00", " "), " "))
+		}
+	}
+	sort.Strings(names)
+	if len(names) > 0 {
+		t.Say("still running: %s", strings.Join(names, "; "))
+	}
+}

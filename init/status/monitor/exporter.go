@@ -1,0 +1,150 @@
+package monitor
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"imgbuild/init/base/cgroup"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/net/network"
+	"imgbuild/init/supervise"
+)
+
+// UnitName is node-exporter's in the supervisor.
+const UnitName = "node-exporter"
+
+// Port is where node-exporter listens unless the configuration says otherwise.
+const Port = 9100
+
+// collectors are those that say something on a small board; each of the others costs memory and time at every scrape.
+var collectors = [...]string{"cpu", "cpufreq", "diskstats", "filefd", "filesystem", "hwmon", "loadavg", "meminfo", "netdev", "pressure", "stat", "textfile", "thermal_zone", "time", "timex", "uname", "vmstat"}
+
+// Unit is node-exporter as a service. listen gives the address anew at each start.
+func Unit(listen func() (string, error)) supervise.Unit {
+	return supervise.Unit{
+		Name: UnitName, User: "prometheus", Command: []string{"/usr/bin/prometheus-node-exporter"},
+		// It has one thing to do every half minute: one processor, and a heap that is collected before it grows.
+		Env:      []string{"GOMAXPROCS=1", "GOMEMLIMIT=16MiB", "GOGC=50"},
+		Limits:   cgroup.Limits{MemoryMax: 64 << 20, CPUWeight: 20},
+		OOMScore: 500, StopOrder: 10, NoFile: 1024,
+		Prepare: func(context.Context, func(string)) error {
+			_, err := listen()
+			return err
+		},
+		Arguments: func() ([]string, []string, error) {
+			address, err := listen()
+			return arguments(address), nil, err
+		},
+	}
+}
+
+func arguments(address string) []string {
+	args := []string{
+		"/usr/bin/prometheus-node-exporter", "--web.listen-address=" + address, "--web.disable-exporter-metrics", "--web.max-requests=2", "--log.level=warn",
+		"--collector.disable-defaults", "--collector.textfile.directory=" + Dir,
+		"--path.udev.data=" + Dir, // there is no udev; a directory that is missing would be told as an error
+		// Pods' mounts come and go by the hundred and say nothing that their node's disk does not say.
+		`--collector.filesystem.mount-points-exclude=^/(dev|proc|sys|run|etc|tmp|usr|boot|k3os/system|k3os/config|var/lib/(kubelet|rancher/k3s|containerd)/.+)($|/)`,
+		`--collector.filesystem.fs-types-exclude=^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|mqueue|nsfs|overlay|proc|pstore|securityfs|squashfs|sysfs|tmpfs|tracefs)$`,
+		`--collector.netdev.device-exclude=^(lo|veth.*|cali.*|tunl.*|sit.*|ip6tnl.*|dummy.*)$`,
+		`--collector.diskstats.device-exclude=^(ram|loop|nbd|zram|dm-|sr|fd)\d+$`,
+	}
+	for _, c := range collectors {
+		args = append(args, "--collector."+c)
+	}
+	return args
+}
+
+// Listen gives the address that node-exporter listens on. setting is monitoring.listen: an address and a port, either
+// alone, or an interface's name in the place of the address. Without an address it is that of the shelf: the interface with
+// the default route, else the first with an address. Every interface at once is served only if the setting says so with
+// 0.0.0.0 or [::]. Without an address yet the error is a *supervise.Waiting.
+func Listen(setting string, interfaces []network.Status) (string, error) {
+	host, port, err := splitListen(setting)
+	if err != nil {
+		return "", err
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return net.JoinHostPort(host, port), nil
+	}
+	for _, i := range interfaces {
+		if a, ok := address(i); ok && host == i.Name {
+			return net.JoinHostPort(a.String(), port), nil
+		}
+	}
+	if host != "" {
+		return "", &supervise.Waiting{What: "the interface " + host + " of monitoring.listen has no address"}
+	}
+	if a, ok := Primary(interfaces); ok {
+		return net.JoinHostPort(a.String(), port), nil
+	}
+	return "", &supervise.Waiting{What: "no interface has an address yet"}
+}
+
+// splitListen takes HOST:PORT, HOST and PORT.
+func splitListen(s string) (host, port string, err error) {
+	bad := fault.New(fault.Input, "write an address and a port such as 192.168.1.10:9100", "monitoring.listen: %q is no address to listen on", s)
+	host, port = s, ""
+	switch _, nerr := strconv.Atoi(s); {
+	case s == "":
+	case nerr == nil:
+		host, port = "", s
+	case strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]"):
+		host = s[1 : len(s)-1]
+	case strings.Contains(s, ":"):
+		if _, err := netip.ParseAddr(s); err == nil {
+			break // an IPv6 address alone
+		}
+		if host, port, err = net.SplitHostPort(s); err != nil {
+			return "", "", bad
+		}
+	}
+	if port == "" {
+		port = strconv.Itoa(Port)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strings.ContainsAny(host, " /[]") {
+		return "", "", bad
+	}
+	return host, port, nil
+}
+
+// Primary is the address under which the shelf knows the node: that of the interface with the default route of the lowest
+// metric, else of the first that has one.
+func Primary(interfaces []network.Status) (netip.Addr, bool) {
+	var best netip.Addr
+	metric := 0
+	for _, i := range interfaces {
+		a, ok := address(i)
+		if !ok {
+			continue
+		}
+		for _, r := range i.State.Routes {
+			if r.To.Bits() == 0 && (metric == 0 || r.Metric < metric) {
+				best, metric = a, max(r.Metric, 1)
+			}
+		}
+	}
+	for _, i := range interfaces {
+		if a, ok := address(i); ok && !best.IsValid() {
+			best = a
+		}
+	}
+	return best, best.IsValid()
+}
+
+// address is an interface's own: the first of IPv4, else the first that is not of its link alone.
+func address(i network.Status) (netip.Addr, bool) {
+	var other netip.Addr
+	for _, p := range i.Addresses {
+		switch a := p.Addr(); {
+		case a.Is4():
+			return a, true
+		case !other.IsValid() && !a.IsLinkLocalUnicast():
+			other = a
+		}
+	}
+	return other, other.IsValid()
+}

@@ -1,0 +1,257 @@
+// Package support takes secrets out of what leaves a node, and puts together what somebody who helps needs to see.
+package support
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"imgbuild/init/contract/config"
+
+	"gopkg.in/yaml.v3"
+)
+
+// mask stands for a secret.
+const mask = "********"
+
+// Masked gives a configuration as YAML without its secrets: values of secret keys, environments, what looks like a secret by its
+// name in the values of add-ons, Secrets among their objects, tokens in arguments, passwords in URLs, and the content of files.
+func Masked(c *config.Config) (*yaml.Node, error) {
+	var n yaml.Node
+	if err := n.Encode(c); err != nil {
+		return nil, err
+	}
+	newHider().hide(&n, "")
+	return &n, nil
+}
+
+// hider masks secrets and remembers what they were.
+type hider struct {
+	secret map[string]bool // paths of the key table whose values are secrets
+	found  []string
+}
+
+func newHider() *hider {
+	h := &hider{secret: map[string]bool{}}
+	for _, k := range config.Table() {
+		if k.Secret {
+			h.secret[k.Path] = true
+		}
+	}
+	return h
+}
+
+// value masks one value.
+func (h *hider) value(n *yaml.Node) {
+	if n.Value != mask {
+		h.found = append(h.found, n.Value)
+		n.SetString(mask)
+	}
+}
+
+// all masks every value below a node.
+func (h *hider) all(n *yaml.Node) {
+	switch n.Kind {
+	case yaml.ScalarNode:
+		if n.Value != "" {
+			h.value(n)
+		}
+	case yaml.MappingNode:
+		for i := 1; i < len(n.Content); i += 2 {
+			h.all(n.Content[i])
+		}
+	default:
+		for _, c := range n.Content {
+			h.all(c)
+		}
+	}
+}
+
+// bare takes the comments out: nobody knows what they say.
+func bare(n *yaml.Node) {
+	n.HeadComment, n.LineComment, n.FootComment = "", "", ""
+	for _, c := range n.Content {
+		bare(c)
+	}
+}
+
+// objects masks Kubernetes objects, YAML documents in one text: all that a Secret holds, and elsewhere what looks like one.
+func (h *hider) objects(text string) string {
+	var out strings.Builder
+	for d := yaml.NewDecoder(strings.NewReader(text)); ; {
+		var n yaml.Node
+		err := d.Decode(&n)
+		if errors.Is(err, io.EOF) {
+			return out.String()
+		}
+		if err != nil || len(n.Content) != 1 {
+			return fmt.Sprintf("%s (%d bytes)", mask, len(text))
+		}
+		bare(&n)
+		if object := n.Content[0]; object.Kind == yaml.MappingNode {
+			isSecret := false
+			for i := 0; i+1 < len(object.Content); i += 2 {
+				isSecret = isSecret || object.Content[i].Value == "kind" && strings.HasSuffix(object.Content[i+1].Value, "Secret")
+			}
+			for i := 0; isSecret && i+1 < len(object.Content); i += 2 {
+				if name := object.Content[i].Value; name != "apiVersion" && name != "kind" && name != "metadata" && name != "type" {
+					h.all(object.Content[i+1])
+				}
+			}
+		}
+		h.hide(&n, "addons.objects")
+		one, err := yaml.Marshal(&n)
+		if err != nil {
+			return mask
+		}
+		if out.Len() > 0 {
+			out.WriteString("---\n")
+		}
+		out.Write(one)
+	}
+}
+
+// hide masks below one node. path is that of the key table, without items; names of maps are in it as they stand.
+func (h *hider) hide(n *yaml.Node, path string) {
+	switch n.Kind {
+	case yaml.DocumentNode, yaml.SequenceNode:
+		flag := false // the item before is one whose value is a secret: --token
+		for _, c := range n.Content {
+			if flag && c.Kind == yaml.ScalarNode && !strings.HasPrefix(c.Value, "/") {
+				h.value(c)
+			}
+			flag = c.Kind == yaml.ScalarNode && strings.HasPrefix(c.Value, "-") && secretName().MatchString(c.Value)
+			h.hide(c, path)
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			name, v := n.Content[i].Value, n.Content[i+1]
+			at := strings.TrimPrefix(path+"."+name, ".")
+			switch {
+			case at == "write_files.content":
+				v.SetString(fmt.Sprintf("%s (%d bytes)", mask, len(v.Value)))
+			case v.Kind == yaml.ScalarNode && v.Value != "" && (h.secret[at] || secretName().MatchString(name)),
+				v.Kind == yaml.ScalarNode && v.Value != "" && strings.HasSuffix(path, "environment") && !plainVariable().MatchString(name):
+				h.value(v)
+			case strings.HasPrefix(at, "addons.") && strings.HasSuffix(at, ".objects") && strings.Count(at, ".") == 2 && v.Kind == yaml.ScalarNode:
+				if v.Value != "" {
+					v.SetString(h.objects(v.Value))
+				}
+			case strings.HasPrefix(at, "addons.") && chartSecret().MatchString(name) && strings.Count(at, ".") > 2:
+				h.all(v)
+			default:
+				h.hide(v, at)
+			}
+		}
+	case yaml.ScalarNode:
+		if n.Tag == "!!str" {
+			if s := string(patterns(([]byte(n.Value)))); s != n.Value {
+				n.SetString(s)
+			}
+		}
+	}
+}
+
+// Values lists the texts in configuration files that are secrets, so that they can be found again elsewhere: in a log, in
+// a command line. name tells the format of a file, data is the file as it stands.
+func Values(name string, data []byte) []string {
+	var list []string
+	for _, s := range config.FindSecrets(config.FormatOf(name), data) {
+		list = append(list, strings.Trim(string(data[s.Start:s.End]), `"'`))
+	}
+	l, _ := config.Parse(name, data)
+	c, _ := config.Merge(l)
+	return append(list, InConfig(c)...)
+}
+
+// InConfig gives the secrets of a configuration, wherever it came from, also those in values that are no secrets as a whole.
+func InConfig(c *config.Config) []string {
+	var list []string
+	h, n := newHider(), yaml.Node{}
+	if err := n.Encode(c); err == nil {
+		h.hide(&n, "")
+	}
+	for _, v := range h.found {
+		// What is short, or a path, is masked where it stands, but would be found everywhere in a log.
+		if len(v) >= 8 && !strings.HasPrefix(v, "/") {
+			list = append(list, v)
+		}
+	}
+	list = append(list, c.K3OS.Token, c.K3OS.Password)
+	for _, m := range []map[string]string{c.K3OS.Environment} {
+		for name, v := range m {
+			if secretName().MatchString(name) {
+				list = append(list, v)
+			}
+		}
+	}
+	for _, s := range c.Services {
+		for name, v := range s.Environment {
+			if secretName().MatchString(name) {
+				list = append(list, v)
+			}
+		}
+	}
+	for _, f := range c.WriteFiles {
+		// Of a file that not everybody may read: what stands behind = and : in it, and lines that are one word.
+		if !strings.HasSuffix(f.Permissions, "0") {
+			continue
+		}
+		data, err := f.Data()
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(data)) {
+			v := strings.TrimSpace(line)
+			if i := strings.IndexAny(v, "=:"); i >= 0 {
+				v = strings.Trim(strings.TrimSpace(v[i+1:]), `"'`)
+			}
+			if len(v) >= 6 && !strings.ContainsAny(v, " \t") {
+				list = append(list, v)
+			}
+		}
+	}
+	texts := slices.Concat([]string{c.Backup.To, strings.Join(c.K3OS.K3sArgs, " ")}, c.K3OS.DataSources, c.RunCmd, c.BootCmd, c.InitCmd)
+	for _, v := range c.K3OS.Environment {
+		texts = append(texts, v)
+	}
+	for _, s := range c.Services {
+		texts = append(texts, strings.Join(s.Command, " "))
+	}
+	for _, t := range texts {
+		for _, m := range inText().FindAllStringSubmatch(t, -1) {
+			list = append(list, m[len(m)-1])
+		}
+		for _, m := range userinfo().FindAllStringSubmatch(t, -1) {
+			list = append(list, m[3])
+		}
+	}
+	return list
+}
+
+// once compiles an expression when it is first wanted: this package is part of PID 1's program, which never does.
+func once(expression string) func() *regexp.Regexp {
+	var r *regexp.Regexp
+	return func() *regexp.Regexp {
+		if r == nil {
+			r = regexp.MustCompile(expression)
+		}
+		return r
+	}
+}
+
+const nameOfSecret = `(?:token|passw(?:or)?d|passwd|passphrase|secret|psk|api_?-?key|access_?-?key|private_?-?key|key-data|credentials?)`
+
+var (
+	secretName = once(`(?i)` + nameOfSecret + `$`)
+	// Variables that say nothing which others must not know; a password in the address of a proxy is masked in it.
+	plainVariable = once(`(?i)^(LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|PATH|HOME|GOGC|GOMAXPROCS|GOMEMLIMIT|(http|https|all|no|ftp)_proxy)$`)
+	// In the values of a chart whatever comes near: better one too many.
+	chartSecret = once(`(?i)(pass|pwd|auth|key|salt|secret|token|cred|cert|dsn|connection)`)
+	// --token=X, TOKEN: X, "password": "X", token X as the flag of a command
+	inText   = once(`(?i)((?:[\w.-]*` + nameOfSecret + `)["']?(?:\s*[:=]\s*|\s+)["']?)([^\s"',;&]{4,})`)
+	userinfo = once(`([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s:@"']*):([^@\s/"']+)@`)
+)

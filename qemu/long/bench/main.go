@@ -1,0 +1,71 @@
+// Command bench measures what the project promises about its speed, beside the reference tools, on the same input in one
+// run: make bench [only=build|boot|node] [n=RUNS]. It prints ratios; nothing fails because a machine is slow.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"imgbuild/qemu/long/longrun"
+)
+
+var command = longrun.Command{
+	Name: "bench", Only: "PART", Choices: []string{"build", "boot", "node"}, N: "RUNS", Default: longrun.Options{N: 5}, Do: run,
+}
+
+func main() { command.Main() }
+
+func run(ctx context.Context, r *longrun.Run) error {
+	r.Head("runs %d, %d cores", r.N, runtime.NumCPU())
+	dir, err := os.MkdirTemp("", "imgbuild-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	program, err := filepath.Abs("bin/imgbuild")
+	if err != nil {
+		return err
+	}
+	b := &bench{program: program, dir: dir}
+	parts := 0
+	for _, part := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"build", b.build},
+		{"boot", func(ctx context.Context) error { return b.boot(ctx, r.N) }},
+		{"node", func(ctx context.Context) error { return b.node(ctx, r.N) }},
+	} {
+		if r.Only != "" && r.Only != part.name {
+			continue
+		}
+		if err := part.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+		parts++
+	}
+	for _, what := range b.failed {
+		r.Say("over the limit: %s", what)
+	}
+	return r.End(len(b.failed), "parts %d, figures with a limit %d", parts, b.rows)
+}
+
+type bench struct {
+	program, dir string
+	rows         int      // figures with a limit
+	failed       []string // those over it
+}
+
+// row prints a figure beside its limit.
+func (b *bench) row(what string, value, limit float64, unit string) {
+	b.rows++
+	verdict := "ok"
+	if value > limit {
+		verdict = "OVER"
+		b.failed = append(b.failed, what)
+	}
+	fmt.Printf("  %-58s %8.3f %-6s limit %6.3f  %s\n", what, value, unit, limit, verdict)
+}
