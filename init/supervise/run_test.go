@@ -158,7 +158,7 @@ func TestNobodyUsesExec(t *testing.T) {
 			}
 			for _, imp := range f.Imports {
 				if imp.Path.Value == `"os/exec"` {
-					t.Errorf("%s imports os/exec; use service.Run", path)
+					t.Errorf("%s imports os/exec; use supervise.Run", path)
 				}
 			}
 			return nil

@@ -26,8 +26,8 @@ func TestCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, lanA := lan(t) // certificates of one are checked by the clock of the other
-	_, lanB := lan(t)
+	_, lanA := testLAN(t) // certificates of one are checked by the clock of the other
+	_, lanB := testLAN(t)
 	both := boot(t, vm.Options{Image: serverImage.Image, Name: "server", Size: 4 << 30, Memory: 2048, Links: []*vm.Link{lanA, a}},
 		vm.Options{Image: card, Name: "worker", Machine: "virt", Size: 4 << 30, Links: []*vm.Link{lanB, b}})
 	server, worker := both[0], both[1]

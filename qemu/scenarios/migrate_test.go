@@ -150,7 +150,7 @@ func TestMigrate(t *testing.T) {
 	if plain := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3sOption(t)); slotSum(t, plain.Image) != slotSum(t, im.Image) {
 		t.Error("the slot is another one")
 	}
-	_, link := lan(t)
+	_, link := testLAN(t)
 	g := boot(t, vm.Options{Image: im.Image, Name: "migrated", Machine: "virt", Size: 4 << 30, Memory: 2048, Links: []*vm.Link{link}})[0]
 	g.up()
 	s := g.login()
@@ -222,7 +222,7 @@ func TestMigrateFresh(t *testing.T) {
 	if err := json.Unmarshal(imgbuild(t, "board=qemu-arm64", "role=worker", "pack=no", "output=json", k3sOption(t), "import="+node, "out="+t.TempDir()), &im); err != nil {
 		t.Fatal(err)
 	}
-	_, link := lan(t)
+	_, link := testLAN(t)
 	g := boot(t, vm.Options{Image: im.Image, Name: "fresh", Size: 4 << 30, Links: []*vm.Link{link}})[0]
 	g.see(`shelf: step services ok`) // k3s is not: there is no server to join
 	s := g.login()

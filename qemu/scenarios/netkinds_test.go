@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"imgbuild/qemu/fixtures/lan"
 	"imgbuild/qemu/vm"
 )
 
@@ -70,8 +71,8 @@ func TestNetworkKinds(t *testing.T) {
 		return cloudConfig("shelf-kinds", threeNetworks) + "network:\n  country: DE\n" + devices + "  wifi: [" + wifi + "]\n"
 	}
 	im := build(t, config(stacked, "{name: plain, passphrase: correct horse}"), "board=qemu-arm64", "role=worker", "k3s=none", "packages=hostapd")
-	netA, cardA := lan(t)
-	netB, cardB := lan(t)
+	netA, cardA := testLAN(t)
+	netB, cardB := testLAN(t)
 	cardB.MAC = "52:54:00:00:09:03"
 	g := boot(t, vm.Options{Image: im.Image, Name: "kinds", Direct: true, Links: []*vm.Link{cardA, cardB}})[0]
 	g.up()
@@ -92,7 +93,7 @@ func TestNetworkKinds(t *testing.T) {
 			}
 		}
 	}
-	tagged := func(l *vm.LAN) {
+	tagged := func(l *lan.LAN) {
 		g.t.Helper()
 		select {
 		case id := <-l.Tags:
@@ -116,9 +117,9 @@ func TestNetworkKinds(t *testing.T) {
 		tagged(netA)
 	}, g)
 	sub(t, "router advertisements", func(t *testing.T) {
-		said := vm.Advert{Prefix: netip.MustParsePrefix("fd00:9:8::/64"), DNS: netip.MustParseAddr("fd00:9:8::53"), Search: "ra.example", Life: 30 * time.Minute}
+		said := lan.Advert{Prefix: netip.MustParsePrefix("fd00:9:8::/64"), DNS: netip.MustParseAddr("fd00:9:8::53"), Search: "ra.example", Life: 30 * time.Minute}
 		tell := func() {
-			for _, l := range []*vm.LAN{netA, netB} {
+			for _, l := range []*lan.LAN{netA, netB} {
 				if err := l.Advertise(said); err != nil {
 					t.Fatal(err)
 				}

@@ -67,7 +67,7 @@ func TestNetwork(t *testing.T) {
 		return radioNode(address, interfaces, sections, passphrase, laptop.public)
 	}
 	im := build(t, config("10.9.8.77", "", "", secret), "board=qemu-arm64", "role=worker", "k3s=none", "packages=hostapd")
-	net, card := lan(t)
+	net, card := testLAN(t)
 	g := boot(t, vm.Options{Image: im.Image, Name: "radio", Direct: true, Links: []*vm.Link{card}})[0]
 	g.up()
 	s := g.login()

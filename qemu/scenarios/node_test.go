@@ -67,7 +67,7 @@ func TestNode(t *testing.T) {
 	t.Parallel()
 	identity, line := keyFile(t)
 	im := build(t, cloudConfig("shelf-node", "- "+line+"\n"+nodeSecrets), "board=qemu-arm64", "role=worker", "k3s=none")
-	_, card := lan(t)
+	_, card := testLAN(t)
 	g := boot(t, vm.Options{Image: im.Image, Name: "node", Size: 4 << 30, Links: []*vm.Link{card}, Ports: []int{9100}})[0]
 	g.up()
 	s := g.login()

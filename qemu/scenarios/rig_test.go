@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"imgbuild/qemu/tool"
+	"imgbuild/qemu/fixtures/lan"
 	"imgbuild/qemu/vm"
 )
 
@@ -342,9 +343,9 @@ func cloudConfig(hostname, more string) string {
 const ahead = 40 * 24 * time.Hour
 
 // lan makes a network with DHCP and NTP for one guest.
-func lan(t *testing.T) (*vm.LAN, *vm.Link) {
+func testLAN(t *testing.T) (*lan.LAN, *vm.Link) {
 	t.Helper()
-	l, link, err := vm.NewLAN(ahead)
+	l, link, err := lan.New(ahead)
 	if err != nil {
 		t.Fatal(err)
 	}

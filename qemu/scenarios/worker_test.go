@@ -25,7 +25,7 @@ func TestWorker(t *testing.T) {
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3s(t, "arm64"))
 	const disk = 6 << 30
-	clock, card := lan(t)
+	clock, card := testLAN(t)
 	g := boot(t, vm.Options{Image: im.Image, Name: "worker", Machine: "virt", Size: disk, Links: []*vm.Link{card}})[0]
 	g.see(`U-Boot 20\d\d`)
 	g.see(`shelf: booting slot a`)

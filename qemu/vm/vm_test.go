@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"io"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -99,84 +96,6 @@ func TestCopy(t *testing.T) {
 	}
 	if err := Copy(dst, src, 0); err == nil {
 		t.Error("it overwrites a file")
-	}
-}
-
-// TestLAN speaks to the network as a guest's card would: DHCP, ARP, NTP.
-func TestLAN(t *testing.T) {
-	l, guest, err := NewLAN(40 * 24 * time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer guest.Close()
-	mac := net.HardwareAddr{0x52, 0x54, 0, 0, 9, 2}
-	ask := func(kind uint16, body []byte) []byte {
-		t.Helper()
-		f := ethernet(lanMAC, kind, body)
-		copy(f[6:], mac)
-		if _, err := guest.end.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(f))), f...)); err != nil {
-			t.Fatal(err)
-		}
-		var n uint32
-		if err := binary.Read(guest.end, binary.BigEndian, &n); err != nil {
-			t.Fatal(err)
-		}
-		answer := make([]byte, n)
-		if _, err := io.ReadFull(guest.end, answer); err != nil {
-			t.Fatal(err)
-		}
-		return answer[14:]
-	}
-	discover, err := dhcpv4.NewDiscovery(mac, dhcpv4.WithOption(dhcpv4.OptHostName("node")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	offer, err := dhcpv4.FromBytes(ask(0x0800, udp(net.IPv4zero.To4(), net.IPv4bcast.To4(), 68, 67, discover.ToBytes()))[28:])
-	if err != nil || !offer.YourIPAddr.Equal(lanGuest) || len(offer.NTPServers()) != 1 || offer.TransactionID != discover.TransactionID {
-		t.Fatalf("offer: %v %v", offer, err)
-	}
-	request, err := dhcpv4.NewRequestFromOffer(offer, dhcpv4.WithOption(dhcpv4.OptHostName("node")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ack, err := dhcpv4.FromBytes(ask(0x0800, udp(net.IPv4zero.To4(), net.IPv4bcast.To4(), 68, 67, request.ToBytes()))[28:])
-	if err != nil || ack.MessageType() != dhcpv4.MessageTypeAck || <-l.Leases != "node" {
-		t.Errorf("ack: %v %v", ack, err)
-	}
-	arp := append(append(append([]byte{0, 1, 8, 0, 6, 4, 0, 1}, mac...), lanGuest...), append(make([]byte, 6), lanUs...)...)
-	if got := ask(0x0806, arp); !bytes.Equal(got[8:14], lanMAC) || got[7] != 2 {
-		t.Errorf("ARP: % x", got)
-	}
-	query := make([]byte, 48)
-	query[0] = 4<<3 | 3
-	copy(query[40:], "cookies!")
-	got := ask(0x0800, udp(lanGuest, lanUs, 1234, 123, query))[28:]
-	seconds := int64(binary.BigEndian.Uint32(got[40:])) - 2208988800
-	if off := time.Unix(seconds, 0).Sub(l.Now()).Abs(); off > time.Hour || string(got[24:32]) != "cookies!" {
-		t.Errorf("NTP: %v off, % x", off, got)
-	}
-	// In a VLAN all is the same.
-	tag := []byte{0, 5, 8, 6}
-	if got := ask(0x8100, append(tag, arp...)); !bytes.Equal(got[:4], tag) || !bytes.Equal(got[12:18], lanMAC) || <-l.Tags != 5 {
-		t.Errorf("ARP in a VLAN: % x", got)
-	}
-	// Nobody hears of IPv6 before it is advertised.
-	solicit := append([]byte{0x60, 0, 0, 0, 0, 8, 58, 255}, make([]byte, 40)...)
-	solicit[40] = 133
-	if a := l.answer(ethernet(lanMAC, 0x86dd, solicit)); a != nil {
-		t.Errorf("a router answers: % x", a)
-	}
-	l.advert.Store(&Advert{Prefix: netip.MustParsePrefix("fd00:9:8::/64"), DNS: netip.MustParseAddr("fd00:9:8::1"), Search: "lan.example", Life: time.Hour})
-	got = ask(0x86dd, solicit)
-	head := binary.BigEndian.AppendUint32(bytes.Clone(got[8:40]), uint32(len(got)-40))
-	if got[40] != 134 || inverse(append(head, 0, 0, 0, 58), got[40:]) != 0 || int(binary.BigEndian.Uint16(got[4:])) != len(got)-40 || len(got)%8 != 0 {
-		t.Errorf("advertisement: % x", got)
-	}
-	// Nonsense is not answered and does no harm.
-	for _, f := range [][]byte{{}, make([]byte, 13), ethernet(lanMAC, 0x8100, nil)[:15], ethernet(lanMAC, 0x86dd, solicit)[:50], ethernet(lanMAC, 0x0800, []byte{0x4f}), ethernet(lanMAC, 0x0800, udp(lanGuest, lanUs, 1, 67, []byte("x")))} {
-		if a := l.answer(f); a != nil {
-			t.Errorf("% x is answered", f)
-		}
 	}
 }
 

@@ -62,12 +62,12 @@ func put(t *testing.T, path, s string) {
 
 func TestOpenMovesThenEnables(t *testing.T) {
 	f := newFake(t, "cpuset cpu memory pids", 1, 2, 77)
-	f.refuse["init/base/cgroup.procs 2"] = syscall.EINVAL // a kernel thread
+	f.refuse["init/cgroup.procs 2"] = syscall.EINVAL // a kernel thread
 	if err := f.tree.prepare(); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
-		"init/base/cgroup.procs 1", "init/base/cgroup.procs 2", "init/base/cgroup.procs 77",
+		"init/cgroup.procs 1", "init/base/cgroup.procs 2", "init/base/cgroup.procs 77",
 		"cgroup.subtree_control +cpuset +cpu +memory +pids", "shelf/cgroup.subtree_control +cpuset +cpu +memory +pids",
 	}
 	if !reflect.DeepEqual(f.writes, want) {
@@ -94,7 +94,7 @@ func TestRefusedControllerIsNamed(t *testing.T) {
 
 func TestOwnProcessMustMove(t *testing.T) {
 	f := newFake(t, "cpu", os.Getpid())
-	f.refuse["init/base/cgroup.procs "+strconv.Itoa(os.Getpid())] = syscall.EBUSY
+	f.refuse["init/cgroup.procs "+strconv.Itoa(os.Getpid())] = syscall.EBUSY
 	if err := f.tree.prepare(); !errors.Is(err, syscall.EBUSY) {
 		t.Errorf("got %v", err)
 	}

@@ -31,7 +31,7 @@ var seenElsewhere = map[string]string{
 	"boot_cmd":               "apply.TestCommands",
 	"run_cmd":                "apply.TestCommands",
 	"k3os.data_sources":      "sources.TestKeep",
-	"k3os.modules":           "qemu.TestNode", // a module stays until the next boot
+	"k3os.modules":           "scenarios.TestNode", // a module stays until the next boot
 	"k3os.dns_nameservers":   "network.TestResolvConf",
 	"network.interfaces":     "network.TestApplyStaysUp", // and all below it
 	"network.vlans":          "network.TestPlanDevices",
@@ -44,7 +44,7 @@ var seenElsewhere = map[string]string{
 	"backup.keep":            "backup.TestKeep",
 	"backup.host_key":        "backup.TestStrangers",
 	"time.wait":              "clock.TestKeeperGrace",
-	"monitoring.enabled":     "qemu.TestNode",
+	"monitoring.enabled":     "scenarios.TestNode",
 	"shelf.role":             "config.TestRoleOf",
 	"shelf.board":            "config.TestMergeIsAssociative",
 	"services.ready.notify":  "supervise.TestFromConfig", // of the four ways to be ready one counts

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"imgbuild/qemu/fixtures/lan"
 	"imgbuild/qemu/vm"
 )
 
@@ -55,7 +56,7 @@ func bootOnce(ctx context.Context, key ssh.Signer, disk *string, dir string) (en
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return 0, 0, err
 	}
-	_, link, err := vm.NewLAN(0)
+	_, link, err := lan.New(0)
 	if err != nil {
 		return 0, 0, err
 	}

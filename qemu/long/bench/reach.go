@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"imgbuild/qemu/fixtures/lan"
 	"imgbuild/qemu/vm"
 )
 
@@ -53,12 +54,12 @@ type side struct {
 }
 
 // run starts a guest on a copy of the side's disk.
-func (b *bench) run(ctx context.Context, s *side) (*vm.VM, *vm.LAN, error) {
+func (b *bench) run(ctx context.Context, s *side) (*vm.VM, *lan.LAN, error) {
 	dir, err := b.mkdir(s.name)
 	if err != nil {
 		return nil, nil, err
 	}
-	lan, link, err := vm.NewLAN(0)
+	lan, link, err := lan.New(0)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -89,7 +89,7 @@ func (l Look) line(name string) string {
 	return fmt.Sprintf("phase=%s detail=%s last=%s; starts=%d failures=%d log=%d %s", s.Phase, s.Detail, s.LastExit, s.Starts, s.Failures, l.Logs[name], l.Last[name])
 }
 
-// Bounds that hold at every moment. A log is a file of 1 MiB and three old ones (service.DefaultLogLimits).
+// Bounds that hold at every moment. A log is a file of 1 MiB and three old ones (supervise.DefaultLogLimits).
 const (
 	rssLimit  = 32 << 10 // KiB
 	logLimit  = 4<<20 + 64<<10
