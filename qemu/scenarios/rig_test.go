@@ -23,8 +23,8 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/semaphore"
 
-	"imgbuild/qemu/tool"
 	"imgbuild/qemu/fixtures/lan"
+	"imgbuild/qemu/tool"
 	"imgbuild/qemu/vm"
 )
 

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/insomniacslk/dhcp/dhcpv4"
-
 	"imgbuild/init/contract/mbr"
 	"imgbuild/init/disk"
 	"imgbuild/qemu/tool"

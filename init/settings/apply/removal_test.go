@@ -60,7 +60,7 @@ var seenElsewhere = map[string]string{
 func TestRemovingAKeyRemovesItsEffect(t *testing.T) {
 	var tests []string
 	var sources []string
-	for _, pattern := range []string{"../../../*/*_test.go", "../../*/*_test.go", "../../*/*/*_test.go"} { // the project's, init's, and init's groups'
+	for _, pattern := range []string{"../../../qemu/*/*_test.go", "../../*/*_test.go", "../../*/*/*_test.go"} { // the project's, init's, and init's groups'
 		found, _ := filepath.Glob(pattern)
 		sources = append(sources, found...)
 	}
