@@ -42,7 +42,7 @@ func TestContainer(t *testing.T) {
 	g := boot(t, vm.Options{Image: im.Image, Name: "container", Size: 4 << 30, Memory: 1536})[0]
 	g.up()
 	s := g.login()
-	for name, data := range map[string][]byte{"answer.tar": archive(t, static(t, "arm64", "./answer")), "test.conflist": []byte(cni)} {
+	for name, data := range map[string][]byte{"answer.tar": archive(t, static(t, "arm64", "../fixtures/answer")), "test.conflist": []byte(cni)} {
 		if _, err := s.RunInput(t.Context(), "cat >/home/rancher/"+name, data); err != nil {
 			t.Fatal(err)
 		}

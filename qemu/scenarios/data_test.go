@@ -168,7 +168,7 @@ func TestBackupRestore(t *testing.T) {
 		t.Fatal("nothing arrived")
 	}
 	offline := filepath.Join(t.TempDir(), "answer.tar")
-	if err := os.WriteFile(offline, archive(t, static(t, "arm64", "./answer")), 0o600); err != nil {
+	if err := os.WriteFile(offline, archive(t, static(t, "arm64", "../fixtures/answer")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	restored := restore(t, archives[len(archives)-1], "images="+offline)

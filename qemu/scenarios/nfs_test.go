@@ -37,7 +37,7 @@ func nfsServer(t *testing.T, link *vm.Link, disk string) vm.Options {
 		}
 		files[name] = data
 	}
-	take(static(t, "arm64", "./nfsd"), "init")
+	take(static(t, "arm64", "../fixtures/nfsd"), "init")
 	for _, name := range []string{"netconfig", "protocols", "services", "rpc"} {
 		if _, err := os.Stat(dir + "/etc/" + name); err == nil {
 			take(dir+"/etc/"+name, "etc/"+name)

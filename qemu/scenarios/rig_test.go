@@ -62,7 +62,7 @@ var command = sync.OnceValues(func() (string, error) {
 	if c := os.Getenv("IMGBUILD"); c != "" {
 		return filepath.Abs(c)
 	}
-	out, err := exec.Command("make", "-s", "-C", "..", "bin/imgbuild").CombinedOutput()
+	out, err := exec.Command("make", "-s", "-C", "../..", "bin/imgbuild").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("make bin/imgbuild: %w\n%s", err, out)
 	}
@@ -135,7 +135,7 @@ func k3s(t *testing.T, goarch string) string {
 	if f := os.Getenv("IMGBUILD_K3S"); f != "" && goarch == "arm64" {
 		return "k3s=" + f
 	}
-	return "k3s=" + static(t, goarch, "./standin")
+	return "k3s=" + static(t, goarch, "../fixtures/standin")
 }
 
 var (

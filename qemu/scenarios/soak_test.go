@@ -76,7 +76,7 @@ func TestSoak(t *testing.T) {
 		}
 	}, g)
 
-	rogue, err := os.ReadFile(static(t, "arm64", "./rogue"))
+	rogue, err := os.ReadFile(static(t, "arm64", "../fixtures/rogue"))
 	if err != nil {
 		t.Fatal(err)
 	}
