@@ -19,7 +19,6 @@ package blockcache
 import (
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"os"
@@ -47,7 +46,7 @@ const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a 
 func Default() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fault.Wrap(fault.Input, err, "no cache directory", "say cache=DIR, or set HOME")
+		return "", fault.Wrap(err, fault.Input, "say cache=DIR, or set HOME", "no cache directory")
 	}
 	return filepath.Join(dir, "imgbuild"), nil
 }
@@ -152,6 +151,6 @@ func (c *Cache) write(final string, parts ...[]byte) error {
 
 // deviceFault says that the cache in dir could not be written.
 func deviceFault(err error, dir string) error {
-	return fault.Wrap(fault.Device, err, fmt.Sprintf("the cache %s cannot be written", dir),
-		"free some space there, or name another directory with cache=DIR")
+	return fault.Wrap(err, fault.Device, "free some space there, or name another directory with cache=DIR",
+		"the cache %s cannot be written", dir)
 }

@@ -130,12 +130,12 @@ func (c *Client) Index(ctx context.Context, arch string, suites []Suite) (*Index
 	}
 	for _, w := range list {
 		if err := c.readIndex(ix, w); err != nil {
-			return nil, fault.Wrap(fault.Verify, err, fmt.Sprintf("index %s of %s", w.name, w.suite),
-				"try another archive with mirror=URL")
+			return nil, fault.Wrap(err, fault.Verify, "try another archive with mirror=URL",
+				"index %s of %s", w.name, w.suite)
 		}
 	}
 	if err := ix.finish(); err != nil {
-		return nil, fault.Wrap(fault.Verify, err, "", "try another archive with mirror=URL")
+		return nil, fault.Wrap(err, fault.Verify, "try another archive with mirror=URL", "")
 	}
 	return ix, nil
 }
@@ -201,8 +201,8 @@ func (c *Client) fetchIndex(ctx context.Context, arch string, w wanted, m *meter
 	}
 	err = c.fetch(ctx, dir+w.name, w.file.Sum, w.file.Size, m)
 	if notFound(err) || mismatched(err) {
-		return fault.Wrap(fault.Verify, &Inconsistent{w.suite.Name, arch}, "",
-			"try again in an hour, take another archive with mirror=URL, or leave this suite out with without=SUITE, if it is not the main one")
+		return fault.Wrap(&Inconsistent{w.suite.Name, arch}, fault.Verify, "try again in an hour, take another archive with mirror=URL, or leave this suite out with without=SUITE, if it is not the main one",
+			"")
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package debian
 import (
 	"archive/tar"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -71,8 +70,8 @@ func (c *Client) decoded(l Locked, key string, copy func(io.Writer, io.Reader) e
 	})
 	var e *fault.Error
 	if err != nil && !errors.As(err, &e) {
-		err = fault.Wrap(fault.Input, err, fmt.Sprintf("package %s %s cannot be read", l.Name, l.Version),
-			"report it: the file is the one that the lock names")
+		err = fault.Wrap(err, fault.Input, "report it: the file is the one that the lock names",
+			"package %s %s cannot be read", l.Name, l.Version)
 	}
 	return f, err
 }
@@ -81,7 +80,7 @@ func (c *Client) decoded(l Locked, key string, copy func(io.Writer, io.Reader) e
 func (c *Client) openBlob(l Locked) (*os.File, error) {
 	sum, err := parseSum(l.SHA256)
 	if err != nil {
-		return nil, fault.Wrap(fault.Input, err, "package "+l.Name, "")
+		return nil, fault.Wrap(err, fault.Input, "", "package %s", l.Name)
 	}
 	f, ok := c.Cache.Blob(sum)
 	if !ok {
@@ -99,7 +98,7 @@ func (c *Client) Scripts(l Locked) (*Deb, error) {
 	defer f.Close()
 	d, err := OpenDeb(f)
 	if err != nil {
-		return nil, fault.Wrap(fault.Input, err, fmt.Sprintf("package %s %s cannot be read", l.Name, l.Version), "")
+		return nil, fault.Wrap(err, fault.Input, "", "package %s %s cannot be read", l.Name, l.Version)
 	}
 	return d, nil
 }

@@ -128,7 +128,7 @@ func (c *Client) request(ctx context.Context, address string, from int64) (*http
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		cancel(nil)
-		return nil, fault.Wrap(fault.Input, err, address, "correct mirror=URL")
+		return nil, fault.Wrap(err, fault.Input, "correct mirror=URL", "%s", address)
 	}
 	req.Header.Set("User-Agent", "imgbuild")
 	req.Header.Set("Accept-Encoding", "identity")
@@ -299,19 +299,19 @@ func (c *Client) explain(address string, err error) error {
 	var s *status
 	switch {
 	case mismatched(err):
-		return fault.Wrap(fault.Verify, err, address+" is not the file it should be", "try again later, or take another archive with mirror=URL")
+		return fault.Wrap(err, fault.Verify, "try again later, or take another archive with mirror=URL", "%s is not the file it should be", address)
 	case errors.As(err, &s):
-		return fault.Wrap(fault.Network, err, address, fix)
+		return fault.Wrap(err, fault.Network, fix, "%s", address)
 	case errors.As(err, &dns):
-		return fault.Wrap(fault.Network, err, fmt.Sprintf("the host %s cannot be resolved", host), fix)
+		return fault.Wrap(err, fault.Network, fix, "the host %s cannot be resolved", host)
 	case errors.Is(err, errStalled):
-		return fault.Wrap(fault.Network, err, fmt.Sprintf("%s did not answer for %v", host, c.Stall), fix)
+		return fault.Wrap(err, fault.Network, fix, "%s did not answer for %v", host, c.Stall)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fault.Wrap(fault.Network, err, fmt.Sprintf("%s refuses connections", host), fix)
+		return fault.Wrap(err, fault.Network, fix, "%s refuses connections", host)
 	case errors.Is(err, errTruncated):
-		return fault.Wrap(fault.Network, err, fmt.Sprintf("%s broke off %s", host, address), fix)
+		return fault.Wrap(err, fault.Network, fix, "%s broke off %s", host, address)
 	}
-	return fault.Wrap(fault.Network, err, address, fix)
+	return fault.Wrap(err, fault.Network, fix, "%s", address)
 }
 
 // meter counts the bytes of several downloads together.

@@ -37,7 +37,7 @@ func (c *Client) Fetch(ctx context.Context, packages []Locked) error {
 		p := packages[i]
 		sum, err := parseSum(p.SHA256)
 		if err != nil {
-			return fault.Wrap(fault.Input, err, "package "+p.Name, "")
+			return fault.Wrap(err, fault.Input, "", "package %s", p.Name)
 		}
 		base, err := c.Mirrors.base(p.Archive)
 		if err != nil {

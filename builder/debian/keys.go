@@ -59,7 +59,7 @@ func verifyInRelease(suite string, raw []byte, keys Keyring, now time.Time) (r *
 	}
 	signature, err := io.ReadAll(block.ArmoredSignature.Body)
 	if err != nil {
-		return nil, nil, fault.Wrap(fault.Verify, err, fmt.Sprintf("InRelease of %s: its signature cannot be read", suite), fix)
+		return nil, nil, fault.Wrap(err, fault.Verify, fix, "InRelease of %s: its signature cannot be read", suite)
 	}
 	var why error = pgperrors.ErrUnknownIssuer
 	for _, key := range keys {
@@ -77,13 +77,13 @@ func verifyInRelease(suite string, raw []byte, keys Keyring, now time.Time) (r *
 		case errors.Is(why, pgperrors.ErrUnknownIssuer):
 			return nil, nil, fault.New(fault.Verify, fix, "InRelease of %s is not signed by a key of Debian that is known here", suite)
 		case errors.Is(why, pgperrors.ErrSignatureExpired), errors.Is(why, pgperrors.ErrKeyExpired):
-			return nil, nil, fault.Wrap(fault.Verify, why, what,
-				fmt.Sprintf("the clock of this machine says %s: set it if that is wrong", now.UTC().Format(time.DateTime)))
+			return nil, nil, fault.Wrap(why, fault.Verify, fmt.Sprintf("the clock of this machine says %s: set it if that is wrong", now.UTC().Format(time.DateTime)),
+				"%s", what)
 		}
-		return nil, nil, fault.Wrap(fault.Verify, why, what, fix)
+		return nil, nil, fault.Wrap(why, fault.Verify, fix, "%s", what)
 	}
 	if r, err = parseRelease(block.Plaintext); err != nil {
-		return nil, nil, fault.Wrap(fault.Verify, err, fmt.Sprintf("InRelease of %s", suite), fix)
+		return nil, nil, fault.Wrap(err, fault.Verify, fix, "InRelease of %s", suite)
 	}
 	if name := strings.TrimSuffix(suite, "/"); r.Codename != name && r.Suite != name {
 		return nil, nil, fault.New(fault.Verify, fix, "InRelease of %s is that of another suite, %s (%s)", suite, r.Codename, r.Suite)

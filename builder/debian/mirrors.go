@@ -32,16 +32,16 @@ func ParseMirror(value string) (Mirrors, error) {
 	m := Mirrors{}
 	var err error
 	if m.Main, err = baseURL(main); err != nil {
-		return Mirrors{}, fault.Wrap(fault.Usage, err, fmt.Sprintf("mirror=%s", value),
-			"give the base of an archive, as in mirror=http://mirror.example/debian")
+		return Mirrors{}, fault.Wrap(err, fault.Usage, "give the base of an archive, as in mirror=http://mirror.example/debian",
+			"mirror=%s", value)
 	}
 	if !given {
 		m.Security = sibling(m.Main)
 		return m, nil
 	}
 	if m.Security, err = baseURL(security); err != nil {
-		return Mirrors{}, fault.Wrap(fault.Usage, err, fmt.Sprintf("mirror=%s", value),
-			"give both archives, as in mirror=http://mirror.example/debian,http://mirror.example/debian-security")
+		return Mirrors{}, fault.Wrap(err, fault.Usage, "give both archives, as in mirror=http://mirror.example/debian,http://mirror.example/debian-security",
+			"mirror=%s", value)
 	}
 	return m, nil
 }

@@ -60,7 +60,7 @@ func OpenAirGap(files []string, arch string) (list []AirGap, err error) {
 			return nil, fault.New(fault.Input, "rename one of them", "two archives of images are named %s", a.Name)
 		}
 		if err := a.check(arch); err != nil {
-			return nil, fault.Wrap(fault.Input, err, "images="+file, "")
+			return nil, fault.Wrap(err, fault.Input, "", "images=%s", file)
 		}
 		list = append(list, a)
 	}
@@ -74,7 +74,7 @@ func (a *AirGap) check(arch string) error {
 	}
 	f, err := os.Open(a.path)
 	if err != nil {
-		return fault.Wrap(fault.Input, err, "", "give k3s' air-gap archive, or one that `docker save` or `skopeo copy` wrote")
+		return fault.Wrap(err, fault.Input, "give k3s' air-gap archive, or one that `docker save` or `skopeo copy` wrote", "")
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -96,7 +96,7 @@ func (a *AirGap) check(arch string) error {
 	}
 	var f2 *fault.Error
 	if err != nil && !errors.As(err, &f2) {
-		return fault.Wrap(fault.Input, err, "it cannot be read to its end", "fetch it again and compare its sha256")
+		return fault.Wrap(err, fault.Input, "fetch it again and compare its sha256", "it cannot be read to its end")
 	}
 	return err
 }

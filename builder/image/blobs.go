@@ -53,7 +53,7 @@ func (b Blobs) Get(ctx context.Context, cache *blockcache.Cache, raw boards.Raw)
 	if b.Dir != "" {
 		data, err := os.ReadFile(filepath.Join(b.Dir, raw.Name))
 		if err != nil {
-			return nil, fault.Wrap(fault.Input, err, "boot blob "+raw.Name, fix)
+			return nil, fault.Wrap(err, fault.Input, fix, "boot blob %s", raw.Name)
 		}
 		return data, checkBlob(data, raw, fix)
 	}
@@ -69,7 +69,7 @@ func (b Blobs) Get(ctx context.Context, cache *blockcache.Cache, raw boards.Raw)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, fault.Wrap(fault.Network, err, "boot blob "+raw.Name, fix)
+		return nil, fault.Wrap(err, fault.Network, fix, "boot blob %s", raw.Name)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -77,7 +77,7 @@ func (b Blobs) Get(ctx context.Context, cache *blockcache.Cache, raw boards.Raw)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, raw.Size+1))
 	if err != nil {
-		return nil, fault.Wrap(fault.Network, err, "boot blob "+raw.Name, fix)
+		return nil, fault.Wrap(err, fault.Network, fix, "boot blob %s", raw.Name)
 	}
 	if err := checkBlob(data, raw, fix); err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ func (b *build) bootVolume(k *kernel) (*fat.Volume, error) {
 		v.Files = append(v.Files, fat.File{Path: name, Size: c.Size, Open: c.Open})
 	}
 	if _, err := v.Plan(); err != nil {
-		return nil, fault.Wrap(fault.Input, err, "planning BOOT", "")
+		return nil, fault.Wrap(err, fault.Input, "", "planning BOOT")
 	}
 	return v, nil
 }

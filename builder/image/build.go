@@ -122,16 +122,16 @@ func CheckOut(out string) error {
 	if err != nil {
 		return err
 	}
-	return fault.Wrap(fault.Device, os.Remove(temp), "writing to "+out, "give another directory as out=DIR")
+	return fault.Wrap(os.Remove(temp), fault.Device, "give another directory as out=DIR", "writing to %s", out)
 }
 
 // tempIn makes the directory that a build works in.
 func tempIn(out string) (string, error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
-		return "", fault.Wrap(fault.Device, err, "making the output directory", "give another one as out=DIR")
+		return "", fault.Wrap(err, fault.Device, "give another one as out=DIR", "making the output directory")
 	}
 	temp, err := os.MkdirTemp(out, ".imgbuild-")
-	return temp, fault.Wrap(fault.Device, err, "writing to "+out, "give another directory as out=DIR")
+	return temp, fault.Wrap(err, fault.Device, "give another directory as out=DIR", "writing to %s", out)
 }
 
 func (b *build) run(ctx context.Context) error {
@@ -170,7 +170,7 @@ func (b *build) run(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return fault.New(fault.Interrupted, "", "stopped; nothing was left behind: %w", ctx.Err())
 			}
-			return fault.Wrap(kindOf(err), err, s.name, "")
+			return fault.Wrap(err, kindOf(err), "", "%s", s.name)
 		}
 		b.result.Steps = append(b.result.Steps, Step{s.name, time.Since(wall), cpuTime() - cpu})
 	}

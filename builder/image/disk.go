@@ -30,7 +30,7 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 	entries = slices.Insert(entries, links, airGapEntries(b.AirGap, entries, b.date())...)
 	var err error
 	if o.Size, err = ext4.Fit(o, entries, dataSpare); err != nil {
-		return fault.Wrap(fault.Input, err, "the data partition", "take less along: mode=fresh of migrate, fewer images=")
+		return fault.Wrap(err, fault.Input, "take less along: mode=fresh of migrate, fewer images=", "the data partition")
 	}
 	if end := (dataStart + o.Size) / sector; end > 1<<32-1 {
 		return fault.New(fault.Input, "take less along: mode=fresh of migrate, fewer images=", "what is laid on the data partition ends beyond 2 TiB, which is what a partition table can say")

@@ -53,10 +53,10 @@ const (
 func OpenNode(name, kind string, r *recipe.Recipe, dir string) (n *Node, err error) {
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fault.Wrap(fault.Input, err, "opening the archive", "make it yours: sudo chown $USER "+name)
+		return nil, fault.Wrap(err, fault.Input, "make it yours: sudo chown $USER "+name, "opening the archive")
 	}
 	if err != nil {
-		return nil, fault.Wrap(fault.Input, err, "opening the archive", "give what `imgbuild migrate` or a node's backup wrote")
+		return nil, fault.Wrap(err, fault.Input, "give what `imgbuild migrate` or a node's backup wrote", "opening the archive")
 	}
 	n = &Node{name: name, content: f, Parts: map[string][]byte{}}
 	defer func() {
@@ -111,20 +111,20 @@ func (n *Node) unpack(dir string) error {
 	}
 	defer z.Close()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fault.Wrap(fault.Device, err, "making the output directory", "give another one as out=DIR")
+		return fault.Wrap(err, fault.Device, "give another one as out=DIR", "making the output directory")
 	}
 	out, err := os.CreateTemp(dir, ".node-*") // 0600
 	if err != nil {
-		return fault.Wrap(fault.Device, err, "unpacking the archive", "give another directory as out=DIR")
+		return fault.Wrap(err, fault.Device, "give another directory as out=DIR", "unpacking the archive")
 	}
 	os.Remove(out.Name())
 	if _, err := io.Copy(out, z); err != nil {
 		out.Close()
 		var full *os.PathError
 		if errors.As(err, &full) {
-			return fault.Wrap(fault.Device, err, "unpacking the archive", "is the disk full?")
+			return fault.Wrap(err, fault.Device, "is the disk full?", "unpacking the archive")
 		}
-		return fault.Wrap(fault.Input, err, n.name+" cannot be unpacked", "make it again, or copy it again")
+		return fault.Wrap(err, fault.Input, "make it again, or copy it again", "%s cannot be unpacked", n.name)
 	}
 	n.content.Close()
 	n.content = out

@@ -60,7 +60,7 @@ func (b *build) slot(k *kernel) (*slotFiles, error) {
 	v := fat.Volume{Label: slotLabel, ID: b.fatID("slot"), Start: slotAStart / sector, Size: slotSize, ClusterSize: slotCluster, Files: files}
 	extents, err := v.Plan()
 	if err != nil {
-		return nil, fault.Wrap(fault.Input, err, "planning the slot", "leave packages out")
+		return nil, fault.Wrap(err, fault.Input, "leave packages out", "planning the slot")
 	}
 	for _, f := range files {
 		content := tree.Content{Size: f.Size, Open: f.Open}
@@ -87,7 +87,7 @@ func (b *build) slot(k *kernel) (*slotFiles, error) {
 	v.Files = files
 	after, err := v.Plan()
 	if err != nil {
-		return nil, fault.Wrap(fault.Input, err, "planning the slot", "leave packages out")
+		return nil, fault.Wrap(err, fault.Input, "leave packages out", "planning the slot")
 	}
 	for _, f := range m.Files {
 		if after[f.Path].Offset != f.Offset {

@@ -117,7 +117,7 @@ func parse(data []byte) (*yaml.Node, error) {
 		}
 	}
 	if err != nil {
-		return nil, fault.Wrap(fault.Input, err, "this is no kubeconfig", "give another file with out=")
+		return nil, fault.Wrap(err, fault.Input, "give another file with out=", "this is no kubeconfig")
 	}
 	return doc.Content[0], nil
 }

@@ -14,7 +14,7 @@ func giveBack(name string) error {
 	if os.Geteuid() != 0 || !ok {
 		return nil
 	}
-	return fault.Wrap(fault.Device, os.Lchown(name, uid, gid), "giving "+name+" to you", "sudo chown $USER "+name)
+	return fault.Wrap(os.Lchown(name, uid, gid), fault.Device, "sudo chown $USER "+name, "giving %s to you", name)
 }
 
 // sudoer gives the user behind sudo.

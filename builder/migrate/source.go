@@ -28,10 +28,10 @@ type source struct {
 func openSource(name, dir string) (*source, error) {
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fault.Wrap(fault.Device, err, "the card cannot be read", fmt.Sprintf("run imgbuild with sudo, or copy the card first: sudo dd if=%s of=card.img bs=4M", name))
+		return nil, fault.Wrap(err, fault.Device, fmt.Sprintf("run imgbuild with sudo, or copy the card first: sudo dd if=%s of=card.img bs=4M", name), "the card cannot be read")
 	}
 	if err != nil {
-		return nil, fault.Wrap(fault.Input, err, "the card cannot be opened", "give a device such as /dev/sdb, or an image of a card")
+		return nil, fault.Wrap(err, fault.Input, "give a device such as /dev/sdb, or an image of a card", "the card cannot be opened")
 	}
 	info, err := f.Stat()
 	if err != nil {
@@ -56,7 +56,7 @@ func openSource(name, dir string) (*source, error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		f.Close()
-		return nil, fault.Wrap(fault.Device, err, "reading "+name, "")
+		return nil, fault.Wrap(err, fault.Device, "", "reading %s", name)
 	}
 	return &source{f, size, f.Close}, nil
 }
@@ -84,7 +84,7 @@ func unpack(r io.Reader, dir string) (*source, error) {
 	defer z.Close()
 	f, err := os.CreateTemp(dir, ".migrate-*")
 	if err != nil {
-		return nil, fault.Wrap(fault.Device, err, "unpacking the image", "give out= in a directory that you may write to")
+		return nil, fault.Wrap(err, fault.Device, "give out= in a directory that you may write to", "unpacking the image")
 	}
 	os.Remove(f.Name())
 	buf := make([]byte, 1<<20)
@@ -103,7 +103,7 @@ func unpack(r io.Reader, dir string) (*source, error) {
 		}
 		if err != nil {
 			f.Close()
-			return nil, fault.Wrap(fault.Input, err, "the image cannot be unpacked", "copy it again")
+			return nil, fault.Wrap(err, fault.Input, "copy it again", "the image cannot be unpacked")
 		}
 	}
 	return &source{f, size, f.Close}, f.Truncate(size)
@@ -142,7 +142,7 @@ type card struct {
 func find(s *source) (*card, error) {
 	parts, err := partitions(s, s.size)
 	if err != nil {
-		return nil, fault.Wrap(fault.Input, err, "the partition table cannot be read", "give the whole card, such as /dev/sdb, or an image of it")
+		return nil, fault.Wrap(err, fault.Input, "give the whole card, such as /dev/sdb, or an image of it", "the partition table cannot be read")
 	}
 	var tried []string
 	var found []*card
@@ -217,9 +217,9 @@ func unreadable(err error) error {
 	const onACopy = "a copy: sudo dd if=/dev/CARD of=card.img bs=64K conv=noerror,sync; sudo losetup -fP --show card.img, which names a device; sudo e2fsck -f that device with p and the partition's number behind it; sudo losetup -D"
 	switch {
 	case errors.As(err, &damage):
-		return fault.Wrap(fault.Device, err, "the card cannot be read soundly", "repair "+onACopy+", and give card.img here")
+		return fault.Wrap(err, fault.Device, "repair "+onACopy+", and give card.img here", "the card cannot be read soundly")
 	case errors.As(err, &unsupported):
-		return fault.Wrap(fault.Input, err, "the card cannot be read", "boot it once and shut it down, or repair "+onACopy+", and give card.img here")
+		return fault.Wrap(err, fault.Input, "boot it once and shut it down, or repair "+onACopy+", and give card.img here", "the card cannot be read")
 	}
-	return fault.Wrap(fault.Device, err, "the card cannot be read", "")
+	return fault.Wrap(err, fault.Device, "", "the card cannot be read")
 }

@@ -81,13 +81,13 @@ func PinnedK3s(version, arch string) (K3s, error) {
 func K3sFile(name string) (K3s, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return K3s{}, fault.Wrap(fault.Input, err, "k3s="+name, "give a file, a version such as "+K3sDefault+", firstboot or none")
+		return K3s{}, fault.Wrap(err, fault.Input, "give a file, a version such as "+K3sDefault+", firstboot or none", "k3s=%s", name)
 	}
 	defer f.Close()
 	h := sha256.New()
 	size, err := io.Copy(h, f)
 	if err != nil {
-		return K3s{}, fault.Wrap(fault.Input, err, "reading k3s="+name, "")
+		return K3s{}, fault.Wrap(err, fault.Input, "", "reading k3s=%s", name)
 	}
 	sum := hex.EncodeToString(h.Sum(nil))
 	return K3s{Version: "file-" + sum[:8], Source: Embedded, SHA256: sum, Size: size, File: name}, nil

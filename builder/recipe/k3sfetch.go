@@ -88,12 +88,12 @@ func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bo
 	if !ok {
 		d, err := getK3s(ctx, k.URL, brief, progress)
 		if err != nil {
-			return fault.Wrap(fault.Network, err, "fetching k3s "+k.Version, "give the binary as k3s=FILE, or build with k3s=firstboot")
+			return fault.Wrap(err, fault.Network, "give the binary as k3s=FILE, or build with k3s=firstboot", "fetching k3s %s", k.Version)
 		}
 		defer d.close()
 		got, err := cache.PutBlob(d)
 		if err != nil {
-			return fault.Wrap(fault.Network, err, "fetching k3s "+k.Version, "give the binary as k3s=FILE")
+			return fault.Wrap(err, fault.Network, "give the binary as k3s=FILE", "fetching k3s %s", k.Version)
 		}
 		if got != sum {
 			return fault.New(fault.Verify, "do not use it; tell the project", "k3s %s from %s has the sha256 %x, pinned is %s", k.Version, k.URL, got, k.SHA256)

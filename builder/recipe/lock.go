@@ -64,7 +64,7 @@ func (r *Recipe) TakeLock(option string) (why string, err error) {
 func readLock(name string) (*debian.Lock, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fault.Wrap(fault.Input, err, "reading lock="+name, "")
+		return nil, fault.Wrap(err, fault.Input, "", "reading lock=%s", name)
 	}
 	return debian.ParseLock(name, data)
 }
@@ -137,12 +137,12 @@ func (r *Recipe) NewLock(ctx context.Context, c *debian.Client) ([]debian.Change
 func WriteLock(name string, l *debian.Lock) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".lock-")
 	if err != nil {
-		return fault.Wrap(fault.Device, err, "writing "+name, "give another place as file=FILE")
+		return fault.Wrap(err, fault.Device, "give another place as file=FILE", "writing %s", name)
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(l.Marshal())
 	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return fault.Wrap(fault.Device, err, "writing "+name, "")
+		return fault.Wrap(err, fault.Device, "", "writing %s", name)
 	}
-	return fault.Wrap(fault.Device, os.Rename(f.Name(), name), "writing "+name, "")
+	return fault.Wrap(os.Rename(f.Name(), name), fault.Device, "", "writing %s", name)
 }

@@ -86,7 +86,7 @@ func (n *Node) Run(ctx context.Context, command string, stdin io.Reader, stdout,
 }
 
 func (n *Node) broken(err error) error {
-	return fault.Wrap(fault.Network, err, "the connection to "+n.Host+" broke", "log in again")
+	return fault.Wrap(err, fault.Network, "log in again", "the connection to %s broke", n.Host)
 }
 
 // Quote makes one word of a shell command of any text.

@@ -43,7 +43,7 @@ func openTrust(n *Node, o Options) (*trust, error) {
 	}
 	known, err := knownhosts.New(t.file)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fault.Wrap(fault.Input, err, "reading known hosts", "correct or remove the line")
+		return nil, fault.Wrap(err, fault.Input, "correct or remove the line", "reading known hosts")
 	}
 	if err == nil {
 		t.known = known
@@ -123,7 +123,7 @@ func (t *trust) judge(addr net.Addr, key ssh.PublicKey) error {
 	case err == nil:
 		return nil
 	case !errors.As(err, &unknown):
-		return fault.Wrap(fault.Verify, err, "the key of "+t.n.Host, "")
+		return fault.Wrap(err, fault.Verify, "", "the key of %s", t.n.Host)
 	case len(unknown.Want) > 0:
 		return fault.New(fault.Verify,
 			fmt.Sprintf("if its card was written anew, remove the old key with: ssh-keygen -R '%s'", knownhosts.Normalize(t.n.Address)),
@@ -147,7 +147,7 @@ func (t *trust) judge(addr net.Addr, key ssh.PublicKey) error {
 
 // note appends the key, as ssh does.
 func (t *trust) note(key ssh.PublicKey) error {
-	wrap := func(err error) error { return fault.Wrap(fault.Device, err, "noting the key of "+t.n.Host, "") }
+	wrap := func(err error) error { return fault.Wrap(err, fault.Device, "", "noting the key of %s", t.n.Host) }
 	if err := os.MkdirAll(filepath.Dir(t.file), 0o700); err != nil {
 		return wrap(err)
 	}

@@ -35,7 +35,7 @@ func openKeys(n *Node, o Options) (*keys, error) {
 	k := &keys{n: n, o: o, pause: func(f func()) { f() }}
 	if o.Identity != "" {
 		if _, err := os.Stat(o.Identity); err != nil {
-			return nil, fault.Wrap(fault.Input, err, "the private key", "")
+			return nil, fault.Wrap(err, fault.Input, "", "the private key")
 		}
 		k.files = []string{o.Identity}
 	} else if dir, err := folder(); err == nil {
@@ -85,7 +85,7 @@ func (k *keys) signers() ([]ssh.Signer, error) {
 	for _, file := range k.files {
 		s, err := k.load(file, held)
 		if err != nil && k.o.Identity != "" {
-			k.err = fault.Wrap(fault.Input, err, file, "give a private key that ssh-keygen has made")
+			k.err = fault.Wrap(err, fault.Input, "give a private key that ssh-keygen has made", "%s", file)
 			return nil, k.err
 		}
 		if err != nil || s == nil {
@@ -160,7 +160,7 @@ func (k *keys) unlock(file string, data []byte) (s ssh.Signer, err error) {
 			return s, nil
 		}
 	}
-	k.err = fault.Wrap(fault.Input, err, file, "")
+	k.err = fault.Wrap(err, fault.Input, "", "%s", file)
 	return nil, k.err
 }
 

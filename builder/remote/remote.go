@@ -72,7 +72,7 @@ func Dial(ctx context.Context, host string, o Options) (*Node, error) {
 	defer keys.close()
 	conn, err := (&net.Dialer{Timeout: o.Timeout}).DialContext(ctx, "tcp", n.Address)
 	if err != nil {
-		return nil, fault.Wrap(fault.Network, err, n.Host+" cannot be reached", "check its name or address, and that it is on")
+		return nil, fault.Wrap(err, fault.Network, "check its name or address, and that it is on", "%s cannot be reached", n.Host)
 	}
 	// The time a person takes to answer a question does not count: the limit is for the wire alone.
 	var late atomic.Bool
@@ -99,7 +99,7 @@ func Dial(ctx context.Context, host string, o Options) (*Node, error) {
 		err = fault.New(fault.Input, "give the right key with identity=FILE, or add it to the agent with ssh-add",
 			"%s lets nobody in as %s with %s", n.Host, n.User, keys.tried())
 	default:
-		err = fault.Wrap(fault.Network, err, "logging in on "+n.Host, "look whether sshd runs there")
+		err = fault.Wrap(err, fault.Network, "look whether sshd runs there", "logging in on %s", n.Host)
 	}
 	if err != nil {
 		conn.Close()
@@ -137,7 +137,7 @@ func target(text, user string) (*Node, error) {
 func folder() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fault.Wrap(fault.Input, err, "there is no home directory with keys", "set HOME")
+		return "", fault.Wrap(err, fault.Input, "set HOME", "there is no home directory with keys")
 	}
 	return filepath.Join(home, ".ssh"), nil
 }

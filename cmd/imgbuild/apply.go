@@ -44,7 +44,7 @@ func doApply(ctx context.Context, a *args) error {
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return fault.Wrap(fault.Input, err, "reading "+file, "")
+		return fault.Wrap(err, fault.Input, "", "reading %s", file)
 	}
 	problems, err := image.Validate(file, text, nil)
 	if err != nil {
@@ -70,7 +70,7 @@ func doApply(ctx context.Context, a *args) error {
 	}()
 	if err != nil {
 		if len(a.operands) > 1 {
-			err = fault.Wrap(fault.Internal, err, "no node was changed", "")
+			err = fault.Wrap(err, fault.Internal, "", "no node was changed")
 		}
 		return err
 	}
@@ -198,7 +198,7 @@ func stopped(err error, nodes []*checked, i int) error {
 		return "; " + what + ": " + strings.Join(names, ", ")
 	}
 	where := "stopped at " + nodes[i].Host + list("changed and confirmed", nodes[:i]) + list("not touched", nodes[i+1:])
-	return fault.Wrap(fault.Internal, err, where, "")
+	return fault.Wrap(err, fault.Internal, "", "%s", where)
 }
 
 // ask has the node look at the configuration.
@@ -208,7 +208,7 @@ func ask(ctx context.Context, n *remote.Node, command string, text []byte) (plan
 		return plan, err
 	}
 	if err := json.Unmarshal(out, &plan); err != nil {
-		return plan, fault.Wrap(fault.Network, err, n.Host+" gives no sensible answer", "upgrade the node; its shelf may be too old")
+		return plan, fault.Wrap(err, fault.Network, "upgrade the node; its shelf may be too old", "%s gives no sensible answer", n.Host)
 	}
 	return plan, nil
 }
@@ -239,7 +239,7 @@ func confirm(ctx context.Context, a *args, n *remote.Node, trial uint64, text []
 		why = append(why, err.Error())
 	}
 	if parent.Err() != nil {
-		return fault.Wrap(fault.Network, parent.Err(), n.Host+" was not waited for", "the node goes back to the configuration before by itself")
+		return fault.Wrap(parent.Err(), fault.Network, "the node goes back to the configuration before by itself", "%s was not waited for", n.Host)
 	}
 	return fault.New(fault.Network, "correct the configuration; the node goes back to the one before by itself",
 		"%s could not be logged in to with the new configuration within %v: %v", n.Host, limit, strings.Join(why, "; "))

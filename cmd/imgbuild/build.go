@@ -46,7 +46,7 @@ func doBuild(ctx context.Context, a *args) error {
 	var config []byte
 	if name := a.values["config"]; name != "" {
 		if config, err = os.ReadFile(name); err != nil {
-			return fault.Wrap(fault.Input, err, "reading config="+name, "give a cloud-config file")
+			return fault.Wrap(err, fault.Input, "give a cloud-config file", "reading config=%s", name)
 		}
 	}
 	out := a.values["out"]

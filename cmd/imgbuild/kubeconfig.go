@@ -94,7 +94,7 @@ func kubeconfigFile(out string) (string, error) {
 	if out == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fault.Wrap(fault.Usage, err, "", "say where to with out=FILE")
+			return "", fault.Wrap(err, fault.Usage, "say where to with out=FILE", "")
 		}
 		out = filepath.Join(home, ".kube", "config")
 	}
@@ -108,18 +108,18 @@ func mergeInto(path string, fresh []byte) error {
 	}
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fault.Wrap(fault.Input, err, "reading "+path, "")
+		return fault.Wrap(err, fault.Input, "", "reading %s", path)
 	}
 	text, err := kubeconfig.Merge(old, fresh)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fault.Wrap(fault.Input, err, "", "")
+		return fault.Wrap(err, fault.Input, "", "")
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".kubeconfig-*") // 0600
 	if err != nil {
-		return fault.Wrap(fault.Input, err, "writing "+path, "")
+		return fault.Wrap(err, fault.Input, "", "writing %s", path)
 	}
 	_, err = f.Write(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
@@ -128,7 +128,7 @@ func mergeInto(path string, fresh []byte) error {
 	if err != nil {
 		os.Remove(f.Name())
 	}
-	return fault.Wrap(fault.Device, err, "writing "+path, "")
+	return fault.Wrap(err, fault.Device, "", "writing %s", path)
 }
 
 // reachable says why kubectl would not get through from here; empty if it would.

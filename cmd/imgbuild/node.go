@@ -97,7 +97,7 @@ func fetchSupport(ctx context.Context, n *remote.Node, words []string) (err erro
 	}
 	f, err := os.OpenFile(file+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return fault.Wrap(fault.Input, err, "", "name another file with out=FILE")
+		return fault.Wrap(err, fault.Input, "name another file with out=FILE", "")
 	}
 	defer func() {
 		f.Close()
@@ -109,10 +109,10 @@ func fetchSupport(ctx context.Context, n *remote.Node, words []string) (err erro
 		return err
 	}
 	if err := f.Close(); err != nil {
-		return fault.Wrap(fault.Device, err, "writing "+file, "")
+		return fault.Wrap(err, fault.Device, "", "writing %s", file)
 	}
 	if err := os.Rename(file+".part", file); err != nil {
-		return fault.Wrap(fault.Device, err, "writing "+file, "")
+		return fault.Wrap(err, fault.Device, "", "writing %s", file)
 	}
 	fmt.Println(file)
 	return nil

@@ -62,13 +62,13 @@ func doRun(ctx context.Context, a *args) error {
 		}
 	}
 	if im, err := vm.OpenImage(file); err != nil {
-		return fault.Wrap(fault.Input, err, "", "give an image that imgbuild has built")
+		return fault.Wrap(err, fault.Input, "give an image that imgbuild has built", "")
 	} else if err := im.Close(); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "imgbuild-run-")
 	if err != nil {
-		return fault.Wrap(fault.Device, err, "making a directory for the guest's disk", "")
+		return fault.Wrap(err, fault.Device, "", "making a directory for the guest's disk")
 	}
 	defer os.RemoveAll(dir)
 	s := newScreen(os.Stderr)

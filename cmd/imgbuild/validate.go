@@ -34,7 +34,7 @@ var validate = verb{
 			data, err = os.ReadFile(name)
 		}
 		if err != nil {
-			return fault.Wrap(fault.Input, err, "reading "+name, "")
+			return fault.Wrap(err, fault.Input, "", "reading %s", name)
 		}
 		problems, err := image.ValidateFor(name, data, a.values["board"], a.values["role"])
 		if err != nil {

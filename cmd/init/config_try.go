@@ -42,7 +42,7 @@ func tryConfig(word string, args []string) error {
 		text, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return fault.Wrap(fault.Input, err, "reading the configuration", "")
+		return fault.Wrap(err, fault.Input, "", "reading the configuration")
 	}
 	if len(bytes.TrimSpace(text)) == 0 {
 		return fault.New(fault.Input, "give a file, or the text on standard input", "there is no configuration in it")

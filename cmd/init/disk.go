@@ -69,7 +69,7 @@ func diskVerb(args []string) error {
 // asRoot adds the way out to an error that root would not have got.
 func asRoot(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fault.Wrap(fault.Usage, err, "", "use sudo")
+		return fault.Wrap(err, fault.Usage, "use sudo", "")
 	}
 	return err
 }

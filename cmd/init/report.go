@@ -13,7 +13,7 @@ func showReport(args []string) error {
 	}
 	text, err := os.ReadFile("/run/shelf/report.txt")
 	if err != nil {
-		return fault.Wrap(fault.Unhealthy, err, "there is no report yet", "wait until the boot is over")
+		return fault.Wrap(err, fault.Unhealthy, "wait until the boot is over", "there is no report yet")
 	}
 	if asJSON {
 		return printJSON(map[string]string{"report": string(text)})

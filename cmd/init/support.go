@@ -50,7 +50,7 @@ func supportVerb(args []string) (err error) {
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fault.Wrap(fault.Input, err, "the bundle cannot be written", "name another file with out=FILE")
+		return fault.Wrap(err, fault.Input, "name another file with out=FILE", "the bundle cannot be written")
 	}
 	defer func() {
 		if cerr := f.Close(); err == nil {
@@ -61,7 +61,7 @@ func supportVerb(args []string) (err error) {
 		}
 	}()
 	if err := support.Write(f, name, now, scrubber, members()); err != nil {
-		return fault.Wrap(fault.Device, err, "the bundle cannot be written", "")
+		return fault.Wrap(err, fault.Device, "", "the bundle cannot be written")
 	}
 	// Who said sudo wants to fetch it without.
 	if uid, uerr := strconv.Atoi(os.Getenv("SUDO_UID")); uerr == nil {
@@ -78,7 +78,7 @@ func supportVerb(args []string) (err error) {
 // rootOnly says who may read what holds secrets.
 func rootOnly() error {
 	if _, err := os.ReadDir(sources.Store); err != nil {
-		return fault.Wrap(fault.Usage, err, "the configuration holds secrets and is for root alone", "use sudo")
+		return fault.Wrap(err, fault.Usage, "use sudo", "the configuration holds secrets and is for root alone")
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func (n *Node) keepBackups() {
 				return
 			}
 			t.Report.Drop(t.Step)
-			t.Problem(fault.Wrap(fault.Unhealthy, err, "the backup failed and is tried again", "see `sudo shelf backup`"))
+			t.Problem(fault.Wrap(err, fault.Unhealthy, "see `sudo shelf backup`", "the backup failed and is tried again"))
 			n.saveReport()
 		},
 	}

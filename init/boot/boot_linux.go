@@ -234,7 +234,7 @@ func (n *Node) cornered() bool {
 func (n *Node) plug(t report.Teller) {
 	defer close(n.plugged)
 	if err := n.pre.Modules.Use("/usr/lib/modules/" + module.Release()); err != nil {
-		t.Problem(fault.Wrap(fault.Internal, err, "the system has no modules for this kernel", "write the image to the card again"))
+		t.Problem(fault.Wrap(err, fault.Internal, "write the image to the card again", "the system has no modules for this kernel"))
 		return
 	}
 	t.Log("the index of modules is read")

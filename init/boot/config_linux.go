@@ -78,7 +78,7 @@ func (n *Node) settings(here apply.Machine, cfg *config.Config) error {
 	keys := slices.Concat(cfg.SSHAuthorizedKeys, remoteKeys(cfg))
 	for _, line := range cfg.K3OS.Modules {
 		if f := strings.Fields(line); len(f) > 0 {
-			errs = append(errs, fault.Wrap(fault.Input, n.pre.Modules.Load(f[0], f[1:]...), "k3os.modules", "look whether the name is right and the module is in this image"))
+			errs = append(errs, fault.Wrap(n.pre.Modules.Load(f[0], f[1:]...), fault.Input, "look whether the name is right and the module is in this image", "k3os.modules"))
 		}
 	}
 	return errors.Join(append(errs,

@@ -88,7 +88,7 @@ func (n *Node) watch(ready <-chan struct{}) {
 	close(n.watching.calm)
 	if n.lay.Sweep != nil {
 		guard.Go(func() {
-			n.base.Problem(fault.Wrap(fault.Device, n.lay.Sweep(), "the data from before the reset cannot be removed", ""))
+			n.base.Problem(fault.Wrap(n.lay.Sweep(), fault.Device, "", "the data from before the reset cannot be removed"))
 		})
 	}
 	sampling, keeping := time.NewTicker(sampleEvery), time.NewTicker(tallyEvery)

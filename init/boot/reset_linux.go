@@ -14,7 +14,7 @@ func (n *Node) reset(r control.Request) (any, error) {
 		return nil, fault.New(fault.Device, "say shelf data", "the data partition is not in use, there is nothing to reset")
 	}
 	if err := layout.OrderReset(sources.Store); err != nil {
-		return nil, fault.Wrap(fault.Device, err, "the order to reset cannot be noted", "")
+		return nil, fault.Wrap(err, fault.Device, "", "the order to reset cannot be noted")
 	}
 	n.order(order{"reboot", "reset"})
 	return nil, nil

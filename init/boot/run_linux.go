@@ -68,7 +68,7 @@ func (n *Node) services() error {
 	n.applyServices()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	return fault.Wrap(fault.Internal, n.units.Wait(ctx, sshdUnit), "nobody can log in over ssh", "look at /var/log/shelf/sshd.log on the console")
+	return fault.Wrap(n.units.Wait(ctx, sshdUnit), fault.Internal, "look at /var/log/shelf/sshd.log on the console", "nobody can log in over ssh")
 }
 
 const sshdUnit = "sshd"
@@ -217,7 +217,7 @@ func (n *Node) healthy() {
 		_, err = bootstate.Healthy(d, n.pre.Slot)
 		d.Close()
 	}
-	n.base.Problem(fault.Wrap(fault.Device, err, "the boot record cannot be written", "replace the card if this comes again"))
+	n.base.Problem(fault.Wrap(err, fault.Device, "replace the card if this comes again", "the boot record cannot be written"))
 }
 
 // unhealthy ends a trial that does not do its work; a committed system stays up, for it may be reached.

@@ -57,7 +57,7 @@ func (n *Node) volumes(cfg *config.Config) (changed bool) {
 	for end := time.Now().Add(limit); ; time.Sleep(volumePause) {
 		files, device, err := p.Read()
 		if err != nil {
-			t.Problem(fault.Wrap(fault.Device, err, device+" cannot be read", "write it again, with a file user-data on it"))
+			t.Problem(fault.Wrap(err, fault.Device, "write it again, with a file user-data on it", "%s cannot be read", device))
 			return false
 		}
 		if files != nil {

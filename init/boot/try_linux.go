@@ -229,7 +229,7 @@ func (n *Node) keep(text []byte) error {
 	if stale != nil {
 		n.base.Say("config: %v", stale)
 	}
-	return fault.Wrap(fault.Device, err, "keeping the configuration", "look whether the data partition is full")
+	return fault.Wrap(err, fault.Device, "look whether the data partition is full", "keeping the configuration")
 }
 
 // ticks is the time since the kernel started as /proc counts it, 100 a second on every architecture.

@@ -46,7 +46,7 @@ func Addons(cfg *config.Config) ([]File, error) {
 	for _, name := range slices.Sorted(keys(cfg.Addons)) {
 		data, err := manifestOf(name, cfg.Addons[name])
 		if err != nil {
-			errs = append(errs, fault.Wrap(fault.Input, err, "the add-on "+name+" is not installed", "correct addons."+name))
+			errs = append(errs, fault.Wrap(err, fault.Input, "correct addons."+name, "the add-on %s is not installed", name))
 		} else if len(data) > 0 {
 			files = append(files, File{addonPrefix + name + ".yaml", 0o600, data})
 		}

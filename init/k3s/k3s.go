@@ -187,7 +187,7 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 func (p *preparation) naming(cfg *config.Config) (string, error) {
 	name, changed, err := nodeName(NamePath, cfg, p.Hostname)
 	if err != nil {
-		return "", fault.Wrap(fault.Device, err, "the node's name in the cluster", "")
+		return "", fault.Wrap(err, fault.Device, "", "the node's name in the cluster")
 	}
 	if changed && !p.told {
 		p.told = true
@@ -265,7 +265,7 @@ func (h Health) Check(ctx context.Context) error {
 		return fault.New(fault.Unhealthy, "", "%s", st)
 	}
 	if err := Probe(ctx, h.Config(), h.Role); err != nil {
-		return fault.Wrap(fault.Unhealthy, err, "k3s", "")
+		return fault.Wrap(err, fault.Unhealthy, "", "k3s")
 	}
 	return nil
 }

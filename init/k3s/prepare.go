@@ -154,7 +154,7 @@ func loadModules(load func(name string, params ...string) error, names ...string
 	for _, name := range names {
 		errs = append(errs, load(name))
 	}
-	return fault.Wrap(fault.Unhealthy, errors.Join(errs...), "loading modules for k3s", "")
+	return fault.Wrap(errors.Join(errs...), fault.Unhealthy, "", "loading modules for k3s")
 }
 
 // natCheck adds a rule as kube-proxy and the CNI do, on a chain of its own that nothing jumps to, and removes both again, in
@@ -179,8 +179,8 @@ func checkNAT(ctx context.Context) error {
 }
 
 func natFault(err error) error {
-	return fault.Wrap(fault.Unhealthy, err, "the packet filter does not take a NAT rule, pods would have no network",
-		"this image lacks a kernel module or an iptables plugin; use another version")
+	return fault.Wrap(err, fault.Unhealthy, "this image lacks a kernel module or an iptables plugin; use another version",
+		"the packet filter does not take a NAT rule, pods would have no network")
 }
 
 // pruneData removes what earlier versions of k3s unpacked below its data directory; the current and the previous one stay.

@@ -102,7 +102,7 @@ func resetCluster(ctx context.Context, note, binary, name string, cfg *config.Co
 		say("etcd has a database already, which is newer than the backup")
 		return done(note)
 	} else if err != nil {
-		return fault.Wrap(fault.Input, err, "the snapshot to begin from is not there", "restore another backup, or remove "+note)
+		return fault.Wrap(err, fault.Input, "restore another backup, or remove "+note, "the snapshot to begin from is not there")
 	}
 	say("making etcd's database from the backup")
 	cfg = alone(cfg)
@@ -115,7 +115,7 @@ func resetCluster(ctx context.Context, note, binary, name string, cfg *config.Co
 	}
 	command := append(Command(binary, Server, cfg), "--cluster-reset", "--cluster-reset-restore-path="+snapshot)
 	if _, err := supervise.Run(ctx, supervise.Command{Spec: supervise.Spec{Args: command, Env: Environment(cfg, name), NoFile: 1048576}}); err != nil {
-		return fault.Wrap(fault.Unhealthy, err, "etcd's database could not be made from the backup", "look at the line before; restore another backup")
+		return fault.Wrap(err, fault.Unhealthy, "look at the line before; restore another backup", "etcd's database could not be made from the backup")
 	}
 	return done(note)
 }

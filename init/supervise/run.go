@@ -56,7 +56,7 @@ func Run(ctx context.Context, c Command) (Result, error) {
 		if len(c.Args) > 0 {
 			name = c.Args[0]
 		}
-		return Result{}, fault.Wrap(fault.Internal, err, "starting "+name, "")
+		return Result{}, fault.Wrap(err, fault.Internal, "", "starting %s", name)
 	}
 	cancelled := p.await(ctx)
 	finish()

@@ -80,7 +80,7 @@ func File(ctx context.Context, pkg, name string) (string, error) {
 	defer lock.Unlock()
 	dir, err := unpacked(ctx, "file-"+pkg, debian.Request{Arch: h.arch, Pick: []string{pkg}}, nil)
 	if err != nil {
-		return "", fault.Wrap(fault.Network, err, name+" of the Debian package "+pkg, "give a mirror in IMGBUILD_MIRROR")
+		return "", fault.Wrap(err, fault.Network, "give a mirror in IMGBUILD_MIRROR", "%s of the Debian package %s", name, pkg)
 	}
 	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); err != nil {
@@ -95,7 +95,7 @@ func Packages(ctx context.Context, name, arch string, want, drop []string) (stri
 	lock.Lock()
 	defer lock.Unlock()
 	dir, err := unpacked(ctx, name, debian.Request{Arch: arch, Want: want, Drop: drop}, nil)
-	return dir, fault.Wrap(fault.Network, err, "Debian packages for "+name, "give a mirror in IMGBUILD_MIRROR")
+	return dir, fault.Wrap(err, fault.Network, "give a mirror in IMGBUILD_MIRROR", "Debian packages for %s", name)
 }
 
 // layout is raised when the shape of an unpacked directory changes.

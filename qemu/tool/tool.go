@@ -78,12 +78,12 @@ func Find(ctx context.Context, name, least string) (string, error) {
 		why = err
 	}
 	if way == "path" {
-		return "", fault.Wrap(fault.Input, why, "", "install it, or unset IMGBUILD_TOOLS")
+		return "", fault.Wrap(why, fault.Input, "install it, or unset IMGBUILD_TOOLS", "")
 	}
 	path, err := fromPackages(ctx, p)
 	if err != nil {
-		return "", errors.Join(fault.Wrap(fault.Network, err, name+" from Debian packages",
-			"install "+sets[p.set].want[0]+" or give a mirror in IMGBUILD_MIRROR"), why)
+		return "", errors.Join(fault.Wrap(err, fault.Network, "install "+sets[p.set].want[0]+" or give a mirror in IMGBUILD_MIRROR",
+			"%s from Debian packages", name), why)
 	}
 	if v, err := ask(ctx, path, p); err != nil || older(v, least) {
 		return "", fault.New(fault.Internal, "", "%s of the Debian packages gives version %q, %s is needed: %w", name, v, least, err)

@@ -97,7 +97,7 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 	}
 	if err := v.cmd.Start(); err != nil {
 		ours.Close()
-		return nil, fault.Wrap(fault.Internal, err, "starting "+m.Program, "")
+		return nil, fault.Wrap(err, fault.Internal, "", "starting %s", m.Program)
 	}
 	go func() {
 		v.err = v.cmd.Wait()
@@ -200,11 +200,11 @@ func (v *VM) disk(o Options, m Machine, im *Image) ([]string, error) {
 	if !o.Kept {
 		v.Disk = filepath.Join(o.Dir, o.Name+".img")
 		if err := Copy(v.Disk, o.Image, size); err != nil {
-			return nil, fault.Wrap(fault.Device, err, "copying the image to "+o.Dir, "")
+			return nil, fault.Wrap(err, fault.Device, "", "copying the image to %s", o.Dir)
 		}
 		if o.Direct {
 			if err := growData(v.Disk, im.Table.Signature); err != nil {
-				return nil, fault.Wrap(fault.Device, err, "enlarging the guest's disk", "")
+				return nil, fault.Wrap(err, fault.Device, "", "enlarging the guest's disk")
 			}
 		}
 	}

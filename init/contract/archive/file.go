@@ -22,7 +22,7 @@ func Create(name string, h Header, fill func(*Writer) error) (err error) {
 	dir := filepath.Dir(name)
 	f, err := os.CreateTemp(dir, ".archive-*")
 	if err != nil {
-		return fault.Wrap(fault.Device, err, "writing "+name, "give a file in a directory that exists and that you may write to")
+		return fault.Wrap(err, fault.Device, "give a file in a directory that exists and that you may write to", "writing %s", name)
 	}
 	defer func() {
 		if err != nil {
@@ -58,7 +58,7 @@ func Create(name string, h Header, fill func(*Writer) error) (err error) {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fault.Wrap(fault.Device, err, "writing "+name, "is the disk full?")
+		return fault.Wrap(err, fault.Device, "is the disk full?", "writing %s", name)
 	}
 	if err = os.Rename(f.Name(), name); err != nil {
 		return err
@@ -77,7 +77,7 @@ var zstdMagic = []byte{0x28, 0xB5, 0x2F, 0xFD}
 func ReadFile(name string, head func(Header) error, each func(*tar.Header, io.Reader) error) error {
 	f, err := os.Open(name)
 	if err != nil {
-		return fault.Wrap(fault.Input, err, "reading the archive", "give a file that is there")
+		return fault.Wrap(err, fault.Input, "give a file that is there", "reading the archive")
 	}
 	defer f.Close()
 	var r io.Reader = bufio.NewReaderSize(f, 256<<10)

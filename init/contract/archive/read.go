@@ -47,7 +47,7 @@ func Read(r io.Reader, head func(Header) error, each func(*tar.Header, io.Reader
 const again = "make it again, or copy it again"
 
 func damaged(err error) error {
-	return fault.Wrap(fault.Input, err, "the archive cannot be read", again)
+	return fault.Wrap(err, fault.Input, again, "the archive cannot be read")
 }
 
 func readHeader(tr *tar.Reader) (h Header, err error) {
@@ -64,14 +64,14 @@ func readHeader(tr *tar.Reader) (h Header, err error) {
 		return h, damaged(err)
 	}
 	if err := json.Unmarshal(data, &h); err != nil {
-		return h, fault.Wrap(fault.Input, err, headName, fix)
+		return h, fault.Wrap(err, fault.Input, fix, "%s", headName)
 	}
 	return h, h.check()
 }
 
 func (m *members) member(tr *tar.Reader, th *tar.Header, each func(*tar.Header, io.Reader) error) error {
 	bad := func(err error) error {
-		return fault.Wrap(fault.Input, err, "the archive is refused", again)
+		return fault.Wrap(err, fault.Input, again, "the archive is refused")
 	}
 	typ := th.Typeflag
 	if typ == typeDir && len(th.Name) > 1 && th.Name[len(th.Name)-1] == '/' {

@@ -84,7 +84,7 @@ func (a *Writer) add(name string, typ byte, m Meta, size int64, target string, r
 		return fault.New(fault.Internal, "", "archive: %s: mode %o, owner %d:%d, %d bytes", name, m.Mode, m.UID, m.GID, size)
 	}
 	if err := a.members.add(name, typ, target); err != nil {
-		return fault.Wrap(fault.Input, err, "archive", "")
+		return fault.Wrap(err, fault.Input, "", "archive")
 	}
 	mtime := max(m.Time.Unix(), 0)
 	h := &tar.Header{Typeflag: typ, Name: name, Linkname: target, Mode: int64(m.Mode), Uid: int(m.UID), Gid: int(m.GID), Size: size, ModTime: time.Unix(mtime, 0), Format: tar.FormatPAX}

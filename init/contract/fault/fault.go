@@ -55,7 +55,7 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// New makes an error of kind k. what may be a format with args, and %w is honoured.
+// New makes an error of kind k. what is a format with args, and %w is honoured; fix is plain text and may be empty.
 func New(k Kind, fix, what string, args ...any) error {
 	err := fmt.Errorf(what, args...)
 	return &Error{Kind: k, What: err.Error(), Fix: fix, Err: silent(errors.Unwrap(err))}
@@ -74,11 +74,12 @@ func silent(err error) error {
 	return quiet{err}
 }
 
-// Wrap gives err a kind unless it has one already; nil stays nil. what may be empty.
-func Wrap(k Kind, err error, what, fix string) error {
+// Wrap gives err kind k unless it has a kind already; nil stays nil. The rest is as for New, but what may be empty.
+func Wrap(err error, k Kind, fix, what string, args ...any) error {
 	if err == nil {
 		return nil
 	}
+	what = fmt.Sprintf(what, args...)
 	var has *Error
 	if errors.As(err, &has) {
 		if what == "" {

@@ -18,8 +18,8 @@ func TestCodes(t *testing.T) {
 		{errors.New("x"), 1},
 		{New(Usage, "say rpi4", "unknown board %q", "rpi44"), 2},
 		{fmt.Errorf("reading: %w", New(Verify, "", "bad sum")), 5},
-		{Wrap(Network, io.EOF, "fetching x", "try again"), 4},
-		{Wrap(Network, New(Verify, "", "bad sum"), "fetching x", ""), 5},
+		{Wrap(io.EOF, Network, "try again", "fetching %s", "x"), 4},
+		{Wrap(New(Verify, "", "bad sum"), Network, "", "fetching x"), 5},
 		{New(Internal, "", "writing: %w", syscall.ENOSPC), 6},
 		{New(Input, "", "stopped: %w", context.Canceled), 130},
 	} {
@@ -37,7 +37,7 @@ func TestMessage(t *testing.T) {
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error("the cause is lost")
 	}
-	if got, want := Wrap(Network, io.EOF, "fetching x", "try again").Error(), "fetching x: EOF; try again"; got != want {
+	if got, want := Wrap(io.EOF, Network, "try again", "fetching %s", "x").Error(), "fetching x: EOF; try again"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -176,7 +176,7 @@ func (j *Job) send(ctx context.Context, file, name string) (string, error) {
 	defer in.Close()
 	entries, err := p.list()
 	if err != nil {
-		return "", fault.Wrap(fault.Network, err, "the directory of backups cannot be read", "")
+		return "", fault.Wrap(err, fault.Network, "", "the directory of backups cannot be read")
 	}
 	for _, old := range halves(entries, j.Host) {
 		_ = p.remove(old) // of a run that was cut off
@@ -227,7 +227,7 @@ func (j *Job) List(ctx context.Context) ([]Entry, error) {
 	defer p.close()
 	all, err := p.list()
 	if err != nil {
-		return nil, fault.Wrap(fault.Network, err, "the directory of backups cannot be read", "")
+		return nil, fault.Wrap(err, fault.Network, "", "the directory of backups cannot be read")
 	}
 	return ours(all, j.Host), nil
 }
@@ -236,11 +236,11 @@ func (j *Job) List(ctx context.Context) ([]Entry, error) {
 func unsent(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
-		return fault.Wrap(fault.Input, err, "the backup server lets nobody write there", "let this node write to the directory; NFS takes its root for nobody (65534) unless exported with no_root_squash")
+		return fault.Wrap(err, fault.Input, "let this node write to the directory; NFS takes its root for nobody (65534) unless exported with no_root_squash", "the backup server lets nobody write there")
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return fault.Wrap(fault.Input, err, "the backup does not fit on its server", "make room there, or keep fewer (backup.keep); nothing that was there was touched")
+		return fault.Wrap(err, fault.Input, "make room there, or keep fewer (backup.keep); nothing that was there was touched", "the backup does not fit on its server")
 	}
-	return fault.Wrap(fault.Network, err, "sending the backup", "")
+	return fault.Wrap(err, fault.Network, "", "sending the backup")
 }
 
 // named is the form of the names of one host's backups; another host's name may begin as this one's does.

@@ -105,7 +105,7 @@ func (j *Job) datastore(ctx context.Context, w *archive.Writer, dir, etcd string
 	}
 	ctx, cancel := context.WithTimeout(ctx, holdLimit)
 	defer cancel()
-	return fault.Wrap(fault.Unhealthy, AddDatabase(ctx, w, j.path(path.Join(dir, sqliteFile)), path.Join(data+dir, sqliteFile)), "k3s' database", "")
+	return fault.Wrap(AddDatabase(ctx, w, j.path(path.Join(dir, sqliteFile)), path.Join(data+dir, sqliteFile)), fault.Unhealthy, "", "k3s' database")
 }
 
 // etcd has a snapshot made on a server whose database is etcd, and gives its path relative to k3s' data directory; empty where
@@ -119,7 +119,7 @@ func (j *Job) etcd(ctx context.Context, dir string, now time.Time) (string, erro
 	}
 	made, err := j.Snapshot(ctx, "shelf-"+strings.ToLower(now.Format(stampForm)))
 	if err != nil {
-		return "", fault.Wrap(fault.Unhealthy, err, "the snapshot of etcd", "")
+		return "", fault.Wrap(err, fault.Unhealthy, "", "the snapshot of etcd")
 	}
 	if st, err := os.Stat(made); err != nil || st.Size() == 0 {
 		return "", fault.New(fault.Unhealthy, "look at `shelf logs k3s`", "the snapshot of etcd is empty")

@@ -43,7 +43,7 @@ func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupHost(find, t.host)
 	if err != nil || len(addresses) == 0 {
-		return nil, fault.Wrap(fault.Network, err, "the backup server "+t.host, "")
+		return nil, fault.Wrap(err, fault.Network, "", "the backup server %s", t.host)
 	}
 	if _, err := supervise.Run(ctx, supervise.Cmd("modprobe", "-a", "-b", "nfs", "nfsv4")); err != nil {
 		j.say("nfs: %v", err) // they may be built in
@@ -55,7 +55,7 @@ func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 	err = beside(ctx, func() error { return mountNFS(t, addresses) })
 	switch {
 	case ctx.Err() != nil:
-		return nil, fault.Wrap(fault.Network, ctx.Err(), fmt.Sprintf("mounting %s of %s", t.dir, t.host), "")
+		return nil, fault.Wrap(ctx.Err(), fault.Network, "", "mounting %s of %s", t.dir, t.host)
 	case errors.Is(err, unix.ENODEV):
 		return nil, fault.New(fault.Input, "use sftp://, or an image with the module nfsv4", "the kernel has no NFS client")
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
@@ -65,7 +65,7 @@ func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EINVAL):
 		return nil, fault.New(fault.Input, "switch version 4 on there, or use sftp://", "%s does not speak NFS version 4", t.host)
 	case err != nil:
-		return nil, fault.Wrap(fault.Network, err, fmt.Sprintf("mounting %s of %s", t.dir, t.host), "")
+		return nil, fault.Wrap(err, fault.Network, "", "mounting %s of %s", t.dir, t.host)
 	}
 	p := directory(nfsMount, nil)
 	return &place{

@@ -64,7 +64,7 @@ func (j *Job) Key() (ssh.Signer, string, error) {
 	}
 	signer, err := ssh.ParsePrivateKey(text)
 	if err != nil {
-		return nil, "", fault.Wrap(fault.Input, err, "the key "+file, "remove it, and a new one is made")
+		return nil, "", fault.Wrap(err, fault.Input, "remove it, and a new one is made", "the key %s", file)
 	}
 	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey()))) + " shelf-backup@" + strings.ToLower(j.Host)
 	return signer, line, nil
@@ -93,7 +93,7 @@ func (j *Job) openSFTP(ctx context.Context, t target) (*place, error) {
 		}}
 	conn, err := (&net.Dialer{Timeout: dialLimit}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, fault.Wrap(fault.Network, err, "the backup server does not answer", "")
+		return nil, fault.Wrap(err, fault.Network, "", "the backup server does not answer")
 	}
 	stop := context.AfterFunc(ctx, func() {
 		defer guard.Catch()
@@ -108,7 +108,7 @@ func (j *Job) openSFTP(ctx context.Context, t target) (*place, error) {
 		if !errors.As(err, &f) && strings.Contains(err.Error(), "unable to authenticate") {
 			return nil, fault.New(fault.Input, "add this line to its authorized_keys: "+line, "%s does not let %s in", address, t.user)
 		}
-		return nil, fault.Wrap(fault.Network, err, "the backup server "+address, "")
+		return nil, fault.Wrap(err, fault.Network, "", "the backup server %s", address)
 	}
 	_ = conn.SetDeadline(time.Now().Add(stallLimit))
 	if pinned == nil { // the first contact, and the login has worked
@@ -122,7 +122,7 @@ func (j *Job) openSFTP(ctx context.Context, t target) (*place, error) {
 	if err != nil {
 		stop()
 		c.Close()
-		return nil, fault.Wrap(fault.Network, err, "the backup server "+address+" has no sftp", "")
+		return nil, fault.Wrap(err, fault.Network, "", "the backup server %s has no sftp", address)
 	}
 	p := &sftpPlace{client, conn, t.dir}
 	if err := client.MkdirAll(t.dir); err != nil {
@@ -217,7 +217,7 @@ func algorithms(key ssh.PublicKey) []string {
 func (j *Job) pinned(address string) (ssh.PublicKey, error) {
 	if given := j.Config.Backup.HostKey; given != "" {
 		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(given))
-		return key, fault.Wrap(fault.Input, err, "backup.host_key", "copy the one line of the server's /etc/ssh/ssh_host_ed25519_key.pub")
+		return key, fault.Wrap(err, fault.Input, "copy the one line of the server's /etc/ssh/ssh_host_ed25519_key.pub", "backup.host_key")
 	}
 	text, err := os.ReadFile(j.path(path.Join(Dir, knownName)))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -233,7 +233,7 @@ func (j *Job) pinned(address string) (ssh.PublicKey, error) {
 	if errors.Is(err, io.EOF) {
 		return nil, nil
 	}
-	return nil, fault.Wrap(fault.Input, err, "the known hosts of backups", "say `sudo shelf backup forget`")
+	return nil, fault.Wrap(err, fault.Input, "say `sudo shelf backup forget`", "the known hosts of backups")
 }
 
 func (j *Job) pin(address string, key ssh.PublicKey) error {

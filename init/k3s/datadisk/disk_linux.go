@@ -154,7 +154,7 @@ func (d *Disk) ready(ctx context.Context, spec, dataDir string) (path string, er
 	}
 	what, err := s.look() // again: the journal may have brought what could not be seen before
 	if err == nil {
-		err = fault.Wrap(fault.Device, d.take(ctx, what, s, dataDir), "taking the data disk "+spec+" into use", "")
+		err = fault.Wrap(d.take(ctx, what, s, dataDir), fault.Device, "", "taking the data disk %s into use", spec)
 	}
 	if err == nil {
 		err = d.bind(dataDir)
@@ -173,7 +173,7 @@ func (s *situation) look() (what action, err error) {
 		return refuse, err
 	}
 	if s.empty, err = empty(MountPoint); err != nil {
-		return refuse, fault.Wrap(fault.Device, err, "the data disk "+s.spec+" cannot be read", "look at its cable and power, or replace it")
+		return refuse, fault.Wrap(err, fault.Device, "look at its cable and power, or replace it", "the data disk %s cannot be read", s.spec)
 	}
 	return s.decide()
 }
@@ -195,7 +195,7 @@ func (d *Disk) take(ctx context.Context, what action, s situation, dataDir strin
 	switch what {
 	case use, adopt:
 		if _, err := os.Stat(MountPoint + "/k3s"); err != nil {
-			return fault.Wrap(fault.Input, err, "the disk is marked as a data disk, but has no k3s' data", "look at it on another computer, or empty it and say `"+forgetCommand+"`")
+			return fault.Wrap(err, fault.Input, "look at it on another computer, or empty it and say `"+forgetCommand+"`", "the disk is marked as a data disk, but has no k3s' data")
 		}
 		if what == use {
 			if s.known == nil {
@@ -255,7 +255,7 @@ func (d *Disk) mount(ctx context.Context, dev device, look bool) error {
 	}
 	if dev.fs.Type != "ext4" && d.Load != nil {
 		if err := d.Load(dev.fs.Type); err != nil {
-			return fault.Wrap(fault.Device, err, "the file system "+dev.fs.Type+" of the data disk", "use ext4")
+			return fault.Wrap(err, fault.Device, "use ext4", "the file system %s of the data disk", dev.fs.Type)
 		}
 	}
 	flags, data := uintptr(unix.MS_NOATIME), map[string]string{"ext4": "errors=remount-ro"}[dev.fs.Type]
@@ -268,7 +268,7 @@ func (d *Disk) mount(ctx context.Context, dev device, look bool) error {
 		}
 	}
 	err := mount.Do(mount.Mount{Source: dev.path, Path: MountPoint, Type: dev.fs.Type, Flags: flags, Data: data})
-	return fault.Wrap(fault.Device, err, "the data disk "+dev.path+" cannot be mounted", "check it on another computer")
+	return fault.Wrap(err, fault.Device, "check it on another computer", "the data disk %s cannot be mounted", dev.path)
 }
 
 // bind shows the disk's directories where k3s and the kubelet look.
@@ -278,7 +278,7 @@ func (d *Disk) bind(dataDir string) error {
 		mount.Mount{Source: MountPoint + "/kubelet", Path: Kubelet, Flags: unix.MS_BIND})...)
 	if err != nil {
 		d.detach(dataDir)
-		return fault.Wrap(fault.Device, err, "showing the data disk", "")
+		return fault.Wrap(err, fault.Device, "", "showing the data disk")
 	}
 	return nil
 }
@@ -378,7 +378,7 @@ func readMarker(path string) (*Marker, error) {
 		err = errors.New("it has no number")
 	}
 	if err != nil {
-		return nil, fault.Wrap(fault.Device, err, "the marker "+path+" cannot be read", "if you know that this is the right disk, remove that file")
+		return nil, fault.Wrap(err, fault.Device, "if you know that this is the right disk, remove that file", "the marker %s cannot be read", path)
 	}
 	return &m, nil
 }

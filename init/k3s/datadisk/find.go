@@ -67,12 +67,12 @@ func find(sys, dev, boot, spec string) (device, error) {
 			if tagged {
 				continue // nothing can be told of it; another one may be meant
 			}
-			return d, fault.Wrap(fault.Device, err, "the data disk "+spec+" cannot be opened", "")
+			return d, fault.Wrap(err, fault.Device, "", "the data disk %s cannot be opened", spec)
 		}
 		d.fs, err = Probe(f)
 		f.Close()
 		if err != nil && !tagged {
-			return d, fault.Wrap(fault.Device, err, "the data disk "+spec+" cannot be read", "look at its cable and power, or replace it")
+			return d, fault.Wrap(err, fault.Device, "look at its cable and power, or replace it", "the data disk %s cannot be read", spec)
 		}
 		if tagged && (err != nil || tag == "UUID" && !strings.EqualFold(d.fs.UUID, want) || tag == "LABEL" && d.fs.Label != want) {
 			continue

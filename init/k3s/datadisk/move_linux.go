@@ -164,7 +164,7 @@ func (d *Disk) fsck(ctx context.Context, path string) error {
 		case ran && mode == "-fy":
 			return fault.New(fault.Device, "save what can be read on another computer and replace the disk", "the data disk %s is damaged and e2fsck cannot repair it (exit code %d): %s", path, code, last)
 		case !ran:
-			return fault.Wrap(fault.Device, err, "checking the data disk "+path, "")
+			return fault.Wrap(err, fault.Device, "", "checking the data disk %s", path)
 		}
 	}
 	return nil

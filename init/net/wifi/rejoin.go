@@ -55,7 +55,7 @@ func Mend(ctx context.Context, changed func() <-chan struct{}, state func() (joi
 // Rejoin has wpa_supplicant leave the network that a radio is in, and look for the configured ones anew.
 func Rejoin(radio string) error {
 	err := order(filepath.Join(ControlDir, radio), "DISCONNECT", "RECONNECT")
-	return fault.Wrap(fault.Unhealthy, err, "wpa_supplicant takes no orders", "look with shelf logs wpa_supplicant")
+	return fault.Wrap(err, fault.Unhealthy, "look with shelf logs wpa_supplicant", "wpa_supplicant takes no orders")
 }
 
 // orderWait is for the answer to one order.

@@ -51,7 +51,7 @@ func Unit(n Node) supervise.Unit {
 	}
 	u.Ready = supervise.Ready{Probe: func(context.Context) error {
 		_, err := os.Stat(filepath.Join(ControlDir, radio))
-		return fault.Wrap(fault.Unhealthy, err, "wpa_supplicant does not listen yet", "")
+		return fault.Wrap(err, fault.Unhealthy, "", "wpa_supplicant does not listen yet")
 	}}
 	return u
 }

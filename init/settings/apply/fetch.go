@@ -32,7 +32,7 @@ func Fetch(ctx context.Context, client *http.Client, keys []string) ([]string, e
 		}
 		got, err := fetch(ctx, client, address(k))
 		if err != nil {
-			errs = append(errs, fault.Wrap(fault.Network, err, "the ssh keys of "+k+" cannot be fetched", "look at the node's network, or put the keys themselves into the configuration"))
+			errs = append(errs, fault.Wrap(err, fault.Network, "look at the node's network, or put the keys themselves into the configuration", "the ssh keys of %s cannot be fetched", k))
 		}
 		out = append(out, got...)
 	}

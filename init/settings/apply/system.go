@@ -199,7 +199,7 @@ func (m Machine) Sysctls(values map[string]string) error {
 		full := filepath.Join(m.path("/proc/sys"), filepath.Clean("/"+path))
 		named[full] = true
 		if err := m.sysctl(full, values[name]); err != nil {
-			errs = append(errs, fault.Wrap(fault.Input, err, "k3os.sysctls."+name, "look whether the name is right and its module is in k3os.modules"))
+			errs = append(errs, fault.Wrap(err, fault.Input, "look whether the name is right and its module is in k3os.modules", "k3os.sysctls.%s", name))
 		}
 	}
 	if m.Track != nil {
@@ -254,7 +254,7 @@ func (m Machine) Files(files []config.File) error {
 	for _, f := range files {
 		named[filepath.Clean("/"+f.Path)] = true
 		if err := m.file(f); err != nil {
-			errs = append(errs, fault.Wrap(fault.Input, err, "write_files: "+f.Path, "correct the item in the configuration"))
+			errs = append(errs, fault.Wrap(err, fault.Input, "correct the item in the configuration", "write_files: %s", f.Path))
 		}
 	}
 	if m.Track != nil {

@@ -127,7 +127,7 @@ func (m Machine) dropFiles(named map[string]bool) error {
 		}
 		if ok {
 			if err := m.takeBack(w, note); err != nil {
-				errs = append(errs, fault.Wrap(fault.Device, err, "write_files no longer names "+w.Path+", but it cannot be taken back", "remove it yourself"))
+				errs = append(errs, fault.Wrap(err, fault.Device, "remove it yourself", "write_files no longer names %s, but it cannot be taken back", w.Path))
 				continue
 			}
 		}

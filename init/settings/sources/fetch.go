@@ -19,7 +19,7 @@ import (
 func Fetch(ctx context.Context, client *http.Client, s config.DataSource) ([]byte, error) {
 	data, err := get(ctx, client, s.URL)
 	if err != nil {
-		return nil, fault.Wrap(fault.Network, err, "the configuration cannot be fetched", "look at the node's network and at the address in k3os.data_sources")
+		return nil, fault.Wrap(err, fault.Network, "look at the node's network and at the address in k3os.data_sources", "the configuration cannot be fetched")
 	}
 	const fix = "correct k3os.data_sources, or put the right file there; what the node had before stays"
 	switch {
@@ -30,7 +30,7 @@ func Fetch(ctx context.Context, client *http.Client, s config.DataSource) ([]byt
 	case s.Key != nil:
 		sig, err := get(ctx, client, s.URL+".minisig")
 		if err != nil {
-			return nil, fault.Wrap(fault.Network, err, "the signature of a configuration cannot be fetched", "put it beside the file, as minisign -S makes it")
+			return nil, fault.Wrap(err, fault.Network, "put it beside the file, as minisign -S makes it", "the signature of a configuration cannot be fetched")
 		}
 		if !verify(*s.Key, data, sig) {
 			return nil, fault.New(fault.Verify, fix, "the signature of %s is not by the key in k3os.data_sources", s.URL)

@@ -37,7 +37,7 @@ func (im Importer) Keep(text []byte) (stale, err error) {
 	if bytes.Equal(want, now) {
 		return im.settle(mainBoot, path, want, now), nil
 	}
-	return fault.Wrap(fault.Device, im.settle(mainBoot, path, want, now), "the boot partition keeps the settings from before", "look after the card"), nil
+	return fault.Wrap(im.settle(mainBoot, path, want, now), fault.Device, "look after the card", "the boot partition keeps the settings from before"), nil
 }
 
 // forBoot gives the text for BOOT, and what is there now.
@@ -52,5 +52,5 @@ func (im Importer) forBoot(text []byte) (want, now []byte, err error) {
 	} else {
 		want, err = config.ForBoot(text, len(now))
 	}
-	return want, now, fault.Wrap(fault.Input, err, "should the data partition ever be lost, the node comes up with the settings from before", "")
+	return want, now, fault.Wrap(err, fault.Input, "", "should the data partition ever be lost, the node comes up with the settings from before")
 }

@@ -138,7 +138,7 @@ func (im Importer) stored(name string) string {
 func (im Importer) one(name string) ([]config.Problem, error) {
 	data, err := readSome(filepath.Join(im.Boot, name))
 	if err != nil {
-		return nil, fault.Wrap(fault.Device, err, "the configuration cannot be read from the boot partition", "check the card on a laptop")
+		return nil, fault.Wrap(err, fault.Device, "check the card on a laptop", "the configuration cannot be read from the boot partition")
 	}
 	path := im.stored(name)
 	was, err := os.ReadFile(path + seen)
@@ -225,7 +225,7 @@ func torn(now, want, was []byte) bool {
 func (im Importer) settle(name, path string, want, now []byte) error {
 	if !bytes.Equal(want, now) && im.Overwrite != nil {
 		if err := im.Overwrite(name, want); err != nil {
-			return fault.Wrap(fault.Device, err, "the secrets in "+name+" could not be taken off the boot partition", "remove them there yourself; the node has its copy")
+			return fault.Wrap(err, fault.Device, "remove them there yourself; the node has its copy", "the secrets in %s could not be taken off the boot partition", name)
 		}
 	}
 	if err := os.Rename(path+pending, path+seen); err != nil {

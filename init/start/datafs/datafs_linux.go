@@ -125,7 +125,7 @@ func idle(d *disk.Disk) error {
 	}
 	f, err := os.OpenFile(device, os.O_RDWR|unix.O_EXCL, 0) // whoever holds it otherwise
 	if err != nil {
-		return fault.Wrap(fault.Device, err, "the data partition cannot be had", "use sudo")
+		return fault.Wrap(err, fault.Device, "use sudo", "the data partition cannot be had")
 	}
 	return f.Close()
 }
@@ -140,7 +140,7 @@ func Repair(ctx context.Context, d *disk.Disk, out io.Writer) error {
 		return fault.New(fault.Device, "sudo shelf data format makes a new one, empty", "there is no partition 4 and no file system where it should be")
 	}
 	if err := d.RestoreData(); err != nil {
-		return fault.Wrap(fault.Device, err, "partition 4 cannot be put back into the table", "")
+		return fault.Wrap(err, fault.Device, "", "partition 4 cannot be put back into the table")
 	}
 	device := d.Partition(disk.Data)
 	_, err := supervise.Run(ctx, supervise.Command{Spec: supervise.Spec{Args: []string{"/usr/sbin/e2fsck", "-fy", device}}, Output: out})
@@ -154,7 +154,7 @@ func Repair(ctx context.Context, d *disk.Disk, out io.Writer) error {
 	}
 	if s := Look(d); s.FS.Label != preinit.DataLabel {
 		if _, err := supervise.Run(ctx, supervise.Cmd("/usr/sbin/tune2fs", "-L", preinit.DataLabel, device)); err != nil {
-			return fault.Wrap(fault.Device, err, "the file system could not be given its label", "")
+			return fault.Wrap(err, fault.Device, "", "the file system could not be given its label")
 		}
 	}
 	return nil
@@ -166,21 +166,21 @@ func Format(ctx context.Context, d *disk.Disk, out io.Writer) error {
 		return err
 	}
 	if err := d.RestoreData(); err != nil {
-		return fault.Wrap(fault.Device, err, "partition 4 cannot be put back into the table", "")
+		return fault.Wrap(err, fault.Device, "", "partition 4 cannot be put back into the table")
 	}
 	args := []string{"/usr/sbin/mke2fs", "-F", "-t", "ext4", "-b", "4096", "-L", preinit.DataLabel, "-J", "size=64"}
 	if d.Table.Partitions[disk.Data-1].Sectors < 1<<31 {
 		args = append(args, "-E", "resize=536870912") // room for the descriptors of 2 TiB, so that it grows with a copy to a larger card
 	}
 	_, err := supervise.Run(ctx, supervise.Command{Spec: supervise.Spec{Args: append(args, d.Partition(disk.Data))}, Output: out})
-	return fault.Wrap(fault.Device, err, "the data partition could not be formatted", "replace the card")
+	return fault.Wrap(err, fault.Device, "replace the card", "the data partition could not be formatted")
 }
 
 // SetRescue answers the question of rescue.txt for the next boot, and Rescue reads the answer.
 func SetRescue(d *disk.Disk, on bool) error {
 	f, err := os.OpenFile(d.Partition(disk.Boot), os.O_RDWR, 0)
 	if err != nil {
-		return fault.Wrap(fault.Device, err, "the boot partition cannot be written", "use sudo")
+		return fault.Wrap(err, fault.Device, "use sudo", "the boot partition cannot be written")
 	}
 	err = layout.SetRescue(f, on)
 	return errors.Join(err, f.Sync(), f.Close())
@@ -190,7 +190,7 @@ func SetRescue(d *disk.Disk, on bool) error {
 func Rescue(d *disk.Disk) (bool, error) {
 	f, err := os.Open(d.Partition(disk.Boot))
 	if err != nil {
-		return false, fault.Wrap(fault.Device, err, "the boot partition cannot be read", "use sudo")
+		return false, fault.Wrap(err, fault.Device, "use sudo", "the boot partition cannot be read")
 	}
 	defer f.Close()
 	return layout.RescueAsked(f)

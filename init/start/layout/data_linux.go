@@ -33,7 +33,7 @@ func openData(t report.Teller, s *preinit.State, l *Layout) error {
 	err := mountData(t, s)
 	if err == nil {
 		if done, err := reset(dataMount+"/k3os", func(string) {}); err != nil {
-			t.Problem(fault.Wrap(fault.Device, err, "the data could not be reset", "remove /k3os/config/reset if it is not wanted any more"))
+			t.Problem(fault.Wrap(err, fault.Device, "remove /k3os/config/reset if it is not wanted any more", "the data could not be reset"))
 		} else if done {
 			t.Say("the data are reset; configuration and identity are kept")
 		}
@@ -56,7 +56,7 @@ func mountData(t report.Teller, s *preinit.State) error {
 	grown, err := s.Disk.GrowData()
 	if err != nil {
 		// The node runs as well with the small partition; the next boot tries again.
-		t.Problem(fault.Wrap(fault.Device, err, "the data partition could not be enlarged", "look whether the card is write-protected"))
+		t.Problem(fault.Wrap(err, fault.Device, "look whether the card is write-protected", "the data partition could not be enlarged"))
 	} else if grown {
 		t.Say("data partition enlarged to %d MiB, disk is now %s", s.Disk.Table.Partitions[disk.Data-1].Sectors>>11, s.Disk.Table.PARTUUID(disk.Data))
 	}
@@ -88,14 +88,14 @@ func mountData(t report.Teller, s *preinit.State) error {
 		}
 	}
 	if err != nil {
-		return fault.Wrap(fault.Device, err, "it cannot be mounted", "")
+		return fault.Wrap(err, fault.Device, "", "it cannot be mounted")
 	}
 	if emptied(dataMount, repaired) {
 		_ = unix.Unmount(dataMount, unix.MNT_DETACH)
 		return fault.New(fault.Device, "", "a repair took away what made this node itself; what e2fsck found of it lies in the directory lost+found there")
 	}
 	if err := growExt4(device, s.Data.BlockSize); err != nil {
-		t.Problem(fault.Wrap(fault.Device, err, "the file system of the data partition could not be enlarged", "reboot; if it comes again write the image anew"))
+		t.Problem(fault.Wrap(err, fault.Device, "reboot; if it comes again write the image anew", "the file system of the data partition could not be enlarged"))
 	}
 	return nil
 }

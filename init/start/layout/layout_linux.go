@@ -47,10 +47,10 @@ func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout,
 	const again = "write the image to the card again; if the other slot is good the board starts it by itself"
 	vfat, usr, err := mapSlot(slot, size, s.Manifest.Root)
 	if err != nil {
-		return nil, fault.Wrap(fault.Device, err, fmt.Sprintf("the system of slot %s cannot be mapped", s.Slot), again)
+		return nil, fault.Wrap(err, fault.Device, again, "the system of slot %s cannot be mapped", s.Slot)
 	}
 	if err := unixMount(usr, "/usr", "squashfs", unix.MS_RDONLY|unix.MS_NODEV); err != nil {
-		return nil, fault.Wrap(fault.Verify, err, fmt.Sprintf("the system of slot %s cannot be mounted", s.Slot), again)
+		return nil, fault.Wrap(err, fault.Verify, again, "the system of slot %s cannot be mounted", s.Slot)
 	}
 	t.Log("/usr is mounted")
 	// The modules of the initramfs are loaded or not needed; their place is wanted for the link.
@@ -109,7 +109,7 @@ func each(t report.Teller, ops []mount.Op) {
 }
 
 func unlike(err error) error {
-	return fault.Wrap(fault.Device, err, "the directories of the system are not as they should be", "move what is in the way elsewhere and reboot")
+	return fault.Wrap(err, fault.Device, "move what is in the way elsewhere and reboot", "the directories of the system are not as they should be")
 }
 
 // prepareRoot makes k3os/data of the data partition the place of the new root, and says what keeps it from being one.

@@ -70,7 +70,7 @@ func Run(t report.Teller, s *State) error {
 	s.Compatible, s.Model, s.Memory = Compatible("/proc"), Model("/proc"), Memory("/proc")
 	s.Modules = NewHotplug(t)
 	if err := s.Modules.Use("/lib/modules/" + module.Release()); err != nil {
-		return fault.Wrap(fault.Internal, err, "the initramfs has no modules for this kernel", "write the image to the card again")
+		return fault.Wrap(err, fault.Internal, "write the image to the card again", "the initramfs has no modules for this kernel")
 	}
 	if err := s.Modules.Listen(); err != nil {
 		t.Problem(err)
@@ -160,7 +160,7 @@ func (s *State) check(t report.Teller) error {
 	}
 	m, err := readManifest(slot)
 	if err != nil {
-		return fault.Wrap(fault.Verify, err, fmt.Sprintf("slot %s cannot be used", s.Slot), "write the image to the card again; if the other slot is good the board starts it by itself")
+		return fault.Wrap(err, fault.Verify, "write the image to the card again; if the other slot is good the board starts it by itself", "slot %s cannot be used", s.Slot)
 	}
 	s.Manifest = m
 	if err := checkBoard(m, s.Compatible, s.Model); err != nil {
@@ -201,12 +201,12 @@ const DataLabel = "K3OS_STATE"
 func readData(path string) (disk.Ext4, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return disk.Ext4{}, fault.Wrap(fault.Device, err, "the data partition cannot be opened", "")
+		return disk.Ext4{}, fault.Wrap(err, fault.Device, "", "the data partition cannot be opened")
 	}
 	defer f.Close()
 	e, err := disk.ReadExt4(f)
 	if err != nil {
-		return disk.Ext4{}, fault.Wrap(fault.Device, err, "the data partition cannot be used", "")
+		return disk.Ext4{}, fault.Wrap(err, fault.Device, "", "the data partition cannot be used")
 	}
 	if e.Label != DataLabel {
 		return disk.Ext4{}, fault.New(fault.Device, "", "partition 4 carries the label %q instead of %s", e.Label, DataLabel)

@@ -279,7 +279,7 @@ func ask(path string, req Request) (c net.Conn, out Response, rest io.Reader, er
 	const silent = "the init program does not answer"
 	conn, err := net.DialTimeout("unix", path, requestTime)
 	if err != nil {
-		return nil, out, nil, fault.Wrap(fault.Unhealthy, err, silent, "look at the console, or reboot the node")
+		return nil, out, nil, fault.Wrap(err, fault.Unhealthy, "look at the console, or reboot the node", "%s", silent)
 	}
 	defer func() {
 		if err != nil {
@@ -296,7 +296,7 @@ func ask(path string, req Request) (c net.Conn, out Response, rest io.Reader, er
 		return nil, out, nil, err
 	}
 	if _, err = conn.Write(append(text, '\n')); err != nil {
-		return nil, out, nil, fault.Wrap(fault.Unhealthy, err, silent, "")
+		return nil, out, nil, fault.Wrap(err, fault.Unhealthy, "", "%s", silent)
 	}
 	r := bufio.NewReader(conn)
 	line, err := r.ReadBytes('\n')
@@ -304,7 +304,7 @@ func ask(path string, req Request) (c net.Conn, out Response, rest io.Reader, er
 		err = json.Unmarshal(line, &out)
 	}
 	if err != nil {
-		return nil, out, nil, fault.Wrap(fault.Unhealthy, err, silent, "")
+		return nil, out, nil, fault.Wrap(err, fault.Unhealthy, "", "%s", silent)
 	}
 	if out.Error != "" {
 		return nil, out, nil, fault.New(fault.Kind(out.Code), out.Fix, "%s", out.Error)

@@ -144,7 +144,7 @@ type funcCheck struct {
 func (f funcCheck) Name() string { return f.name }
 func (f funcCheck) Check(ctx context.Context) error {
 	if err := f.check(ctx); err != nil {
-		return fault.Wrap(fault.Unhealthy, fmt.Errorf("%s: %w", f.name, err), "", "")
+		return fault.Wrap(fmt.Errorf("%s: %w", f.name, err), fault.Unhealthy, "", "")
 	}
 	return nil
 }
