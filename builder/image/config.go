@@ -13,11 +13,15 @@ import (
 )
 
 // CheckConfig reads a cloud-config as the node will and gives its warnings. What would cost the node a setting is an
-// error of kind Input that lists every problem. data nil stands for an image without configuration.
-func CheckConfig(name string, data []byte, r *recipe.Recipe) (warnings []string, err error) {
+// error of kind Input that lists every problem; so is a key that does not exist, unless lenient. data nil stands for an
+// image without configuration.
+func CheckConfig(name string, data []byte, r *recipe.Recipe, lenient bool) (warnings []string, err error) {
 	problems, err := Validate(name, data, r)
 	if err != nil {
 		return nil, err
+	}
+	if !lenient {
+		problems = config.Strict(problems)
 	}
 	var bad []string
 	for _, p := range problems {

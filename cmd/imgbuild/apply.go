@@ -28,6 +28,7 @@ var applyConfig = verb{
 	keys: []key{
 		{name: "config", value: "FILE", doc: "The new config.yaml, in the place of the one that the node was flashed with or got last."},
 		{name: "try", value: "SECONDS", doc: "How long a node waits for the new login before it takes the change back; default 120."},
+		lenientKey,
 		userKey, identityKey, hostKey},
 	examples: []string{"imgbuild apply node1 config=node1.yaml", "imgbuild apply 192.168.1.10 192.168.1.11 config=shelf.yaml try=60 key=accept-new"},
 	do:       doApply,
@@ -46,9 +47,16 @@ func doApply(ctx context.Context, a *args) error {
 	if err != nil {
 		return fault.Wrap(err, fault.Input, "", "reading %s", file)
 	}
+	lenient, err := yesNo(a, "lenient", false)
+	if err != nil {
+		return err
+	}
 	problems, err := image.Validate(file, text, nil)
 	if err != nil {
 		return err
+	}
+	if !lenient {
+		problems = config.Strict(problems)
 	}
 	for _, p := range problems {
 		if p.Severity == config.Error && p.File != "" {

@@ -123,6 +123,18 @@ func (a *args) passes(word string) bool {
 
 func (a *args) json() bool { return a.values["output"] == "json" }
 
+// yesNo reads a key whose value is yes or no.
+func yesNo(a *args, name string, fallback bool) (bool, error) {
+	switch v, given := a.values[name]; {
+	case !given:
+		return fallback, nil
+	case v == "yes", v == "no":
+		return v == "yes", nil
+	default:
+		return false, notKnown(name, v, []string{"yes", "no"})
+	}
+}
+
 func notKnown(what, name string, known []string) error {
 	fix := "known are " + strings.Join(known, ", ")
 	if near := config.NearestWord(name, known); near != "" {

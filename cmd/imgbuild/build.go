@@ -18,6 +18,7 @@ var build = verb{
 	summary: "Build an image. The default when no verb is given.",
 	keys: []key{boardKey, roleKey,
 		{name: "config", value: "FILE", doc: "cloud-config for this node, laid on the BOOT partition; the image then holds your secrets."},
+		lenientKey,
 		{name: "import", value: "FILE", doc: "A node that `imgbuild migrate` took off its old card, laid on the data partition."},
 		{name: "restore", value: "FILE", doc: "A server's backup, laid on the data partition."},
 		k3sKey,
@@ -43,6 +44,10 @@ func doBuild(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
+	lenient, err := yesNo(a, "lenient", false)
+	if err != nil {
+		return err
+	}
 	var config []byte
 	if name := a.values["config"]; name != "" {
 		if config, err = os.ReadFile(name); err != nil {
@@ -53,9 +58,9 @@ func doBuild(ctx context.Context, a *args) error {
 	if out == "" {
 		out = "out"
 	}
-	pack := a.values["pack"]
-	if pack != "" && pack != "yes" && pack != "no" {
-		return notKnown("pack", pack, []string{"yes", "no"})
+	pack, err := yesNo(a, "pack", true)
+	if err != nil {
+		return err
 	}
 	blobs := image.Blobs{Skip: a.values["blobs"] == "skip"}
 	if !blobs.Skip {
@@ -72,9 +77,9 @@ func doBuild(ctx context.Context, a *args) error {
 		return err
 	}
 	defer node.Close()
-	warnings, err := image.CheckConfig(a.values["config"], config, s.recipe)
+	warnings, err := image.CheckConfig(a.values["config"], config, s.recipe, lenient)
 	if err == nil && config == nil && node != nil && node.Config != nil {
-		if warnings, err = image.CheckConfig("config.yaml", node.Config, s.recipe); err != nil {
+		if warnings, err = image.CheckConfig("config.yaml", node.Config, s.recipe, true); err != nil {
 			err = fmt.Errorf("the configuration in %s: %w; give a corrected copy as config=FILE", filepath.Base(node.Name()), err)
 		}
 	}
@@ -113,7 +118,7 @@ func doBuild(ctx context.Context, a *args) error {
 		s.screen.warn(strings.Split(strings.TrimPrefix(w, "warning: "), "\n")...)
 	}
 	res, err := image.Build(ctx, image.Options{
-		Recipe: s.recipe, Client: s.client, Cache: s.cache, Config: config, Node: node, AirGap: airGap, Out: out, Progress: s.screen.progress, ImageOnly: pack == "no",
+		Recipe: s.recipe, Client: s.client, Cache: s.cache, Config: config, Node: node, AirGap: airGap, Out: out, Progress: s.screen.progress, ImageOnly: !pack,
 		Blobs:    blobs,
 		Warnings: append(warnings, s.relocked(relock)...),
 	})

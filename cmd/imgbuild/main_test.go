@@ -126,7 +126,7 @@ func TestValidate(t *testing.T) {
 	}
 	text, data, _ := strings.Cut(printed(), "[\n")
 	last := 0
-	for _, line := range []string{":1:1: warning: hostnam: ", ":3:15: error: k3os.server_url: ", ":4:11: error: k3os.labels: ", "warning: ssh_authorized_keys: "} {
+	for _, line := range []string{":1:1: error: hostnam: ", ":3:15: error: k3os.server_url: ", ":4:11: error: k3os.labels: ", "warning: ssh_authorized_keys: "} {
 		if line[0] == ':' {
 			line = file + line
 		}
@@ -138,6 +138,40 @@ func TestValidate(t *testing.T) {
 	}
 	if !strings.Contains(data, `"severity": "warning"`) || !strings.Contains(data, `"file": "`+file+`"`) {
 		t.Errorf("the JSON is\n%s", data)
+	}
+}
+
+// A key that does not exist ends validate, a build and an apply with exit code 3 before anything is fetched; lenient=yes is the node's view.
+func TestUnknownKey(t *testing.T) {
+	printed := silence(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "node.yaml")
+	if err := os.WriteFile(file, []byte("ssh_authorized_keys: [github:a]\nk3os: {lables: {a: b}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const build = "board=rpi4 role=worker mirror=http://127.0.0.1:1/debian"
+	for words, want := range map[string]int{
+		"validate " + file:                  3,
+		"validate " + file + " output=json": 3,
+		build + " out=" + dir + "/out cache=" + dir + "/cache config=" + file:              3,
+		"apply 127.0.0.1:1 config=" + file:                                                 3,
+		"validate lenient=yes " + file:                                                     0,
+		build + " out=" + dir + "/out2 cache=" + dir + "/cache lenient=yes config=" + file: 4, // it goes on to the archive
+		"validate lenient=maybe " + file:                                                   2,
+	} {
+		err := dispatch(context.Background(), strings.Fields(words))
+		if got := fault.Code(err); got != want {
+			t.Errorf("%s: got exit code %d, want %d: %v", words, got, want, err)
+		}
+		if want == 3 && strings.HasPrefix(words, "board") && !strings.Contains(err.Error(), "did you mean k3os.labels?") {
+			t.Errorf("%s: %v", words, err)
+		}
+	}
+	if n := strings.Count(printed(), file+": ok\n"); n != 1 {
+		t.Errorf("got %d lines with ok, want 1 (lenient=yes):\n%s", n, printed())
+	}
+	if left, _ := filepath.Glob(dir + "/cache/*/*"); len(left) > 0 {
+		t.Errorf("work was begun: %v", left)
 	}
 }
 

@@ -51,9 +51,9 @@ func doRun(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
-	direct := a.values["direct"]
-	if direct != "" && direct != "yes" && direct != "no" {
-		return notKnown("direct", direct, []string{"yes", "no"})
+	direct, err := yesNo(a, "direct", false)
+	if err != nil {
+		return err
 	}
 	file := a.values["image"]
 	if file == "" {
@@ -77,7 +77,7 @@ func doRun(ctx context.Context, a *args) error {
 	defer stop()
 	keys, restore := keyboard(stop)
 	defer restore()
-	g, err := vm.Start(ctx, vm.Options{Image: file, Dir: dir, Machine: r.Board.Machine, Board: r.Board.Name, Direct: direct == "yes",
+	g, err := vm.Start(ctx, vm.Options{Image: file, Dir: dir, Machine: r.Board.Machine, Board: r.Board.Name, Direct: direct,
 		Size: gib << 30, Memory: int(memory), Console: os.Stdout, Input: keys})
 	if err != nil {
 		return err

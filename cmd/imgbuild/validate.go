@@ -14,19 +14,24 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
+var lenientKey = key{name: "lenient", value: "yes|no", doc: "yes: a key that does not exist is a warning and is ignored, as on the node. Default no: it is an error."}
+
 var validate = verb{
 	name:     "validate",
 	operands: "FILE",
 	summary:  "Check a cloud-config with the node's own code; - reads standard input.",
-	keys:     []key{boardKey, roleKey, output},
+	keys:     []key{boardKey, roleKey, lenientKey, output},
 	examples: []string{"imgbuild validate config.yaml", "imgbuild validate config.yaml role=server", "imgbuild validate config.yaml board=rpi4 role=worker"},
 	do: func(_ context.Context, a *args) error {
 		if len(a.operands) != 1 {
 			return fault.New(fault.Usage, "say `imgbuild validate FILE`", "validate takes one file, not %d", len(a.operands))
 		}
+		lenient, err := yesNo(a, "lenient", false)
+		if err != nil {
+			return err
+		}
 		name := a.operands[0]
 		var data []byte
-		var err error
 		if name == "-" {
 			name = "standard input"
 			data, err = io.ReadAll(os.Stdin)
@@ -39,6 +44,9 @@ var validate = verb{
 		problems, err := image.ValidateFor(name, data, a.values["board"], a.values["role"])
 		if err != nil {
 			return err
+		}
+		if !lenient {
+			problems = config.Strict(problems)
 		}
 		for i := range problems {
 			if problems[i].File != "" && problems[i].File == filepath.Base(name) {

@@ -179,7 +179,7 @@ func (d *decoder) unknown(n *yaml.Node, k *Key, path string) {
 	} else if near := nearest(k, n.Value); near != "" {
 		fix = fmt.Sprintf("did you mean %s?", near)
 	}
-	d.found.add(d.at(n), Warning, path, fix, "there is no such key; it is ignored")
+	d.found.addUnknown(d.at(n), path, fix)
 }
 
 func (d *decoder) itemList(n *yaml.Node, k *Key, path string) *value {

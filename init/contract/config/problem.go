@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -41,6 +42,8 @@ type Problem struct {
 	Fix      string   `json:"fix,omitempty"`  // an imperative sentence without a full stop; may be empty
 	Severity Severity `json:"severity"`
 	Fatal    bool     `json:"fatal,omitempty"` // the file could not be read as a whole; a node keeps the file it imported before
+	// Unknown marks a key that is in no table. The node ignores it; the laptop refuses the file, see Strict.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 // String is the one-line form "file:line:col: severity: key: message; fix".
@@ -75,6 +78,18 @@ func Worst(problems []Problem) (Severity, bool) {
 	return worst, len(problems) > 0
 }
 
+// Strict gives the problems as the laptop judges them: a key that does not exist is an error there, for a person can still
+// correct it, while a node must come up with what is left. The given slice is not changed.
+func Strict(problems []Problem) []Problem {
+	out := slices.Clone(problems)
+	for i := range out {
+		if out[i].Unknown {
+			out[i].Severity = Error
+		}
+	}
+	return out
+}
+
 // maxProblems bounds what one file can print: a console is 25 lines high, and a binary file taken for a configuration
 // would otherwise give one problem for every byte.
 const maxProblems = 100
@@ -89,6 +104,7 @@ type place struct {
 type list struct {
 	problems []Problem
 	dropped  int
+	unknown  bool // a key that does not exist is among the dropped
 }
 
 func (l *list) add(at place, s Severity, key, fix, format string, args ...any) {
@@ -98,6 +114,17 @@ func (l *list) add(at place, s Severity, key, fix, format string, args ...any) {
 	}
 	l.problems = append(l.problems, Problem{File: at.file, Line: at.line, Col: at.col, Key: key, Severity: s,
 		Message: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// addUnknown adds a key that does not exist.
+func (l *list) addUnknown(at place, key, fix string) {
+	n := len(l.problems)
+	l.add(at, Warning, key, fix, "there is no such key; it is ignored")
+	if len(l.problems) > n {
+		l.problems[n].Unknown = true
+	} else {
+		l.unknown = true
+	}
 }
 
 // sorted gives the problems by line and column; equal places keep the order of discovery.
@@ -110,7 +137,7 @@ func (l *list) sorted() []Problem {
 		return a.Col < b.Col
 	})
 	if l.dropped > 0 {
-		p := Problem{Severity: Warning, Message: fmt.Sprintf("%d more problems are not shown", l.dropped)}
+		p := Problem{Severity: Warning, Unknown: l.unknown, Message: fmt.Sprintf("%d more problems are not shown", l.dropped)}
 		if n := len(l.problems); n > 0 {
 			p.File = l.problems[n-1].File
 		}
