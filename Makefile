@@ -14,7 +14,7 @@ INIT_SOURCES := $(shell find init cmd/init -name '*.go') go.mod go.sum
 # What the user gave as VAR=VALUE, but for make's own variables.
 GIVEN := $(strip $(foreach v,$(filter-out GO only seed n minutes,$(shell echo '$(.VARIABLES)')),$(if $(filter command line,$(origin $(v))),$(v)=$($(v)))))
 
-.PHONY: all image test test-full fuzz bench crash soak proof locks vet clean check
+.PHONY: all image install unit lint test test-full fuzz bench crash soak proof locks clean check
 
 all: bin/imgbuild
 
@@ -37,6 +37,26 @@ image: bin/imgbuild
 
 # k3s=FILE runs a real k3s in the place of the stand-in.
 TEST_ENV := $(if $(k3s),IMGBUILD_K3S=$(abspath $(k3s)))
+
+# Where imgbuild is put by make install, with its completions left to `imgbuild help completion`.
+PREFIX ?= /usr/local
+install: bin/imgbuild
+	install -D -m 0755 bin/imgbuild $(DESTDIR)$(PREFIX)/bin/imgbuild
+
+# Without QEMU: every package but those whose tests start guests.
+GUESTS := imgbuild/qemu/scenarios|imgbuild/qemu/vm|imgbuild/qemu/long/crash
+unit: $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7
+	$(GO) test -count=1 -timeout 20m $$($(GO) list ./... | grep -vE '^($(GUESTS))$$')
+
+# Formatting, suspicious code, tidy modules; the import rules, links and names that qemu/*_test.go judges.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+lint: $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7
+	@unformatted=$$(gofmt -l boards builder cmd images init overlays qemu); test -z "$$unformatted" || { echo "not formatted, run gofmt -w on: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test -count=1 ./qemu
+	$(GO) run ./qemu/proof
 
 test: bin/imgbuild
 	$(TEST_ENV) $(GO) test -count=1 -timeout 80m ./...
@@ -62,13 +82,10 @@ crash: bin/imgbuild
 soak: bin/imgbuild
 	$(GO) run ./qemu/long/soak $(LONG)
 
-# Every row of docs/PROOF.md names tests that exist and do not skip.
-proof:
-	$(GO) run ./qemu/proof
-
-vet:
-	@test -z "$$(gofmt -l boards builder cmd images init overlays qemu)" || { gofmt -l .; exit 1; }
-	$(GO) vet ./...
+# Every row of docs/PROOF.md names tests that exist and do not skip. run=yes runs them and writes the results into the rows;
+# full=yes takes those of test-full too, only=WORD some packages, results=FILE the output of an earlier `go test -json`.
+proof: bin/imgbuild
+	$(GO) run ./qemu/proof $(foreach v,run full only results,$(if $($(v)),$(v)=$($(v))))
 
 # Locks the newest packages of every family and slot into images/locks.
 locks: bin/imgbuild

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+const table = "# Proof\n\n| demand | what | proof | commit | result |\n|---|---|---|---|---|\n" +
+	"| 1 | a | `qemu/proof.TestUpdate` `qemu/proof.TestCheck` | abc | passed; seen on virt |\n" +
+	"| 2 | b (FULL) | `qemu/proof.TestCheck` | abc | passed |\n" +
+	"| 3 | c | `qemu/proof.TestAbsent` | abc | passed |\n" +
+	"| 4 | d | tried | abc | not possible, because there is none |\n" +
+	"| 5 | e | `make nothing` | abc | 2.5 |\n" +
+	"| 6 | f | by eye | abc | passed |\n" +
+	"| 7 | g | `qemu/proof.TestCheck` | abc | maybe |"
+
+func TestCheck(t *testing.T) {
+	problems, tests, err := check(rows(table), []byte("proof:\n"))
+	if err != nil || tests != 3 {
+		t.Errorf("got %d tests, %v; want 3", tests, err)
+	}
+	want := []string{"line 11: the result", "line 7: qemu/proof has no TestAbsent", "line 9: the Makefile has no target nothing", "line 10: the row names neither"}
+	if len(problems) != len(want) {
+		t.Errorf("got %q, want %d problems", problems, len(want))
+	}
+	for _, w := range want {
+		if !strings.Contains(strings.Join(problems, "\n"), w) {
+			t.Errorf("got %q, want one that begins with %q", problems, w)
+		}
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	ended := results{}
+	ended.add([]byte(`{"Action":"pass","Package":"imgbuild/qemu/proof","Test":"TestUpdate"}
+{"Action":"fail","Package":"imgbuild/qemu/proof","Test":"TestUpdate/part"}
+not JSON
+{"Action":"fail","Package":"imgbuild/qemu/proof","Test":"TestCheck"}`))
+	got, n := update(table, rows(table), ended, "def", false)
+	line := func(i int) string { return strings.Split(got, "\n")[i-1] }
+	if n != 2 || line(5) != "| 1 | a | `qemu/proof.TestUpdate` `qemu/proof.TestCheck` | def | failed: qemu/proof.TestCheck; seen on virt |" {
+		t.Errorf("got %d rows, the first %q", n, line(5))
+	}
+	for i, text := range strings.Split(table, "\n") {
+		if i+1 != 5 && i+1 != 11 && line(i+1) != text {
+			t.Errorf("line %d: got %q, want it as it was: %q", i+1, line(i+1), text)
+		}
+	}
+	ended[test{"qemu/proof", "TestCheck"}] = "pass"
+	if got, _ := update(table, rows(table), ended, "def", true); !strings.Contains(got, "| def | passed; seen on virt |") || !strings.Contains(got, "| 2 | b (FULL) | `qemu/proof.TestCheck` | def | passed |") {
+		t.Errorf("got %s", got)
+	}
+}
