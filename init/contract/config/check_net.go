@@ -1,9 +1,6 @@
 package config
 
-import (
-	"net/netip"
-	"strings"
-)
+import "net/netip"
 
 var (
 	hostName = pattern{text: `^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`}
@@ -48,19 +45,17 @@ func (k *checker) checkNetwork() {
 	for i, w := range c.K3OS.WiFi {
 		k.checkWiFi(w, index("k3os.wifi", i))
 	}
-	if w := c.AllWiFi(); contains(k.f.Lacks, "wifi") && len(w) > 0 {
+	wifi := len(c.Network.WiFi) + len(c.K3OS.WiFi)
+	if contains(k.f.Lacks, "wifi") && wifi > 0 {
 		path := "network.wifi"
 		if len(c.Network.WiFi) == 0 {
 			path = "k3os.wifi"
 		}
 		k.report(Warning, path, "plug in a USB adapter for Wi-Fi, or use the cable", "%s has no Wi-Fi of its own", k.f.Board)
-	} else if contains(k.f.Lacks, "ethernet") && len(w) == 0 {
+	} else if contains(k.f.Lacks, "ethernet") && wifi == 0 {
 		k.report(Warning, "network.wifi", "name a network under network.wifi, or plug in a USB adapter", "%s has no socket for a network cable, and no wireless network is named", k.f.Board)
 	}
-	switch {
-	case c.Network.Country != "" && !country.MatchString(c.Network.Country):
-		k.report(Error, "network.country", "write two letters, for example DE", "%s is not a country", quote(c.Network.Country))
-	case c.Network.Country == "" && len(c.AllWiFi()) > 0:
+	if c.Network.Country == "" && wifi > 0 {
 		k.report(Warning, "network.country", "set network.country to two letters, for example DE", "without a country Wi-Fi keeps to few channels, and some boards do not send at all")
 	}
 }
@@ -87,24 +82,24 @@ func (k *checker) checkInterface(n Interface, path string) {
 		}
 		return false
 	}
-	for i, s := range n.Addresses {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			k.report(Error, index(path+".addresses", i), "write it like 192.168.1.10/24", "%s is not an address with a prefix length", quote(s))
-		} else if p.Bits() < p.Addr().BitLen()-1 && p.Masked().Addr() == p.Addr() && p.Addr().Is4() {
-			k.report(Error, index(path+".addresses", i), "give the address of the node, for example "+p.Addr().Next().String()+s[strings.IndexByte(s, '/'):], "%s is the network itself, not an address in it", s)
+	for _, g := range []struct{ key, address string }{{".gateway", n.Gateway}, {".gateway6", n.Gateway6}} {
+		if g.address != "" && !onLink(g.address) {
+			k.report(Warning, path+g.key, "check both addresses", "the gateway %s is in none of the interface's networks", g.address)
 		}
 	}
-	if n.Gateway != "" && !onLink(n.Gateway) {
-		k.report(Warning, path+".gateway", "check both addresses", "the gateway %s is in none of the interface's networks", n.Gateway)
+	if n.Gateway6 != "" && sameFamily(n.Gateway, n.Gateway6) {
+		k.report(Warning, path+".gateway6", "leave one of them", "%s and %s are two gateways of one family; the kernel uses the first", n.Gateway, n.Gateway6)
 	}
-	if n.Gateway == "" && !n.DHCP && len(n.Addresses) > 0 && len(n.Routes) == 0 && len(k.c.Network.Interfaces) == 1 {
-		k.report(Warning, path, "set gateway", "the node reaches nothing outside its own network")
+	if n.Gateway == "" && n.Gateway6 == "" && !n.DHCP && len(n.Addresses) > 0 && len(n.Routes) == 0 && len(k.c.Network.Interfaces) == 1 {
+		// Other cards ask DHCP, and one of them may have the way out: the node knows, this file does not.
+		k.report(Note, path, "set gateway if there is one", "this interface has no way out of its own network")
 	}
 	for i, r := range n.Routes {
 		here := index(path+".routes", i)
 		if r.To == "" {
 			k.report(Error, here, "set to, for example 10.8.0.0/16", "the route leads nowhere")
+		} else if r.To == "default" && r.Via == "" {
+			k.report(Error, here, "set via, or write 0.0.0.0/0 or ::/0", "a default route without a gateway must say of which family it is; it is left out")
 		}
 		if r.Via != "" && !onLink(r.Via) {
 			k.report(Warning, here+".via", "check both addresses", "the next hop %s is in none of the interface's networks", r.Via)
@@ -112,12 +107,20 @@ func (k *checker) checkInterface(n Interface, path string) {
 	}
 }
 
-// checkWiFi: an SSID has 1 to 32 bytes, a WPA passphrase 8 to 63 ASCII characters or 64 hex digits (IEEE 802.11).
+// sameFamily says whether two addresses are both IPv4 or both IPv6.
+func sameFamily(a, b string) bool {
+	x, errA := netip.ParseAddr(a)
+	y, errB := netip.ParseAddr(b)
+	return errA == nil && errB == nil && x.Is4() == y.Is4()
+}
+
+// checkWiFi reports a network that cannot be joined as it is written.
 func (k *checker) checkWiFi(w WiFi, path string) {
-	if w.Name == "" || len(w.Name) > 32 {
-		k.report(Error, path+".name", "write the name of the network as other devices show it", "the name of a network has 1 to 32 bytes, this has %d", len(w.Name))
-	}
-	if p := w.Passphrase; p != "" && !hexKey.MatchString(p) && (len(p) < 8 || len(p) > 63) {
-		k.report(Error, path+".passphrase", "write the passphrase of the network", "a passphrase has 8 to 63 characters, this has %d", len(p))
+	switch why := w.Usable(); {
+	case why == "" || w.refused != "": // the decoder, or Merge, has reported the latter at its place
+	case w.Name == "" || len(w.Name) > 32:
+		k.report(Error, path+".name", "write the name of the network as other devices show it", "the name of a network has 1 to 32 bytes, this has %d; the network is left out", len(w.Name))
+	default:
+		k.report(Error, path+".passphrase", "write the passphrase of the network", "a passphrase has 8 to 63 characters, this has %d; the network is left out", len(w.Passphrase))
 	}
 }

@@ -97,13 +97,20 @@ type Interface struct {
 	MAC       string   `yaml:"mac,omitempty"`  // lower case, colons
 	DHCP      bool     `yaml:"dhcp"`           // set by Merge: true unless addresses are given or the file says false
 	Addresses []string `yaml:"addresses,omitempty"`
+	DHCP6     string   `yaml:"dhcp6,omitempty"` // "true": also without a router that asks for it; "false": never; "": as routers say
 	Gateway   string   `yaml:"gateway,omitempty"`
+	Gateway6  string   `yaml:"gateway6,omitempty"` // of the other family, or a second one
 	DNS       []string `yaml:"dns,omitempty"`
 	Search    []string `yaml:"search,omitempty"`
 	Routes    []Route  `yaml:"routes,omitempty"`
 	MTU       int      `yaml:"mtu,omitempty"`
 	Metric    int      `yaml:"metric,omitempty"`
 	Optional  bool     `yaml:"optional,omitempty"` // the boot does not wait for it
+
+	// What others say about this network and is not taken.
+	IgnoreRoutes bool `yaml:"ignore_routes,omitempty"` // of DHCP and of routers
+	IgnoreDNS    bool `yaml:"ignore_dns,omitempty"`    // of DHCP and of routers, search domains included
+	IgnoreRA     bool `yaml:"ignore_ra,omitempty"`     // router advertisements as a whole
 }
 
 // Route is a static route of an interface.
@@ -115,15 +122,15 @@ type Route struct {
 
 // VLAN is a tagged network on an interface.
 type VLAN struct {
-	Name   string `yaml:"name,omitempty"` // set by Merge: PARENT.ID where the file has none
-	Parent string `yaml:"parent,omitempty"`
-	ID     int    `yaml:"id,omitempty"` // 1 to 4094
+	Name   string `yaml:"name,omitempty"`   // set by Merge: PARENT.ID where the file has none
+	Parent string `yaml:"parent,omitempty"` // kernel name or hardware address
+	ID     int    `yaml:"id,omitempty"`     // 1 to 4094
 }
 
 // Bridge connects interfaces.
 type Bridge struct {
 	Name  string   `yaml:"name,omitempty"`
-	Ports []string `yaml:"ports,omitempty"`
+	Ports []string `yaml:"ports,omitempty"` // kernel names or hardware addresses
 }
 
 // Bond makes one interface of several.
@@ -139,6 +146,10 @@ type WiFi struct {
 	Passphrase string `yaml:"passphrase,omitempty"` // 8 to 63 characters, or 64 hex digits; empty means an open network
 	Hidden     bool   `yaml:"hidden,omitempty"`
 	Priority   int    `yaml:"priority,omitempty"` // higher is tried first
+
+	// refused says why the network is not joined, for what Usable cannot see: its item has a key that nobody
+	// knows, or its passphrase was blanked and is lost. An open network is one whose item names no passphrase.
+	refused string
 }
 
 // Monitoring is the section monitoring.
@@ -210,19 +221,4 @@ type Backup struct {
 type Shelf struct {
 	Role  string `yaml:"role,omitempty"`
 	Board string `yaml:"board,omitempty"`
-}
-
-// AllWiFi gives the wireless networks of network.wifi, then those of k3os.wifi whose name is not among them.
-func (c *Config) AllWiFi() []WiFi {
-	out := append([]WiFi(nil), c.Network.WiFi...)
-	for _, w := range c.K3OS.WiFi {
-		known := false
-		for _, o := range out {
-			known = known || o.Name == w.Name
-		}
-		if !known {
-			out = append(out, w)
-		}
-	}
-	return out
 }

@@ -148,6 +148,7 @@ func (d *decoder) section(n *yaml.Node, k *Key, path string) *value {
 		child := k.find(name)
 		if child == nil {
 			d.unknown(p.key, k, join(path, name))
+			out.odd = true
 			continue
 		}
 		here := join(path, child.name)
@@ -165,7 +166,9 @@ func (d *decoder) section(n *yaml.Node, k *Key, path string) *value {
 		if v != nil {
 			out.set(child.name, d.at(p.key), v)
 		}
+		out.odd = out.odd || v == nil || v.kind == seq && len(v.items) == 0 && len(list1(p.value)) > 0
 	}
+	d.settleItem(out, k, path)
 	return out
 }
 

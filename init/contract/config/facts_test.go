@@ -153,7 +153,7 @@ var cmdlines = []fact{
 	{"truth values", "k3os.install.silent k3os.install.force_efi=false k3os.install.power_off=1",
 		map[string]string{"k3os.install.silent": "true", "k3os.install.force_efi": "false", "k3os.install.power_off": "true"}, nil},
 	{"a quoted word", `"ssh_authorized_keys=ssh-rsa AAAA me@x" hostname=bar`, map[string]string{"ssh_authorized_keys": `["ssh-rsa AAAA me@x"]`, "hostname": "bar"}, nil},
-	{"wifi", "k3os.wifi.name=a k3os.wifi.passphrase=b k3os.wifi.name=c", map[string]string{"k3os.wifi": "[{a b false 0} {c  false 0}]"}, nil},
+	{"wifi", "k3os.wifi.name=a k3os.wifi.passphrase=b k3os.wifi.name=c", map[string]string{"k3os.wifi": "[{a b false 0 } {c  false 0 }]"}, nil},
 	{"a section and a key of it", "k3os=1 k3os.token=a", map[string]string{"k3os.token": "a"}, []string{"/proc/cmdline:1:1: error: k3os: this must be a section"}},
 	{"a key and its section", "k3os.token=a k3os=1", map[string]string{"k3os.token": "a"}, []string{"/proc/cmdline:1:14: error: k3os: "}},
 	{"arguments", `k3os.k3s_args="server --disable traefik"`, map[string]string{"k3os.k3s_args": `["server" "--disable" "traefik"]`}, []string{"split into its words"}},

@@ -120,6 +120,10 @@ func setValue(f reflect.Value, v *value, k *Key) {
 			f.Set(reflect.ValueOf(m))
 		}
 	case Bool:
+		if f.Kind() == reflect.String { // one that also can be unset
+			f.SetString(v.text)
+			return
+		}
 		f.SetBool(v.text == "true")
 	default:
 		setScalar(f, v.text)
@@ -149,6 +153,9 @@ func setSection(s reflect.Value, v *value, k *Key) {
 	section := *k
 	section.Type = Section
 	setValue(s, v, &section)
+	if w, ok := s.Addr().Interface().(*WiFi); ok {
+		w.refuse(v)
+	}
 	if v, ok := s.Addr().Interface().(*VLAN); ok && v.Name == "" && v.Parent != "" {
 		v.Name = v.Parent + "." + strconv.Itoa(v.ID)
 	}
@@ -199,6 +206,5 @@ func (v *value) free() any {
 
 // settle brings what was accepted in several forms to one.
 func (c *Config) settle() {
-	c.Network.Country = strings.ToUpper(c.Network.Country)
 	c.takeConnman()
 }

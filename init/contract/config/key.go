@@ -43,7 +43,9 @@ const (
 	Size          // 64M, 1G: bytes
 	Address       // an IP address
 	Prefix        // an IP address with a prefix length
+	Own           // the same, of a machine
 	MAC           // a hardware address
+	Country       // two letters of ISO 3166
 )
 
 // When a key takes effect.
@@ -67,6 +69,8 @@ type Key struct {
 	Phase   string   // AtBuild, AtBoot, AtNetwork, AtRun
 	Roles   []string // the roles on which it has an effect; empty means all
 	Values  []string // the only values; empty means any
+	Min     int      // the least value of an Int
+	Max     int      // the largest value of an Int; 0: neither is checked
 	Aliases []string // other names that are accepted
 	Secret  bool     // moved off the boot partition at import
 	Planned bool     // read and checked, but nothing acts on it yet

@@ -36,7 +36,7 @@ var k3osRows = []Key{
 	{Path: "k3os.dns_nameservers", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Name servers for when DHCP names none; `network.dns` come before both.", Default: "[8.8.8.8]", Example: "[9.9.9.9, 1.1.1.1]"},
 	{Path: "k3os.wifi", Type: Items, Phase: AtNetwork, Doc: "Wireless networks; `network.wifi` is the place with more settings."},
 	{Path: "k3os.wifi.name", Type: Text, Phase: AtNetwork, Doc: "The name (SSID).", Aliases: []string{"ssid"}, Example: "home"},
-	{Path: "k3os.wifi.passphrase", Type: Text, Phase: AtNetwork, Doc: "The passphrase.", Secret: true, Aliases: []string{"pass", "password"}, Unset: "an open network", Example: "correct horse battery"},
+	{Path: "k3os.wifi.passphrase", Type: Text, Phase: AtNetwork, Doc: "The passphrase.", Secret: true, Aliases: []string{"pass", "password", "psk"}, Unset: "an open network", Example: "correct horse battery"},
 	{Path: "k3os.wifi.hidden", Type: Bool, Phase: AtNetwork, Doc: "The network does not announce its name.", Default: "false", Example: "true"},
 	{Path: "k3os.wifi.priority", Type: Int, Phase: AtNetwork, Doc: "The network with the highest number is tried first.", Default: "0", Example: "10"},
 	{Path: "k3os.password", Type: Text, Phase: AtBoot, Doc: "Password of `rancher` for the console and never for ssh: a crypt(5) hash, or clear text, which is hashed and erased at import.",

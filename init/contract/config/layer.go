@@ -43,6 +43,7 @@ type value struct {
 	items   []*value
 	entries []entry // in the order of the file; names are unique
 	reset   bool    // mapping: earlier sources are erased first (an explicit null came before it)
+	odd     bool    // mapping: a key of it was unknown, or its value was left out
 }
 
 type entry struct {

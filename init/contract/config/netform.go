@@ -18,11 +18,14 @@ func netForm(f Form, t string) (fixed, why string) {
 			return "", fmt.Sprintf("%q is not an IP address", clip(t))
 		}
 		return a.String(), ""
-	case Prefix:
-		if strings.EqualFold(t, "default") {
+	case Prefix, Own:
+		if f == Prefix && strings.EqualFold(t, "default") {
 			return "default", ""
 		}
 		p, err := netip.ParsePrefix(t)
+		if err == nil && f == Own {
+			return p.String(), notOwn(p)
+		}
 		if err == nil {
 			return p.String(), ""
 		}
@@ -30,6 +33,11 @@ func netForm(f Form, t string) (fixed, why string) {
 			return "", fmt.Sprintf("%q has no prefix length such as /24", clip(t))
 		}
 		return "", fmt.Sprintf("%q is not an address with a prefix length", clip(t))
+	case Country:
+		if up := strings.ToUpper(t); country.MatchString(up) {
+			return up, ""
+		}
+		return "", fmt.Sprintf("%q is not a country's two letters", clip(t))
 	case MAC:
 		m, err := net.ParseMAC(t)
 		if err != nil || len(m) != 6 {
@@ -38,4 +46,32 @@ func netForm(f Form, t string) (fixed, why string) {
 		return m.String(), ""
 	}
 	return t, ""
+}
+
+// notOwn says why a machine cannot have this address, "" when it can. A node with such an only address would be out of
+// reach.
+func notOwn(p netip.Prefix) string {
+	a := p.Addr()
+	switch {
+	case a.IsUnspecified(), a.IsMulticast(), a.Zone() != "", a.Is4() && a.As4()[0] >= 240:
+		return fmt.Sprintf("%s is no address of a machine", a)
+	case !a.Is4() || p.Bits() > 30:
+		return ""
+	case p.Masked().Addr() == a:
+		return fmt.Sprintf("%s is the network itself, not an address in it", p)
+	}
+	if last := a.As4(); allOnes(last, p.Bits()) {
+		return fmt.Sprintf("%s is the broadcast address of its network", p)
+	}
+	return ""
+}
+
+// allOnes says whether every bit behind the prefix is set.
+func allOnes(a [4]byte, bits int) bool {
+	for i := bits; i < 32; i++ {
+		if a[i/8]&(0x80>>(i%8)) == 0 {
+			return false
+		}
+	}
+	return true
 }

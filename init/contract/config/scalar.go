@@ -139,12 +139,15 @@ func canonical(k *Key, t string) (fixed, why string) {
 		if err != nil {
 			return "", fmt.Sprintf("%q is not a whole number", clip(t))
 		}
+		if k.Max != 0 && (i < int64(k.Min) || i > int64(k.Max)) {
+			return "", fmt.Sprintf("%d is not a number from %d to %d", i, k.Min, k.Max)
+		}
 		return strconv.FormatInt(i, 10), ""
 	}
 	if k.Secret {
 		return t, ""
 	}
-	if k.Form == Address || k.Form == Prefix || k.Form == MAC {
+	if k.Form == Address || k.Form == Prefix || k.Form == Own || k.Form == MAC || k.Form == Country {
 		return netForm(k.Form, t)
 	}
 	switch k.Form {

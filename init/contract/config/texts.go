@@ -67,7 +67,7 @@ func (d *decoder) textItem(out *value, item *yaml.Node, at place, k *Key, here s
 		}
 		parts, why := []string{t}, ""
 		role, _, _ := strings.Cut(t, " ")
-		if k.Form == Keys || k.Form == Hosts || k.Form == Address || k.Form == Prefix || k.Form == Words && i == 0 && (role == "server" || role == "agent") {
+		if k.Form == Keys || k.Form == Hosts || k.Form == Address || k.Form == Own || k.Form == Words && i == 0 && (role == "server" || role == "agent") {
 			parts, why = split(k.Form, t)
 		}
 		if why != "" {
@@ -79,7 +79,7 @@ func (d *decoder) textItem(out *value, item *yaml.Node, at place, k *Key, here s
 
 // sound leaves out the parts that have not the form of k, and reports them.
 func (d *decoder) sound(n *yaml.Node, k *Key, path string, parts []string) []string {
-	if k.Form != Address && k.Form != Prefix {
+	if k.Form != Address && k.Form != Own {
 		return parts
 	}
 	var out []string
@@ -100,7 +100,7 @@ func split(f Form, t string) (parts []string, why string) {
 	case Keys:
 		parts = splitKeys(t)
 		why = fmt.Sprintf("%d keys stand in one text; each is read on its own", len(parts))
-	case Hosts, Address, Prefix:
+	case Hosts, Address, Own:
 		parts = strings.FieldsFunc(t, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
 		why = "several stand in one text; each is read on its own"
 	case Words:
