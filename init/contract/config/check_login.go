@@ -56,7 +56,7 @@ func ConsoleHash(hash string) bool {
 	return Hashed(hash) && (strings.HasPrefix(hash, "$6$") || strings.HasPrefix(hash, "$5$") || strings.HasPrefix(hash, "$1$"))
 }
 
-var account = pattern{text: `^(?:github|gitlab):[A-Za-z0-9](?:[A-Za-z0-9._-]{0,254})$`}
+var account = pattern{text: `^(?:github|gitlab|launchpad):[A-Za-z0-9](?:[A-Za-z0-9._+-]{0,254})$`}
 
 // sshKey judges one item of ssh_authorized_keys; why is empty for a good one.
 func sshKey(line string) (s Severity, fix, why string) {
@@ -67,7 +67,7 @@ func sshKey(line string) (s Severity, fix, why string) {
 		return Error, "remove it", "the item is empty"
 	case strings.Contains(line, "PRIVATE KEY"):
 		return Error, "use the file that ends in .pub, and make a new key pair: this one has been shown", "this is a private key"
-	case strings.HasPrefix(lower, "github:"), strings.HasPrefix(lower, "gitlab:"):
+	case strings.HasPrefix(lower, "github:"), strings.HasPrefix(lower, "gitlab:"), strings.HasPrefix(lower, "launchpad:"):
 		if !account.MatchString(line) {
 			return Error, "write github:USER", quote(line) + " names no account"
 		}

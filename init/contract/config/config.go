@@ -14,7 +14,7 @@ import "time"
 // Config is the merged configuration. Fields carry what the sources said, with the defaults of the key table filled
 // in; a zero field was not set.
 type Config struct {
-	SSHAuthorizedKeys []string `yaml:"ssh_authorized_keys,omitempty"` // OpenSSH lines, github:USER, gitlab:USER, https URLs
+	SSHAuthorizedKeys []string `yaml:"ssh_authorized_keys,omitempty"` // OpenSSH lines, github:USER, gitlab:USER, launchpad:USER, https URLs
 	WriteFiles        []File   `yaml:"write_files,omitempty"`
 	Hostname          string   `yaml:"hostname,omitempty"`
 	InitCmd           []string `yaml:"init_cmd,omitempty"` // each sh -c ITEM, in order

@@ -107,7 +107,8 @@ func (n *Connman) Add(name, text string) {
 }
 
 func (n *Connman) network(name string, s keySection) {
-	w := WiFi{Name: s.keys["Name"], Passphrase: s.keys["Passphrase"], Hidden: s.keys["Hidden"] == "true"}
+	hidden, _ := Truth(s.keys["Hidden"])
+	w := WiFi{Name: s.keys["Name"], Passphrase: s.keys["Passphrase"], Hidden: hidden}
 	if raw, err := hex.DecodeString(s.keys["SSID"]); err == nil && len(raw) > 0 {
 		w.Name = string(raw)
 	}

@@ -95,6 +95,8 @@ type translator struct {
 	d    *decoder
 	out  *yaml.Node
 	mine map[*yaml.Node]bool // lists that were made here and may grow
+
+	others []string // users of cloud-init who have no login here
 }
 
 // put sets a key by its dotted path unless it is there already. name is the node of the key in the source.
@@ -210,8 +212,19 @@ func word(text string, at *yaml.Node) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: at.Line, Column: at.Column}
 }
 
-// truth reads a node as true or false.
-func truth(n *yaml.Node) bool {
-	v, _ := boolWord(n.Value)
+// truth reads a node as true or false; null is false. known is false for what is neither.
+func truth(n *yaml.Node) (value, known bool) {
+	switch n = resolve(n); {
+	case isNull(n):
+		return false, true
+	case n.Kind != yaml.ScalarNode:
+		return false, false
+	}
+	return Truth(n.Value)
+}
+
+// isTrue reads a node as true or false; what is neither is false.
+func isTrue(n *yaml.Node) bool {
+	v, _ := truth(n)
 	return v
 }

@@ -88,7 +88,7 @@ vlans: {v: {}}
 	{UserDataName, fact{"k3OS's own", "ssh_authorized_keys: [a]\nrun_cmd: [x, y]\nk3os: {token: t}\nusers: [default, {name: rancher, ssh-authorized-keys: [b], plain_text_passwd: p, lock_passwd: no}]",
 		map[string]string{"ssh_authorized_keys": `["a" "b"]`, "run_cmd": `["x" "y"]`, "k3os.token": "t", "k3os.password": "p"}, nil}},
 	{UserDataName, fact{"more users", "users:\n- {name: rancher, passwd: x, ssh_import_id: [gh:me, lp:you]}\n- {name: eve, ssh_authorized_keys: [k]}\n- {name: bob, sudo: 'ALL=(ALL) ALL', ssh_authorized_keys: k2}",
-		map[string]string{"ssh_authorized_keys": `["github:me" "k2"]`, "k3os.password": ""}, []string{`3:3: warning: users[1]: this node has one login, rancher, which may do everything; "eve" has no sudo`, `users[2]: this node has one login`}}},
+		map[string]string{"ssh_authorized_keys": `["github:me" "launchpad:you" "k2"]`, "k3os.password": ""}, []string{`3:3: warning: users[1]: this node has one login, rancher, which may do everything; "eve" has no sudo`, `users[2]: this node has one login`}}},
 	{UserDataName, fact{"passwords and time", "password: secret\nchpasswd: {expire: false, users: [{name: a, password: other}]}\nssh_pwauth: true\nntp: {enabled: true, servers: [a.example], pools: [b.example]}\nfqdn: n.example\nssh_import_id: gh:me",
 		map[string]string{"k3os.password": "secret", "time.servers": `["a.example" "b.example"]`, "hostname": "n.example", "ssh_authorized_keys": `["github:me"]`}, []string{"ssh_pwauth: sshd takes keys only"}}},
 	{UserDataName, fact{"netplan inside", "network: {version: 2, ethernets: {eth0: {dhcp4: true}}}", map[string]string{"network.interfaces[0].name": "eth0"}, nil}},

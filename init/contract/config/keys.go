@@ -11,7 +11,7 @@ var k3sRoles = []string{"server", "worker"}
 // k3osRows are the keys k3OS knew, with the meaning they had there unless Doc says otherwise.
 var k3osRows = []Key{
 	{Path: "ssh_authorized_keys", Type: Texts, Form: Keys, Phase: AtBoot,
-		Doc:     "Who may log in as `rancher`: OpenSSH public keys, `github:USER`, `gitlab:USER` or an https URL of such keys. A key that is taken out here is taken off the node.",
+		Doc:     "Who may log in as `rancher`: OpenSSH public keys, `github:USER`, `gitlab:USER`, `launchpad:USER` or an https URL of such keys. A key that is taken out here is taken off the node.",
 		Unset:   "nobody can log in",
 		Example: "['github:someone', 'https://example.org/my.keys']"},
 	{Path: "write_files", Type: Items, Phase: AtBoot,

@@ -48,7 +48,7 @@ func (t *translator) link(p pair, path string, wireless bool) {
 		here := join(path, q.key.Value)
 		switch fold(q.key.Value) {
 		case "dhcp4", "dhcp6":
-			if dhcp == nil || truth(q.value) {
+			if dhcp == nil || isTrue(q.value) {
 				dhcp = q.value
 			}
 		case "addresses":

@@ -28,9 +28,6 @@ func RescueAsked(text []byte) bool {
 	if len(words) == 0 {
 		return true
 	}
-	switch strings.ToLower(strings.Trim(words[0], `.,;:"'`)) {
-	case "no", "off", "false", "0":
-		return false
-	}
-	return true
+	asked, known := Truth(strings.Trim(words[0], `.,;:"'`))
+	return asked || !known
 }

@@ -61,7 +61,17 @@ func (d *decoder) mapText(n *yaml.Node, path string) (string, bool) {
 	return t, true
 }
 
-// boolWord reads YAML 1.1's words for true and false.
+// Truth is the one reader of true and false, for our own keys and for those of other systems: YAML 1.1's words in any
+// case, and 1 and 0. known is false for anything else; whoever grants a right by such a value takes that for a no.
+func Truth(text string) (value, known bool) {
+	text = strings.TrimSpace(text)
+	if text == "1" || text == "0" {
+		return text == "1", true
+	}
+	return boolWord(text)
+}
+
+// boolWord reads YAML 1.1's words for true and false. Numbers are none: in a map of texts they are meant as they stand.
 func boolWord(s string) (value, ok bool) {
 	switch strings.ToLower(s) {
 	case "true", "yes", "on", "y":
@@ -126,10 +136,7 @@ func (d *decoder) scalar(n *yaml.Node, k *Key, path string) *value {
 func canonical(k *Key, t string) (fixed, why string) {
 	switch k.Type {
 	case Bool:
-		if t == "1" || t == "0" { // the kernel command line has no other way to be short
-			return strconv.FormatBool(t == "1"), ""
-		}
-		b, ok := boolWord(strings.TrimSpace(t))
+		b, ok := Truth(t)
 		if !ok {
 			return "", fmt.Sprintf("%q is neither true nor false", clip(t))
 		}

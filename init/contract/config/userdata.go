@@ -58,31 +58,46 @@ func (t *translator) userData(n *yaml.Node) {
 			t.other(p)
 		}
 	}
+	var password *yaml.Node // of the users: what stands under password and chpasswd comes before it, as in cloud-init
+	for _, p := range later {
+		if f := fold(p.key.Value); f == "users" || f == "user" {
+			if one := t.users(p); password == nil {
+				password = one
+			}
+		}
+	}
 	for _, p := range later {
 		switch name := fold(p.key.Value); name {
-		case "users", "user":
-			t.users(p)
 		case "password":
 			t.put("k3os.password", p.key, p.value)
 		case "chpasswd":
 			t.chpasswd(p)
 		case "sshimportid":
-			t.extend("ssh_authorized_keys", p.key, importIDs(p.value)...)
+			t.extend("ssh_authorized_keys", p.key, t.importIDs(p.value, p.key.Value)...)
 		case "fqdn", "localhostname":
 			t.put("hostname", p.key, p.value)
 		case "timezone":
 			t.put("time.zone", p.key, p.value)
 		case "ntp":
-			for _, q := range t.pairs(p.value, "ntp") {
+			pairs := t.pairs(p.value, "ntp")
+			for _, q := range pairs {
+				if on, known := truth(q.value); fold(q.key.Value) == "enabled" && known && !on {
+					pairs = nil
+				}
+			}
+			for _, q := range pairs {
 				if f := fold(q.key.Value); f == "servers" || f == "pools" {
 					t.extend("time.servers", q.key, list1(q.value)...)
 				}
 			}
 		case "sshpwauth":
-			if truth(p.value) {
+			if isTrue(p.value) {
 				t.tell(Warning, p.key, p.key.Value, "put a line of ~/.ssh/id_ed25519.pub under ssh_authorized_keys", "sshd takes keys only; a password is for the console")
 			}
 		}
+	}
+	if password != nil {
+		t.put("k3os.password", password, password)
 	}
 }
 
@@ -104,76 +119,152 @@ func (t *translator) other(p pair) {
 	t.out.Content = append(t.out.Content, p.key, p.value)
 }
 
-// users gives the keys and the password of cloud-init's users to the one login of a node.
-func (t *translator) users(p pair) {
-	first := true
-	for i, u := range list1(p.value) {
+// user is an entry of cloud-init's users.
+type user struct {
+	name         string
+	keys, names  []*yaml.Node // ssh keys; the names of the keys under which they stand
+	password     *yaml.Node
+	locked       bool // the password is not used
+	sudo, denied bool // it may do everything; it is said that it may not
+}
+
+// users gives the keys and the password of cloud-init's users to the one login of a node. That one may do everything, so
+// that only a user who may do so too brings anything: by a rule of sudo for all commands or by a group, or the first one if
+// nothing is said about it and there is no other login. It gives the password of the login, or nil.
+func (t *translator) users(p pair) (password *yaml.Node) {
+	first, isDefault := true, false
+	for i, n := range list1(p.value) {
 		path := index("users", i)
-		if u.Kind == yaml.ScalarNode {
-			if u.Value != "default" && u.Value != "root" {
-				t.tell(Note, u, path, "", "this node has one login, rancher")
+		if n.Kind == yaml.ScalarNode {
+			isDefault = isDefault || n.Value == "default"
+			if n.Value != "default" && n.Value != "root" {
+				t.tell(Note, n, path, "", "this node has one login, rancher")
 			}
 			continue
 		}
-		var keys, names []*yaml.Node
-		var password *yaml.Node
-		name, locked, admin := "", true, first
-		for _, q := range t.pairs(u, path) {
-			switch fold(q.key.Value) {
-			case "name":
-				name = q.value.Value
-			case "sshauthorizedkeys":
-				keys, names = append(keys, list1(q.value)...), append(names, q.key)
-			case "sshimportid":
-				keys, names = append(keys, importIDs(q.value)...), append(names, q.key)
-			case "passwd", "hashedpasswd", "plaintextpasswd":
-				t.d.secret(q.value, "k3os.password")
-				password = q.value
-			case "lockpasswd":
-				locked = truth(q.value)
-			case "sudo":
-				admin = admin || !isNull(q.value) && q.value.Value != "false"
-			case "groups":
-				admin = admin || strings.Contains(","+strings.ReplaceAll(q.value.Value, " ", "")+",", ",sudo,")
-			}
-		}
-		if !admin {
-			t.tell(Warning, u, path, "write the keys of those who may do everything under ssh_authorized_keys", "this node has one login, rancher, which may do everything; %s has no sudo and is left out", quote(name))
+		u := t.user(n, path)
+		other := isDefault && u.name != "rancher" && child(t.out, "ssh_authorized_keys") != nil
+		if u.name == "root" || !u.sudo && (u.denied || !first || other) {
+			t.others = append(t.others, u.name)
+			t.tell(Warning, n, path, "write the keys of those who may do everything under ssh_authorized_keys", "this node has one login, rancher, which may do everything; %s has no sudo and is left out", quote(u.name))
 			continue
 		}
-		if name != "rancher" && name != "" {
-			t.tell(Warning, u, path, "log in with ssh rancher@NODE", "this node has one login, rancher; what %s brings counts for it", quote(name))
+		if u.name != "rancher" && u.name != "" {
+			t.tell(Warning, n, path, "log in with ssh rancher@NODE", "this node has one login, rancher; what %s brings counts for it", quote(u.name))
 		}
-		if len(names) > 0 {
-			t.extend("ssh_authorized_keys", names[0], keys...)
+		if len(u.names) > 0 {
+			t.extend("ssh_authorized_keys", u.names[0], u.keys...)
 		}
-		if password != nil && !locked && first {
-			t.put("k3os.password", password, password)
+		if u.password != nil && !u.locked && first {
+			password = u.password
 		}
 		first = false
 	}
+	return password
 }
 
-// importIDs turns gh:USER into github:USER; Launchpad is not asked.
-func importIDs(n *yaml.Node) []*yaml.Node {
+// user reads one entry of users.
+func (t *translator) user(n *yaml.Node, path string) user {
+	u := user{locked: true}
+	for _, q := range t.pairs(n, path) {
+		here := join(path, q.key.Value)
+		switch fold(q.key.Value) {
+		case "name":
+			u.name = q.value.Value
+		case "sshauthorizedkeys":
+			u.keys, u.names = append(u.keys, list1(q.value)...), append(u.names, q.key)
+		case "sshimportid":
+			u.keys, u.names = append(u.keys, t.importIDs(q.value, here)...), append(u.names, q.key)
+		case "passwd", "hashedpasswd", "plaintextpasswd":
+			t.d.secret(q.value, "k3os.password")
+			u.password = q.value
+		case "lockpasswd":
+			locked, known := truth(q.value)
+			u.locked = locked || !known
+			if !known {
+				t.tell(Warning, q.value, here, "write true or false", "this is neither true nor false; the password stays locked")
+			}
+		case "sudo":
+			sudo, known := sudoer(q.value)
+			u.sudo, u.denied = u.sudo || sudo, !sudo
+			if !known {
+				t.tell(Warning, q.value, here, "write ALL=(ALL) NOPASSWD:ALL for somebody who may do everything", "this is no rule for all commands; it is read as no sudo")
+			}
+		case "groups":
+			for _, g := range list1(q.value) {
+				for _, name := range strings.FieldsFunc(g.Value, func(r rune) bool { return r == ',' || r == ' ' }) {
+					u.sudo = u.sudo || contains(adminGroups, name)
+				}
+			}
+		}
+	}
+	return u
+}
+
+// adminGroups are the groups whose members may do everything on Debian, Ubuntu and Fedora.
+var adminGroups = []string{"sudo", "admin", "wheel"}
+
+// sudoRule is a rule of sudoers(5) for all commands, behind the user.
+var sudoRule = pattern{text: `^ALL\s*=\s*(?:\(\s*(?:ALL|root)\s*(?::\s*ALL\s*)?\)\s*)?(?:(?:NO)?(?:PASSWD|SETENV|EXEC|LOG_INPUT|LOG_OUTPUT|MAIL|FOLLOW)\s*:\s*)*ALL$`}
+
+// sudoer reads cloud-init's sudo: a rule, a list of them, or a form of false. known is false for what is neither; that
+// grants nothing.
+func sudoer(n *yaml.Node) (all, known bool) {
+	known = true
+	for _, rule := range list1(n) {
+		if rule.Kind == yaml.ScalarNode && sudoRule.MatchString(strings.TrimSpace(rule.Value)) {
+			return true, true
+		}
+		no, isTruth := truth(rule)
+		known = known && (isTruth && !no || rule.Kind == yaml.ScalarNode && strings.TrimSpace(rule.Value) == "")
+	}
+	return false, known
+}
+
+// importIDs turns gh:USER and lp:USER, and USER alone as ssh-import-id reads it, into places of keys.
+func (t *translator) importIDs(n *yaml.Node, path string) []*yaml.Node {
 	var out []*yaml.Node
-	for _, item := range list1(n) {
-		if user, ok := strings.CutPrefix(item.Value, "gh:"); ok {
+	for i, item := range list1(n) {
+		where, user, ok := strings.Cut(item.Value, ":")
+		if !ok {
+			where, user = "lp", item.Value
+		}
+		switch {
+		case item.Kind != yaml.ScalarNode || user == "" || where != "gh" && where != "lp":
+			t.tell(Error, item, index(path, i), "write gh:USER or lp:USER", "this names no account; it is left out")
+		case where == "gh":
 			out = append(out, word("github:"+user, item))
+		default:
+			out = append(out, word("launchpad:"+user, item))
 		}
 	}
 	return out
 }
 
-// chpasswd takes the password of the first user in it.
+// chpasswd takes the password of the first user in it who is the login of this node: neither root nor one who was left out.
 func (t *translator) chpasswd(p pair) {
 	for _, q := range t.pairs(p.value, "chpasswd") {
 		switch fold(q.key.Value) {
 		case "users":
-			for _, u := range list1(q.value) {
-				if v := child(u, "password"); v != nil {
-					t.put("k3os.password", q.key, resolve(v))
+			for i, u := range list1(q.value) {
+				v := child(u, "password")
+				if v == nil {
+					continue
 				}
+				t.d.secret(resolve(v), "k3os.password")
+				name := ""
+				if n := child(u, "name"); n != nil {
+					name = resolve(n).Value
+				}
+				if name == "root" || contains(t.others, name) {
+					t.tell(Warning, u, index("chpasswd.users", i), "use k3os.password for the console's login, rancher", "%s has no login on this node; the password is left out", quote(name))
+					continue
+				}
+				t.put("k3os.password", q.key, resolve(v))
+			}
+		case "expire":
+			if isTrue(q.value) {
+				t.tell(Note, q.key, "chpasswd.expire", "", "a password does not expire on this node")
 			}
 		case "list":
 			t.d.secret(q.value, "chpasswd.list")

@@ -3,16 +3,18 @@ package apply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"imgbuild/init/contract/fault"
 )
 
-// hosts give a user's keys under /USER.keys.
-var hosts = map[string]string{"github": "https://github.com/", "gitlab": "https://gitlab.com/"}
+// hosts are where a user's keys are: %s is the user's name.
+var hosts = map[string]string{"github": "https://github.com/%s.keys", "gitlab": "https://gitlab.com/%s.keys", "launchpad": "https://launchpad.net/~%s/+sshkeys"}
 
 // fetchTries and fetchPause are as in k3OS: 10 tries, a second apart.
 const (
@@ -41,13 +43,13 @@ func Fetch(ctx context.Context, client *http.Client, keys []string) ([]string, e
 
 func address(key string) string {
 	host, user, _ := strings.Cut(key, ":")
-	if base, ok := hosts[host]; ok {
-		return base + user + ".keys"
+	if form, ok := hosts[host]; ok {
+		return fmt.Sprintf(form, url.PathEscape(user))
 	}
 	return key
 }
 
-func fetch(ctx context.Context, client *http.Client, url string) (keys []string, err error) {
+func fetch(ctx context.Context, client *http.Client, address string) (keys []string, err error) {
 	for try := 0; try < fetchTries; try++ {
 		if try > 0 {
 			select {
@@ -56,15 +58,15 @@ func fetch(ctx context.Context, client *http.Client, url string) (keys []string,
 			case <-time.After(fetchPause):
 			}
 		}
-		if keys, err = get(ctx, client, url); err == nil {
+		if keys, err = get(ctx, client, address); err == nil {
 			return keys, nil
 		}
 	}
 	return nil, err
 }
 
-func get(ctx context.Context, client *http.Client, url string) ([]string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func get(ctx context.Context, client *http.Client, address string) ([]string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +76,7 @@ func get(ctx context.Context, client *http.Client, url string) ([]string, error)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 300 {
-		return nil, errors.New(url + ": " + resp.Status)
+		return nil, errors.New(address + ": " + resp.Status)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, fetchLimit))
 	if err != nil {
@@ -82,7 +84,7 @@ func get(ctx context.Context, client *http.Client, url string) ([]string, error)
 	}
 	keys := ParseKeys(data)
 	if len(keys) == 0 {
-		return nil, errors.New(url + ": no ssh key in the answer")
+		return nil, errors.New(address + ": no ssh key in the answer")
 	}
 	return keys, nil
 }

@@ -73,7 +73,7 @@ func (m Machine) Keys(keys []string) error {
 
 // Remote says whether an entry of ssh_authorized_keys names a place where keys are, and no key.
 func Remote(key string) bool {
-	for _, p := range []string{"github:", "gitlab:", "http://", "https://"} {
+	for _, p := range []string{"github:", "gitlab:", "launchpad:", "http://", "https://"} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}

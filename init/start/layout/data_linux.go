@@ -167,7 +167,7 @@ func recognised(device string) bool {
 // rescue says who asked for the rescue system, if anybody did.
 func rescue(t report.Teller, s *preinit.State) string {
 	by := ""
-	if v, asked := s.Cmdline["shelf.rescue"]; asked && v != "0" && v != "off" && v != "no" {
+	if v, asked := s.Cmdline["shelf.rescue"]; asked && config.RescueAsked([]byte(v)) {
 		by = "shelf.rescue on the kernel's command line"
 	} else if f, err := os.Open(s.Disk.Partition(disk.Boot)); err == nil {
 		asked, err := RescueAsked(f)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"imgbuild/init/base/guard"
+	"imgbuild/init/contract/config"
 
 	"golang.org/x/sys/unix"
 )
@@ -87,7 +88,7 @@ func (w *Watchdog) Close() {
 // Raspberry Pi's device tree without the marks that every real firmware sets: then it is an emulator, whose watchdog
 // resets the machine at once.
 func watchdogAllowed(c Cmdline, compatible []string, firmwareMarks bool) (bool, string) {
-	if c["shelf.watchdog"] == "off" {
+	if on, known := config.Truth(c["shelf.watchdog"]); known && !on {
 		return false, "shelf.watchdog=off"
 	}
 	for _, name := range compatible {
