@@ -35,8 +35,8 @@ bin/imgbuild: $(SOURCES) $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7 | check
 image: bin/imgbuild
 	bin/imgbuild $(GIVEN)
 
-# k3s=FILE runs a real k3s in the place of the stand-in.
-TEST_ENV := $(if $(k3s),IMGBUILD_K3S=$(abspath $(k3s)))
+# What a build takes as k3s=FILE (a real k3s in the place of the stand-in), mirror= and cache=, tests take too.
+TEST_ENV := $(if $(k3s),IMGBUILD_K3S=$(abspath $(k3s))) $(if $(mirror),IMGBUILD_MIRROR='$(mirror)') $(if $(cache),IMGBUILD_CACHE='$(abspath $(cache))')
 
 # Where imgbuild is put by make install, with its completions left to `imgbuild help completion`.
 PREFIX ?= /usr/local
@@ -69,18 +69,18 @@ test-full: bin/imgbuild
 LONG = $(foreach v,only seed n minutes,$(if $($(v)),$(v)=$($(v))))
 
 bench: bin/imgbuild
-	$(GO) run ./qemu/long/bench $(LONG)
+	$(TEST_ENV) $(GO) run ./qemu/long/bench $(LONG)
 
 fuzz:
 	$(GO) run ./qemu/long/fuzz $(LONG)
 
 # Power cuts at random moments of a node's life; goes on where it was ended.
 crash: bin/imgbuild
-	$(GO) run ./qemu/long/crash $(LONG)
+	$(TEST_ENV) $(GO) run ./qemu/long/crash $(LONG)
 
 # Services that misbehave, and nodes that have to bear them.
 soak: bin/imgbuild
-	$(GO) run ./qemu/long/soak $(LONG)
+	$(TEST_ENV) $(GO) run ./qemu/long/soak $(LONG)
 
 # Every row of docs/PROOF.md names tests that exist and do not skip. run=yes runs them and writes the results into the rows;
 # full=yes takes those of test-full too, only=WORD some packages, results=FILE the output of an earlier `go test -json`.
@@ -93,6 +93,8 @@ locks: bin/imgbuild
 	bin/imgbuild lock board=qemu-arm64 role=worker file=images/locks/qemu64-k3s.lock $(GIVEN)
 	bin/imgbuild lock board=qemu-arm role=worker file=images/locks/qemu32-k3s.lock $(GIVEN)
 	bin/imgbuild lock board=odroid-xu4 role=worker file=images/locks/xu4-k3s.lock $(GIVEN)
+	bin/imgbuild lock board=qemu-arm64 role=worker packages=hostapd file=qemu/testdata/locks/qemu64-k3s-hostapd.lock $(GIVEN)
+	bin/imgbuild lock board=qemu-arm64 role=worker packages=containerd,runc,containernetworking-plugins file=qemu/testdata/locks/qemu64-k3s-containerd.lock $(GIVEN)
 
 clean:
 	rm -rf bin out $(PROGRAMS)/init-*

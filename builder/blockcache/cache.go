@@ -8,7 +8,7 @@
 //	decoded/ab/HEX   decoded data; the name is the sha256 of its key
 //	decoded/ab/HEX.sum  one line "CRC32C SIZE" about it, written after it
 //	block/ab/HEX     one compressed block: CRC32C of the rest (4 bytes, big-endian), then the rest
-//	tmp/             files being written; they get their final name by rename(2)
+//	tmp/             files being written, which get their final name by rename(2), and working directories of tests and guests
 //
 // Whatever is read is checked first, and what does not match is removed and counts as absent. So a full disk, a torn
 // write or a second process never does harm, and no fsync is needed. Downloads are checked by their sha256, because
@@ -23,9 +23,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
+	"imgbuild/builder/scratch"
 	"imgbuild/init/contract/fault"
 )
 
@@ -42,8 +44,12 @@ type Cache struct {
 // tag marks the directory for backup programs (the Cache Directory Tagging specification).
 const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a cache of imgbuild. It may be deleted.\n"
 
-// Default is the directory used when the caller names none: $XDG_CACHE_HOME/imgbuild, else $HOME/.cache/imgbuild.
+// Default is the directory used when the caller names none: $IMGBUILD_CACHE, $XDG_CACHE_HOME/imgbuild, else
+// $HOME/.cache/imgbuild.
 func Default() (string, error) {
+	if dir := os.Getenv("IMGBUILD_CACHE"); dir != "" {
+		return filepath.Abs(dir)
+	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return "", fault.Wrap(err, fault.Input, "say cache=DIR, or set HOME", "no cache directory")
@@ -78,14 +84,25 @@ func Open(dir string) (*Cache, error) {
 // Dir is where the cache lies.
 func (c *Cache) Dir() string { return c.dir }
 
-// stale is how old a file in tmp is when its writer must be dead.
+// Scratch makes a directory for files of any size; /tmp is memory on many systems. The caller removes it; when the caller is
+// killed, the next Open does.
+func (c *Cache) Scratch(purpose string) (*scratch.Dir, error) {
+	d, err := scratch.NewDir(filepath.Join(c.dir, "tmp"), purpose)
+	if err != nil {
+		return nil, deviceFault(err, c.dir)
+	}
+	return d, nil
+}
+
+// stale is how old a file in tmp without a mark is, from an older program, when its writer must be dead.
 const stale = 24 * time.Hour
 
-// sweep removes what writers left behind that were killed long ago.
+// sweep removes what writers left behind that were killed.
 func (c *Cache) sweep() {
+	scratch.Sweep(filepath.Join(c.dir, "tmp"))
 	list, _ := os.ReadDir(filepath.Join(c.dir, "tmp"))
 	for _, e := range list {
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > stale {
+		if info, err := e.Info(); err == nil && !strings.HasPrefix(e.Name(), scratch.Mark) && time.Since(info.ModTime()) > stale {
 			os.Remove(filepath.Join(c.dir, "tmp", e.Name()))
 		}
 	}
@@ -99,17 +116,18 @@ func (c *Cache) path(kind string, sum [32]byte) string {
 
 // temp makes a file for writing; commit or discard ends it.
 func (c *Cache) temp() (*os.File, error) {
-	return os.CreateTemp(filepath.Join(c.dir, "tmp"), "")
+	return scratch.NewFile(filepath.Join(c.dir, "tmp"), "part")
 }
 
 // commit closes f and gives it its final name; on an error f is gone.
 func (c *Cache) commit(f *os.File, final string) error {
 	err := f.Chmod(0o644)
-	if e := f.Close(); err == nil {
-		err = e
-	}
 	if err == nil {
-		err = rename(f.Name(), final)
+		err = rename(f.Name(), final) // while it is held
+	}
+	if e := f.Close(); err == nil && e != nil {
+		os.Remove(final)
+		err = e
 	}
 	if err != nil {
 		os.Remove(f.Name())
@@ -119,8 +137,8 @@ func (c *Cache) commit(f *os.File, final string) error {
 
 // discard closes and removes f.
 func discard(f *os.File) {
-	f.Close()
 	os.Remove(f.Name())
+	f.Close()
 }
 
 // rename moves a file to its final name, whose folder is made when it is missing.

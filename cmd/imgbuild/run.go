@@ -66,18 +66,18 @@ func doRun(ctx context.Context, a *args) error {
 	} else if err := im.Close(); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "imgbuild-run-")
+	s := newScreen(os.Stderr)
+	tool.Configure(tool.Settings{CacheDir: a.values["cache"], Mirror: a.values["mirror"], Progress: s.progress})
+	dir, err := tool.Scratch("run")
 	if err != nil {
 		return fault.Wrap(err, fault.Device, "", "making a directory for the guest's disk")
 	}
-	defer os.RemoveAll(dir)
-	s := newScreen(os.Stderr)
-	tool.Configure(tool.Settings{CacheDir: a.values["cache"], Mirror: a.values["mirror"], Progress: s.progress})
+	defer dir.Remove()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	keys, restore := keyboard(stop)
 	defer restore()
-	g, err := vm.Start(ctx, vm.Options{Image: file, Dir: dir, Machine: r.Board.Machine, Board: r.Board.Name, Direct: direct,
+	g, err := vm.Start(ctx, vm.Options{Image: file, Dir: dir.Path, Machine: r.Board.Machine, Board: r.Board.Name, Direct: direct,
 		Size: gib << 30, Memory: int(memory), Console: os.Stdout, Input: keys})
 	if err != nil {
 		return err

@@ -31,12 +31,6 @@ func TestDataDisk(t *testing.T) {
 	ports := []string{"-device", "pcie-root-port,id=port0,chassis=1,slot=1", "-blockdev", "driver=raw,node-name=right,file.driver=file,file.filename=" + right,
 		"-blockdev", "driver=raw,node-name=strange,file.driver=file,file.filename=" + strange}
 	g := boot(t, vm.Options{Image: im.Image, Name: "data", Size: 4 << 30, Memory: 2048, Args: ports, Direct: true})[0]
-	plug := func(name string) {
-		t.Helper()
-		if out, err := g.Monitor("device_add virtio-blk-pci,drive=" + name + ",id=disk0,bus=port0"); err != nil || strings.Contains(out, "rror") {
-			t.Fatalf("%s, %v", out, err)
-		}
-	}
 	for _, step := range []string{"preinit", "layout", "config", "network", "services"} {
 		g.see(`shelf: step ` + step + ` ok`)
 	}
@@ -54,7 +48,7 @@ func TestDataDisk(t *testing.T) {
 		}
 	}, g)
 	sub(t, "appears, without a file system", func(t *testing.T) {
-		plug("right")
+		g.plug("right")
 		s.until("ls /dev/vdb", "vdb")
 		s.run("sudo mkfs.ext4 -q -L k3sdata /dev/vdb && sudo shelf config reload")
 		s.until("sudo k3s kubectl get --raw /readyz", "ok")
@@ -69,25 +63,21 @@ func TestDataDisk(t *testing.T) {
 	before := s.run(ca)
 	sub(t, "pulled out", func(t *testing.T) {
 		s.killPods()
-		if out, err := g.Monitor("device_del disk0"); err != nil || out != "" {
-			t.Fatal(out, err)
-		}
+		g.unplug()
 		g.see(`it was pulled out while it was in use`)
 		s.until("pidof k3s || sudo shelf disk 2>&1 || true", "is not there")
 	}, g)
 	sub(t, "another disk of that name", func(t *testing.T) {
-		plug("strange")
+		g.plug("strange")
 		s.until("sudo shelf disk 2>&1 || true", "is empty, but this node has its k3s data on another disk")
 		if _, err := s.try("pidof k3s"); err == nil {
 			t.Error("k3s runs on a strange disk")
 		}
-		if out, err := g.Monitor("device_del disk0"); err != nil || out != "" {
-			t.Fatal(out, err)
-		}
+		g.unplug()
 		s.until("sudo shelf disk 2>&1 || true", "is not there")
 	}, g)
 	sub(t, "back", func(t *testing.T) {
-		plug("right")
+		g.plug("right")
 		s.until("sudo k3s kubectl get --raw /readyz", "ok")
 		if after := s.run(ca); after != before {
 			t.Error("the cluster is another one")
@@ -273,9 +263,7 @@ func TestDataDiskMove(t *testing.T) {
 		if _, err := s.try("pidof k3s"); err == nil {
 			t.Error("k3s runs without its disk")
 		}
-		if out, err := g.Monitor("device_add virtio-blk-pci,drive=next,id=disk0,bus=port0"); err != nil || out != "" {
-			t.Fatal(out, err)
-		}
+		g.plug("next")
 		s.until("sudo k3s kubectl get --raw /readyz", "ok")
 		if after := identityOf(s); after != before {
 			t.Errorf("before:\n%s\nafter:\n%s", before, after)
@@ -297,7 +285,13 @@ func restore(t *testing.T, archive string, words ...string) (im image) {
 		t.Fatal(err)
 	}
 	words = append([]string{"output=json", "out=" + t.TempDir(), "board=qemu-arm64", "role=server", k3s(t, "arm64"), "pack=no", "restore=" + archive}, words...)
-	text, err := exec.Command(program, words...).Output()
+	var text []byte
+	err = withLock(program, words, func(dir string) (_ []byte, err error) {
+		cmd := exec.Command(program, words...)
+		cmd.Dir, cmd.Stderr = dir, os.Stderr
+		text, err = cmd.Output()
+		return text, err
+	})
 	if err == nil {
 		err = json.Unmarshal(text, &im)
 	}

@@ -223,14 +223,21 @@ func TestSameBytes(t *testing.T) {
 // packagesOnly fills a cache with the downloads of the default one, so that a build has to decode and compress anew.
 func packagesOnly(t *testing.T, dir string) {
 	t.Helper()
-	from := os.Getenv("IMGBUILD_CACHE")
-	if from == "" {
-		var err error
-		if from, err = blockcache.Default(); err != nil {
-			t.Fatal(err)
-		}
+	from, err := blockcache.Default()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := os.CopyFS(filepath.Join(dir, "blob"), os.DirFS(filepath.Join(from, "blob"))); err != nil {
+	err = filepath.WalkDir(filepath.Join(from, "blob"), func(name string, d fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(from, name)
+		if err == nil && d.IsDir() {
+			return os.MkdirAll(filepath.Join(dir, rel), 0o755)
+		}
+		if err == nil {
+			err = os.Link(name, filepath.Join(dir, rel)) // never written to again under its name
+		}
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -249,11 +256,14 @@ func buildElsewhere(t *testing.T, config, cache string, words ...string) string 
 	}
 	out := filepath.Join(dir, "elsewhere")
 	args := append([]string{"-c", `umask 077; exec "$0" "$@"`, program, "config=" + file, "out=" + out, "cache=" + cache}, words...)
-	cmd := exec.CommandContext(t.Context(), "/bin/sh", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "TZ=Pacific/Kiritimati", "HOME="+dir, "LC_ALL=C")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, text)
+	err = withLock(program, words, func(lockDir string) ([]byte, error) {
+		cmd := exec.CommandContext(t.Context(), "/bin/sh", args...)
+		cmd.Dir = lockDir
+		cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "TZ=Pacific/Kiritimati", "HOME="+dir, "LC_ALL=C")
+		return cmd.CombinedOutput()
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	images, err := filepath.Glob(filepath.Join(out, "*.img"))
 	if err != nil || len(images) != 1 {

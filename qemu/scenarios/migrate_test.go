@@ -87,9 +87,18 @@ func imgbuild(t *testing.T, words ...string) []byte {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), program, words...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
+	run := func(dir string) ([]byte, error) {
+		cmd := exec.CommandContext(t.Context(), program, words...)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
+		err := cmd.Run()
+		return stdout.Bytes(), err
+	}
+	if strings.HasPrefix(words[0], "board=") {
+		err = withLock(program, words, run)
+	} else {
+		_, err = run("")
+	}
+	if err != nil {
 		t.Fatalf("imgbuild %s: %v\n%s", strings.Join(words, " "), err, stderr.Bytes())
 	}
 	return stdout.Bytes()

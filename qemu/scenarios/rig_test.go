@@ -1,4 +1,4 @@
-// Package qemu boots whole images, built through the public command, and looks at the nodes that come up.
+// Package scenarios boots whole images, built through the public command, and looks at the nodes that come up.
 //
 // The images are those that people flash; what differs is config.yaml. IMGBUILD_FULL=1 adds the slow rows, IMGBUILD_K3S=FILE
 // puts a real k3s in the place of the stand-in.
@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -32,7 +33,7 @@ import (
 const patience = 4 * time.Minute
 
 var (
-	work   string     // images and disks of this run
+	work   string     // images and disks of this run, in imgbuild's cache: /tmp is memory on many systems
 	key    ssh.Signer // who may log in
 	public string     // the same as a line of authorized_keys
 	guests = semaphore.NewWeighted(2)
@@ -42,14 +43,21 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	remove := func() error { return nil }
 	err := func() (err error) {
-		if work, err = os.MkdirTemp("", "imgbuild-qemu-"); err != nil {
+		dir, err := tool.Scratch("test")
+		if err != nil {
+			return err
+		}
+		remove, work = dir.Remove, dir.Path
+		temp := filepath.Join(work, "tmp") // for t.TempDir and for the programs that are run
+		if err := errors.Join(os.Mkdir(temp, 0o700), os.Setenv("TMPDIR", temp)); err != nil {
 			return err
 		}
 		key, public, err = vm.NewKey()
 		return err
 	}()
-	defer os.RemoveAll(work)
+	defer func() { remove() }()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -117,10 +125,14 @@ func buildImage(n int, config string, words []string) (im image, err error) {
 	if !strings.Contains(strings.Join(words, " "), "pack=") {
 		args = append(args, "pack=no")
 	}
-	cmd := exec.Command(program, args...)
 	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
+	err = withLock(program, words, func(dir string) ([]byte, error) {
+		cmd := exec.Command(program, args...)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
+		err := cmd.Run()
+		return stdout.Bytes(), err
+	})
+	if err != nil {
 		return im, fmt.Errorf("imgbuild %s: %w\n%s", strings.Join(words, " "), err, stderr.Bytes())
 	}
 	if err := json.Unmarshal(stdout.Bytes(), &im); err != nil || im.Image == "" {
@@ -206,6 +218,24 @@ func sub(t *testing.T, name string, f func(t *testing.T), all ...*guest) {
 		}
 		f(t)
 	})
+}
+
+// plug puts a disk, the name of a -blockdev, into the slot port0 while the guest runs.
+func (g *guest) plug(drive string) {
+	g.t.Helper()
+	if err := g.Plug("virtio-blk-pci", "disk0", map[string]any{"bus": "port0", "drive": drive}); err != nil {
+		g.t.Fatalf("%s: %v", g.Name, err)
+	}
+}
+
+// unplug takes that disk away again.
+func (g *guest) unplug() {
+	g.t.Helper()
+	ctx, stop := context.WithTimeout(g.ctx, patience)
+	defer stop()
+	if err := g.Unplug(ctx, "disk0"); err != nil {
+		g.t.Fatalf("%s: %v", g.Name, err)
+	}
 }
 
 // see waits for a pattern on the console.

@@ -16,12 +16,13 @@ import (
 
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/debian"
+	"imgbuild/builder/scratch"
 	"imgbuild/init/contract/fault"
 )
 
 // Settings say where packages come from and go. The zero value: the default cache, the host's own mirrors.
 type Settings struct {
-	CacheDir string // "" = $IMGBUILD_CACHE, else blockcache.Default
+	CacheDir string // "" = blockcache.Default
 	Mirror   string // as mirror=; "" = $IMGBUILD_MIRROR, else the host's apt sources
 	Progress func(name string, done, total int64)
 }
@@ -185,11 +186,17 @@ func unpackAll(client *debian.Client, packages []debian.Locked, tools, final str
 }
 
 func openCache() (*blockcache.Cache, error) {
-	dir := settings.CacheDir
-	if dir == "" {
-		dir = os.Getenv("IMGBUILD_CACHE")
+	return blockcache.Open(settings.CacheDir)
+}
+
+// Scratch makes a directory in the cache for what is too large for /tmp, which is memory on many systems: the disks of guests. The
+// caller gives it back with Remove.
+func Scratch(purpose string) (*scratch.Dir, error) {
+	cache, err := openCache()
+	if err != nil {
+		return nil, err
 	}
-	return blockcache.Open(dir)
+	return cache.Scratch(purpose)
 }
 
 var (

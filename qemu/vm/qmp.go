@@ -14,9 +14,15 @@ type qmp struct {
 	mu sync.Mutex // one command at a time
 	w  io.Writer
 	in chan reply
+
+	removed deletions
 }
 
 type reply struct {
+	Event string `json:"event"`
+	Data  struct {
+		Device string `json:"device"`
+	} `json:"data"`
 	Return json.RawMessage `json:"return"`
 	Error  *struct {
 		Class string `json:"class"`
@@ -25,18 +31,23 @@ type reply struct {
 }
 
 func newQMP(conn io.ReadWriter) *qmp {
-	q := &qmp{w: conn, in: make(chan reply, 8)}
+	q := &qmp{w: conn, in: make(chan reply, 8), removed: deletions{count: map[string]int{}, news: make(chan struct{})}}
 	go q.read(conn)
 	return q
 }
 
 func (q *qmp) read(r io.Reader) {
 	defer close(q.in)
+	defer q.removed.end()
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var a reply
-		if json.Unmarshal(lines.Bytes(), &a) == nil && (a.Return != nil || a.Error != nil) {
+		switch err := json.Unmarshal(lines.Bytes(), &a); {
+		case err != nil:
+		case a.Event == "DEVICE_DELETED":
+			q.removed.add(a.Data.Device)
+		case a.Return != nil || a.Error != nil:
 			q.in <- a
 		}
 	}

@@ -1,10 +1,12 @@
 package vm
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -214,5 +216,53 @@ func TestGrowData(t *testing.T) {
 	}
 	if again, err := disk.Grow(data[:512], size/512, 7); again != nil || err != nil {
 		t.Errorf("the node would change it still: %v", err)
+	}
+}
+
+// TestUnplug: taking a device away ends when QEMU says that it has gone, not when it has heard of the wish, and not with the news about
+// another device or an earlier one of that name.
+func TestUnplug(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	v := &VM{qmp: newQMP(ours)}
+	lines := bufio.NewScanner(theirs)
+	tell := func(s string) {
+		t.Helper()
+		if _, err := io.WriteString(theirs, s+"\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		done := make(chan error, 1)
+		go func() { done <- v.Unplug(t.Context(), "disk0") }()
+		if !lines.Scan() || lines.Text() != `{"arguments":{"id":"disk0"},"execute":"device_del"}` {
+			t.Fatalf("QEMU hears %s", lines.Text())
+		}
+		tell(`{"return": {}}`)
+		tell(`{"event": "DEVICE_DELETED", "data": {"path": "/machine/peripheral/disk0/virtio-backend"}}`)
+		tell(`{"event": "DEVICE_DELETED", "data": {"device": "disk1", "path": "/machine/peripheral/disk1"}}`)
+		select {
+		case err := <-done:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+		}
+		tell(`{"event": "DEVICE_DELETED", "data": {"device": "disk0", "path": "/machine/peripheral/disk0"}}`)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- v.Unplug(t.Context(), "disk0") }()
+	lines.Scan()
+	tell(`{"error": {"class": "DeviceNotFound", "desc": "Device 'disk0' not found"}}`)
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "DeviceNotFound") {
+		t.Errorf("a device that is not there: %v", err)
+	}
+	go func() { done <- v.Unplug(t.Context(), "disk0") }()
+	lines.Scan()
+	tell(`{"return": {}}`)
+	theirs.Close()
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "QEMU ended") {
+		t.Errorf("QEMU's end: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"runtime"
 
 	"imgbuild/qemu/long/longrun"
+	"imgbuild/qemu/tool"
 )
 
 var command = longrun.Command{
@@ -20,11 +21,12 @@ func main() { command.Main() }
 
 func run(ctx context.Context, r *longrun.Run) error {
 	r.Head("runs %d, %d cores", r.N, runtime.NumCPU())
-	dir, err := os.MkdirTemp("", "imgbuild-bench-")
+	temp, err := tool.Scratch("bench")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer temp.Remove()
+	dir := temp.Path
 	program, err := filepath.Abs("bin/imgbuild")
 	if err != nil {
 		return err

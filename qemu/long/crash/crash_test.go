@@ -10,13 +10,19 @@ import (
 	"testing"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/qemu/tool"
 	"imgbuild/qemu/vm"
 )
 
 // TestCrash is make crash in short: the first boot and one after a power cut are recorded, three cuts looked at, one of
 // them booted, and the disk that lies must be noticed.
 func TestCrash(t *testing.T) {
-	dir := t.TempDir()
+	temp, err := tool.Scratch("crash") // disks and logs, too much for /tmp
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { temp.Remove() })
+	dir := temp.Path
 	program := os.Getenv("IMGBUILD")
 	if program == "" {
 		if out, err := exec.CommandContext(t.Context(), "make", "-s", "-C", "../../..", "bin/imgbuild").CombinedOutput(); err != nil {
@@ -24,7 +30,7 @@ func TestCrash(t *testing.T) {
 		}
 		program = "../../../bin/imgbuild"
 	}
-	program, err := filepath.Abs(program)
+	program, err = filepath.Abs(program)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/long/longrun"
 	"imgbuild/qemu/long/soak/judge"
+	"imgbuild/qemu/tool"
 	"imgbuild/qemu/vm"
 )
 
@@ -53,11 +54,12 @@ func run(ctx context.Context, r *longrun.Run) error {
 	for i, one := range notes.Done {
 		tell(r, i, one)
 	}
-	dir, err := os.MkdirTemp("", "imgbuild-soak-")
+	temp, err := tool.Scratch("soak")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer temp.Remove()
+	dir := temp.Path
 	b, err := prepare(ctx, dir)
 	if err != nil {
 		return err

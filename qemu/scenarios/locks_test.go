@@ -1,0 +1,128 @@
+package scenarios
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"imgbuild/builder/blockcache"
+	"imgbuild/builder/debian"
+	"imgbuild/builder/recipe"
+	"imgbuild/images"
+)
+
+// pins are the locks of builds with packages= in these tests, beside those that imgbuild carries. `make locks` makes them.
+const pins = "../testdata/locks"
+
+// committed gives the lock of this repository for a build: the content and, where imgbuild does not carry it, the file's name.
+func committed(words []string) (data []byte, file string, err error) {
+	value := func(key string) string {
+		i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, key+"=") })
+		if i < 0 {
+			return ""
+		}
+		return words[i][len(key)+1:]
+	}
+	r, err := recipe.New(value("board"), value("role"))
+	if err != nil {
+		return nil, "", err
+	}
+	packages := value("packages")
+	if packages == "" {
+		return images.Lock(r.Family.Name, r.Slot.Name), "", nil
+	}
+	first, _, _ := strings.Cut(packages, ",")
+	file = filepath.Join(pins, r.Family.Name+"-"+r.Slot.Name+"-"+first+".lock")
+	data, err = os.ReadFile(file)
+	return data, file, err
+}
+
+var withLockMu sync.Mutex
+
+// withLock runs a build in a directory whose imgbuild.lock is the committed lock of its board, role and packages, so that a second
+// run needs no network. Where the archive has lost a package of it, imgbuild locks the newest ones; that lock is kept in the cache
+// for the next run.
+func withLock(program string, words []string, build func(dir string) ([]byte, error)) error {
+	data, _, err := committed(words)
+	if err != nil {
+		return err
+	}
+	cache, err := blockcache.Default()
+	if err != nil {
+		return err
+	}
+	kept := filepath.Join(cache, "tools", "locks", fmt.Sprintf("%x.lock", sha256.Sum256(data)))
+	withLockMu.Lock()
+	if newer, err := os.ReadFile(kept); err == nil {
+		data = newer
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		withLockMu.Unlock()
+		return err
+	}
+	withLockMu.Unlock()
+	dir, err := os.MkdirTemp(work, "lock-")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, recipe.LocalLock), data, 0o600); err != nil {
+		return err
+	}
+	out, err := build(dir)
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	if !bytes.Contains(out, []byte("the packages were locked anew")) {
+		return nil
+	}
+	withLockMu.Lock()
+	defer withLockMu.Unlock()
+	if err := os.MkdirAll(filepath.Dir(kept), 0o755); err != nil {
+		return err
+	}
+	args := []string{"lock", "file=" + kept}
+	for _, w := range words {
+		if strings.HasPrefix(w, "board=") || strings.HasPrefix(w, "role=") || strings.HasPrefix(w, "packages=") {
+			args = append(args, w)
+		}
+	}
+	if text, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("keeping the new lock: %w\n%s", err, text)
+	}
+	return nil
+}
+
+// TestPins: the committed locks of these tests are for the packages that the recipes ask for today.
+func TestPins(t *testing.T) {
+	list, err := filepath.Glob(filepath.Join(pins, "qemu*.lock"))
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%d locks in %s: %v", len(list), pins, err)
+	}
+	for _, packages := range [][]string{{"hostapd"}, {"containerd", "runc", "containernetworking-plugins"}} {
+		data, file, err := committed([]string{"board=qemu-arm64", "role=worker", "packages=" + strings.Join(packages, ",")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := debian.ParseLock(file, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := recipe.New("qemu-arm64", "worker")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Extra = packages
+		want, got := slices.Sorted(slices.Values(r.Request().Want)), slices.Sorted(slices.Values(l.Want))
+		if !slices.Equal(want, got) {
+			t.Errorf("%s was made for other packages; run make locks\n got %v\nwant %v", file, got, want)
+		}
+	}
+}
