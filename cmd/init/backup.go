@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -70,31 +68,20 @@ func job() *backup.Job {
 	c, _ := config.Merge(layers...)
 	host, _ := os.Hostname()
 	j := &backup.Job{Config: c, Host: host, Say: func(format string, a ...any) { fmt.Printf(format+"\n", a...) }}
-	j.Snapshot = func(ctx context.Context, name string) (string, error) { return etcdSnapshot(ctx, c, name) }
+	j.Snapshot = func(ctx context.Context, name string) (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+		defer cancel()
+		return k3s.Snapshot(ctx, c, name, func(ctx context.Context, argv ...string) error {
+			_, err := supervise.Run(ctx, supervise.Cmd(argv...))
+			return err
+		})
+	}
 	data, err := os.ReadFile(filepath.Join("/k3os/system", manifest.Name))
 	sum, serr := os.ReadFile(filepath.Join("/k3os/system", manifest.SumName))
 	if m, merr := manifest.Parse(data, sum); err == nil && serr == nil && merr == nil && m.K3s != nil {
 		j.K3s = m.K3s.Version
 	}
 	return j
-}
-
-// etcdSnapshot has k3s make a snapshot; k3s puts the node's name and the time behind the name that it is given.
-func etcdSnapshot(ctx context.Context, c *config.Config, name string) (string, error) {
-	dir := filepath.Join(k3s.DataDir(c), "server", "db", "shelf-snapshot")
-	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-	defer cancel()
-	if _, err := supervise.Run(ctx, supervise.Cmd(k3s.SnapshotCommand(c, name, dir)...)); err != nil {
-		return "", err
-	}
-	made, _ := filepath.Glob(filepath.Join(dir, name+"*"))
-	if len(made) != 1 {
-		return "", fmt.Errorf("k3s left %d files in %s instead of one", len(made), dir)
-	}
-	return made[0], nil
 }
 
 func backupStatus(j *backup.Job) error {
@@ -106,6 +93,7 @@ func backupStatus(j *backup.Job) error {
 		return err
 	}
 	fmt.Printf("to: %s, the newest %d are kept\n", backup.Shown(j.Config.Backup.To), j.Config.Backup.Keep)
+	s = s.For(backup.Shown(j.Config.Backup.To))
 	if s.Last.IsZero() {
 		fmt.Println("last: none yet")
 	} else {

@@ -25,16 +25,16 @@ func (n *Node) keepBackups() {
 			defer cancel()
 			_ = n.clock.Wait(ctx, n.current().Time.Wait) // names have dates
 			_, err := supervise.Run(ctx, supervise.Cmd("/usr/bin/shelf", "backup", "now"))
+			if err == nil {
+				n.base.Log("a backup was made")
+			}
 			return err
 		},
 		Failed: func(err error) {
-			if err == nil {
-				t.Report.Drop(t.Step)
-				n.base.Log("a backup was made")
-				return
-			}
 			t.Report.Drop(t.Step)
-			t.Problem(fault.Wrap(err, fault.Unhealthy, "see `sudo shelf backup`", "the backup failed and is tried again"))
+			if err != nil {
+				t.Problem(fault.Wrap(err, fault.Unhealthy, "see `sudo shelf backup`", "the backup failed and is tried again"))
+			}
 			n.saveReport()
 		},
 	}
@@ -47,5 +47,5 @@ func (n *Node) backups() (backup.State, bool) {
 		return backup.State{}, false
 	}
 	s, _ := backup.Load(backup.Dir)
-	return s, true
+	return s.For(backup.Shown(n.current().Backup.To)), true
 }

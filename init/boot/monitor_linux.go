@@ -187,7 +187,7 @@ func (n *Node) sample() {
 		}
 	}
 	for _, u := range st.Services {
-		use := monitor.UsageOf(u.Name, cgroup.Root+"/shelf/"+u.Name)
+		use := monitor.UsageOf(u.Name, cgroup.Root, n.units.Groups(u.Name)...)
 		s.Services = append(s.Services, monitor.Service{Name: u.Name, Phase: u.Phase, Ready: u.Ready, Starts: u.Starts, Failures: u.Failures, Memory: use.Memory, CPU: use.CPU})
 	}
 	if n.clock != nil && s.Synced {

@@ -153,19 +153,19 @@ func TestAddonsWithMistake(t *testing.T) {
 // k3s takes the list of the command line instead of that of the files.
 func TestDisable(t *testing.T) {
 	c := &config.Config{}
-	files, err := Files(c, "servicelb", "shelf-gone")
+	files, err := Files(c, Extra{"disable", []string{"servicelb", "shelf-gone"}})
 	if err != nil || !strings.HasSuffix(string(files[1].Data), "disable+:\n    - servicelb\n    - shelf-gone\n") {
 		t.Errorf("%s, %v", files[1].Data, err)
 	}
-	if got := strings.Join(Command("k3s", Server, c, "servicelb"), " "); got != "k3s server" {
+	if got := strings.Join(Command("k3s", Server, c, Extra{"disable", []string{"servicelb"}}), " "); got != "k3s server" {
 		t.Error(got)
 	}
 	for _, args := range [][]string{{"server", "--disable=traefik"}, {"--disable", "traefik"}} {
 		c.K3OS.K3sArgs = args
-		if files, err := Files(c, "servicelb"); err != nil || strings.Contains(string(files[1].Data), "disable") {
+		if files, err := Files(c, Extra{"disable", []string{"servicelb"}}); err != nil || strings.Contains(string(files[1].Data), "disable") {
 			t.Errorf("%s, %v", files[1].Data, err)
 		}
-		if got := strings.Join(Command("k3s", Server, c, "servicelb"), " "); !strings.HasSuffix(got, "traefik --disable=servicelb") {
+		if got := strings.Join(Command("k3s", Server, c, Extra{"disable", []string{"servicelb"}}), " "); !strings.HasSuffix(got, "traefik --disable=servicelb") {
 			t.Error(got)
 		}
 	}

@@ -30,9 +30,15 @@ type File struct {
 	Data []byte
 }
 
+// Extra is a list of ours that is added to the user's own of the same flag.
+type Extra struct {
+	Flag   string
+	Values []string
+}
+
 // Files gives what k3s finds on its disk. config.yaml is left to the user: the drop-in stands behind it, so that k3os.* wins
-// over it key by key, and labels, taints and disabled components are added to its own (the + of k3s' file format).
-func Files(cfg *config.Config, disable ...string) ([]File, error) {
+// over it key by key, and labels, taints and extra lists are added to its own (the + of k3s' file format).
+func Files(cfg *config.Config, extra ...Extra) ([]File, error) {
 	var drop yaml.Node
 	drop.Kind = yaml.MappingNode
 	add := func(key string, value any) error {
@@ -59,8 +65,10 @@ func Files(cfg *config.Config, disable ...string) ([]File, error) {
 	if taints := cfg.UsableTaints(); len(taints) > 0 {
 		errs = append(errs, add("node-taint+", taints))
 	}
-	if len(disable) > 0 && !onCommandLine(cfg, "disable") {
-		errs = append(errs, add("disable+", disable))
+	for _, x := range extra {
+		if len(x.Values) > 0 && !onCommandLine(cfg, x.Flag) {
+			errs = append(errs, add(x.Flag+"+", x.Values))
+		}
 	}
 	if c.ServerURL != "" {
 		errs = append(errs, add("server", c.ServerURL))
@@ -87,19 +95,36 @@ func Files(cfg *config.Config, disable ...string) ([]File, error) {
 }
 
 // Command is k3s' command line: the verb of the role, then k3s_args as they stand. A list on it replaces that of the files, so
-// where k3s_args disable components, ours are added there.
-func Command(binary, role string, cfg *config.Config, disable ...string) []string {
+// where k3s_args have a list, our extra values of it are added there.
+func Command(binary, role string, cfg *config.Config, extra ...Extra) []string {
 	verb := "server"
 	if role == Worker {
 		verb = "agent"
 	}
 	line := append([]string{binary, verb}, cfg.K3sArguments()...)
-	if onCommandLine(cfg, "disable") {
-		for _, name := range disable {
-			line = append(line, "--disable="+name)
+	for _, x := range extra {
+		if !onCommandLine(cfg, x.Flag) {
+			continue
+		}
+		for _, value := range x.Values {
+			line = append(line, "--"+x.Flag+"="+value)
 		}
 	}
 	return line
+}
+
+// pluginDir is where the kubelet looks for volume plugins, and which it wants to make; its default lies in the read-only /usr.
+const pluginDir = "/var/lib/kubelet/volumeplugins"
+
+// kubeArguments are arguments of ours for the kubelet, unless the user has set the same ones, in k3s_args or in k3s' files below root.
+func kubeArguments(cfg *config.Config, root string) []Extra {
+	const flag, name = "kubelet-arg", "volume-plugin-dir="
+	for _, value := range append(flagValues(cfg, flag), fileValues(cfg, root, flag)...) {
+		if strings.HasPrefix(value, name) {
+			return nil
+		}
+	}
+	return []Extra{{flag, []string{name + pluginDir}}}
 }
 
 // onCommandLine says whether k3s_args have a flag.
@@ -110,8 +135,9 @@ func onCommandLine(cfg *config.Config, long string) bool {
 // Environment is what k3s gets beside the init's defaults: of k3os.environment what concerns it, and our defaults, which
 // have the last word nowhere: k3s prefers its files and arguments to its environment. name is the node's in the cluster.
 func Environment(cfg *config.Config, name string) []string {
-	env := []string{"K3S_KUBECONFIG_MODE=0644"} // as k3OS: the login user may use kubectl
-	if name != "" {                             // see nodeName
+	// Who may become root may use kubectl without it, and nobody else may read the administrator's key.
+	env := []string{"K3S_KUBECONFIG_MODE=0640", "K3S_KUBECONFIG_GROUP=sudo"}
+	if name != "" { // see nodeName
 		env = append(env, "K3S_NODE_NAME="+name)
 	}
 	given := cfg.K3OS.Environment
@@ -130,6 +156,20 @@ func wanted(name string) bool {
 		return true
 	}
 	return strings.HasPrefix(name, "K3S_") || strings.HasPrefix(name, "CONTAINERD_")
+}
+
+// flagValues gives every value of a flag in k3s_args, in order.
+func flagValues(cfg *config.Config, long string) []string {
+	var values []string
+	args := cfg.K3sArguments()
+	for i, a := range args {
+		if v, ok := strings.CutPrefix(a, "--"+long+"="); ok {
+			values = append(values, v)
+		} else if a == "--"+long && i+1 < len(args) {
+			values = append(values, args[i+1])
+		}
+	}
+	return values
 }
 
 // flag gives the value of a flag in k3s_args, which may be written as --name=value or as two items; the last one counts.

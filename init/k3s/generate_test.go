@@ -77,11 +77,47 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// The kubelet's plugins lie below /var unless the user says where: behind his other arguments of the kubelet, wherever those are.
+func TestKubeArguments(t *testing.T) {
+	const ours = "--kubelet-arg=volume-plugin-dir=/var/lib/kubelet/volumeplugins"
+	for name, c := range map[string]struct {
+		args       []string
+		files      map[string]string
+		line, drop bool
+	}{
+		"nothing of the user's": {nil, nil, false, true},
+		"his on the line":       {[]string{"--kubelet-arg=max-pods=20"}, nil, true, false},
+		"the same on the line":  {[]string{"--kubelet-arg", "volume-plugin-dir=/x"}, nil, false, false},
+		"his in a file":         {nil, map[string]string{"etc/rancher/k3s/config.yaml": "kubelet-arg: [max-pods=20]\n"}, false, true},
+		"the same in a file":    {nil, map[string]string{"etc/rancher/k3s/config.yaml": "kubelet-arg: volume-plugin-dir=/x\n"}, false, false},
+		"the same, added":       {nil, map[string]string{"etc/rancher/k3s/config.yaml.d/90.yaml": "kubelet-arg+: [a=b, volume-plugin-dir=/x]\n"}, false, false},
+		"ours of the last time": {nil, map[string]string{DropInPath: "kubelet-arg+: [volume-plugin-dir=/old]\n"}, false, true},
+		"a broken file":         {nil, map[string]string{"etc/rancher/k3s/config.yaml": "kubelet-arg: {"}, false, true},
+	} {
+		root := t.TempDir()
+		for file, text := range c.files {
+			put(t, filepath.Join(root, file), text)
+		}
+		cfg := &config.Config{K3OS: config.K3OS{K3sArgs: c.args}}
+		extra := kubeArguments(cfg, root)
+		if got := strings.Contains(strings.Join(Command("k3s", Worker, cfg, extra...), " "), ours); got != c.line {
+			t.Errorf("%s: on the line %v, want %v", name, got, c.line)
+		}
+		files, err := Files(cfg, extra...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(files[1].Data), "kubelet-arg+:\n    - volume-plugin-dir=/var/lib/kubelet/volumeplugins\n"); got != c.drop {
+			t.Errorf("%s: in the drop-in %v, want %v:\n%s", name, got, c.drop, files[1].Data)
+		}
+	}
+}
+
 func TestEnvironment(t *testing.T) {
 	cfg := &config.Config{K3OS: config.K3OS{Environment: map[string]string{
 		"K3S_KUBECONFIG_MODE": "0600", "K3S_X": "1", "CONTAINERD_HTTPS_PROXY": "p", "HTTP_PROXY": "q", "no_proxy": "r", "PATH": "/evil", "EDITOR": "vi",
 	}}}
-	want := []string{"K3S_KUBECONFIG_MODE=0644", "K3S_NODE_NAME=shelf-1",
+	want := []string{"K3S_KUBECONFIG_MODE=0640", "K3S_KUBECONFIG_GROUP=sudo", "K3S_NODE_NAME=shelf-1",
 		"CONTAINERD_HTTPS_PROXY=p", "HTTP_PROXY=q", "K3S_KUBECONFIG_MODE=0600", "K3S_X=1", "no_proxy=r"}
 	if got := Environment(cfg, "shelf-1"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q", got)

@@ -59,9 +59,12 @@ func Unit(n Node) (supervise.Unit, error) {
 	}
 	p := &preparation{Node: n}
 	return supervise.Unit{
-		Name:        Name,
-		NoFile:      1048576,
-		NProc:       supervise.Unlimited,
+		Name:   Name,
+		NoFile: 1048576,
+		NProc:  supervise.Unlimited,
+		// k3s gives itself this score; containerd and the shims keep what they are started with.
+		OOMScore:    -999,
+		Moves:       []string{"k3s"}, // k3s' own group, see package cgroup
 		Restart:     supervise.Always,
 		Delay:       5 * time.Second, // RestartSec=5s of k3s' own unit, without a limit
 		MaxDelay:    5 * time.Second,
@@ -92,9 +95,9 @@ type preparation struct {
 	filters  bool   // the packet filter took a NAT rule in this boot; only the watcher of readiness looks at it
 	waited   bool   // the time was waited for in this boot
 	starting *config.Config
-	name     string   // of the node in the cluster
-	disabled []string // components
-	told     bool     // that the node has another name in the cluster
+	name     string  // of the node in the cluster
+	extra    []Extra // lists of ours behind the user's
+	told     bool    // that the node has another name in the cluster
 }
 
 // prepare takes the node from whatever state to one in which k3s can be started. An error is tried again.
@@ -146,15 +149,15 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	if err != nil {
 		return err
 	}
-	var off []string
+	extra := kubeArguments(cfg, "/")
 	if p.Role == Server {
 		if err := WriteAddons(cfg, p.Role); err != nil {
 			p.Say("k3s: %v", err) // one add-on is no reason to keep the others from starting
 		}
-		off = disabled(cfg, manifestDir(cfg))
+		extra = append(extra, Extra{"disable", disabled(cfg, manifestDir(cfg))})
 	}
 	write := func(c *config.Config) error {
-		files, err := Files(c, off...)
+		files, err := Files(c, extra...)
 		if err != nil {
 			return err
 		}
@@ -179,7 +182,7 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.binary, p.starting, p.name, p.disabled = binary, cfg, name, off
+	p.binary, p.starting, p.name, p.extra = binary, cfg, name, extra
 	return nil
 }
 
@@ -242,7 +245,7 @@ func (p *preparation) arguments() (command, env []string, err error) {
 	if p.starting == nil {
 		return nil, nil, errors.New("k3s was not prepared")
 	}
-	return Command(p.binary, p.Role, p.starting, p.disabled...), Environment(p.starting, p.name), nil
+	return Command(p.binary, p.Role, p.starting, p.extra...), Environment(p.starting, p.name), nil
 }
 
 // Health is k3s' part in the health of a role (see package health).

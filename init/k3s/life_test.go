@@ -106,8 +106,24 @@ func TestProbeServer(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	body, code = "ok", 200
-	if err := Probe(t.Context(), cfg, Server); err != nil || user != "system:admin" {
-		t.Errorf("%v as %q", err, user)
+	kubelet := http.StatusServiceUnavailable
+	health := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(kubelet) }))
+	defer health.Close()
+	ask := func() error { return probe(t.Context(), cfg, Server, health.URL+"/healthz") }
+	if err := ask(); err == nil || err.Error() != "the kubelet answers 503 Service Unavailable" || user != "system:admin" {
+		t.Errorf("a server is good before its kubelet is: %v as %q", err, user)
+	}
+	cfg.K3OS.K3sArgs = append(cfg.K3OS.K3sArgs, "--disable-agent")
+	if err := ask(); err != nil {
+		t.Errorf("a server without a kubelet: %v", err)
+	}
+	cfg.K3OS.K3sArgs = cfg.K3OS.K3sArgs[:len(cfg.K3OS.K3sArgs)-1]
+	kubelet = http.StatusOK
+	if err := ask(); err != nil {
+		t.Error(err)
+	}
+	if err := probe(t.Context(), &config.Config{}, Worker, health.URL); err != nil {
+		t.Error(err)
 	}
 	// A stranger on the port is not believed.
 	pki(t, filepath.Join(data, "server/tls"))

@@ -1,12 +1,15 @@
 package k3s
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
 )
 
 // The name in the cluster is the first one, through renames and other names by DHCP; who wants another one says so to k3s.
@@ -138,11 +141,11 @@ func TestResetCluster(t *testing.T) {
 func TestSnapshotCommand(t *testing.T) {
 	cfg := &config.Config{}
 	const usual = "k3s etcd-snapshot save --data-dir=/var/lib/rancher/k3s --name=a --etcd-snapshot-dir=/b"
-	if got := strings.Join(SnapshotCommand(cfg, "a", "/b"), " "); got != usual {
+	if got := strings.Join(snapshotCommand(cfg, "a", "/b"), " "); got != usual {
 		t.Error(got)
 	}
 	cfg.K3OS.K3sArgs = []string{"server", "--https-listen-port", "7443"}
-	if got := strings.Join(SnapshotCommand(cfg, "a", "/b"), " "); got != usual+" --etcd-server=https://127.0.0.1:7443" {
+	if got := strings.Join(snapshotCommand(cfg, "a", "/b"), " "); got != usual+" --etcd-server=https://127.0.0.1:7443" {
 		t.Error(got)
 	}
 }
@@ -170,5 +173,39 @@ func TestElsewhere(t *testing.T) {
 		if got := Elsewhere(&config.Config{K3OS: c.cfg}, root); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// k3s does not make the directory that it is told to put a snapshot into, and takes an earlier one's leftovers for its own.
+func TestSnapshot(t *testing.T) {
+	data := t.TempDir()
+	cfg := &config.Config{K3OS: config.K3OS{K3sArgs: []string{"server", "--data-dir=" + data}}}
+	put(t, filepath.Join(data, "server/db/shelf-snapshot/a-old"), "of a run that was cut off")
+	likeK3s := func(files ...string) func(context.Context, ...string) error {
+		return func(_ context.Context, argv ...string) error {
+			for _, a := range argv {
+				if dir, ok := strings.CutPrefix(a, "--etcd-snapshot-dir="); ok {
+					for _, f := range files {
+						if err := os.WriteFile(filepath.Join(dir, f), []byte("x"), 0o600); err != nil {
+							return err
+						}
+					}
+				}
+			}
+			return nil
+		}
+	}
+	got, err := Snapshot(t.Context(), cfg, "a", likeK3s("a-node-1"))
+	if want := filepath.Join(data, "server/db/shelf-snapshot/a-node-1"); err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	for _, files := range [][]string{nil, {"a-1", "a-2"}} {
+		if got, err := Snapshot(t.Context(), cfg, "a", likeK3s(files...)); fault.Code(err) != int(fault.Unhealthy) {
+			t.Errorf("%d files: got %q, %v", len(files), got, err)
+		}
+	}
+	broken := errors.New("no")
+	if _, err := Snapshot(t.Context(), cfg, "a", func(context.Context, ...string) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -19,12 +19,25 @@ import (
 // The kubelet's own health check, on every node (kubelet flag --healthz-port).
 const kubeletHealth = "http://127.0.0.1:10248/healthz"
 
-// Probe asks whether k3s does its work: on a server /readyz of the API with the administrator's certificate, because
-// READY=1 comes 5 to 15 seconds before it; on a worker the kubelet.
+// Probe asks whether k3s does its work: the kubelet on every node, which starts up to 7 seconds after READY=1 (seen with v1.36.3),
+// and on a server /readyz of the API before it, with the administrator's certificate.
 func Probe(ctx context.Context, cfg *config.Config, role string) error {
-	if role == Worker {
-		return get(ctx, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "the kubelet", kubeletHealth)
+	return probe(ctx, cfg, role, kubeletHealth)
+}
+
+func probe(ctx context.Context, cfg *config.Config, role, kubelet string) error {
+	if role == Server {
+		if err := probeAPI(ctx, cfg); err != nil {
+			return err
+		}
+		if onCommandLine(cfg, "disable-agent") {
+			return nil // a server without a kubelet
+		}
 	}
+	return get(ctx, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "the kubelet", kubelet)
+}
+
+func probeAPI(ctx context.Context, cfg *config.Config) error {
 	c, err := adminClient(filepath.Join(dataDir(cfg), "server", "tls"))
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"imgbuild/init/base/mount"
@@ -20,9 +21,30 @@ import (
 // relative to k3s' data directory.
 const ResetPath = "/var/lib/shelf/etcd-restore"
 
-// SnapshotCommand has the running server save etcd as dir/NAME-NODE-TIME (k3s' documentation, cli/etcd-snapshot). Newer k3s asks
+// Snapshot has k3s make a snapshot of etcd below its data directory and gives the file. k3s puts the node's name and the time behind
+// name. run runs a command to its end.
+func Snapshot(ctx context.Context, cfg *config.Config, name string, run func(ctx context.Context, argv ...string) error) (string, error) {
+	dir := filepath.Join(dataDir(cfg), "server", "db", "shelf-snapshot")
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	// k3s makes its default directory and no other.
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if err := run(ctx, snapshotCommand(cfg, name, dir)...); err != nil {
+		return "", err
+	}
+	made, _ := filepath.Glob(filepath.Join(dir, name+"*"))
+	if len(made) != 1 {
+		return "", fault.New(fault.Unhealthy, "look at `shelf logs k3s`", "k3s left %d files in %s instead of one", len(made), dir)
+	}
+	return made[0], nil
+}
+
+// snapshotCommand has the running server save etcd as dir/NAME-NODE-TIME (k3s' documentation, cli/etcd-snapshot). Newer k3s asks
 // the server for it, at port 6443 unless told otherwise; older k3s knows no --etcd-server.
-func SnapshotCommand(cfg *config.Config, name, dir string) []string {
+func snapshotCommand(cfg *config.Config, name, dir string) []string {
 	line := []string{"k3s", "etcd-snapshot", "save", "--data-dir=" + dataDir(cfg), "--name=" + name, "--etcd-snapshot-dir=" + dir}
 	if port := flag(cfg, "https-listen-port", "", "6443"); port != "6443" {
 		line = append(line, "--etcd-server=https://127.0.0.1:"+port)
@@ -42,9 +64,7 @@ func Elsewhere(cfg *config.Config, root string) bool {
 	if flag(cfg, "datastore-endpoint", "", cfg.K3OS.Environment["K3S_DATASTORE_ENDPOINT"]) != "" || onCommandLine(cfg, "disable-etcd") {
 		return true
 	}
-	main := flag(cfg, "config", "c", valueOr(cfg.K3OS.Environment["K3S_CONFIG_FILE"], "/etc/rancher/k3s/config.yaml"))
-	files, _ := filepath.Glob(filepath.Join(root, main+".d", "*.yaml"))
-	for _, file := range append(files, filepath.Join(root, main)) {
+	for _, file := range ownFiles(cfg, root) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			continue
@@ -59,6 +79,38 @@ func Elsewhere(cfg *config.Config, root string) bool {
 		}
 	}
 	return false
+}
+
+// ownFiles are k3s' own configuration files below root, as k3s reads them, without the one that we write.
+func ownFiles(cfg *config.Config, root string) []string {
+	main := flag(cfg, "config", "c", valueOr(cfg.K3OS.Environment["K3S_CONFIG_FILE"], "/etc/rancher/k3s/config.yaml"))
+	files, _ := filepath.Glob(filepath.Join(root, main+".d", "*.yaml"))
+	files = append([]string{filepath.Join(root, main)}, files...)
+	return slices.DeleteFunc(files, func(f string) bool { return f == filepath.Join(root, DropInPath) })
+}
+
+// fileValues gives every value of a flag in k3s' own files, also those that a later file replaces.
+func fileValues(cfg *config.Config, root, flag string) []string {
+	var values []string
+	for _, file := range ownFiles(cfg, root) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		var given map[string]yaml.Node
+		_ = yaml.Unmarshal(text, &given) // what k3s cannot read it says itself
+		for _, key := range []string{flag, flag + "+"} {
+			node := given[key]
+			var list []string
+			if node.Kind == yaml.ScalarNode {
+				list = []string{node.Value}
+			} else {
+				_ = node.Decode(&list)
+			}
+			values = append(values, list...)
+		}
+	}
+	return values
 }
 
 // alone is the configuration with which etcd's database is made from a snapshot: k3s refuses to as long as it is told of another

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"imgbuild/init/base/cgroup"
 	"imgbuild/init/base/guard"
 )
 
@@ -180,14 +181,23 @@ func (s *Supervisor) run(ctx context.Context, r *runner, u Unit, hurry <-chan st
 	spec := Spec{
 		Args: u.Command, Env: u.Env, Dir: u.Dir, User: u.User, NoFile: u.NoFile, NProc: u.NProc, OOMScore: u.OOMScore, Terminal: u.Terminal,
 	}
-	oomKills := int64(0)
+	var groups []*cgroup.Group // where its processes may be
 	if s.o.Groups != nil {
 		group, err := s.o.Groups.Leaf(u.Name, u.Limits)
 		if err != nil {
 			return Exit{}, err
 		}
-		spec.Group, oomKills = group, group.OOMKills()
+		spec.Group, groups = group, []*cgroup.Group{group}
+		for _, name := range u.Moves {
+			if u.Limits != (cgroup.Limits{}) {
+				if err := s.o.Groups.Limit(name, u.Limits); err != nil {
+					return Exit{}, err
+				}
+			}
+			groups = append(groups, s.o.Groups.Group(name))
+		}
 	}
+	oomKills := killsIn(groups)
 	notified := make(chan struct{})
 	if u.Ready.Kind == Notify {
 		socket, err := s.listen(r, u, notified)
@@ -245,7 +255,7 @@ func (s *Supervisor) run(ctx context.Context, r *runner, u Unit, hurry <-chan st
 		s.set(r, func(st *State) { st.Ready, st.LastExit = false, "cannot be killed" })
 		return exit, errors.New("its process cannot be killed: it hangs in the kernel, on a disk or a network file system")
 	}
-	if spec.Group != nil && spec.Group.OOMKills() > oomKills {
+	if killsIn(groups) > oomKills {
 		exit.Starved = true
 	}
 	s.set(r, func(st *State) { st.Ready, st.PID, st.LastExit, st.MaxRSS = false, 0, exit.String(), exit.MaxRSS })
@@ -255,6 +265,14 @@ func (s *Supervisor) run(ctx context.Context, r *runner, u Unit, hurry <-chan st
 	default:
 		return exit, nil
 	}
+}
+
+// killsIn counts the processes that were killed in the groups because memory was short.
+func killsIn(groups []*cgroup.Group) (n int64) {
+	for _, g := range groups {
+		n += g.OOMKills()
+	}
+	return n
 }
 
 // listen opens the unit's notify socket.

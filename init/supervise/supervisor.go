@@ -220,6 +220,17 @@ func (s *Supervisor) State(name string) (st State, ok bool) {
 	return State{}, false
 }
 
+// Groups gives the control groups, as paths below the root, in which a unit's processes may be.
+func (s *Supervisor) Groups(name string) []string {
+	list := []string{cgroup.LeafPath(name)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.units[name]; r != nil {
+		list = append(list, r.unit.Moves...)
+	}
+	return list
+}
+
 // Log gives a unit's log; nil when there is no such unit.
 func (s *Supervisor) Log(name string) *Log {
 	s.mu.Lock()

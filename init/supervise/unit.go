@@ -29,6 +29,7 @@ type Unit struct {
 	OOMScore int
 	Limits   cgroup.Limits
 
+	Moves    []string // control groups below the root that its processes move to by themselves: Limits are set there too
 	Optional bool     // the node does its work without it
 	Needs    []string // units that must be ready before this one is started
 	Ready    Ready

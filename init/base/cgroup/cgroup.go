@@ -129,8 +129,11 @@ func (t *Tree) Group(path string) *Group {
 	return &Group{dir: filepath.Join(t.root, path), write: t.write}
 }
 
+// LeafPath is where the group of a unit lies below the root.
+func LeafPath(name string) string { return filepath.Join(shelfGroup, name) }
+
 // Existing names the leaf of a unit without making it.
-func (t *Tree) Existing(name string) *Group { return t.Group(filepath.Join(shelfGroup, name)) }
+func (t *Tree) Existing(name string) *Group { return t.Group(LeafPath(name)) }
 
 // Leaf makes the group shelf/NAME and sets its limits; an existing one gets the new limits.
 func (t *Tree) Leaf(name string, l Limits) (*Group, error) {
@@ -142,6 +145,15 @@ func (t *Tree) Leaf(name string, l Limits) (*Group, error) {
 		return nil, fmt.Errorf("cgroup: %w", err)
 	}
 	return g, g.limit(l)
+}
+
+// Limit sets the limits of a group that somebody else makes or will make, by its path below the root. It is made where it is missing.
+func (t *Tree) Limit(path string, l Limits) error {
+	g := t.Group(path)
+	if err := os.Mkdir(g.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("cgroup: %w", err)
+	}
+	return g.limit(l)
 }
 
 // writeControl writes a control file in one go; it never creates one.

@@ -67,7 +67,7 @@ func TestOpenMovesThenEnables(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"init/cgroup.procs 1", "init/base/cgroup.procs 2", "init/base/cgroup.procs 77",
+		"init/cgroup.procs 1", "init/cgroup.procs 2", "init/cgroup.procs 77",
 		"cgroup.subtree_control +cpuset +cpu +memory +pids", "shelf/cgroup.subtree_control +cpuset +cpu +memory +pids",
 	}
 	if !reflect.DeepEqual(f.writes, want) {
@@ -139,6 +139,23 @@ func TestLeafLimits(t *testing.T) {
 		if _, err := f.tree.Leaf("y", l); err == nil {
 			t.Errorf("limits %+v were accepted", l)
 		}
+	}
+}
+
+// A group that somebody else makes, limited before he does.
+func TestLimitOfAnotherGroup(t *testing.T) {
+	f := newFake(t, "cpu memory pids")
+	if err := f.tree.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	f.writes = nil
+	for range 2 {
+		if err := f.tree.Limit("k3s", Limits{MemoryMax: 1 << 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(f.writes) == 0 || f.writes[0] != "k3s/memory.max 1048576" || !f.tree.Group("k3s").Exists() {
+		t.Errorf("wrote %q", f.writes)
 	}
 }
 

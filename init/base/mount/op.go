@@ -52,6 +52,11 @@ type File struct {
 	Mode    fs.FileMode
 }
 
+// Private is a file or directory that may or may not exist; where it does, nobody but its owner may use it.
+type Private struct {
+	Path string
+}
+
 // Do does the lines of a table in order and stops at the first that fails, naming it.
 func Do(ops ...Op) error {
 	// Modes are exact: a umask from whoever started us must not show.
@@ -177,6 +182,25 @@ func (f File) Do() error {
 }
 
 func (f File) String() string { return fmt.Sprintf("file %s %v", f.Path, f.Mode) }
+
+// Under implements Op.
+func (p Private) Under(root string) Op { p.Path = below(root, p.Path); return p }
+
+// Do implements Op. A link is left alone: what it points to may be anybody's.
+func (p Private) Do() error {
+	st, err := os.Lstat(p.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !st.IsDir() && !st.Mode().IsRegular(), st.Mode().Perm()&0o077 == 0:
+		return nil
+	}
+	return os.Chmod(p.Path, st.Mode()&^0o077)
+}
+
+func (p Private) String() string { return "private " + p.Path }
 
 // own sets the owner unless it is right already, so that a table can be done by a user for himself.
 func own(path string, uid, gid int) error {

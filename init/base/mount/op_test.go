@@ -128,3 +128,31 @@ func TestReplaceLeavesNoTemporary(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+func TestPrivate(t *testing.T) {
+	root := t.TempDir()
+	file, dir, link := filepath.Join(root, "file"), filepath.Join(root, "dir"), filepath.Join(root, "link")
+	other := filepath.Join(t.TempDir(), "other")
+	for _, path := range []string{file, other} {
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, link); err != nil {
+		t.Fatal(err)
+	}
+	table := []Op{Private{"/file"}, Private{"/dir"}, Private{"/link"}, Private{"/missing"}}
+	for range 2 {
+		if err := Do(Under(root, table)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]fs.FileMode{file: 0o600, dir: 0o700, other: 0o644} {
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != want {
+			t.Errorf("%s: got %v, %v, want %v", path, st.Mode(), err, want)
+		}
+	}
+}

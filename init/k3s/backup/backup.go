@@ -54,6 +54,14 @@ func Load(dir string) (State, error) {
 	return s, err
 }
 
+// For gives the state of the backups to a place: what is known of another place says nothing about it.
+func (s State) For(to string) State {
+	if s.To != to {
+		return State{To: to}
+	}
+	return s
+}
+
 func (s State) save(dir string) error {
 	data, err := json.Marshal(s)
 	if err != nil {

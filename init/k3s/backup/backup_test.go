@@ -416,3 +416,56 @@ func TestKeeper(t *testing.T) {
 		t.Error("it was made again at once")
 	}
 }
+
+// An error is told once, whole, and until a backup succeeds, whoever made it.
+func TestKeeperTellsWhatHoldsNow(t *testing.T) {
+	now := time.Now()
+	const to = "sftp://b@nas/x"
+	cut, whole := errors.New("shelf: exit status 1: the end of a sen"), "the whole sentence"
+	for name, c := range map[string]struct {
+		s      State
+		to     string
+		failed error
+		want   string
+	}{
+		"none yet":                     {State{}, to, nil, ""},
+		"it failed":                    {State{To: to, Fails: 1, Error: whole, Tried: now}, to, cut, whole},
+		"it failed in an earlier boot": {State{To: to, Fails: 3, Error: whole, Tried: now, Last: now}, to, nil, whole},
+		"one was made by hand":         {State{To: to, Last: now}, to, cut, ""},
+		"to another place":             {State{To: "sftp://b@old/x", Fails: 3, Error: whole}, to, nil, ""},
+		"no longer wanted":             {State{To: to, Fails: 3, Error: whole}, "", cut, ""},
+		"it could not be started":      {State{To: "sftp://b@old/x", Last: now}, to, cut, cut.Error()},
+	} {
+		got := ""
+		if err := wrong(c.s, nil, c.to, c.failed); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+
+	dir := t.TempDir()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	c := config.Default()
+	c.Backup.To = to
+	told := make(chan error, 10)
+	k := &Keeper{Dir: dir, Look: time.Millisecond, Config: func() *config.Config { return c }, Ready: func() bool { return true }, Failed: func(err error) { told <- err }}
+	k.Start = func(context.Context) error {
+		if err := (State{To: to, Fails: 1, Error: whole, Tried: time.Now()}).save(dir); err != nil {
+			t.Error(err)
+		}
+		return cut
+	}
+	go k.Run(ctx)
+	if err := <-told; err == nil || err.Error() != whole {
+		t.Errorf("got %v", err)
+	}
+	if err := (State{To: to, Last: time.Now()}).save(dir); err != nil { // `shelf backup now` of a person
+		t.Fatal(err)
+	}
+	if err := <-told; err != nil {
+		t.Errorf("the old error is still told: %v", err)
+	}
+}

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"imgbuild/init/contract/config"
@@ -22,7 +23,7 @@ type Keeper struct {
 	Config func() *config.Config
 	Ready  func() bool                     // k3s runs
 	Start  func(ctx context.Context) error // makes one backup, and notes in Dir how it went
-	Failed func(err error)                 // nil error: it works again
+	Failed func(err error)                 // called when what is wrong with backups changes; nil: nothing is
 	Look   time.Duration                   // how often it looks; a minute if 0
 }
 
@@ -34,11 +35,26 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 	t := time.NewTicker(look)
 	defer t.Stop()
+	var told string
+	var failed error // of the last Start, which may not have come to note it
 	for {
-		if k.Config().Backup.To != "" && k.Ready() {
-			if s, err := Load(k.Dir); err != nil || due(s, Shown(k.Config().Backup.To), time.Now()) {
-				k.Failed(k.Start(ctx))
+		to := k.Config().Backup.To
+		if to != "" && k.Ready() {
+			if s, err := Load(k.Dir); err != nil || due(s, Shown(to), time.Now()) {
+				failed = k.Start(ctx)
 			}
+		}
+		// Asked every time: a backup that was made by hand ends the error of the one before.
+		s, err := Load(k.Dir)
+		if err = wrong(s, err, Shown(to), failed); err == nil {
+			failed = nil
+			if told != "" {
+				told = ""
+				k.Failed(nil)
+			}
+		} else if told != err.Error() {
+			told = err.Error()
+			k.Failed(err)
 		}
 		select {
 		case <-t.C:
@@ -46,6 +62,23 @@ func (k *Keeper) Run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// wrong says what is wrong with the backups to a place, as the state and the last run in this boot tell; nil for nothing. What failed
+// for another place counts no longer.
+func wrong(s State, unread error, to string, failed error) error {
+	s = s.For(to)
+	switch {
+	case to == "":
+		return nil
+	case s.Fails > 0:
+		return errors.New(s.Error) // the whole sentence; the process's last line may be cut
+	case unread == nil && !s.Last.IsZero():
+		return nil
+	case failed != nil:
+		return failed
+	}
+	return unread
 }
 
 // due says whether it is time for a backup. Clocks of boards jump: what was made in the future was made with a wrong one, and

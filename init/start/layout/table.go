@@ -51,7 +51,11 @@ var skeleton = append([]mount.Op{
 	mount.Dir{Path: "/var/cache", Mode: 0o755},
 	mount.Dir{Path: "/var/lib", Mode: 0o755},
 	mount.Dir{Path: "/var/lib/rancher", Mode: 0o755},
-	mount.Dir{Path: "/var/lib/rancher/k3os", Mode: 0o700},
+	// Passable for all: /etc/rancher links to a directory in it, and kubectl of the login user has to reach its kubeconfig there.
+	mount.Dir{Path: "/var/lib/rancher/k3os", Mode: 0o711},
+	mount.Private{Path: "/var/lib/rancher/k3os/config.yaml"},
+	mount.Private{Path: "/var/lib/rancher/k3os/config.d"},
+	mount.Private{Path: "/var/lib/rancher/k3os/ssh"},
 	mount.Dir{Path: "/var/lib/rancher/k3os/node", Mode: 0o700},
 	mount.Dir{Path: "/var/lib/rancher/k3os/rancher", Mode: 0o755},
 	mount.Symlink{Path: "/var/lib/rancher/k3os/rancher/node", Target: "../node"},

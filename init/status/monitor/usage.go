@@ -17,37 +17,64 @@ type Usage struct {
 	Tasks  *int64   `json:"tasks,omitempty"`
 }
 
-// UsageOf reads the group dir.
-func UsageOf(name, dir string) Usage {
-	u := Usage{Name: name, Memory: number(dir, "memory.current"), Peak: number(dir, "memory.peak"), Limit: number(dir, "memory.max"), Tasks: number(dir, "pids.current")}
-	for l := range strings.Lines(line(dir, "cpu.stat")) {
-		if name, value, _ := strings.Cut(strings.TrimSpace(l), " "); name == "usage_usec" {
-			if n, err := strconv.ParseInt(value, 10, 64); err == nil {
-				s := float64(n) / 1e6
-				u.CPU = &s
-			}
+// UsageOf reads groups below root (/sys/fs/cgroup) and adds up what they use; the limit is that of the first.
+func UsageOf(name, root string, groups ...string) Usage {
+	u := Usage{Name: name}
+	for i, group := range groups {
+		dir := filepath.Join(root, group)
+		u.Memory = sum(u.Memory, number(dir, "memory.current"))
+		u.Peak = sum(u.Peak, number(dir, "memory.peak"))
+		u.Tasks = sum(u.Tasks, number(dir, "pids.current"))
+		u.CPU = sum(u.CPU, cpuSeconds(dir))
+		if i == 0 {
+			u.Limit = number(dir, "memory.max")
 		}
 	}
 	return u
 }
 
+// cpuSeconds is the processor time of a group; nil where the kernel does not count it.
+func cpuSeconds(dir string) *float64 {
+	for l := range strings.Lines(line(dir, "cpu.stat")) {
+		if name, value, _ := strings.Cut(strings.TrimSpace(l), " "); name == "usage_usec" {
+			if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+				s := float64(n) / 1e6
+				return &s
+			}
+		}
+	}
+	return nil
+}
+
+// sum adds two values; nil is one that is not known.
+func sum[T int64 | float64](a, b *T) *T {
+	if a == nil {
+		return b
+	}
+	if b == nil {
+		return a
+	}
+	s := *a + *b
+	return &s
+}
+
 // Groups reads the groups of a node below root (/sys/fs/cgroup): the init's, each service's, and what k3s made.
 func Groups(root string) []Usage {
 	var list []Usage
-	add := func(name, dir string) {
-		if st, err := os.Stat(dir); err == nil && st.IsDir() {
-			list = append(list, UsageOf(name, dir))
+	add := func(name, group string) {
+		if st, err := os.Stat(filepath.Join(root, group)); err == nil && st.IsDir() {
+			list = append(list, UsageOf(name, root, group))
 		}
 	}
-	add("init", filepath.Join(root, "init"))
+	add("init", "init")
 	entries, _ := os.ReadDir(filepath.Join(root, "shelf"))
 	for _, e := range entries {
 		if e.IsDir() {
-			add(e.Name(), filepath.Join(root, "shelf", e.Name()))
+			add(e.Name(), filepath.Join("shelf", e.Name()))
 		}
 	}
 	for _, name := range []string{"k3s", "kubepods"} {
-		add("/"+name, filepath.Join(root, name))
+		add("/"+name, name)
 	}
 	return list
 }
