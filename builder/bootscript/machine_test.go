@@ -7,127 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/builder/ubootscript"
+	"imgbuild/builder/bootscript/emulate"
 	"imgbuild/init/contract/bootstate"
 )
-
-// machine is a board with a disk, for one boot at a time.
-type machine struct {
-	sectors  [2][]byte // the record's copies
-	slots    string    // which slots load: "ab", "a", "b", ""
-	readOnly bool
-	board    string // what U-Boot says of itself
-	memory   map[string][]byte
-	sh       *shell
-}
-
-// lba gives the number of a copy by its sector.
-func lba(s string) int {
-	switch s {
-	case "0x2000":
-		return 0
-	case "0x6000":
-		return 1
-	}
-	panic("a sector that holds no record: " + s)
-}
-
-// boot runs the script and gives why it ended ("booti ..." with the slot, "reset") and the kernel's command line.
-func (m *machine) boot(script string) (why string, bootargs map[string]string) {
-	m.memory = map[string][]byte{}
-	sh := &shell{env: map[string]string{"devtype": "mmc", "devnum": "0", "fdt_addr": "0x8000000", "board": m.board}}
-	m.sh = sh
-	sh.commands = sh.builtins()
-	sh.commands["mmc"] = func(a []string) bool {
-		switch {
-		case a[0] == "dev" && a[1] == "0":
-			return true
-		case a[0] == "read" && a[3] == "1":
-			data := m.sectors[lba(a[2])]
-			m.memory[a[1]] = slices.Clone(data)
-			return data != nil // nil is a sector that the card cannot read
-		case a[0] == "write" && a[3] == "1":
-			if m.readOnly {
-				return false
-			}
-			m.sectors[lba(a[2])] = slices.Clone(m.memory[a[1]])
-			return true
-		}
-		panic(fmt.Sprint("mmc ", a))
-	}
-	sh.commands["env"] = func(a []string) bool {
-		switch {
-		case a[0] == "import" && a[1] == "-c" && a[3] == "0x200":
-			vars, err := ubootscript.ParseEnvironment(m.memory[a[2]])
-			for _, name := range a[4:] {
-				if value, ok := vars[name]; ok { // U-Boot leaves alone what the block does not have
-					sh.env[name] = value
-				}
-			}
-			return err == nil
-		case a[0] == "export" && a[1] == "-c" && a[2] == "-s" && a[3] == "0x200":
-			vars := map[string]string{}
-			for _, name := range a[5:] {
-				if value, ok := sh.env[name]; ok {
-					vars[name] = value
-				}
-			}
-			data, err := ubootscript.Environment(vars, bootstate.Size)
-			if err != nil {
-				panic(err)
-			}
-			m.memory[a[4]] = data
-			return true
-		}
-		panic(fmt.Sprint("env ", a))
-	}
-	sh.commands["part"] = func(a []string) bool {
-		if fmt.Sprint(a) != "[uuid mmc 0:1 s_disk]" {
-			panic(fmt.Sprint("part ", a))
-		}
-		sh.env["s_disk"] = "1a2b3c4d-01"
-		return true
-	}
-	loaded := map[string]string{} // address -> file
-	sh.commands["load"] = func(a []string) bool {
-		slot := map[string]string{"0:2": "a", "0:3": "b"}[a[1]]
-		if a[0] != "mmc" || slot == "" {
-			panic(fmt.Sprint("load ", a))
-		}
-		if !strings.Contains(m.slots, slot) {
-			return false
-		}
-		loaded[a[2]] = slot + " " + a[3]
-		sh.env["filesize"] = "1234"
-		return true
-	}
-	sh.commands["unzip"] = func(a []string) bool {
-		loaded[a[1]] = loaded[a[0]]
-		return true
-	}
-	start := func(name string) func([]string) bool {
-		return func(a []string) bool {
-			initrd, size, _ := strings.Cut(a[1], ":")
-			slot, file, _ := strings.Cut(loaded[a[0]], " ")
-			if file != "kernel" || loaded[initrd] != slot+" initramfs" || size != "1234" || len(a) != 3 {
-				panic(fmt.Sprint(name, a, loaded))
-			}
-			if dtb := loaded[a[2]]; a[2] != "0x8000000" && !strings.HasPrefix(dtb, slot+" dtb/") {
-				panic(fmt.Sprint(name, a, loaded))
-			}
-			panic(stop{name + " " + slot})
-		}
-	}
-	sh.commands["booti"], sh.commands["bootz"] = start("booti"), start("bootz")
-
-	why = sh.text(script)
-	bootargs = map[string]string{}
-	for _, word := range strings.Fields(sh.env["bootargs"]) {
-		name, value, _ := strings.Cut(word, "=")
-		bootargs[name] = value
-	}
-	return why, bootargs
-}
 
 var boards = []Params{
 	{Board: "rpi64", Kernel: ImageGz, Console: "ttyS1,115200", Addr: Addresses{Kernel: 0x02000000, Packed: 0x06000000, Initrd: 0x0a000000}},
@@ -218,16 +100,16 @@ func counting(t *testing.T, p Params, text string) error {
 			{[2][]byte{young, young}, 0}, {[2][]byte{young, other}, 0}, {[2][]byte{other, young}, 1},
 			{[2][]byte{young, torn}, 0}, {[2][]byte{torn, young}, 1}, {[2][]byte{young, nil}, 0}, {[2][]byte{nil, young}, 1},
 		} {
-			m := &machine{sectors: c.copies, slots: "ab"}
+			m := &emulate.Machine{Sectors: c.copies, Slots: "ab"}
 			if _, newer, err := bootstate.Choose(c.copies[0], c.copies[1]); err != nil || newer != c.chosen {
 				return fmt.Errorf("Choose takes copy %d: %v", newer, err)
 			}
-			why, args := m.boot(text)
+			why, args := m.Boot(text)
 			want := count(r)
-			if got, err := bootstate.Parse(m.sectors[c.chosen]); err != nil || got != want {
+			if got, err := bootstate.Parse(m.Sectors[c.chosen]); err != nil || got != want {
 				return fmt.Errorf("%+v became %+v, want %+v (%v)", r, got, want, err)
 			}
-			if !slices.Equal(m.sectors[1-c.chosen], c.copies[1-c.chosen]) {
+			if !slices.Equal(m.Sectors[1-c.chosen], c.copies[1-c.chosen]) {
 				return fmt.Errorf("%+v: the other copy was written", r)
 			}
 			if _, slot, _ := strings.Cut(why, " "); slot != want.Slot() {
@@ -281,17 +163,17 @@ func TestLoading(t *testing.T) {
 		text := script(t, p)
 		for _, r := range records(5) {
 			for _, slots := range []string{"", "a", "b"} {
-				m := &machine{sectors: [2][]byte{sector(t, r), nil}, slots: slots}
-				why, args := m.boot(text)
+				m := &emulate.Machine{Sectors: [2][]byte{sector(t, r), nil}, Slots: slots}
+				why, args := m.Boot(text)
 				counted := count(r)
-				got, err := bootstate.Parse(m.sectors[0])
+				got, err := bootstate.Parse(m.Sectors[0])
 				if err != nil {
 					t.Fatal(err)
 				}
 				first := counted.Slot()
 				switch {
 				case slots == "":
-					if why != "reset" || !slices.Contains(m.sh.log, "sleep 60") {
+					if why != "reset" || !slices.Contains(m.Shell.Log, "sleep 60") {
 						t.Fatalf("%+v, nothing loads: ended with %q", r, why)
 					}
 				case !strings.HasSuffix(why, " "+slots) || args["shelf.slot"] != slots:
@@ -323,12 +205,12 @@ func TestNoRecord(t *testing.T) {
 	torn[20] ^= 4
 	for _, copies := range [][2][]byte{{nil, nil}, {torn, torn}, {make([]byte, 512), make([]byte, 512)}, {torn, nil}} {
 		for slots, want := range map[string]string{"ab": "booti a", "a": "booti a", "b": "booti b", "": "reset"} {
-			m := &machine{sectors: copies, slots: slots}
-			why, args := m.boot(script(t, boards[0]))
+			m := &emulate.Machine{Sectors: copies, Slots: slots}
+			why, args := m.Boot(script(t, boards[0]))
 			if why != want || slots != "" && args["shelf.left"] != "0" {
 				t.Errorf("slots %q: ended with %q, %v", slots, why, args)
 			}
-			if !slices.Equal(m.sectors[0], copies[0]) || !slices.Equal(m.sectors[1], copies[1]) {
+			if !slices.Equal(m.Sectors[0], copies[0]) || !slices.Equal(m.Sectors[1], copies[1]) {
 				t.Error("a record was written where none is valid")
 			}
 		}
@@ -339,8 +221,8 @@ func TestNoRecord(t *testing.T) {
 func TestReadOnlyDisk(t *testing.T) {
 	r := bootstate.Fresh("a")
 	r.Trial = "b"
-	m := &machine{sectors: [2][]byte{sector(t, r), sector(t, r)}, slots: "ab", readOnly: true}
-	why, args := m.boot(script(t, boards[0]))
+	m := &emulate.Machine{Sectors: [2][]byte{sector(t, r), sector(t, r)}, Slots: "ab", ReadOnly: true}
+	why, args := m.Boot(script(t, boards[0]))
 	if why != "booti a" || args["shelf.trial"] != "0" || args["shelf.last"] != "record-not-writable" {
 		t.Errorf("ended with %q, %v", why, args)
 	}
@@ -351,11 +233,11 @@ func TestReadOnlyDisk(t *testing.T) {
 func TestNeverHealthy(t *testing.T) {
 	text := script(t, boards[0])
 	for _, r := range records(3) {
-		m := &machine{sectors: [2][]byte{sector(t, r), nil}, slots: "ab"}
+		m := &emulate.Machine{Sectors: [2][]byte{sector(t, r), nil}, Slots: "ab"}
 		booted := map[string]int{}
 		trials := 0
 		for range 12 {
-			why, args := m.boot(text)
+			why, args := m.Boot(text)
 			_, slot, _ := strings.Cut(why, " ")
 			booted[slot]++
 			if args["shelf.trial"] == "1" {
@@ -376,13 +258,13 @@ func TestVirt(t *testing.T) {
 	for _, p := range boards {
 		for _, board := range []string{"qemu-arm", "rpi", "odroid", ""} {
 			r := sector(t, bootstate.Fresh("a"))
-			m := &machine{sectors: [2][]byte{r, r}, slots: "ab", board: board}
-			why, args := m.boot(script(t, p))
+			m := &emulate.Machine{Sectors: [2][]byte{r, r}, Slots: "ab", Board: board}
+			why, args := m.Boot(script(t, p))
 			console, kernel := p.Console, p.Addr.Kernel
 			if board == "qemu-arm" {
 				console, kernel = "ttyAMA0", 0x40400000
 			}
-			last := m.sh.log[len(m.sh.log)-1]
+			last := m.Shell.Log[len(m.Shell.Log)-1]
 			if !strings.HasSuffix(why, " a") || args["console"] != console || args["shelf.board"] != p.Board ||
 				!strings.Contains(last, fmt.Sprintf(" 0x%08x ", kernel)) {
 				t.Errorf("%s on %q: %s, console %s: %s", p.Board, board, why, args["console"], last)

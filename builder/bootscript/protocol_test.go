@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"imgbuild/builder/bootscript/emulate"
 	"imgbuild/init/contract/bootstate"
 )
 
@@ -17,7 +18,7 @@ var errCut = errors.New("power cut")
 // cutDisk is the node's view of a machine's record. The write with number cut (from 0) ends in a power cut that leaves
 // outcome of it; power stays off after that.
 type cutDisk struct {
-	m       *machine
+	m       *emulate.Machine
 	cut     int
 	outcome func(old, young []byte) []byte
 	writes  int
@@ -28,12 +29,12 @@ func copyAt(off int64) int {
 }
 
 func (d *cutDisk) ReadAt(p []byte, off int64) (int, error) {
-	return copy(p, d.m.sectors[copyAt(off)]), nil
+	return copy(p, d.m.Sectors[copyAt(off)]), nil
 }
 
 func (d *cutDisk) WriteAt(p []byte, off int64) (int, error) {
 	defer func() { d.writes++ }()
-	old := &d.m.sectors[copyAt(off)]
+	old := &d.m.Sectors[copyAt(off)]
 	switch {
 	case d.cut >= 0 && d.writes > d.cut:
 		return 0, errCut
@@ -63,7 +64,7 @@ var outcomes = map[string]func(old, young []byte) []byte{
 // world is a node whose slot a works. Of slot b: whole says that it loads and is what was meant to be written; half that
 // it loads and is not.
 type world struct {
-	m     *machine
+	m     *emulate.Machine
 	whole bool
 	half  bool
 }
@@ -89,9 +90,9 @@ func (w *world) upgrade(d bootstate.Device, zeroFirst bool) error {
 }
 
 func (w *world) load() {
-	w.m.slots = "a"
+	w.m.Slots = "a"
 	if w.whole || w.half {
-		w.m.slots = "ab"
+		w.m.Slots = "ab"
 	}
 }
 
@@ -105,7 +106,7 @@ func explore(text string, zeroFirst bool, start [2][]byte, t *testing.T) (boots 
 				if cut < 0 && cut2 < 0 && how != "done" {
 					continue // no write is cut
 				}
-				m := &machine{sectors: start, slots: "ab"}
+				m := &emulate.Machine{Sectors: start, Slots: "ab"}
 				w := &world{m: m, whole: true}
 				d := &cutDisk{m: m, cut: cut, outcome: outcome}
 				err := w.upgrade(d, zeroFirst)
@@ -113,7 +114,7 @@ func explore(text string, zeroFirst bool, start [2][]byte, t *testing.T) (boots 
 					t.Fatal(err)
 				}
 				for boot := range 4 {
-					why, args := m.boot(text)
+					why, args := m.Boot(text)
 					boots++
 					_, slot, ok := strings.Cut(why, " ")
 					at := fmt.Sprintf("cut at write %d (%s), then at %d, boot %d", cut, how, cut2, boot)

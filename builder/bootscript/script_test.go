@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"imgbuild/builder/bootscript/emulate"
 	"imgbuild/builder/ubootscript"
 )
 
@@ -15,47 +16,14 @@ var commands = map[string]string{
 	"arm":    "bootz",       // odroid-xu3 2023.01 and qemu_arm 2025.01; no setexpr, no booti
 }
 
-// walk calls f with the raw words of every simple command, those in variables for run too.
-func walk(t *testing.T, l list, f func(words []string)) {
-	for _, n := range l {
-		for _, arm := range n.arms {
-			walk(t, arm[0], f)
-			walk(t, arm[1], f)
-		}
-		walk(t, n.body, f)
-		var words []string
-		for _, w := range n.words {
-			text := ""
-			for _, p := range w.parts {
-				text += p.text
-				if p.single {
-					inner, err := parse(p.text)
-					if err != nil {
-						t.Fatal(err)
-					}
-					walk(t, inner, f)
-				}
-			}
-			words = append(words, text)
-		}
-		if words != nil {
-			f(words)
-		}
-	}
-}
-
 // Every command is one that the board's U-Boot and virt's have, with no more words than they take (CONFIG_SYS_MAXARGS is
 // 16 on the XU4).
 func TestCommands(t *testing.T) {
 	for _, p := range boards {
 		allowed := strings.Fields(commands["common"] + " ${devtype} " + map[Kernel]string{ImageGz: commands["arm64"], ZImage: commands["arm"]}[p.Kernel])
 		text := script(t, p)
-		l, err := parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
 		seen := 0
-		walk(t, l, func(words []string) {
+		err := emulate.Walk(text, func(words []string) {
 			seen++
 			if !slices.Contains(allowed, words[0]) {
 				t.Errorf("%s: %s is not a command of every U-Boot: %q", p.Board, words[0], words)
@@ -64,6 +32,9 @@ func TestCommands(t *testing.T) {
 				t.Errorf("%s: %d words: %q", p.Board, len(words), words)
 			}
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if seen < 50 {
 			t.Errorf("%s: only %d commands were seen", p.Board, seen)
 		}
@@ -93,12 +64,8 @@ func TestLimits(t *testing.T) {
 // The last two commands are what ends a boot that nothing else ended, outside of every if and loop.
 func TestEndsInReset(t *testing.T) {
 	for _, p := range boards {
-		l, err := parse(script(t, p))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := l[len(l)-1]; n.arms != nil || n.loop != "" || n.words[0].parts[0].text != "reset" {
-			t.Errorf("%s: the script ends in %+v", p.Board, n)
+		if got, err := emulate.Last(script(t, p)); got != "reset" {
+			t.Errorf("%s: the script ends in %q (%v), want reset", p.Board, got, err)
 		}
 	}
 }
@@ -152,26 +119,25 @@ func TestPiEnv(t *testing.T) {
 
 // piBoot runs bootcmd on a Pi whose firmware says how it booted, with boot.scr on one kind of disk.
 func piBoot(bootcmd, mode, on string) string {
-	sh := &shell{env: map[string]string{"fdt_addr": "0x1", "scriptaddr": "0x2"}}
-	sh.commands = sh.builtins()
+	sh := emulate.New(map[string]string{"fdt_addr": "0x1", "scriptaddr": "0x2"})
 	usb := false
 	yes := func([]string) bool { return true }
-	sh.commands["pci"] = yes
-	sh.commands["usb"] = func([]string) bool { usb = true; return true }
-	sh.commands["fdt"] = func(a []string) bool {
+	sh.Commands["pci"] = yes
+	sh.Commands["usb"] = func([]string) bool { usb = true; return true }
+	sh.Commands["fdt"] = func(a []string) bool {
 		if a[0] == "get" && mode != "" {
-			sh.env[a[2]] = mode
+			sh.Env[a[2]] = mode
 		}
 		return a[0] == "addr" || mode != ""
 	}
-	sh.commands["itest"] = func(a []string) bool { return a[1] == "==" && strings.TrimPrefix(a[0], "0x") == a[2] }
-	sh.commands["load"] = func(a []string) bool { return a[0] == on && (on != "usb" || usb) }
-	sh.commands["source"] = func([]string) bool { panic(stop{"source " + sh.env["devtype"]}) }
-	sh.commands["bootflow"] = func([]string) bool {
-		if !usb || sh.env["devtype"] != "" {
-			panic(stop{"scan without usb, or on one disk only"})
+	sh.Commands["itest"] = func(a []string) bool { return a[1] == "==" && strings.TrimPrefix(a[0], "0x") == a[2] }
+	sh.Commands["load"] = func(a []string) bool { return a[0] == on && (on != "usb" || usb) }
+	sh.Commands["source"] = func([]string) bool { panic(emulate.Stop{Why: "source " + sh.Env["devtype"]}) }
+	sh.Commands["bootflow"] = func([]string) bool {
+		if !usb || sh.Env["devtype"] != "" {
+			panic(emulate.Stop{Why: "scan without usb, or on one disk only"})
 		}
-		panic(stop{"scan"})
+		panic(emulate.Stop{Why: "scan"})
 	}
-	return sh.text(bootcmd)
+	return sh.Run(bootcmd)
 }

@@ -1,24 +1,34 @@
-package bootscript
+// Package emulate runs boot.scr on a model of a board: an interpreter of the part of U-Boot's hush that the script uses, and the
+// commands that read and write the boot record. Tests ask it which slot a disk boots.
+package emulate
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // This file is an interpreter of the part of U-Boot's hush that boot.scr uses: if, elif, else, for, && and ||, quotes,
 // ${variables}, and a table of commands. It refuses what it does not know.
 
-// shell is one boot: environment, commands, and what was run.
-type shell struct {
-	env      map[string]string
-	commands map[string]func(args []string) bool
-	log      []string // every command that was run, expanded
+// Shell is one boot: environment, commands, and what was run.
+type Shell struct {
+	Env      map[string]string
+	Commands map[string]func(args []string) bool
+	Log      []string // every command that was run, expanded
 	steps    int
 }
 
-// stop ends a script from within a command, as booti and reset do.
-type stop struct{ why string }
+// New is a shell with the commands that need no hardware: echo, setenv, run, test, sleep, reset.
+func New(env map[string]string) *Shell {
+	s := &Shell{Env: env}
+	s.Commands = s.builtins()
+	return s
+}
+
+// Stop ends a script from within a command that panics with it, as booti and reset do.
+type Stop struct{ Why string }
 
 // node is a command list, a conditional or a loop.
 type node struct {
@@ -100,8 +110,8 @@ type parser struct {
 }
 
 func parse(text string) (list, error) {
-	if l, ok := parsed[text]; ok {
-		return l, nil
+	if l, ok := parsed.Load(text); ok {
+		return l.(list), nil
 	}
 	tokens, err := lex(text)
 	if err != nil {
@@ -112,12 +122,14 @@ func parse(text string) (list, error) {
 	if err == nil && p.at < len(p.tokens) {
 		err = fmt.Errorf("%q without its beginning", p.tokens[p.at].plain)
 	}
-	parsed[text] = l
+	if err == nil {
+		parsed.Store(text, l)
+	}
 	return l, err
 }
 
 // parsed remembers: thousands of boots run the same text.
-var parsed = map[string]list{}
+var parsed sync.Map // text -> list
 
 var closing = map[string]bool{"then": true, "elif": true, "else": true, "fi": true, "do": true, "done": true}
 
@@ -217,7 +229,7 @@ func (p *parser) node() (n node, err error) {
 }
 
 // expand gives the words that a raw word becomes: none for an empty variable outside of quotes, several for one with spaces.
-func (s *shell) expand(w word) []string {
+func (s *Shell) expand(w word) []string {
 	text, quoted := "", false
 	for _, p := range w.parts {
 		quoted = quoted || p.quoted
@@ -235,7 +247,7 @@ func (s *shell) expand(w word) []string {
 			if !ok {
 				panic(fmt.Sprintf("open brace in %q", p.text))
 			}
-			text += s.env[name]
+			text += s.Env[name]
 			rest = tail
 		}
 	}
@@ -245,7 +257,7 @@ func (s *shell) expand(w word) []string {
 	return strings.Fields(text)
 }
 
-func (s *shell) run(l list) bool {
+func (s *Shell) run(l list) bool {
 	ok := true
 	for _, n := range l {
 		if n.joined == "&&" && !ok || n.joined == "||" && ok {
@@ -256,7 +268,7 @@ func (s *shell) run(l list) bool {
 	return ok
 }
 
-func (s *shell) one(n node) bool {
+func (s *Shell) one(n node) bool {
 	if s.steps++; s.steps > 5000 {
 		panic("the script does not end")
 	}
@@ -272,7 +284,7 @@ func (s *shell) one(n node) bool {
 		ok := true
 		for _, item := range n.items {
 			for _, value := range s.expand(item) {
-				s.env[n.loop] = value
+				s.Env[n.loop] = value
 				ok = s.run(n.body)
 			}
 		}
@@ -282,27 +294,27 @@ func (s *shell) one(n node) bool {
 	for _, w := range n.words {
 		args = append(args, s.expand(w)...)
 	}
-	s.log = append(s.log, strings.Join(args, " "))
-	command := s.commands[args[0]]
+	s.Log = append(s.Log, strings.Join(args, " "))
+	command := s.Commands[args[0]]
 	if command == nil {
 		panic(fmt.Sprintf("unknown command %q", args))
 	}
 	return command(args[1:])
 }
 
-// text runs a script's text until it ends (why is "") or a command stops it.
-func (s *shell) text(script string) (why string) {
+// Run runs a script's text until it ends (why is "") or a command stops it.
+func (s *Shell) Run(script string) (why string) {
 	l, err := parse(script)
 	if err != nil {
 		panic(err)
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			end, ok := r.(stop)
+			end, ok := r.(Stop)
 			if !ok {
 				panic(r)
 			}
-			why = end.why
+			why = end.Why
 		}
 	}()
 	s.run(l)
@@ -310,17 +322,17 @@ func (s *shell) text(script string) (why string) {
 }
 
 // builtins are the commands that need no hardware.
-func (s *shell) builtins() map[string]func([]string) bool {
+func (s *Shell) builtins() map[string]func([]string) bool {
 	return map[string]func([]string) bool{
 		"echo": func([]string) bool { return true },
 		"setenv": func(a []string) bool {
-			if s.env[a[0]] = strings.Join(a[1:], " "); s.env[a[0]] == "" {
-				delete(s.env, a[0])
+			if s.Env[a[0]] = strings.Join(a[1:], " "); s.Env[a[0]] == "" {
+				delete(s.Env, a[0])
 			}
 			return true
 		},
 		"run": func(a []string) bool {
-			l, err := parse(s.env[a[0]])
+			l, err := parse(s.Env[a[0]])
 			if err != nil {
 				panic(err)
 			}
@@ -328,7 +340,7 @@ func (s *shell) builtins() map[string]func([]string) bool {
 		},
 		"test":  test,
 		"sleep": func([]string) bool { return true },
-		"reset": func([]string) bool { panic(stop{"reset"}) },
+		"reset": func([]string) bool { panic(Stop{"reset"}) },
 	}
 }
 
@@ -350,4 +362,56 @@ func test(a []string) bool {
 		return false
 	}
 	panic(fmt.Sprintf("test %q", a))
+}
+
+// Walk calls f with the raw words of every simple command of a script, those in variables for run too.
+func Walk(script string, f func(words []string)) error {
+	l, err := parse(script)
+	if err != nil {
+		return err
+	}
+	return walk(l, f)
+}
+
+func walk(l list, f func(words []string)) error {
+	for _, n := range l {
+		for _, part := range append([]list{n.body}, flat(n.arms)...) {
+			if err := walk(part, f); err != nil {
+				return err
+			}
+		}
+		var words []string
+		for _, w := range n.words {
+			text := ""
+			for _, p := range w.parts {
+				text += p.text
+				if p.single {
+					if err := Walk(p.text, f); err != nil {
+						return err
+					}
+				}
+			}
+			words = append(words, text)
+		}
+		if words != nil {
+			f(words)
+		}
+	}
+	return nil
+}
+
+func flat(arms [][2]list) (all []list) {
+	for _, a := range arms {
+		all = append(all, a[0], a[1])
+	}
+	return all
+}
+
+// Last is the command that a script ends with, outside of every if and loop; "" if it ends in one of those.
+func Last(script string) (string, error) {
+	l, err := parse(script)
+	if err != nil || len(l) == 0 || l[len(l)-1].words == nil {
+		return "", err
+	}
+	return l[len(l)-1].words[0].parts[0].text, nil
 }
