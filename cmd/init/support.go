@@ -14,6 +14,7 @@ import (
 
 	"imgbuild/init/boot"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 	"imgbuild/init/settings/sources"
 	"imgbuild/init/status/control"
 	"imgbuild/init/status/monitor"
@@ -44,7 +45,7 @@ func supportVerb(args []string) (err error) {
 	if err := rootOnly(); err != nil {
 		return err
 	}
-	scrubber := support.NewScrubber(secretsHere())
+	scrubber := mask.New(secretsHere())
 	if path == "-" {
 		return support.Write(os.Stdout, name, now, scrubber, members())
 	}
@@ -210,7 +211,7 @@ func writeConfig(w io.Writer, open, asJSON bool, problems io.Writer) error {
 		return err
 	}
 	if !open { // a secret may stand in a command as well
-		out = support.NewScrubber(secretsHere()).Known(out)
+		out = mask.New(secretsHere()).Known(out)
 	}
 	_, err = w.Write(out)
 	return err

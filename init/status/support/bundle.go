@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"imgbuild/init/contract/mask"
 )
 
 // Member is one file of a bundle. Read is called when its turn comes; what it fails with stands in errors.txt.
@@ -19,7 +21,7 @@ type Member struct {
 const limit = 2 << 20
 
 // Write puts the members into a tar.gz below a directory called name, each scrubbed.
-func Write(w io.Writer, name string, now time.Time, s *Scrubber, members []Member) error {
+func Write(w io.Writer, name string, now time.Time, s *mask.Scrubber, members []Member) error {
 	z := gzip.NewWriter(w)
 	t := tar.NewWriter(z)
 	var failed strings.Builder

@@ -8,14 +8,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/mask"
 
 	"gopkg.in/yaml.v3"
 )
-
-// mask stands for a secret.
-const mask = "********"
 
 // Masked gives a configuration as YAML without its secrets: values of secret keys, environments, what looks like a secret by its
 // name in the values of add-ons, Secrets among their objects, tokens in arguments, passwords in URLs, and the content of files.
@@ -46,9 +45,9 @@ func newHider() *hider {
 
 // value masks one value.
 func (h *hider) value(n *yaml.Node) {
-	if n.Value != mask {
+	if n.Value != mask.Stars {
 		h.found = append(h.found, n.Value)
-		n.SetString(mask)
+		n.SetString(mask.Stars)
 	}
 }
 
@@ -88,7 +87,7 @@ func (h *hider) objects(text string) string {
 			return out.String()
 		}
 		if err != nil || len(n.Content) != 1 {
-			return fmt.Sprintf("%s (%d bytes)", mask, len(text))
+			return fmt.Sprintf("%s (%d bytes)", mask.Stars, len(text))
 		}
 		bare(&n)
 		if object := n.Content[0]; object.Kind == yaml.MappingNode {
@@ -105,7 +104,7 @@ func (h *hider) objects(text string) string {
 		h.hide(&n, "addons.objects")
 		one, err := yaml.Marshal(&n)
 		if err != nil {
-			return mask
+			return mask.Stars
 		}
 		if out.Len() > 0 {
 			out.WriteString("---\n")
@@ -123,7 +122,7 @@ func (h *hider) hide(n *yaml.Node, path string) {
 			if flag && c.Kind == yaml.ScalarNode && !strings.HasPrefix(c.Value, "/") {
 				h.value(c)
 			}
-			flag = c.Kind == yaml.ScalarNode && strings.HasPrefix(c.Value, "-") && secretName().MatchString(c.Value)
+			flag = c.Kind == yaml.ScalarNode && strings.HasPrefix(c.Value, "-") && mask.Name(c.Value)
 			h.hide(c, path)
 		}
 	case yaml.MappingNode:
@@ -132,8 +131,8 @@ func (h *hider) hide(n *yaml.Node, path string) {
 			at := strings.TrimPrefix(path+"."+name, ".")
 			switch {
 			case at == "write_files.content":
-				v.SetString(fmt.Sprintf("%s (%d bytes)", mask, len(v.Value)))
-			case v.Kind == yaml.ScalarNode && v.Value != "" && (h.secret[at] || secretName().MatchString(name)),
+				v.SetString(fmt.Sprintf("%s (%d bytes)", mask.Stars, len(v.Value)))
+			case v.Kind == yaml.ScalarNode && v.Value != "" && (h.secret[at] || mask.Name(name)),
 				v.Kind == yaml.ScalarNode && v.Value != "" && strings.HasSuffix(path, "environment") && !plainVariable().MatchString(name):
 				h.value(v)
 			case strings.HasPrefix(at, "addons.") && strings.HasSuffix(at, ".objects") && strings.Count(at, ".") == 2 && v.Kind == yaml.ScalarNode:
@@ -148,7 +147,7 @@ func (h *hider) hide(n *yaml.Node, path string) {
 		}
 	case yaml.ScalarNode:
 		if n.Tag == "!!str" {
-			if s := string(patterns(([]byte(n.Value)))); s != n.Value {
+			if s := mask.String(n.Value); s != n.Value {
 				n.SetString(s)
 			}
 		}
@@ -183,14 +182,14 @@ func InConfig(c *config.Config) []string {
 	list = append(list, c.K3OS.Token, c.K3OS.Password)
 	for _, m := range []map[string]string{c.K3OS.Environment} {
 		for name, v := range m {
-			if secretName().MatchString(name) {
+			if mask.Name(name) {
 				list = append(list, v)
 			}
 		}
 	}
 	for _, s := range c.Services {
 		for name, v := range s.Environment {
-			if secretName().MatchString(name) {
+			if mask.Name(name) {
 				list = append(list, v)
 			}
 		}
@@ -222,36 +221,18 @@ func InConfig(c *config.Config) []string {
 		texts = append(texts, strings.Join(s.Command, " "))
 	}
 	for _, t := range texts {
-		for _, m := range inText().FindAllStringSubmatch(t, -1) {
-			list = append(list, m[len(m)-1])
-		}
-		for _, m := range userinfo().FindAllStringSubmatch(t, -1) {
-			list = append(list, m[3])
-		}
+		list = append(list, mask.Secrets(t)...)
 	}
 	return list
 }
 
-// once compiles an expression when it is first wanted: this package is part of PID 1's program, which never does.
-func once(expression string) func() *regexp.Regexp {
-	var r *regexp.Regexp
-	return func() *regexp.Regexp {
-		if r == nil {
-			r = regexp.MustCompile(expression)
-		}
-		return r
-	}
-}
-
-const nameOfSecret = `(?:token|passw(?:or)?d|passwd|passphrase|secret|psk|api_?-?key|access_?-?key|private_?-?key|key-data|credentials?)`
-
 var (
-	secretName = once(`(?i)` + nameOfSecret + `$`)
 	// Variables that say nothing which others must not know; a password in the address of a proxy is masked in it.
-	plainVariable = once(`(?i)^(LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|PATH|HOME|GOGC|GOMAXPROCS|GOMEMLIMIT|(http|https|all|no|ftp)_proxy)$`)
+	plainVariable = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)^(LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|PATH|HOME|GOGC|GOMAXPROCS|GOMEMLIMIT|(http|https|all|no|ftp)_proxy)$`)
+	})
 	// In the values of a chart whatever comes near: better one too many.
-	chartSecret = once(`(?i)(pass|pwd|auth|key|salt|secret|token|cred|cert|dsn|connection)`)
-	// --token=X, TOKEN: X, "password": "X", token X as the flag of a command
-	inText   = once(`(?i)((?:[\w.-]*` + nameOfSecret + `)["']?(?:\s*[:=]\s*|\s+)["']?)([^\s"',;&]{4,})`)
-	userinfo = once(`([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s:@"']*):([^@\s/"']+)@`)
+	chartSecret = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)(pass|pwd|auth|key|salt|secret|token|cred|cert|dsn|connection)`)
+	})
 )
