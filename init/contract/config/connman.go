@@ -117,17 +117,30 @@ func (n *Connman) network(name string, s keySection) {
 		return
 	case s.keys["EAP"] != "" || s.keys["Identity"] != "":
 		n.Notes = append(n.Notes, fmt.Sprintf("connman's %s: the network %q asks for a user name, which is not supported; it is left", name, w.Name))
+	case w.Passphrase == "" && protected(s):
+		n.Notes = append(n.Notes, fmt.Sprintf("connman's %s: the network %q has a passphrase that does not stand there; it is left", name, w.Name))
 	case !slices.ContainsFunc(n.WiFi, func(o WiFi) bool { return o.Name == w.Name }):
 		n.WiFi = append(n.WiFi, w)
 	}
+}
+
+// protected tells whether a network is not an open one, by its security or, in what connman keeps, by its name.
+func protected(s keySection) bool {
+	kind := strings.ToLower(s.keys["Security"])
+	if kind == "" {
+		kind = s.name[strings.LastIndexByte(s.name, '_')+1:]
+		return kind == "psk" || kind == "wep" || kind == "ieee8021x"
+	}
+	return kind != "none"
 }
 
 // writtenAddresses reads IPv4 = ADDRESS/MASK/GATEWAY and IPv6 = ADDRESS/LENGTH/GATEWAY.
 func writtenAddresses(i *Interface, keys map[string]string) error {
 	for _, key := range []string{"IPv4", "IPv6"} {
 		v := keys[key]
-		if !strings.Contains(v, "/") {
-			continue // dhcp, auto, off
+		if !strings.Contains(v, "/") { // dhcp, auto, off
+			i.DHCP = i.DHCP || key == "IPv4" && v != "off"
+			continue
 		}
 		f := strings.Split(v, "/")
 		if err := addAddress(i, f[0], f[1], strings.Join(f[2:], "/")); err != nil {
@@ -140,6 +153,7 @@ func writtenAddresses(i *Interface, keys map[string]string) error {
 func keptAddresses(i *Interface, keys map[string]string) error {
 	for _, key := range []string{"IPv4", "IPv6"} {
 		if keys[key+".method"] != "manual" {
+			i.DHCP = i.DHCP || key == "IPv4" && keys[key+".method"] != "off"
 			continue
 		}
 		if err := addAddress(i, keys[key+".local_address"], keys[key+".netmask_prefixlen"], keys[key+".gateway"]); err != nil {
@@ -171,8 +185,10 @@ func addAddress(i *Interface, address, mask, gateway string) error {
 		if err != nil {
 			return fmt.Errorf("%q is no gateway", gateway)
 		}
-		if i.Gateway == "" {
+		if g.Is4() {
 			i.Gateway = g.String()
+		} else {
+			i.Gateway6 = g.String()
 		}
 	}
 	i.Addresses = append(i.Addresses, p.String())

@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -41,5 +42,51 @@ func TestNoDeploy(t *testing.T) {
 	}
 	if c.K3OS.K3sArgs[1] != "--no-deploy" {
 		t.Error("the configuration itself was changed")
+	}
+}
+
+// Both families have their gateway, and the one that connman asked DHCP for still does.
+func TestConnmanFamilies(t *testing.T) {
+	for text, want := range map[string]Interface{
+		"[service_a]\nIPv4=10.0.0.2/24/10.0.0.1\nIPv6=fd00::2/64/fd00::1\n":                                                            {Addresses: []string{"10.0.0.2/24", "fd00::2/64"}, Gateway: "10.0.0.1", Gateway6: "fd00::1"},
+		"[service_a]\nIPv4=dhcp\nIPv6=fd00::2/64/fd00::1\n":                                                                            {DHCP: true, Addresses: []string{"fd00::2/64"}, Gateway6: "fd00::1"},
+		"[service_a]\nIPv4=off\nIPv6=fd00::2/64\n":                                                                                     {Addresses: []string{"fd00::2/64"}},
+		"[ethernet_dca632010203_cable]\nIPv4.method=dhcp\nIPv6.method=manual\nIPv6.local_address=fd00::2\nIPv6.netmask_prefixlen=64\n": {DHCP: true, Addresses: []string{"fd00::2/64"}},
+	} {
+		name := "a.config"
+		if strings.Contains(text, "method") {
+			name = "ethernet_x/settings"
+		}
+		var n Connman
+		n.Add(name, text)
+		if len(n.Interfaces) != 1 {
+			t.Errorf("%q: %+v", text, n)
+			continue
+		}
+		got := n.Interfaces[0]
+		if got.DHCP != want.DHCP || got.Gateway != want.Gateway || got.Gateway6 != want.Gateway6 || !slices.Equal(got.Addresses, want.Addresses) {
+			t.Errorf("%q: got %+v, want %+v", text, got, want)
+		}
+	}
+}
+
+// A network whose passphrase connman asked for, or keeps elsewhere, is not an open one.
+func TestConnmanNeverOpen(t *testing.T) {
+	for text, joined := range map[string]bool{
+		"[service_a]\nType=wifi\nName=home\n":                    true,
+		"[service_a]\nType=wifi\nName=home\nSecurity=none\n":     true,
+		"[service_a]\nType=wifi\nName=home\nSecurity=psk\n":      false,
+		"[wifi_dca632010203_686f6d65_managed_psk]\nName=home\n":  false,
+		"[wifi_dca632010203_686f6d65_managed_none]\nName=home\n": true,
+	} {
+		var n Connman
+		name := "a.config"
+		if strings.HasPrefix(text, "[wifi") {
+			name = "wifi_x/settings"
+		}
+		n.Add(name, text)
+		if (len(n.WiFi) == 1) != joined || joined == (len(n.Notes) > 0) {
+			t.Errorf("%q: %+v", text, n)
+		}
 	}
 }

@@ -81,9 +81,9 @@ ethernets:
 vlans: {v: {}}
 `, map[string]string{"network.interfaces[0].mac": "dc:a6:32:01:02:03", "network.interfaces[0].dhcp": "false", "network.interfaces[0].addresses": `["192.168.1.10/24" "192.168.1.11/24"]`,
 		"network.interfaces[0].gateway": "192.168.1.1", "network.interfaces[0].dns": `["192.168.1.1"]`, "network.interfaces[0].search": `["lan"]`, "network.interfaces[0].routes": "[{10.0.0.0/8 192.168.1.2 5}]",
-		"network.interfaces[0].mtu": "1400", "network.interfaces[1].name": "eth1", "network.interfaces[1].dhcp": "true", "network.interfaces[1].optional": "true", "network.interfaces[1].metric": "300", "network.interfaces[2].name": "auto"},
-		[]string{"network-config:12:1: warning: vlans"}}},
-	{NetworkConfigName, fact{"version 1", "version: 1\nconfig: []\nethernets: {eth0: {}}", map[string]string{"network.interfaces": "[]"}, []string{"1:10: error: network.version: only version 2"}}},
+		"network.interfaces[0].mtu": "1400", "network.interfaces[1].name": "eth1", "network.interfaces[1].dhcp": "true", "network.interfaces[1].optional": "true", "network.interfaces[1].metric": "300", "network.interfaces[2].name": "unset", "network.vlans": "[]"},
+		[]string{"5:5: note: ethernets.lan.set-name", "6:54: warning: ethernets.lan.addresses[1].label", "network-config:12:9: error: vlans.v: a VLAN needs a number"}}},
+	{NetworkConfigName, fact{"version 3", "version: 3\nethernets: {eth0: {addresses: [10.0.0.2/24]}}", map[string]string{"network.interfaces": "[]"}, []string{"1:10: error: network.version: only versions 1 and 2"}}},
 	{MetaDataName, fact{"meta-data", "instance-id: i-1\nlocal-hostname: cloudy\npublic-keys: {me: ssh-rsa AAAAB3 x, you: [ssh-rsa AAAAB4 y]}", map[string]string{"hostname": "cloudy", "ssh_authorized_keys": `["ssh-rsa AAAAB3 x" "ssh-rsa AAAAB4 y"]`}, nil}},
 	{UserDataName, fact{"k3OS's own", "ssh_authorized_keys: [a]\nrun_cmd: [x, y]\nk3os: {token: t}\nusers: [default, {name: rancher, ssh-authorized-keys: [b], plain_text_passwd: p, lock_passwd: no}]",
 		map[string]string{"ssh_authorized_keys": `["a" "b"]`, "run_cmd": `["x" "y"]`, "k3os.token": "t", "k3os.password": "p"}, nil}},

@@ -1,161 +1,189 @@
 package config
 
 import (
-	"strings"
-
 	"gopkg.in/yaml.v3"
 )
 
-// network reads netplan's version 2 as far as a node has the same: ethernets and wifis with addresses, routes and names.
+// network reads netplan's version 2, and cloud-init's version 1, as far as a node has the same. What a node has not is reported by name.
 func (t *translator) network(n *yaml.Node) {
 	if inner := child(resolve(n), "network"); inner != nil {
 		n = inner
 	}
+	n = resolve(n)
+	if version := child(n, "version"); version != nil && resolve(version).Value == "1" || version == nil && child(n, "config") != nil {
+		t.networkV1(n)
+		return
+	}
+	b := &foreignNet{t: t, byID: map[string]*foreignLink{}}
 	for _, p := range t.pairs(n, "network") {
-		switch name := fold(p.key.Value); name {
+		if !t.judge(p, p.key.Value, "network") {
+			t.hide(p.value)
+			continue
+		}
+		switch kind := fold(p.key.Value); kind {
 		case "version":
 			if p.value.Value != "2" {
-				t.tell(Error, p.value, "network.version", "write it in version 2, or as our section network", "only version 2 of this format is read")
+				t.tell(Error, p.value, "network.version", "write it in version 2, or as our section network", "only versions 1 and 2 of this format are read")
 				t.out.Content = nil
 				return
 			}
-		case "ethernets":
-			for _, q := range t.pairs(p.value, "ethernets") {
-				t.link(q, "ethernets."+q.key.Value, false)
-			}
-		case "wifis":
-			for _, q := range t.pairs(p.value, "wifis") {
-				t.link(q, "wifis."+q.key.Value, true)
-			}
-		case "renderer":
 		default:
-			t.tell(Warning, p.key, p.key.Value, "use our section network for it", "this part of netplan's format is not read")
+			for _, q := range t.pairs(p.value, p.key.Value) {
+				if kind != "wifis" && fold(q.key.Value) == "renderer" && q.value.Kind == yaml.ScalarNode {
+					continue // for all of a kind
+				}
+				b.device(q, kind, p.key.Value+"."+q.key.Value)
+			}
+		}
+	}
+	b.finish()
+}
+
+// hide marks the secrets below a part that is not read: they are taken off the boot partition like others.
+func (t *translator) hide(n *yaml.Node) {
+	n = resolve(n)
+	switch n.Kind {
+	case yaml.SequenceNode:
+		for _, item := range n.Content {
+			t.hide(item)
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			v := resolve(n.Content[i+1])
+			switch fold(n.Content[i].Value) {
+			case "password", "clientkeypassword", "key", "private", "shared", "pin", "psk", "passphrase":
+				if v.Kind == yaml.ScalarNode && !isNull(v) && v.Value != "" {
+					t.d.secret(v, "network.wifi.passphrase")
+					continue
+				}
+			}
+			if n.Content[i+1].Kind != yaml.AliasNode {
+				t.hide(v)
+			}
 		}
 	}
 }
 
-// link reads one interface. One that only asks DHCP for addresses, as a wireless one does by itself, needs no item.
-func (t *translator) link(p pair, path string, wireless bool) {
-	item := &yaml.Node{Kind: yaml.MappingNode, Line: p.key.Line, Column: p.key.Column}
-	set := func(name string, at, v *yaml.Node) {
-		if child(item, name) == nil {
-			item.Content = append(item.Content, word(name, at), v)
-		}
+// device reads one interface of version 2.
+func (b *foreignNet) device(p pair, kind, path string) {
+	t := b.t
+	l := &foreignLink{id: p.key.Value, kind: kind, at: p.key, item: &yaml.Node{Kind: yaml.MappingNode, Line: p.key.Line, Column: p.key.Column}}
+	if !b.add(l, path) {
+		return
 	}
-	name, dhcp, static := word(p.key.Value, p.key), (*yaml.Node)(nil), false
-	var routes []*yaml.Node
+	scopes := []string{"device", kind}
+	if kind == "ethernets" || kind == "wifis" {
+		scopes = append(scopes, "physical")
+	}
 	for _, q := range t.pairs(p.value, path) {
 		here := join(path, q.key.Value)
+		if !t.judge(q, here, scopes...) {
+			if fold(q.key.Value) == "auth" {
+				t.hide(q.value)
+			}
+			continue
+		}
 		switch fold(q.key.Value) {
-		case "dhcp4", "dhcp6":
-			if dhcp == nil || isTrue(q.value) {
-				dhcp = q.value
-			}
+		case "dhcp4":
+			l.dhcp4 = q.value
+		case "dhcp6":
+			l.dhcp6 = q.value
+		case "acceptra":
+			l.refuses("ignore_ra", q)
 		case "addresses":
-			var all []*yaml.Node
-			for _, a := range list1(q.value) {
-				if a.Kind == yaml.MappingNode && len(a.Content) > 0 { // an address with a label or a lifetime
-					a = a.Content[0]
-				}
-				all = append(all, a)
-			}
-			static = static || len(all) > 0
-			set("addresses", q.key, &yaml.Node{Kind: yaml.SequenceNode, Line: q.value.Line, Column: q.value.Column, Content: all})
-		case "gateway4", "gateway6":
-			set("gateway", q.key, q.value)
+			b.addresses(l, q, here)
+		case "gateway4":
+			l.set("gateway", q.key, q.value)
+		case "gateway6":
+			l.set("gateway6", q.key, q.value)
 		case "nameservers":
 			for _, r := range t.pairs(q.value, here) {
-				switch fold(r.key.Value) {
-				case "addresses":
-					set("dns", r.key, r.value)
-				case "search":
-					set("search", r.key, r.value)
+				if t.judge(r, join(here, r.key.Value), "nameservers") {
+					l.set(map[string]string{"addresses": "dns", "search": "search"}[fold(r.key.Value)], r.key, r.value)
 				}
 			}
 		case "routes":
-			for _, r := range list1(q.value) {
-				if to := child(r, "to"); to != nil && contains([]string{"default", "0.0.0.0/0", "::/0"}, resolve(to).Value) && child(r, "metric") == nil && child(r, "via") != nil {
-					set("gateway", r, resolve(child(r, "via")))
-				} else if route := t.keep(r, here, "to", "via", "metric"); route != nil {
-					routes = append(routes, route)
-				}
+			for i, r := range list1(q.value) {
+				b.route(l, r, index(here, i), "route")
 			}
-		case "mtu":
-			set("mtu", q.key, q.value)
-		case "optional":
-			set("optional", q.key, q.value)
+		case "mtu", "optional":
+			l.set(fold(q.key.Value), q.key, q.value)
 		case "match":
-			for _, r := range t.pairs(q.value, here) {
-				switch fold(r.key.Value) {
-				case "macaddress":
-					set("mac", r.key, r.value)
-				case "name":
-					if name = r.value; strings.ContainsAny(name.Value, "*?[") {
-						name = word("auto", r.value)
-					}
-				}
+			b.match(l, q, here)
+		case "dhcp4overrides", "dhcp6overrides", "raoverrides":
+			scope := "overrides"
+			if fold(q.key.Value) == "raoverrides" {
+				scope = "ra-overrides"
 			}
-		case "dhcp4overrides", "dhcp6overrides":
-			if m := child(q.value, "route_metric"); m != nil {
-				set("metric", q.key, resolve(m))
+			for _, r := range t.pairs(q.value, here) {
+				if !t.judge(r, join(here, r.key.Value), scope) {
+					continue
+				}
+				switch fold(r.key.Value) {
+				case "routemetric":
+					l.set("metric", r.key, r.value)
+				case "useroutes":
+					l.refuses("ignore_routes", r)
+				case "usedns":
+					l.refuses("ignore_dns", r)
+				}
 			}
 		case "accesspoints":
 			t.accessPoints(q, here)
 		case "regulatorydomain":
-			t.put("network.country", q.key, q.value)
-		case "setname", "renderer", "wakeonlan", "linklocal", "acceptra", "dhcpidentifier", "critical", "ipv6privacy":
-		default:
-			t.tell(Warning, q.key, here, "use our section network for it", "this part of netplan's format is not read")
-		}
-	}
-	if len(routes) > 0 {
-		set("routes", routes[0], &yaml.Node{Kind: yaml.SequenceNode, Line: routes[0].Line, Column: routes[0].Column, Content: routes})
-	}
-	if wireless && !static {
-		return
-	}
-	if child(item, "mac") == nil {
-		set("name", p.key, name)
-	}
-	if dhcp != nil {
-		set("dhcp", dhcp, dhcp)
-	}
-	t.extend("network.interfaces", p.key, item)
-}
-
-// keep gives a mapping with the named keys of n only.
-func (t *translator) keep(n *yaml.Node, path string, names ...string) *yaml.Node {
-	out := &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}
-	for _, q := range t.pairs(n, path) {
-		if contains(names, fold(q.key.Value)) {
-			out.Content = append(out.Content, q.key, q.value)
-		}
-	}
-	if len(out.Content) == 0 {
-		return nil
-	}
-	return out
-}
-
-// accessPoints reads the wireless networks of an interface, whose names are the keys.
-func (t *translator) accessPoints(p pair, path string) {
-	for _, q := range t.pairs(p.value, path) {
-		item := &yaml.Node{Kind: yaml.MappingNode, Line: q.key.Line, Column: q.key.Column,
-			Content: []*yaml.Node{word("name", q.key), q.key}}
-		passphrase := child(q.value, "password")
-		if auth := child(q.value, "auth"); passphrase == nil && auth != nil {
-			auth = resolve(auth)
-			passphrase = child(auth, "password")
-			if m := child(auth, "key_management"); m != nil && strings.HasPrefix(resolve(m).Value, "eap") {
-				t.tell(Warning, resolve(m), join(path, q.key.Value), "", "networks that ask for a user (EAP) are not supported")
+			if q.value.Value != "00" {
+				t.put("network.country", q.key, q.value)
 			}
+		case "interfaces":
+			l.ports = list1(q.value)
+		case "parameters":
+			b.parameters(l, q, here)
+		case "id":
+			l.vlan = q.value
+		case "link":
+			l.parent = q.value
 		}
-		if passphrase != nil && resolve(passphrase).Value != "" {
-			item.Content = append(item.Content, word("passphrase", q.key), resolve(passphrase))
+	}
+}
+
+// addresses reads a list whose items may have a label or a lifetime.
+func (b *foreignNet) addresses(l *foreignLink, q pair, path string) {
+	all := &yaml.Node{Kind: yaml.SequenceNode, Line: q.value.Line, Column: q.value.Column}
+	for i, a := range list1(q.value) {
+		if a.Kind == yaml.MappingNode && len(a.Content) > 1 {
+			for _, r := range b.t.pairs(a.Content[1], index(path, i)) {
+				b.t.judge(r, join(index(path, i), r.key.Value), "address")
+			}
+			a = a.Content[0]
 		}
-		if hidden := child(q.value, "hidden"); hidden != nil {
-			item.Content = append(item.Content, word("hidden", q.key), resolve(hidden))
+		all.Content = append(all.Content, a)
+	}
+	l.set("addresses", q.key, all)
+	l.static = len(all.Content) > 0
+}
+
+// match reads what cards a device is for.
+func (b *foreignNet) match(l *foreignLink, q pair, path string) {
+	l.matched = true
+	for _, r := range b.t.pairs(q.value, path) {
+		if !b.t.judge(r, join(path, r.key.Value), "match") {
+			continue
 		}
-		t.extend("network.wifi", q.key, item)
+		switch fold(r.key.Value) {
+		case "macaddress":
+			l.mac = r.value
+		case "name":
+			l.name = r.value
+		}
+	}
+}
+
+// parameters reads those of a bond or a bridge.
+func (b *foreignNet) parameters(l *foreignLink, q pair, path string) {
+	scope := map[string]string{"bonds": "bond params", "bridges": "bridge params"}[l.kind]
+	for _, r := range b.t.pairs(q.value, path) {
+		if b.t.judge(r, join(path, r.key.Value), scope) {
+			l.mode = r.value // the only one that is taken
+		}
 	}
 }

@@ -136,7 +136,7 @@ func (d *decoder) known(name string) *Key {
 		return k
 	}
 	if d.format == UserData && contains([]string{"users", "user", "timezone", "password"}, name) ||
-		d.format == NetworkConfig && contains([]string{"network", "ethernets", "wifis"}, name) {
+		d.format == NetworkConfig && contains([]string{"network", "ethernets", "wifis", "bonds", "bridges", "vlans"}, name) {
 		return &Key{}
 	}
 	return nil
