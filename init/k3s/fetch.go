@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,9 +33,14 @@ const StoreDir = "/var/lib/shelf/k3s"
 const (
 	firstRetry = 5 * time.Second
 	lastRetry  = 5 * time.Minute
+	firstWrong = 5 * time.Minute // after a whole file with another sum: each one costs the card as much as the right one
+	lastWrong  = 12 * time.Hour
 	tellEvery  = 10 * time.Second // progress reaches consoles, which may be slow serial ones
 	stalled    = 60 * time.Second // a transfer that moves nothing for so long is given up, and resumed
 )
+
+// maxBinary bounds a download whose size the manifest does not give, in bytes: k3s v1.36 has 73 MB.
+const maxBinary = 256 << 20
 
 // safeVersion is what may become a directory's name.
 var safeVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^v[0-9][A-Za-z0-9.+_-]{0,62}$`) })
@@ -44,6 +50,7 @@ type store struct {
 	dir    string
 	client *http.Client
 	retry  time.Duration // the first pause between tries
+	wrong  time.Duration // the first pause after a wrong content
 	stall  time.Duration
 }
 
@@ -68,13 +75,23 @@ func (s store) locate(ctx context.Context, k *manifest.K3s, say func(string)) (s
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("k3s %s: %w", k.Version, err)
 	}
-	for pause := s.retry; ; pause = min(2*pause, lastRetry) {
+	if err := s.sweep(k.Version); err != nil {
+		return "", err
+	}
+	for failed, wrong := 0, 0; ; {
 		err := s.fetch(ctx, k, binary, say)
 		if err == nil {
 			return binary, s.keep(k.Version)
 		}
 		if ctx.Err() != nil {
 			return "", ctx.Err()
+		}
+		pause := backoff(s.retry, lastRetry, failed)
+		if fault.Code(err) == int(fault.Verify) {
+			pause = backoff(s.wrong, lastWrong, wrong)
+			wrong++
+		} else {
+			failed++
 		}
 		say(fmt.Sprintf("waiting: k3s %s could not be fetched, trying again in %s: %v", k.Version, pause, err))
 		select {
@@ -83,6 +100,22 @@ func (s store) locate(ctx context.Context, k *manifest.K3s, say func(string)) (s
 			return "", ctx.Err()
 		}
 	}
+}
+
+// backoff is the pause after the nth failure of a kind, n from 0.
+func backoff(first, last time.Duration, n int) time.Duration {
+	for ; n > 0 && first < last; n-- {
+		first *= 2
+	}
+	return min(first, last)
+}
+
+// limit is how many bytes a k3s may have.
+func limit(k *manifest.K3s) int64 {
+	if k.Size > 0 {
+		return k.Size
+	}
+	return maxBinary
 }
 
 // fetch downloads the binary to path, going on where an earlier try ended. What lies at path afterwards has the right
@@ -99,7 +132,7 @@ func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func
 	if err != nil {
 		return err
 	}
-	if k.Size > 0 && have > k.Size {
+	if have > limit(k) {
 		have, sum = 0, sha256.New()
 	}
 	if k.Size == 0 || have < k.Size {
@@ -110,7 +143,8 @@ func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func
 	if got := hex.EncodeToString(sum.Sum(nil)); got != k.SHA256 || k.Size > 0 && have != k.Size {
 		// Nothing of it can be trusted; the next try begins anew.
 		os.Remove(part)
-		return fault.New(fault.Verify, "", "what %s gives is not k3s %s: sha256 %s, pinned is %s", host(k.URL), k.Version, got, k.SHA256)
+		return fault.New(fault.Verify, "look at what answers there; or flash an image that brings k3s (k3s=FILE)",
+			"what %s gives is not k3s %s: %d bytes with the sha256 %s, pinned is %s", host(k.URL), k.Version, have, got, k.SHA256)
 	}
 	say("fetched k3s " + k.Version)
 	if err := errors.Join(f.Truncate(have), f.Chmod(0o755), f.Sync()); err != nil {
@@ -161,21 +195,25 @@ func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum ha
 		return have, err
 	}
 	total := have + max(resp.ContentLength, 0)
-	if k.Size > 0 && resp.ContentLength > 0 && total != k.Size {
+	switch {
+	case k.Size > 0 && resp.ContentLength > 0 && total != k.Size:
 		return have, fmt.Errorf("%s has a file of %d bytes, k3s %s has %d", host(k.URL), total, k.Version, k.Size)
+	case total > maxBinary:
+		return have, fmt.Errorf("%s has a file of %d bytes, which is too large for k3s", host(k.URL), total)
 	}
 	buf := make([]byte, 256<<10)
 	for told := time.Now(); ; {
 		n, rerr := resp.Body.Read(buf)
 		if n > 0 {
 			idle.Reset(s.stall)
+			n = int(min(int64(n), limit(k)+1-have)) // one byte too many is enough to know
 			if _, err := f.Write(buf[:n]); err != nil {
 				return have, err
 			}
 			sum.Write(buf[:n])
 			have += int64(n)
 		}
-		if k.Size > 0 && have > k.Size {
+		if have > limit(k) {
 			return have, nil // the sum will say no
 		}
 		if rerr == io.EOF {
@@ -213,15 +251,37 @@ func host(address string) string {
 	return address
 }
 
+// link is the version that the link current or previous names.
+func (s store) link(name string) string {
+	target, _ := os.Readlink(filepath.Join(s.dir, name))
+	return target
+}
+
+// sweep removes what was begun of versions that are neither wanted, nor current, nor the previous one: what several of them left
+// behind would fill the card.
+func (s store) sweep(wanted string) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("k3s store: %w", err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); e.IsDir() && safeVersion().MatchString(name) && !slices.Contains([]string{wanted, s.link("current"), s.link("previous")}, name) {
+			if err := os.RemoveAll(filepath.Join(s.dir, name)); err != nil {
+				return fmt.Errorf("k3s store: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
 // keep makes version the current one, the one before the previous one, and removes all others.
 func (s store) keep(version string) error {
-	link := func(name string) string { t, _ := os.Readlink(filepath.Join(s.dir, name)); return t }
-	current, previous := link("current"), link("previous")
+	current, previous := s.link("current"), s.link("previous")
 	if current != version {
 		previous = current
 	}
 	set := func(name, target string) error {
-		if target == "" || link(name) == target {
+		if target == "" || s.link(name) == target {
 			return nil
 		}
 		tmp := filepath.Join(s.dir, "."+name)
@@ -231,16 +291,8 @@ func (s store) keep(version string) error {
 	if err := errors.Join(set("previous", previous), set("current", version)); err != nil {
 		return fmt.Errorf("k3s store: %w", err)
 	}
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return fmt.Errorf("k3s store: %w", err)
-	}
-	for _, e := range entries {
-		if name := e.Name(); e.IsDir() && name != version && name != previous && safeVersion().MatchString(name) {
-			if err := os.RemoveAll(filepath.Join(s.dir, name)); err != nil {
-				return fmt.Errorf("k3s store: %w", err)
-			}
-		}
+	if err := s.sweep(version); err != nil {
+		return err
 	}
 	return syncDir(s.dir)
 }

@@ -53,7 +53,7 @@ func newOrigin(t *testing.T, size int) (*origin, *manifest.K3s) {
 
 func newStore(t *testing.T) store {
 	cfg := &config.Config{}
-	return store{dir: filepath.Join(t.TempDir(), "k3s"), client: client(func() *config.Config { return cfg }), retry: time.Millisecond, stall: time.Minute}
+	return store{dir: filepath.Join(t.TempDir(), "k3s"), client: client(func() *config.Config { return cfg }), retry: time.Millisecond, wrong: time.Millisecond, stall: time.Minute}
 }
 
 func locate(t *testing.T, s store, k *manifest.K3s) (string, []string) {
@@ -179,7 +179,7 @@ func TestFetchWrongContent(t *testing.T) {
 	path, said := locate(t, s, k)
 	checkBinary(t, s, k, path)
 	all := strings.Join(said, "\n")
-	for _, want := range []string{"has a file of 26 bytes", "is not k3s v1.35.0+k3s1: sha256", "cannot go on at byte 50000"} {
+	for _, want := range []string{"has a file of 26 bytes", "is not k3s v1.35.0+k3s1: 100000 bytes with the sha256", "cannot go on at byte 50000"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("never said %q:\n%s", want, all)
 		}
@@ -301,5 +301,86 @@ func TestProxy(t *testing.T) {
 	u, _ := url.Parse("https://x/")
 	if p, err := proxy(map[string]string{"NO_PROXY": "*", "HTTPS_PROXY": "p"}, u); p != nil || err != nil {
 		t.Errorf("%v, %v", p, err)
+	}
+}
+
+// A wrong content is asked for ever less often, for hours, apart from what the network does; the word says when.
+func TestBackoff(t *testing.T) {
+	for _, c := range []struct {
+		first, last time.Duration
+		n           int
+		want        time.Duration
+	}{
+		{firstRetry, lastRetry, 0, 5 * time.Second}, {firstRetry, lastRetry, 3, 40 * time.Second}, {firstRetry, lastRetry, 1000, 5 * time.Minute},
+		{firstWrong, lastWrong, 0, 5 * time.Minute}, {firstWrong, lastWrong, 4, 80 * time.Minute}, {firstWrong, lastWrong, 1000, 12 * time.Hour},
+	} {
+		if got := backoff(c.first, c.last, c.n); got != c.want {
+			t.Errorf("%v to %v, failure %d: got %v, want %v", c.first, c.last, c.n, got, c.want)
+		}
+	}
+	o, k := newOrigin(t, 1000)
+	o.trouble = func(n int, w http.ResponseWriter, r *http.Request) bool {
+		_, _ = w.Write(bytes.Repeat([]byte{7}, 1000))
+		return true
+	}
+	s := newStore(t)
+	s.wrong = firstWrong
+	ctx, cancel := context.WithCancel(t.Context())
+	var said string
+	if _, err := s.locate(ctx, k, func(text string) { said = text; cancel() }); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if !strings.Contains(said, "trying again in 5m0s: what 127.0.0.1") || !strings.Contains(said, "is not k3s v1.35.0+k3s1: 1000 bytes with the sha256") {
+		t.Errorf("said %q", said)
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.dir, "*", "*")); len(left) != 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+// What a server sends without an end reaches the card as far as a k3s may be large, and what was begun of other versions goes.
+func TestFetchIsBounded(t *testing.T) {
+	o, k := newOrigin(t, 100_000)
+	s := newStore(t)
+	for _, file := range []string{"v1.1/k3s", "v1.2/k3s", "v1.3/k3s.part", "v1.4/k3s.part"} {
+		put(t, filepath.Join(s.dir, file), "whole or half")
+	}
+	put(t, filepath.Join(s.dir, k.Version, "k3s.part"), "")
+	part, err := os.Open(filepath.Join(s.dir, k.Version, "k3s.part")) // seen through it also when its name is gone
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer part.Close()
+	for name, target := range map[string]string{"current": "v1.1", "previous": "v1.2"} {
+		if err := os.Symlink(target, filepath.Join(s.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.trouble = func(n int, w http.ResponseWriter, r *http.Request) bool {
+		if n > 1 {
+			return false
+		}
+		w.(http.Flusher).Flush() // chunked: no length
+		for r.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				break
+			}
+		}
+		return true
+	}
+	path, _ := locate(t, s, k)
+	checkBinary(t, s, k, path)
+	if st, err := part.Stat(); err != nil || st.Size() != k.Size+1 {
+		t.Errorf("%v bytes on the card, %v, want %d", st.Size(), err, k.Size+1)
+	}
+	var dirs []string
+	all, _ := os.ReadDir(s.dir)
+	for _, e := range all {
+		if e.IsDir() {
+			dirs = append(dirs, e.Name())
+		}
+	}
+	if got := strings.Join(dirs, " "); got != "v1.1 v1.35.0+k3s1" {
+		t.Errorf("kept %s", got)
 	}
 }

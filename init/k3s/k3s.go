@@ -208,7 +208,7 @@ func (p *preparation) find(ctx context.Context, say func(string)) (string, error
 	if p.Manifest.Source == "embedded" {
 		return Embedded, nil // verity vouches for it
 	}
-	s := store{dir: StoreDir, client: client(p.Config), retry: firstRetry, stall: stalled}
+	s := store{dir: StoreDir, client: client(p.Config), retry: firstRetry, wrong: firstWrong, stall: stalled}
 	defer s.client.CloseIdleConnections()
 	return s.locate(ctx, p.Manifest, say)
 }

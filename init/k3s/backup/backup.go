@@ -9,6 +9,7 @@ package backup
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -192,7 +193,7 @@ func (j *Job) send(ctx context.Context, file, name string) (string, error) {
 	if there := ours(entries, j.Host); len(there) > 0 && there[0].Name >= name {
 		name = after(there[0].Name)
 	}
-	if err := p.put("."+name+partSuffix, name, in); err != nil {
+	if err := p.put(partName(name), name, in); err != nil {
 		return "", unsent(err)
 	}
 	for _, old := range surplus(entries, j.Host, j.Config.Backup.Keep-1) {
@@ -213,6 +214,9 @@ func after(name string) string {
 	}
 	return host + t.Add(time.Second).Format(stampForm) + suffix
 }
+
+// partName is what a backup is called while it is sent: a name that nobody can know before, where others may write too.
+func partName(name string) string { return "." + name + "." + rand.Text() + partSuffix }
 
 // partSuffix is behind the name of what is not whole yet.
 const partSuffix = ".part"
@@ -258,7 +262,7 @@ func named(host string) string {
 
 // halves are what runs of one host that were cut off left in a directory.
 func halves(all []Entry, host string) []string {
-	form := regexp.MustCompile(`^\.` + named(host) + regexp.QuoteMeta(partSuffix) + `$`)
+	form := regexp.MustCompile(`^\.` + named(host) + `(\.[A-Z2-7]{26})?` + regexp.QuoteMeta(partSuffix) + `$`)
 	var list []string
 	for _, e := range all {
 		if form.MatchString(e.Name) {

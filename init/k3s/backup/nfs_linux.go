@@ -20,6 +20,9 @@ import (
 // nfsMount is where a server's directory is mounted while a backup is sent.
 const nfsMount = "/run/shelf/backup"
 
+// nfsFlags: what the server has there is data and nothing else; its links lead nowhere.
+const nfsFlags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NOSYMFOLLOW
+
 // nfsVersions are tried in this order.
 var nfsVersions = []string{"4.2", "4.1", "4.0"}
 
@@ -67,14 +70,21 @@ func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 	case err != nil:
 		return nil, fault.Wrap(err, fault.Network, "", "mounting %s of %s", t.dir, t.host)
 	}
-	p := directory(nfsMount, nil)
+	p, err := result(ctx, func() (*place, error) { return directory(nfsMount, func() {}) })
+	if err != nil {
+		releaseNFS(ctx)
+		return nil, fault.Wrap(err, fault.Network, "", "opening %s of %s", t.dir, t.host)
+	}
 	return &place{
 		list: func() ([]Entry, error) { return result(ctx, p.list) },
 		put: func(tmp, name string, r io.Reader) error {
 			return beside(ctx, func() error { return p.put(tmp, name, r) })
 		},
 		remove: func(name string) error { return beside(ctx, func() error { return p.remove(name) }) },
-		close:  func() { releaseNFS(ctx) },
+		close: func() {
+			_ = beside(ctx, func() error { p.close(); return nil })
+			releaseNFS(ctx)
+		},
 	}, nil
 }
 
@@ -90,7 +100,7 @@ func (t target) source() string {
 func mountNFS(t target, addresses []string) (err error) {
 	for _, address := range addresses {
 		for _, version := range nfsVersions {
-			err = unix.Mount(t.source(), nfsMount, "nfs4", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_NOATIME, nfsOptions(address, t.port, version))
+			err = unix.Mount(t.source(), nfsMount, "nfs4", nfsFlags, nfsOptions(address, t.port, version))
 			if !errors.Is(err, unix.EPROTONOSUPPORT) && !errors.Is(err, unix.EINVAL) {
 				break
 			}

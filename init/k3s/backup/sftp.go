@@ -155,7 +155,7 @@ func (p *sftpPlace) remove(name string) error { return p.Remove(path.Join(p.dir,
 
 func (p *sftpPlace) put(tmp, name string, r io.Reader) error {
 	tmp, name = path.Join(p.dir, tmp), path.Join(p.dir, name)
-	f, err := p.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY)
+	f, err := p.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY)
 	if err != nil {
 		return err
 	}

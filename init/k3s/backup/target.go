@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 
-	"imgbuild/init/base/mount"
 	"imgbuild/init/contract/fault"
+
+	"golang.org/x/sys/unix"
 )
 
 // place is an open directory of backups.
@@ -81,22 +82,26 @@ func (j *Job) open(ctx context.Context) (*place, error) {
 	return j.openSFTP(ctx, t)
 }
 
-// directory is a place that is mounted here.
-func directory(dir string, close func()) *place {
+// directory is a place that is mounted here. Others may write to it, and the server may show what it likes: names are taken below
+// the directory alone, and links are followed nowhere.
+func directory(dir string, close func()) (*place, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
 	return &place{
 		list: func() ([]Entry, error) {
-			entries, err := os.ReadDir(dir)
+			entries, err := fs.ReadDir(root.FS(), ".")
 			var list []Entry
 			for _, e := range entries {
-				if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+				if info, err := root.Lstat(e.Name()); err == nil && info.Mode().IsRegular() {
 					list = append(list, Entry{e.Name(), info.Size()})
 				}
 			}
 			return list, err
 		},
 		put: func(tmp, name string, r io.Reader) error {
-			tmp, name = filepath.Join(dir, tmp), filepath.Join(dir, name)
-			f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+			f, err := root.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
 			if err != nil {
 				return err
 			}
@@ -105,15 +110,25 @@ func directory(dir string, close func()) *place {
 				err = f.Sync()
 			}
 			if err = errors.Join(err, f.Close()); err == nil {
-				err = os.Rename(tmp, name)
+				err = root.Rename(tmp, name)
 			}
 			if err != nil {
-				_ = os.Remove(tmp)
+				_ = root.Remove(tmp)
 				return err
 			}
-			return mount.SyncDir(dir)
+			return syncRoot(root)
 		},
-		remove: func(name string) error { return os.Remove(filepath.Join(dir, name)) },
-		close:  close,
+		remove: root.Remove,
+		close:  func() { _ = root.Close(); close() },
+	}, nil
+}
+
+// syncRoot makes a rename in a directory durable.
+func syncRoot(root *os.Root) error {
+	d, err := root.Open(".")
+	if err != nil {
+		return err
 	}
+	defer d.Close()
+	return d.Sync()
 }

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestTarget(t *testing.T) {
@@ -57,7 +59,11 @@ func TestNFSOptions(t *testing.T) {
 // What is mounted is written under a temporary name as well.
 func TestDirectory(t *testing.T) {
 	dir := t.TempDir()
-	p := directory(dir, func() {})
+	p, err := directory(dir, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
 	if err := p.put(".a.part", "a", strings.NewReader("text")); err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +78,66 @@ func TestDirectory(t *testing.T) {
 	}
 	if err := p.remove("a"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who else may write to the directory lays links that lead out of it: nothing is written, read or removed behind them.
+func TestDirectoryFollowsNothing(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	victim := filepath.Join(outside, "victim")
+	if err := os.WriteFile(victim, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{".a.part": victim, "a": victim, ".n.part": filepath.Join(outside, "new"), "one-20200101T000000Z.tar.zst": victim, "sub": outside} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := directory(dir, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	for _, tmp := range []string{".a.part", ".n.part", "sub/x", "../x"} {
+		if err := p.put(tmp, "new", strings.NewReader("text")); err == nil {
+			t.Errorf("%s was written to", tmp)
+		}
+	}
+	if err := p.put(".b.part", "a", strings.NewReader("text")); err != nil { // the link goes, not what is behind it
+		t.Error(err)
+	}
+	if err := p.put(".c.part", "sub/x", strings.NewReader("text")); err == nil {
+		t.Error("a name with a directory was written to")
+	}
+	if list, err := p.list(); err != nil || !reflect.DeepEqual(list, []Entry{{"a", 4}}) {
+		t.Errorf("got %v, %v", list, err)
+	}
+	_ = p.remove("sub/victim")
+	if got, err := os.ReadFile(victim); string(got) != "mine" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if entries, _ := os.ReadDir(outside); len(entries) != 1 {
+		t.Errorf("outside: %v", entries)
+	}
+}
+
+// The temporary name cannot be known before, and is found again as a half of this node's.
+func TestPartName(t *testing.T) {
+	const name = "one-20200106T000000Z.tar.zst"
+	a, b := partName(name), partName(name)
+	if a == b {
+		t.Errorf("twice %s", a)
+	}
+	all := []Entry{{Name: a}, {Name: partName("one-more-20200106T000000Z.tar.zst")}, {Name: ".one-20200106T000000Z.tar.zst.part"}, {Name: name}}
+	if got := halves(all, "One"); !reflect.DeepEqual(got, []string{a, ".one-20200106T000000Z.tar.zst.part"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestNFSFlags(t *testing.T) {
+	const want = unix.MS_NOSYMFOLLOW | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	if nfsFlags&want != want {
+		t.Errorf("got %#x", nfsFlags)
 	}
 }
 
