@@ -14,6 +14,7 @@ import (
 	"unsafe"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mbr"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,7 +24,7 @@ type Disk struct {
 	Name    string // as in /sys/block: mmcblk0, sda, vda
 	Path    string // its node
 	Sectors uint64 // of 512 bytes
-	Table   Table
+	Table   mbr.Table
 	sys     string // /sys/block/NAME
 	dev     string
 }
@@ -31,9 +32,8 @@ type Disk struct {
 // Find looks for the disk that has a partition of this PARTUUID (8 hex digits, a dash, a number), below sys and dev. It
 // gives nil without an error if the disk is not there (yet); more than one disk gives the first by name and all names.
 func Find(sys, dev, partuuid string) (*Disk, []string, error) {
-	sig, num, ok := strings.Cut(partuuid, "-")
-	want, err := strconv.ParseUint(sig, 16, 32)
-	if n, err2 := strconv.Atoi(num); !ok || len(sig) != 8 || err != nil || err2 != nil || n < 1 || n > 4 {
+	want, n, err := mbr.ParsePartUUID(partuuid)
+	if err != nil || n > 4 {
 		return nil, nil, fault.New(fault.Input, "boot through the card's own boot script",
 			"shelf.disk=%q on the kernel's command line is no partition of an MBR disk such as 1a2b3c4d-01", partuuid)
 	}
@@ -45,7 +45,7 @@ func Find(sys, dev, partuuid string) (*Disk, []string, error) {
 			continue
 		}
 		d, err := Open(sys, dev, e.Name())
-		if err != nil || uint64(d.Table.Signature) != want {
+		if err != nil || d.Table.Signature != want {
 			continue
 		}
 		found = append(found, d)
@@ -76,11 +76,11 @@ func Open(sys, dev, name string) (*Disk, error) {
 		return nil, err
 	}
 	defer f.Close()
-	sector := make([]byte, SectorSize)
+	sector := make([]byte, mbr.SectorSize)
 	if _, err := f.ReadAt(sector, 0); err != nil {
 		return nil, err
 	}
-	if d.Table, err = ParseMBR(sector); err != nil {
+	if d.Table, err = mbr.Decode(sector); err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Path, err)
 	}
 	d.Sectors, err = number(filepath.Join(d.sys, "size"))
@@ -105,7 +105,7 @@ func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 // Check says what makes the disk unfit to run from: sectors that are not of 512 bytes, or a disk that is smaller than its
 // boot partition and slots.
 func (d *Disk) Check() error {
-	if n, err := number(filepath.Join(d.sys, "queue/logical_block_size")); err == nil && n != SectorSize {
+	if n, err := number(filepath.Join(d.sys, "queue/logical_block_size")); err == nil && n != mbr.SectorSize {
 		return fault.New(fault.Device, "use a disk with sectors of 512 bytes (nearly every card and USB disk has them)",
 			"the disk %s has sectors of %d bytes", d.Name, n)
 	}
@@ -129,7 +129,7 @@ func (d *Disk) reaches(end uint64) error {
 	if end <= d.Sectors {
 		return nil
 	}
-	return fault.New(fault.Device, fmt.Sprintf("use a card of at least %d MB, or write the image again if it was cut short", (end*SectorSize+999_999)/1_000_000),
+	return fault.New(fault.Device, fmt.Sprintf("use a card of at least %d MB, or write the image again if it was cut short", (end*mbr.SectorSize+999_999)/1_000_000),
 		"the partitions end at %d MiB, but the disk %s has only %d MiB", end>>11, d.Name, d.Sectors>>11)
 }
 
@@ -142,7 +142,7 @@ func (d *Disk) GrowData() (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	sector := make([]byte, SectorSize)
+	sector := make([]byte, mbr.SectorSize)
 	if _, err := f.ReadAt(sector, 0); err != nil {
 		return false, err
 	}
@@ -154,7 +154,7 @@ func (d *Disk) GrowData() (bool, error) {
 	if signature == 0 {
 		signature = 1 // 0 means that there is none
 	}
-	grown, err := Grow(sector, d.Sectors, signature)
+	grown, err := mbr.Grow(sector, Data, d.Sectors, align, signature)
 	if err != nil {
 		return false, err
 	}
@@ -165,7 +165,7 @@ func (d *Disk) GrowData() (bool, error) {
 		if err := f.Sync(); err != nil {
 			return false, fmt.Errorf("writing the partition table of %s: %w", d.Path, err)
 		}
-		if d.Table, err = ParseMBR(grown); err != nil {
+		if d.Table, err = mbr.Decode(grown); err != nil {
 			return false, err
 		}
 	}
@@ -174,7 +174,7 @@ func (d *Disk) GrowData() (bool, error) {
 	if err == nil && now == uint64(p.Sectors) {
 		return grown != nil, nil
 	}
-	return true, tellKernel(f, resizePartition, Data, int64(p.Start)*SectorSize, int64(p.Sectors)*SectorSize)
+	return true, tellKernel(f, resizePartition, Data, int64(p.Start)*mbr.SectorSize, int64(p.Sectors)*mbr.SectorSize)
 }
 
 // RestoreData puts a lost or too long partition 4 back into the table and tells the kernel; see Restore. Nothing is
@@ -185,7 +185,7 @@ func (d *Disk) RestoreData() error {
 		return err
 	}
 	defer f.Close()
-	sector := make([]byte, SectorSize)
+	sector := make([]byte, mbr.SectorSize)
 	if _, err := f.ReadAt(sector, 0); err != nil {
 		return err
 	}
@@ -199,14 +199,14 @@ func (d *Disk) RestoreData() error {
 	if err != nil {
 		return fmt.Errorf("writing the partition table of %s: %w", d.Path, err)
 	}
-	if d.Table, err = ParseMBR(whole); err != nil {
+	if d.Table, err = mbr.Decode(whole); err != nil {
 		return err
 	}
 	p, order := d.Table.Partitions[Data-1], int32(addPartition)
 	if d.Partition(Data) != "" {
 		order = resizePartition
 	}
-	return tellKernel(f, order, Data, int64(p.Start)*SectorSize, int64(p.Sectors)*SectorSize)
+	return tellKernel(f, order, Data, int64(p.Start)*mbr.SectorSize, int64(p.Sectors)*mbr.SectorSize)
 }
 
 // What the kernel can be told of a partition; see linux/blkpg.h.

@@ -10,89 +10,23 @@ import (
 	"testing"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mbr"
 )
 
-// card is sector 0 of a freshly flashed card: the table of DESIGN.md, partition 4 of 256 MiB.
-func card(signature uint32) []byte {
-	s := make([]byte, SectorSize)
-	copy(s, "boot code")
-	binary.LittleEndian.PutUint32(s[440:], signature)
-	for i, p := range []Partition{{32768, 229376, 0x0C}, {491520, 1310720, 0x1C}, {1802240, 1310720, 0x1C}, {3112960, 524288, 0x83}} {
-		e := s[446+16*i:]
-		e[4] = p.Type
-		binary.LittleEndian.PutUint32(e[8:], p.Start)
-		binary.LittleEndian.PutUint32(e[12:], p.Sectors)
+// card is sector 0 of a freshly flashed card: the table of docs/disk.md, partition 4 of 256 MiB.
+func card(t testing.TB, signature uint32) []byte {
+	t.Helper()
+	s, err := mbr.Table{Signature: signature, Partitions: [4]mbr.Partition{
+		{Start: 32768, Sectors: 229376, Type: mbr.FAT32, Active: true},
+		{Start: 491520, Sectors: 1310720, Type: mbr.HiddenFAT32},
+		{Start: 1802240, Sectors: 1310720, Type: mbr.HiddenFAT32},
+		{Start: DataStart, Sectors: 524288, Type: mbr.Linux},
+	}}.Marshal()
+	if err != nil {
+		t.Fatal(err)
 	}
-	s[446] = 0x80
-	s[510], s[511] = 0x55, 0xAA
-	return s
-}
-
-func TestGrow(t *testing.T) {
-	before := card(0x1A2B3C4D)
-	for _, c := range []struct {
-		sectors uint64
-		end     uint64 // 0: nothing to do
-	}{
-		{3637248, 0},                  // the image's own size
-		{3637248 + 8191, 0},           // less than 4 MiB more
-		{62332928, 62332928},          // a card of 32 GB, whole
-		{62333952, 62332928},          // rounded down to 4 MiB
-		{3000000, 0},                  // a card that is too small is not made worse
-		{1 << 33, 4298072064},         // 4 TiB: what 32 bits can say, behind its start
-		{3112960 + 1<<32, 4298072064}, // the same at the edge
-	} {
-		got, err := Grow(before, c.sectors, 0xCAFEBABE)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c.end == 0 {
-			if got != nil {
-				t.Errorf("%d sectors: changed", c.sectors)
-			}
-			continue
-		}
-		table, err := ParseMBR(got)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if p := table.Partitions[3]; p.End() != c.end || p.Start != 3112960 || p.Type != 0x83 {
-			t.Errorf("%d sectors: %+v ends at %d, want %d", c.sectors, p, p.End(), c.end)
-		}
-		if table.PARTUUID(1) != "cafebabe-01" {
-			t.Errorf("PARTUUID %s", table.PARTUUID(1))
-		}
-		// Only the signature and the length of partition 4 may differ.
-		same := bytes.Clone(got)
-		copy(same[440:444], before[440:444])
-		copy(same[506:510], before[506:510])
-		if !bytes.Equal(same, before) {
-			t.Errorf("%d sectors: more than signature and length changed", c.sectors)
-		}
-		again, err := Grow(got, c.sectors, 1)
-		if err != nil || again != nil {
-			t.Errorf("%d sectors: grown twice, %v", c.sectors, err)
-		}
-	}
-}
-
-func FuzzGrow(f *testing.F) {
-	f.Add(card(1), uint64(1<<23))
-	f.Add([]byte{0x55, 0xAA}, uint64(0))
-	f.Fuzz(func(t *testing.T, sector []byte, sectors uint64) {
-		got, err := Grow(sector, sectors%(1<<40), 7)
-		if err != nil || got == nil {
-			return
-		}
-		before, _ := ParseMBR(sector)
-		after, err := ParseMBR(got)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if after.Partitions[3].End() <= before.Partitions[3].End() || after.Partitions[3].End() > sectors%(1<<40) {
-			t.Errorf("from %+v to %+v on %d sectors", before.Partitions[3], after.Partitions[3], sectors)
-		}
-	})
+	copy(s[:], "boot code")
+	return s[:]
 }
 
 // machine lays disks out as /sys/block and /dev show them.
@@ -116,7 +50,7 @@ func machine(t *testing.T, disks map[string][]byte) (sys, dev string) {
 }
 
 func TestFind(t *testing.T) {
-	sys, dev := machine(t, map[string][]byte{"mmcblk0": card(0x1A2B3C4D), "sda": card(0x11111111), "sdb": make([]byte, 512), "loop0": card(0x1A2B3C4D), "mmcblk0boot0": card(0x1A2B3C4D)})
+	sys, dev := machine(t, map[string][]byte{"mmcblk0": card(t, 0x1A2B3C4D), "sda": card(t, 0x11111111), "sdb": make([]byte, 512), "loop0": card(t, 0x1A2B3C4D), "mmcblk0boot0": card(t, 0x1A2B3C4D)})
 	d, names, err := Find(sys, dev, "1a2b3c4d-01")
 	if err != nil || d == nil || d.Name != "mmcblk0" || len(names) != 1 {
 		t.Fatalf("%+v %v %v", d, names, err)
@@ -127,10 +61,17 @@ func TestFind(t *testing.T) {
 	if err := d.Check(); err != nil {
 		t.Error(err)
 	}
+	// An entry that is damaged does not hide the disk: RestoreData puts partition 4 right.
+	damaged := card(t, 0x22222222)
+	copy(damaged[446+48+8:], []byte{0, 0, 1, 0}) // inside BOOT
+	sys2, dev2 := machine(t, map[string][]byte{"sdc": damaged})
+	if d, _, err := Find(sys2, dev2, "22222222-01"); err != nil || d == nil || d.Name != "sdc" {
+		t.Errorf("a damaged partition 4: got %v, %v, want sdc", d, err)
+	}
 	if d, _, err := Find(sys, dev, "99999999-01"); d != nil || err != nil {
 		t.Errorf("a disk that is not there: %v %v", d, err)
 	}
-	for _, bad := range []string{"", "1a2b3c4d", "1a2b3c4d-1x", "1a2b3c4d-05", "xyzxyzxy-01", "81a2b3c4d-01", "0f0f0f0f-0f0f-0f0f"} {
+	for _, bad := range []string{"", "1a2b3c4d", "1a2b3c4d-1x", "1a2b3c4d-05", "1a2b3c4d-1", "1a2b3c4d-001", "xyzxyzxy-01", "81a2b3c4d-01", "0f0f0f0f-0f0f-0f0f"} {
 		if _, _, err := Find(sys, dev, bad); fault.Code(err) != int(fault.Input) {
 			t.Errorf("%q: %v", bad, err)
 		}
@@ -138,7 +79,7 @@ func TestFind(t *testing.T) {
 }
 
 func TestFindTwice(t *testing.T) {
-	sys, dev := machine(t, map[string][]byte{"mmcblk0": card(5), "sda": card(5)})
+	sys, dev := machine(t, map[string][]byte{"mmcblk0": card(t, 5), "sda": card(t, 5)})
 	d, names, err := Find(sys, dev, "00000005-01")
 	if err != nil || d.Name != "mmcblk0" || strings.Join(names, " ") != "mmcblk0 sda" {
 		t.Errorf("%v %v %v", d, names, err)
@@ -146,7 +87,7 @@ func TestFindTwice(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	sys, dev := machine(t, map[string][]byte{"sda": card(5)})
+	sys, dev := machine(t, map[string][]byte{"sda": card(t, 5)})
 	find := func() *Disk {
 		d, _, err := Find(sys, dev, "00000005-01")
 		if err != nil {

@@ -1,19 +1,31 @@
 package disk
 
 import (
-	"encoding/binary"
 	"fmt"
+
+	"imgbuild/init/contract/mbr"
 )
 
-// DataStart is the sector at which the data partition begins on every disk; see DESIGN.md, "The disk".
-const DataStart = 1520 << 20 / SectorSize
+// The partitions of the disk; see docs/disk.md.
+const (
+	Boot  = 1
+	SlotA = 2
+	SlotB = 3
+	Data  = 4
+)
+
+// align is what partition ends are rounded to, in sectors: 4 MiB, an erase block of a card.
+const align = 8192
+
+// DataStart is the sector at which the data partition begins on every disk; see docs/disk.md.
+const DataStart = 1520 << 20 / mbr.SectorSize
 
 // Restore gives sector 0 with partition 4 as it is on every disk of this layout, from DataStart to the disk's end: for a
 // table that lost the entry, or whose entry reaches beyond the disk. Everything else stays, the signature included. It
 // gives nil if partition 4 is there and ends on the disk. sectors is the size of the disk. Errors: no table, a
 // partition 4 that begins elsewhere, no room behind DataStart, another partition in that place.
 func Restore(sector []byte, sectors uint64) ([]byte, error) {
-	t, err := ParseMBR(sector)
+	t, err := mbr.Decode(sector)
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +36,7 @@ func Restore(sector []byte, sectors uint64) ([]byte, error) {
 	if p.Sectors != 0 && p.End() <= sectors {
 		return nil, nil
 	}
-	end := min(sectors/align*align, (DataStart+1<<32-1)/align*align)
+	end := mbr.LastEnd(DataStart, sectors, align)
 	if end < DataStart+2*align {
 		return nil, fmt.Errorf("the disk ends at %d MiB; there is no room for a data partition", sectors>>11)
 	}
@@ -33,10 +45,5 @@ func Restore(sector []byte, sectors uint64) ([]byte, error) {
 			return nil, fmt.Errorf("partition %d reaches into the place of the data partition", i+1)
 		}
 	}
-	out := append([]byte(nil), sector...)
-	e := out[446+16*(Data-1):][:16]
-	copy(e, []byte{0, 0xFE, 0xFF, 0xFF, 0x83, 0xFE, 0xFF, 0xFF}) // heads and cylinders as everybody writes them who means sectors
-	binary.LittleEndian.PutUint32(e[8:], DataStart)
-	binary.LittleEndian.PutUint32(e[12:], uint32(end-DataStart))
-	return out, nil
+	return mbr.Set(sector, Data, mbr.Partition{Start: DataStart, Sectors: uint32(end - DataStart), Type: mbr.Linux}), nil
 }

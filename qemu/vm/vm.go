@@ -21,7 +21,7 @@ import (
 
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
-	"imgbuild/init/disk"
+	"imgbuild/init/contract/mbr"
 	"imgbuild/qemu/tool"
 )
 
@@ -227,11 +227,12 @@ func growData(path string, signature uint32) error {
 	if err != nil {
 		return err
 	}
-	sector := make([]byte, disk.SectorSize)
+	const eraseBlock = 4 << 20 / mbr.SectorSize // as init/disk grows it; docs/disk.md
+	sector := make([]byte, mbr.SectorSize)
 	if _, err := f.ReadAt(sector, 0); err != nil {
 		return err
 	}
-	grown, err := disk.Grow(sector, uint64(info.Size())/disk.SectorSize, signature)
+	grown, err := mbr.Grow(sector, Data, uint64(info.Size())/mbr.SectorSize, eraseBlock, signature)
 	if err != nil || grown == nil {
 		return err
 	}

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"imgbuild/init/contract/mbr"
-	"imgbuild/init/disk"
 	"imgbuild/qemu/tool"
 )
 
@@ -210,11 +209,11 @@ func TestGrowData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := disk.ParseMBR(data[:512])
+	got, err := mbr.Parse(data[:512])
 	if err != nil || got.Signature != table.Signature || got.Partitions[3].End() != size/512 {
 		t.Errorf("%+v %v", got, err)
 	}
-	if again, err := disk.Grow(data[:512], size/512, 7); again != nil || err != nil {
+	if again, err := mbr.Grow(data[:512], Data, size/512, 8192, 7); again != nil || err != nil {
 		t.Errorf("the node would change it still: %v", err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // SectorSize is the only logical sector size this package knows.
@@ -42,14 +44,29 @@ type Partition struct {
 	Active  bool   // boot flag
 }
 
+// End is the first sector after it.
+func (p Partition) End() uint64 { return uint64(p.Start) + uint64(p.Sectors) }
+
 // Table is the whole sector without the boot code.
 type Table struct {
 	Signature  uint32 // the disk signature; PARTUUID prints it as 8 hex digits
 	Partitions [4]Partition
 }
 
-// PartUUID gives the name by which Linux and U-Boot know partition n (1 to 4), such as "1a2b3c4d-01".
+// PartUUID gives the name by which Linux and U-Boot know partition n (1 to 4), such as "1a2b3c4d-01". The number is
+// hexadecimal as well: set_info in Linux' block/partitions/msdos.c and U-Boot's disk/part_dos.c print it with %02x.
 func (t Table) PartUUID(n int) string { return fmt.Sprintf("%08x-%02x", t.Signature, n) }
+
+// ParsePartUUID is the reverse of PartUUID. Linux compares without regard to case, so do we.
+func ParsePartUUID(s string) (signature uint32, n int, err error) {
+	sig, num, ok := strings.Cut(s, "-")
+	a, err1 := strconv.ParseUint(sig, 16, 32)
+	b, err2 := strconv.ParseUint(num, 16, 8)
+	if !ok || len(sig) != 8 || len(num) != 2 || err1 != nil || err2 != nil || b == 0 {
+		return 0, 0, fmt.Errorf("%q is no partition of an MBR disk such as 1a2b3c4d-01", s)
+	}
+	return uint32(a), int(b), nil
+}
 
 // Marshal gives the sector, its boot code zero. It fails when an entry is empty but typed (or the reverse), covers
 // sector 0, ends beyond sector 2^32, or overlaps another one.
@@ -63,15 +80,7 @@ func (t Table) Marshal() ([SectorSize]byte, error) {
 		if p.Type == 0 {
 			continue
 		}
-		e := s[entries+i*entrySize:]
-		if p.Active {
-			e[0] = active
-		}
-		putCHS(e[1:4], uint64(p.Start))
-		e[4] = p.Type
-		putCHS(e[5:8], uint64(p.Start)+uint64(p.Sectors)-1)
-		binary.LittleEndian.PutUint32(e[8:], p.Start)
-		binary.LittleEndian.PutUint32(e[12:], p.Sectors)
+		copy(s[:], Set(s[:], i+1, p))
 	}
 	s[510], s[511] = 0x55, 0xAA
 	return s, nil
@@ -80,6 +89,26 @@ func (t Table) Marshal() ([SectorSize]byte, error) {
 // Parse reads the table of a sector (at least 512 bytes; the rest is ignored). CHS addresses are ignored. The error is
 // ErrNoTable where there is none, and the faults of Marshal are faults here too.
 func Parse(sector []byte) (Table, error) {
+	t, err := Decode(sector)
+	if err != nil {
+		return t, err
+	}
+	for i := range t.Partitions {
+		if e := sector[entries+i*entrySize:]; e[4] == 0 {
+			t.Partitions[i] = Partition{}
+		} else if e[0] != 0 && e[0] != active {
+			return Table{}, fmt.Errorf("partition %d: boot flag is %#02x, must be 00 or 80", i+1, e[0])
+		}
+	}
+	if err := t.check(); err != nil {
+		return Table{}, err
+	}
+	return t, nil
+}
+
+// Decode is Parse without the checks, for a node that has to recognize its disk, and repair it, although one entry is
+// damaged: entries are given as they stand, unused ones too.
+func Decode(sector []byte) (Table, error) {
 	var t Table
 	if len(sector) < SectorSize {
 		return t, fmt.Errorf("partition table: %d bytes given, %d needed", len(sector), SectorSize)
@@ -90,12 +119,6 @@ func Parse(sector []byte) (Table, error) {
 	t.Signature = binary.LittleEndian.Uint32(sector[CodeSize:])
 	for i := range t.Partitions {
 		e := sector[entries+i*entrySize:]
-		if e[4] == 0 {
-			continue
-		}
-		if e[0] != 0 && e[0] != active {
-			return Table{}, fmt.Errorf("partition %d: boot flag is %#02x, must be 00 or 80", i+1, e[0])
-		}
 		t.Partitions[i] = Partition{
 			Start:   binary.LittleEndian.Uint32(e[8:]),
 			Sectors: binary.LittleEndian.Uint32(e[12:]),
@@ -103,15 +126,12 @@ func Parse(sector []byte) (Table, error) {
 			Active:  e[0] == active,
 		}
 	}
-	if err := t.check(); err != nil {
-		return Table{}, err
-	}
 	return t, nil
 }
 
 func (t Table) check() error {
 	for i, p := range t.Partitions {
-		n, end := i+1, uint64(p.Start)+uint64(p.Sectors)
+		n, end := i+1, p.End()
 		switch {
 		case p == Partition{}:
 			continue
@@ -125,7 +145,7 @@ func (t Table) check() error {
 			return fmt.Errorf("partition %d: ends at sector %d, beyond the 2 TiB that this table can address", n, end)
 		}
 		for j, q := range t.Partitions[:i] {
-			if q.Type != 0 && uint64(q.Start) < end && uint64(p.Start) < uint64(q.Start)+uint64(q.Sectors) {
+			if q.Type != 0 && uint64(q.Start) < end && uint64(p.Start) < q.End() {
 				return fmt.Errorf("partitions %d and %d overlap: sectors %d+%d and %d+%d",
 					j+1, n, q.Start, q.Sectors, p.Start, p.Sectors)
 			}

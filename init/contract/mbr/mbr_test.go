@@ -37,8 +37,45 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil || got != disk {
 		t.Fatalf("read back %+v, %v", got, err)
 	}
-	if u := disk.PartUUID(1); u != "1a2b3c4d-01" {
-		t.Error(u)
+}
+
+// Linux and U-Boot print the number of the partition in hex.
+func TestPartUUID(t *testing.T) {
+	for n, want := range map[int]string{1: "1a2b3c4d-01", 4: "1a2b3c4d-04", 10: "1a2b3c4d-0a", 60: "1a2b3c4d-3c"} {
+		if got := disk.PartUUID(n); got != want {
+			t.Errorf("partition %d: got %s, want %s", n, got, want)
+		}
+		for _, s := range []string{want, strings.ToUpper(want)} {
+			if sig, got, err := ParsePartUUID(s); err != nil || sig != disk.Signature || got != n {
+				t.Errorf("%s: got %x and %d, %v, want %x and %d", s, sig, got, err, disk.Signature, n)
+			}
+		}
+	}
+	for _, bad := range []string{"", "1a2b3c4d", "1a2b3c4d-", "1a2b3c4d-1", "1a2b3c4d-001", "1a2b3c4d-00", "1a2b3c4d-0g", "+a2b3c4d-01", "a2b3c4d-01", "0f0f0f0f-0f0f-0f0f"} {
+		if sig, n, err := ParsePartUUID(bad); err == nil {
+			t.Errorf("%q: got %x and %d, want an error", bad, sig, n)
+		}
+	}
+}
+
+// What is decoded without checks is what Parse gives where nothing is wrong, and an entry that Parse refuses otherwise.
+func TestDecode(t *testing.T) {
+	s, err := disk.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Decode(s[:]); err != nil || got != disk {
+		t.Errorf("got %+v, %v, want %+v", got, err, disk)
+	}
+	bad := Set(s[:], 4, Partition{Start: 40000, Sectors: 7, Type: Linux})
+	if _, err := Parse(bad); err == nil {
+		t.Error("Parse: got no error for a partition inside another one")
+	}
+	if got, err := Decode(bad); err != nil || got.Partitions[3] != (Partition{Start: 40000, Sectors: 7, Type: Linux}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := Decode(make([]byte, 512)); !errors.Is(err, ErrNoTable) {
+		t.Errorf("zeros: got %v, want %v", err, ErrNoTable)
 	}
 }
 

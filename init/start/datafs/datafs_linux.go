@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mbr"
 	"imgbuild/init/disk"
 	"imgbuild/init/start/layout"
 	"imgbuild/init/start/preinit"
@@ -76,13 +77,13 @@ type State struct {
 
 // Look reads the state.
 func Look(d *disk.Disk) State {
-	s := State{Device: d.Partition(disk.Data), Bytes: int64(d.Table.Partitions[disk.Data-1].Sectors) * disk.SectorSize}
+	s := State{Device: d.Partition(disk.Data), Bytes: int64(d.Table.Partitions[disk.Data-1].Sectors) * mbr.SectorSize}
 	s.Bad = d.CheckData()
 	var f *os.File
 	var err error
 	at := int64(0)
 	if s.Device == "" {
-		s.Device, s.Bytes, at = d.Path, 0, disk.DataStart*disk.SectorSize
+		s.Device, s.Bytes, at = d.Path, 0, disk.DataStart*mbr.SectorSize
 	} else {
 		s.Mounted = mountedAt(s.Device)
 	}

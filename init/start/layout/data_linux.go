@@ -58,7 +58,7 @@ func mountData(t report.Teller, s *preinit.State) error {
 		// The node runs as well with the small partition; the next boot tries again.
 		t.Problem(fault.Wrap(err, fault.Device, "look whether the card is write-protected", "the data partition could not be enlarged"))
 	} else if grown {
-		t.Say("data partition enlarged to %d MiB, disk is now %s", s.Disk.Table.Partitions[disk.Data-1].Sectors>>11, s.Disk.Table.PARTUUID(disk.Data))
+		t.Say("data partition enlarged to %d MiB, disk is now %s", s.Disk.Table.Partitions[disk.Data-1].Sectors>>11, s.Disk.Table.PartUUID(disk.Data))
 	}
 	device := s.Disk.Partition(disk.Data)
 	t.Log("the data partition has its size")

@@ -17,6 +17,7 @@ import (
 
 	"imgbuild/init/contract/bootstate"
 	"imgbuild/init/contract/fatfile"
+	"imgbuild/init/contract/mbr"
 	"imgbuild/init/disk"
 	"imgbuild/qemu/tool"
 	"imgbuild/qemu/vm"
@@ -25,7 +26,7 @@ import (
 const (
 	bootStart = 16 << 20
 	bootSize  = 112 << 20
-	dataStart = disk.DataStart * disk.SectorSize
+	dataStart = disk.DataStart * mbr.SectorSize
 )
 
 // Secret is in the configuration on BOOT when the node boots first. It is to be on BOOT or on the data partition at every
@@ -49,7 +50,7 @@ func Check(ctx context.Context, path string, due map[string]Mark) ([]string, err
 		}
 		return b
 	}
-	table, terr := disk.ParseMBR(read(0))
+	table, terr := mbr.Decode(read(0))
 	if terr != nil {
 		wrong("partition table: %v", terr)
 	} else if p := table.Partitions[disk.Data-1]; p.Start != disk.DataStart || p.Sectors == 0 || table.Partitions[disk.Boot-1].Start != bootStart/512 {
@@ -78,7 +79,7 @@ func Check(ctx context.Context, path string, due map[string]Mark) ([]string, err
 	data := path + ".p4"
 	defer os.Remove(data)
 	_ = os.Remove(data)
-	size := int64(table.Partitions[disk.Data-1].Sectors) * disk.SectorSize
+	size := int64(table.Partitions[disk.Data-1].Sectors) * mbr.SectorSize
 	if err := vm.CopyPart(data, path, dataStart, size, size); err != nil {
 		return nil, err
 	}
