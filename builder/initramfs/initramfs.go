@@ -1,4 +1,5 @@
-// Package initramfs writes the small file system that the kernel unpacks before /init: a cpio archive (newc) under zstd.
+// Package initramfs writes the small file system that the kernel unpacks before /init: a cpio archive (newc) in one zstd
+// frame. The kernel takes one frame for each archive; its window of 1 MiB is what the kernel allocates, on boards with 512 MB.
 //
 // Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Device nodes are left out: the
 // archive built into every kernel holds /dev/console, and devtmpfs brings the rest.
@@ -6,7 +7,6 @@ package initramfs
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -16,6 +16,8 @@ import (
 
 	"github.com/cavaliergopher/cpio"
 	"github.com/klauspost/compress/zstd"
+
+	"imgbuild/init/contract/zstdblock"
 )
 
 // File types in Entry.Mode, as in stat(2).
@@ -25,9 +27,6 @@ const (
 	Dir      = 0o040000
 	Symlink  = 0o120000
 )
-
-// window is zstd's. The kernel refuses frames above 128 MiB and allocates what the frame asks for, on boards with 512 MB.
-const window = 4 << 20
 
 // Entry is one file, directory or link. Owners are root and times zero.
 type Entry struct {
@@ -47,19 +46,38 @@ func Write(w io.Writer, entries []Entry) error {
 	if err := check(sorted); err != nil {
 		return err
 	}
-	// One goroutine and no clock: the frame depends on the entries only.
-	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(window), zstd.WithEncoderCRC(true))
+	// The encoder is our own, so the library's decoder reads along: no initramfs leaves here that does not unpack.
+	back, front := io.Pipe()
+	checked := make(chan error, 1)
+	go func() {
+		err := unpack(back)
+		back.CloseWithError(err)
+		checked <- err
+	}()
+	z := zstdblock.NewWriter(io.MultiWriter(w, front))
+	err := archive(z, sorted)
+	if err == nil {
+		err = z.Close()
+	}
+	front.CloseWithError(err) // nil ends the frame
+	if e := <-checked; err == nil && e != nil {
+		err = fmt.Errorf("the frame does not unpack: %w", e)
+	}
+	if err != nil && !strings.HasPrefix(err.Error(), "initramfs: ") {
+		err = fmt.Errorf("initramfs: %w", err)
+	}
+	return err
+}
+
+// unpack reads a frame to its end and checks it against its checksum.
+func unpack(r io.Reader) error {
+	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {
-		return fmt.Errorf("initramfs: %w", err)
+		return err
 	}
-	if err := archive(z, sorted); err != nil {
-		return errors.Join(err, z.Close())
-	}
-	if err := z.Close(); err != nil {
-		return fmt.Errorf("initramfs: %w", err)
-	}
-	return nil
+	defer d.Close()
+	_, err = io.Copy(io.Discard, d)
+	return err
 }
 
 func archive(w io.Writer, entries []Entry) error {

@@ -52,11 +52,16 @@ func (e *Encoder) Encode(dst, src []byte) []byte {
 	default:
 		dst = binary.LittleEndian.AppendUint32(append(dst, 0xa0), uint32(n))
 	}
-	e.list = e.parser.parse(e.list[:0], src)
-	r := repeats{1, 4, 8}
+	return e.appendBlocks(dst, src, &repeats{1, 4, 8}, true)
+}
+
+// appendBlocks appends the zstd blocks of src. r are the decoder's repeats before them, and become those behind them. The
+// last block is marked as the frame's last one if last says so.
+func (e *Encoder) appendBlocks(dst, src []byte, r *repeats, last bool) []byte {
+	e.list = e.parser.parse(e.list[:0], src, *r)
 	for list := e.list; ; {
 		n, size := cut(list)
-		dst = e.appendBlock(dst, src[:size], list[:n], &r, size == len(src))
+		dst = e.appendBlock(dst, src[:size], list[:n], r, last && size == len(src))
 		if src, list = src[size:], list[n:]; len(src) == 0 {
 			return dst
 		}

@@ -40,11 +40,11 @@ type parser struct {
 	part   []sequence
 }
 
-// parse appends the sequences for src to list. A sequence without a match is the last one, or precedes literals that go on.
-func (p *parser) parse(list []sequence, src []byte) []sequence {
+// parse appends the sequences for src to list. r are the decoder's repeats before src. A sequence without a match is the
+// last one, or precedes literals that go on.
+func (p *parser) parse(list []sequence, src []byte, r repeats) []sequence {
 	p.finder.reset()
 	p.prices.begin(src)
-	r := repeats{1, 4, 8}
 	run := uint32(0)
 	for at := 0; at < len(src); at += span {
 		end := min(at+span, len(src))
