@@ -11,11 +11,10 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-
 	"imgbuild/builder/initramfs"
 	"imgbuild/builder/kmod"
 	"imgbuild/builder/tree"
+	"imgbuild/init/contract/codec"
 	"imgbuild/init/contract/fault"
 )
 
@@ -87,8 +86,8 @@ func (b *build) kernelFile(k *kernel, image *tree.Node) error {
 		if err != nil {
 			return err
 		}
-		packed, err := b.Cache.Decoded("kernel gzip 2 "+sum, func(w io.Writer) error {
-			z, err := gzip.NewWriterLevel(w, 7)
+		packed, err := b.Cache.Decoded(fmt.Sprint("kernel ", codec.Encoders(), " ", sum), func(w io.Writer) error {
+			z, err := codec.NewWriter(codec.Gzip, w)
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 
 	"imgbuild/boards"
 	"imgbuild/builder/tree"
+	"imgbuild/init/contract/codec"
 	"imgbuild/init/contract/fat"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
@@ -31,6 +32,7 @@ func (b *build) slot(k *kernel) (*slotFiles, error) {
 	m = manifest.Manifest{
 		Format: manifest.Format, Family: r.Family.Name, Arch: r.Family.Arch, Roles: r.Roles, Version: b.version, Date: int64(b.date()),
 		Kernel: k.release, InitSHA256: r.Program, MinMemory: r.MinMemory(),
+		Encoders: codec.Encoders(),
 	}
 	for _, board := range boards.Of(r.Family.Name) {
 		m.Compatible = append(m.Compatible, board.Compatible...)

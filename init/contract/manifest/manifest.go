@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"imgbuild/init/contract/codec"
 )
 
 // Format is the version of the manifest's own shape.
@@ -43,6 +45,9 @@ type Manifest struct {
 	K3s        *K3s     `json:"k3s,omitempty"`
 	Root       Root     `json:"root"`
 	Files      []File   `json:"files"` // every file of the slot but the manifest and its sum, sorted by path
+
+	// Encoders made the slot. A node that has the same can make it again out of a delta.
+	Encoders []codec.Encoder `json:"encoders,omitempty"`
 }
 
 // K3s says which k3s belongs to the slot and where it comes from.
