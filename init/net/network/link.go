@@ -22,6 +22,7 @@ import (
 type link struct {
 	name    string
 	mac     net.HardwareAddr
+	perm    net.HardwareAddr // that it came with, if it is known
 	index   int
 	wired   bool // hardware with a plug
 	radio   bool // Wi-Fi

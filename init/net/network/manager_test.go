@@ -74,9 +74,8 @@ func TestPort(t *testing.T) {
 	defer stop()
 	m.ctx = ctx
 	m.cfg = &config.Config{Network: config.Network{Bonds: []config.Bond{{Name: "bond7", Ports: []string{"eth1"}}}}}
-	for _, l := range m.links {
-		m.arrange(l) // and not Apply, which would ask this host's kernel for a bond
-	}
+	m.kernel = newFakeKernel("eth0", "eth1").kernel()
+	m.Apply(m.cfg)
 	if s := m.Status(); len(s) != 2 || s[1].String() != "eth1: a port of bond7" {
 		t.Errorf("%v", s)
 	}
@@ -116,6 +115,8 @@ func heard(kind uint16, family uint8, index int, name string, mac net.HardwareAd
 // A port that leaves its bridge is told like an interface that goes away, but for the family; a real one takes the VLAN on it along.
 func TestGone(t *testing.T) {
 	m := leased(t, &config.Config{}, "eth0")
+	k := newFakeKernel("eth0")
+	m.kernel, m.cfg = k.kernel(), &config.Config{Network: config.Network{VLANs: []config.VLAN{{Name: "eth0.5", Parent: "eth0", ID: 5}}}}
 	m.made["eth0.5"], m.madeAs["eth0.5"] = device{kind: "vlan", name: "eth0.5", parent: "eth0", id: 5}, 1<<30+7
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
 	m.hear(heard(unix.RTM_DELLINK, unix.AF_BRIDGE, 1<<30, "eth0", mac, 0))
@@ -126,6 +127,7 @@ func TestGone(t *testing.T) {
 	if len(m.made) != 1 {
 		t.Error("the end of an earlier one of that name is taken for the end of what was made anew, which makes it anew for ever")
 	}
+	delete(k.links, "eth0")
 	m.hear(heard(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+7, "eth0.5", mac, 0))
 	if len(m.made) != 0 {
 		t.Error("a VLAN that went with its card is thought to be there, and never made again")

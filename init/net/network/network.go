@@ -52,17 +52,32 @@ type Manager struct {
 	auto    string // the interface that took the settings called auto
 	made    map[string]device
 	madeAs  map[string]int    // the kernel's index of these
+	ports   map[string]string // the owners of interfaces that are ports
+	lost    bool              // nothing leads to an address: the cards ask DHCP
+	losing  stopper           // until that is so
 	told    map[string]string // what was said last about a device that cannot be made
 	changed chan struct{}     // closed and replaced at each change
 	ending  *time.Timer       // for the next end of what a router said
+
+	kernel kernel
+	after  func(time.Duration, func()) stopper
 }
+
+// stopper is a timer.
+type stopper interface{ Stop() bool }
 
 // New prepares a Manager. resolvConf is the file to write; say gets lines for the log and may be called at any time.
 func New(cfg *config.Config, hostname, resolvConf string, say func(format string, args ...any)) *Manager {
 	return &Manager{
 		cfg: cfg, hostname: hostname, resolvConf: resolvConf, say: say, ctx: context.Background(),
 		links: map[int]*link{}, status: map[string]Status{}, made: map[string]device{}, madeAs: map[string]int{},
-		told: map[string]string{}, changed: make(chan struct{}),
+		told: map[string]string{}, changed: make(chan struct{}), ports: map[string]string{}, kernel: real,
+		after: func(d time.Duration, f func()) stopper {
+			return time.AfterFunc(d, func() {
+				defer guard.Catch()
+				f()
+			})
+		},
 	}
 }
 
@@ -95,17 +110,32 @@ func (m *Manager) Apply(cfg *config.Config) {
 	if !slices.ContainsFunc(cfg.Network.Interfaces, isAuto) {
 		m.auto = ""
 	}
-	// The order decides which one is called auto.
-	links := slices.SortedFunc(maps.Values(m.links), func(a, b *link) int { return cmp.Compare(a.index, b.index) })
 	m.mu.Unlock()
 	m.devices()
-	for _, l := range links {
-		m.arrange(l)
-	}
+	m.watchReach()
+	m.arrangeAll()
 	m.mu.Lock()
 	m.writeResolvConf()
 	m.tell()
 	m.mu.Unlock()
+}
+
+// arrangeAll arranges every interface. The order decides which one is called auto. applying is held.
+func (m *Manager) arrangeAll() {
+	m.mu.Lock()
+	links := slices.SortedFunc(maps.Values(m.links), func(a, b *link) int { return cmp.Compare(a.index, b.index) })
+	m.mu.Unlock()
+	for _, l := range links {
+		m.arrange(l)
+	}
+}
+
+// rearrange looks at what can be made by now, and arranges what that changes. applying is held.
+func (m *Manager) rearrange() {
+	changed := m.devices()
+	if m.watchReach() || changed {
+		m.arrangeAll()
+	}
 }
 
 // watch follows the kernel's news about interfaces. The stream breaks when the kernel has more to say than fits; it then
@@ -129,7 +159,7 @@ func (m *Manager) watch(ctx context.Context) {
 			continue
 		}
 		m.applying.Lock()
-		m.devices()
+		m.rearrange()
 		m.applying.Unlock()
 		for open := true; open; {
 			select {
@@ -170,10 +200,13 @@ func (m *Manager) hear(u netlink.LinkUpdate) {
 		l = nil
 	}
 	if u.Header.Type == unix.RTM_DELLINK {
-		if m.madeAs[a.Name] == a.Index { // and not one of that name that was made anew
+		if m.madeAs[a.Name] == a.Index { // and not one of that name that was made again
 			delete(m.made, a.Name) // a VLAN goes with the adapter that carries it, and is made again with it
 		}
 		m.mu.Unlock()
+		m.applying.Lock()
+		defer m.applying.Unlock()
+		m.rearrange() // what it carried, or was a port of, is something else now
 		return
 	}
 	radio := l != nil && l.radio || l == nil && isRadio(a.Name)
@@ -199,14 +232,14 @@ func (m *Manager) hear(u netlink.LinkUpdate) {
 		m.mu.Unlock()
 		return
 	}
-	l = &link{name: a.Name, mac: a.HardwareAddr, index: a.Index, m: m, kick: make(chan struct{}, 1), wired: wired(a), radio: radio}
+	l = &link{name: a.Name, mac: a.HardwareAddr, perm: a.PermHWAddr, index: a.Index, m: m, kick: make(chan struct{}, 1), wired: wired(a), radio: radio}
 	l.carrier.Store(carrier)
 	l.up.Store(up)
 	m.links[a.Index] = l
 	m.mu.Unlock()
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	m.devices()
+	m.rearrange()
 	m.arrange(l)
 }
 

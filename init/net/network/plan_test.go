@@ -141,7 +141,7 @@ func TestSettings(t *testing.T) {
 		Bridges:    []config.Bridge{{Name: "br0", Ports: []string{"eth1"}}},
 	}}
 	m := New(cfg, "", "", t.Logf)
-	m.made["br0"] = device{}
+	m.made["br0"], m.ports["eth1"] = device{}, "br0"
 	mac := func(n byte) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 0, n} }
 	show := func(l *link) string {
 		s := m.settings(l)

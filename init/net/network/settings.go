@@ -16,6 +16,7 @@ type settings struct {
 	config.Interface
 	metric int
 	claim  bool          // to wait for a link, and then perhaps be the one called auto
+	auto   bool          // it has the settings called auto
 	port   string        // of this bridge or bond: switched on, and nothing else
 	nets   []config.WiFi // of a radio: in another network, another lease
 	mac    string        // the six bytes of the interface's own address, which may change
@@ -33,6 +34,13 @@ const (
 // a cable, a tunnel, a radio without a Wi-Fi network. mu is held.
 func (m *Manager) settings(l *link) *settings {
 	s := m.settingsOf(l)
+	if _, ours := m.made[l.name]; m.lost && (l.wired || ours) && !s.leads() && (s == nil || s.port == "") {
+		p := plain(l.name, l.index)
+		s = &p
+	}
+	if s != nil && s.auto {
+		m.auto = l.name
+	}
 	if s != nil {
 		s.mac = string(l.mac)
 	}
@@ -41,7 +49,7 @@ func (m *Manager) settings(l *link) *settings {
 
 func (m *Manager) settingsOf(l *link) *settings {
 	n := m.cfg.Network
-	if owner := portOf(n, l.name); owner != "" {
+	if owner := m.ownerOf(l.name); owner != "" {
 		return &settings{Interface: config.Interface{Name: l.name, Optional: true}, port: owner}
 	}
 	var nets []config.WiFi
@@ -51,6 +59,9 @@ func (m *Manager) settingsOf(l *link) *settings {
 	mac := ""
 	if l.wired || l.radio { // a bridge has the address of one of its ports
 		mac = l.mac.String()
+		if len(l.perm) > 0 {
+			mac = l.perm.String()
+		}
 	}
 	if s, ok := find(n.Interfaces, l.name, mac); ok {
 		s.nets = nets
@@ -61,14 +72,11 @@ func (m *Manager) settingsOf(l *link) *settings {
 		return nil
 	}
 	if i := slices.IndexFunc(n.Interfaces, isAuto); i >= 0 && l.wired {
-		if m.auto == "" && l.carrier.Load() {
-			m.auto = l.name
-		}
-		switch m.auto {
-		case l.name:
+		switch {
+		case m.auto == l.name, m.auto == "" && l.carrier.Load():
 			c := n.Interfaces[i]
-			return &settings{Interface: c, metric: metricOf(c, i)}
-		case "":
+			return &settings{Interface: c, metric: metricOf(c, i), auto: true}
+		case m.auto == "":
 			return &settings{Interface: config.Interface{Name: l.name, Optional: true}, claim: true}
 		}
 	}
@@ -88,7 +96,7 @@ func (m *Manager) claim(l *link) settings {
 	if i >= 0 && (m.auto == "" || m.auto == l.name) {
 		m.auto = l.name
 		c := m.cfg.Network.Interfaces[i]
-		s = settings{Interface: c, metric: metricOf(c, i)}
+		s = settings{Interface: c, metric: metricOf(c, i), auto: true}
 	}
 	s.mac = string(l.mac)
 	if l.set0 != nil && l.set0.claim {
