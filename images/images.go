@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
 
+	"imgbuild/init/contract/checks"
 	"imgbuild/init/contract/datafile"
 )
 
@@ -26,8 +28,15 @@ type Role struct {
 	Services []string `yaml:"services" json:"services"`   // that run when all is well, for people
 	Config   []string `yaml:"config" json:"config"`       // keys that it cannot do without
 	Sections []string `yaml:"sections" json:"sections"`   // of cloud-config that it reads beside the common ones
-	Health   string   `yaml:"health" json:"health"`       // what must be true before a slot is committed
-	Ports    []Port   `yaml:"ports" json:"ports"`         // that it listens on beside those of every node
+	Health   Health   `yaml:"health" json:"health"`
+	Ports    []Port   `yaml:"ports" json:"ports"` // that it listens on beside those of every node
+}
+
+// Health is when a node of the role counts as healthy: what commits an upgrade, and what shelf status, the metrics and the alerts
+// go by.
+type Health struct {
+	Checks   []string `yaml:"checks" json:"checks"`       // of package checks, beside those of every node
+	Deadline int      `yaml:"deadline" json:"deadline_s"` // seconds in which a new system has to pass them
 }
 
 // Slot is the package set of one or more roles.
@@ -43,7 +52,8 @@ type Base struct {
 	Suites   []Suite  `yaml:"suites" json:"suites"`
 	Packages []string `yaml:"packages" json:"packages"`
 	Modules  []string `yaml:"modules" json:"modules"`
-	Ports    []Port   `yaml:"ports" json:"ports"` // that every node listens on
+	Ports    []Port   `yaml:"ports" json:"ports"`   // that every node listens on
+	Checks   []string `yaml:"checks" json:"checks"` // of every node's health
 	// Drop are packages that a dependency names and that a node without maintainer scripts, udev and systemd never needs.
 	Drop []string `yaml:"drop" json:"drop"`
 	// Strip are path patterns that are left out of the tree; Keep are exceptions of it.
@@ -99,6 +109,9 @@ var load = sync.OnceValue(func() table {
 		for _, r := range t.roles {
 			if t.slots[r.Slot] == nil {
 				return fmt.Errorf("images/%s.yaml: no slot %q", r.Name, r.Slot)
+			}
+			if err := checks.Valid(slices.Concat(t.base.Checks, r.Health.Checks)); err != nil {
+				return fmt.Errorf("images/%s.yaml: %w", r.Name, err)
 			}
 		}
 		return nil
@@ -158,6 +171,22 @@ func Slots() []string {
 func GetBase() (*Base, error) {
 	t := load()
 	return &t.base, t.err
+}
+
+// HealthOf gives when a node of a role is healthy: the checks of every node and its own, in the order of package checks.
+func HealthOf(role string) (Health, error) {
+	t := load()
+	r := t.roles[role]
+	if t.err != nil || r == nil {
+		return Health{}, t.err
+	}
+	h := Health{Deadline: r.Health.Deadline}
+	for _, c := range checks.All {
+		if slices.Contains(t.base.Checks, c.Name) || slices.Contains(r.Health.Checks, c.Name) {
+			h.Checks = append(h.Checks, c.Name)
+		}
+	}
+	return h, nil
 }
 
 // Lock gives the embedded lock of a family's slot, nil if there is none.

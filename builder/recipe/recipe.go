@@ -15,8 +15,10 @@ import (
 	"imgbuild/boards"
 	"imgbuild/builder/debian"
 	"imgbuild/images"
+	"imgbuild/init/contract/checks"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/manifest"
 )
 
 // Recipe is the plan of one image.
@@ -129,7 +131,9 @@ func (r *Recipe) Hash() (string, error) {
 		Program string
 		Data    string
 		Lock    []byte
-	}{r.Family, r.Slot, r.Base, r.Extra, r.K3s.slotPart(), r.Program, r.Data, r.Lock.Marshal()})
+		Health  map[string]manifest.Health
+		Memory  int64
+	}{r.Family, r.Slot, r.Base, r.Extra, r.K3s.slotPart(), r.Program, r.Data, r.Lock.Marshal(), r.Health(), r.MinMemory()})
 	if err != nil {
 		return "", err
 	}
@@ -158,6 +162,28 @@ func (r *Recipe) CheckWithout() error {
 		}
 	}
 	return nil
+}
+
+// Health is when a node is healthy, for each role of the slot, as the slot's manifest has it.
+func (r *Recipe) Health() map[string]manifest.Health {
+	all := map[string]manifest.Health{}
+	for _, name := range r.Roles {
+		if h, err := images.HealthOf(name); err == nil { // New has read the data already
+			all[name] = manifest.Health{Checks: h.Checks, Deadline: int64(h.Deadline)}
+		}
+	}
+	return all
+}
+
+// HealthyWhen says for people what is true of a healthy node, one line for each check of its role.
+func (r *Recipe) HealthyWhen() []string {
+	var lines []string
+	for _, name := range r.Health()[r.Role.Name].Checks {
+		if c, ok := checks.Find(name); ok {
+			lines = append(lines, c.Means)
+		}
+	}
+	return lines
 }
 
 // MinMemory is the least memory, in bytes, with which one of the slot's roles may start.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -237,5 +238,26 @@ func TestMinMemory(t *testing.T) {
 	worker, server := made(t, "rpi4", "worker"), made(t, "rpi4", "server")
 	if got := worker.MinMemory(); got != int64(worker.Role.MemoryMB)<<20 || got != server.MinMemory() || got == 0 {
 		t.Errorf("%d and %d bytes, a worker needs %d MiB", got, server.MinMemory(), worker.Role.MemoryMB)
+	}
+}
+
+// What a slot promises is part of its version, for every role that it has.
+func TestHealth(t *testing.T) {
+	r := made(t, "rpi4", "worker")
+	all := r.Health()
+	worker, server := all["worker"], all["server"]
+	if len(all) != 2 || !slices.Contains(worker.Checks, "kubelet") || slices.Contains(worker.Checks, "api") || !slices.Contains(server.Checks, "api") || !slices.Contains(server.Checks, "sshd") || worker.Deadline < 60 {
+		t.Errorf("got %+v", all)
+	}
+	if got := r.HealthyWhen(); len(got) != len(worker.Checks) {
+		t.Errorf("%d lines for %d checks: %q", len(got), len(worker.Checks), got)
+	}
+	before, err := r.Hash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Roles = []string{"worker"}
+	if after, err := r.Hash(); err != nil || after == before {
+		t.Errorf("the hash does not know the roles: %s, %v", after, err)
 	}
 }

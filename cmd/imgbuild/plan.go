@@ -63,7 +63,7 @@ func printPlan(r *recipe.Recipe) error {
 	}
 	fmt.Printf("%s (%s), %s\n", r.Board.Name, r.Board.Title, r.Role.Title)
 	fmt.Printf("family %s, slot %s for roles %s; k3s %s %s\n\n", r.Family.Name, r.Slot.Name, strings.Join(r.Roles, ", "), r.K3s.Version, r.K3s.Source)
-	fmt.Printf("services: %s\nhealthy when: %s\n\n", strings.Join(r.Role.Services, ", "), r.Role.Health)
+	fmt.Printf("services: %s\nhealthy when\n  %s\n\n", strings.Join(r.Role.Services, ", "), strings.Join(r.HealthyWhen(), ";\n  "))
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "AREA\tSTART\tSIZE\tWHAT")
 	for _, a := range image.Areas() {

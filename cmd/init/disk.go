@@ -7,9 +7,9 @@ import (
 	"os"
 
 	"imgbuild/init/base/mount"
-	"imgbuild/init/boot"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/status"
 	"imgbuild/init/status/control"
 )
 
@@ -17,7 +17,7 @@ import (
 func diskVerb(args []string) error {
 	switch {
 	case len(args) == 0:
-		var s boot.Status
+		var s status.Status
 		if err := control.Call(control.Socket, control.Request{Verb: "status"}, &s); err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func diskVerb(args []string) error {
 		if job().Config.Data.Device == "" { // else the note would wait, and move data some other day
 			return fault.New(fault.Usage, "set data.device, such as LABEL=k3sdata, and say it again", "the configuration names no data disk")
 		}
-		var s boot.Status
+		var s status.Status
 		if err := control.Call(control.Socket, control.Request{Verb: "status"}, &s); err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ type verb struct {
 // verbs are in the order of the help. Those that print data take -o json, or output=json, as well.
 func verbs() []verb {
 	return []verb{
-		{"status", "status", "how the node is, on one screen; exit code 7 when something failed", status},
+		{"status", "status", "how the node is, on one screen; exit code 7 when something failed", showStatus},
 		{"services", "services", "every service, its phase and restarts", services},
 		{"logs", "logs [NAME] [-f] [-n LINES]", "the log of a service, and what comes with -f; without a name which logs there are", logs},
 		{"start", "start NAME", "start a service", func(a []string) error { return unitOrder("start", a) }},

@@ -6,8 +6,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"imgbuild/init/boot"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/status"
 	"imgbuild/init/status/control"
 )
 
@@ -57,7 +57,7 @@ func unitOrder(verb string, args []string) error {
 	if len(words) != 1 {
 		return fault.New(fault.Usage, "say shelf "+verb+" NAME; shelf services lists them", "%s takes one service", verb)
 	}
-	var st boot.ServiceStatus
+	var st status.Service
 	r := control.Request{Verb: verb, Args: map[string]string{"name": words[0]}, Limit: 3 * time.Minute}
 	if err := control.Call(control.Socket, r, &st); err != nil {
 		return err

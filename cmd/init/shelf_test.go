@@ -14,8 +14,9 @@ import (
 	"unicode/utf8"
 
 	"imgbuild/init/base/report"
-	"imgbuild/init/boot"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/status"
+	"imgbuild/init/status/health"
 	"imgbuild/init/status/monitor"
 )
 
@@ -133,15 +134,15 @@ func TestProcesses(t *testing.T) {
 func TestStatusText(t *testing.T) {
 	yes, now := true, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	backup, fails := now.Add(-26*time.Hour), 3
-	s := boot.Status{
+	s := status.Status{
 		Hostname: "one", Role: "server", Model: "Raspberry Pi 4", Version: "20261121-b92f60b7", Slot: "b", LockAge: 12, Kernel: "6.12",
-		Health: boot.Bad, Why: []string{"k3s: failed"}, Up: 90061, LastEnd: "power", Record: &boot.Record{Active: "b", Trial: "a", Left: 2, A: "empty", B: "good"},
-		Services: []boot.ServiceStatus{{Name: "sshd", Phase: "ready", Ready: true}, {Name: "k3s", Phase: "failed", Detail: "status 1", Restarts: 4, Bad: true}},
-		Network:  []boot.Interface{{Name: "eth0", Line: "eth0: 10.0.0.2/24 by dhcp from 10.0.0.1"}},
-		Disks:    []boot.DiskUse{{Path: "/", Size: 100 << 30, Free: 25 << 30}}, Written: &boot.Written{Disk: "mmcblk0", Total: 3 << 30, PerDay: 1 << 29},
+		Health: health.Bad, Why: []string{"k3s: failed"}, Up: 90061, LastEnd: "power", Record: &status.Record{Active: "b", Trial: "a", Left: 2, A: "empty", B: "good"},
+		Services: []status.Service{{Name: "sshd", Phase: "ready", Ready: true}, {Name: "k3s", Phase: "failed", Detail: "status 1", Restarts: 4, Bad: true}},
+		Network:  []status.Interface{{Name: "eth0", Line: "eth0: 10.0.0.2/24 by dhcp from 10.0.0.1"}},
+		Disks:    []health.Disk{{Path: "/", Size: 100 << 30, Free: 25 << 30}}, Written: &status.Written{Disk: "mmcblk0", Total: 3 << 30, PerDay: 1 << 29},
 		Machine: monitor.Machine{Zones: []monitor.Zone{{Type: "cpu-thermal", Celsius: 61}}, UnderVoltage: &yes, Throttled: []monitor.Throttle{{Cause: "heat", On: true}},
 			Wear: []monitor.Wear{{Device: "mmcblk1", Life: []monitor.Life{{Cells: "a", Percent: 30}}}}},
-		Memory: boot.Memory{Total: 4 << 30, Available: 3 << 30}, Load: "0.1 0.2 0.3", Clock: boot.Clock{Now: now, Synced: true, Server: "10.0.0.1", Asked: now.Add(-65 * time.Second)}, Backup: &backup, BackupFailures: &fails,
+		Memory: status.Memory{Total: 4 << 30, Available: 3 << 30}, Load: "0.1 0.2 0.3", Clock: status.Clock{Now: now, Synced: true, Server: "10.0.0.1", Asked: now.Add(-65 * time.Second)}, Backup: &backup, BackupFailures: &fails,
 	}
 	var b bytes.Buffer
 	writeStatus(&b, s)
@@ -157,7 +158,7 @@ func TestStatusText(t *testing.T) {
 	}
 	s.Problems = []report.Problem{{What: strings.Repeat("a long word ", 20), Fix: "look there"}}
 	s.Why = []string{strings.Repeat("another reason ", 20)}
-	s.Clock = boot.Clock{Now: now, Why: "0.pool: no such host; 1.pool: no such host; 2.pool: no such host"}
+	s.Clock = status.Clock{Now: now, Why: "0.pool: no such host; 1.pool: no such host; 2.pool: no such host"}
 	b.Reset()
 	writeStatus(&b, s)
 	screen := string(folded(b.Bytes(), 80))

@@ -9,18 +9,19 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/boot"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/status"
 	"imgbuild/init/status/control"
+	"imgbuild/init/status/health"
 )
 
 // askStatus asks PID 1 how the node is.
-func askStatus() (s boot.Status, err error) {
+func askStatus() (s status.Status, err error) {
 	err = control.Call(control.Socket, control.Request{Verb: "status"}, &s)
 	return s, err
 }
 
-func status(args []string) error {
+func showStatus(args []string) error {
 	asJSON, err := plain("status", args)
 	if err != nil {
 		return err
@@ -36,26 +37,26 @@ func status(args []string) error {
 		writeStatus(&b, s)
 		_, err = os.Stdout.Write(folded(b.Bytes(), columns(os.Stdout)))
 	}
-	if err == nil && s.Health == boot.Bad {
+	if err == nil && s.Health == health.Bad {
 		return fault.New(fault.Unhealthy, "say shelf logs NAME, or look at what stands above", "the node is not healthy")
 	}
 	return err
 }
 
 // writeStatus puts the status on one screen: what runs, how it is, what it has, what went wrong.
-func writeStatus(w io.Writer, s boot.Status) {
+func writeStatus(w io.Writer, s status.Status) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("node", "%s, %s on %s", s.Hostname, s.Role, s.Model)
-	health := s.Health
+	state := string(s.Health)
 	if len(s.Why) > 0 {
-		health += ": " + strings.Join(s.Why, "; ")
+		state += ": " + strings.Join(s.Why, "; ")
 	}
 	if n := len(s.Problems); n > 0 {
-		health += fmt.Sprintf(" (what went wrong stands below: %d)", n)
+		state += fmt.Sprintf(" (what went wrong stands below: %d)", n)
 	}
-	line("health", "%s", health)
+	line("health", "%s", state)
 	line("system", "%s in slot %s%s, lock %d days old, kernel %s", s.Version, s.Slot, record(s.Record), s.LockAge, s.Kernel)
 	up := "up " + span(s.Up)
 	if s.LastEnd != "" {
@@ -109,7 +110,7 @@ func once(name string, i int) string {
 	return name
 }
 
-func record(r *boot.Record) string {
+func record(r *status.Record) string {
 	switch {
 	case r == nil:
 		return " (no boot record)"
@@ -119,7 +120,7 @@ func record(r *boot.Record) string {
 	return fmt.Sprintf(" (a %s, b %s)", r.A, r.B)
 }
 
-func timeLine(c boot.Clock) string {
+func timeLine(c status.Clock) string {
 	now := c.Now.Local().Format("2006-01-02 15:04:05 MST")
 	if !c.Synced {
 		why, more, _ := strings.Cut(c.Why, "; ") // one of each server that was asked
@@ -131,7 +132,7 @@ func timeLine(c boot.Clock) string {
 	return fmt.Sprintf("%s, from %s %s ago, was off by %.3f s", now, c.Server, span(c.Now.Sub(c.Asked).Seconds()), c.Offset)
 }
 
-func wearLine(s boot.Status) string {
+func wearLine(s status.Status) string {
 	var parts []string
 	for _, m := range s.Machine.Wear {
 		for _, l := range m.Life {
@@ -151,7 +152,7 @@ func wearLine(s boot.Status) string {
 	return strings.Join(parts, "; ")
 }
 
-func machineLine(s boot.Status) string {
+func machineLine(s status.Status) string {
 	parts := []string{fmt.Sprintf("%s of %s memory free, load %s", size(uint64(s.Memory.Available)), size(uint64(s.Memory.Total)), s.Load)}
 	for _, z := range s.Machine.Zones {
 		parts = append(parts, fmt.Sprintf("%s %.0f °C", z.Type, z.Celsius))
@@ -169,7 +170,7 @@ func machineLine(s boot.Status) string {
 	return strings.Join(parts, ", ")
 }
 
-func serviceLine(u boot.ServiceStatus) string {
+func serviceLine(u status.Service) string {
 	text := fmt.Sprintf("%-16s %s", u.Name, u.Phase)
 	if u.Restarts > 0 {
 		text += fmt.Sprintf(", restarted %d times", u.Restarts)
@@ -180,7 +181,7 @@ func serviceLine(u boot.ServiceStatus) string {
 	return text
 }
 
-func percent(d boot.DiskUse) int {
+func percent(d health.Disk) int {
 	if d.Size == 0 {
 		return 0
 	}
@@ -215,7 +216,7 @@ func span(seconds float64) string {
 	return fmt.Sprintf("%d s", int(d.Seconds()))
 }
 
-func backupLine(s boot.Status) string {
+func backupLine(s status.Status) string {
 	line := "none yet"
 	if s.Backup != nil {
 		line = span(s.Clock.Now.Sub(*s.Backup).Seconds()) + " old"

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/boot"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mask"
 	"imgbuild/init/settings/sources"
+	"imgbuild/init/status"
 	"imgbuild/init/status/control"
 	"imgbuild/init/status/monitor"
 	"imgbuild/init/status/support"
@@ -131,7 +131,7 @@ func members() []support.Member {
 			return b.Bytes(), err
 		}
 	}
-	var st boot.Status
+	var st status.Status
 	list := []support.Member{
 		{Name: "status.json", Read: func() (out []byte, err error) {
 			if st, err = askStatus(); err != nil {

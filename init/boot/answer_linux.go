@@ -22,7 +22,7 @@ func (n *Node) answer(r control.Request, trusted bool) (any, error) {
 		if reason == "" {
 			reason = r.Verb
 		}
-		n.order(order{r.Verb, reason})
+		n.order(order{verb: r.Verb, reason: reason})
 		return nil, nil
 	case "start", "stop", "restart":
 		return n.unitOrder(r)

@@ -17,6 +17,8 @@ import (
 	"imgbuild/init/base/guard"
 	"imgbuild/init/base/module"
 	"imgbuild/init/base/report"
+	"imgbuild/init/boot/decide"
+	"imgbuild/init/boot/record"
 	"imgbuild/init/contract/bootstate"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
@@ -25,6 +27,8 @@ import (
 	"imgbuild/init/net/network"
 	"imgbuild/init/start/layout"
 	"imgbuild/init/start/preinit"
+	"imgbuild/init/status"
+	"imgbuild/init/status/health"
 	"imgbuild/init/supervise"
 )
 
@@ -68,8 +72,10 @@ type Node struct {
 	do     chan func() // what else run does between orders
 	try    trial       // safe
 	radio  radio
-	steps  []stepTime
-	how    string // the boot before ended, as far as the data partition tells
+	steps  []status.Step
+	record record.Record // safe
+	probes health.Prober // safe
+	how    string        // the boot before ended, as far as the data partition tells
 
 	watching  watching
 	up        atomic.Bool // run takes orders
@@ -78,16 +84,11 @@ type Node struct {
 	crash     crash
 	panicking atomic.Bool
 	rotten    sync.Once
+	damaged   atomic.Pointer[string] // the block of /usr that was found damaged
 	frozen    sync.Once
 	plugged   chan struct{} // closed when the modules of all devices are loaded
 	mu        sync.Mutex    // over cfg, following and steps once the services run
 	following following     // what is fetched from other places
-}
-
-type stepTime struct {
-	Name    string  `json:"name"`
-	Seconds float64 `json:"seconds"`
-	OK      bool    `json:"ok"`
 }
 
 // bootMemory is where garbage is collected even during the boot, in bytes.
@@ -123,7 +124,7 @@ func (n *Node) step(number int, s Step) {
 	took := time.Since(start)
 	n.tell.Report.Step(s.Name, took, err == nil)
 	n.mu.Lock()
-	n.steps = append(n.steps, stepTime{s.Name, took.Seconds(), err == nil})
+	n.steps = append(n.steps, status.Step{Name: s.Name, Seconds: took.Seconds(), OK: err == nil})
 	n.mu.Unlock()
 	if err == nil {
 		n.tell.Console.Step(s.Name, took)
@@ -144,12 +145,12 @@ func (n *Node) preinit() error {
 	n.led = report.FindLED("/sys")
 	n.led.Blink(1)
 	err := preinit.Run(n.tell, n.pre)
-	n.facts()
+	n.introduce()
 	return err
 }
 
-// facts puts what is known by now at the head of the report.
-func (n *Node) facts() {
+// introduce puts what is known by now at the head of the report.
+func (n *Node) introduce() {
 	r, s := n.tell.Report, n.pre
 	r.Fact("machine", fmt.Sprintf("%s, %d MiB of memory", s.Model, s.Memory>>20))
 	if s.Manifest != nil {
@@ -159,12 +160,13 @@ func (n *Node) facts() {
 		r.Fact("kernel", s.Manifest.Kernel)
 	}
 	if s.Disk != nil {
+		n.record.On(s.Disk.Path)
 		r.Fact("disk", fmt.Sprintf("%s, %d MiB", s.Disk.Name, s.Disk.Sectors>>11))
 	}
 	if last := s.Cmdline["shelf.last"]; last != "" {
 		r.Fact("last boot", "ended with: "+last)
 	}
-	if s.Cmdline["shelf.trial"] == "1" {
+	if n.onTrial() {
 		r.Fact("trial", "this system is on trial, attempts left: "+s.Cmdline["shelf.left"])
 	}
 	r.Fact("booted", time.Now().UTC().Format("2006-01-02 15:04:05 UTC"))
@@ -191,44 +193,42 @@ func (n *Node) layout() (err error) {
 	return nil
 }
 
-// verity acts on a block of /usr that is not what was built: programs may fail from now on without saying why, so the
-// node notes it and reboots, in order if it can. Without another system to go to it stays, half dead but reachable.
+// verity acts on a block of /usr that is not what was built.
 func (n *Node) verity(block string) {
 	n.rotten.Do(func() {
-		stay := n.cornered()
+		n.damaged.Store(&block)
+		what := decide.OnDamage(n.up.Load(), n.cornered())
 		fix := "write the image to the card again, or replace the card; the node reboots and tries again"
-		if stay {
+		if what == decide.Endure {
 			fix = "write the image to the card again, or replace the card; there is no other system to go to"
 		}
 		n.base.For("verity").Problem(fault.New(fault.Verify, fix, "the card damaged the system of slot %s (block %s)", n.pre.Slot, block))
-		o := order{"reboot", "verity-block-" + block}
-		switch {
-		case stay:
-		case n.up.Load():
+		o := order{verb: "reboot", reason: "verity-block-" + block, fault: true}
+		switch what {
+		case decide.Endure:
+		case decide.Reboot:
 			n.order(o)
 		default:
 			guard.Go(func() {
 				n.saveReport()
-				n.record(o)
+				n.note(o)
 				n.now("reboot")
 			})
 		}
 	})
 }
 
-// cornered says that this is the last attempt and the other slot is not good: the boot script would only come back here.
+// cornered says that the boot script would only come back here.
 func (n *Node) cornered() bool {
-	if n.pre.Disk == nil || n.pre.Cmdline["shelf.trial"] == "1" || n.pre.Cmdline["shelf.left"] != "0" {
-		return false
+	c := decide.Corner{Disk: n.pre.Disk != nil, Trial: n.onTrial(), Last: n.pre.Cmdline["shelf.left"] == "0"}
+	if r, err := n.record.Read(); err == nil {
+		c.Other = r.State(bootstate.Other(n.pre.Slot))
 	}
-	d, err := bootstate.OpenDisk(n.pre.Disk.Path, false)
-	if err != nil {
-		return true
-	}
-	defer d.Close()
-	r, err := bootstate.Load(d)
-	return err != nil || r.State(bootstate.Other(n.pre.Slot)) != bootstate.Good
+	return c.Cornered()
 }
+
+// onTrial says whether the running slot is under trial.
+func (n *Node) onTrial() bool { return n.pre.Cmdline["shelf.trial"] == "1" }
 
 // plug loads the modules of all devices, now that all modules are there. The rest of the boot goes on meanwhile.
 func (n *Node) plug(t report.Teller) {

@@ -41,14 +41,6 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-func TestFailure(t *testing.T) {
-	for reason, want := range map[string]bool{"reboot": false, "ctrl-alt-del": false, "verity-block-1,7": true, "panic": true, "preinit failed": true, "unhealthy": true, "upgrade": false} {
-		if failure(reason) != want {
-			t.Errorf("%q: %v", reason, !want)
-		}
-	}
-}
-
 func TestSSHD(t *testing.T) {
 	if err := supervise.New(supervise.Options{}).Add(new(Node).sshd()); err != nil {
 		t.Error(err)

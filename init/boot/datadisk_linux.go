@@ -9,6 +9,7 @@ import (
 	"imgbuild/init/base/uevent"
 	"imgbuild/init/k3s"
 	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/status"
 	"imgbuild/init/supervise"
 )
 
@@ -48,7 +49,7 @@ func (n *Node) diskStatus() *datadisk.Status {
 }
 
 // dataDisk is called before k3s starts: it sees to k3s' data, or says what is awaited.
-func (n *Node) dataDisk(ctx context.Context, say func(string)) error {
+func (n *Node) dataDisk(ctx context.Context, say supervise.Say) error {
 	cfg := n.current()
 	t := n.base.For("data disk")
 	was := n.data.Status().State
@@ -58,7 +59,7 @@ func (n *Node) dataDisk(ctx context.Context, say func(string)) error {
 		case err == nil:
 			if t.Report.Drop(t.Step); n.data.Status().State == datadisk.Mounted && was != datadisk.Mounted {
 				n.base.Say("data disk: %s holds k3s' data", n.data.Status().Path)
-				n.order(order{"reload", "data disk"}) // files that the configuration lays into k3s' directories belong on the disk
+				n.order(order{verb: "reload", reason: "data disk"}) // files that the configuration lays into k3s' directories belong on the disk
 			}
 			if was == datadisk.Absent || was == datadisk.Refused {
 				n.saveReport()
@@ -66,8 +67,8 @@ func (n *Node) dataDisk(ctx context.Context, say func(string)) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case datadisk.IsAbsent(err) && time.Since(started()) < dataDiskLimit:
-			say(fmt.Sprintf("for %v", err))
+		case datadisk.IsAbsent(err) && time.Since(status.Started()) < dataDiskLimit:
+			say.Progress(fmt.Sprintf("for %v", err))
 			select {
 			case <-time.After(250 * time.Millisecond):
 			case <-ctx.Done():

@@ -2,16 +2,17 @@ package boot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"imgbuild/init/base/guard"
-	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/boot/decide"
+	"imgbuild/init/boot/record"
 	"imgbuild/init/contract/fatfile"
 	"imgbuild/init/disk"
 	"imgbuild/init/net/clock"
@@ -22,8 +23,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// order is what somebody wants PID 1 to do: reboot or poweroff, and why.
-type order struct{ verb, reason string }
+// order is what somebody wants PID 1 to do: reboot, poweroff or reload, and why.
+type order struct {
+	verb, reason string
+	fault        bool // the system itself is at fault
+}
 
 // order gives one without waiting; those that come while the node is ending are lost.
 func (n *Node) order(o order) {
@@ -44,11 +48,11 @@ func (n *Node) signals() {
 		for s := range got {
 			switch s {
 			case syscall.SIGINT:
-				n.order(order{"reboot", "ctrl-alt-del"})
+				n.order(order{verb: "reboot", reason: "ctrl-alt-del"})
 			case syscall.SIGTERM:
-				n.order(order{"reboot", "signal"})
+				n.order(order{verb: "reboot", reason: "signal"})
 			default:
-				n.order(order{"poweroff", "signal"})
+				n.order(order{verb: "poweroff", reason: "signal"})
 			}
 		}
 	})
@@ -86,7 +90,7 @@ func (n *Node) end(o order) {
 		n.saveClock()
 		n.saveTally()
 	}
-	n.record(o)
+	n.note(o)
 	if n.lay != nil {
 		if err := markStopped(stateDir, o.reason); err != nil {
 			n.tell.Say("%v", err)
@@ -125,24 +129,14 @@ func (n *Node) now(verb string) {
 	}
 }
 
-// dieDelay is how long a message stays before a reboot, for somebody to read it; corneredDelay is the same when no attempt
-// of any system has come up, so that a node does not wear out its card by rebooting for weeks.
-const (
-	dieDelay      = 60 * time.Second
-	corneredDelay = 15 * time.Minute
-)
-
 // die ends a boot that cannot go on: it says why everywhere, notes it in the record, waits and reboots. The attempts
 // that the boot script counts bring the other slot's turn.
 func (n *Node) die(reason string, err error) {
 	n.tell.Problem(err)
 	n.tell.Report.State("The node could not start. It tries again, or the other system if there is one.")
 	n.saveReport()
-	delay := dieDelay
-	if n.cornered() {
-		delay = corneredDelay
-	}
-	n.record(order{"reboot", reason})
+	delay := decide.Pause(false, n.cornered())
+	n.note(order{verb: "reboot", reason: reason, fault: true})
 	n.tell.Say("step %s failed; rebooting in %.0f s", n.tell.Step, delay.Seconds())
 	n.pre.Watchdog.Limit(delay + 30*time.Second)
 	time.Sleep(delay)
@@ -154,31 +148,16 @@ func (n *Node) die(reason string, err error) {
 	n.now("reboot")
 }
 
-// record notes why this boot ends, for the next one and for people. A trial that fails is given up at once.
-func (n *Node) record(o order) {
-	if n.pre.Disk == nil {
-		return
-	}
-	d, err := bootstate.OpenDisk(n.pre.Disk.Path, true)
-	if err != nil {
-		n.base.Say("boot record: %v", err)
-		return
-	}
-	defer d.Close()
-	if failure(o.reason) && n.pre.Cmdline["shelf.trial"] == "1" { // another slot's trial, armed by this one, is not to blame
-		_, err = bootstate.Rollback(d, o.reason)
-	} else if r, lerr := bootstate.Load(d); lerr == nil && r.Last != bootstate.Reason(o.reason) {
-		r.Last = bootstate.Reason(o.reason)
-		_, err = bootstate.Store(d, r)
-	}
-	if err != nil {
-		n.base.Say("boot record: %v", err)
-	}
+// note notes in the boot record why this boot ends, for the next one and for people.
+func (n *Node) note(o order) {
+	n.write(decide.Ending{Trial: n.onTrial(), Fault: o.fault}.Note(), o.reason)
 }
 
-// failure says whether a reason means that the system itself is at fault.
-func failure(reason string) bool {
-	return strings.HasPrefix(reason, "verity") || strings.HasPrefix(reason, "panic") || strings.HasSuffix(reason, "failed") || strings.HasPrefix(reason, "unhealthy")
+// write writes a note into the boot record.
+func (n *Node) write(note decide.Note, reason string) {
+	if err := n.record.Note(note, reason); err != nil && !errors.Is(err, record.ErrNoDisk) {
+		n.base.Say("%v", err)
+	}
 }
 
 // reportName is the file on BOOT that every laptop can read.

@@ -11,6 +11,7 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/net/clock"
 	"imgbuild/init/net/network"
+	"imgbuild/init/status"
 	"imgbuild/init/status/monitor"
 	"imgbuild/init/supervise"
 )
@@ -38,7 +39,7 @@ func (n *Node) exporter() []supervise.Unit {
 	u := monitor.Unit(n.listen)
 	u.Optional = true
 	look := u.Prepare
-	u.Prepare = func(ctx context.Context, say func(string)) error {
+	u.Prepare = func(ctx context.Context, say supervise.Say) error {
 		select { // what the node is for comes first
 		case <-n.watching.calm:
 		case <-ctx.Done():
@@ -92,6 +93,12 @@ func (n *Node) watch(ready <-chan struct{}) {
 		})
 	}
 	sampling, keeping := time.NewTicker(sampleEvery), time.NewTicker(tallyEvery)
+	isReady := func(unit string) bool { s, ok := n.units.State(unit); return ok && s.Ready }
+	guard.Go(func() {
+		for range time.Tick(sampleEvery) {
+			n.probes.Round(context.Background(), isReady)
+		}
+	})
 	for {
 		var changed <-chan struct{}
 		if n.net != nil {
@@ -136,7 +143,7 @@ func (n *Node) count() {
 		return
 	}
 	if sectors, err := monitor.Sectors("/sys", n.pre.Disk.Name); err == nil {
-		n.watching.tally.Add(sectors, time.Now(), time.Since(started()))
+		n.watching.tally.Add(sectors, time.Now(), time.Since(status.Started()))
 	}
 }
 
@@ -153,14 +160,14 @@ func (n *Node) saveTally() {
 }
 
 // written is what is known of the writes to the boot disk; nil before the first sample.
-func (n *Node) written() *Written {
+func (n *Node) written() *status.Written {
 	n.count()
 	n.watching.mu.Lock()
 	defer n.watching.mu.Unlock()
 	if n.watching.tally == nil {
 		return nil
 	}
-	w := &Written{Disk: n.pre.Disk.Name, Total: n.watching.tally.Total}
+	w := &status.Written{Disk: n.pre.Disk.Name, Total: n.watching.tally.Total}
 	if perDay, ok := n.watching.tally.PerDay(); ok {
 		w.PerDay = perDay
 	}
@@ -172,8 +179,8 @@ func (n *Node) sample() {
 	st := n.status()
 	s := monitor.Sample{
 		Version: st.Version, Slot: st.Slot, Program: st.Program, Role: st.Role, Board: st.Board, Model: st.Model, Kernel: st.Kernel,
-		Built: st.LockDate, Booted: started(), Last: st.LastEnd, Degraded: st.Degraded, Problems: len(st.Problems),
-		Trial: n.pre.Cmdline["shelf.trial"] == "1", Synced: st.Clock.Synced, Machine: st.Machine, InitRSS: st.Memory.Init,
+		Built: st.LockDate, Booted: status.Started(), Last: st.LastEnd, Degraded: st.Degraded, Problems: len(st.Problems),
+		Trial: n.onTrial(), Checks: st.Checks, Synced: st.Clock.Synced, Machine: st.Machine, InitRSS: st.Memory.Init,
 	}
 	for _, step := range st.Steps {
 		s.Steps = append(s.Steps, monitor.Step{Name: step.Name, Seconds: step.Seconds})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/status"
 	"imgbuild/init/status/control"
 	"imgbuild/init/supervise"
 )
@@ -37,7 +38,7 @@ func (n *Node) unitOrder(r control.Request) (any, error) {
 		n.began(ctx, name)
 	}
 	st, _ := n.units.State(name)
-	return serviceStatus(st), nil
+	return status.ServiceOf(st), nil
 }
 
 // began waits for a moment until it shows whether a service that was just started fails at once, waits or runs.

@@ -15,6 +15,7 @@ import (
 
 	"imgbuild/init/base/guard"
 	"imgbuild/init/base/mount"
+	"imgbuild/init/boot/decide"
 	"imgbuild/init/contract/fault"
 
 	"golang.org/x/sys/unix"
@@ -34,11 +35,8 @@ const (
 	crashHead = 512 // who writes it, padded with line ends
 )
 
-// noteLimit is how long noting a panic may take: what it needs may be what is broken. panicDelay is for somebody to read it.
-const (
-	noteLimit  = 30 * time.Second
-	panicDelay = 10 * time.Second
-)
+// noteLimit is how long noting a panic may take: what it needs may be what is broken.
+const noteLimit = 30 * time.Second
 
 // crash is the open crash file; nil as long as there is none.
 type crash struct {
@@ -51,14 +49,8 @@ func (n *Node) panicked(value any, stack []byte) {
 	if !n.panicking.CompareAndSwap(false, true) {
 		select {} // the first one is already on its way to a reboot
 	}
-	delay := panicDelay
-	switch {
-	case n.up.Load():
-	case n.cornered():
-		delay = corneredDelay
-	default:
-		delay = dieDelay
-	}
+	up := n.up.Load()
+	delay := decide.Pause(up, !up && n.cornered())
 	n.pre.Watchdog.Limit(delay + 2*noteLimit)
 	limited(noteLimit, func() { n.notePanic(value, stack) })
 	n.base.Say("rebooting in %.0f s", delay.Seconds())
@@ -89,7 +81,7 @@ func limited(limit time.Duration, f func()) {
 
 func (n *Node) notePanic(value any, stack []byte) {
 	n.crash.write(fmt.Sprintf("panic: %v\n\n%s", value, stack))
-	n.record(order{"reboot", "panic"})
+	n.note(order{verb: "reboot", reason: "panic", fault: true})
 	n.base.For("panic").Problem(fault.New(fault.Internal, "the node reboots by itself; if it comes again, report it with "+crashKept, "the init program failed: %v", value))
 	for line := range strings.Lines(string(stack)) {
 		n.base.Say("%s", strings.TrimSpace(line))
@@ -123,11 +115,12 @@ func (n *Node) crashed() {
 	if err := os.Remove(crashFile); err == nil {
 		_ = mount.SyncDir(filepath.Dir(crashFile))
 	}
-	switch trial := n.pre.Cmdline["shelf.trial"] == "1"; {
-	case trial && strings.HasPrefix(who, n.self()):
+	blame := decide.Crash{Trial: n.onTrial(), Ours: strings.HasPrefix(who, n.self()), Recorded: n.pre.Cmdline["shelf.last"] == "panic"}
+	switch note := blame.Note(); note {
+	case decide.Blame:
 		n.die("panic", told)
-	case !trial && n.pre.Cmdline["shelf.last"] != "panic":
-		n.record(order{"reboot", "panic"})
+	default:
+		n.write(note, "panic")
 	}
 }
 

@@ -16,6 +16,6 @@ func (n *Node) reset(r control.Request) (any, error) {
 	if err := layout.OrderReset(sources.Store); err != nil {
 		return nil, fault.Wrap(err, fault.Device, "", "the order to reset cannot be noted")
 	}
-	n.order(order{"reboot", "reset"})
+	n.order(order{verb: "reboot", reason: "reset"})
 	return nil, nil
 }

@@ -24,6 +24,7 @@ func (n *Node) role() []supervise.Unit {
 			break
 		}
 		units = append(units, u)
+		n.probes.Add(k3s.Probes(n.current, role)...)
 		if role == k3s.Server {
 			n.keepBackups()
 		}

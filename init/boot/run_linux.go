@@ -13,7 +13,7 @@ import (
 	"imgbuild/init/base/cgroup"
 	"imgbuild/init/base/guard"
 	"imgbuild/init/base/mount"
-	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/boot/decide"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/k3s"
@@ -21,10 +21,11 @@ import (
 	"imgbuild/init/settings/sources"
 	"imgbuild/init/start/layout"
 	"imgbuild/init/status/control"
+	"imgbuild/init/status/health"
 	"imgbuild/init/supervise"
 )
 
-// unitLimit is how long the services of a role have to become ready before that is told as a problem.
+// unitLimit is how long the services of a role have to become healthy where the slot does not say.
 const unitLimit = 10 * time.Minute
 
 // restingGC is how much garbage, in per cent of what is in use, a node at rest lets gather: memory is worth more than the
@@ -77,7 +78,7 @@ const sshdUnit = "sshd"
 const sshdYield = 2 * time.Second
 
 // yield waits until the role's program was started, or has said what it waits for.
-func (n *Node) yield(ctx context.Context, _ func(string)) error {
+func (n *Node) yield(ctx context.Context, _ supervise.Say) error {
 	ctx, cancel := context.WithTimeout(ctx, sshdYield)
 	defer cancel()
 	cfg := n.current()
@@ -159,41 +160,65 @@ func (n *Node) run() {
 	}
 }
 
-// settle waits until all services are ready or say what they wait for, prints the line that everybody waits for, and
-// commits the slot.
+// settle waits until the node's checks have passed as far as they can, prints the line that everybody waits for, and acts
+// on what is decided about the slot. A committed system that is late goes on trying.
 func (n *Node) settle() {
-	deadline := time.Now().Add(unitLimit)
-	var waiting []string
-	for {
-		var open []string
-		waiting = nil
-		for _, s := range n.units.Status() {
-			switch {
-			case s.Ready || s.Phase == supervise.Done || s.Optional:
-			case s.Phase == supervise.Pending && strings.HasPrefix(s.Detail, "waiting: "):
-				waiting = append(waiting, s.String())
-			default:
-				open = append(open, s.String())
+	began, told := time.Now(), false
+	for ; ; time.Sleep(100 * time.Millisecond) {
+		s := decide.Settling{
+			Trial: n.onTrial(), Rescue: n.lay.Rescue != "", Panicking: n.panicking.Load(),
+			Late: time.Since(began) > n.deadline(), Verdict: n.judge(),
+		}
+		switch outcome, results := s.Settle(); outcome {
+		case decide.Wait:
+			continue
+		case decide.Commit:
+			err := n.record.Healthy(n.pre.Slot)
+			n.base.Problem(fault.Wrap(err, fault.Device, "replace the card if this comes again", "the boot record cannot be written"))
+		case decide.GiveUp:
+			n.late(results)
+			n.order(order{verb: "reboot", reason: "unhealthy: " + results[0].Check, fault: true})
+			return
+		case decide.Stay:
+			if len(results) > 0 { // not healthy, and nothing better to go to
+				if !told {
+					n.late(results)
+				}
+				told = true
+				continue
 			}
 		}
-		if len(open) == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			n.base.For("services").Problem(fault.New(fault.Unhealthy, "look at the logs in /var/log/shelf, or with shelf status", "not ready after %v: %s", unitLimit, strings.Join(open, "; ")))
-			n.unhealthy()
-			n.saveReport()
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
+		n.ready()
+		return
 	}
-	trial := n.pre.Cmdline["shelf.trial"] == "1"
-	switch {
-	case trial && n.lay.Rescue != "": // says nothing about the system under trial
-	case trial && n.lay.Degraded:
-		n.unhealthy() // the system before may know this disk better
-	default:
-		n.healthy()
+}
+
+// deadline is how long the services of the role have to become healthy.
+func (n *Node) deadline() time.Duration {
+	if h := n.pre.Manifest.Health[n.current().RoleOf("")]; h.Deadline > 0 {
+		return time.Duration(h.Deadline) * time.Second
+	}
+	return unitLimit
+}
+
+// late reports the checks that have not passed in time.
+func (n *Node) late(results []health.Result) {
+	var list []string
+	for _, r := range results {
+		list = append(list, r.Check+" is "+string(r.State))
+		list = append(list, r.Why...)
+	}
+	n.base.For("services").Problem(fault.New(fault.Unhealthy, "look at the logs in /var/log/shelf, or with shelf status", "not healthy after %v: %s", n.deadline(), strings.Join(list, "; ")))
+	n.saveReport()
+}
+
+// ready reports that the node is up, and what of it waits for something from outside.
+func (n *Node) ready() {
+	var waiting []string
+	for _, s := range n.units.Status() {
+		if s.Outside() && !s.Optional {
+			waiting = append(waiting, s.String())
+		}
 	}
 	state := n.told()
 	if len(waiting) > 0 {
@@ -205,26 +230,6 @@ func (n *Node) settle() {
 	n.base.Report.State(state)
 	n.led.Stop()
 	n.saveReport()
-}
-
-// healthy restores the attempts in the boot record, and commits the slot if it was under trial.
-func (n *Node) healthy() {
-	if n.panicking.Load() {
-		return
-	}
-	d, err := bootstate.OpenDisk(n.pre.Disk.Path, true)
-	if err == nil {
-		_, err = bootstate.Healthy(d, n.pre.Slot)
-		d.Close()
-	}
-	n.base.Problem(fault.Wrap(err, fault.Device, "replace the card if this comes again", "the boot record cannot be written"))
-}
-
-// unhealthy ends a trial that does not do its work; a committed system stays up, for it may be reached.
-func (n *Node) unhealthy() {
-	if n.pre.Cmdline["shelf.trial"] == "1" {
-		n.order(order{"reboot", "unhealthy"})
-	}
 }
 
 // stamp changes when a file of the configuration does.

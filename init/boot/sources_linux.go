@@ -171,7 +171,7 @@ func (n *Node) until(ctx context.Context, dated bool, tell func(error), try func
 			changed, err := try()
 			if err == nil {
 				if changed {
-					n.order(order{"reload", "fetched"})
+					n.order(order{verb: "reload", reason: "fetched"})
 				}
 				return
 			}

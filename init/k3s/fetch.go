@@ -24,6 +24,7 @@ import (
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
+	"imgbuild/init/supervise"
 )
 
 // Where a node keeps the k3s that it fetched: VERSION/k3s, and links current and previous. Two versions are kept, so that a
@@ -56,7 +57,7 @@ type store struct {
 
 // locate gives the path of exactly the k3s that the slot's manifest names, fetching it if need be for as long as it takes. An
 // error means that trying again would not help, or that ctx ended.
-func (s store) locate(ctx context.Context, k *manifest.K3s, say func(string)) (string, error) {
+func (s store) locate(ctx context.Context, k *manifest.K3s, say supervise.Say) (string, error) {
 	if !safeVersion().MatchString(k.Version) {
 		return "", fault.New(fault.Internal, "", "the manifest names k3s %q, which is no version", k.Version)
 	}
@@ -79,7 +80,7 @@ func (s store) locate(ctx context.Context, k *manifest.K3s, say func(string)) (s
 		return "", err
 	}
 	for failed, wrong := 0, 0; ; {
-		err := s.fetch(ctx, k, binary, say)
+		err := s.fetch(ctx, k, binary, say.Progress)
 		if err == nil {
 			return binary, s.keep(k.Version)
 		}
@@ -93,7 +94,7 @@ func (s store) locate(ctx context.Context, k *manifest.K3s, say func(string)) (s
 		} else {
 			failed++
 		}
-		say(fmt.Sprintf("waiting: k3s %s could not be fetched, trying again in %s: %v", k.Version, pause, err))
+		say.Outside(fmt.Sprintf("k3s %s could not be fetched, trying again in %s: %v", k.Version, pause, err))
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

@@ -21,6 +21,7 @@ import (
 
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/manifest"
+	"imgbuild/init/supervise"
 )
 
 // origin serves one file; trouble may take over a request.
@@ -61,7 +62,12 @@ func locate(t *testing.T, s store, k *manifest.K3s) (string, []string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	var said []string
-	path, err := s.locate(ctx, k, func(text string) { said = append(said, text) })
+	path, err := s.locate(ctx, k, func(kind supervise.Wait, text string) {
+		if outside := strings.Contains(text, "trying again"); outside != (kind == supervise.Outside) {
+			t.Errorf("%q is said as the kind %v of waiting", text, kind)
+		}
+		said = append(said, text)
+	})
 	if err != nil {
 		t.Fatalf("%v; it said %q", err, said)
 	}
@@ -139,7 +145,7 @@ func TestFetchThroughTrouble(t *testing.T) {
 	if got := strings.Join(o.requests, "|"); got != "||bytes=300000-|bytes=500000-" {
 		t.Errorf("requests %s", got)
 	}
-	if all := strings.Join(said, "\n"); !strings.Contains(all, "waiting: k3s v1.35.0+k3s1 could not be fetched, trying again in") || !strings.Contains(all, "503 Service Unavailable") {
+	if all := strings.Join(said, "\n"); !strings.Contains(all, "k3s v1.35.0+k3s1 could not be fetched, trying again in") || !strings.Contains(all, "503 Service Unavailable") {
 		t.Errorf("said\n%s", all)
 	}
 }
@@ -216,7 +222,7 @@ func TestFetchStopped(t *testing.T) {
 	o, k := newOrigin(t, 1000)
 	ctx, cancel := context.WithCancel(t.Context())
 	o.trouble = func(int, http.ResponseWriter, *http.Request) bool { cancel(); panic(http.ErrAbortHandler) }
-	if _, err := newStore(t).locate(ctx, k, func(string) {}); !errors.Is(err, context.Canceled) {
+	if _, err := newStore(t).locate(ctx, k, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -233,7 +239,7 @@ func TestLocateBadManifest(t *testing.T) {
 	} {
 		k := *good
 		spoil(&k)
-		if _, err := newStore(t).locate(t.Context(), &k, func(string) {}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := newStore(t).locate(t.Context(), &k, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)
 		}
 	}
@@ -327,7 +333,7 @@ func TestBackoff(t *testing.T) {
 	s.wrong = firstWrong
 	ctx, cancel := context.WithCancel(t.Context())
 	var said string
-	if _, err := s.locate(ctx, k, func(text string) { said = text; cancel() }); !errors.Is(err, context.Canceled) {
+	if _, err := s.locate(ctx, k, func(_ supervise.Wait, text string) { said = text; cancel() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if !strings.Contains(said, "trying again in 5m0s: what 127.0.0.1") || !strings.Contains(said, "is not k3s v1.35.0+k3s1: 1000 bytes with the sha256") {

@@ -16,10 +16,12 @@ import (
 	"time"
 
 	"imgbuild/init/base/cgroup"
+	"imgbuild/init/contract/checks"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
 	"imgbuild/init/net/network"
+	"imgbuild/init/status/health"
 	"imgbuild/init/supervise"
 )
 
@@ -41,7 +43,7 @@ type Node struct {
 	Load     func(module string, params ...string) error // loads a kernel module and what it needs
 	Groups   *cgroup.Tree
 	Time     func(ctx context.Context, limit time.Duration) error // waits for the right time (clock.Keeper.Wait); nil: nobody to ask
-	Data     func(ctx context.Context, say func(string)) error    // sees to the disk that k3s' data are on; nil: the node's own
+	Data     func(ctx context.Context, say supervise.Say) error   // sees to the disk that k3s' data are on; nil: the node's own
 	Say      func(format string, args ...any)                     // lines for the log that are no failure; nil: nowhere
 }
 
@@ -101,7 +103,7 @@ type preparation struct {
 }
 
 // prepare takes the node from whatever state to one in which k3s can be started. An error is tried again.
-func (p *preparation) prepare(ctx context.Context, say func(string)) error {
+func (p *preparation) prepare(ctx context.Context, say supervise.Say) error {
 	cfg := p.Config()
 	if what := missing(cfg, p.Role); what != "" {
 		return &supervise.Waiting{What: what}
@@ -118,7 +120,7 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	}
 	// What needs neither network nor time comes before both are waited for.
 	if !p.checked {
-		say("checking the node")
+		say.Progress("checking the node")
 		if err := p.check(cfg); err != nil {
 			return err
 		}
@@ -126,7 +128,7 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 	}
 	// k3s makes certificates at its first start; made before the right time they would not be valid yet elsewhere.
 	if p.Time != nil && !p.waited {
-		say("for the right time")
+		say.Progress("for the right time")
 		if err := p.Time(ctx, cfg.Time.Wait); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -164,7 +166,7 @@ func (p *preparation) prepare(ctx context.Context, say func(string)) error {
 		return writeFiles("/", files)
 	}
 	if p.Role == Server {
-		if err := resetCluster(ctx, ResetPath, binary, name, cfg, write, say); err != nil {
+		if err := resetCluster(ctx, ResetPath, binary, name, cfg, write, say.Progress); err != nil {
 			return err
 		}
 	}
@@ -201,7 +203,7 @@ func (p *preparation) naming(cfg *config.Config) (string, error) {
 }
 
 // find gives the path of the slot's k3s.
-func (p *preparation) find(ctx context.Context, say func(string)) (string, error) {
+func (p *preparation) find(ctx context.Context, say supervise.Say) (string, error) {
 	if p.binary != "" {
 		return p.binary, nil
 	}
@@ -248,27 +250,11 @@ func (p *preparation) arguments() (command, env []string, err error) {
 	return Command(p.binary, p.Role, p.starting, p.extra...), Environment(p.starting, p.name), nil
 }
 
-// Health is k3s' part in the health of a role (see package health).
-type Health struct {
-	Config func() *config.Config
-	Role   string
-	Units  *supervise.Supervisor
-}
-
-// Name names the check.
-func (h Health) Name() string { return Name }
-
-// Check says why k3s is not healthy, or nil.
-func (h Health) Check(ctx context.Context) error {
-	st, ok := h.Units.State(Name)
-	switch {
-	case !ok:
-		return fault.New(fault.Unhealthy, "", "k3s is not set up")
-	case !st.Ready:
-		return fault.New(fault.Unhealthy, "", "%s", st)
+// Probes are k3s' part in the health of a role.
+func Probes(cfg func() *config.Config, role string) []health.Probe {
+	check := checks.API
+	if role == Worker {
+		check = checks.Kubelet
 	}
-	if err := Probe(ctx, h.Config(), h.Role); err != nil {
-		return fault.Wrap(err, fault.Unhealthy, "", "k3s")
-	}
-	return nil
+	return []health.Probe{{Check: check, Ask: func(ctx context.Context) error { return Probe(ctx, cfg(), role) }}}
 }

@@ -26,8 +26,10 @@ import (
 	"time"
 
 	"imgbuild/init/base/cgroup"
+	"imgbuild/init/contract/checks"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/manifest"
+	"imgbuild/init/status/health"
 	"imgbuild/init/supervise"
 )
 
@@ -141,7 +143,7 @@ func TestUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var waiting *supervise.Waiting
-	if err := u.Prepare(t.Context(), func(string) {}); !errors.As(err, &waiting) || !strings.HasPrefix(waiting.What, "server_url and token are missing: ") {
+	if err := u.Prepare(t.Context(), nil); !errors.As(err, &waiting) || !strings.HasPrefix(waiting.What, "server_url and token are missing: ") {
 		t.Errorf("got %v", err)
 	}
 	if _, _, err := u.Arguments(); err == nil {
@@ -163,8 +165,19 @@ func TestUnit(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if err := (Health{n.Config, Worker, s}).Check(ctx); err == nil || !strings.Contains(err.Error(), "server_url and token are missing") {
-		t.Errorf("health %v", err)
+	st, _ := s.State(Name)
+	v := health.Judge([]string{checks.K3s, checks.Kubelet}, health.Facts{Units: []supervise.State{st}})
+	if v.State != health.Waiting || len(v.Why) != 1 || !strings.Contains(v.Why[0], "server_url and token are missing") {
+		t.Errorf("health: got %+v", v)
+	}
+	for role, want := range map[string]string{Worker: checks.Kubelet, Server: checks.API} {
+		probes := Probes(n.Config, role)
+		if len(probes) != 1 || probes[0].Check != want {
+			t.Errorf("probes of a %s: got %+v, want %s", role, probes, want)
+		}
+		if err := probes[0].Ask(ctx); err == nil {
+			t.Errorf("a %s without k3s answers its probe", role)
+		}
 	}
 	if err := s.Stop(ctx); err != nil {
 		t.Error(err) // never started: nothing to finish, no pods to look for

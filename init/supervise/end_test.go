@@ -144,9 +144,9 @@ func TestStopGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
 		s := New(Options{})
-		for name, prepare := range map[string]func(context.Context, func(string)) error{
-			"hangs": func(context.Context, func(string)) error { <-hang; return nil },
-			"waits": func(ctx context.Context, _ func(string)) error { <-ctx.Done(); return ctx.Err() },
+		for name, prepare := range map[string]func(context.Context, Say) error{
+			"hangs": func(context.Context, Say) error { <-hang; return nil },
+			"waits": func(ctx context.Context, _ Say) error { <-ctx.Done(); return ctx.Err() },
 		} {
 			if err := s.Add(Unit{Name: name, Command: []string{"/nonexistent"}, Prepare: prepare}); err != nil {
 				t.Fatal(err)

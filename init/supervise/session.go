@@ -110,10 +110,14 @@ func (r *runner) sleep(ctx context.Context, d time.Duration) bool {
 func (s *Supervisor) awaitNeeds(ctx context.Context, r *runner, needs []string) bool {
 	for {
 		var missing string
+		kind := Inside
 		s.mu.Lock()
 		for _, name := range needs {
 			if n := s.units[name]; n == nil || !n.state.Ready {
 				missing = name
+				if n != nil && n.state.Outside() {
+					kind = Outside
+				}
 				break
 			}
 		}
@@ -122,7 +126,7 @@ func (s *Supervisor) awaitNeeds(ctx context.Context, r *runner, needs []string) 
 		if missing == "" {
 			return ctx.Err() == nil
 		}
-		s.set(r, func(st *State) { st.Phase, st.Detail, st.Ready = Pending, "for "+missing, false })
+		s.set(r, func(st *State) { st.Phase, st.Wait, st.Detail, st.Ready = Pending, kind, "for "+missing, false })
 		// set may itself have replaced the channel that we hold; a closed one only costs another turn.
 		select {
 		case <-changed:
@@ -134,11 +138,13 @@ func (s *Supervisor) awaitNeeds(ctx context.Context, r *runner, needs []string) 
 
 // prepareAndRun takes a unit through one run, whose length it gives. The error says why there was none, or why it was ended.
 func (s *Supervisor) prepareAndRun(ctx context.Context, r *runner, u Unit, hurry <-chan struct{}) (exit Exit, ran time.Duration, err error) {
-	say := func(text string) {
-		s.set(r, func(st *State) { st.Phase, st.Ready, st.Detail = Pending, false, printable(text, 2*statusLimit) })
-	}
+	say := Say(func(kind Wait, text string) {
+		s.set(r, func(st *State) {
+			st.Phase, st.Wait, st.Ready, st.Detail = Pending, kind, false, printable(text, 2*statusLimit)
+		})
+	})
 	if u.Prepare != nil {
-		say("preparing")
+		say.Progress("preparing")
 	}
 	for u.Prepare != nil {
 		// Nothing is said before another look: what it waits for is still the truth.
@@ -150,7 +156,7 @@ func (s *Supervisor) prepareAndRun(ctx context.Context, r *runner, u Unit, hurry
 		if !errors.As(err, &waiting) {
 			return Exit{}, 0, err
 		}
-		say(waiting.Error())
+		say.Outside(waiting.What)
 		select {
 		case <-r.recheck:
 		case <-time.After(RecheckEvery):

@@ -32,7 +32,8 @@ type State struct {
 	Optional bool // as the unit says
 	Phase    Phase
 	Ready    bool
-	Detail   string // one line: what it waits for, what it says about itself, why it failed; see Outside
+	Wait     Wait   // what it waits for; NoWait unless Phase is Pending
+	Detail   string // one line: what it waits for, what it says about itself, why it failed
 	PID      int    // 0 when no process runs
 	Since    time.Time
 	Starts   int    // how often its command was started
@@ -41,18 +42,14 @@ type State struct {
 	MaxRSS   int64  // bytes, of the run that ended last
 }
 
-// Outside says whether the unit waits for something that must come from outside, from people or from the network, and that
-// no time will bring by itself: Prepare returned a *Waiting error, or said a line that begins with "waiting: ".
-func (s State) Outside() bool { return s.Phase == Pending && strings.HasPrefix(s.Detail, "waiting: ") }
+// Outside says whether the unit waits for something that must come from outside, from people or from the network: Prepare
+// returned a *Waiting error, or said so with Say.Outside.
+func (s State) Outside() bool { return s.Wait == Outside }
 
 // String is the state as one line for people.
 func (s State) String() string {
 	if s.Detail == "" {
 		return s.Name + ": " + string(s.Phase)
-	}
-	// "waiting: server_url is missing" says it already.
-	if strings.HasPrefix(s.Detail, string(s.Phase)+": ") {
-		return s.Name + ": " + s.Detail
 	}
 	return s.Name + ": " + string(s.Phase) + ": " + s.Detail
 }
@@ -175,7 +172,7 @@ func (s *Supervisor) begin(r *runner) {
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	r.stop, r.done, r.hurry = cancel, make(chan struct{}), make(chan struct{})
-	r.state.Ready = false
+	r.state.Phase, r.state.Wait, r.state.Ready, r.state.Detail, r.state.Since = Pending, Inside, false, "", time.Now()
 	done, hurry := r.done, r.hurry
 	guard.Go(func() { s.session(ctx, r, done, hurry) })
 }
@@ -292,6 +289,9 @@ func (s *Supervisor) set(r *runner, change func(*State)) {
 	defer s.mu.Unlock()
 	old := r.state
 	change(&r.state)
+	if r.state.Phase != Pending {
+		r.state.Wait = NoWait
+	}
 	if r.state == old {
 		return
 	}

@@ -304,7 +304,7 @@ func TestWaitingForASetting(t *testing.T) {
 	var finished []string
 	s := start(t, Unit{
 		Name: "k3s", Command: sh("exit 9"), // replaced by Arguments
-		Prepare: func(ctx context.Context, say func(string)) error {
+		Prepare: func(ctx context.Context, say Say) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if url == "" {
@@ -321,13 +321,17 @@ func TestWaitingForASetting(t *testing.T) {
 			finished = append(finished, "pods")
 			return errors.New("two pods were stubborn")
 		},
-	})
+	}, Unit{Name: "needy", Command: sh("sleep 1000"), Needs: []string{"k3s"}})
 	eventually(t, "it says what is missing", func() bool {
 		return state(t, s, "k3s").String() == "k3s: waiting: server_url is missing: set k3os.server_url in BOOT/config.yaml"
 	})
 	if !state(t, s, "k3s").Outside() {
 		t.Error("a missing setting comes from outside")
 	}
+	eventually(t, "so does what another unit waits for with it", func() bool {
+		st := state(t, s, "needy")
+		return st.Outside() && st.String() == "needy: waiting: for k3s"
+	})
 	mu.Lock()
 	url = "https://m:6443"
 	mu.Unlock()
@@ -336,7 +340,7 @@ func TestWaitingForASetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the new setting arrived", func() bool { return strings.Contains(string(s.Log("k3s").Tail(0)), "url is https://m:6443\n") })
-	if st := state(t, s, "k3s"); st.Failures != 0 {
+	if st := state(t, s, "k3s"); st.Failures != 0 || st.Wait != NoWait {
 		t.Errorf("waiting counted as failure: %+v", st)
 	}
 	err := s.Stop(within(t))
@@ -348,9 +352,9 @@ func TestWaitingForASetting(t *testing.T) {
 // Prepare that fails is a failure with its reason; one that hangs is ended by a stop.
 func TestPrepareFails(t *testing.T) {
 	s := start(t,
-		Unit{Name: "fails", Command: sh("exit 9"), Delay: time.Millisecond, Prepare: func(context.Context, func(string)) error { return errors.New("no space\nleft") }},
-		Unit{Name: "hangs", Command: sh("exit 9"), Prepare: func(ctx context.Context, say func(string)) error {
-			say("fetching 12 %")
+		Unit{Name: "fails", Command: sh("exit 9"), Delay: time.Millisecond, Prepare: func(context.Context, Say) error { return errors.New("no space\nleft") }},
+		Unit{Name: "hangs", Command: sh("exit 9"), Prepare: func(ctx context.Context, say Say) error {
+			say.Progress("fetching 12 %")
 			<-ctx.Done()
 			return ctx.Err()
 		}})

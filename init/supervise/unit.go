@@ -44,9 +44,8 @@ type Unit struct {
 	KeepOthers  bool           // stopping ends the command alone, not the rest of its group: pods, ssh sessions
 
 	// Prepare runs before each start and may write files or fetch what is missing. It must honour ctx. A *Waiting error
-	// says that something must come from outside; the unit then waits for Recheck, or RecheckEvery. say shows a line; one that
-	// begins with "waiting: " says that Prepare itself waits for something from outside (see State.Outside).
-	Prepare func(ctx context.Context, say func(status string)) error
+	// says that something must come from outside; the unit then waits for Recheck, or RecheckEvery.
+	Prepare func(ctx context.Context, say Say) error
 	// Arguments, if set, gives the command anew at each start, after Prepare.
 	Arguments func() (command, env []string, err error)
 	// Finish runs once after the unit was stopped by Supervisor.Stop, before the units that it needs are stopped.
@@ -63,6 +62,31 @@ const (
 	Never                    // not at all
 	Once                     // runs to its end and is ready then; started again only when it failed
 )
+
+// Wait is the kind of thing that a unit in the phase Pending waits for.
+type Wait uint8
+
+// The kinds of waiting.
+const (
+	NoWait  Wait = iota // the unit does not wait
+	Inside              // for a unit that it needs, or its own preparation: it ends by itself
+	Outside             // for people or the network: no time brings it
+)
+
+// Say shows what Prepare is at, as one line, and which kind of waiting that is. Its methods work on nil.
+type Say func(kind Wait, text string)
+
+// Progress shows a line of a preparation that goes on by itself.
+func (s Say) Progress(text string) { s.say(Inside, text) }
+
+// Outside shows that Prepare itself waits for something from outside.
+func (s Say) Outside(text string) { s.say(Outside, text) }
+
+func (s Say) say(kind Wait, text string) {
+	if s != nil {
+		s(kind, text)
+	}
+}
 
 // Waiting is what Prepare returns when the unit cannot start yet and that is nobody's failure: a setting is missing.
 type Waiting struct {

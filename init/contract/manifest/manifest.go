@@ -43,8 +43,11 @@ type Manifest struct {
 	Kernel     string   `json:"kernel"`      // the kernel's release as uname prints it
 	InitSHA256 string   `json:"init_sha256"` // of the init program
 	K3s        *K3s     `json:"k3s,omitempty"`
-	Root       Root     `json:"root"`
-	Files      []File   `json:"files"` // every file of the slot but the manifest and its sum, sorted by path
+
+	Health map[string]Health `json:"health,omitempty"` // by role
+
+	Root  Root   `json:"root"`
+	Files []File `json:"files"` // every file of the slot but the manifest and its sum, sorted by path
 
 	// Encoders made the slot. A node that has the same can make it again out of a delta.
 	Encoders []codec.Encoder `json:"encoders,omitempty"`
@@ -57,6 +60,12 @@ type K3s struct {
 	SHA256  string `json:"sha256,omitempty"`
 	URL     string `json:"url,omitempty"` // firstboot: where the node fetches it
 	Size    int64  `json:"size,omitempty"`
+}
+
+// Health is when a node of some role counts as healthy.
+type Health struct {
+	Checks   []string `json:"checks"`   // names of package checks; the node leaves out those that it does not know
+	Deadline int64    `json:"deadline"` // seconds after the start of its services in which a trial has to pass them
 }
 
 // Root locates the squashfs and its verity tree, which lie one behind the other.

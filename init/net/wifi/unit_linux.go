@@ -30,7 +30,7 @@ func Unit(n Node) supervise.Unit {
 	var radio string // of this start: Prepare, then Arguments, from one goroutine
 	u := supervise.Unit{
 		Name: Name, Optional: true, StopOrder: 80, OOMScore: -900,
-		Prepare: func(ctx context.Context, _ func(string)) error {
+		Prepare: func(ctx context.Context, _ supervise.Say) error {
 			radio = n.Radio()
 			if radio == "" {
 				return &supervise.Waiting{What: NoRadio()}

@@ -1,150 +1,120 @@
-// Package health says whether a node does what its role promises. After an upgrade this decides between commit and rollback.
-//
-// Check is one of the project's three seams: each role brings its own checks, and whoever waits for them knows nothing else
-// about the role.
+// Package health says whether a node does what its role promises. The names of the checks come from the role's data (package
+// checks); Judge is a pure function of Facts. The commit of a trial, shelf status and its exit code, the metrics and the alert
+// all go by its verdict.
 package health
 
 import (
-	"context"
-	"fmt"
+	"cmp"
+	"net/netip"
 	"slices"
-	"strings"
-	"time"
 
-	"imgbuild/init/base/guard"
-	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/checks"
+	"imgbuild/init/k3s/datadisk"
 	"imgbuild/init/supervise"
 )
 
-// Check is one thing that a role promises.
-type Check interface {
-	// Name is stable across versions: results of an earlier system are compared by it.
-	Name() string
-	// Check returns nil when the promise is kept now, else one line that says what is wrong. It honours ctx and changes nothing.
-	Check(ctx context.Context) error
+// State is the outcome of a check, and of all of them.
+type State string
+
+// The states, in the words of shelf status.
+const (
+	Good     State = "good"
+	Starting State = "starting" // time brings it
+	Waiting  State = "waiting"  // for something from outside: a setting, a server, a person
+	Bad      State = "bad"
+)
+
+// rank orders states: the highest one among its checks is the node's.
+func (s State) rank() int {
+	return slices.Index([]State{Good, Starting, Waiting, Bad}, s)
+}
+
+// Facts is what the checks judge.
+type Facts struct {
+	Booting   bool   // services are still being set up: one that is missing may come
+	Damaged   string // the block of /usr that is not as built; empty for none
+	Degraded  bool   // the data partition is not in use
+	Rescue    string // who asked for that; empty if it is lost
+	Disks     []Disk
+	Addresses []netip.Prefix // of all interfaces
+	DataDisk  *datadisk.Status
+	Units     []supervise.State // but for logins on consoles, which end with every logout
+	Without   []string          // units that the image was built without
+	Answers   map[string]Answer // to probes, by check
+}
+
+// Disk is how full a file system is, in bytes.
+type Disk struct {
+	Path     string `json:"path"`
+	Size     uint64 `json:"size"`
+	Free     uint64 `json:"free"` // for users other than root
+	Inode    int    `json:"inodes_percent"`
+	ReadOnly bool   `json:"read_only,omitempty"` // as the kernel makes it after an error of the disk
 }
 
 // Result is the outcome of one check.
 type Result struct {
-	Name string
-	Err  error // nil: passed
+	Check string   `json:"check"`
+	State State    `json:"state"`
+	Why   []string `json:"why,omitempty"` // one line each
 }
 
-// patience is how long one check may take; a check that hangs has failed.
-const patience = 20 * time.Second
+// Verdict is the outcome of all checks.
+type Verdict struct {
+	State   State
+	Why     []string // what is bad, then what is awaited
+	Results []Result
+}
 
-// Run asks all checks at once and gives the results in their order.
-func Run(ctx context.Context, checks []Check) []Result {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	results := make([]Result, len(checks))
-	type answer struct {
-		at  int
-		err error
-	}
-	answers := make(chan answer, len(checks))
-	for i, c := range checks {
-		results[i] = Result{c.Name(), fault.New(fault.Unhealthy, "", "%s: no result within %s", c.Name(), patience)}
-		guard.Go(func() { answers <- answer{i, c.Check(ctx)} })
-	}
-	for range checks {
-		select {
-		case a := <-answers:
-			results[a.at].Err = a.err
-		case <-ctx.Done():
-			return results
+// Judge runs the named checks. Names that this program does not know are left out, and so are checks of services that
+// cannot be there: those that the image was built without, and the role's on a node without its data.
+func Judge(names []string, f Facts) Verdict {
+	v := Verdict{State: Good}
+	for _, name := range names {
+		c, ok := checks.Find(name)
+		if !ok {
+			continue
+		}
+		r := Result{Check: name, State: Good}
+		switch {
+		case table[name] != nil:
+			r.State, r.Why = table[name](f)
+		case name == checks.Services:
+			r.State, r.Why = f.services(names)
+		default:
+			if r.State, r.Why, ok = f.unit(c, names); !ok {
+				continue
+			}
+		}
+		v.Results = append(v.Results, r)
+		if r.State.rank() > v.State.rank() {
+			v.State = r.State
 		}
 	}
-	return results
+	sorted := slices.Clone(v.Results)
+	slices.SortStableFunc(sorted, func(a, b Result) int { return cmp.Compare(b.State.rank(), a.State.rank()) })
+	for _, r := range sorted {
+		v.Why = append(v.Why, r.Why...)
+	}
+	return v
 }
 
-// Failed gives the results that are not good.
-func Failed(results []Result) []Result {
-	return slices.DeleteFunc(slices.Clone(results), func(r Result) bool { return r.Err == nil })
-}
-
-// Passed gives the names of the checks that passed: what an upgrade may be measured by.
-func Passed(results []Result) []string {
+// Passed names the checks that passed: what the next system will be measured by.
+func (v Verdict) Passed() []string {
 	var names []string
-	for _, r := range results {
-		if r.Err == nil {
-			names = append(names, r.Name)
+	for _, r := range v.Results {
+		if r.State == Good {
+			names = append(names, r.Check)
 		}
 	}
 	return names
 }
 
-// Only gives the checks with these names: a trial can be failed only by what worked before it.
-func Only(checks []Check, names []string) []Check {
-	return slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return !slices.Contains(names, c.Name()) })
-}
-
-// Await asks every so often until all checks have passed the given number of times in a row. When ctx ends first, the error,
-// of kind Unhealthy, says what failed last. said gets each round's results and may be nil.
-func Await(ctx context.Context, checks []Check, every time.Duration, inARow int, said func([]Result)) error {
-	var failed []Result // of the last round that ctx did not cut short
-	for good := 0; ; {
-		results := Run(ctx, checks)
-		if ctx.Err() == nil {
-			failed = Failed(results)
-			if said != nil {
-				said(results)
-			}
-			if good++; len(failed) > 0 {
-				good = 0
-			} else if good >= inARow {
-				return nil
-			}
-		}
-		select {
-		case <-time.After(every):
-			continue
-		case <-ctx.Done():
-		}
-		if len(failed) == 0 {
-			return fault.New(fault.Unhealthy, "", "not healthy for long enough: %w", ctx.Err())
-		}
-		var list []string
-		for _, r := range failed {
-			list = append(list, r.Err.Error())
-		}
-		return fault.New(fault.Unhealthy, "", "not healthy: %s", strings.Join(list, "; "))
+// Of gives the result of one check; false when it was not asked for.
+func (v Verdict) Of(check string) (Result, bool) {
+	i := slices.IndexFunc(v.Results, func(r Result) bool { return r.Check == check })
+	if i < 0 {
+		return Result{}, false
 	}
-}
-
-// Unit is the check that a supervised service is ready.
-type Unit struct {
-	Unit  string
-	Units *supervise.Supervisor
-}
-
-// Name is the unit's.
-func (u Unit) Name() string { return u.Unit }
-
-// Check says why the unit is not ready.
-func (u Unit) Check(context.Context) error {
-	st, ok := u.Units.State(u.Unit)
-	switch {
-	case !ok:
-		return fault.New(fault.Unhealthy, "", "there is no service %s", u.Unit)
-	case !st.Ready:
-		return fault.New(fault.Unhealthy, "", "%s", st)
-	}
-	return nil
-}
-
-// Func makes a check of a function.
-func Func(name string, check func(context.Context) error) Check { return funcCheck{name, check} }
-
-type funcCheck struct {
-	name  string
-	check func(context.Context) error
-}
-
-func (f funcCheck) Name() string { return f.name }
-func (f funcCheck) Check(ctx context.Context) error {
-	if err := f.check(ctx); err != nil {
-		return fault.Wrap(fmt.Errorf("%s: %w", f.name, err), fault.Unhealthy, "", "")
-	}
-	return nil
+	return v.Results[i], true
 }

@@ -30,7 +30,7 @@ func Unit(listen func() (string, error)) supervise.Unit {
 		Env:      []string{"GOMAXPROCS=1", "GOMEMLIMIT=16MiB", "GOGC=50"},
 		Limits:   cgroup.Limits{MemoryMax: 64 << 20, CPUWeight: 20},
 		OOMScore: 500, StopOrder: 10, NoFile: 1024,
-		Prepare: func(context.Context, func(string)) error {
+		Prepare: func(context.Context, supervise.Say) error {
 			_, err := listen()
 			return err
 		},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"imgbuild/init/base/mount"
+	"imgbuild/init/status/health"
 )
 
 // Dir is where node-exporter looks for text files, in memory; File is ours.
@@ -40,6 +41,8 @@ var table = [...]metric{
 	{"shelf_boot_last_end_info", "gauge", "Why the boot before this one ended; always 1."},
 	{"shelf_image_lock_timestamp_seconds", "gauge", "Date of the lock that the image was made from."},
 	{"shelf_image_lock_age_seconds", "gauge", "Age of that lock: how long the node has had no security updates."},
+	{"shelf_healthy", "gauge", "1 unless a check of the node's health is bad, as shelf status ends with 7."},
+	{"shelf_health_check", "gauge", "The state of each check of the node's health: good, starting, waiting or bad; always 1."},
 	{"shelf_degraded", "gauge", "1 when the data partition is lost and nothing is kept."},
 	{"shelf_problems", "gauge", "Problems told since the boot."},
 	{"shelf_config_problems", "gauge", "What is wrong in the configuration."},
@@ -129,6 +132,13 @@ func Render(s Sample, now time.Time) []byte {
 	if !s.Built.IsZero() {
 		w.row("shelf_image_lock_timestamp_seconds", seconds(s.Built))
 		w.row("shelf_image_lock_age_seconds", max(0, now.Sub(s.Built).Seconds()))
+	}
+	if len(s.Checks) > 0 {
+		bad := func(r health.Result) bool { return r.State == health.Bad }
+		w.row("shelf_healthy", bit(!slices.ContainsFunc(s.Checks, bad)))
+		for _, r := range s.Checks {
+			w.row("shelf_health_check", 1, "check", r.Check, "state", string(r.State))
+		}
 	}
 	w.row("shelf_degraded", bit(s.Degraded))
 	w.row("shelf_problems", float64(s.Problems))

@@ -11,6 +11,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"imgbuild/init/status/health"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -32,6 +34,7 @@ func everything() Sample {
 		Version: "20261121-b92f60b7", Slot: "a", Program: "v1", Role: "worker", Board: "rpi4", Model: "a \"quoted\" \\ model\nof two lines \xff", Kernel: "6.12",
 		Built: noon.Add(-36 * time.Hour), Booted: noon.Add(-time.Hour), Steps: []Step{{"preinit", 0.5}, {"layout", 1}},
 		Left: &two, Trial: true, Last: "power", Degraded: true, Problems: 3, ConfigProblems: 1,
+		Checks:   []health.Result{{Check: "sshd", State: health.Good}, {Check: "k3s", State: health.Bad, Why: []string{"k3s: failed"}}},
 		Services: []Service{{"sshd", "ready", true, 1, 0, &memory, &cpu}, {"k3s", "failed", false, 5, 5, nil, nil}, {"later", "stopped", false, 0, 0, nil, nil}},
 		Synced:   true, ClockOffset: -20 * time.Millisecond, ClockError: time.Millisecond, ClockAsked: noon.Add(-time.Minute),
 		Machine: Machine{
@@ -69,6 +72,9 @@ func TestRender(t *testing.T) {
 		{1, "shelf_info", []string{"version", "20261121-b92f60b7", "slot", "a", "model", "a \"quoted\" \\ model\nof two lines ?"}},
 		{2, "shelf_boot_attempts_left", nil},
 		{36 * 3600, "shelf_image_lock_age_seconds", nil},
+		{0, "shelf_healthy", nil},
+		{1, "shelf_health_check", []string{"check", "sshd", "state", "good"}},
+		{1, "shelf_health_check", []string{"check", "k3s", "state", "bad"}},
 		{1, "shelf_service_ready", []string{"service", "sshd"}},
 		{0, "shelf_service_ready", []string{"service", "k3s"}},
 		{4, "shelf_service_restarts_total", []string{"service", "k3s"}},

@@ -5,7 +5,11 @@
 // look like one with a good power supply.
 package monitor
 
-import "time"
+import (
+	"time"
+
+	"imgbuild/init/status/health"
+)
 
 // Sample is everything that is told at one moment. Pointers and lists that are nil are not told.
 type Sample struct {
@@ -25,6 +29,7 @@ type Sample struct {
 	Problems       int // told since boot
 	ConfigProblems int // of those, what is wrong in the configuration
 	Services       []Service
+	Checks         []health.Result
 
 	// Time.
 	Synced      bool

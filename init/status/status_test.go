@@ -1,4 +1,4 @@
-package boot
+package status
 
 import (
 	"flag"
@@ -13,42 +13,6 @@ import (
 
 var update = flag.Bool("update", false, "write the table of docs/shelf.md")
 
-// The health is no better than what stands below it.
-func TestHealth(t *testing.T) {
-	well := func() Status {
-		return Status{Services: []ServiceStatus{{Name: "sshd", Phase: "ready", Ready: true}, {Name: "once", Phase: "done"}, {Name: "off", Phase: "stopped"}},
-			Network: []Interface{{Name: "eth0", Addresses: []string{"fe80::1/64", "10.0.0.2/24"}}}, Disks: []DiskUse{{Path: "/", Size: 1000, Free: 500, Inode: 3}}}
-	}
-	for _, c := range []struct {
-		name, verdict, why string
-		with               func(*Status)
-	}{
-		{"well", Good, "", func(*Status) {}},
-		{"disk full", Bad, "/ is full", func(s *Status) { s.Disks[0].Free = 19 }},
-		{"disk nearly full", Good, "", func(s *Status) { s.Disks[0].Free = 21 }},
-		{"no more files", Bad, "/ is full: it has room", func(s *Status) { s.Disks[0].Inode = 100 }},
-		{"read-only", Bad, "/ takes no more writes", func(s *Status) { s.Disks[0].ReadOnly = true }},
-		{"no address", Waiting, "no interface has an address", func(s *Status) { s.Network[0].Addresses = nil }},
-		{"an address of the link alone", Waiting, "no interface", func(s *Status) { s.Network[0].Addresses = []string{"fe80::1/64", "169.254.1.1/16"} }},
-		{"only IPv6", Good, "", func(s *Status) { s.Network[0].Addresses = []string{"fd00::1/64"} }},
-		{"degraded", Bad, "DEGRADED", func(s *Status) { s.Degraded = true }},
-		{"rescue", Bad, "RESCUE: the kernel", func(s *Status) { s.Degraded, s.Rescue = true, "the kernel's command line" }},
-		{"failed", Bad, "x: exit status 1", func(s *Status) {
-			s.Services = append(s.Services, ServiceStatus{Name: "x", Phase: "failed", Detail: "exit status 1", Bad: true})
-		}},
-		{"waits", Waiting, "x: a token", func(s *Status) {
-			s.Services = append(s.Services, ServiceStatus{Name: "x", Phase: "waiting", Detail: "waiting: a token"})
-		}},
-		{"starts", Starting, "x: starting", func(s *Status) { s.Services = append(s.Services, ServiceStatus{Name: "x", Phase: "starting"}) }},
-	} {
-		s := well()
-		c.with(&s)
-		if verdict, why := health(s); verdict != c.verdict || !strings.HasPrefix(strings.Join(why, "; "), c.why) || (c.why == "") != (len(why) == 0) {
-			t.Errorf("%s: %s %q", c.name, verdict, why)
-		}
-	}
-}
-
 // What U-Boot had to do is not hidden by what the data partition knows.
 func TestLastEnd(t *testing.T) {
 	const cut = "no orderly shutdown: the power went, or the watchdog reset the board"
@@ -60,7 +24,7 @@ func TestLastEnd(t *testing.T) {
 		{cut, "verity-block-7", cut + "; the boot record says verity-block-7"},
 		{"panic: index out of range", "panic", "panic: index out of range"},
 	} {
-		if got := lastEnd(c[0], c[1]); got != c[2] {
+		if got := LastEnd(c[0], c[1]); got != c[2] {
 			t.Errorf("%q and %q: %q", c[0], c[1], got)
 		}
 	}
@@ -125,6 +89,6 @@ func TestStatusDocs(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if want != string(text) {
-		t.Error("docs/shelf.md does not have the status as it is; if the change is one that scripts can bear, say: go test ./init/boot -run TestStatusDocs -update")
+		t.Error("docs/shelf.md does not have the status as it is; if the change is one that scripts can bear, say: go test ./init/status -run TestStatusDocs -update")
 	}
 }

@@ -1,0 +1,72 @@
+package status
+
+import (
+	"strings"
+	"time"
+
+	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/net/clock"
+	"imgbuild/init/net/network"
+	"imgbuild/init/status/health"
+	"imgbuild/init/supervise"
+)
+
+// ServiceOf gives a unit's part of the status.
+func ServiceOf(u supervise.State) Service {
+	return Service{
+		Name: u.Name, Phase: string(u.Phase), Ready: u.Ready, Outside: u.Outside(), Detail: u.Detail, PID: u.PID, Since: asOfNow(u.Since),
+		Starts: u.Starts, Restarts: max(0, u.Starts-1), Failures: u.Failures, LastExit: u.LastExit, Bad: health.Failing(u),
+	}
+}
+
+// asOfNow gives the moment of t, which was read from the clock of this process, as the clock counts now. The clock may have
+// been set since, by years on a board without a battery, and what began then must not seem so old.
+func asOfNow(t time.Time) time.Time {
+	now := time.Now()
+	return now.Add(-now.Sub(t)).UTC()
+}
+
+// InterfaceOf gives an interface's part of the status.
+func InterfaceOf(i network.Status) Interface {
+	out := Interface{Name: i.Name, MAC: i.MAC, Carrier: i.Carrier, DHCP: i.DHCP, Addresses: []string{}, Server: i.Server, Line: i.String()}
+	for _, a := range i.Addresses {
+		out.Addresses = append(out.Addresses, a.String())
+	}
+	if i.Gateway.IsValid() {
+		out.Gateway = i.Gateway.String()
+	}
+	for _, a := range i.State.DNS {
+		out.DNS = append(out.DNS, a.String())
+	}
+	return out
+}
+
+// RecordOf gives the boot record's part of the status.
+func RecordOf(r bootstate.Record) *Record { return &Record{r.Active, r.Trial, r.Left, r.A, r.B} }
+
+// ClockOf gives the clock's part of the status.
+func ClockOf(c clock.Status) Clock {
+	out := Clock{Synced: c.Synced, Server: c.Server, Offset: c.Offset.Seconds(), Why: c.Why, Now: time.Now().UTC()}
+	if c.Synced {
+		out.Asked = c.When.UTC()
+	}
+	return out
+}
+
+// LastEnd is why the boot before this one ended: what the data partition says (how), for that knows of power cuts and panics,
+// else what the boot record says.
+func LastEnd(how, record string) string {
+	if how == "" {
+		return record
+	}
+	// What the boot script did because of it, or what a step noted that failed before the data partition was there.
+	for _, of := range []string{"exhausted", "did-not-load", "no-record", "not-writable", "failed"} {
+		if strings.HasSuffix(record, of) {
+			return how + "; the boot record says " + record
+		}
+	}
+	if strings.HasPrefix(record, "verity") {
+		return how + "; the boot record says " + record
+	}
+	return how
+}

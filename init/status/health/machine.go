@@ -1,0 +1,80 @@
+package health
+
+import (
+	"net/netip"
+	"slices"
+
+	"imgbuild/init/contract/checks"
+	"imgbuild/init/k3s/datadisk"
+)
+
+// table holds the checks of the machine itself.
+var table = map[string]func(Facts) (State, []string){
+	checks.Usr: func(f Facts) (State, []string) {
+		if f.Damaged == "" {
+			return Good, nil
+		}
+		return Bad, []string{"/usr is damaged (block " + f.Damaged + "): programs may fail"}
+	},
+	checks.Data: func(f Facts) (State, []string) {
+		switch {
+		case f.Rescue != "":
+			return Bad, []string{"RESCUE: " + f.Rescue + " asks for it; data partition and services are left alone (sudo shelf data)"}
+		case f.Degraded:
+			return Bad, []string{"DEGRADED: the data partition is not in use, nothing is kept (sudo shelf data)"}
+		}
+		return Good, nil
+	},
+	checks.Writable: func(f Facts) (State, []string) {
+		return disks(f.Disks, func(d Disk) string {
+			if d.ReadOnly {
+				return d.Path + " takes no more writes: the kernel has met errors in it (sudo shelf dmesg); a reboot checks it"
+			}
+			return ""
+		})
+	},
+	checks.Space: func(f Facts) (State, []string) {
+		return disks(f.Disks, func(d Disk) string {
+			switch {
+			case d.ReadOnly: // said by Writable
+			case d.Size > 0 && d.Free < d.Size/50:
+				return d.Path + " is full"
+			case d.Inode >= 99:
+				return d.Path + " is full: there is space, but for no more files"
+			}
+			return ""
+		})
+	},
+	checks.Address: func(f Facts) (State, []string) {
+		if slices.ContainsFunc(f.Addresses, reachable) {
+			return Good, nil
+		}
+		return Waiting, []string{"no interface has an address"}
+	},
+	checks.DataDisk: func(f Facts) (State, []string) {
+		switch d := f.DataDisk; {
+		case d == nil || d.State == datadisk.None || d.State == datadisk.Mounted:
+			return Good, nil
+		case d.State == datadisk.Busy:
+			return Starting, []string{d.Detail}
+		default:
+			return Bad, []string{d.Detail}
+		}
+	},
+}
+
+// disks is bad when trouble has something to say of one of them.
+func disks(list []Disk, trouble func(Disk) string) (State, []string) {
+	state, why := Good, []string(nil)
+	for _, d := range list {
+		if text := trouble(d); text != "" {
+			state, why = Bad, append(why, text)
+		}
+	}
+	return state, why
+}
+
+// reachable says whether somebody on another machine can use an address: it is more than the link's own.
+func reachable(p netip.Prefix) bool {
+	return p.IsValid() && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsLoopback()
+}

@@ -1,0 +1,120 @@
+// Package status is how a node is, as PID 1 answers and shelf status prints it.
+package status
+
+import (
+	"time"
+
+	"imgbuild/init/base/report"
+	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/status/health"
+	"imgbuild/init/status/monitor"
+)
+
+// Status is how the node is. Its JSON is read by scripts and by imgbuild: fields may be added, none changes its meaning.
+// What is not known is left out.
+type Status struct {
+	Hostname string `json:"hostname"`
+	Role     string `json:"role"`
+	Board    string `json:"board"`
+	Model    string `json:"model"`
+	Version  string `json:"version"` // of the slot
+	Slot     string `json:"slot"`
+	Program  string `json:"program"`
+	Kernel   string `json:"kernel"`
+
+	Health  health.State    `json:"health"`             // the worst state of the checks
+	Why     []string        `json:"why,omitempty"`      // what is bad or awaited, one line each
+	Checks  []health.Result `json:"checks"`             // what the role promises
+	LastEnd string          `json:"last_end,omitempty"` // why the last boot ended
+
+	Degraded bool      `json:"degraded"`         // nothing is kept: the data partition is not in use
+	Rescue   string    `json:"rescue,omitempty"` // who asked for that; empty if it is lost
+	Up       float64   `json:"up"`               // seconds since the kernel started
+	LockDate time.Time `json:"lock_date"`
+	LockAge  int       `json:"lock_age_days"`
+	Record   *Record   `json:"record,omitempty"`
+	Steps    []Step    `json:"steps"`
+
+	Services       []Service        `json:"services"`
+	Network        []Interface      `json:"network"`
+	Disks          []health.Disk    `json:"disks"`
+	DataDisk       *datadisk.Status `json:"data_disk,omitempty"` // that data.device names
+	Written        *Written         `json:"written,omitempty"`
+	Machine        monitor.Machine  `json:"machine"`
+	Memory         Memory           `json:"memory"`
+	Load           string           `json:"load"` // of 1, 5 and 15 minutes
+	Clock          Clock            `json:"clock"`
+	Backup         *time.Time       `json:"backup,omitempty"`          // of the newest one
+	BackupFailures *int             `json:"backup_failures,omitempty"` // in a row
+
+	Problems []report.Problem `json:"problems"`
+}
+
+// Step is one step of the boot.
+type Step struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"`
+	OK      bool    `json:"ok"`
+}
+
+// Record is the boot record in words.
+type Record struct {
+	Active string `json:"active"`
+	Trial  string `json:"trial,omitempty"`
+	Left   int    `json:"left"`
+	A      string `json:"a"`
+	B      string `json:"b"`
+}
+
+// Service is one service.
+type Service struct {
+	Name     string    `json:"name"`
+	Phase    string    `json:"phase"`
+	Ready    bool      `json:"ready"`
+	Outside  bool      `json:"outside"` // it waits for something from outside: a setting, a server
+	Detail   string    `json:"detail,omitempty"`
+	PID      int       `json:"pid,omitempty"`
+	Since    time.Time `json:"since"`
+	Starts   int       `json:"starts"`
+	Restarts int       `json:"restarts"`
+	Failures int       `json:"failures"`
+	LastExit string    `json:"last_exit,omitempty"`
+	Bad      bool      `json:"bad"`
+}
+
+// Interface is one network interface.
+type Interface struct {
+	Name      string   `json:"name"`
+	MAC       string   `json:"mac,omitempty"`
+	Carrier   bool     `json:"carrier"`
+	DHCP      bool     `json:"dhcp"`
+	Addresses []string `json:"addresses"`
+	Gateway   string   `json:"gateway,omitempty"`
+	Server    string   `json:"server,omitempty"` // that gave the lease
+	DNS       []string `json:"dns,omitempty"`
+	Line      string   `json:"line"` // all of it for people
+}
+
+// Written is what was written to the boot disk.
+type Written struct {
+	Disk   string  `json:"disk"`
+	Total  uint64  `json:"total"`
+	PerDay float64 `json:"per_day,omitempty"`
+}
+
+// Memory is the machine's, in bytes.
+type Memory struct {
+	Total     int64 `json:"total"`
+	Available int64 `json:"available"`
+	Init      int64 `json:"init"` // resident, of PID 1
+}
+
+// Clock is what is known about the time.
+type Clock struct {
+	Now    time.Time `json:"now"`
+	Synced bool      `json:"synced"`
+	Server string    `json:"server,omitempty"`
+	Offset float64   `json:"offset,omitempty"` // seconds, found when the server was asked
+	Asked  time.Time `json:"asked,omitzero"`
+	Why    string    `json:"why,omitempty"` // why there is no time
+}
