@@ -12,7 +12,10 @@ SOURCES := $(shell find boards builder cmd images init overlays qemu -name '*.go
 INIT_SOURCES := $(shell find init cmd/init -name '*.go') go.mod go.sum
 
 # What the user gave as VAR=VALUE, but for make's own variables.
-GIVEN := $(strip $(foreach v,$(filter-out GO only seed n minutes,$(shell echo '$(.VARIABLES)')),$(if $(filter command line,$(origin $(v))),$(v)=$($(v)))))
+given = $(foreach v,$(filter-out GO only seed n minutes PREFIX DESTDIR,$(.VARIABLES)),$(if $(filter command line,$(origin $(v))),$(v)$(1)))
+# Each value is one word of the shell, whatever is in it.
+quote = '$(subst ','\'',$(1))'
+GIVEN = $(foreach v,$(call given),$(v)=$(call quote,$($(v))))
 
 .PHONY: all image install unit lint test test-full fuzz bench crash soak proof locks clean check
 
@@ -33,15 +36,20 @@ bin/imgbuild: $(SOURCES) $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7 | check
 	$(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o $@ ./cmd/imgbuild
 
 image: bin/imgbuild
-	bin/imgbuild $(GIVEN)
+	bin/imgbuild build $(GIVEN)
 
 # What a build takes as k3s=FILE (a real k3s in the place of the stand-in), mirror= and cache=, tests take too.
 TEST_ENV := $(if $(k3s),IMGBUILD_K3S=$(abspath $(k3s))) $(if $(mirror),IMGBUILD_MIRROR='$(mirror)') $(if $(cache),IMGBUILD_CACHE='$(abspath $(cache))')
 
-# Where imgbuild is put by make install, with its completions left to `imgbuild help completion`.
+# The program, its completions and its man page. PREFIX=~/.local needs no root.
 PREFIX ?= /usr/local
+at = $(call quote,$(DESTDIR)$(PREFIX)/$(1))
 install: bin/imgbuild
-	install -D -m 0755 bin/imgbuild $(DESTDIR)$(PREFIX)/bin/imgbuild
+	install -D -m 0755 bin/imgbuild $(call at,bin/imgbuild)
+	bin/imgbuild completion bash | install -D -m 0644 /dev/stdin $(call at,share/bash-completion/completions/imgbuild)
+	bin/imgbuild completion zsh | install -D -m 0644 /dev/stdin $(call at,share/zsh/site-functions/_imgbuild)
+	bin/imgbuild completion fish | install -D -m 0644 /dev/stdin $(call at,share/fish/vendor_completions.d/imgbuild.fish)
+	bin/imgbuild completion man | install -D -m 0644 /dev/stdin $(call at,share/man/man1/imgbuild.1)
 
 # Without QEMU: every package but those whose tests start guests.
 GUESTS := imgbuild/qemu/scenarios|imgbuild/qemu/vm|imgbuild/qemu/long/crash

@@ -15,7 +15,9 @@ import (
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/debian"
 	"imgbuild/builder/recipe"
+	"imgbuild/builder/scratch"
 	"imgbuild/builder/tree"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
 )
@@ -77,6 +79,7 @@ type build struct {
 	seed       [32]byte // of every identifier in the image
 	imageSum   string   // sha256 of the .img, hex
 	temp       string
+	unnamed    map[string]*atomicfile.File // files that hold a configuration, by the name that they would have in temp
 	open       []io.Closer
 	blobs      map[string][]byte // of the vendor, by name; nil for one that is skipped
 	usr        *tree.Tree        // of the squashfs
@@ -95,10 +98,12 @@ func Build(ctx context.Context, o Options) (res *Result, err error) {
 		return nil, err
 	}
 	b.seed = sha256.Sum256([]byte("imgbuild " + hash))
-	if b.temp, err = tempIn(o.Out); err != nil {
+	temp, err := tempIn(o.Out)
+	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(b.temp)
+	defer temp.Remove()
+	b.temp = temp.Path
 	defer func() {
 		for _, c := range b.open {
 			c.Close()
@@ -106,9 +111,8 @@ func Build(ctx context.Context, o Options) (res *Result, err error) {
 	}()
 	b.result.Version = b.version
 	b.result.Warnings = append(b.result.Warnings, o.Warnings...)
-	b.result.Name = fmt.Sprintf("%s-%s-%s", o.Recipe.Board.Name, o.Recipe.Role.Name, b.version)
-	if o.Recipe.K3s.Source == recipe.FirstBoot {
-		b.result.Name += "-firstboot"
+	if b.result.Name, err = b.name(); err != nil {
+		return nil, err
 	}
 	if err := b.run(ctx); err != nil {
 		return nil, err
@@ -122,15 +126,16 @@ func CheckOut(out string) error {
 	if err != nil {
 		return err
 	}
-	return fault.Wrap(os.Remove(temp), fault.Device, "give another directory as out=DIR", "writing to %s", out)
+	return fault.Wrap(temp.Remove(), fault.Device, "give another directory as out=DIR", "writing to %s", out)
 }
 
-// tempIn makes the directory that a build works in.
-func tempIn(out string) (string, error) {
+// tempIn makes the directory that a build works in, and removes those of builds that were killed.
+func tempIn(out string) (*scratch.Dir, error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
-		return "", fault.Wrap(err, fault.Device, "give another one as out=DIR", "making the output directory")
+		return nil, fault.Wrap(err, fault.Device, "give another one as out=DIR", "making the output directory")
 	}
-	temp, err := os.MkdirTemp(out, ".imgbuild-")
+	scratch.Sweep(out)
+	temp, err := scratch.NewDir(out, "build")
 	return temp, fault.Wrap(err, fault.Device, "give another directory as out=DIR", "writing to %s", out)
 }
 
@@ -187,13 +192,51 @@ func (b *build) progress(step string, done, total int64) {
 	}
 }
 
-func (b *build) keep(c io.Closer)        { b.open = append(b.open, c) }
-func (b *build) path(name string) string { return filepath.Join(b.temp, name) }
+func (b *build) keep(c io.Closer) { b.open = append(b.open, c) }
+func (b *build) path(name string) string {
+	if f := b.unnamed[name]; f != nil {
+		return f.Path()
+	}
+	return filepath.Join(b.temp, name)
+}
 func (b *build) warn(text string, a ...any) {
 	b.result.Warnings = append(b.result.Warnings, fmt.Sprintf(text, a...))
 }
 func (b *build) create(name string) (*os.File, error) {
 	return os.OpenFile(b.path(name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+}
+
+// secret tells whether the image holds somebody's configuration.
+func (b *build) secret() bool { return b.Config != nil || b.Node != nil }
+
+// createDisk begins a file that holds the whole disk. Where that has secrets the file has no name before publish, so that a build
+// that is killed leaves none; Close it only on an error then.
+func (b *build) createDisk(name string) (f *os.File, done func() error, err error) {
+	if !b.secret() {
+		f, err := b.create(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f, f.Close, f.Chmod(0o644) // whatever the umask is
+	}
+	u, err := atomicfile.Create(b.temp, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	if b.unnamed == nil {
+		b.unnamed = map[string]*atomicfile.File{}
+	}
+	b.unnamed[name] = u
+	b.keep(u)
+	return u.File, func() error { return nil }, nil
+}
+
+// publishFile gives a finished file its final name.
+func (b *build) publishFile(name, final string) error {
+	if u := b.unnamed[name]; u != nil {
+		return u.Commit(final)
+	}
+	return os.Rename(b.path(name), final)
 }
 
 // date is the lock's, as seconds since 1970: the only time that reaches an image.

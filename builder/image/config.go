@@ -12,11 +12,17 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// CheckConfig reads a cloud-config as the node will and gives its warnings. What would cost the node a setting is an
-// error of kind Input that lists every problem; so is a key that does not exist, unless lenient. data nil stands for an
-// image without configuration.
-func CheckConfig(name string, data []byte, r *recipe.Recipe, lenient bool) (warnings []string, err error) {
-	problems, err := Validate(name, data, r)
+// Source is a file of configuration.
+type Source struct {
+	Name string // for messages
+	Data []byte
+}
+
+// CheckConfig reads cloud-config as the node will, the last source counting most, and gives its warnings. What would cost the
+// node a setting is an error of kind Input that lists every problem; so is a key that does not exist, unless lenient. Without a
+// source it is the image without configuration that is looked at.
+func CheckConfig(name string, r *recipe.Recipe, lenient bool, sources ...Source) (warnings []string, err error) {
+	problems, err := validate(sources, facts(r))
 	if err != nil {
 		return nil, err
 	}
@@ -40,11 +46,15 @@ func CheckConfig(name string, data []byte, r *recipe.Recipe, lenient bool) (warn
 // Validate gives everything that the node's own code says about a configuration on this board and in this role. r may
 // be nil: then only what holds anywhere is checked.
 func Validate(name string, data []byte, r *recipe.Recipe) ([]config.Problem, error) {
+	return validate([]Source{{name, data}}, facts(r))
+}
+
+// facts are what is known before a node boots. Memory is left to the node: the same board is sold with more and with less of it.
+func facts(r *recipe.Recipe) config.Facts {
 	if r == nil {
-		return validate(name, data, config.Facts{})
+		return config.Facts{}
 	}
-	// Memory is left to the node: the same board is sold with more and with less of it.
-	return validate(name, data, config.Facts{Role: r.Role.Name, Roles: r.Roles, Board: r.Board.Name, Lacks: r.Board.Lacks})
+	return config.Facts{Role: r.Role.Name, Roles: r.Roles, Board: r.Board.Name, Lacks: r.Board.Lacks}
 }
 
 // ValidateFor is Validate by the names of a board and a role, of which the one or the other may be empty for not known.
@@ -77,16 +87,21 @@ func ValidateFor(name string, data []byte, board, role string) ([]config.Problem
 			return nil, err
 		}
 	}
-	return validate(name, data, f)
+	return validate([]Source{{name, data}}, f)
 }
 
-func validate(name string, data []byte, facts config.Facts) ([]config.Problem, error) {
-	// Warnings stand in the image's .json, so they name the file without the place where somebody keeps it.
-	if name != "" {
-		name = filepath.Base(name)
+func validate(sources []Source, facts config.Facts) ([]config.Problem, error) {
+	var layers, given []*config.Layer
+	var problems []config.Problem
+	for _, s := range sources {
+		// Warnings stand in the image's .json, so they name the file without the place where somebody keeps it.
+		if s.Name != "" {
+			s.Name = filepath.Base(s.Name)
+		}
+		l, found := config.Parse(s.Name, s.Data)
+		given = append(given, l)
+		problems = append(problems, found...)
 	}
-	layer, problems := config.Parse(name, data)
-	layers := []*config.Layer{}
 	var own []string
 	for _, k := range [][2]string{{"board", facts.Board}, {"role", facts.Role}} {
 		if k[1] != "" {
@@ -101,7 +116,7 @@ func validate(name string, data []byte, facts config.Facts) ([]config.Problem, e
 		image.Unseen = true
 		layers = append(layers, image)
 	}
-	c, more := config.Merge(append(layers, layer)...)
+	c, more := config.Merge(append(layers, given...)...)
 	problems = append(problems, more...)
 	return append(problems, config.Check(c, facts)...), nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"imgbuild/init/contract/bootstate"
@@ -16,11 +15,6 @@ import (
 
 // disk writes the .img: partition table, raw blobs, boot record, BOOT, slot A and the data partition. Slot B stays empty.
 func (b *build) disk(k *kernel, slot *slotFiles) error {
-	// With a configuration inside, the image may hold secrets.
-	mode := os.FileMode(0o644)
-	if b.Config != nil || b.Node != nil {
-		mode = 0o600
-	}
 	o := ext4.Options{Size: dataSize, MaxSize: dataMax, UUID: b.id("data"), HashSeed: b.id("data hash"), Label: dataLabel, Journal: journalSize, Time: b.date()}
 	entries := append(dataEntries(), b.Node.entries()...)
 	links := slices.IndexFunc(entries, func(e ext4.Entry) bool { return e.Kind == ext4.HardLink }) // come last
@@ -38,14 +32,11 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 	if o.Size > dataSize {
 		b.warn("the data partition has %d MiB for what is laid on it: the card needs %d MiB", o.Size>>20, (dataStart+o.Size)>>20)
 	}
-	f, err := os.OpenFile(b.path("disk.img"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode)
+	f, done, err := b.createDisk("disk.img")
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := f.Chmod(mode); err != nil { // whatever the umask is
-		return err
-	}
+	defer done()
 	if err := f.Truncate(dataStart + o.Size); err != nil {
 		return err
 	}
@@ -88,7 +79,7 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 	if err := ext4.Write(io.NewOffsetWriter(f, dataStart), o, entries); err != nil {
 		return fmt.Errorf("data partition: %w", err)
 	}
-	return f.Close()
+	return done()
 }
 
 // dataEntries is what every data partition begins with.

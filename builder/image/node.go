@@ -3,10 +3,12 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -15,6 +17,7 @@ import (
 	"imgbuild/builder/migrate"
 	"imgbuild/builder/recipe"
 	"imgbuild/init/contract/archive"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/ext4"
 	"imgbuild/init/contract/fault"
@@ -28,13 +31,22 @@ type Node struct {
 	archive.Header
 	Config []byte            // its config.yaml; nil for none
 	Parts  map[string][]byte // its config.d, by name
+	Local  []Source          // of a backup: what its users wrote in k3OS's usual place, which is laid there again; in the order in which it counts
 	Disk   bool              // its k3s had its data on a disk of their own
 	Files  int
 	Bytes  int64
 
 	name    string
-	content *os.File
+	content file
 	list    []member
+}
+
+// file is the archive, or what it unpacks to.
+type file interface {
+	io.Reader
+	io.ReaderAt
+	io.Seeker
+	io.Closer
 }
 
 type member struct {
@@ -47,6 +59,17 @@ const (
 	storedMain  = "k3os/config/system.yaml"
 	storedParts = "k3os/config/config.d/"
 )
+
+// Where k3OS had what its users wrote. On a node these count more than what comes from BOOT.
+const (
+	localMain  = "k3os/data/var/lib/rancher/k3os/config.yaml"
+	localParts = "k3os/data/var/lib/rancher/k3os/config.d/"
+)
+
+// isLocal tells whether a member is a file of k3OS's usual place.
+func isLocal(m member) bool {
+	return m.Typeflag == tar.TypeReg && (m.Name == localMain || strings.HasPrefix(m.Name, localParts))
+}
 
 // OpenNode opens an archive of that kind for a recipe and reads it to its end, so that one that is damaged costs nothing more. A
 // compressed one is unpacked into a file without a name in dir. Close it when the image is built.
@@ -85,6 +108,7 @@ func OpenNode(name, kind string, r *recipe.Recipe, dir string) (n *Node, err err
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	n.toBoot()
 	return n, nil
 }
 
@@ -113,11 +137,10 @@ func (n *Node) unpack(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fault.Wrap(err, fault.Device, "give another one as out=DIR", "making the output directory")
 	}
-	out, err := os.CreateTemp(dir, ".node-*") // 0600
+	out, err := atomicfile.Create(dir, 0o600)
 	if err != nil {
 		return fault.Wrap(err, fault.Device, "give another directory as out=DIR", "unpacking the archive")
 	}
-	os.Remove(out.Name())
 	if _, err := io.Copy(out, z); err != nil {
 		out.Close()
 		var full *os.PathError
@@ -206,18 +229,79 @@ func (n *Node) add(m member, content io.Reader) error {
 		m.Header = &h
 		n.Disk = true
 	}
+	if isLocal(m) && m.Size <= config.MaxSize {
+		data, err := io.ReadAll(content)
+		if err != nil {
+			return err
+		}
+		s := Source{strings.TrimPrefix(m.Name, path.Dir(localMain)+"/"), data}
+		if n.Local = append(n.Local, s); n.Kind == archive.Migrate {
+			return nil // it goes onto BOOT, see toBoot
+		}
+	}
 	n.list = append(n.list, m)
 	n.Files++
 	n.Bytes += m.Size
 	return nil
 }
 
+// toBoot puts what k3OS's users wrote in its usual place among what goes onto BOOT, where the owner finds it, in the same order.
+func (n *Node) toBoot() {
+	slices.SortStableFunc(n.Local, func(a, b Source) int {
+		return cmp.Or(cmp.Compare(strings.Count(a.Name, "/"), strings.Count(b.Name, "/")), strings.Compare(a.Name, b.Name))
+	})
+	if n.Kind != archive.Migrate {
+		return
+	}
+	for _, s := range n.Local {
+		base := path.Base(s.Name)
+		switch {
+		case s.Name == "config.yaml" && n.Config == nil:
+			n.Config = s.Data
+		case s.Name == "config.yaml":
+			n.Parts["90-k3os.yaml"] = s.Data
+		default:
+			base = strings.Map(func(r rune) rune {
+				if r < 0x80 && (r == '.' || r == '-' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {
+					return r
+				}
+				return '_'
+			}, strings.TrimSuffix(base, ".yaml"))
+			n.Parts["95-k3os-"+base+".yaml"] = s.Data
+		}
+	}
+	n.Local = nil
+}
+
+// Sources are the archive's configuration in the order in which it counts, the last one most.
+func (n *Node) Sources() (list []Source) {
+	if n == nil {
+		return nil
+	}
+	if n.Config != nil {
+		list = append(list, Source{"config.yaml", n.Config})
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.Parts)) {
+		list = append(list, Source{"config.d/" + name, n.Parts[name]})
+	}
+	return append(list, n.Local...)
+}
+
 // Replace puts a configuration of the user's in the place of the archive's, and says what that changes.
 func (n *Node) Replace(own []byte) (warnings []string) {
-	if n.Config != nil {
+	if n.Config != nil || n.Local != nil {
 		warnings = append(warnings, "config= is used, and the configuration in the archive is left")
 	}
 	n.Config = nil
+	for name := range n.Parts {
+		if name == "90-k3os.yaml" || strings.HasPrefix(name, "95-k3os-") {
+			delete(n.Parts, name)
+		}
+	}
+	if n.Local != nil { // it would count more than config=
+		n.list = slices.DeleteFunc(n.list, isLocal)
+		n.Local = nil
+	}
 	const network = "10-connman.yaml"
 	if l, _ := config.Parse("config", own); n.Parts[network] != nil && l.Has("network") {
 		delete(n.Parts, network)

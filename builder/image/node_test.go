@@ -7,12 +7,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"imgbuild/builder/recipe"
 	"imgbuild/init/contract/archive"
+	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/ext4"
 	"imgbuild/init/contract/fault"
 )
@@ -111,6 +113,59 @@ func TestNodeEntries(t *testing.T) {
 		warnings := n.Replace([]byte("network: {dns: [9.9.9.9]}\n"))
 		if n.Config != nil || len(n.Parts) != 0 || len(warnings) != 2 {
 			t.Errorf("a configuration of the user's: %v", warnings)
+		}
+	}
+}
+
+// What people wrote in k3OS's usual place goes onto BOOT from an archive of migrate, is looked at in a backup, and gives way to config=.
+func TestNodeUsualPlace(t *testing.T) {
+	t.Parallel()
+	const key = "ssh_authorized_keys: [github:me]\n"
+	fill := func(main string) func(*archive.Writer) error {
+		return func(w *archive.Writer) error {
+			err := errors.Join(text(w, localMain, "hostname: usual\n"+key), text(w, localParts+"b c.yaml", "hostname: part-b\n"), text(w, localParts+"a", "hostname: part-a\n"),
+				text(w, "k3os/data/var/lib/rancher/k3os/hostname", "pi\n"))
+			if main != "" {
+				err = errors.Join(err, text(w, "k3os/config/system.yaml", main))
+			}
+			return err
+		}
+	}
+	for _, c := range []struct {
+		kind, main string
+		want       []string // names of the sources
+		laid       bool     // on the data partition
+	}{
+		{archive.Migrate, "", []string{"config.yaml", "config.d/95-k3os-a.yaml", "config.d/95-k3os-b_c.yaml"}, false},
+		{archive.Migrate, "hostname: system\n", []string{"config.yaml", "config.d/90-k3os.yaml", "config.d/95-k3os-a.yaml", "config.d/95-k3os-b_c.yaml"}, false},
+		{archive.Backup, "hostname: system\n", []string{"config.yaml", "config.yaml", "config.d/a", "config.d/b c.yaml"}, true},
+	} {
+		n, err := OpenNode(nodeArchive(t, "n.tar", archive.Header{Kind: c.kind, Role: "server"}, fill(c.main)), c.kind, plan(t, "server"), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		var got []string
+		for _, s := range n.Sources() {
+			got = append(got, s.Name)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s %q: got the sources %q, want %q", c.kind, c.main, got, c.want)
+		}
+		laid := func() bool {
+			return slices.ContainsFunc(n.entries(), func(e ext4.Entry) bool { return e.Path == localMain })
+		}
+		if laid() != c.laid {
+			t.Errorf("%s: on the data partition: got %v, want %v", c.kind, laid(), c.laid)
+		}
+		if warnings, err := CheckConfig("it", plan(t, "server"), true, n.Sources()...); err != nil || strings.Contains(strings.Join(warnings, "\n"), config.NobodyCanLogIn) {
+			t.Errorf("%s: got %v %q, want no complaint about logging in", c.kind, err, warnings)
+		}
+		if c.kind == archive.Migrate && c.main == "" && string(n.Config) != "hostname: usual\n"+key {
+			t.Errorf("BOOT's config.yaml is %q", n.Config)
+		}
+		if n.Replace([]byte("hostname: mine\n")); len(n.Sources()) != 0 || laid() {
+			t.Errorf("%s with config=: %d sources are left, want none; on the data partition: %v", c.kind, len(n.Sources()), laid())
 		}
 	}
 }

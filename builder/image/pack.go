@@ -45,14 +45,11 @@ func (b *build) pack(ctx context.Context) error {
 		return err
 	}
 	b.result.Size = info.Size()
-	out, err := os.OpenFile(b.path("disk.img.zst"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, info.Mode().Perm())
+	out, done, err := b.createDisk("disk.img.zst")
 	if err != nil {
 		return err
 	}
-	defer out.Close()
-	if err := out.Chmod(info.Mode().Perm()); err != nil {
-		return err
-	}
+	defer done()
 	// One encoder goroutine: how an encoder cuts its input may depend on their number.
 	enc, err := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
 	if err != nil {
@@ -103,7 +100,7 @@ func (b *build) pack(ctx context.Context) error {
 	if b.result.Packed, err = out.Seek(0, io.SeekCurrent); err != nil {
 		return err
 	}
-	return out.Close()
+	return done()
 }
 
 type dataRange struct{ start, end int64 }
@@ -164,7 +161,7 @@ func (b *build) publish() error {
 	if b.ImageOnly {
 		b.result.Files = []string{name(".img"), name(".json")}
 		for _, m := range []struct{ from, suffix string }{moves[0], moves[2]} {
-			if err := os.Rename(b.path(m.from), name(m.suffix)); err != nil {
+			if err := b.publishFile(m.from, name(m.suffix)); err != nil {
 				return err
 			}
 		}
@@ -183,7 +180,7 @@ func (b *build) publish() error {
 		return err
 	}
 	for _, m := range moves {
-		if err := os.Rename(b.path(m.from), name(m.suffix)); err != nil {
+		if err := b.publishFile(m.from, name(m.suffix)); err != nil {
 			return err
 		}
 	}

@@ -1,14 +1,11 @@
-// Package kubeconfig makes the access file that a k3s server writes for itself usable elsewhere, and merges it with the one that
-// is there (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files"). What it does not know it leaves as it is.
+// Package kubeconfig makes the access file that a k3s server writes for itself usable elsewhere: it takes the fields that it knows
+// and merges them into the user's file (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files"), the rest of which stays.
 package kubeconfig
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 
 	"gopkg.in/yaml.v3"
 
@@ -17,49 +14,6 @@ import (
 
 // lists are the parts that have named entries.
 var lists = []string{"clusters", "contexts", "users"}
-
-// Rewrite gives the server's file with another address, and with name for its cluster, its user and its context. host may have a
-// port; else the port stays.
-func Rewrite(data []byte, host, name string) ([]byte, error) {
-	doc, err := parse(data)
-	if err != nil {
-		return nil, err
-	}
-	for _, list := range lists {
-		items := get(doc, list)
-		if items == nil || len(items.Content) != 1 {
-			return nil, fault.New(fault.Input, "", "the server's kubeconfig has not one entry in %s", list)
-		}
-		item := items.Content[0]
-		set(item, "name", name)
-		switch list {
-		case "clusters":
-			at := get(get(item, "cluster"), "server")
-			if at == nil {
-				return nil, fault.New(fault.Input, "", "the server's kubeconfig names no server")
-			}
-			u, err := url.Parse(at.Value)
-			if err != nil || u.Scheme != "https" || u.Port() == "" {
-				return nil, fault.New(fault.Input, "", "the server's kubeconfig names the server %q", at.Value)
-			}
-			if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
-				u.Host = host
-			} else {
-				u.Host = net.JoinHostPort(host, u.Port())
-			}
-			at.Value = u.String()
-		case "contexts":
-			c := get(item, "context")
-			if c == nil {
-				return nil, fault.New(fault.Input, "", "the server's kubeconfig has an empty context")
-			}
-			set(c, "cluster", name)
-			set(c, "user", name)
-		}
-	}
-	set(doc, "current-context", name)
-	return encode(doc)
-}
 
 // Merge lays the entries of one file over those of another, by name, and keeps the rest of it. The new current context counts.
 // An empty file is as good as none.
@@ -160,25 +114,4 @@ func encode(n *yaml.Node) ([]byte, error) {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
 	return b.Bytes(), e.Close()
-}
-
-// Cluster gives the address and the authority's certificates (PEM) of a rewritten file.
-func Cluster(data []byte) (address string, ca []byte, err error) {
-	var c struct {
-		Clusters []struct {
-			Cluster struct {
-				Text   string `yaml:"certificate-authority-data"`
-				Server string
-			}
-		}
-	}
-	if err := yaml.Unmarshal(data, &c); err != nil || len(c.Clusters) != 1 {
-		return "", nil, fault.New(fault.Input, "", "this is no kubeconfig of one cluster")
-	}
-	u, err := url.Parse(c.Clusters[0].Cluster.Server)
-	if err != nil {
-		return "", nil, err
-	}
-	ca, err = base64.StdEncoding.DecodeString(c.Clusters[0].Cluster.Text)
-	return u.Host, ca, err
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/ext4"
 	"imgbuild/init/contract/fault"
 
@@ -82,11 +83,10 @@ func unpack(r io.Reader, dir string) (*source, error) {
 		return nil, err
 	}
 	defer z.Close()
-	f, err := os.CreateTemp(dir, ".migrate-*")
+	f, err := atomicfile.Create(dir, 0o600)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Device, "give out= in a directory that you may write to", "unpacking the image")
 	}
-	os.Remove(f.Name())
 	buf := make([]byte, 1<<20)
 	var size int64
 	for {

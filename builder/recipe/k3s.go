@@ -2,9 +2,12 @@ package recipe
 
 import (
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 
 	"imgbuild/init/contract/fault"
@@ -77,13 +80,17 @@ func PinnedK3s(version, arch string) (K3s, error) {
 	}, nil
 }
 
-// K3sFile takes a binary of the user's. Its version is unknown here, so its hash names it.
-func K3sFile(name string) (K3s, error) {
+// K3sFile takes a binary of the user's for a Debian architecture. Its version is unknown here, so its hash names it. A file that is
+// no k3s for this architecture is a fault of kind Input.
+func K3sFile(name, arch string) (K3s, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return K3s{}, fault.Wrap(err, fault.Input, "give a file, a version such as "+K3sDefault+", firstboot or none", "k3s=%s", name)
 	}
 	defer f.Close()
+	if err := checkK3s(f, arch); err != nil {
+		return K3s{}, fmt.Errorf("k3s=%s: %w", name, err)
+	}
 	h := sha256.New()
 	size, err := io.Copy(h, f)
 	if err != nil {
@@ -91,4 +98,53 @@ func K3sFile(name string) (K3s, error) {
 	}
 	sum := hex.EncodeToString(h.Sum(nil))
 	return K3s{Version: "file-" + sum[:8], Source: Embedded, SHA256: sum, Size: size, File: name}, nil
+}
+
+// machines are what an ELF file says of itself, by Debian architecture.
+var machines = map[string]struct {
+	machine elf.Machine
+	class   elf.Class
+}{"amd64": {elf.EM_X86_64, elf.ELFCLASS64}, "arm64": {elf.EM_AARCH64, elf.ELFCLASS64}, "armhf": {elf.EM_ARM, elf.ELFCLASS32}}
+
+// named is in every k3s, which is built by its project's path and prints its version.
+var named = regexp.MustCompile(`k3s-io/k3s|rancher/k3s|v1\.\d{1,2}\.\d{1,2}(-rc\d+)?\+k3s\d`)
+
+// checkK3s tells whether a file is a k3s for this architecture: an ELF program for it that names itself so. The file's offset is 0
+// afterwards.
+func checkK3s(f io.ReadSeeker, arch string) error {
+	const fix = "give the release's own k3s binary, k3s-arm64 for 64-bit boards and k3s-armhf for 32-bit ones"
+	r, ok := f.(io.ReaderAt)
+	if !ok {
+		return fmt.Errorf("it cannot be read")
+	}
+	p, err := elf.NewFile(r)
+	if err != nil {
+		return fault.New(fault.Input, fix, "it is no program: %v", err)
+	}
+	defer p.Close()
+	want, known := machines[arch]
+	switch {
+	case !known:
+		return fmt.Errorf("there is no k3s for %s", arch)
+	case p.Machine != want.machine, p.Class != want.class:
+		return fault.New(fault.Input, fix, "it is a program for %v of %v, and the image is for %s", p.Machine, p.Class, arch)
+	case p.Type != elf.ET_EXEC && p.Type != elf.ET_DYN:
+		return fault.New(fault.Input, fix, "it is no program but an %v", p.Type)
+	}
+	defer f.Seek(0, io.SeekStart)
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	buf := make([]byte, 0, 1<<20)
+	for {
+		n, err := io.ReadFull(f, buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if named.Match(buf) {
+			return nil
+		}
+		if err != nil {
+			return fault.New(fault.Input, fix, "it is a program, but nothing in it says that it is k3s")
+		}
+		buf = buf[:copy(buf, buf[len(buf)-64:])]
+	}
 }

@@ -48,7 +48,7 @@ func (r *Recipe) DecideK3s(ctx context.Context, option string, cache *blockcache
 		}
 		return r.embedK3s(ctx, cache, false, progress)
 	}
-	r.K3s, err = K3sFile(option)
+	r.K3s, err = K3sFile(option, r.Family.Arch)
 	return err
 }
 
@@ -70,7 +70,7 @@ func (r *Recipe) PlanK3s(option string) (K3s, error) {
 		k.Source = Embedded
 		return k, err
 	}
-	return K3sFile(option)
+	return K3sFile(option, r.Family.Arch)
 }
 
 func isVersion(option string) bool {

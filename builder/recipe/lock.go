@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"imgbuild/builder/debian"
 	"imgbuild/images"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 )
 
@@ -135,14 +135,5 @@ func (r *Recipe) NewLock(ctx context.Context, c *debian.Client) ([]debian.Change
 
 // WriteLock writes a lock in place of the file that may be there, whole or not at all.
 func WriteLock(name string, l *debian.Lock) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".lock-")
-	if err != nil {
-		return fault.Wrap(err, fault.Device, "give another place as file=FILE", "writing %s", name)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(l.Marshal())
-	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return fault.Wrap(err, fault.Device, "", "writing %s", name)
-	}
-	return fault.Wrap(os.Rename(f.Name(), name), fault.Device, "", "writing %s", name)
+	return fault.Wrap(atomicfile.Write(name, l.Marshal(), 0o644), fault.Device, "give another place as file=FILE", "writing %s", name)
 }

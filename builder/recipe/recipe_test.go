@@ -1,8 +1,13 @@
 package recipe
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -149,10 +154,10 @@ func TestK3s(t *testing.T) {
 	}
 	ctx := context.Background()
 	file := filepath.Join(t.TempDir(), "k3s")
-	if err := os.WriteFile(file, []byte("binary"), 0o600); err != nil {
+	if err := os.WriteFile(file, program(elf.EM_AARCH64, elf.ELFCLASS64, elf.ET_EXEC, "k3s version v1.35.0+k3s1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.DecideK3s(ctx, file, cache, nil); err != nil || r.K3s.Source != Embedded || r.K3s.Size != 6 || !strings.HasPrefix(r.K3s.Version, "file-") {
+	if err := r.DecideK3s(ctx, file, cache, nil); err != nil || r.K3s.Source != Embedded || r.K3s.Size != 1<<20+88 || !strings.HasPrefix(r.K3s.Version, "file-") {
 		t.Errorf("a file gives %+v: %v", r.K3s, err)
 	}
 	if err := r.DecideK3s(ctx, FirstBoot, cache, nil); err != nil || r.K3s.Source != FirstBoot || r.K3s.Version != K3sDefault || len(r.K3s.SHA256) != 64 {
@@ -172,6 +177,55 @@ func TestK3s(t *testing.T) {
 			if err != nil || len(k.SHA256) != 64 || !strings.Contains(k.URL, "%2B") || strings.Contains(k.URL, "+") {
 				t.Errorf("%s %s: %+v %v", v, arch, k, err)
 			}
+		}
+	}
+}
+
+// program is the least of an ELF file that says something, far behind its begin.
+func program(machine elf.Machine, class elf.Class, kind elf.Type, says string) []byte {
+	var b bytes.Buffer
+	ident := [16]byte{0x7f, 'E', 'L', 'F', byte(class), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)}
+	if class == elf.ELFCLASS64 {
+		binary.Write(&b, binary.LittleEndian, elf.Header64{Ident: ident, Type: uint16(kind), Machine: uint16(machine), Version: 1, Ehsize: 64, Phentsize: 56, Shentsize: 64})
+	} else {
+		binary.Write(&b, binary.LittleEndian, elf.Header32{Ident: ident, Type: uint16(kind), Machine: uint16(machine), Version: 1, Ehsize: 52, Phentsize: 32, Shentsize: 40})
+	}
+	b.Write(make([]byte, 1<<20-b.Len()))
+	b.Write(make([]byte, 64))
+	copy(b.Bytes()[b.Len()-80:], says) // across the border of two reads
+	b.Write(make([]byte, 24))
+	return b.Bytes()
+}
+
+// A file that is no k3s for the board is refused before anything is built with it.
+func TestK3sFile(t *testing.T) {
+	const says = "k3s version v1.35.0+k3s1"
+	for name, c := range map[string]struct {
+		data []byte
+		arch string
+		ok   bool
+	}{
+		"k3s for arm64":         {program(elf.EM_AARCH64, elf.ELFCLASS64, elf.ET_EXEC, says), "arm64", true},
+		"k3s for armhf":         {program(elf.EM_ARM, elf.ELFCLASS32, elf.ET_EXEC, says), "armhf", true},
+		"relocatable":           {program(elf.EM_ARM, elf.ELFCLASS32, elf.ET_DYN, "github.com/k3s-io/k3s/cmd"), "armhf", true},
+		"for a PC":              {program(elf.EM_X86_64, elf.ELFCLASS64, elf.ET_EXEC, says), "arm64", false},
+		"64 bits for 32":        {program(elf.EM_AARCH64, elf.ELFCLASS64, elf.ET_EXEC, says), "armhf", false},
+		"something else":        {program(elf.EM_AARCH64, elf.ELFCLASS64, elf.ET_EXEC, "busybox"), "arm64", false},
+		"an object":             {program(elf.EM_AARCH64, elf.ELFCLASS64, elf.ET_REL, says), "arm64", false},
+		"a README":              {[]byte("# k3s v1.35.0+k3s1\nLightweight Kubernetes\n"), "arm64", false},
+		"empty":                 {nil, "arm64", false},
+		"a damaged header only": {program(elf.EM_AARCH64, elf.ELFCLASS64, elf.ET_EXEC, says)[:40], "arm64", false},
+	} {
+		file := filepath.Join(t.TempDir(), "k3s")
+		if err := os.WriteFile(file, c.data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, err := K3sFile(file, c.arch)
+		if c.ok && (err != nil || k.Size != int64(len(c.data)) || k.SHA256 != fmt.Sprintf("%x", sha256.Sum256(c.data))) {
+			t.Errorf("%s: got %+v %v, want the file", name, k, err)
+		}
+		if !c.ok && fault.Code(err) != int(fault.Input) {
+			t.Errorf("%s: got %+v %v, want a fault of kind Input", name, k, err)
 		}
 	}
 }

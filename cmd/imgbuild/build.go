@@ -77,9 +77,11 @@ func doBuild(ctx context.Context, a *args) error {
 		return err
 	}
 	defer node.Close()
-	warnings, err := image.CheckConfig(a.values["config"], config, s.recipe, lenient)
-	if err == nil && config == nil && node != nil && node.Config != nil {
-		if warnings, err = image.CheckConfig("config.yaml", node.Config, s.recipe, true); err != nil {
+	var warnings []string
+	if config != nil {
+		warnings, err = image.CheckConfig(a.values["config"], s.recipe, lenient, append([]image.Source{{Name: a.values["config"], Data: config}}, node.Sources()...)...)
+	} else {
+		if warnings, err = image.CheckConfig("it", s.recipe, true, node.Sources()...); err != nil && node != nil {
 			err = fmt.Errorf("the configuration in %s: %w; give a corrected copy as config=FILE", filepath.Base(node.Name()), err)
 		}
 	}

@@ -17,7 +17,11 @@ import (
 var verbs = []verb{build, plan, run, lock, listBoards, listRoles, validate, applyConfig, migrateNode, nodeVerb, kubeconfigVerb, schema, completion, versionVerb}
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop) // who says it twice does not want to wait for the tidying up
 	err := dispatch(ctx, os.Args[1:])
 	interrupted := ctx.Err() != nil

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"imgbuild/builder/remote"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 )
 
@@ -95,23 +98,15 @@ func fetchSupport(ctx context.Context, n *remote.Node, words []string) (err erro
 		}
 		file = name
 	}
-	f, err := os.OpenFile(file+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := atomicfile.Create(filepath.Dir(file), 0o600)
 	if err != nil {
 		return fault.Wrap(err, fault.Input, "name another file with out=FILE", "")
 	}
-	defer func() {
-		f.Close()
-		if err != nil {
-			os.Remove(file + ".part")
-		}
-	}()
+	defer f.Close()
 	if err := onNode(ctx, n, []string{"support", "-"}, nil, f); err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
-		return fault.Wrap(err, fault.Device, "", "writing %s", file)
-	}
-	if err := os.Rename(file+".part", file); err != nil {
+	if err := errors.Join(f.Sync(), f.Commit(file)); err != nil {
 		return fault.Wrap(err, fault.Device, "", "writing %s", file)
 	}
 	fmt.Println(file)

@@ -20,6 +20,9 @@ import (
 // leave is the key that ends a run, as telnet's: Ctrl-].
 const leave = 0x1d
 
+// apiPort is where a server's Kubernetes API listens.
+const apiPort = 6443
+
 var run = verb{
 	name:    "run",
 	summary: "Boot an image in QEMU: its console here, its ssh forwarded. The image itself is not changed.",
@@ -77,7 +80,11 @@ func doRun(ctx context.Context, a *args) error {
 	defer stop()
 	keys, restore := keyboard(stop)
 	defer restore()
-	g, err := vm.Start(ctx, vm.Options{Image: file, Dir: dir.Path, Machine: r.Board.Machine, Board: r.Board.Name, Direct: direct,
+	var ports []int
+	if r.Role.Name == "server" {
+		ports = []int{apiPort}
+	}
+	g, err := vm.Start(ctx, vm.Options{Image: file, Dir: dir.Path, Private: true, Ports: ports, Machine: r.Board.Machine, Board: r.Board.Name, Direct: direct,
 		Size: gib << 30, Memory: int(memory), Console: os.Stdout, Input: keys})
 	if err != nil {
 		return err
@@ -85,6 +92,9 @@ func doRun(ctx context.Context, a *args) error {
 	defer g.Stop()
 	s.done()
 	fmt.Fprintf(os.Stderr, "%s runs on %s; ssh rancher@127.0.0.1 -p %s; Ctrl-] ends it\r\n", filepath.Base(file), r.Board.Machine, port(g.Forward[22]))
+	if api := g.Forward[apiPort]; api != "" {
+		fmt.Fprintf(os.Stderr, "once k3s is up: imgbuild kubeconfig 127.0.0.1:%s address=%s name=%s\r\n", port(g.Forward[22]), api, r.Board.Name)
+	}
 	if err := g.Wait(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}

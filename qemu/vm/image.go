@@ -117,28 +117,42 @@ var ownWords = regexp.MustCompile(`console=\$\{s_console\} (.*)panic=10`)
 
 // Copy copies a disk image, holes and all, and enlarges the copy to size if that is larger.
 func Copy(dst, src string, size int64) error {
-	info, err := os.Stat(src)
-	if err != nil {
-		return err
-	}
-	return CopyPart(dst, src, 0, info.Size(), max(info.Size(), size))
+	return create(dst, func(out *os.File) error { return copyInto(out, src, 0, -1, size) })
 }
 
 // CopyPart copies length bytes of a disk image from offset from on, holes and all, into a new file of size bytes.
 func CopyPart(dst, src string, from, length, size int64) error {
+	return create(dst, func(out *os.File) error { return copyInto(out, src, from, length, size) })
+}
+
+// create makes a new file.
+func create(name string, fill func(*os.File) error) error {
+	out, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fill(out), out.Close())
+}
+
+// copyInto is CopyPart into an open file; a negative length stands for all of src, which size does not cut off.
+func copyInto(out *os.File, src string, from, length, size int64) error {
 	in, err := os.Open(src)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(dst, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if err != nil {
+	if length < 0 {
+		info, err := in.Stat()
+		if err != nil {
+			return err
+		}
+		length = info.Size()
+		size = max(size, length)
+	}
+	if err := copyExtents(out, in, from, from+length); err != nil {
 		return err
 	}
-	if err = copyExtents(out, in, from, from+length); err == nil {
-		err = out.Truncate(size)
-	}
-	return errors.Join(err, out.Close())
+	return out.Truncate(size)
 }
 
 const seekData, seekHole = 3, 4 // lseek(2)

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
 	"imgbuild/init/contract/mbr"
@@ -37,6 +38,7 @@ type Options struct {
 	Board   string    // for the command line of a direct boot; "" = what BOOT/config.d/00-image.yaml says
 	Direct  bool      // start the kernel of slot A without U-Boot
 	Append  string    // more words for the kernel's command line, with Direct alone
+	Private bool      // the copy has no name: nothing of it outlives the guest, whatever ends this process
 	Kept    bool      // Image is used as it is and written to: a disk that an earlier guest left
 	Size    int64     // bytes of the disk as the guest sees it; smaller than the image = as the image
 	Log     string    // gets every write and flush of the disk in QEMU's blklogwrites form, the guest's cache being lost with it; "" = none
@@ -57,6 +59,7 @@ type VM struct {
 	Forward map[int]string // guest port -> host:port
 	Entered time.Time      // when the processor was let go, which enters a kernel without firmware at once
 	cmd     *exec.Cmd
+	private *atomicfile.File // the copy, where Options.Private asks for it; QEMU inherits it
 	console *console
 	input   io.WriteCloser
 	qmp     *qmp
@@ -71,6 +74,9 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 	}
 	v := &VM{Name: o.Name, Forward: map[int]string{}, console: newConsole(o.Console), done: make(chan struct{})}
 	m, args, err := v.arguments(ctx, o)
+	if v.private != nil {
+		defer v.private.Close()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +95,9 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 	for _, l := range o.Links {
 		v.cmd.ExtraFiles = append(v.cmd.ExtraFiles, l.end) // from 4 on
 		defer l.Close()
+	}
+	if v.private != nil {
+		v.cmd.ExtraFiles = append(v.cmd.ExtraFiles, v.private.File)
 	}
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	v.cmd.Stdout, v.cmd.Stderr = v.console, v.console
@@ -197,9 +206,20 @@ func (v *VM) disk(o Options, m Machine, im *Image) ([]string, error) {
 		size = o.Size
 	}
 	v.Disk = o.Image
+	var inherited string
 	if !o.Kept {
 		v.Disk = filepath.Join(o.Dir, o.Name+".img")
-		if err := Copy(v.Disk, o.Image, size); err != nil {
+		var err error
+		if o.Private {
+			if v.private, err = atomicfile.Create(o.Dir, 0o600); err == nil {
+				v.Disk = v.private.Path()
+				inherited = fmt.Sprintf("/proc/self/fd/%d", 4+len(o.Links))
+				err = copyInto(v.private.File, o.Image, 0, -1, size)
+			}
+		} else {
+			err = Copy(v.Disk, o.Image, size)
+		}
+		if err != nil {
 			return nil, fault.Wrap(err, fault.Device, "", "copying the image to %s", o.Dir)
 		}
 		if o.Direct {
@@ -211,7 +231,11 @@ func (v *VM) disk(o Options, m Machine, im *Image) ([]string, error) {
 	if o.Log != "" {
 		return logged(v.Disk, o.Log, m)
 	}
-	drive := "file=" + strings.ReplaceAll(v.Disk, ",", ",,") + ",format=raw,id=disk,cache=unsafe,if=" + m.Drive
+	name := v.Disk
+	if inherited != "" {
+		name = inherited
+	}
+	drive := "file=" + strings.ReplaceAll(name, ",", ",,") + ",format=raw,id=disk,cache=unsafe,if=" + m.Drive
 	return append([]string{"-drive", drive}, m.Disk...), nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 
 	"github.com/klauspost/compress/zstd"
@@ -20,16 +21,11 @@ import (
 // stands under name afterwards, a power cut included, is the old file or the whole new one. It is compressed if name ends in .zst.
 func Create(name string, h Header, fill func(*Writer) error) (err error) {
 	dir := filepath.Dir(name)
-	f, err := os.CreateTemp(dir, ".archive-*")
+	f, err := atomicfile.Create(dir, 0o600)
 	if err != nil {
 		return fault.Wrap(err, fault.Device, "give a file in a directory that exists and that you may write to", "writing %s", name)
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
+	defer f.Close()
 	var w io.Writer = f
 	var z *zstd.Encoder
 	if strings.HasSuffix(name, ".zst") {
@@ -57,10 +53,10 @@ func Create(name string, h Header, fill func(*Writer) error) (err error) {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err != nil {
 		return fault.Wrap(err, fault.Device, "is the disk full?", "writing %s", name)
 	}
-	if err = os.Rename(f.Name(), name); err != nil {
+	if err = f.Commit(name); err != nil {
 		return err
 	}
 	d, err := os.Open(dir)

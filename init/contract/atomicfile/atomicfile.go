@@ -1,0 +1,141 @@
+// Package atomicfile writes files that appear under their name whole or not at all. Until then they have no name (O_TMPFILE of
+// open(2)), so that a process that is killed leaves nothing behind, neither space nor secrets. Where the file system has no such
+// files, a hidden one under a lock stands in, which the next Create in the same directory removes if its writer is gone.
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// prefix begins the names of the files that stand in.
+const prefix = ".imgbuild-new-"
+
+// File is a file that is being written. It is open for reading and writing.
+type File struct {
+	*os.File
+	dir  string
+	name string // of the file that stands in; empty: there is none
+	done bool
+}
+
+// Create begins a file in dir with exactly this mode, whatever the umask is. Close it in the end.
+func Create(dir string, mode os.FileMode) (*File, error) {
+	Sweep(dir)
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		return ready(&File{File: os.NewFile(uintptr(fd), filepath.Join(dir, "new file")), dir: dir}, mode)
+	}
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
+		return nil, &os.PathError{Op: "create in", Path: dir, Err: err}
+	}
+	f, err := os.CreateTemp(dir, prefix+"*")
+	if err != nil {
+		return nil, err
+	}
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // fails on file systems without locks: Sweep then takes nothing away
+	return ready(&File{File: f, dir: dir, name: f.Name()}, mode)
+}
+
+func ready(f *File, mode os.FileMode) (*File, error) {
+	if err := f.Chmod(mode); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Path is a name by which this process and its children with the same descriptor can open the file again.
+func (f *File) Path() string {
+	if f.name != "" {
+		return f.name
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+}
+
+// Commit gives the file its name, in the place of what may be there. The file stays open. name must lie on the file system of dir.
+func (f *File) Commit(name string) error {
+	if f.name != "" {
+		err := os.Rename(f.name, name)
+		f.done = err == nil
+		return err
+	}
+	link := func(to string) error {
+		return unix.Linkat(unix.AT_FDCWD, f.Path(), unix.AT_FDCWD, to, unix.AT_SYMLINK_FOLLOW)
+	}
+	err := link(name)
+	if errors.Is(err, unix.EEXIST) { // a link never replaces: it needs a name for a moment
+		temp := filepath.Join(filepath.Dir(name), fmt.Sprintf("%s%d", prefix, rand.Int64()))
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			return &os.PathError{Op: "lock", Path: name, Err: err}
+		}
+		if err = link(temp); err == nil {
+			if err = os.Rename(temp, name); err != nil {
+				os.Remove(temp)
+			}
+		}
+	}
+	if err != nil {
+		return &os.LinkError{Op: "name", Old: "a new file", New: name, Err: err}
+	}
+	f.done = true
+	return nil
+}
+
+// Close closes the file and gives it up unless it was committed.
+func (f *File) Close() error {
+	err := f.File.Close()
+	if f.name != "" && !f.done {
+		os.Remove(f.name)
+	}
+	return err
+}
+
+// Write writes a file whole or not at all and durably, with exactly this mode.
+func Write(name string, data []byte, mode os.FileMode) error {
+	f, err := Create(filepath.Dir(name), mode)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return f.Commit(name)
+}
+
+// Sweep removes what writers left in dir that were killed.
+func Sweep(dir string) {
+	names, _ := filepath.Glob(filepath.Join(escape(dir), prefix+"*"))
+	for _, name := range names {
+		f, err := os.OpenFile(name, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			os.Remove(name)
+		}
+		f.Close()
+	}
+}
+
+// escape makes a pattern for filepath.Glob that stands for dir alone.
+func escape(dir string) string {
+	var out []byte
+	for i := range len(dir) {
+		switch dir[i] {
+		case '*', '?', '[', '\\':
+			out = append(out, '\\')
+		}
+		out = append(out, dir[i])
+	}
+	return string(out)
+}
