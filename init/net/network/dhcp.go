@@ -35,6 +35,7 @@ type dhcp struct {
 	now      func() time.Time                          // monotonic
 	say      func(format string, args ...any)          // for the log
 	lease    func(ack *dhcpv4.DHCPv4)                  // a new or renewed lease; nil when it is lost
+	failed   func()                                    // nobody gave a lease in a round of tries; may be nil
 	wait     time.Duration                             // for an answer, doubled with each try; answerWait if 0
 	last     *dhcpv4.DHCPv4                            // the newest acknowledgement, asked for again after a loss of link
 	ends     time.Time                                 // when the lease that is held ends, by now; the zero time: none is held
@@ -51,6 +52,9 @@ func (d *dhcp) run(ctx context.Context) {
 				return
 			}
 			d.say("dhcp: %v", err)
+			if d.failed != nil {
+				d.failed()
+			}
 			wait := pause
 			if !d.ends.IsZero() {
 				wait = min(pause, max(d.ends.Sub(d.now()), 0))

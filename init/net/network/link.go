@@ -8,14 +8,20 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/insomniacslk/dhcp/dhcpv6/nclient6"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"imgbuild/init/base/guard"
 )
 
 // link is one interface that the kernel has. One that the Manager runs has settings and a goroutine.
@@ -30,12 +36,16 @@ type link struct {
 	carrier atomic.Bool
 	up      atomic.Bool
 	kick    chan struct{} // one slot: carrier changed
+	kick6   chan struct{} // the same, or routers ask for something else
 
 	set0   *settings // as arranged last, nil for none; the Manager's mu
 	cancel context.CancelFunc
 	over   chan struct{} // closed when the goroutine is
 
 	// What the kernel has from us, and the newest lease: the goroutine's alone, or whoever has waited for its end.
+	making  sync.Mutex // DHCP and DHCPv6 are two
+	static  State
+	v4, v6  State
 	applied State
 	base    int // MTU before we touched it
 	ack     *dhcpv4.DHCPv4
@@ -48,12 +58,12 @@ const maxLifetime = 30 * 365 * 24 * time.Hour
 // run brings the interface up and keeps it as its settings say, until ctx ends. The addresses stay then: who comes next
 // takes away what it does not want. ready is closed when all is done that needs nobody's answer.
 func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
-	if err := l.raise(); err != nil && !l.radio && !gone(err) { // a radio may be blocked until wpa_supplicant runs
+	if err := l.raise(s); err != nil && !l.radio && !gone(err) { // a radio may be blocked until wpa_supplicant runs
 		l.say("%v", err)
 	}
 	if s.claim {
 		// Whoever has a link first may be the one that the configuration calls auto.
-		l.make(State{})
+		l.change(s, func() { l.static, l.v4, l.v6 = State{}, State{}, State{} })
 		close(ready)
 		l.awaitCarrier(ctx)
 		if ctx.Err() != nil {
@@ -62,20 +72,28 @@ func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
 		s = l.m.claim(l)
 		ready = nil
 	}
-	static := fromConfig(s.Interface, s.metric)
-	want := static
-	if s.DHCP && l.ack != nil && (l.until.IsZero() || time.Now().Before(l.until)) {
-		want = static.add(fromLease(l.ack, s.metric)) // kept until a server has said what is right now
-		if !l.until.IsZero() {
-			want.Lifetime = max(time.Until(l.until), time.Second)
+	l.change(s, func() {
+		l.static = fromConfig(s.Interface, s.metric)
+		l.v4 = State{}
+		if s.DHCP && l.ack != nil && (l.until.IsZero() || time.Now().Before(l.until)) {
+			l.v4 = fromLease(l.ack, s.metric).without(s.Interface) // kept until a server has said what is right now
+		} else {
+			l.ack = nil
 		}
-	} else {
-		l.ack = nil
-	}
-	l.make(want)
-	l.m.update(l, s, want, l.ack)
+		if s.DHCP6 == "false" || s.port != "" {
+			l.v6 = State{}
+		}
+	})
 	if ready != nil {
 		close(ready)
+	}
+	if s.DHCP6 != "false" && s.port == "" {
+		over := make(chan struct{})
+		guard.Go(func() {
+			defer close(over)
+			l.run6(ctx, s)
+		})
+		defer func() { <-over }()
 	}
 	if !s.DHCP {
 		for l.sleep(ctx, maxLifetime); ctx.Err() == nil; {
@@ -85,6 +103,7 @@ func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
 	}
 	d := &dhcp{
 		mac: net.HardwareAddr(s.mac), hostname: l.m.hostname, now: time.Now, last: l.ack, say: l.say, sleep: l.sleep,
+		failed: func() { l.m.unanswered(l) },
 		dial: func() (net.PacketConn, error) {
 			l.awaitCarrier(ctx)
 			if err := ctx.Err(); err != nil {
@@ -96,17 +115,15 @@ func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
 			if ctx.Err() != nil {
 				return
 			}
-			want := static
-			l.ack, l.until = ack, time.Time{}
-			if ack != nil {
-				got := fromLease(ack, s.metric)
-				want = static.add(got)
-				if got.Lifetime > 0 {
-					l.until = time.Now().Add(got.Lifetime)
+			l.change(s, func() {
+				l.ack, l.until, l.v4 = ack, time.Time{}, State{}
+				if ack != nil {
+					l.v4 = fromLease(ack, s.metric).without(s.Interface)
+					if l.v4.Lifetime > 0 {
+						l.until = time.Now().Add(l.v4.Lifetime)
+					}
 				}
-			}
-			l.make(want)
-			l.m.update(l, s, want, ack)
+			})
 		},
 	}
 	if l.ack != nil {
@@ -116,6 +133,92 @@ func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
 		}
 	}
 	d.run(ctx)
+}
+
+// change changes by f what the interface is to have, makes the kernel have it, and notes it.
+func (l *link) change(s settings, f func()) {
+	l.making.Lock()
+	defer l.making.Unlock()
+	f()
+	want := l.want()
+	l.make(want)
+	l.m.update(l, s, want, l.ack)
+}
+
+// want is what the interface is to have. making is held.
+func (l *link) want() State {
+	s := l.static.add(l.v4)
+	if !l.until.IsZero() {
+		s.Lifetime = max(time.Until(l.until), time.Second)
+	}
+	return s.join(l.v6)
+}
+
+// run6 asks DHCPv6 where the routers or the configuration want it, until ctx ends.
+func (l *link) run6(ctx context.Context, s settings) {
+	d := &dhcp6{
+		mac: net.HardwareAddr(s.mac), now: time.Now, say: l.say, sleep: l.sleep6, held: l.v6.Ends,
+		await: func(ctx context.Context) mode6 { return l.await6(ctx, s.DHCP6 == "true") },
+		dial: func() (net.PacketConn, error) {
+			conn, err := nclient6.NewIPv6UDPConn(l.name, dhcpv6.DefaultClientPort)
+			if err != nil {
+				return nil, errors.New("the interface has no link-local address yet")
+			}
+			return conn, nil
+		},
+		lease: func(got *State) {
+			if ctx.Err() != nil {
+				return
+			}
+			l.change(s, func() {
+				if l.v6 = (State{}); got != nil {
+					l.v6 = got.without(s.Interface)
+				}
+			})
+		},
+	}
+	d.run(ctx)
+}
+
+// await6 waits for a link on which DHCPv6 is to be asked.
+func (l *link) await6(ctx context.Context, always bool) mode6 {
+	for ctx.Err() == nil {
+		l.m.mu.Lock()
+		mode := l.m.asked6[l.index]
+		l.m.mu.Unlock()
+		if always {
+			mode = stateful
+		}
+		if l.carrier.Load() && mode != noDHCP6 {
+			return mode
+		}
+		select {
+		case <-l.kick6:
+		case <-ctx.Done():
+		}
+	}
+	return noDHCP6
+}
+
+// sleep6 is sleep for DHCPv6.
+func (l *link) sleep6(ctx context.Context, d time.Duration) (kicked bool) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.kick6:
+		return true
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// poke6 wakes who waits for a change that matters to DHCPv6.
+func (l *link) poke6() {
+	select {
+	case l.kick6 <- struct{}{}:
+	default:
+	}
 }
 
 func (l *link) say(format string, args ...any) { l.m.say(l.name+": "+format, args...) }
@@ -155,17 +258,16 @@ func (l *link) sleep(ctx context.Context, d time.Duration) (kicked bool) {
 
 // restore makes what was made before, without prolonging what has an end.
 func (l *link) restore() {
-	want := l.applied
-	if !l.until.IsZero() {
-		want.Lifetime = max(time.Until(l.until), time.Second)
-	}
-	l.make(want)
+	l.making.Lock()
+	defer l.making.Unlock()
+	l.make(l.want())
 }
 
 // set notes what the kernel says about the link.
 func (l *link) set(carrier, up bool) {
 	changed := l.carrier.Swap(carrier) != carrier
 	if l.up.Swap(up) != up || changed {
+		l.poke6()
 		select {
 		case l.kick <- struct{}{}:
 		default:
@@ -183,14 +285,27 @@ var linkSysctls = []struct{ name, value string }{
 }
 
 // raise switches the interface on.
-func (l *link) raise() error {
+func (l *link) raise(s settings) error {
 	h, err := netlink.LinkByIndex(l.index)
 	if err != nil {
 		return err
 	}
-	for _, s := range linkSysctls {
-		sysctl(fmt.Sprintf(s.name, l.name), s.value)
+	for _, k := range linkSysctls {
+		sysctl(fmt.Sprintf(k.name, l.name), k.value)
 	}
+	// The kernel's own default routes stand in the same order as ours.
+	sysctl(fmt.Sprintf("net/ipv6/conf/%s/ra_defrtr_metric", l.name), strconv.Itoa(max(s.metric, 1)))
+	if s.IgnoreRoutes {
+		for _, name := range []string{"accept_ra_defrtr", "accept_ra_rt_info_max_plen"} {
+			sysctl(fmt.Sprintf("net/ipv6/conf/%s/%s", l.name, name), "0")
+		}
+	} else {
+		sysctl(fmt.Sprintf("net/ipv6/conf/%s/accept_ra_defrtr", l.name), "1")
+	}
+	if s.IgnoreRA {
+		sysctl(fmt.Sprintf("net/ipv6/conf/%s/accept_ra", l.name), "0")
+	}
+	l.m.appeared(l.name)
 	return netlink.LinkSetUp(h)
 }
 
@@ -252,6 +367,9 @@ func (l *link) do(h netlink.Link, op Op) error {
 			// The kernel takes it away by itself should nobody be left to renew it.
 			seconds := int(min(op.Lifetime, maxLifetime) / time.Second)
 			a.ValidLft, a.PreferedLft = seconds, seconds
+			if op.Prefer > 0 {
+				a.PreferedLft = min(int(min(op.Prefer, maxLifetime)/time.Second), seconds)
+			}
 		}
 		return netlink.AddrReplace(h, a)
 	case AddRoute:

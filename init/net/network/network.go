@@ -59,6 +59,10 @@ type Manager struct {
 	changed chan struct{}     // closed and replaced at each change
 	ending  *time.Timer       // for the next end of what a router said
 
+	formed map[int]map[netip.Prefix]bool // addresses of IPv6 that the kernel has, by index
+	asked6 map[int]mode6                 // what routers ask for, by index
+	onLink func(name string)             // an interface is up and has our own kernel settings
+
 	kernel kernel
 	after  func(time.Duration, func()) stopper
 }
@@ -72,6 +76,7 @@ func New(cfg *config.Config, hostname, resolvConf string, say func(format string
 		cfg: cfg, hostname: hostname, resolvConf: resolvConf, say: say, ctx: context.Background(),
 		links: map[int]*link{}, status: map[string]Status{}, made: map[string]device{}, madeAs: map[string]int{},
 		told: map[string]string{}, changed: make(chan struct{}), ports: map[string]string{}, kernel: real,
+		formed: map[int]map[netip.Prefix]bool{}, asked6: map[int]mode6{},
 		after: func(d time.Duration, f func()) stopper {
 			return time.AfterFunc(d, func() {
 				defer guard.Catch()
@@ -98,6 +103,8 @@ func (m *Manager) Start(ctx context.Context) {
 	m.mu.Unlock()
 	guard.Go(func() { m.watch(ctx) })
 	guard.Go(func() { m.watchRA(ctx) })
+	guard.Go(func() { m.watchAddresses(ctx) })
+	guard.Go(func() { m.watchFlags(ctx) })
 }
 
 // Apply makes cfg the configuration of the running network. Interfaces whose settings stay the same are not touched. When
@@ -232,7 +239,7 @@ func (m *Manager) hear(u netlink.LinkUpdate) {
 		m.mu.Unlock()
 		return
 	}
-	l = &link{name: a.Name, mac: a.HardwareAddr, perm: a.PermHWAddr, index: a.Index, m: m, kick: make(chan struct{}, 1), wired: wired(a), radio: radio}
+	l = &link{name: a.Name, mac: a.HardwareAddr, perm: a.PermHWAddr, index: a.Index, m: m, kick: make(chan struct{}, 1), kick6: make(chan struct{}, 1), wired: wired(a), radio: radio}
 	l.carrier.Store(carrier)
 	l.up.Store(up)
 	m.links[a.Index] = l
@@ -249,6 +256,8 @@ func (m *Manager) forget(l *link) {
 		l.cancel()
 	}
 	delete(m.links, l.index)
+	delete(m.formed, l.index)
+	delete(m.asked6, l.index)
 	if m.auto == l.name {
 		m.auto = ""
 	}
@@ -289,12 +298,16 @@ func (m *Manager) arrange(l *link) {
 	if want == nil || !want.DHCP || old != nil && (!reflect.DeepEqual(old.nets, want.nets) || old.mac != want.mac) {
 		l.ack = nil // a lease of another network is worth nothing
 	}
+	if want == nil || old != nil && (!reflect.DeepEqual(old.nets, want.nets) || old.mac != want.mac) {
+		l.v6 = State{}
+	}
 	m.mu.Lock()
 	if want == nil {
 		l.cancel, l.over = nil, nil
 		delete(m.status, l.name)
 		m.tell()
 		m.mu.Unlock()
+		l.static, l.v4, l.v6 = State{}, State{}, State{}
 		if err := l.apply(State{}); err != nil {
 			m.say("%s: %v", l.name, err)
 		}
@@ -302,7 +315,8 @@ func (m *Manager) arrange(l *link) {
 	}
 	ctx, stop := context.WithCancel(m.ctx)
 	l.cancel, l.over = stop, make(chan struct{})
-	m.status[l.name] = Status{Name: l.name, MAC: l.mac.String(), Carrier: l.carrier.Load(), DHCP: want.DHCP, WiFi: l.radio, of: key(want.Interface), Port: want.port, ra: m.status[l.name].ra}
+	m.status[l.name] = Status{Name: l.name, MAC: l.mac.String(), Carrier: l.carrier.Load(), DHCP: want.DHCP, WiFi: l.radio, of: key(want.Interface), Port: want.port, ra: m.status[l.name].ra, metric: want.metric}
+	m.count(l)
 	m.tell()
 	over = l.over
 	m.mu.Unlock()
@@ -323,20 +337,44 @@ func (m *Manager) update(l *link, s settings, now State, ack *dhcpv4.DHCPv4) {
 	}
 	st := m.status[l.name]
 	before := slices.Clone(st.Addresses)
-	st.DHCP, st.Addresses, st.State, st.Gateway, st.Server, st.of = s.DHCP, now.Addresses, now, netip.Addr{}, "", key(s.Interface)
+	st.DHCP, st.State, st.Gateway, st.Server, st.of, st.metric = s.DHCP, now, netip.Addr{}, "", key(s.Interface), s.metric
+	st.quietRA = s.IgnoreDNS || s.IgnoreRA
 	for _, r := range now.Routes {
 		if r.To.Bits() == 0 && r.Via.IsValid() && !st.Gateway.IsValid() {
 			st.Gateway = r.Via
 		}
 	}
 	if ack != nil {
-		st.Server = ack.ServerIdentifier().String()
+		st.Server, st.unanswered = ack.ServerIdentifier().String(), false
 	}
 	m.status[l.name] = st
+	m.count(l)
+	st = m.status[l.name]
 	m.writeResolvConf()
 	m.tell()
-	if len(now.Addresses) > 0 && !slices.Equal(before, now.Addresses) {
+	if len(st.Addresses) > 0 && !slices.Equal(before, st.Addresses) {
 		m.say("network %s", st)
+	}
+}
+
+// unanswered notes that nobody answers an interface's DHCP: an address of IPv6 is then all that there is.
+func (m *Manager) unanswered(l *link) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s, run := m.status[l.name]; run && !s.unanswered {
+		s.unanswered = true
+		m.status[l.name] = s
+		m.tell()
+	}
+}
+
+// OnLink has f called with the name of every interface that was brought up, after our own kernel settings of it. It is called before
+// Start.
+func (m *Manager) OnLink(f func(name string)) { m.onLink = f }
+
+func (m *Manager) appeared(name string) {
+	if m.onLink != nil {
+		m.onLink(name)
 	}
 }
 
@@ -422,12 +460,12 @@ func (m *Manager) missing() []string {
 	var list []string
 	done := map[string]bool{}
 	for _, s := range m.status {
-		if len(s.Addresses) > 0 {
+		if s.up() {
 			done[s.of] = true
 		}
 	}
 	for _, c := range m.cfg.Network.Interfaces {
-		if !c.Optional && !done[key(c)] && (c.DHCP || len(c.Addresses) > 0) {
+		if !c.Optional && !done[key(c)] && (c.DHCP || c.DHCP6 == "true" || len(c.Addresses) > 0) {
 			list = append(list, m.why(c))
 		}
 	}

@@ -28,6 +28,7 @@ type Op struct {
 	MTU      int
 	Address  netip.Prefix
 	Lifetime time.Duration // of Address; 0 is for ever
+	Prefer   time.Duration // how long it is used for new connections; 0 is for as long as Lifetime
 	Route    Route
 }
 
@@ -58,7 +59,7 @@ func plan(ours, has, want State) []Op {
 	for i, p := range want.Addresses {
 		life := want.lifetime(p)
 		if slices.Index(want.Addresses, p) == i && (life != 0 || ours.lifetime(p) != 0 || !slices.Contains(has.Addresses, p)) {
-			ops = append(ops, Op{Kind: AddAddress, Address: p, Lifetime: life})
+			ops = append(ops, Op{Kind: AddAddress, Address: p, Lifetime: life, Prefer: want.prefer(p)})
 		}
 	}
 	// A removed address takes its routes with it, and those of a network whose first address goes: they are put back.
@@ -84,7 +85,7 @@ func plan(ours, has, want State) []Op {
 	for i, p := range want.Addresses {
 		// The kernel takes the further addresses of a network away with its first one, unless promote_secondaries is set.
 		if slices.Index(want.Addresses, p) == i && slices.ContainsFunc(ops, func(o Op) bool { return o.Kind == DelAddress && o.Address.Masked() == p.Masked() }) {
-			ops = append(ops, Op{Kind: AddAddress, Address: p, Lifetime: want.lifetime(p)})
+			ops = append(ops, Op{Kind: AddAddress, Address: p, Lifetime: want.lifetime(p), Prefer: want.prefer(p)})
 		}
 	}
 	if lost {
@@ -114,8 +115,19 @@ func rank(r Route) int {
 	return 0
 }
 
+// prefer gives how long an address is used for new connections, 0 for as long as it stays.
+func (s State) prefer(p netip.Prefix) time.Duration {
+	if e, ok := s.Ends[p]; ok && !e.preferred.IsZero() {
+		return max(time.Until(e.preferred), time.Second)
+	}
+	return 0
+}
+
 // lifetime gives how long an address is to stay; 0 is for ever.
 func (s State) lifetime(p netip.Prefix) time.Duration {
+	if e, ok := s.Ends[p]; ok && !e.valid.IsZero() {
+		return max(time.Until(e.valid), time.Second)
+	}
 	if slices.Contains(s.Leased, p) {
 		return s.Lifetime
 	}

@@ -3,8 +3,8 @@ package network
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -23,21 +23,37 @@ var (
 	dummyGate = netip.MustParseAddr("203.0.113.255")
 )
 
-// HasDefaultRoute says whether the main table has a default route for IPv4.
+// HasDefaultRoute says whether the main table has a default route, for IPv4 or for IPv6.
 func HasDefaultRoute() (bool, error) {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return false, fmt.Errorf("listing routes: %w", err)
-	}
-	for _, r := range routes {
-		if r.Dst == nil {
-			return true, nil
+	routes, err := mainRoutes()
+	return slices.ContainsFunc(routes, isDefault), err
+}
+
+// mainRoutes lists the main table of both families.
+func mainRoutes() (all []netlink.Route, err error) {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			if family == netlink.FAMILY_V6 && (errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EOPNOTSUPP)) {
+				continue // IPv6 is switched off
+			}
+			return nil, fmt.Errorf("listing routes: %w", err)
 		}
-		if ones, _ := r.Dst.Mask.Size(); ones == 0 && r.Dst.IP.Equal(net.IPv4zero) {
-			return true, nil
-		}
+		all = append(all, routes...)
 	}
-	return false, nil
+	return all, nil
+}
+
+// isDefault says whether a route leads everywhere: not one that only says that there is no way.
+func isDefault(r netlink.Route) bool {
+	if r.Type != unix.RTN_UNSPEC && r.Type != unix.RTN_UNICAST {
+		return false
+	}
+	if r.Dst == nil {
+		return true
+	}
+	ones, _ := r.Dst.Mask.Size()
+	return ones == 0 && r.Dst.IP.IsUnspecified()
 }
 
 // DropDummy removes the route into nowhere once there is a real one, and says whether there was something to remove. What was
@@ -50,9 +66,9 @@ func DropDummy() (dropped bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return false, fmt.Errorf("listing routes: %w", err)
+	routes, err := mainRoutes()
+	if err != nil {
+		return false, err
 	}
 	if !overtaken(routes, d.Attrs().Index) {
 		return false, nil
@@ -67,10 +83,8 @@ func DropDummy() (dropped bool, err error) {
 func overtaken(routes []netlink.Route, dummy int) bool {
 	ours, real := false, false
 	for _, r := range routes {
-		if ones := 0; r.Dst != nil {
-			if ones, _ = r.Dst.Mask.Size(); ones != 0 || !r.Dst.IP.Equal(net.IPv4zero) {
-				continue
-			}
+		if !isDefault(r) {
+			continue
 		}
 		switch {
 		case r.LinkIndex == dummy:

@@ -22,6 +22,8 @@ type State struct {
 	MTU       int            // 0 leaves the driver's
 	Leased    []netip.Prefix // those of Addresses that end by themselves
 	Lifetime  time.Duration  // of those; 0 is for ever
+
+	Ends map[netip.Prefix]end // when addresses of DHCPv6 end
 }
 
 // Route is one route through an interface.
@@ -52,9 +54,10 @@ func fromConfig(c config.Interface, metric int) State {
 			s.DNS = append(s.DNS, ip)
 		}
 	}
-	if gw, err := netip.ParseAddr(c.Gateway); err == nil {
-		s.Routes = append(s.Routes, reach(s.Addresses, gw, metric)...)
-		s.Routes = append(s.Routes, Route{To: defaultRoute(gw), Via: gw, Metric: metric})
+	for _, g := range []string{c.Gateway, c.Gateway6} {
+		if gw, err := netip.ParseAddr(g); err == nil {
+			s.route(Route{To: defaultRoute(gw), Via: gw, Metric: metric}, true)
+		}
 	}
 	for _, r := range c.Routes {
 		via, _ := netip.ParseAddr(r.Via) // without one: on the link
@@ -69,9 +72,25 @@ func fromConfig(c config.Interface, metric int) State {
 		if m == 0 {
 			m = metric
 		}
-		s.Routes = append(s.Routes, Route{To: to.Masked(), Via: via, Metric: m})
+		s.route(Route{To: to.Masked(), Via: via, Metric: m}, len(s.Addresses) > 0)
 	}
 	return s
+}
+
+// route adds a route, with the way to its gateway where the interface's own networks do not have it. The kernel knows one route to a
+// network with one metric; the first that is named counts.
+func (s *State) route(r Route, reachable bool) {
+	if slices.ContainsFunc(s.Routes, func(o Route) bool { return o.To == r.To && o.Metric == r.Metric }) {
+		return
+	}
+	if r.Via.IsValid() && reachable {
+		for _, way := range reach(s.Addresses, r.Via, r.Metric) {
+			if !slices.Contains(s.Routes, way) {
+				s.Routes = append(s.Routes, way)
+			}
+		}
+	}
+	s.Routes = append(s.Routes, r)
 }
 
 func defaultRoute(via netip.Addr) netip.Prefix {
@@ -178,6 +197,27 @@ func (s State) add(o State) State {
 		s.MTU = o.MTU
 	}
 	s.Lifetime = o.Lifetime
+	return s
+}
+
+// join puts what DHCPv6 says about the same interface behind s.
+func (s State) join(o State) State {
+	s.Addresses = append(slices.Clone(s.Addresses), o.Addresses...)
+	s.DNS = append(slices.Clone(s.DNS), o.DNS...)
+	s.Search = append(slices.Clone(s.Search), o.Search...)
+	s.NTP = append(slices.Clone(s.NTP), o.NTP...)
+	s.Ends = o.Ends
+	return s
+}
+
+// without leaves out what the configuration does not want of what others say.
+func (s State) without(c config.Interface) State {
+	if c.IgnoreRoutes {
+		s.Routes = nil
+	}
+	if c.IgnoreDNS {
+		s.DNS, s.Search = nil, nil
+	}
 	return s
 }
 

@@ -23,19 +23,58 @@ type Status struct {
 	Note      string // why a radio is in no network
 	State     State  // all of it
 
-	of string     // key of the settings that it has
-	ra advertised // what routers say about names
+	of         string     // key of the settings that it has
+	ra         advertised // what routers say about names
+	quietRA    bool       // and it is not wanted
+	metric     int        // of its routes
+	unanswered bool       // nobody answered its DHCP so far
+}
+
+// up says whether an interface has an address that others may count on. Where DHCP is asked too, one of IPv6 alone counts
+// once nobody has answered: in a network with both, advertisements come first, and what starts then, such as k3s, would
+// take the address for the only one.
+func (s Status) up() bool {
+	six := false
+	for _, p := range s.Addresses {
+		if p.Addr().Is4() {
+			return true
+		}
+		six = six || !p.Addr().IsLinkLocalUnicast()
+	}
+	return six && (!s.DHCP || s.unanswered)
+}
+
+// way gives the metric of an interface's default route; ok is false when it has none. Where the kernel has formed an address from an
+// advertisement, its route has our metric too.
+func (s Status) way() (metric int, ok bool) {
+	for _, r := range s.State.Routes {
+		if r.To.Bits() == 0 && (!ok || r.Metric < metric) {
+			metric, ok = r.Metric, true
+		}
+	}
+	if !ok && len(s.Addresses) > len(s.State.Addresses) {
+		return s.metric, true
+	}
+	return metric, ok
 }
 
 // String is the status as one line for people.
 func (s Status) String() string {
-	var list []string
+	var four, list []string
 	for _, a := range s.Addresses {
-		list = append(list, a.String())
+		if a.Addr().Is4() {
+			four = append(four, a.String())
+		}
+	}
+	list = slices.Clone(four)
+	for _, a := range s.Addresses {
+		if !a.Addr().Is4() {
+			list = append(list, a.String())
+		}
 	}
 	text := s.Name + ": " + strings.Join(list, ", ")
-	if s.Server != "" {
-		text += " by dhcp from " + s.Server
+	if s.Server != "" && len(four) > 0 {
+		text = s.Name + ": " + strings.Join(append([]string{strings.Join(four, ", ") + " by dhcp from " + s.Server}, list[len(four):]...), ", ")
 	}
 	switch {
 	case !s.Carrier && s.Note != "":
@@ -73,20 +112,24 @@ func (m *Manager) Status() []Status {
 	return list
 }
 
-// ranked gives the interfaces in the order in which their name servers are asked: those with a link first. mu is held.
+// ranked gives the interfaces in the order in which their name servers and time servers are asked: those with a link first, of these
+// the way out with the lowest metric, then the others by their metrics. mu is held.
 func (m *Manager) ranked() []Status {
-	list := slices.SortedFunc(maps.Values(m.status), func(a, b Status) int { return cmp.Compare(a.Name, b.Name) })
-	slices.SortStableFunc(list, func(a, b Status) int {
-		return cmp.Compare(down(a), down(b))
-	})
-	return list
-}
-
-func down(s Status) int {
-	if s.Carrier {
-		return 0
+	rank := func(s Status) (r [3]int) {
+		metric, out := s.way()
+		if !out {
+			r[1], metric = 1, s.metric
+		}
+		if !s.Carrier {
+			r[0] = 1
+		}
+		r[2] = metric
+		return r
 	}
-	return 1
+	return slices.SortedFunc(maps.Values(m.status), func(a, b Status) int {
+		x, y := rank(a), rank(b)
+		return cmp.Or(slices.Compare(x[:], y[:]), cmp.Compare(a.Name, b.Name))
+	})
 }
 
 // writeResolvConf puts together what there is. mu is held.
@@ -114,6 +157,9 @@ func (m *Manager) names() (servers []netip.Addr, search []string) {
 		search = append(search, s.State.Search...)
 	}
 	for _, s := range m.ranked() {
+		if s.quietRA {
+			continue
+		}
 		servers = append(servers, s.ra.servers()...)
 		search = append(search, s.ra.domains()...)
 	}
@@ -123,7 +169,7 @@ func (m *Manager) names() (servers []netip.Addr, search []string) {
 	return servers, search
 }
 
-// NTPServers gives the time servers that DHCP names (option 42).
+// NTPServers gives the time servers that DHCP (option 42) and DHCPv6 name.
 func (m *Manager) NTPServers() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
