@@ -11,6 +11,7 @@ import (
 	"imgbuild/init/base/guard"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 	"imgbuild/init/disk"
 	"imgbuild/init/net/clock"
 	"imgbuild/init/settings/apply"
@@ -69,7 +70,7 @@ func (n *Node) commands(phase string, lines []string) {
 		return
 	}
 	n.pre.Watchdog.Limit(time.Duration(len(lines)+1) * apply.CommandLimit)
-	n.tell.Problem(apply.Commands(context.Background(), phase, lines, n.cfg.K3OS.Environment, n.log))
+	n.tell.Problem(apply.Commands(context.Background(), phase, lines, n.cfg.K3OS.Environment, n.log, n.cfg.Place))
 }
 
 // settings is what a change of the configuration changes on a running node as well.
@@ -111,6 +112,7 @@ func (n *Node) read(problems []config.Problem) *config.Config {
 	cmdline, _ := os.ReadFile("/proc/cmdline")
 	layers, parsed := sources.LayersWith("/", string(cmdline), n.try.text())
 	cfg, merged := config.Merge(layers...)
+	n.base.Hide(mask.New(cfg.Secrets()))
 	n.tell.Report.Drop("config")
 	n.findings(slices.Concat(problems, parsed, merged, config.Check(cfg, n.machine())))
 	n.tell.Problem(apply.HashPassword(cfg))

@@ -58,6 +58,7 @@ func (n *Node) status() status.Status {
 	}
 	s.DataDisk = facts.DataDisk
 	s.Health, s.Why, s.Checks = verdict.State, verdict.Why, verdict.Results
+	s.Clean(n.base.Report.Clean) // anybody on the node may ask
 	return s
 }
 

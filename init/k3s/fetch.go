@@ -24,6 +24,7 @@ import (
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
+	"imgbuild/init/contract/mask"
 	"imgbuild/init/supervise"
 )
 
@@ -357,5 +358,6 @@ func proxy(env map[string]string, target *url.URL) (*url.URL, error) {
 	if !strings.Contains(address, "://") {
 		address = "http://" + address
 	}
-	return url.Parse(address)
+	u, err := url.Parse(address)
+	return u, mask.URLError(err) // a proxy's password is in the address
 }

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +24,11 @@ type Console struct {
 	mu   sync.Mutex
 	ttys []int // open descriptors
 	kmsg int   // -1 before Open
+	hide atomic.Pointer[mask.Scrubber]
 }
+
+// Hide keeps secrets off the consoles and out of the kernel's log from now on.
+func (c *Console) Hide(s *mask.Scrubber) { c.hide.Store(s) }
 
 // NewConsole gives a console that writes to standard output, all there is before /dev is mounted.
 func NewConsole() *Console { return &Console{ttys: []int{1}, kmsg: -1} }
@@ -49,7 +55,7 @@ func (c *Console) Open(sys, dev string) {
 
 // Printf writes one line, "shelf: " before it.
 func (c *Console) Printf(format string, args ...any) {
-	line := "shelf: " + strings.TrimRight(fmt.Sprintf(format, args...), "\n")
+	line := "shelf: " + c.hide.Load().Prose(strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, fd := range c.ttys {
@@ -63,10 +69,11 @@ func (c *Console) Printf(format string, args ...any) {
 
 // Log writes one line into the kernel's log alone, for dmesg: what only matters to somebody who looks for it.
 func (c *Console) Log(format string, args ...any) {
+	line := c.hide.Load().Prose(strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.kmsg >= 0 {
-		_, _ = unix.Write(c.kmsg, []byte("<7>shelf: "+strings.TrimRight(fmt.Sprintf(format, args...), "\n")+"\n"))
+		_, _ = unix.Write(c.kmsg, []byte("<7>shelf: "+line+"\n"))
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"imgbuild/init/contract/mask"
 )
 
 // Size is the size of report.txt on BOOT in bytes; it is preallocated and never changes.
@@ -21,6 +23,27 @@ type Report struct {
 	steps    []step
 	problems []Problem
 	state    string
+	hide     *mask.Scrubber
+}
+
+// Hide keeps secrets out of the report from now on, and takes them out of what stands in it.
+func (r *Report) Hide(s *mask.Scrubber) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hide, r.state = s, s.Prose(r.state)
+	for i := range r.facts {
+		r.facts[i][1] = s.Prose(r.facts[i][1])
+	}
+	for i, p := range r.problems {
+		r.problems[i].What, r.problems[i].Fix = s.Prose(p.What), s.Prose(p.Fix)
+	}
+}
+
+// Clean gives a text without secrets, for others who show what went wrong.
+func (r *Report) Clean(text string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.hide.Prose(text)
 }
 
 type step struct {
@@ -33,7 +56,7 @@ type step struct {
 func (r *Report) Fact(name, value string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	value = oneLine(value)
+	value = r.hide.Prose(oneLine(value))
 	for i := range r.facts {
 		if r.facts[i][0] == name {
 			r.facts[i][1] = value
@@ -44,7 +67,7 @@ func (r *Report) Fact(name, value string) {
 }
 
 // State sets the sentence at the top: how it stands with the node.
-func (r *Report) State(s string) { r.mu.Lock(); r.state = oneLine(s); r.mu.Unlock() }
+func (r *Report) State(s string) { r.mu.Lock(); r.state = r.hide.Prose(oneLine(s)); r.mu.Unlock() }
 
 // Step notes a step that ended.
 func (r *Report) Step(name string, took time.Duration, ok bool) {
@@ -57,6 +80,7 @@ func (r *Report) Step(name string, took time.Duration, ok bool) {
 func (r *Report) Add(p Problem) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	p.What, p.Fix = r.hide.Prose(p.What), r.hide.Prose(p.Fix)
 	for _, have := range r.problems {
 		if have.What == p.What {
 			return false
@@ -167,6 +191,12 @@ type Teller struct {
 
 // For gives the teller of another step.
 func (t Teller) For(step string) Teller { t.Step = step; return t }
+
+// Hide keeps secrets out of all that is told from now on.
+func (t Teller) Hide(s *mask.Scrubber) {
+	t.Console.Hide(s)
+	t.Report.Hide(s)
+}
 
 // Say prints a line on the consoles.
 func (t Teller) Say(format string, args ...any) { t.Console.Printf(format, args...) }

@@ -35,17 +35,6 @@ func (d *decoder) secret(n *yaml.Node, path string) bool {
 	return s.moved
 }
 
-// secretName tells whether an environment variable holds a secret, by its name.
-func secretName(name string) bool {
-	name = strings.ToUpper(name)
-	for _, end := range []string{"TOKEN", "PASSWORD", "PASSWD", "SECRET"} {
-		if strings.HasSuffix(name, end) {
-			return true
-		}
-	}
-	return false
-}
-
 // secretsOf decodes data for its secrets alone.
 func secretsOf(format Format, data []byte) (*value, []secret) {
 	if format == UserData && isScript(data) {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"sort"
 	"strings"
 )
@@ -198,6 +197,3 @@ func contains(words []string, w string) bool {
 	}
 	return false
 }
-
-// quote shortens and quotes a value for a message.
-func quote(t string) string { return fmt.Sprintf("%q", clip(t)) }

@@ -115,7 +115,7 @@ func (k *checker) checkArgs() {
 				return // what follows is meant for the other one
 			}
 		case i == 0 && !strings.HasPrefix(a, "-"):
-			k.report(Error, path, "begin with a flag, or with "+verb, "%s is neither a flag of k3s nor a role", quote(a))
+			k.report(Error, path, "begin with a flag, or with "+verb, "this is neither a flag of k3s nor a role")
 		case !strings.HasPrefix(a, "-"):
 		case k.role == "server" && "--"+flag == noDeploy:
 			k.report(Warning, path, "write --disable", "k3s calls this --disable today; it is read as that")
@@ -150,13 +150,13 @@ func serverURL(t string) (s Severity, fix, why string) {
 	u, err := url.Parse(t)
 	switch {
 	case err != nil:
-		return Error, form, quote(t) + " is not a URL"
+		return Error, form, "this is not a URL"
 	case u.Scheme != "https":
-		return Error, form, "k3s takes https:// URLs only, not " + quote(t)
+		return Error, form, "k3s takes https:// URLs only"
 	case u.Hostname() == "":
-		return Error, form, quote(t) + " names no host"
+		return Error, form, "the URL names no host"
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/":
-		return Warning, form, "only the host and the port belong into " + quote(t)
+		return Warning, form, "only the host and the port belong into it"
 	case u.Port() == "":
 		return Warning, form, "without a port this means 443; k3s listens on 6443"
 	}

@@ -69,13 +69,13 @@ func sshKey(line string) (s Severity, fix, why string) {
 		return Error, "use the file that ends in .pub, and make a new key pair: this one has been shown", "this is a private key"
 	case strings.HasPrefix(lower, "github:"), strings.HasPrefix(lower, "gitlab:"), strings.HasPrefix(lower, "launchpad:"):
 		if !account.MatchString(line) {
-			return Error, "write github:USER", quote(line) + " names no account"
+			return Error, "write github:USER", "this names no account"
 		}
 		return Note, "", ""
 	case strings.HasPrefix(lower, "http://"), strings.HasPrefix(lower, "https://"):
 		u, err := url.Parse(line)
 		if err != nil || u.Host == "" {
-			return Error, "write https://HOST/PATH", quote(line) + " is not a URL"
+			return Error, "write https://HOST/PATH", "this is not a URL"
 		}
 		if u.Scheme == "http" {
 			return Warning, "use https://", "anybody on the way can change keys that are fetched by http"
@@ -90,7 +90,7 @@ func sshKey(line string) (s Severity, fix, why string) {
 				fix = "the part after AAAA was cut or broken; " + fix
 			}
 		}
-		return Error, fix, quote(line) + " is not an ssh public key"
+		return Error, fix, "this is not an ssh public key"
 	}
 	switch key.Type() {
 	case "ssh-dss":

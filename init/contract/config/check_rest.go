@@ -126,16 +126,12 @@ func (k *checker) checkRest() {
 	if t := c.Backup.To; t != "" {
 		const form = "write it like sftp://backup@nas/shelf"
 		u, err := url.Parse(t)
-		shown := "this"
-		if err == nil {
-			shown = quote(u.Redacted())
-		}
 		if err != nil || u.Host == "" || !contains([]string{"nfs", "sftp"}, u.Scheme) {
-			k.report(Error, "backup.to", form, "%s is neither an nfs:// nor an sftp:// URL", shown)
+			k.report(Error, "backup.to", form, "this is neither an nfs:// nor an sftp:// URL")
 		} else if len(u.Path) < 2 {
-			k.report(Error, "backup.to", form, "%s names no directory", shown)
+			k.report(Error, "backup.to", form, "the URL names no directory")
 		} else if u.Scheme == "sftp" && u.User.Username() == "" {
-			k.report(Error, "backup.to", form, "%s names no user", shown)
+			k.report(Error, "backup.to", form, "the URL names no user")
 		} else if _, has := u.User.Password(); has {
 			k.report(Error, "backup.to", "take it out; on the node `shelf backup key` prints the key to allow there", "the password in the URL is not used, and stays readable on the boot partition")
 		}
@@ -145,7 +141,7 @@ func (k *checker) checkRest() {
 	}
 	if h := c.Backup.HostKey; h != "" {
 		if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(h)); err != nil {
-			k.report(Error, "backup.host_key", "copy the one line of the server's /etc/ssh/ssh_host_ed25519_key.pub", "%s is not an ssh public key", quote(h))
+			k.report(Error, "backup.host_key", "copy the one line of the server's /etc/ssh/ssh_host_ed25519_key.pub", "this is not an ssh public key")
 		}
 	}
 	k.checkAddons()

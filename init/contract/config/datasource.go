@@ -58,15 +58,15 @@ func urlSource(text string) (s DataSource, err error) {
 	switch how {
 	case "sha256":
 		if s.SHA256, err = hex.DecodeString(what); err != nil || len(s.SHA256) != 32 {
-			return s, fmt.Errorf("%s is not a sha256: 64 hex digits", quote(what))
+			return s, fmt.Errorf("what stands behind #sha256= is not 64 hex digits")
 		}
 	case "minisign":
 		s.Key = &minisign.PublicKey{}
 		if err := s.Key.UnmarshalText([]byte(what)); err != nil {
-			return s, fmt.Errorf("%s is not a public key of minisign", quote(what))
+			return s, fmt.Errorf("what stands behind #minisign= is not a public key of minisign")
 		}
 	default:
-		return s, fmt.Errorf("nothing says what must come from %s", s.URL)
+		return s, fmt.Errorf("nothing says what must come from this address")
 	}
 	return s, nil
 }

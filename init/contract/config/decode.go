@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -32,7 +31,7 @@ func (d *decoder) at(n *yaml.Node) place {
 
 func (d *decoder) fatal(at place, fix, format string, args ...any) {
 	d.found.problems = append(d.found.problems, Problem{File: at.file, Line: at.line, Col: at.col, Severity: Error,
-		Message: fmt.Sprintf(format, args...), Fix: fix, Fatal: true})
+		Message: without(fmt.Sprintf(format, args...), d.found.doubts), Fix: without(fix, d.found.doubts), Fatal: true})
 }
 
 // top decodes the root of a document.
@@ -84,7 +83,7 @@ func (d *decoder) value(n *yaml.Node, k *Key, path string) *value {
 	}
 	if isNull(n) {
 		if n.Anchor != "" && d.aliases == 0 {
-			d.found.add(d.at(n), Warning, path, "put the whole value into quotes", "&%s is a mark of YAML's and no value; the key is empty", n.Anchor)
+			d.found.add(d.at(n), Warning, path, "put the whole value into quotes", "what begins with & is a mark of YAML's and no value; the key is empty")
 		}
 		return &value{kind: null, at: d.at(n)}
 	}
@@ -241,11 +240,7 @@ func describe(n *yaml.Node) string {
 		case "!!int", "!!float":
 			return "a number"
 		}
-		text := n.Value
-		if len(text) > 30 {
-			text = strings.ToValidUTF8(text[:30], "") + "..."
-		}
-		return "the text " + strconv.Quote(text)
+		return "a text"
 	}
 	return "an alias"
 }

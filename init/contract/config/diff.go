@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"imgbuild/init/contract/mask"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -17,9 +19,6 @@ type Change struct {
 	New  string `json:"new,omitempty"`  // the same; empty where nothing is left
 	When string `json:"when,omitempty"` // when it takes effect, if not at once; the node fills it in
 }
-
-// mask stands for a secret.
-const mask = "********"
 
 // String is the change as one line for people.
 func (c Change) String() string {
@@ -84,7 +83,7 @@ func diff(a, b reflect.Value, k *Key, path string, out *[]Change) {
 				}
 				return ""
 			}
-			change(text(a), text(b), k.Secret || secretName(name), join(path, name), out)
+			change(text(a), text(b), k.Secret || mask.Name(name), join(path, name), out)
 		}
 	default:
 		change(plainText(a), plainText(b), k.Secret || k.Path == "write_files.content", path, out) // a file may be a key
@@ -112,7 +111,7 @@ func change(a, b string, secret bool, path string, out *[]Change) {
 			if s == "" {
 				return ""
 			}
-			return mask
+			return mask.Stars
 		}
 		a, b = hide(a), hide(b)
 	}

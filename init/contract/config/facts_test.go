@@ -101,7 +101,7 @@ var facts = []fact{
 	{"maps replace", "k3os: {labels: {a: '1', b: '2'}}\n//\nk3os: {labels: {b: '3'}}", map[string]string{"k3os.labels": "map[b:3]"}, nil},
 	{"k3os merges", "k3os: {token: t, server_url: u}\n//\nk3os: {password: p}", map[string]string{"k3os.token": "t", "k3os.server_url": "u", "k3os.password": "p"}, nil},
 	{"null erases", "hostname: a\nk3os: {token: t}\n//\nhostname: null\nk3os: {token: null}", map[string]string{"hostname": "", "k3os.token": ""}, nil},
-	{"not a map", "hello", map[string]string{"hostname": ""}, []string{`f.yaml:1:1: error: the file is the text "hello", not a map of keys`}},
+	{"not a map", "hello", map[string]string{"hostname": ""}, []string{`f.yaml:1:1: error: the file is a text, not a map of keys`}},
 	{"the same key twice", "hostname: a\nhostname: b", map[string]string{"hostname": "b"}, []string{"f.yaml:2:1: warning: hostname: the key is there twice; the later one counts"}},
 	{"two documents", "hostname: a\n---\nhostname: b", map[string]string{"hostname": "a"}, []string{"f.yaml:2:1: warning: only the first document"}},
 	{"byte order mark", "\ufeffhostname: a", map[string]string{"hostname": "a"}, nil},

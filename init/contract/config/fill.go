@@ -73,6 +73,15 @@ func (c *Config) note(v *value, key place, path string, found *list) {
 	}
 }
 
+// Place gives where a value stands, "config.yaml:12", by its path with indexes; "" if that is not known.
+func (c *Config) Place(path string) string {
+	at, ok := c.where[path]
+	if !ok || at.file == "" || at.line == 0 {
+		return ""
+	}
+	return at.file + ":" + strconv.Itoa(at.line)
+}
+
 // setValue stores a decoded value of key k into a field of the matching Go type. The decoder has enforced the shapes.
 func setValue(f reflect.Value, v *value, k *Key) {
 	if v.kind == null || v.kind == moved {

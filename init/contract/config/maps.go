@@ -1,6 +1,12 @@
 package config
 
-import "gopkg.in/yaml.v3"
+import (
+	"strings"
+
+	"imgbuild/init/contract/mask"
+
+	"gopkg.in/yaml.v3"
+)
 
 // named decodes a map whose names are free and whose values are sections.
 func (d *decoder) named(n *yaml.Node, k *Key, path string) *value {
@@ -40,8 +46,13 @@ func (d *decoder) textMap(n *yaml.Node, k *Key, path string) *value {
 		}
 		switch v.Kind {
 		case yaml.ScalarNode:
-			if k.Path == "k3os.environment" && secretName(p.key.Value) && d.secret(v, here) {
-				out.add(p.key.Value, d.at(p.key), &value{kind: moved, at: d.at(v)})
+			if secretEntry(k, p.key.Value, v.Value) {
+				at, t, ok := d.at(v), v.Value, true
+				if d.secret(v, here) {
+					out.add(p.key.Value, d.at(p.key), &value{kind: moved, at: at})
+				} else if t, ok = d.text(v, here); ok {
+					out.add(p.key.Value, d.at(p.key), &value{kind: scalar, at: at, text: t})
+				}
 			} else if t, ok := d.mapText(v, here); ok {
 				out.add(p.key.Value, d.at(p.key), &value{kind: scalar, at: d.at(v), text: t})
 			}
@@ -52,6 +63,20 @@ func (d *decoder) textMap(n *yaml.Node, k *Key, path string) *value {
 	}
 	return out
 }
+
+// secretEntry tells whether an entry of a map of texts is a secret: a variable of such a name, or an address with a password
+// in it, or one that was blanked.
+func secretEntry(k *Key, name, text string) bool {
+	if !strings.HasSuffix(k.Path, ".environment") {
+		return false
+	}
+	return mask.Name(name) || addressName.MatchString(name) && (blanked(text) || passwordInURL.MatchString(text))
+}
+
+var (
+	addressName   = pattern{text: `(?i)(?:_proxy|_url|_uri|_dsn|_endpoint|_server)$`}
+	passwordInURL = pattern{text: `^(?:[A-Za-z][A-Za-z0-9+.-]*://)?[^/\s:@]*:[^\s]+@`}
+)
 
 // free decodes what has no form yet; n is neither an alias nor null.
 func (d *decoder) free(n *yaml.Node, path string) *value {

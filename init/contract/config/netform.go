@@ -15,7 +15,7 @@ func netForm(f Form, t string) (fixed, why string) {
 	case Address:
 		a, err := netip.ParseAddr(t)
 		if err != nil {
-			return "", fmt.Sprintf("%q is not an IP address", clip(t))
+			return "", fmt.Sprintf("%s is not an IP address", quote(t))
 		}
 		return a.String(), ""
 	case Prefix, Own:
@@ -30,18 +30,18 @@ func netForm(f Form, t string) (fixed, why string) {
 			return p.String(), ""
 		}
 		if _, err := netip.ParseAddr(t); err == nil {
-			return "", fmt.Sprintf("%q has no prefix length such as /24", clip(t))
+			return "", fmt.Sprintf("%s has no prefix length such as /24", quote(t))
 		}
-		return "", fmt.Sprintf("%q is not an address with a prefix length", clip(t))
+		return "", fmt.Sprintf("%s is not an address with a prefix length", quote(t))
 	case Country:
 		if up := strings.ToUpper(t); country.MatchString(up) {
 			return up, ""
 		}
-		return "", fmt.Sprintf("%q is not a country's two letters", clip(t))
+		return "", fmt.Sprintf("%s is not a country's two letters", quote(t))
 	case MAC:
 		m, err := net.ParseMAC(t)
 		if err != nil || len(m) != 6 {
-			return "", fmt.Sprintf("%q is not a hardware address", clip(t))
+			return "", fmt.Sprintf("%s is not a hardware address", quote(t))
 		}
 		return m.String(), ""
 	}

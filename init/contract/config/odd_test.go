@@ -8,9 +8,9 @@ import (
 // What YAML, an editor or a web page made of a text that was meant as it stands is pointed at, where it is.
 func TestOddTexts(t *testing.T) {
 	for text, want := range map[string]string{
-		"hostname: a\nk3os:\n  token: !abc12345\n":                        "f.yaml:3:10: warning: k3os.token: !abc12345 in front is a mark of YAML's",
-		"hostname: a\nk3os:\n  token: &abc12345\n":                        "f.yaml:3:10: warning: k3os.token: &abc12345 is a mark of YAML's",
-		"hostname: a\nk3os:\n  token: *abc12345\n":                        "f.yaml:3:3: error: this is not YAML: unknown anchor 'abc12345' referenced; put a text that begins with *",
+		"hostname: a\nk3os:\n  token: !abc12345\n":                        "f.yaml:3:10: warning: k3os.token: what begins with ! is a mark of YAML's",
+		"hostname: a\nk3os:\n  token: &abc12345\n":                        "f.yaml:3:10: warning: k3os.token: what begins with & is a mark of YAML's",
+		"hostname: a\nk3os:\n  token: *abc12345\n":                        "f.yaml:3:3: error: this is not YAML: unknown anchor referenced; put a text that begins with *",
 		"hostname: a\nk3os:\n  token: @abc12345\n":                        "f.yaml:3:3: error: this is not YAML: found character that cannot start any token; put a text that begins with *, @",
 		"hostname: a\nk3os:\n  token: %abc12345\n":                        "f.yaml:3:3: error: this is not YAML: found character that cannot start any token; put a text that begins with *, @",
 		"hostname: a\n# \xe4\n":                                           "f.yaml:2:1: error: this is not YAML: incomplete UTF-8 octet sequence; save the file as UTF-8",

@@ -32,6 +32,7 @@ func Parse(file string, data []byte) (*Layer, []Problem) { return ParseAs(Format
 // ParseAs is Parse for a source whose name does not tell its format.
 func ParseAs(format Format, file string, data []byte) (*Layer, []Problem) {
 	d := &decoder{file: file, format: format, lines: lineLengths(data)}
+	d.found.doubts = doubtful(data)
 	layer := &Layer{Name: file, Unseen: format != Native}
 	if format == UserData && len(data) <= MaxSize && !isWide(data) {
 		if isScript(data) {
@@ -111,17 +112,24 @@ func readYAML(data []byte, n int) (docs []*yaml.Node, err error) {
 	return docs, nil
 }
 
-var yamlLine = pattern{text: `line (\d+): `}
+var (
+	yamlLine   = pattern{text: `line (\d+): `}
+	anchorName = pattern{text: `unknown anchor '(.*)' referenced`}
+)
 
 // syntax takes the library's message apart. It knows a line only; the column is the first character on it.
 func (d *decoder) syntax(data []byte, err error) (place, string) {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
+	word := ""
+	if m := anchorName.compiled().FindStringSubmatch(message); m != nil { // it may be a token that begins with *
+		word, message = m[1], "unknown anchor referenced"
+	}
 	at := place{d.file, 1, 1}
 	if m := yamlLine.compiled().FindStringSubmatchIndex(message); m != nil {
 		at.line, _ = strconv.Atoi(message[m[2]:m[3]])
 		message = message[:m[0]] + message[m[1]:]
 	}
-	if line := culprit(data, message); line > 0 {
+	if line := culprit(data, message, word); line > 0 {
 		at.line = line
 	}
 	at = d.clamp(at)
@@ -134,11 +142,10 @@ func (d *decoder) syntax(data []byte, err error) (place, string) {
 
 // culprit finds the line of what the library complains about without one: an anchor that does not exist, a byte that is no text.
 // 0 means that it is not to be found.
-func culprit(data []byte, message string) int {
+func culprit(data []byte, message, anchor string) int {
 	at := -1
-	if rest, ok := strings.CutPrefix(message, "unknown anchor '"); ok {
-		name, _, _ := strings.Cut(rest, "'")
-		at = bytes.Index(data, []byte("*"+name))
+	if anchor != "" {
+		at = bytes.Index(data, []byte("*"+anchor))
 	} else if strings.Contains(message, "control characters") || strings.Contains(message, "UTF-8") {
 		for i := 0; i < len(data) && at < 0; {
 			r, n := utf8.DecodeRune(data[i:])

@@ -102,6 +102,7 @@ type place struct {
 
 // list collects problems and keeps them in reading order.
 type list struct {
+	doubts   []string // words that must not be shown
 	problems []Problem
 	dropped  int
 	unknown  bool // a key that does not exist is among the dropped
@@ -112,8 +113,13 @@ func (l *list) add(at place, s Severity, key, fix, format string, args ...any) {
 		l.dropped++
 		return
 	}
-	l.problems = append(l.problems, Problem{File: at.file, Line: at.line, Col: at.col, Key: key, Severity: s,
-		Message: fmt.Sprintf(format, args...), Fix: fix})
+	for _, w := range l.doubts {
+		if strings.Contains(key, w) {
+			key = strings.ReplaceAll(key, w, "...")
+		}
+	}
+	l.problems = append(l.problems, Problem{File: at.file, Line: at.line, Col: at.col, Key: shownPath(key), Severity: s,
+		Message: without(fmt.Sprintf(format, args...), l.doubts), Fix: without(fix, l.doubts)})
 }
 
 // addUnknown adds a key that does not exist.

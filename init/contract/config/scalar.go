@@ -31,7 +31,7 @@ func (d *decoder) odd(n *yaml.Node, path string) {
 	const quotes = "\u201c\u201d\u201e\u2018\u2019\u201a"
 	switch first, _ := utf8.DecodeRuneInString(n.Value); {
 	case n.Style&yaml.TaggedStyle != 0 && !strings.HasPrefix(n.Tag, "!!") && !strings.HasPrefix(n.Tag, "tag:yaml.org"):
-		d.found.add(d.at(n), Warning, path, "put the whole value into quotes", "%s in front is a mark of YAML's and no part of the value", n.Tag)
+		d.found.add(d.at(n), Warning, path, "put the whole value into quotes", "what begins with ! is a mark of YAML's and no part of the value")
 	case n.Style == 0 && n.Value != "" && strings.ContainsRune(quotes, first):
 		d.found.add(d.at(n), Warning, path, "write straight quotes, ' or \"", "the curved quotes are part of the value")
 	}
@@ -138,13 +138,13 @@ func canonical(k *Key, t string) (fixed, why string) {
 	case Bool:
 		b, ok := Truth(t)
 		if !ok {
-			return "", fmt.Sprintf("%q is neither true nor false", clip(t))
+			return "", fmt.Sprintf("%s is neither true nor false", quote(t))
 		}
 		return strconv.FormatBool(b), ""
 	case Int:
 		i, err := strconv.ParseInt(strings.TrimSpace(t), 10, 32)
 		if err != nil {
-			return "", fmt.Sprintf("%q is not a whole number", clip(t))
+			return "", fmt.Sprintf("%s is not a whole number", quote(t))
 		}
 		if k.Max != 0 && (i < int64(k.Min) || i > int64(k.Max)) {
 			return "", fmt.Sprintf("%d is not a number from %d to %d", i, k.Min, k.Max)
@@ -161,19 +161,19 @@ func canonical(k *Key, t string) (fixed, why string) {
 	case Mode:
 		m := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(t), "0o"), "0O")
 		if v, err := strconv.ParseUint(m, 8, 16); err != nil || v > 0o7777 {
-			return "", fmt.Sprintf("%q are not octal permissions", clip(t))
+			return "", fmt.Sprintf("%s are not octal permissions", quote(t))
 		}
 		return m, ""
 	case Duration:
 		v, ok := parseDuration(t)
 		if !ok {
-			return "", fmt.Sprintf("%q is not a length of time", clip(t))
+			return "", fmt.Sprintf("%s is not a length of time", quote(t))
 		}
 		return v.String(), ""
 	case Size:
 		v, ok := parseSize(t)
 		if !ok {
-			return "", fmt.Sprintf("%q is not a number of bytes", clip(t))
+			return "", fmt.Sprintf("%s is not a number of bytes", quote(t))
 		}
 		return strconv.FormatInt(v, 10), ""
 	}
@@ -183,7 +183,7 @@ func canonical(k *Key, t string) (fixed, why string) {
 				return v, ""
 			}
 		}
-		return "", fmt.Sprintf("%q is none of %s", clip(t), wordList(k.Values))
+		return "", fmt.Sprintf("%s is none of %s", quote(t), wordList(k.Values))
 	}
 	return t, ""
 }
@@ -209,14 +209,6 @@ func wordList(words []string) string {
 		}
 	}
 	return strings.Join(out, ", ")
-}
-
-// clip shortens a text for a message.
-func clip(t string) string {
-	if len(t) > 40 {
-		return strings.ToValidUTF8(t[:40], "") + "..."
-	}
-	return t
 }
 
 // parseDuration reads Go's form (90s, 1h30m) or a bare number of seconds; nothing negative, nothing over a year.

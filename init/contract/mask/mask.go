@@ -62,11 +62,15 @@ var forms = []form{
 }
 
 // Text gives b with Stars in the place of what looks like a secret. b itself is not changed.
-func Text(b []byte) []byte { return find(b, func([]byte) {}) }
+func Text(b []byte) []byte { return find(b, false, func([]byte) {}) }
+
+// Prose is Text for sentences of our own, in which the name of a key with a colon begins what is said about it. There only
+// a quoted value is one behind a colon and a space.
+func Prose(text string) string { return string(find([]byte(text), true, func([]byte) {})) }
 
 // Secrets lists what looks like a secret in a text by what stands before it, so that it can be found again elsewhere.
 func Secrets(text string) (list []string) {
-	find([]byte(text), func(s []byte) {
+	find([]byte(text), false, func(s []byte) {
 		if v := string(s); !strings.HasPrefix(v, Stars) {
 			list = append(list, v)
 		}
@@ -74,7 +78,7 @@ func Secrets(text string) (list []string) {
 	return list
 }
 
-func find(b []byte, found func([]byte)) []byte {
+func find(b []byte, prose bool, found func([]byte)) []byte {
 	low := bytes.ToLower(b)
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return bytes.Contains(low, []byte(w)) })
@@ -97,7 +101,7 @@ func find(b []byte, found func([]byte)) []byte {
 		b = tokens(b, found)
 	}
 	if has("token", "pass", "pwd", "secret", "psk", "key", "credential", "cookie", "authorization") {
-		b = named(b, found)
+		b = named(b, prose, found)
 	}
 	return b
 }

@@ -2,8 +2,12 @@ package mask
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode"
 )
@@ -57,6 +61,21 @@ func TestTextKeeps(t *testing.T) {
 	} {
 		if out := String(in); out != in {
 			t.Errorf("%q\nbecomes %q", in, out)
+		}
+	}
+}
+
+// Sentences of ours name keys.
+func TestProse(t *testing.T) {
+	for in, want := range map[string]string{
+		"config.yaml:3:5: warning: k3os.token: the token has white space in it": "config.yaml:3:5: warning: k3os.token: the token has white space in it",
+		"k3os.password: it begins with $ but is no crypt(5) hash":               "k3os.password: it begins with $ but is no crypt(5) hash",
+		"fetching https://me:abcdef@h/: 404 Not Found":                          "fetching https://me:" + Stars + "@h/: 404 Not Found",
+		"run_cmd[0] failed: login --password abcdef: exit status 1":             "run_cmd[0] failed: login --password " + Stars + ": exit status 1",
+		`this is "token: abcdef" and TOKEN=abcdef and "token": "abcdef"`:        `this is "token: abcdef" and TOKEN=` + Stars + ` and "token": "` + Stars + `"`,
+	} {
+		if got := Prose(in); got != want {
+			t.Errorf("%q\nbecomes %q\nwant    %q", in, got, want)
 		}
 	}
 }
@@ -150,4 +169,24 @@ func FuzzScrubber(f *testing.F) {
 			t.Errorf("%q stays in base64", secret)
 		}
 	})
+}
+
+func TestURL(t *testing.T) {
+	for in, want := range map[string]string{"https://me:pw@h:1/x?token=a#b": "https://h:1/x", "https://tok@h/": "https://h/", "http://me:p w@h": "an address", "http://me:pw/x@h/": "an address", "": "an address", "https://h/x": "https://h/x"} {
+		if got := URL(in); got != want {
+			t.Errorf("URL(%q) = %q, want %q", in, got, want)
+		}
+	}
+	for _, in := range []string{"http://me:C4N4RY/x@h/", "http://me:C4N4RY%zz@h/", "http://me:C4N4RY\x01@h/", "://C4N4RY"} {
+		if _, err := url.Parse(in); err == nil || strings.Contains(URLError(err).Error(), "C4N4RY") {
+			t.Errorf("%q: %v", in, URLError(err))
+		}
+	}
+	_, err := (&http.Client{}).Get("http://me:C4N4RY@127.0.0.1:1/x?token=C4N4RY")
+	if err == nil || strings.Contains(URLError(err).Error(), "C4N4RY") || !errors.Is(URLError(err), syscall.ECONNREFUSED) {
+		t.Errorf("%v", URLError(err))
+	}
+	if err := errors.New("x"); URLError(err) != err || URLError(nil) != nil {
+		t.Error("another error is changed")
+	}
 }

@@ -17,7 +17,7 @@ var (
 
 // named masks what stands behind a name: NAME=VALUE, NAME: VALUE, "NAME": "VALUE", --NAME VALUE, on the same line or on the
 // next one. Where a line begins with the name, as in YAML, all of the line is the value, and a block below it too.
-func named(b []byte, found func([]byte)) []byte {
+func named(b []byte, prose bool, found func([]byte)) []byte {
 	var out []byte
 	done, pos := 0, 0 // what is in out already; where to look on
 	for pos < len(b) {
@@ -25,7 +25,7 @@ func named(b []byte, found func([]byte)) []byte {
 		if at == nil {
 			break
 		}
-		from, to, stays := value(b, pos+at[0], pos+at[1])
+		from, to, stays := value(b, pos+at[0], pos+at[1], prose)
 		if pos += at[1]; from < 0 {
 			continue
 		}
@@ -37,7 +37,7 @@ func named(b []byte, found func([]byte)) []byte {
 }
 
 // value gives the range of the value behind the name in b[start:end], from -1 for none, and what of that range stays.
-func value(b []byte, start, end int) (from, to int, stays []byte) {
+func value(b []byte, start, end int, prose bool) (from, to int, stays []byte) {
 	lineStart := bytes.LastIndexByte(b[:start], '\n') + 1
 	before := strings.Trim(string(b[lineStart:start]), " \t-\"'")
 	first := before == "" || strings.HasSuffix(before, "{") || strings.HasSuffix(before, ",") && strings.Contains(before, "{")
@@ -65,7 +65,7 @@ func value(b []byte, start, end int) (from, to int, stays []byte) {
 	if m := yamlMarks().FindIndex(b[i:]); colon && m != nil {
 		i += m[1]
 	}
-	if colon && i < len(b) && (b[i] == '|' || b[i] == '>') {
+	if colon && !prose && i < len(b) && (b[i] == '|' || b[i] == '>') {
 		if end := block(b, lineStart, i); end > i {
 			return i, end, []byte("\n")
 		}
@@ -80,6 +80,9 @@ func value(b []byte, start, end int) (from, to int, stays []byte) {
 			return -1, 0, nil
 		}
 		return i + 1, close, nil
+	}
+	if prose && colon && !header {
+		return -1, 0, nil
 	}
 	word := i
 	for word < len(b) && !strings.ContainsRune(" \t\r\n\"'`", rune(b[word])) {
@@ -102,7 +105,7 @@ func value(b []byte, start, end int) (from, to int, stays []byte) {
 		if m := nextName().FindStringIndex(text); m != nil {
 			text = text[:m[0]]
 		}
-		word = i + len(strings.TrimRight(text, ",;)}]"))
+		word = i + len(strings.TrimRight(text, ",:;)}]"))
 	}
 	if word <= i {
 		return -1, 0, nil

@@ -86,6 +86,9 @@ func (s *Scrubber) Text(text []byte) []byte { return Text(s.Known(text)) }
 // String is Text for a string.
 func (s *Scrubber) String(text string) string { return string(s.Text([]byte(text))) }
 
+// Prose is the function of that name, with the known secrets.
+func (s *Scrubber) Prose(text string) string { return Prose(string(s.Known([]byte(text)))) }
+
 func squeezed(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -249,11 +250,39 @@ func TestFetch(t *testing.T) {
 func TestCommands(t *testing.T) {
 	log := supervise.NewLog("", "commands", supervise.DefaultLogLimits)
 	mark := t.TempDir() + "/mark"
-	err := Commands(context.Background(), "run_cmd", []string{"echo $WORD > " + mark, "echo out; false", "echo never > " + mark}, map[string]string{"WORD": "hello"}, log)
+	err := Commands(context.Background(), "run_cmd", []string{"echo $WORD > " + mark, "echo out; false", "echo never > " + mark}, map[string]string{"WORD": "hello"}, log, nil)
 	if err == nil || !strings.Contains(err.Error(), "run_cmd[1]") {
 		t.Errorf("%v", err)
 	}
 	if got, _ := os.ReadFile(mark); string(got) != "hello\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+// A line that fails is named by its place: the line itself may hold a password, and the error is for everybody.
+func TestCommandsHideTheLine(t *testing.T) {
+	var log bytes.Buffer
+	line := "true -u me:hunter2zz https://me:hunter2zz@127.0.0.1/ --password hunter2zz; exit 7"
+	err := Commands(context.Background(), "run_cmd", []string{line}, nil, &log, func(path string) string { return "config.yaml:3 " + path })
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "config.yaml:3 run_cmd[0]") || !strings.Contains(err.Error(), "7") {
+		t.Errorf("%v", err)
+	}
+	if strings.Contains(log.String(), "hunter2") || !strings.Contains(log.String(), "exit 7") {
+		t.Errorf("the log: %s", log.String())
+	}
+}
+
+// What cannot be fetched is named without the secrets in its address.
+func TestFetchHidesTheAddress(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	_, err := get(context.Background(), server.Client(), strings.Replace(server.URL, "://", "://me:hunter2zz@", 1)+"/keys?token=hunter2zz")
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "404") {
+		t.Errorf("%v", err)
+	}
+	for _, bad := range []string{"http://me:hunter2zz/x@h/", "http://me:hunter2zz@127.0.0.1:1/x?token=hunter2zz"} {
+		if _, err := get(context.Background(), http.DefaultClient, bad); err == nil || strings.Contains(err.Error()+shown(bad), "hunter2") {
+			t.Errorf("%v", err)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 	"imgbuild/init/supervise"
 )
 
@@ -15,10 +16,17 @@ import (
 const CommandLimit = 10 * time.Minute
 
 // Commands runs the lines of one phase with sh -c, in order, their output to log. The first that fails ends the phase, as
-// in k3OS.
-func Commands(ctx context.Context, phase string, lines []string, env map[string]string, log io.Writer) error {
+// in k3OS. An error names the place of a line and not the line, which may hold a password; where gives that place, and may
+// be nil.
+func Commands(ctx context.Context, phase string, lines []string, env map[string]string, log io.Writer, where func(path string) string) error {
 	for i, line := range lines {
-		fmt.Fprintf(log, "%s[%d]: %s\n", phase, i, line)
+		fmt.Fprintf(log, "%s[%d]: %s\n", phase, i, mask.String(line))
+		name := fmt.Sprintf("%s[%d]", phase, i)
+		if where != nil {
+			if at := where(name); at != "" {
+				name += " in " + at
+			}
+		}
 		one, cancel := context.WithTimeout(ctx, CommandLimit)
 		cmd := supervise.Cmd("/bin/sh", "-c", line)
 		for _, name := range sorted(env) {
@@ -28,10 +36,10 @@ func Commands(ctx context.Context, phase string, lines []string, env map[string]
 		_, err := supervise.Run(one, cmd)
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) {
-			return fault.New(fault.Input, "put what runs for long into services", "%s[%d] ran for more than %v and was stopped: %s", phase, i, CommandLimit, line)
+			return fault.New(fault.Input, "put what runs for long into services", "%s ran for more than %v and was stopped", name, CommandLimit)
 		}
 		if err != nil {
-			return fault.New(fault.Input, "correct the line in the configuration; its output is in /var/log/shelf/commands.log", "%s[%d] failed: %s: %v", phase, i, line, err)
+			return fault.New(fault.Input, "correct the line in the configuration; its output is in /var/log/shelf/commands.log", "%s failed: %v", name, err)
 		}
 	}
 	return nil

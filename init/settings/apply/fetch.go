@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 )
 
 // hosts are where a user's keys are: %s is the user's name.
@@ -41,6 +42,14 @@ func Fetch(ctx context.Context, client *http.Client, keys []string) ([]string, e
 	return out, errors.Join(errs...)
 }
 
+// shown is an entry for people: an address without what may be a secret in it.
+func shown(key string) string {
+	if strings.Contains(key, "://") {
+		return mask.URL(key)
+	}
+	return key
+}
+
 func address(key string) string {
 	host, user, _ := strings.Cut(key, ":")
 	if form, ok := hosts[host]; ok {
@@ -68,15 +77,15 @@ func fetch(ctx context.Context, client *http.Client, address string) (keys []str
 func get(ctx context.Context, client *http.Client, address string) ([]string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, err
+		return nil, mask.URLError(err)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, mask.URLError(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 300 {
-		return nil, errors.New(address + ": " + resp.Status)
+		return nil, errors.New(shown(address) + ": " + resp.Status)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, fetchLimit))
 	if err != nil {
@@ -84,7 +93,7 @@ func get(ctx context.Context, client *http.Client, address string) ([]string, er
 	}
 	keys := ParseKeys(data)
 	if len(keys) == 0 {
-		return nil, errors.New(address + ": no ssh key in the answer")
+		return nil, errors.New(shown(address) + ": no ssh key in the answer")
 	}
 	return keys, nil
 }

@@ -14,6 +14,7 @@ import (
 	"imgbuild/init/base/mount"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 )
 
 // kept is the directory of the store for what other places gave last: with it a node comes up when they cannot be asked.
@@ -202,7 +203,7 @@ func dataLayers(root string, layers []*config.Layer) (out []*config.Layer, probl
 			}
 			add(config.UserData, s.Path, data)
 		default:
-			add(config.UserData, s.URL, Kept(store, s.Name, urlFile))
+			add(config.UserData, mask.URL(s.URL), Kept(store, s.Name, urlFile))
 		}
 	}
 	return out, problems

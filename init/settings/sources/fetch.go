@@ -10,6 +10,7 @@ import (
 
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 
 	"aead.dev/minisign"
 )
@@ -25,7 +26,7 @@ func Fetch(ctx context.Context, client *http.Client, s config.DataSource) ([]byt
 	switch {
 	case s.SHA256 != nil:
 		if sum := sha256.Sum256(data); !bytes.Equal(sum[:], s.SHA256) {
-			return nil, fault.New(fault.Verify, fix, "%s has the sha256 %x, not the one in k3os.data_sources", s.URL, sum)
+			return nil, fault.New(fault.Verify, fix, "%s has the sha256 %x, not the one in k3os.data_sources", mask.URL(s.URL), sum)
 		}
 	case s.Key != nil:
 		sig, err := get(ctx, client, s.URL+".minisig")
@@ -33,10 +34,10 @@ func Fetch(ctx context.Context, client *http.Client, s config.DataSource) ([]byt
 			return nil, fault.Wrap(err, fault.Network, "put it beside the file, as minisign -S makes it", "the signature of a configuration cannot be fetched")
 		}
 		if !verify(*s.Key, data, sig) {
-			return nil, fault.New(fault.Verify, fix, "the signature of %s is not by the key in k3os.data_sources", s.URL)
+			return nil, fault.New(fault.Verify, fix, "the signature of %s is not by the key in k3os.data_sources", mask.URL(s.URL))
 		}
 	default:
-		return nil, fault.New(fault.Verify, fix, "nothing says what must come from %s", s.URL)
+		return nil, fault.New(fault.Verify, fix, "nothing says what must come from %s", mask.URL(s.URL))
 	}
 	return data, nil
 }
@@ -51,22 +52,23 @@ func verify(key minisign.PublicKey, data, sig []byte) (ok bool) {
 	return minisign.Verify(key, data, sig)
 }
 
-func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func get(ctx context.Context, client *http.Client, address string) ([]byte, error) {
+	shown := mask.URL(address)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, err
+		return nil, mask.URLError(err)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", shown, mask.URLError(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", url, resp.Status)
+		return nil, fmt.Errorf("%s: %s", shown, resp.Status)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err == nil && len(data) > maxAnswer {
-		err = fmt.Errorf("%s: more than %d bytes", url, maxAnswer)
+		err = fmt.Errorf("%s: more than %d bytes", shown, maxAnswer)
 	}
 	return data, err
 }

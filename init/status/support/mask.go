@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 
@@ -179,21 +178,7 @@ func InConfig(c *config.Config) []string {
 			list = append(list, v)
 		}
 	}
-	list = append(list, c.K3OS.Token, c.K3OS.Password)
-	for _, m := range []map[string]string{c.K3OS.Environment} {
-		for name, v := range m {
-			if mask.Name(name) {
-				list = append(list, v)
-			}
-		}
-	}
-	for _, s := range c.Services {
-		for name, v := range s.Environment {
-			if mask.Name(name) {
-				list = append(list, v)
-			}
-		}
-	}
+	list = append(list, c.Secrets()...)
 	for _, f := range c.WriteFiles {
 		// Of a file that not everybody may read: what stands behind = and : in it, and lines that are one word.
 		if !strings.HasSuffix(f.Permissions, "0") {
@@ -212,16 +197,6 @@ func InConfig(c *config.Config) []string {
 				list = append(list, v)
 			}
 		}
-	}
-	texts := slices.Concat([]string{c.Backup.To, strings.Join(c.K3OS.K3sArgs, " ")}, c.K3OS.DataSources, c.RunCmd, c.BootCmd, c.InitCmd)
-	for _, v := range c.K3OS.Environment {
-		texts = append(texts, v)
-	}
-	for _, s := range c.Services {
-		texts = append(texts, strings.Join(s.Command, " "))
-	}
-	for _, t := range texts {
-		list = append(list, mask.Secrets(t)...)
 	}
 	return list
 }
