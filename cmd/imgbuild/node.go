@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"golang.org/x/term"
 
+	"imgbuild/builder/kubeconfig"
 	"imgbuild/builder/remote"
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
@@ -51,7 +53,35 @@ func doNode(ctx context.Context, a *args) (err error) {
 	if words[0] == "support" && !slices.Contains(words, "-") {
 		return fetchSupport(ctx, n, words[1:])
 	}
+	if len(words) == 1 && words[0] == "status" { // for people
+		defer printOwnEnds(os.Stdout, host)
+	}
 	return onNode(ctx, n, words, input, os.Stdout)
+}
+
+// printOwnEnds prints when this computer's access to a server ends, if it has one.
+func printOwnEnds(w io.Writer, host string) {
+	if _, h, ok := strings.Cut(host, "@"); ok {
+		host = h
+	}
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	file, err := kubeconfig.File("")
+	if err != nil {
+		return
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return // no access, no end
+	}
+	for _, a := range kubeconfig.Ends(data, host) {
+		word := "ends"
+		if time.Now().After(a.Ends) {
+			word = "has ended"
+		}
+		fmt.Fprintf(w, "kubectl's access of this computer, context %s, %s on %s; `imgbuild kubeconfig` renews it\n", a.Context, word, a.Ends.Format(time.DateOnly))
+	}
 }
 
 // nodeInput is what the node's verb reads: a configuration that comes from here, if none is named there. A person at a terminal

@@ -83,6 +83,9 @@ func writeStatus(w io.Writer, s status.Status) {
 		line("wear", "%s", wear)
 	}
 	line("machine", "%s", machineLine(s))
+	if c := s.Certificate; c != nil {
+		line("certificates", "of k3s: the first ends on %s (%s)", c.Ends.Format(time.DateOnly), c.Name)
+	}
 	if s.Backup != nil || s.BackupFailures != nil {
 		line("backup", "%s", backupLine(s))
 	}

@@ -22,6 +22,7 @@ import (
 	"imgbuild/init/contract/bootstate"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/k3s"
 	"imgbuild/init/k3s/datadisk"
 	"imgbuild/init/net/clock"
 	"imgbuild/init/net/network"
@@ -66,6 +67,7 @@ type Node struct {
 	net    *network.Manager      // safe
 	clock  *clock.Keeper         // safe
 	data   *datadisk.Disk        // safe; nil before the role is known, and for roles without k3s
+	upkeep *k3s.Upkeep           // nil for roles without k3s; guarded by mu
 	log    *supervise.Log        // of init_cmd, boot_cmd and run_cmd
 	host   string
 	orders chan order

@@ -205,6 +205,9 @@ func (n *Node) sample() {
 		s.Backup = *st.Backup
 	}
 	s.Fails = st.BackupFailures
+	if st.Certificate != nil {
+		s.Certificate = st.Certificate.Ends
+	}
 	s.Machine.ReadOnly = map[string]bool{}
 	for _, d := range st.Disks {
 		s.Machine.ReadOnly[d.Path] = d.ReadOnly

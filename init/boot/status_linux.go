@@ -56,10 +56,25 @@ func (n *Node) status() status.Status {
 			s.Backup = &b.Last
 		}
 	}
-	s.DataDisk = facts.DataDisk
+	s.DataDisk, s.Certificate = facts.DataDisk, n.certificate()
 	s.Health, s.Why, s.Checks = verdict.State, verdict.Why, verdict.Results
 	s.Clean(n.base.Report.Clean) // anybody on the node may ask
 	return s
+}
+
+// certificate is the one of k3s that ends first; nil where none is known.
+func (n *Node) certificate() *health.Certificate {
+	n.mu.Lock()
+	u := n.upkeep
+	n.mu.Unlock()
+	if u == nil {
+		return nil
+	}
+	c := u.Soonest()
+	if c.Name == "" {
+		return nil
+	}
+	return &health.Certificate{Name: c.Name, Ends: c.Ends.UTC(), Left: time.Until(c.Ends)}
 }
 
 // promises names the checks of the role, as the slot's data have them; at least the floor.
@@ -78,6 +93,9 @@ func (n *Node) facts() health.Facts {
 	f := health.Facts{
 		Booting: !n.up.Load(), Degraded: n.lay.Degraded, Rescue: n.lay.Rescue, Disks: status.Disks("/"), DataDisk: n.diskStatus(),
 		Answers: n.probes.Answers(),
+	}
+	if n.clock != nil && n.clock.Status().Synced {
+		f.Certificate = n.certificate()
 	}
 	if block := n.damaged.Load(); block != nil {
 		f.Damaged = *block

@@ -47,13 +47,13 @@ type Node struct {
 	Say      func(format string, args ...any)                     // lines for the log that are no failure; nil: nowhere
 }
 
-// Unit makes the unit. Its needs are the caller's to add.
-func Unit(n Node) (supervise.Unit, error) {
+// Unit makes the unit, and what keeps it once it runs. Its needs are the caller's to add.
+func Unit(n Node) (supervise.Unit, *Upkeep, error) {
 	switch {
 	case n.Role != Server && n.Role != Worker:
-		return supervise.Unit{}, fault.New(fault.Internal, "", "role %q runs no k3s", n.Role)
+		return supervise.Unit{}, nil, fault.New(fault.Internal, "", "role %q runs no k3s", n.Role)
 	case n.Manifest == nil || n.Manifest.Source == "none":
-		return supervise.Unit{}, fault.New(fault.Input, "build the image with k3s, or choose another role",
+		return supervise.Unit{}, nil, fault.New(fault.Input, "build the image with k3s, or choose another role",
 			"this image has no k3s, which the role %s needs", n.Role)
 	}
 	if n.Say == nil {
@@ -85,7 +85,7 @@ func Unit(n Node) (supervise.Unit, error) {
 			return Probe(ctx, n.Config(), n.Role)
 		}},
 		Finish: func(ctx context.Context) error { return StopPods(ctx, n.Groups) },
-	}, nil
+	}, &Upkeep{p: p}, nil
 }
 
 // preparation is what happens before each start.
@@ -99,7 +99,9 @@ type preparation struct {
 	starting *config.Config
 	name     string  // of the node in the cluster
 	extra    []Extra // lists of ours behind the user's
-	told     bool    // that the node has another name in the cluster
+	began    time.Time
+	untimed  bool // that start came before the time was known
+	told     bool // that the node has another name in the cluster
 }
 
 // prepare takes the node from whatever state to one in which k3s can be started. An error is tried again.
@@ -127,15 +129,9 @@ func (p *preparation) prepare(ctx context.Context, say supervise.Say) error {
 		p.checked = true
 	}
 	// k3s makes certificates at its first start; made before the right time they would not be valid yet elsewhere.
-	if p.Time != nil && !p.waited {
-		say.Progress("for the right time")
-		if err := p.Time(ctx, cfg.Time.Wait); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			p.Say("k3s starts although: %v", err)
-		}
-		p.waited = true
+	untimed, err := p.awaitTime(ctx, cfg, say)
+	if err != nil {
+		return err
 	}
 	if time.Now().Year() < 1980 {
 		return fault.New(fault.Unhealthy, "give the node a time server", "the clock stands before 1980, k3s does not start then")
@@ -173,6 +169,9 @@ func (p *preparation) prepare(ctx context.Context, say supervise.Say) error {
 	if err := write(cfg); err != nil {
 		return err
 	}
+	if err := noteLabels(LabelsPath, cfg); err != nil {
+		p.Say("k3s: %v", err)
+	}
 	if err := provideImages(ImageDir, filepath.Join(dataDir(cfg), "agent", "images")); err != nil {
 		p.Say("k3s: images: %v", err)
 	}
@@ -185,7 +184,29 @@ func (p *preparation) prepare(ctx context.Context, say supervise.Say) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.binary, p.starting, p.name, p.extra = binary, cfg, name, extra
+	p.began, p.untimed = time.Now(), untimed
 	return nil
+}
+
+// awaitTime waits for the right time, once in a boot, and says whether k3s starts without it. The error is that of ctx.
+func (p *preparation) awaitTime(ctx context.Context, cfg *config.Config, say supervise.Say) (untimed bool, err error) {
+	if p.Time == nil {
+		return false, nil
+	}
+	first, limit := !p.waited, time.Duration(0)
+	if first {
+		say.Progress("for the right time")
+		limit = cfg.Time.Wait
+	}
+	err = p.Time(ctx, limit)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil && first {
+		p.Say("k3s starts although: %v", err)
+	}
+	p.waited = true
+	return err != nil, nil
 }
 
 // naming gives the node's name in the cluster, and tells once when that is not the hostname.
@@ -252,9 +273,9 @@ func (p *preparation) arguments() (command, env []string, err error) {
 
 // Probes are k3s' part in the health of a role.
 func Probes(cfg func() *config.Config, role string) []health.Probe {
-	check := checks.API
-	if role == Worker {
-		check = checks.Kubelet
+	list := []health.Probe{{Check: checks.Kubelet, Ask: func(ctx context.Context) error { return probeKubelet(ctx, cfg(), kubeletHealth) }}}
+	if role == Server {
+		list = append(list, health.Probe{Check: checks.API, Ask: func(ctx context.Context) error { return probeAPI(ctx, cfg()) }})
 	}
-	return []health.Probe{{Check: check, Ask: func(ctx context.Context) error { return Probe(ctx, cfg(), role) }}}
+	return list
 }

@@ -138,7 +138,7 @@ func TestUnit(t *testing.T) {
 	m := &manifest.K3s{Version: "v1.35.0+k3s1", Source: "embedded"}
 	cfg := &config.Config{}
 	n := Node{Config: func() *config.Config { return cfg }, Manifest: m, Role: Worker, Hostname: "h"}
-	u, err := Unit(n)
+	u, _, err := Unit(n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,24 +170,27 @@ func TestUnit(t *testing.T) {
 	if v.State != health.Waiting || len(v.Why) != 1 || !strings.Contains(v.Why[0], "server_url and token are missing") {
 		t.Errorf("health: got %+v", v)
 	}
-	for role, want := range map[string]string{Worker: checks.Kubelet, Server: checks.API} {
-		probes := Probes(n.Config, role)
-		if len(probes) != 1 || probes[0].Check != want {
-			t.Errorf("probes of a %s: got %+v, want %s", role, probes, want)
+	for role, want := range map[string][]string{Worker: {checks.Kubelet}, Server: {checks.Kubelet, checks.API}} {
+		var got []string
+		for _, probe := range Probes(n.Config, role) {
+			got = append(got, probe.Check)
+			if err := probe.Ask(ctx); err == nil {
+				t.Errorf("a %s without k3s answers its probe %s", role, probe.Check)
+			}
 		}
-		if err := probes[0].Ask(ctx); err == nil {
-			t.Errorf("a %s without k3s answers its probe", role)
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("probes of a %s: got %q, want %q", role, got, want)
 		}
 	}
 	if err := s.Stop(ctx); err != nil {
 		t.Error(err) // never started: nothing to finish, no pods to look for
 	}
 	n.Role = "storage"
-	if _, err := Unit(n); err == nil {
+	if _, _, err := Unit(n); err == nil {
 		t.Error("a role without k3s got a unit")
 	}
 	n.Role, n.Manifest = Server, &manifest.K3s{Source: "none"}
-	if _, err := Unit(n); err == nil {
+	if _, _, err := Unit(n); err == nil {
 		t.Error("an image without k3s got a unit")
 	}
 }

@@ -30,11 +30,16 @@ func probe(ctx context.Context, cfg *config.Config, role, kubelet string) error 
 		if err := probeAPI(ctx, cfg); err != nil {
 			return err
 		}
-		if onCommandLine(cfg, "disable-agent") {
-			return nil // a server without a kubelet
-		}
 	}
-	return get(ctx, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "the kubelet", kubelet)
+	return probeKubelet(ctx, cfg, kubelet)
+}
+
+// probeKubelet asks the kubelet at url, unless the node is a server without one.
+func probeKubelet(ctx context.Context, cfg *config.Config, url string) error {
+	if onCommandLine(cfg, "disable-agent") {
+		return nil
+	}
+	return get(ctx, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "the kubelet", url)
 }
 
 func probeAPI(ctx context.Context, cfg *config.Config) error {

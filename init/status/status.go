@@ -35,17 +35,18 @@ type Status struct {
 	Record   *Record   `json:"record,omitempty"`
 	Steps    []Step    `json:"steps"`
 
-	Services       []Service        `json:"services"`
-	Network        []Interface      `json:"network"`
-	Disks          []health.Disk    `json:"disks"`
-	DataDisk       *datadisk.Status `json:"data_disk,omitempty"` // that data.device names
-	Written        *Written         `json:"written,omitempty"`
-	Machine        monitor.Machine  `json:"machine"`
-	Memory         Memory           `json:"memory"`
-	Load           string           `json:"load"` // of 1, 5 and 15 minutes
-	Clock          Clock            `json:"clock"`
-	Backup         *time.Time       `json:"backup,omitempty"`          // of the newest one
-	BackupFailures *int             `json:"backup_failures,omitempty"` // in a row
+	Services       []Service           `json:"services"`
+	Network        []Interface         `json:"network"`
+	Disks          []health.Disk       `json:"disks"`
+	DataDisk       *datadisk.Status    `json:"data_disk,omitempty"` // that data.device names
+	Written        *Written            `json:"written,omitempty"`
+	Machine        monitor.Machine     `json:"machine"`
+	Memory         Memory              `json:"memory"`
+	Load           string              `json:"load"` // of 1, 5 and 15 minutes
+	Clock          Clock               `json:"clock"`
+	Backup         *time.Time          `json:"backup,omitempty"`          // of the newest one
+	Certificate    *health.Certificate `json:"certificate,omitempty"`     // of k3s, that ends first
+	BackupFailures *int                `json:"backup_failures,omitempty"` // in a row
 
 	Problems []report.Problem `json:"problems"`
 }

@@ -18,6 +18,8 @@ const (
 	API      = "api"
 	Kubelet  = "kubelet"
 	Services = "services"
+
+	Certificates = "certificates"
 )
 
 // Check describes one check.
@@ -42,6 +44,7 @@ var All = []Check{
 	{Name: K3s, Means: "k3s has said READY=1", Unit: "k3s"},
 	{Name: API, Means: "/readyz of the API server answers 200", Unit: "k3s", Probe: true},
 	{Name: Kubelet, Means: "/healthz of the kubelet answers 200", Unit: "k3s", Probe: true},
+	{Name: Certificates, Means: "no certificate of k3s ends within 45 days", Advisory: true},
 	{Name: Services, Means: "no other service has failed", Advisory: true},
 }
 

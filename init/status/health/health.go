@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"imgbuild/init/contract/checks"
 	"imgbuild/init/k3s/datadisk"
@@ -38,9 +39,18 @@ type Facts struct {
 	Disks     []Disk
 	Addresses []netip.Prefix // of all interfaces
 	DataDisk  *datadisk.Status
-	Units     []supervise.State // but for logins on consoles, which end with every logout
-	Without   []string          // units that the image was built without
-	Answers   map[string]Answer // to probes, by check
+
+	Certificate *Certificate      // of k3s, that ends first; nil for none known, and while nobody knows the time
+	Units       []supervise.State // but for logins on consoles, which end with every logout
+	Without     []string          // units that the image was built without
+	Answers     map[string]Answer // to probes, by check
+}
+
+// Certificate is one that k3s made for itself.
+type Certificate struct {
+	Name string        `json:"name"`
+	Ends time.Time     `json:"ends"`
+	Left time.Duration `json:"-"` // until then
 }
 
 // Disk is how full a file system is, in bytes.

@@ -16,7 +16,7 @@ import (
 	"imgbuild/init/supervise"
 )
 
-var worker = []string{checks.Usr, checks.Data, checks.Writable, checks.Space, checks.Address, checks.SSHD, checks.DataDisk, checks.K3s, checks.Kubelet, checks.Services, "from-a-later-version"}
+var worker = []string{checks.Usr, checks.Data, checks.Writable, checks.Space, checks.Address, checks.SSHD, checks.DataDisk, checks.K3s, checks.Kubelet, checks.Certificates, checks.Services, "from-a-later-version"}
 
 func up(name string) supervise.State {
 	return supervise.State{Name: name, Phase: supervise.Up, Ready: true, Starts: 1}
@@ -69,6 +69,13 @@ func TestJudge(t *testing.T) {
 		{"data disk away", checks.DataDisk, Bad, "it is away", func(f *Facts) { f.DataDisk = &datadisk.Status{State: datadisk.Absent, Detail: "it is away"} }},
 		{"data disk is checked", checks.DataDisk, Starting, "it is checked", func(f *Facts) { f.DataDisk = &datadisk.Status{State: datadisk.Busy, Detail: "it is checked"} }},
 		{"data disk in use", "", Good, "", func(f *Facts) { f.DataDisk = &datadisk.Status{State: datadisk.Mounted} }},
+		{"a certificate for long", "", Good, "", func(f *Facts) { f.Certificate = &Certificate{Name: "a.crt", Left: certificateWarning} }},
+		{"a certificate ends", checks.Certificates, Waiting, "the certificate a.crt of k3s ends on 2027-12-01", func(f *Facts) {
+			f.Certificate = &Certificate{"a.crt", time.Date(2027, 12, 1, 0, 0, 0, 0, time.UTC), certificateWarning - 1}
+		}},
+		{"a certificate has ended", checks.Certificates, Bad, "the certificate a.crt of k3s has ended on 2027-12-01", func(f *Facts) {
+			f.Certificate = &Certificate{"a.crt", time.Date(2027, 12, 1, 0, 0, 0, 0, time.UTC), -1}
+		}},
 		{"sshd failed", checks.SSHD, Bad, "sshd: exit status 255", func(f *Facts) {
 			f.set(supervise.State{Name: "sshd", Phase: supervise.Failed, Detail: "exit status 255"})
 		}},

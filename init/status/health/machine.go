@@ -3,10 +3,14 @@ package health
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"imgbuild/init/contract/checks"
 	"imgbuild/init/k3s/datadisk"
 )
+
+// certificateWarning is how long before its end a certificate of k3s is told of. The node restarts k3s sooner than that by itself.
+const certificateWarning = 45 * 24 * time.Hour
 
 // table holds the checks of the machine itself.
 var table = map[string]func(Facts) (State, []string){
@@ -50,6 +54,16 @@ var table = map[string]func(Facts) (State, []string){
 			return Good, nil
 		}
 		return Waiting, []string{"no interface has an address"}
+	},
+	checks.Certificates: func(f Facts) (State, []string) {
+		c := f.Certificate
+		if c == nil || c.Left >= certificateWarning {
+			return Good, nil
+		}
+		if c.Left < 0 {
+			return Bad, []string{"the certificate " + c.Name + " of k3s has ended on " + c.Ends.Format(time.DateOnly) + " (sudo shelf restart k3s)"}
+		}
+		return Waiting, []string{"the certificate " + c.Name + " of k3s ends on " + c.Ends.Format(time.DateOnly) + " (sudo shelf restart k3s)"}
 	},
 	checks.DataDisk: func(f Facts) (State, []string) {
 		switch d := f.DataDisk; {

@@ -68,6 +68,7 @@ var table = [...]metric{
 	{"shelf_backup_timestamp_seconds", "gauge", "When the newest backup was made."},
 	{"shelf_backup_age_seconds", "gauge", "Age of the newest backup."},
 	{"shelf_backup_failures", "gauge", "Attempts to make a backup that failed, in a row."},
+	{"shelf_k3s_certificate_end_timestamp_seconds", "gauge", "When the first certificate of k3s ends; k3s renews it at a restart."},
 	{"shelf_init_resident_bytes", "gauge", "Memory of PID 1."},
 }
 
@@ -163,6 +164,9 @@ func Render(s Sample, now time.Time) []byte {
 	}
 	if s.Fails != nil {
 		w.row("shelf_backup_failures", float64(*s.Fails))
+	}
+	if !s.Certificate.IsZero() {
+		w.row("shelf_k3s_certificate_end_timestamp_seconds", seconds(s.Certificate))
 	}
 	if s.InitRSS > 0 {
 		w.row("shelf_init_resident_bytes", float64(s.InitRSS))

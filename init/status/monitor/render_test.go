@@ -43,6 +43,7 @@ func everything() Sample {
 			Wear:     []Wear{{"mmcblk1", []Life{{"a", 10}, {"b", 20}}, 1}},
 		},
 		Written: &Tally{Total: 1 << 30, Watched: 2 * time.Hour, Rate: 100}, Disk: "mmcblk0", Backup: noon.Add(-26 * time.Hour), Fails: &two, InitRSS: 15 << 20,
+		Certificate: noon.Add(400 * 24 * time.Hour),
 	}
 }
 
@@ -89,6 +90,7 @@ func TestRender(t *testing.T) {
 		{8.64e6, "shelf_disk_written_bytes_per_day", nil},
 		{26 * 3600, "shelf_backup_age_seconds", nil},
 		{2, "shelf_backup_failures", nil},
+		{float64(noon.Add(400 * 24 * time.Hour).Unix()), "shelf_k3s_certificate_end_timestamp_seconds", nil},
 	} {
 		if got := value(c.name, c.labels...); math.Abs(got-c.want) > 1e-9*math.Abs(c.want) {
 			t.Errorf("%s%v is %v, want %v", c.name, c.labels, got, c.want)
@@ -103,7 +105,7 @@ func TestRender(t *testing.T) {
 func TestAbsent(t *testing.T) {
 	f := parse(t, Render(Sample{Written: &Tally{Total: 5, Watched: time.Minute}, Disk: "vda"}, noon))
 	for _, name := range []string{"shelf_undervoltage", "shelf_undervoltage_since_boot", "shelf_throttled", "shelf_temperature_celsius", "shelf_disk_wear_percent",
-		"shelf_disk_pre_eol", "shelf_backup_age_seconds", "shelf_backup_failures", "shelf_clock_offset_seconds", "shelf_disk_written_bytes_per_day", "shelf_boot_attempts_left", "shelf_boot_last_end_info"} {
+		"shelf_disk_pre_eol", "shelf_backup_age_seconds", "shelf_backup_failures", "shelf_k3s_certificate_end_timestamp_seconds", "shelf_clock_offset_seconds", "shelf_disk_written_bytes_per_day", "shelf_boot_attempts_left", "shelf_boot_last_end_info"} {
 		if f[name] != nil {
 			t.Errorf("%s is told: %v", name, f[name])
 		}

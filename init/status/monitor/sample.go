@@ -43,6 +43,8 @@ type Sample struct {
 	Backup  time.Time // of the newest backup; zero for none known
 	Fails   *int      // attempts to make a backup that failed, in a row; nil where none are made
 	InitRSS int64     // bytes
+
+	Certificate time.Time // when the first certificate of k3s ends; zero for none known
 }
 
 // Step is one step of the boot.
