@@ -76,8 +76,8 @@ func count(r bootstate.Record) bootstate.Record {
 	return r
 }
 
-// Every record, in either copy or both, with slots that load: the script counts as the rules say, writes only the copy
-// that it chose, and boots the slot of the record with its arguments.
+// Every record, in either copy or both, with slots that load: the script counts as the rules say, writes the copy that it
+// chose, and the other one only if that holds no record, and boots the slot of the record with its arguments.
 func TestCounting(t *testing.T) {
 	for _, p := range boards {
 		if err := counting(t, p, script(t, p)); err != nil {
@@ -109,8 +109,12 @@ func counting(t *testing.T, p Params, text string) error {
 			if got, err := bootstate.Parse(m.Sectors[c.chosen]); err != nil || got != want {
 				return fmt.Errorf("%+v became %+v, want %+v (%v)", r, got, want, err)
 			}
-			if !slices.Equal(m.Sectors[1-c.chosen], c.copies[1-c.chosen]) {
-				return fmt.Errorf("%+v: the other copy was written", r)
+			other := c.copies[1-c.chosen]
+			if _, err := bootstate.Parse(other); err != nil {
+				other = m.Sectors[c.chosen] // a lost copy is written again, before the only whole one is touched
+			}
+			if !slices.Equal(m.Sectors[1-c.chosen], other) {
+				return fmt.Errorf("%+v: the other copy became %q", r, m.Sectors[1-c.chosen])
 			}
 			if _, slot, _ := strings.Cut(why, " "); slot != want.Slot() {
 				return fmt.Errorf("%+v: ended with %q, want slot %s", r, why, want.Slot())

@@ -8,15 +8,18 @@ if test "${board}" = "qemu-arm"; then
 @BOARD@fi
 
 # 1. The record: of two copies the valid one with the higher seq, the first if they are equal.
-# s_clear first: import leaves a variable alone that the record does not have.
+# s_clear first: import leaves a variable alone that the record does not have. s_bad is a copy that holds no record at all.
 setenv s_clear 'for s_var in v seq active trial left a b last; do setenv ${s_var}; done'
 ${devtype} dev ${devnum}
 setenv s_at
+setenv s_bad
 setenv s_best 0
 for s_lba in @LBA0@ @LBA1@; do
 	run s_clear
+	setenv s_lost ${s_lba}
 	if ${devtype} read ${s_initrd} ${s_lba} 1; then
 		if env import -c ${s_initrd} @SIZE@ v seq active trial left a b last; then
+			setenv s_lost
 			setenv s_ok 0
 			if test "${v}" = "@V@"; then
 				if test "${active}" = "a" || test "${active}" = "b"; then
@@ -33,6 +36,9 @@ for s_lba in @LBA0@ @LBA1@; do
 			fi
 		fi
 	fi
+	if test -n "${s_lost}"; then
+		setenv s_bad ${s_lost}
+	fi
 done
 if test -n "${s_at}"; then
 	run s_clear
@@ -47,8 +53,9 @@ if test -n "${s_at}"; then
 	fi
 fi
 
-# 2. The slot, and one attempt less for it. A trial boots only if the attempt could be written down.
-setenv s_save 'env export -c -s @SIZE@ ${s_initrd} a active b last left seq trial v; ${devtype} write ${s_initrd} ${s_at} 1'
+# 2. The slot, and one attempt less for it. A trial boots only if the attempt could be written down. A copy that is lost is
+# written first: while the other one is rewritten in place, it is the only whole one.
+setenv s_save 'env export -c -s @SIZE@ ${s_initrd} a active b last left seq trial v; if test -n "${s_bad}"; then ${devtype} write ${s_initrd} ${s_bad} 1; fi; ${devtype} write ${s_initrd} ${s_at} 1'
 if test -n "${s_at}"; then
 	if test "${left}" = "0"; then
 		if test -n "${trial}"; then

@@ -16,6 +16,7 @@ type Machine struct {
 	ReadOnly bool
 	Board    string // what U-Boot says of itself
 	memory   map[string][]byte
+	Writes   []int // the copies that the last boot wrote, in order
 	Shell    *Shell
 }
 
@@ -32,7 +33,7 @@ func lba(s string) int {
 
 // Boot runs the script and gives why it ended ("booti ..." with the slot, "reset") and the kernel's command line.
 func (m *Machine) Boot(script string) (why string, bootargs map[string]string) {
-	m.memory = map[string][]byte{}
+	m.memory, m.Writes = map[string][]byte{}, nil
 	sh := New(map[string]string{"devtype": "mmc", "devnum": "0", "fdt_addr": "0x8000000", "board": m.Board})
 	m.Shell = sh
 	sh.Commands["mmc"] = func(a []string) bool {
@@ -48,6 +49,7 @@ func (m *Machine) Boot(script string) (why string, bootargs map[string]string) {
 				return false
 			}
 			m.Sectors[lba(a[2])] = slices.Clone(m.memory[a[1]])
+			m.Writes = append(m.Writes, lba(a[2]))
 			return true
 		}
 		panic(fmt.Sprint("mmc ", a))

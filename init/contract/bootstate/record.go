@@ -6,7 +6,8 @@
 // 4 MiB areas of the disk, because an SD card that loses power may lose a whole erase block.
 //
 // Only Linux raises seq. U-Boot takes the valid copy with the higher one (copy 0 if they are equal), lowers left and
-// rewrites that copy in place; so while a slot is under trial the other copy still holds the state before it.
+// rewrites that copy in place; so while a slot is under trial the other copy still holds the state before it. A copy that is lost is
+// written first, so that two power cuts in a row do not lose the record.
 package bootstate
 
 import (

@@ -74,6 +74,23 @@ func write(d Device, number int, r Record) error {
 	return nil
 }
 
+// Forget says that nothing is known of a slot any more: it is about to be written. The slot must be neither committed nor under
+// trial.
+func Forget(d Device, slot string) (Record, error) {
+	r, err := Load(d)
+	if err != nil {
+		return r, err
+	}
+	if slot != Other(r.Active) || r.Trial == slot {
+		return r, fmt.Errorf("boot record: slot %q cannot be written: %s is the committed one and %q under trial", slot, r.Active, r.Trial)
+	}
+	if r.State(slot) == Empty {
+		return r, nil
+	}
+	r.set(slot, Empty)
+	return Store(d, r)
+}
+
 // Arm puts a slot under trial: the caller has written, flushed and read it back. Only the older copy is written, so that
 // the newer one stays as the state to which a torn trial falls back.
 func Arm(d Device, slot string) (Record, error) {

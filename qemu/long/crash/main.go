@@ -1,5 +1,6 @@
 // Command crash cuts a node's power at random moments and looks at what is left: make crash [n=200] [seed=N] [only=CUT]
-// [minutes=MOST]. It records one node's first boot and some later ones with every write and flush of its disk, then makes
+// [minutes=MOST]. With only=states it explores the raw writes of an upgrade instead, n of a million states without a guest: see
+// package powercut. It records one node's first boot and some later ones with every write and flush of its disk, then makes
 // the disk as a power cut in the middle may leave it: what was flushed is there, of the rest nothing, everything, some, or
 // some sectors. Each such disk must be repaired by e2fsck without a person, hold everything that was acknowledged before
 // the cut, a boot record and a readable BOOT; every twentieth is booted. Controls, in which the disk has lied about its
@@ -20,11 +21,12 @@ import (
 
 	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/long/longrun"
+	"imgbuild/qemu/long/powercut"
 	"imgbuild/qemu/vm"
 )
 
 var command = longrun.Command{
-	Name: "crash", Only: "CUT", Seed: "NUMBER", N: "CUTS", Minutes: "MOST", Default: longrun.Options{N: 200, Seed: 1}, Do: run,
+	Name: "crash", Only: "CUT or states", Seed: "NUMBER", N: "CUTS", Minutes: "MOST", Default: longrun.Options{N: cuts, Seed: 1}, Do: run,
 }
 
 func main() { command.Main() }
@@ -47,7 +49,32 @@ func chosen(only string) (int, error) {
 	return n, nil
 }
 
+// How many cuts, or states, are explored when n= is not given.
+const (
+	cuts    = 200
+	million = 1_000_000
+)
+
+func exploreStates(ctx context.Context, r *longrun.Run) error {
+	n := r.N
+	if n == cuts {
+		n = million
+	}
+	r.Head("%d states", n)
+	report, err := powercut.Run(ctx, r.Seed, n, 64<<20, func(line string) { r.Say("%s", line) })
+	if err != nil {
+		return err
+	}
+	for _, e := range report.Examples {
+		r.Say("wrong: %s", e)
+	}
+	return r.End(report.Wrong, "%s", report)
+}
+
 func run(ctx context.Context, r *longrun.Run) error {
+	if r.Only == "states" {
+		return exploreStates(ctx, r)
+	}
 	only, err := chosen(r.Only)
 	if err != nil {
 		return err
