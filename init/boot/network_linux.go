@@ -9,6 +9,7 @@ import (
 	"imgbuild/init/base/guard"
 	"imgbuild/init/k3s"
 	"imgbuild/init/net/network"
+	"imgbuild/init/settings/apply"
 	"imgbuild/init/supervise"
 )
 
@@ -16,6 +17,9 @@ import (
 // preparations need not stand behind it.
 func (n *Node) network() error {
 	n.net = network.New(n.cfg, n.host, network.ResolvConf, n.tell.Say)
+	n.net.OnLink(func(name string) {
+		n.base.For("config").Problem(apply.Here.LinkSysctls(name, n.current().K3OS.Sysctls))
+	})
 	n.net.Start(context.Background())
 	guard.Go(n.watchNetwork)
 	n.keepClock()

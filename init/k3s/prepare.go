@@ -101,8 +101,12 @@ func linkTools(dir, binary string) error {
 // setSysctls writes below dir (/proc/sys) and gives those that could not be set.
 func setSysctls(dir string, cfg *config.Config) []string {
 	var failed []string
+	users := map[string]bool{}
+	for name := range cfg.K3OS.Sysctls {
+		users[config.SysctlPath(name)] = true
+	}
 	for _, name := range slices.Sorted(maps.Keys(sysctls)) {
-		if _, users := cfg.K3OS.Sysctls[name]; users {
+		if users[config.SysctlPath(name)] {
 			continue
 		}
 		path := filepath.Join(dir, strings.ReplaceAll(name, ".", "/"))

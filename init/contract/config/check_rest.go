@@ -58,7 +58,7 @@ func (k *checker) checkKernel() {
 			k.report(Error, "k3os.sysctls."+name, "write it like net.core.somaxconn", "%s is not the name of a kernel setting", quote(name))
 		case v == "":
 			k.report(Error, "k3os.sysctls."+name, "give it a value", "the kernel setting has no value")
-		case name == "net.ipv4.ip_forward" && v == "0" && contains(k3sRoles, k.role):
+		case SysctlPath(name) == "net/ipv4/ip_forward" && v == "0" && contains(k3sRoles, k.role):
 			k.report(Warning, "k3os.sysctls."+name, "remove it", "pods cannot reach each other without forwarding; k3s turns it on again")
 		}
 	}

@@ -61,7 +61,7 @@ type Manager struct {
 
 	formed map[int]map[netip.Prefix]bool // addresses of IPv6 that the kernel has, by index
 	asked6 map[int]mode6                 // what routers ask for, by index
-	onLink func(name string)             // an interface is up and has our own kernel settings
+	onLink func(name string)             // see OnLink
 
 	kernel kernel
 	after  func(time.Duration, func()) stopper
@@ -244,6 +244,7 @@ func (m *Manager) hear(u netlink.LinkUpdate) {
 	l.up.Store(up)
 	m.links[a.Index] = l
 	m.mu.Unlock()
+	m.appeared(l.name)
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	m.rearrange()
@@ -368,8 +369,8 @@ func (m *Manager) unanswered(l *link) {
 	}
 }
 
-// OnLink has f called with the name of every interface that was brought up, after our own kernel settings of it. It is called before
-// Start.
+// OnLink has f called with the name of every interface that appears, and again after our own kernel settings of one that is brought
+// up. It is called before Start.
 func (m *Manager) OnLink(f func(name string)) { m.onLink = f }
 
 func (m *Manager) appeared(name string) {

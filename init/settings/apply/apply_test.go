@@ -127,6 +127,41 @@ func TestSysctls(t *testing.T) {
 	}
 }
 
+// Values of an interface that comes later are written when it does, each form of its name the same.
+func TestLinkSysctls(t *testing.T) {
+	m := box(t)
+	m.Track = &Track{}
+	values := map[string]string{"net.ipv4.conf.eth0/20.arp_ignore": "2", "net/ipv4/conf/eth0.20/rp_filter": "1", "net.ipv4.conf.eth1.rp_filter": "2"}
+	if err := m.Sysctls(values); err != nil {
+		t.Errorf("before the interface is there: %v", err)
+	}
+	dir := m.Root + "/proc/sys/net/ipv4/conf/eth0.20/"
+	os.MkdirAll(dir, 0o755)
+	for _, name := range []string{"arp_ignore", "rp_filter"} {
+		os.WriteFile(dir+name, []byte("0\n"), 0o644)
+	}
+	if err := m.LinkSysctls("eth0.20", values); err != nil {
+		t.Error(err)
+	}
+	for name, want := range map[string]string{"arp_ignore": "2\n", "rp_filter": "1\n"} {
+		if got := m.read(t, "/proc/sys/net/ipv4/conf/eth0.20/"+name); !strings.HasPrefix(got, want) {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	// A name that the kernel does not have is still reported, and what is taken out is what it was.
+	if err := m.LinkSysctls("eth0.20", map[string]string{"net.ipv4.conf.eth0/20.no_such": "1"}); err == nil {
+		t.Error("a setting that does not exist is no error")
+	}
+	if err := m.Sysctls(nil); err != nil || !strings.HasPrefix(m.read(t, "/proc/sys/net/ipv4/conf/eth0.20/arp_ignore"), "0\n") {
+		t.Errorf("%v", err)
+	}
+	m.Sysctls(values)
+	os.RemoveAll(m.Root + "/proc/sys/net/ipv4/conf/eth0.20")
+	if err := m.Sysctls(nil); err != nil {
+		t.Errorf("the interface went: %v", err)
+	}
+}
+
 func TestFiles(t *testing.T) {
 	m := box(t)
 	err := m.Files([]config.File{

@@ -186,18 +186,19 @@ func (m Machine) Zone(zone string) error {
 	return errors.Join(mount.Do(mount.Symlink{Path: m.path("/etc/localtime"), Target: ".." + target}), m.write("/etc/timezone", zone+"\n", 0o644))
 }
 
-// Sysctls writes kernel settings, sorted by name so that every boot does the same. Dots stand for slashes; a name with
-// slashes is taken as it is, for network cards with a dot in their name.
+// Sysctls writes kernel settings, sorted by name so that every boot does the same. Names are read as sysctl(8) reads them. One of an
+// interface that is not there yet is no error: LinkSysctls writes it when the interface appears.
 func (m Machine) Sysctls(values map[string]string) error {
 	var errs []error
 	named := map[string]bool{}
 	for _, name := range sorted(values) {
-		path := name
-		if !strings.Contains(name, "/") {
-			path = strings.ReplaceAll(name, ".", "/")
-		}
-		full := filepath.Join(m.path("/proc/sys"), filepath.Clean("/"+path))
+		full := m.sysctlFile(name)
 		named[full] = true
+		if _, ofLink := config.SysctlLink(name); ofLink {
+			if _, err := os.Stat(filepath.Dir(full)); errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+		}
 		if err := m.sysctl(full, values[name]); err != nil {
 			errs = append(errs, fault.Wrap(err, fault.Input, "look whether the name is right and its module is in k3os.modules", "k3os.sysctls.%s", name))
 		}
@@ -208,9 +209,27 @@ func (m Machine) Sysctls(values map[string]string) error {
 	return errors.Join(errs...)
 }
 
+// LinkSysctls writes the kernel settings of one interface that has appeared.
+func (m Machine) LinkSysctls(link string, values map[string]string) error {
+	var errs []error
+	for _, name := range sorted(values) {
+		if of, ok := config.SysctlLink(name); ok && of == link {
+			errs = append(errs, fault.Wrap(m.sysctl(m.sysctlFile(name), values[name]), fault.Input, "look whether the name is right", "k3os.sysctls.%s", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sysctlFile gives the file of a kernel setting.
+func (m Machine) sysctlFile(name string) string {
+	return filepath.Join(m.path("/proc/sys"), filepath.Clean("/"+config.SysctlPath(name)))
+}
+
 // sysctl writes one setting and remembers what it was.
 func (m Machine) sysctl(path, value string) error {
 	if m.Track != nil {
+		m.Track.mu.Lock()
+		defer m.Track.mu.Unlock()
 		if _, known := m.Track.sysctls[path]; !known {
 			old, err := os.ReadFile(path)
 			if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EIO) { // some can be written only

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 
 	"imgbuild/init/base/mount"
 	"imgbuild/init/contract/fault"
@@ -22,8 +23,10 @@ const (
 )
 
 // Track remembers what the configuration changed, so that a key that is taken out loses its effect: kernel settings and
-// the environment get their old values back, files that write_files made disappear. One goroutine uses it at a time.
+// the environment get their old values back, files that write_files made disappear. One goroutine uses it at a time, but for
+// the kernel settings.
 type Track struct {
+	mu          sync.Mutex        // guards sysctls: interfaces appear at any time
 	sysctls     map[string]string // path below /proc/sys -> value before ours
 	environment *string           // /etc/environment before ours
 }
@@ -172,9 +175,13 @@ func remove(path string) error {
 // dropSysctls gives the settings that are no longer named the value that they had.
 func (m Machine) dropSysctls(named map[string]bool) error {
 	var errs []error
+	m.Track.mu.Lock()
+	defer m.Track.mu.Unlock()
 	for path, value := range m.Track.sysctls {
 		if !named[path] {
-			errs = append(errs, setting(path, value))
+			if err := setting(path, value); !errors.Is(err, fs.ErrNotExist) { // it went with its interface
+				errs = append(errs, err)
+			}
 			delete(m.Track.sysctls, path)
 		}
 	}
