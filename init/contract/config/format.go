@@ -28,7 +28,11 @@ const (
 
 // FormatOf gives the format of a file by its name.
 func FormatOf(file string) Format {
-	switch strings.ToLower(path.Base(file)) {
+	name := strings.ToLower(path.Base(file))
+	for _, end := range []string{".txt", ".yaml", ".yml"} { // on a laptop
+		name = strings.TrimSuffix(name, end)
+	}
+	switch name {
 	case UserDataName, "userdata":
 		return UserData
 	case NetworkConfigName:
@@ -56,8 +60,27 @@ func script(file string, data []byte) *value {
 	return out
 }
 
+// isScript tells whether a user-data is something that the kernel runs. k3OS ran all that has a NUL in it.
 func isScript(data []byte) bool {
-	return bytes.HasPrefix(data, []byte("#!")) || bytes.IndexByte(data, 0) >= 0
+	return bytes.HasPrefix(data, []byte("#!")) || bytes.HasPrefix(data, []byte("\x7fELF"))
+}
+
+// Hollow tells whether a file has nothing in it but NULs and white space.
+func Hollow(data []byte) bool {
+	return len(bytes.Trim(bytes.TrimPrefix(data, []byte("\ufeff")), "\x00 \t\r\n\v\f")) == 0
+}
+
+// packed are the first bytes of compressed files.
+var packed = [][2]string{{"\x1f\x8b", "gzip"}, {"BZh", "bzip2"}, {"\xfd7zXZ", "xz"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"PK\x03\x04", "zip"}}
+
+// packedWith gives the program that compressed a file, "" if none did.
+func packedWith(data []byte) string {
+	for _, p := range packed {
+		if bytes.HasPrefix(data, []byte(p[0])) {
+			return p[1]
+		}
+	}
+	return ""
 }
 
 // foreign are the first words of user-data that cloud-init knows and a node does not.

@@ -190,3 +190,21 @@ func FuzzDataSource(f *testing.F) {
 		}
 	})
 }
+
+// What is neither YAML nor a program is never run as root.
+func TestUserDataThatIsNoProgram(t *testing.T) {
+	for _, data := range []string{"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03abc", "BZh91AY", "\xfd7zXZ\x00\x00", "\x28\xb5\x2f\xfd\x00", "PK\x03\x04\x00\x00", "hostname: a\n\x00\x00", "\x00\x00\x00\x00\x00", "\x89PNG\r\n\x00"} {
+		l, problems := Parse(UserDataName, []byte(data))
+		if l.Has("run_cmd") || l.Has("write_files") || len(problems) == 0 || !problems[0].Fatal {
+			t.Errorf("%q: %v", data, problems)
+		}
+	}
+	if l, _ := Parse(UserDataName, []byte("\x7fELF\x02\x00")); !l.Has("run_cmd") {
+		t.Error("a program is not run")
+	}
+	for name, want := range map[string]Format{"user-data.txt": UserData, "USER-DATA": UserData, "network-config.yaml": NetworkConfig, "meta-data": MetaData, "config.yaml": Native, "config.txt": Native} {
+		if got := FormatOf(name); got != want {
+			t.Errorf("%s is of format %d", name, got)
+		}
+	}
+}

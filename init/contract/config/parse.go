@@ -34,6 +34,10 @@ func ParseAs(format Format, file string, data []byte) (*Layer, []Problem) {
 	d := &decoder{file: file, format: format, lines: lineLengths(data)}
 	d.found.doubts = doubtful(data)
 	layer := &Layer{Name: file, Unseen: format != Native}
+	if by := packedWith(data); by != "" {
+		d.fatal(place{file: file}, "unpack it and write the plain text", "the file is compressed with %s and is not read", by)
+		return layer, d.found.sorted()
+	}
 	if format == UserData && len(data) <= MaxSize && !isWide(data) {
 		if isScript(data) {
 			layer.root = script(file, data)

@@ -114,7 +114,7 @@ func (l *list) add(at place, s Severity, key, fix, format string, args ...any) {
 		return
 	}
 	for _, w := range l.doubts {
-		if strings.Contains(key, w) {
+		if len(w) >= 8 && strings.ContainsAny(w, "0123456789") && strings.Contains(key, w) { // else it is more likely a name
 			key = strings.ReplaceAll(key, w, "...")
 		}
 	}

@@ -73,20 +73,76 @@ func (im Importer) Run() ([]config.Problem, error) {
 	if err := os.MkdirAll(filepath.Join(im.Store, parts), 0o700); err != nil {
 		return nil, err
 	}
-	var problems []config.Problem
+	problems := im.misnamed()
 	for _, name := range legacy {
 		if _, err := os.Stat(filepath.Join(im.Boot, name)); err == nil {
 			problems = append(problems, config.Problem{File: name, Severity: config.Warning, Message: "this is for Raspberry Pi OS and is not read here",
 				Fix: "put the same into config.yaml beside it, and delete it: it may hold a password"})
 		}
 	}
-	errs := []error{im.forgetParts()}
+	errs := []error{im.forgetParts(), im.forgetImager()}
 	for _, name := range names {
 		p, err := im.one(name)
 		problems = append(problems, p...)
 		errs = append(errs, err)
 	}
 	return problems, errors.Join(errs...)
+}
+
+// misnamed tells of files that are nearly called as one that is read: Windows hides the last ending of a name.
+func (im Importer) misnamed() (problems []config.Problem) {
+	look := func(dir string, meant func(name string) string) {
+		entries, _ := os.ReadDir(filepath.Join(im.Boot, dir))
+		for _, e := range entries {
+			if to := meant(strings.ToLower(e.Name())); to != "" && !e.IsDir() {
+				problems = append(problems, config.Problem{File: filepath.Join(dir, e.Name()), Severity: config.Error, Message: "a file of this name is not read",
+					Fix: "rename it to " + to + "; Windows shows the whole name with View, Show, File name extensions"})
+			}
+		}
+	}
+	look("", func(name string) string {
+		for _, right := range append([]string{mainBoot}, imager...) {
+			bare := strings.TrimSuffix(right, ".yaml")
+			for _, end := range []string{"", ".txt", ".yaml", ".yml", ".yaml.txt", ".yml.txt", ".rtf", ".doc"} {
+				if name == bare+end && name != right && (end != "" || bare == right) && name != "config.txt" {
+					return right
+				}
+			}
+		}
+		return ""
+	})
+	look(parts, func(name string) string {
+		if bare, ok := strings.CutSuffix(name, ".txt"); ok && !strings.HasPrefix(name, ".") {
+			return parts + "/" + strings.TrimSuffix(strings.TrimSuffix(bare, ".yaml"), ".yml") + ".yaml"
+		}
+		return ""
+	})
+	return problems
+}
+
+// forgetImager removes what came from files of Raspberry Pi Imager that are on BOOT no more, where a config.yaml is there
+// that sets something: without any settings the node would be out of reach.
+func (im Importer) forgetImager() error {
+	data, err := readSome(filepath.Join(im.Boot, mainBoot))
+	if err != nil || !setsAny(mainBoot, data) {
+		return nil
+	}
+	var errs []error
+	for _, name := range imager {
+		path := im.stored(name)
+		if _, err := os.Stat(filepath.Join(im.Boot, name)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, err := os.Stat(path + seen); err != nil {
+			continue
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, os.Remove(path+seen))
+	}
+	return errors.Join(errs...)
 }
 
 func isYAML(name string) bool {
@@ -143,6 +199,9 @@ func (im Importer) one(name string) ([]config.Problem, error) {
 	path := im.stored(name)
 	was, err := os.ReadFile(path + seen)
 	known := err == nil
+	if p := hollow(name, data, path); p != nil {
+		return p, nil
+	}
 	if half, err := os.ReadFile(path + pending); err == nil && torn(data, half, was) {
 		return nil, im.settle(name, path, half, data)
 	}
@@ -162,6 +221,10 @@ func (im Importer) one(name string) ([]config.Problem, error) {
 	}
 	in, err := config.Import(name, data, previous, salt[:])
 	in.Problems = append(again, in.Problems...)
+	if in.Layer.Empty() && err == nil && !config.Hollow(data) && setsAny(name, previous) {
+		in.Problems = append(in.Problems, config.Problem{File: name, Severity: config.Warning, Message: "only comments are left in it, so that what it set before is taken back",
+			Fix: "delete the file if that is what you want to say, or write the settings again"})
+	}
 	if err != nil {
 		return in.Problems, err
 	}
@@ -176,6 +239,26 @@ func (im Importer) one(name string) ([]config.Problem, error) {
 		return in.Problems, err
 	}
 	return in.Problems, im.settle(name, path, want, data)
+}
+
+// hollow tells of a file with nothing in it, or NULs and white space alone, where the node has taken over settings from it
+// before: that is what a card leaves that was pulled out while it was written, and nobody's wish. What the node has stays
+// in force until the file is whole again, or gone. A meta-data without anything in it is one of cloud-init's usual ways.
+func hollow(name string, data []byte, path string) []config.Problem {
+	if !config.Hollow(data) || name == config.MetaDataName && !bytes.ContainsRune(data, 0) {
+		return nil
+	}
+	if had, err := os.ReadFile(path); err != nil || config.Hollow(had) {
+		return nil
+	}
+	return []config.Problem{{File: name, Severity: config.Error, Message: "the file is damaged: there is nothing in it; the node keeps the settings that it had",
+		Fix: "write it again, or delete it to take its settings away"}}
+}
+
+// setsAny tells whether a text sets anything.
+func setsAny(name string, text []byte) bool {
+	l, _ := config.Parse(name, text)
+	return !l.Empty()
 }
 
 // lost looks whether the node still has what it kept of a file that is on BOOT as it left it: a card that fails, or its repair,
