@@ -26,6 +26,8 @@ func allowed(from, to string) bool {
 		return below(to, "init/contract", "builder", "boards", "images", "overlays")
 	case below(from, "boards", "images", "overlays"):
 		return below(to, "init/contract")
+	case below(from, "cmd/line"):
+		return below(to, "init/contract")
 	case below(from, "cmd/init"):
 		return below(to, "init", "cmd/line")
 	case below(from, "cmd/imgbuild"):

@@ -17,26 +17,27 @@ import (
 
 	"imgbuild/builder/image"
 	"imgbuild/builder/remote"
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 )
 
-var applyConfig = verb{
-	name:     "apply",
-	operands: "HOST...",
-	summary:  "Change the configuration of running nodes; each takes it back unless it can be logged in to afterwards.",
-	keys: []key{
-		{name: "config", value: "FILE", doc: "The new config.yaml, in the place of the one that the node was flashed with or got last."},
-		{name: "try", value: "SECONDS", doc: "How long a node waits for the new login before it takes the change back; default 120."},
+var applyConfig = line.Verb{
+	Name:     "apply",
+	Operands: "HOST...",
+	Summary:  "Change the configuration of running nodes; each takes it back unless it can be logged in to afterwards.",
+	Keys: []line.Key{
+		{Name: "config", Value: "FILE", Doc: "The new config.yaml, in the place of the one that the node was flashed with or got last."},
+		{Name: "try", Value: "SECONDS", Doc: "How long a node waits for the new login before it takes the change back; default 120."},
 		lenientKey,
 		userKey, identityKey, hostKey},
-	examples: []string{"imgbuild apply node1 config=node1.yaml", "imgbuild apply 192.168.1.10 192.168.1.11 config=shelf.yaml try=60 key=accept-new"},
-	do:       doApply,
+	Examples: []string{"imgbuild apply node1 config=node1.yaml", "imgbuild apply 192.168.1.10 192.168.1.11 config=shelf.yaml try=60 key=accept-new"},
+	Run:      doApply,
 }
 
-func doApply(ctx context.Context, a *args) error {
-	file := a.values["config"]
-	if len(a.operands) == 0 || file == "" {
+func doApply(ctx context.Context, a *line.Args) error {
+	file := a.Values["config"]
+	if len(a.Operands) == 0 || file == "" {
 		return fault.New(fault.Usage, "say `imgbuild apply HOST config=FILE`", "apply wants a host and a configuration")
 	}
 	try, err := number(a, "try", 120)
@@ -47,7 +48,7 @@ func doApply(ctx context.Context, a *args) error {
 	if err != nil {
 		return fault.Wrap(err, fault.Input, "", "reading %s", file)
 	}
-	lenient, err := yesNo(a, "lenient", false)
+	lenient, err := a.Bool("lenient", false)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func doApply(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
-	if err := onlyOne(a.operands, text); err != nil {
+	if err := onlyOne(a.Operands, text); err != nil {
 		return err
 	}
 	nodes, err := checkAll(ctx, a, text)
@@ -77,7 +78,7 @@ func doApply(ctx context.Context, a *args) error {
 		}
 	}()
 	if err != nil {
-		if len(a.operands) > 1 {
+		if len(a.Operands) > 1 {
 			err = fault.Wrap(err, fault.Internal, "", "no node was changed")
 		}
 		return err
@@ -123,9 +124,9 @@ type checked struct {
 
 // checkAll asks every node what it thinks and shows the difference. The first one that does not take the configuration, or cannot be
 // logged in to, is the error; nothing has changed then. The connections are the caller's to close.
-func checkAll(ctx context.Context, a *args, text []byte) (nodes []*checked, err error) {
+func checkAll(ctx context.Context, a *line.Args, text []byte) (nodes []*checked, err error) {
 	seen := map[string]string{}
-	for _, host := range a.operands {
+	for _, host := range a.Operands {
 		n, err := login(ctx, a, host)
 		if err != nil {
 			return nodes, err
@@ -156,7 +157,7 @@ func checkAll(ctx context.Context, a *args, text []byte) (nodes []*checked, err 
 }
 
 // applyTo changes one node: it has it try, and confirms from a new login.
-func applyTo(ctx context.Context, a *args, n *checked, text []byte, try int) error {
+func applyTo(ctx context.Context, a *line.Args, n *checked, text []byte, try int) error {
 	if len(n.plan.Changes) == 0 {
 		return nil
 	}
@@ -223,7 +224,7 @@ func ask(ctx context.Context, n *remote.Node, command string, text []byte) (plan
 
 // confirm logs in anew until the node takes that for a proof. A node that got another address is looked for there too, at the same
 // time, for an address that is gone may keep silent; by its host key it is the same one.
-func confirm(ctx context.Context, a *args, n *remote.Node, trial uint64, text []byte, limit time.Duration) error {
+func confirm(ctx context.Context, a *line.Args, n *remote.Node, trial uint64, text []byte, limit time.Duration) error {
 	parent := ctx
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()

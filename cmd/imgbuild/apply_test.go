@@ -113,7 +113,7 @@ func give(t *testing.T, text string, words ...string) error {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a, err := parse(append([]string{"apply", "config=" + file, "key=accept-new"}, words...))
+	a, err := program().Parse(append([]string{"apply", "config=" + file, "key=accept-new"}, words...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestApplyInterrupted(t *testing.T) {
 	if err := os.WriteFile(file, []byte(newText), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a, err := parse([]string{"apply", "config=" + file, "key=accept-new", n.Address})
+	a, err := program().Parse([]string{"apply", "config=" + file, "key=accept-new", n.Address})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,16 +9,15 @@ import (
 	"text/tabwriter"
 
 	"imgbuild/boards"
+	"imgbuild/cmd/line"
 )
 
-var output = key{name: "output", value: "text|json", doc: "How data is printed."}
-
-var listBoards = verb{
-	name:     "boards",
-	summary:  "List the boards, their roles, and how each was seen to work.",
-	keys:     []key{output},
-	examples: []string{"imgbuild boards", "imgbuild boards output=json"},
-	do: func(_ context.Context, a *args) error {
+var listBoards = line.Verb{
+	Name:     "boards",
+	Summary:  "List the boards, their roles, and how each was seen to work.",
+	Keys:     []line.Key{line.Output},
+	Examples: []string{"imgbuild boards", "imgbuild boards output=json"},
+	Run: func(_ context.Context, a *line.Args) error {
 		var all []*boards.Board
 		for _, name := range boards.Names() {
 			b, _, err := boards.Get(name)
@@ -27,7 +26,7 @@ var listBoards = verb{
 			}
 			all = append(all, b)
 		}
-		if a.json() {
+		if a.JSON() {
 			return printJSON(all)
 		}
 		t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)

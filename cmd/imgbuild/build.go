@@ -10,61 +10,62 @@ import (
 
 	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
 )
 
-var build = verb{
-	name:    "build",
-	summary: "Build an image. The default when no verb is given.",
-	keys: []key{boardKey, roleKey,
-		{name: "config", value: "FILE", doc: "cloud-config for this node, laid on the BOOT partition; the image then holds your secrets."},
+var build = line.Verb{
+	Name:    "build",
+	Summary: "Build an image. The default when no verb is given.",
+	Keys: []line.Key{boardKey, roleKey,
+		{Name: "config", Value: "FILE", Doc: "cloud-config for this node, laid on the BOOT partition; the image then holds your secrets."},
 		lenientKey,
-		{name: "import", value: "FILE", doc: "A node that `imgbuild migrate` took off its old card, laid on the data partition."},
-		{name: "restore", value: "FILE", doc: "A server's backup, laid on the data partition."},
+		{Name: "import", Value: "FILE", Doc: "A node that `imgbuild migrate` took off its old card, laid on the data partition."},
+		{Name: "restore", Value: "FILE", Doc: "A server's backup, laid on the data partition."},
 		k3sKey,
-		{name: "images", value: "FILE[,FILE]", doc: "Archives of container images (tar, tar.gz, tar.zst) for k3s, laid on the data partition: the node need not fetch them."},
-		{name: "blobs", value: "DIR|skip", doc: "Boot blobs of ODROID boards: a directory that has them, or skip. Default: fetch them."},
+		{Name: "images", Value: "FILE[,FILE]", Doc: "Archives of container images (tar, tar.gz, tar.zst) for k3s, laid on the data partition: the node need not fetch them."},
+		{Name: "blobs", Value: "DIR|skip", Doc: "Boot blobs of ODROID boards: a directory that has them, or skip. Default: fetch them."},
 		extraKey, withoutKey, lockKey, mirrorKey,
-		{name: "out", value: "DIR", doc: "Where the image goes; default out."},
-		{name: "pack", value: "yes|no", doc: "no leaves .img.zst and SHA256SUMS out, for an image that is only tried. Default yes."},
-		cacheKey, output},
-	examples: []string{
+		{Name: "out", Value: "DIR", Doc: "Where the image goes; default out."},
+		{Name: "pack", Value: "yes|no", Doc: "no leaves .img.zst and SHA256SUMS out, for an image that is only tried. Default yes."},
+		cacheKey, line.Output},
+	Examples: []string{
 		"imgbuild board=rpi4 role=worker",
 		"imgbuild board=rpi4 role=server config=node1.yaml k3s=v1.35.0+k3s1",
 		"imgbuild board=odroid-xu4 role=worker blobs=skip",
 		"imgbuild board=rpi4 role=server import=node1.tar",
 		"imgbuild board=rpi4 role=server images=k3s-airgap-images-arm64.tar.zst",
 	},
-	do: doBuild,
+	Run: doBuild,
 }
 
-func doBuild(ctx context.Context, a *args) error {
+func doBuild(ctx context.Context, a *line.Args) error {
 	began := time.Now()
 	s, err := open(a)
 	if err != nil {
 		return err
 	}
-	lenient, err := yesNo(a, "lenient", false)
+	lenient, err := a.Bool("lenient", false)
 	if err != nil {
 		return err
 	}
 	var config []byte
-	if name := a.values["config"]; name != "" {
+	if name := a.Values["config"]; name != "" {
 		if config, err = os.ReadFile(name); err != nil {
 			return fault.Wrap(err, fault.Input, "give a cloud-config file", "reading config=%s", name)
 		}
 	}
-	out := a.values["out"]
+	out := a.Values["out"]
 	if out == "" {
 		out = "out"
 	}
-	pack, err := yesNo(a, "pack", true)
+	pack, err := a.Bool("pack", true)
 	if err != nil {
 		return err
 	}
-	blobs := image.Blobs{Skip: a.values["blobs"] == "skip"}
+	blobs := image.Blobs{Skip: a.Values["blobs"] == "skip"}
 	if !blobs.Skip {
-		blobs.Dir = a.values["blobs"]
+		blobs.Dir = a.Values["blobs"]
 	}
 	if err := blobs.Check(s.recipe.Family.Raw); err != nil {
 		return err
@@ -79,7 +80,7 @@ func doBuild(ctx context.Context, a *args) error {
 	defer node.Close()
 	var warnings []string
 	if config != nil {
-		warnings, err = image.CheckConfig(a.values["config"], s.recipe, lenient, append([]image.Source{{Name: a.values["config"], Data: config}}, node.Sources()...)...)
+		warnings, err = image.CheckConfig(a.Values["config"], s.recipe, lenient, append([]image.Source{{Name: a.Values["config"], Data: config}}, node.Sources()...)...)
 	} else {
 		if warnings, err = image.CheckConfig("it", s.recipe, true, node.Sources()...); err != nil && node != nil {
 			err = fmt.Errorf("the configuration in %s: %w; give a corrected copy as config=FILE", filepath.Base(node.Name()), err)
@@ -93,7 +94,7 @@ func doBuild(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
-	relock, err := s.recipe.Fetch(ctx, s.client, a.values["lock"])
+	relock, err := s.recipe.Fetch(ctx, s.client, a.Values["lock"])
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func doBuild(ctx context.Context, a *args) error {
 		warnings = append(warnings, p)
 	}
 	s.screen.warn(s.relocked(relock)...)
-	if err := s.recipe.DecideK3s(ctx, a.values["k3s"], s.cache, func(done, total int64) { s.screen.progress("k3s", done, total) }); err != nil {
+	if err := s.recipe.DecideK3s(ctx, a.Values["k3s"], s.cache, func(done, total int64) { s.screen.progress("k3s", done, total) }); err != nil {
 		return err
 	}
 	if w := s.recipe.K3s.Warning; w != "" {
@@ -134,7 +135,7 @@ func doBuild(ctx context.Context, a *args) error {
 	for _, w := range res.Warnings[len(warnings)+len(s.relocked(relock)):] { // those before were told before the build
 		s.screen.warn(w)
 	}
-	if a.json() {
+	if a.JSON() {
 		return printJSON(res)
 	}
 	summary(a, res, s.recipe, time.Since(began))
@@ -142,24 +143,24 @@ func doBuild(ctx context.Context, a *args) error {
 }
 
 // openAirGap opens the archives that images= names.
-func openAirGap(a *args, r *recipe.Recipe) ([]image.AirGap, error) {
-	given := a.values["images"]
+func openAirGap(a *line.Args, r *recipe.Recipe) ([]image.AirGap, error) {
+	given := a.Values["images"]
 	if given == "" {
 		return nil, nil
 	}
-	if a.values["k3s"] == recipe.NoK3s {
+	if a.Values["k3s"] == recipe.NoK3s {
 		return nil, fault.New(fault.Usage, "leave one of them out", "images= are for k3s, and k3s=none leaves it out")
 	}
 	return image.OpenAirGap(strings.Split(given, ","), r.Family.Arch)
 }
 
-func summary(a *args, res *image.Result, r *recipe.Recipe, took time.Duration) {
+func summary(a *line.Args, res *image.Result, r *recipe.Recipe, took time.Duration) {
 	packed := ""
 	if res.Packed > 0 {
 		packed = fmt.Sprintf(" (%s on disk, %s packed)", size(res.Used), size(res.Packed))
 	}
 	try := fmt.Sprintf("%s run board=%s role=%s", os.Args[0], r.Board.Name, r.Role.Name)
-	if out := a.values["out"]; out != "" {
+	if out := a.Values["out"]; out != "" {
 		try += " out=" + out
 	}
 	k3s := r.K3s.Source

@@ -5,13 +5,14 @@ import (
 
 	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
+	"imgbuild/cmd/line"
 	nodearchive "imgbuild/init/contract/archive"
 	"imgbuild/init/contract/fault"
 )
 
 // openNode opens what import= or restore= name; nil without them. config is the user's own, which counts more than the archive's.
-func openNode(a *args, r *recipe.Recipe, config []byte, out string) (node *image.Node, warnings []string, err error) {
-	moves, comes := a.values["import"], a.values["restore"]
+func openNode(a *line.Args, r *recipe.Recipe, config []byte, out string) (node *image.Node, warnings []string, err error) {
+	moves, comes := a.Values["import"], a.Values["restore"]
 	switch {
 	case moves != "" && comes != "":
 		return nil, nil, fault.New(fault.Usage, "a backup restores a server whole", "import= and restore= do not go together")

@@ -7,28 +7,29 @@ import (
 	"time"
 
 	"imgbuild/builder/kubeconfig"
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
 )
 
-var kubeconfigVerb = verb{
-	name:     "kubeconfig",
-	operands: "HOST",
-	summary:  "Fetch a server's access for kubectl, with its address and a name of its own.",
-	keys: []key{
-		{name: "out", value: "FILE", doc: "Merged into this file; default $KUBECONFIG, else ~/.kube/config; - prints it."},
-		{name: "name", value: "NAME", doc: "Of cluster, user and context; default the host's."},
-		{name: "address", value: "HOST[:PORT]", doc: "Where kubectl reaches the server; default HOST, on the port that k3s has."},
+var kubeconfigVerb = line.Verb{
+	Name:     "kubeconfig",
+	Operands: "HOST",
+	Summary:  "Fetch a server's access for kubectl, with its address and a name of its own.",
+	Keys: []line.Key{
+		{Name: "out", Value: "FILE", Doc: "Merged into this file; default $KUBECONFIG, else ~/.kube/config; - prints it."},
+		{Name: "name", Value: "NAME", Doc: "Of cluster, user and context; default the host's."},
+		{Name: "address", Value: "HOST[:PORT]", Doc: "Where kubectl reaches the server; default HOST, on the port that k3s has."},
 		userKey, identityKey, hostKey,
 	},
-	examples: []string{"imgbuild kubeconfig shelf-1", "imgbuild kubeconfig 192.168.1.10 name=shelf out=./kubeconfig"},
-	do:       doKubeconfig,
+	Examples: []string{"imgbuild kubeconfig shelf-1", "imgbuild kubeconfig 192.168.1.10 name=shelf out=./kubeconfig"},
+	Run:      doKubeconfig,
 }
 
-func doKubeconfig(ctx context.Context, a *args) error {
-	if len(a.operands) != 1 {
-		return fault.New(fault.Usage, "run `imgbuild kubeconfig HOST`", "kubeconfig takes one host, not %d", len(a.operands))
+func doKubeconfig(ctx context.Context, a *line.Args) error {
+	if len(a.Operands) != 1 {
+		return fault.New(fault.Usage, "run `imgbuild kubeconfig HOST`", "kubeconfig takes one host, not %d", len(a.Operands))
 	}
-	r, err := kubeconfig.Fetch(ctx, kubeconfig.Options{Host: a.operands[0], Name: a.values["name"], Address: a.values["address"], Out: a.values["out"], Login: loginOptions(a)})
+	r, err := kubeconfig.Fetch(ctx, kubeconfig.Options{Host: a.Operands[0], Name: a.Values["name"], Address: a.Values["address"], Out: a.Values["out"], Login: loginOptions(a)})
 	if err != nil {
 		return err
 	}

@@ -5,19 +5,20 @@ import (
 	"fmt"
 
 	"imgbuild/builder/recipe"
+	"imgbuild/cmd/line"
 )
 
-var lock = verb{
-	name:     "lock",
-	summary:  "Lock the newest packages of a board and role into a file, and say what changes.",
-	keys:     []key{boardKey, roleKey, extraKey, withoutKey, {name: "file", value: "FILE", doc: "Where the lock goes; default " + recipe.LocalLock + "."}, mirrorKey, cacheKey},
-	examples: []string{"imgbuild lock board=rpi4 role=worker", "imgbuild lock board=rpi4 role=worker file=node.lock"},
-	do: func(ctx context.Context, a *args) error {
+var lock = line.Verb{
+	Name:     "lock",
+	Summary:  "Lock the newest packages of a board and role into a file, and say what changes.",
+	Keys:     []line.Key{boardKey, roleKey, extraKey, withoutKey, {Name: "file", Value: "FILE", Doc: "Where the lock goes; default " + recipe.LocalLock + "."}, mirrorKey, cacheKey},
+	Examples: []string{"imgbuild lock board=rpi4 role=worker", "imgbuild lock board=rpi4 role=worker file=node.lock"},
+	Run: func(ctx context.Context, a *line.Args) error {
 		s, err := open(a)
 		if err != nil {
 			return err
 		}
-		name := a.values["file"]
+		name := a.Values["file"]
 		if name == "" {
 			name = recipe.LocalLock
 		}

@@ -11,22 +11,23 @@ import (
 	"golang.org/x/term"
 
 	"imgbuild/builder/remote"
+	"imgbuild/cmd/line"
 )
 
 // The keys that every verb with a host takes.
 var (
-	userKey     = key{name: "user", value: "NAME", doc: "Who logs in; default rancher. USER@HOST does the same for one host, HOST:PORT takes another port. ~/.ssh/config is not read."}
-	identityKey = key{name: "identity", value: "FILE", doc: "The private key; default the agent's keys, then those of ~/.ssh."}
-	hostKey     = key{name: "key", value: "ask|accept-new|SHA256:...", doc: "A host that is not in ~/.ssh/known_hosts: ask (default), note its key, or compare its fingerprint."}
+	userKey     = line.Key{Name: "user", Value: "NAME", Doc: "Who logs in; default rancher. USER@HOST does the same for one host, HOST:PORT takes another port. ~/.ssh/config is not read."}
+	identityKey = line.Key{Name: "identity", Value: "FILE", Doc: "The private key; default the agent's keys, then those of ~/.ssh."}
+	hostKey     = line.Key{Name: "key", Value: "ask|accept-new|SHA256:...", Doc: "A host that is not in ~/.ssh/known_hosts: ask (default), note its key, or compare its fingerprint."}
 )
 
 // login opens a connection to a node as the command line says.
-func login(ctx context.Context, a *args, host string) (*remote.Node, error) {
+func login(ctx context.Context, a *line.Args, host string) (*remote.Node, error) {
 	return remote.Dial(ctx, host, loginOptions(a))
 }
 
-func loginOptions(a *args) remote.Options {
-	o := remote.Options{User: a.values["user"], Identity: a.values["identity"], Key: a.values["key"],
+func loginOptions(a *line.Args) remote.Options {
+	o := remote.Options{User: a.Values["user"], Identity: a.Values["identity"], Key: a.Values["key"],
 		Say: func(format string, v ...any) { fmt.Fprintf(os.Stderr, format+"\n", v...) }}
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		o.Ask, o.Secret = askUser, askSecret

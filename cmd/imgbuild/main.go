@@ -5,16 +5,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 )
 
-// verbs in the order in which help shows them; the first is meant when none is given.
-var verbs = []verb{build, plan, run, lock, listBoards, listRoles, validate, applyConfig, migrateNode, nodeVerb, kubeconfigVerb, schema, completion, versionVerb}
+// program is the command; the first verb is meant when none is given.
+func program() *line.Program {
+	return &line.Program{
+		Name:    "imgbuild",
+		Summary: "imgbuild makes flashable ShelfOS images out of Debian packages, without root, docker or loop devices.",
+		Usage:   "imgbuild [verb] [operand...] [key=value...]        without a verb: build",
+		Default: "build",
+		Verbs: []line.Verb{build, plan, run, lock, listBoards, listRoles, validate, applyConfig, migrateNode, nodeVerb, kubeconfigVerb, schema,
+			line.Completion("imgbuild"), versionVerb},
+		More: "For example: imgbuild board=rpi4 role=worker\n`imgbuild help VERB` lists the keys of a verb.\n\n" +
+			"Exit codes: 0 done, 1 internal, 2 usage, 3 input or config, 4 network, 5 verification, 6 device or disk full, " +
+			"7 node unhealthy or rolled back, 130 interrupted.",
+	}
+}
 
 func main() {
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
@@ -22,7 +38,7 @@ func main() {
 		ends = append(ends, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
-	context.AfterFunc(ctx, stop) // who says it twice does not want to wait for the tidying up
+	context.AfterFunc(ctx, stop) // a second one ends at once, without tidying up
 	err := dispatch(ctx, os.Args[1:])
 	interrupted := ctx.Err() != nil
 	stop()
@@ -32,7 +48,7 @@ func main() {
 	if interrupted && err == context.Canceled { // not wrapped: there is nothing more to say
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintln(os.Stderr, "imgbuild: "+strings.TrimSuffix(err.Error(), ": "+context.Canceled.Error()))
+	fmt.Fprintln(os.Stderr, terminal.Text("imgbuild: "+strings.TrimSuffix(err.Error(), ": "+context.Canceled.Error())))
 	if interrupted && !errors.Is(err, context.DeadlineExceeded) {
 		os.Exit(int(fault.Interrupted))
 	}
@@ -43,12 +59,33 @@ func dispatch(ctx context.Context, words []string) error {
 	if len(words) == 1 && words[0] == "--version" {
 		return printVersion(os.Stdout)
 	}
-	a, err := parse(words)
+	a, err := program().Parse(words)
 	if err != nil {
 		return err
 	}
-	if a.verb == nil {
-		return printHelp(os.Stdout, a.operands)
+	if a.Verb == nil {
+		return a.PrintHelp(os.Stdout)
 	}
-	return a.verb.do(ctx, a)
+	return a.Verb.Run(ctx, a)
+}
+
+var versionVerb = line.Verb{
+	Name:     "version",
+	Summary:  "Print the version of imgbuild.",
+	Examples: []string{"imgbuild version"},
+	Run:      func(context.Context, *line.Args) error { return printVersion(os.Stdout) },
+}
+
+// version is set by make; without it it is the module's own.
+var version = ""
+
+func printVersion(w io.Writer) error {
+	v := version
+	if v == "" {
+		if info, ok := debug.ReadBuildInfo(); ok {
+			v = info.Main.Version
+		}
+	}
+	_, err := fmt.Fprintln(w, "imgbuild "+v)
+	return err
 }

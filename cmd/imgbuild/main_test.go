@@ -177,7 +177,7 @@ func TestUnknownKey(t *testing.T) {
 
 // What bash completes, asked of bash itself.
 func TestCompletion(t *testing.T) {
-	script := bashCompletion(verbs) + `
+	script := program().Bash() + `
 ask() { COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=(); _imgbuild 2>/dev/null; echo "${COMPREPLY[*]}"; }
 ask imgbuild kub; ask imgbuild run boa; ask imgbuild run board = rpi4; ask imgbuild migrate mode = ""; ask imgbuild k3s = fir; ask imgbuild help mig`
 	out, err := exec.Command("bash", "-c", script).CombinedOutput()
@@ -208,11 +208,11 @@ func FuzzParse(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		a, err := parse(strings.Fields(line))
+		a, err := program().Parse(strings.Fields(line))
 		if err != nil && fault.Code(err) != int(fault.Usage) {
 			t.Fatalf("%q: %v is no usage error", line, err)
 		}
-		if err == nil && a.verb == nil && len(a.values) > 0 && len(a.operands) == 0 && !strings.Contains(line, "help") {
+		if err == nil && a.Verb == nil && len(a.Values) > 0 && len(a.Operands) == 0 && !strings.Contains(line, "help") {
 			t.Fatalf("%q: keys without a verb", line)
 		}
 	})

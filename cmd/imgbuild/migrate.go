@@ -10,34 +10,35 @@ import (
 
 	"imgbuild/builder/migrate"
 	"imgbuild/builder/recipe"
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
 )
 
-var migrateNode = verb{
-	name:     "migrate",
-	operands: "CARD|IMAGE",
-	summary:  "Take a node off a card of k3OS or picl, for import= of a build. The card is only read.",
-	keys: []key{
-		{name: "out", value: "FILE", doc: "The archive, such as node1.tar; compressed if it ends in .zst. It will hold the node's secrets."},
-		{name: "mode", value: "fresh|full", doc: "fresh: name, keys and configuration, for a new cluster. full: k3s' data, local volumes and files too."},
-		{name: "mac", value: "ADDRESS", doc: "Which node it is, where the card has the configurations of several."},
-		{name: "config", value: "NAME", doc: "The same, by the name of the file in k3os/system/config."},
-		{name: "from", value: "VERSION", doc: "The k3s on the card, where it cannot be told."},
-		{name: "k3s", value: "VERSION", doc: "The k3s of the image it is for; default " + recipe.K3sDefault + "."},
-		output},
-	examples: []string{
+var migrateNode = line.Verb{
+	Name:     "migrate",
+	Operands: "CARD|IMAGE",
+	Summary:  "Take a node off a card of k3OS or picl, for import= of a build. The card is only read.",
+	Keys: []line.Key{
+		{Name: "out", Value: "FILE", Doc: "The archive, such as node1.tar; compressed if it ends in .zst. It will hold the node's secrets."},
+		{Name: "mode", Value: "fresh|full", Doc: "fresh: name, keys and configuration, for a new cluster. full: k3s' data, local volumes and files too."},
+		{Name: "mac", Value: "ADDRESS", Doc: "Which node it is, where the card has the configurations of several."},
+		{Name: "config", Value: "NAME", Doc: "The same, by the name of the file in k3os/system/config."},
+		{Name: "from", Value: "VERSION", Doc: "The k3s on the card, where it cannot be told."},
+		{Name: "k3s", Value: "VERSION", Doc: "The k3s of the image it is for; default " + recipe.K3sDefault + "."},
+		line.Output},
+	Examples: []string{
 		"sudo imgbuild migrate /dev/sdb out=node1.tar mode=full",
 		"imgbuild migrate card.img out=node1.tar.zst mode=fresh mac=dc:a6:32:01:02:03",
 	},
-	do: doMigrate,
+	Run: doMigrate,
 }
 
-func doMigrate(ctx context.Context, a *args) error {
-	if len(a.operands) != 1 {
-		return fault.New(fault.Usage, "say `imgbuild migrate /dev/sdb out=node1.tar mode=full`", "migrate takes one card or image, not %d", len(a.operands))
+func doMigrate(ctx context.Context, a *line.Args) error {
+	if len(a.Operands) != 1 {
+		return fault.New(fault.Usage, "say `imgbuild migrate /dev/sdb out=node1.tar mode=full`", "migrate takes one card or image, not %d", len(a.Operands))
 	}
-	o := migrate.Options{Source: a.operands[0], Out: a.values["out"], Mode: a.values["mode"], MAC: a.values["mac"], Config: a.values["config"],
-		From: a.values["from"], K3s: a.values["k3s"], Now: time.Now(),
+	o := migrate.Options{Source: a.Operands[0], Out: a.Values["out"], Mode: a.Values["mode"], MAC: a.Values["mac"], Config: a.Values["config"],
+		From: a.Values["from"], K3s: a.Values["k3s"], Now: time.Now(),
 		Say: func(place string) { fmt.Fprintln(os.Stderr, "reading "+place) }}
 	if o.Out == "" {
 		return fault.New(fault.Usage, "say out=node1.tar", "no out= is given")
@@ -49,7 +50,7 @@ func doMigrate(ctx context.Context, a *args) error {
 		o.K3s = recipe.K3sDefault
 	}
 	for _, key := range []string{"from", "k3s"} {
-		if v := a.values[key]; v != "" && !migrate.IsVersion(v) {
+		if v := a.Values[key]; v != "" && !migrate.IsVersion(v) {
 			return fault.New(fault.Usage, "write it as v1.22.2+k3s1", "%s=%s is no version of k3s", key, v)
 		}
 	}
@@ -57,7 +58,7 @@ func doMigrate(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
-	if a.json() {
+	if a.JSON() {
 		return printJSON(r)
 	}
 	printMigration(r)

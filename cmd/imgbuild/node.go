@@ -16,25 +16,30 @@ import (
 
 	"imgbuild/builder/kubeconfig"
 	"imgbuild/builder/remote"
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 )
 
-var nodeVerb = verb{
-	name:     "node",
-	operands: "HOST VERB [WORD...]",
-	summary:  "Say shelf VERB on a running node; its output and exit code are this command's.",
-	keys:     []key{userKey, identityKey, hostKey},
-	through:  true,
-	examples: []string{"imgbuild node 192.168.1.10 status", "imgbuild node node1 logs k3s -f", "imgbuild node node1 status -o json key=accept-new", "imgbuild node node1 support"},
-	do:       doNode,
+var nodeVerb = line.Verb{
+	Name:     "node",
+	Operands: "HOST VERB [WORD...]",
+	Summary:  "Say shelf VERB on a running node; its output and exit code are this command's.",
+	Keys:     []line.Key{userKey, identityKey, hostKey},
+	Through:  shelfVerbs,
+	Examples: []string{"imgbuild node 192.168.1.10 status", "imgbuild node node1 logs k3s -f", "imgbuild node node1 status -o json key=accept-new", "imgbuild node node1 support"},
+	Run:      doNode,
 }
 
-func doNode(ctx context.Context, a *args) (err error) {
-	if len(a.operands) < 2 {
+// shelfVerbs are those of the command on the node; a test holds them against it.
+var shelfVerbs = []string{"status", "services", "logs", "start", "stop", "restart", "top", "network", "dmesg", "report", "config", "data", "backup", "disk", "rescue",
+	"reboot", "poweroff", "reset", "support", "completion", "version", "help"}
+
+func doNode(ctx context.Context, a *line.Args) (err error) {
+	if len(a.Operands) < 2 {
 		return fault.New(fault.Usage, "say `imgbuild node HOST status`; `imgbuild node HOST help` lists the verbs", "node wants a host and what to say to it")
 	}
-	host, words := a.operands[0], a.operands[1:]
+	host, words := a.Operands[0], a.Operands[1:]
 	if words[0] == "reset" && !slices.Contains(words, "yes=yes") && term.IsTerminal(int(os.Stdin.Fd())) {
 		if !askUser(fmt.Sprintf("Delete everything on %s but its configuration and identity?", host)) {
 			return fault.New(fault.Usage, "", "nothing was done")

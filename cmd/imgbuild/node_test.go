@@ -9,15 +9,15 @@ import (
 
 // What follows the host belongs to the node, but for the keys of the connection.
 func TestNodeWords(t *testing.T) {
-	a, err := parse(strings.Fields("node n1 logs k3s -f -n 5 output=json key=accept-new --dump user=me"))
+	a, err := program().Parse(strings.Fields("node n1 logs k3s -f -n 5 output=json key=accept-new --dump user=me"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(a.operands, " "); got != "n1 logs k3s -f -n 5 output=json --dump" || a.values["key"] != "accept-new" || a.values["user"] != "me" {
-		t.Errorf("%q %v", got, a.values)
+	if got := strings.Join(a.Operands, " "); got != "n1 logs k3s -f -n 5 output=json --dump" || a.Values["key"] != "accept-new" || a.Values["user"] != "me" {
+		t.Errorf("%q %v", got, a.Values)
 	}
 	for _, bad := range []string{"node -x n1 status", "node output=json n1 status", "run n1 -f"} {
-		if _, err := parse(strings.Fields(bad)); err == nil {
+		if _, err := program().Parse(strings.Fields(bad)); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
 	}
@@ -29,7 +29,7 @@ func TestShelfVerbs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `-W "` + strings.Join(shelfVerbs[:], " ") + `"`; !strings.Contains(string(text), want) {
+	if want := `words="` + strings.Join(shelfVerbs, " ") + `"`; !strings.Contains(string(text), want) {
 		t.Errorf("the node has other verbs than %s", want)
 	}
 }
@@ -58,7 +58,7 @@ func TestCompletionInBash(t *testing.T) {
 		"imgbuild node h1 status key":    "key=",
 	} {
 		list := strings.Fields(words)
-		script := bashCompletion(verbs) + `
+		script := program().Bash() + `
 COMP_WORDS=(` + strings.Join(list, " ") + `); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); cd /; _imgbuild; echo "${COMPREPLY[@]}"`
 		out, err := exec.Command("bash", "-c", script).CombinedOutput()
 		if got := strings.TrimSpace(string(out)); err != nil || got != want {

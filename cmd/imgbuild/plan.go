@@ -10,19 +10,20 @@ import (
 	"imgbuild/builder/debian"
 	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
+	"imgbuild/cmd/line"
 )
 
-var plan = verb{
-	name:     "plan",
-	summary:  "Show what an image would be made of: packages, versions, sizes, services, disk. Downloads nothing but an index, if even that.",
-	keys:     []key{boardKey, roleKey, k3sKey, extraKey, withoutKey, lockKey, mirrorKey, cacheKey, output},
-	examples: []string{"imgbuild plan board=rpi4 role=worker", "imgbuild plan board=rpi4 role=server output=json"},
-	do: func(ctx context.Context, a *args) error {
+var plan = line.Verb{
+	Name:     "plan",
+	Summary:  "Show what an image would be made of: packages, versions, sizes, services, disk. Downloads nothing but an index, if even that.",
+	Keys:     []line.Key{boardKey, roleKey, k3sKey, extraKey, withoutKey, lockKey, mirrorKey, cacheKey, line.Output},
+	Examples: []string{"imgbuild plan board=rpi4 role=worker", "imgbuild plan board=rpi4 role=server output=json"},
+	Run: func(ctx context.Context, a *line.Args) error {
 		s, err := open(a)
 		if err != nil {
 			return err
 		}
-		why, err := s.recipe.TakeLock(a.values["lock"])
+		why, err := s.recipe.TakeLock(a.Values["lock"])
 		if err != nil {
 			return err
 		}
@@ -40,10 +41,10 @@ var plan = verb{
 			}
 		}
 		s.screen.done()
-		if s.recipe.K3s, err = s.recipe.PlanK3s(a.values["k3s"]); err != nil {
+		if s.recipe.K3s, err = s.recipe.PlanK3s(a.Values["k3s"]); err != nil {
 			return err
 		}
-		if a.json() {
+		if a.JSON() {
 			return printJSON(struct {
 				*recipe.Recipe
 				Packages []debian.Locked      `json:"packages"`

@@ -8,15 +8,16 @@ import (
 	"text/tabwriter"
 
 	"imgbuild/boards"
+	"imgbuild/cmd/line"
 	"imgbuild/images"
 )
 
-var listRoles = verb{
-	name:     "roles",
-	summary:  "List the roles, what each runs, and on which boards.",
-	keys:     []key{output},
-	examples: []string{"imgbuild roles", "imgbuild roles output=json"},
-	do: func(_ context.Context, a *args) error {
+var listRoles = line.Verb{
+	Name:     "roles",
+	Summary:  "List the roles, what each runs, and on which boards.",
+	Keys:     []line.Key{line.Output},
+	Examples: []string{"imgbuild roles", "imgbuild roles output=json"},
+	Run: func(_ context.Context, a *line.Args) error {
 		type row struct {
 			*images.Role
 			Boards []string `json:"boards"`
@@ -39,7 +40,7 @@ var listRoles = verb{
 			}
 			all = append(all, one)
 		}
-		if a.json() {
+		if a.JSON() {
 			return printJSON(all)
 		}
 		t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"imgbuild/builder/recipe"
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/tool"
 	"imgbuild/qemu/vm"
@@ -23,22 +24,22 @@ const leave = 0x1d
 // apiPort is where a server's Kubernetes API listens.
 const apiPort = 6443
 
-var run = verb{
-	name:    "run",
-	summary: "Boot an image in QEMU: its console here, its ssh forwarded. The image itself is not changed.",
-	keys: []key{boardKey, roleKey,
-		{name: "image", value: "FILE", doc: "The image; default the newest of the board and role in out/."},
-		{name: "out", value: "DIR", doc: "Where images are; default out."},
-		{name: "size", value: "GIB", doc: "Size of the card the guest sees; default 4."},
-		{name: "memory", value: "MIB", doc: "Memory of the guest; default the machine's."},
-		{name: "direct", value: "yes|no", doc: "Start the slot's kernel without U-Boot; faster. Default no."},
+var run = line.Verb{
+	Name:    "run",
+	Summary: "Boot an image in QEMU: its console here, its ssh forwarded. The image itself is not changed.",
+	Keys: []line.Key{boardKey, roleKey,
+		{Name: "image", Value: "FILE", Doc: "The image; default the newest of the board and role in out/."},
+		{Name: "out", Value: "DIR", Doc: "Where images are; default out."},
+		{Name: "size", Value: "GIB", Doc: "Size of the card the guest sees; default 4."},
+		{Name: "memory", Value: "MIB", Doc: "Memory of the guest; default the machine's."},
+		{Name: "direct", Value: "yes|no", Doc: "Start the slot's kernel without U-Boot; faster. Default no."},
 		cacheKey, mirrorKey},
-	examples: []string{"imgbuild run board=rpi4 role=worker", "imgbuild run board=qemu-arm64 role=server memory=2048 direct=yes"},
-	do:       doRun,
+	Examples: []string{"imgbuild run board=rpi4 role=worker", "imgbuild run board=qemu-arm64 role=server memory=2048 direct=yes"},
+	Run:      doRun,
 }
 
-func doRun(ctx context.Context, a *args) error {
-	r, err := recipe.New(a.values["board"], a.values["role"])
+func doRun(ctx context.Context, a *line.Args) error {
+	r, err := recipe.New(a.Values["board"], a.Values["role"])
 	if err != nil {
 		return err
 	}
@@ -54,13 +55,13 @@ func doRun(ctx context.Context, a *args) error {
 	if err != nil {
 		return err
 	}
-	direct, err := yesNo(a, "direct", false)
+	direct, err := a.Bool("direct", false)
 	if err != nil {
 		return err
 	}
-	file := a.values["image"]
+	file := a.Values["image"]
 	if file == "" {
-		if file, err = newest(a.values["out"], r); err != nil {
+		if file, err = newest(a.Values["out"], r); err != nil {
 			return err
 		}
 	}
@@ -70,7 +71,7 @@ func doRun(ctx context.Context, a *args) error {
 		return err
 	}
 	s := newScreen(os.Stderr)
-	tool.Configure(tool.Settings{CacheDir: a.values["cache"], Mirror: a.values["mirror"], Progress: s.progress})
+	tool.Configure(tool.Settings{CacheDir: a.Values["cache"], Mirror: a.Values["mirror"], Progress: s.progress})
 	dir, err := tool.Scratch("run")
 	if err != nil {
 		return fault.Wrap(err, fault.Device, "", "making a directory for the guest's disk")
@@ -110,8 +111,8 @@ func port(address string) string {
 	return address
 }
 
-func number(a *args, name string, fallback int64) (int64, error) {
-	v, ok := a.values[name]
+func number(a *line.Args, name string, fallback int64) (int64, error) {
+	v, ok := a.Values[name]
 	if !ok {
 		return fallback, nil
 	}

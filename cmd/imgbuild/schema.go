@@ -4,14 +4,15 @@ import (
 	"context"
 	"os"
 
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/config"
 )
 
-var schema = verb{
-	name:     "schema",
-	summary:  "Print the JSON Schema of cloud-config, for editors.",
-	examples: []string{"imgbuild schema > shelfos.schema.json"},
-	do: func(context.Context, *args) error {
+var schema = line.Verb{
+	Name:     "schema",
+	Summary:  "Print the JSON Schema of cloud-config, for editors.",
+	Examples: []string{"imgbuild schema > shelfos.schema.json"},
+	Run: func(context.Context, *line.Args) error {
 		_, err := os.Stdout.Write(config.Schema())
 		return err
 	},

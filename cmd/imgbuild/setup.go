@@ -5,22 +5,25 @@ import (
 	"os"
 	"strings"
 
+	"imgbuild/boards"
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/debian"
 	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
+	"imgbuild/cmd/line"
+	"imgbuild/images"
 )
 
 // The keys that every verb with an archive, a board or a role takes.
 var (
-	boardKey   = key{name: "board", value: "NAME", doc: "The machine; `imgbuild boards` lists them."}
-	roleKey    = key{name: "role", value: "NAME", doc: "What it is for; `imgbuild roles` lists them."}
-	k3sKey     = key{name: "k3s", value: "auto|VERSION|FILE|firstboot|none", doc: "Where k3s comes from. auto embeds the pinned version if it can be had."}
-	lockKey    = key{name: "lock", value: "auto|FILE", doc: "The exact packages. auto: ./imgbuild.lock or the one inside, made anew where the archive lost a package."}
-	mirrorKey  = key{name: "mirror", value: "URL[,SECURITY-URL]", doc: "Debian archive; else IMGBUILD_MIRROR, else the host's own apt sources."}
-	cacheKey   = key{name: "cache", value: "DIR", doc: "Downloads and compressed blocks; default ~/.cache/imgbuild. Builds keep it below 8 GiB."}
-	withoutKey = key{name: "without", value: "SUITE,SUITE", doc: "Suites to leave out of a new lock, where an archive serves them broken: trixie-security loses you its fixes."}
-	extraKey   = key{name: "packages", value: "A,B", doc: "More Debian packages in the root; locked for this build."}
+	boardKey   = line.Key{Name: "board", Value: "NAME", Words: boards.Names(), Doc: "The machine; `imgbuild boards` lists them."}
+	roleKey    = line.Key{Name: "role", Value: "NAME", Words: images.Names(), Doc: "What it is for; `imgbuild roles` lists them."}
+	k3sKey     = line.Key{Name: "k3s", Value: "auto|VERSION|FILE|firstboot|none", Doc: "Where k3s comes from. auto embeds the pinned version if it can be had."}
+	lockKey    = line.Key{Name: "lock", Value: "auto|FILE", Doc: "The exact packages. auto: ./imgbuild.lock or the one inside, made anew where the archive lost a package."}
+	mirrorKey  = line.Key{Name: "mirror", Value: "URL[,SECURITY-URL]", Doc: "Debian archive; else IMGBUILD_MIRROR, else the host's own apt sources."}
+	cacheKey   = line.Key{Name: "cache", Value: "DIR", Doc: "Downloads and compressed blocks; default ~/.cache/imgbuild. Builds keep it below 8 GiB."}
+	withoutKey = line.Key{Name: "without", Value: "SUITE,SUITE", Doc: "Suites to leave out of a new lock, where an archive serves them broken: trixie-security loses you its fixes."}
+	extraKey   = line.Key{Name: "packages", Value: "A,B", Doc: "More Debian packages in the root; locked for this build."}
 )
 
 // cacheLimit is what a build leaves in the cache; one board's packages take about half a GiB.
@@ -35,17 +38,17 @@ type session struct {
 }
 
 // open checks board and role before it touches cache or network.
-func open(a *args) (*session, error) {
-	r, err := recipe.New(a.values["board"], a.values["role"])
+func open(a *line.Args) (*session, error) {
+	r, err := recipe.New(a.Values["board"], a.Values["role"])
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range strings.Split(a.values["packages"], ",") {
+	for _, name := range strings.Split(a.Values["packages"], ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			r.Extra = append(r.Extra, name)
 		}
 	}
-	for _, name := range strings.Split(a.values["without"], ",") {
+	for _, name := range strings.Split(a.Values["without"], ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			r.Without = append(r.Without, name)
 		}
@@ -57,10 +60,10 @@ func open(a *args) (*session, error) {
 		return nil, err
 	}
 	s := &session{recipe: r, screen: newScreen(os.Stderr)}
-	if s.cache, err = blockcache.Open(a.values["cache"]); err != nil {
+	if s.cache, err = blockcache.Open(a.Values["cache"]); err != nil {
 		return nil, err
 	}
-	mirrors, err := archive(a.values["mirror"])
+	mirrors, err := archive(a.Values["mirror"])
 	if err != nil {
 		return nil, err
 	}

@@ -10,27 +10,28 @@ import (
 	"slices"
 
 	"imgbuild/builder/image"
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 )
 
-var lenientKey = key{name: "lenient", value: "yes|no", doc: "yes: a key that does not exist is a warning and is ignored, as on the node. Default no: it is an error."}
+var lenientKey = line.Key{Name: "lenient", Value: "yes|no", Doc: "yes: a key that does not exist is a warning and is ignored, as on the node. Default no: it is an error."}
 
-var validate = verb{
-	name:     "validate",
-	operands: "FILE",
-	summary:  "Check a cloud-config with the node's own code; - reads standard input.",
-	keys:     []key{boardKey, roleKey, lenientKey, output},
-	examples: []string{"imgbuild validate config.yaml", "imgbuild validate config.yaml role=server", "imgbuild validate config.yaml board=rpi4 role=worker"},
-	do: func(_ context.Context, a *args) error {
-		if len(a.operands) != 1 {
-			return fault.New(fault.Usage, "say `imgbuild validate FILE`", "validate takes one file, not %d", len(a.operands))
+var validate = line.Verb{
+	Name:     "validate",
+	Operands: "FILE",
+	Summary:  "Check a cloud-config with the node's own code; - reads standard input.",
+	Keys:     []line.Key{boardKey, roleKey, lenientKey, line.Output},
+	Examples: []string{"imgbuild validate config.yaml", "imgbuild validate config.yaml role=server", "imgbuild validate config.yaml board=rpi4 role=worker"},
+	Run: func(_ context.Context, a *line.Args) error {
+		if len(a.Operands) != 1 {
+			return fault.New(fault.Usage, "say `imgbuild validate FILE`", "validate takes one file, not %d", len(a.Operands))
 		}
-		lenient, err := yesNo(a, "lenient", false)
+		lenient, err := a.Bool("lenient", false)
 		if err != nil {
 			return err
 		}
-		name := a.operands[0]
+		name := a.Operands[0]
 		var data []byte
 		if name == "-" {
 			name = "standard input"
@@ -41,7 +42,7 @@ var validate = verb{
 		if err != nil {
 			return fault.Wrap(err, fault.Input, "", "reading %s", name)
 		}
-		problems, err := image.ValidateFor(name, data, a.values["board"], a.values["role"])
+		problems, err := image.ValidateFor(name, data, a.Values["board"], a.Values["role"])
 		if err != nil {
 			return err
 		}
@@ -57,7 +58,7 @@ var validate = verb{
 		slices.SortStableFunc(problems, func(a, b config.Problem) int {
 			return cmp.Compare(uint(a.Line-1), uint(b.Line-1))
 		})
-		if a.json() {
+		if a.JSON() {
 			if err := printJSON(append([]config.Problem{}, problems...)); err != nil { // none is [], not null
 				return err
 			}
@@ -69,7 +70,7 @@ var validate = verb{
 		if worst, any := config.Worst(problems); any && worst == config.Error {
 			return fault.New(fault.Input, "correct what is marked as an error", "%s has errors", name)
 		}
-		if !a.json() {
+		if !a.JSON() {
 			fmt.Println(name + ": ok")
 		}
 		return nil

@@ -3,46 +3,49 @@ package main
 import (
 	"os"
 
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/config"
-	"imgbuild/init/contract/fault"
 	"imgbuild/init/settings/sources"
 	"imgbuild/init/status/control"
 )
 
 // configVerb shows the configuration or has it read again.
-func configVerb(args []string) error {
-	if len(args) > 0 {
-		switch args[0] {
-		case "confirm", "revert":
-			r := control.Request{Verb: "config-" + args[0], Limit: applyLimit}
-			if args[0] == "confirm" && len(args) == 2 {
-				r.Args = map[string]string{"trial": args[1]} // which imgbuild apply names
-			}
-			return control.Call(control.Socket, r, nil)
-		case "check", "apply":
-			return tryConfig(args[0], args[1:])
-		}
-	}
-	words, asJSON, err := options(args)
+func configVerb(a *line.Args) error {
+	open, err := a.Bool("secrets", false)
 	if err != nil {
 		return err
 	}
-	open := false
-	for _, w := range words {
-		switch w {
-		case "reload":
-			return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
-		case "--dump", "dump", "secrets=no":
-		case "secrets=yes":
-			open = true
-		default:
-			return fault.New(fault.Usage, "say shelf help config", "config takes no %q", w)
+	word, rest := "", a.Operands
+	if len(rest) > 0 {
+		word, rest = rest[0], rest[1:]
+	}
+	if _, given := a.Values["try"]; given && word != "apply" {
+		return unknown("config "+word, "try=")
+	}
+	switch word {
+	case "check", "apply":
+		return tryConfig(word, rest, a.Values, a.JSON())
+	case "confirm", "revert":
+		r := control.Request{Verb: "config-" + word, Limit: applyLimit}
+		if word == "confirm" && len(rest) == 1 {
+			r.Args = map[string]string{"trial": rest[0]} // which imgbuild apply names
+		} else if len(rest) > 0 {
+			return unknown("config", rest[0])
 		}
+		return control.Call(control.Socket, r, nil)
+	case "reload":
+		if len(rest) > 0 {
+			return unknown("config", rest[0])
+		}
+		return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
+	case "", "dump":
+	default:
+		return unknown("config", word)
 	}
 	if err := rootOnly(); err != nil {
 		return err
 	}
-	return writeConfig(os.Stdout, open, asJSON, os.Stderr)
+	return writeConfig(os.Stdout, open, a.JSON(), os.Stderr)
 }
 
 // mergedHere reads all sources as PID 1 does.

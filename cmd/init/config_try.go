@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"imgbuild/init/contract/config"
@@ -17,23 +16,17 @@ import (
 // applyLimit is how long PID 1 has to look at a configuration.
 const applyLimit = 60 * time.Second
 
-// tryConfig hands a configuration to PID 1: word is check or apply, args are FILE (standard input without one), try= and
-// -o json.
-func tryConfig(word string, args []string) error {
-	args, asJSON, err := options(args)
-	if err != nil {
-		return err
+// tryConfig hands a configuration to PID 1: word is check or apply, rest is FILE (standard input without one), values may have try.
+func tryConfig(word string, rest []string, values map[string]string, asJSON bool) (err error) {
+	if len(rest) > 1 {
+		return unknown("config", rest[1])
 	}
 	file, words := "-", map[string]string{}
-	for _, a := range args {
-		switch name, value, isSetting := strings.Cut(a, "="); {
-		case isSetting && name == "try" && word == "apply":
-			words["try"] = value
-		case !isSetting && file == "-":
-			file = a
-		default:
-			return fault.New(fault.Usage, "say shelf config "+word+" [FILE] [try=SECONDS|no]", "config %s does not know %q", word, a)
-		}
+	if len(rest) == 1 {
+		file = rest[0]
+	}
+	if try, given := values["try"]; given {
+		words["try"] = try
 	}
 	var text []byte
 	if file == "-" {

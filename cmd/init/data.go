@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/disk"
 	"imgbuild/init/start/datafs"
@@ -17,18 +18,15 @@ import (
 )
 
 // dataVerb tells of the data partition, or does to it what a person asks for.
-func dataVerb(args []string) error {
-	what, yes := "", ""
-	for _, a := range args {
-		word, ok := strings.CutPrefix(a, "yes=")
-		switch {
-		case ok:
-			yes = word
-		case what == "" && (a == "repair" || a == "format"):
-			what = a
-		default:
-			return fault.New(fault.Usage, "say shelf help data", "data takes no %q", a)
-		}
+func dataVerb(a *line.Args) error {
+	what, yes := "", a.Values["yes"]
+	switch {
+	case len(a.Operands) > 1:
+		return unknown("data", a.Operands[1])
+	case len(a.Operands) == 1 && a.Operands[0] != "repair" && a.Operands[0] != "format":
+		return unknown("data", a.Operands[0])
+	case len(a.Operands) == 1:
+		what = a.Operands[0]
 	}
 	d, err := findData()
 	if err != nil {
@@ -97,11 +95,11 @@ func ask(yes, word, warning string) error {
 		return nil
 	}
 	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil || yes != "" {
-		return fault.New(fault.Usage, "say it again with yes="+word, "%s", strings.TrimSuffix(warning, "."))
+		return fault.New(fault.Usage, "run it again with yes="+word, "%s", strings.TrimSuffix(warning, "."))
 	}
 	fmt.Printf("%s\nType %s to go on: ", warning, word)
-	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-	if strings.TrimSpace(line) != word {
+	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	if strings.TrimSpace(answer) != word {
 		return fault.New(fault.Usage, "", "nothing was done")
 	}
 	return nil

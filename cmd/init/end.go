@@ -9,17 +9,7 @@ import (
 
 // end orders the end of the machine. k3OS and others know flags here, such as reboot -f, which are passed over: an order
 // is always carried out in order.
-func end(verb string, args []string) error {
-	args, asJSON, err := options(args)
-	if err != nil {
-		return err
-	}
-	var words []string
-	for _, a := range args {
-		if !strings.HasPrefix(a, "-") {
-			words = append(words, a)
-		}
-	}
+func end(verb string, words []string, asJSON bool) error {
 	if err := control.Call(control.Socket, control.Request{Verb: verb, Reason: strings.Join(words, " ")}, nil); err != nil {
 		return err
 	}

@@ -2,24 +2,9 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"strings"
 	"unicode/utf8"
-
-	"golang.org/x/sys/unix"
 )
-
-// columns is the width of the terminal that f is, 80 for one that does not tell, such as a serial console; 0 is no terminal.
-func columns(f *os.File) int {
-	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
-		return 0
-	}
-	w, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil || w.Col < 40 {
-		return 80
-	}
-	return int(w.Col)
-}
 
 // folded breaks lines that are longer than width at words. What follows stands below the line's second column: the first word
 // after two spaces, or after the heading of a problem. A width of 0 leaves all as it is: what a program reads has whole lines.

@@ -28,9 +28,9 @@ func k3os(args []string) error {
 		for _, flag := range args[1:] {
 			switch {
 			case flag == "--dump":
-				return configVerb([]string{"--dump"})
+				return run([]string{"config"})
 			case flag == "--dump-json":
-				return configVerb([]string{"--dump", "output=json"})
+				return run([]string{"config", "output=json"})
 			case !slices.Contains([]string{"--initrd", "-i", "--boot", "-b", "--install"}, flag):
 				return fault.New(fault.Usage, "say k3os config, k3os config --dump or k3os config --dump-json", "config takes no %q", flag)
 			}

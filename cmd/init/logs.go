@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +14,9 @@ import (
 	"strings"
 	"syscall"
 
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 	"imgbuild/init/status/control"
 )
 
@@ -21,12 +24,9 @@ import (
 const defaultLines = 100
 
 // logs shows the newest lines of a service's log, and with -f those to come. Without a name it lists the logs.
-func logs(args []string) error {
-	words, asJSON, err := options(args)
-	if err != nil {
-		return err
-	}
-	name, follow, lines, err := logWords(words)
+func logs(a *line.Args) error {
+	asJSON := a.JSON()
+	name, follow, lines, err := logWords(a)
 	if err != nil {
 		return err
 	}
@@ -41,38 +41,28 @@ func logs(args []string) error {
 		fmt.Println(strings.Join(names, "\n"))
 		return nil
 	}
-	a := map[string]string{"name": name, "lines": strconv.Itoa(lines)}
+	what := map[string]string{"name": name, "lines": strconv.Itoa(lines)}
 	if follow {
-		a["follow"] = "yes"
+		what["follow"] = "yes"
 	}
-	return stream(control.Request{Verb: "logs", Args: a}, asJSON, splitLog)
+	return stream(control.Request{Verb: "logs", Args: what}, asJSON, splitLog)
 }
 
-func logWords(words []string) (name string, follow bool, lines int, err error) {
+func logWords(a *line.Args) (name string, follow bool, lines int, err error) {
+	if follow, err = a.Bool("follow", false); err != nil {
+		return "", false, 0, err
+	}
 	lines = defaultLines
-	for i := 0; i < len(words); i++ {
-		w := words[i]
-		number, isNumber := strings.CutPrefix(w, "lines=")
-		switch {
-		case w == "-f" || w == "--follow" || w == "follow=yes":
-			follow = true
-			continue
-		case w == "-n" && i+1 < len(words):
-			i++
-			number, isNumber = words[i], true
-		case strings.HasPrefix(w, "-n") && len(w) > 2:
-			number, isNumber = w[2:], true
+	if number, given := a.Values["lines"]; given {
+		if lines, err = strconv.Atoi(number); err != nil || lines < 0 {
+			return "", false, 0, fault.New(fault.Usage, "write -n 50, or -n 0 for all there is", "%q is no number of lines", number)
 		}
-		switch {
-		case isNumber:
-			if lines, err = strconv.Atoi(number); err != nil || lines < 0 {
-				return "", false, 0, fault.New(fault.Usage, "say -n 50, or -n 0 for all there is", "%q is no number of lines", number)
-			}
-		case name == "" && !strings.HasPrefix(w, "-"):
-			name = w
-		default:
-			return "", false, 0, fault.New(fault.Usage, "say shelf logs NAME [-f] [-n LINES]", "logs takes no %q", w)
-		}
+	}
+	if len(a.Operands) > 1 {
+		return "", false, 0, unknown("logs", a.Operands[1])
+	}
+	if len(a.Operands) == 1 {
+		name = a.Operands[0]
 	}
 	return name, follow, lines, nil
 }
@@ -85,7 +75,11 @@ func stream(r control.Request, asJSON bool, split func(string) any) error {
 	if !asJSON {
 		// Not the file itself: io.Copy would let the kernel move the bytes, and a pipe that nobody reads any more would be an error
 		// instead of the signal that ends a command quietly.
-		return control.Stream(ctx, control.Socket, r, struct{ io.Writer }{os.Stdout})
+		if line.Columns(os.Stdout) == 0 {
+			return control.Stream(ctx, control.Socket, r, struct{ io.Writer }{os.Stdout})
+		}
+		safe := terminal.NewWriter(os.Stdout) // what a service prints must not control the terminal
+		return errors.Join(control.Stream(ctx, control.Socket, r, safe), safe.Flush())
 	}
 	in, out := io.Pipe()
 	done := make(chan error, 1)
@@ -114,8 +108,8 @@ type logLine struct {
 	Text string `json:"text"`
 }
 
-func splitLog(line string) any {
-	when, text, _ := strings.Cut(line, " ")
+func splitLog(l string) any {
+	when, text, _ := strings.Cut(l, " ")
 	return logLine{when, text}
 }
 
@@ -126,16 +120,12 @@ type kernelLine struct {
 }
 
 // dmesg shows the kernel's messages.
-func dmesg(args []string) error {
-	asJSON, err := plain("dmesg", args)
-	if err != nil {
-		return err
-	}
+func dmesg(asJSON bool) error {
 	form := regexp.MustCompile(`^<(\d+)>\[\s*([\d.]+)\] ?(.*)$`)
-	return stream(control.Request{Verb: "dmesg"}, asJSON, func(line string) any {
-		m := form.FindStringSubmatch(line)
+	return stream(control.Request{Verb: "dmesg"}, asJSON, func(text string) any {
+		m := form.FindStringSubmatch(text)
 		if m == nil {
-			return kernelLine{Text: line}
+			return kernelLine{Text: text}
 		}
 		level, _ := strconv.Atoi(m[1])
 		seconds, _ := strconv.ParseFloat(m[2], 64)

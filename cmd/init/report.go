@@ -4,13 +4,10 @@ import (
 	"os"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 )
 
-func showReport(args []string) error {
-	asJSON, err := plain("report", args)
-	if err != nil {
-		return err
-	}
+func showReport(asJSON bool) error {
 	text, err := os.ReadFile("/run/shelf/report.txt")
 	if err != nil {
 		return fault.Wrap(err, fault.Unhealthy, "wait until the boot is over", "there is no report yet")
@@ -18,6 +15,6 @@ func showReport(args []string) error {
 	if asJSON {
 		return printJSON(map[string]string{"report": string(text)})
 	}
-	_, err = os.Stdout.Write(text)
+	_, err = os.Stdout.WriteString(terminal.Text(string(text)))
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/status/control"
 
@@ -13,18 +14,11 @@ import (
 )
 
 // reset orders a reset, after asking.
-func reset(args []string) error {
-	words, asJSON, err := options(args)
-	if err != nil {
-		return err
+func reset(a *line.Args) error {
+	if y := a.Values["yes"]; y != "" && y != "yes" {
+		return unknown("reset", "yes="+y)
 	}
-	yes := false
-	for _, w := range words {
-		if w != "yes=yes" && w != "yes=" && w != "--yes" {
-			return fault.New(fault.Usage, "say shelf reset, or shelf reset yes=yes", "reset takes no %q", w)
-		}
-		yes = yes || w != "yes="
-	}
+	yes, asJSON := a.Values["yes"] == "yes", a.JSON()
 	if !yes {
 		if !term.IsTerminal(int(os.Stdin.Fd())) {
 			return fault.New(fault.Usage, "say shelf reset yes=yes", "reset deletes everything on the data partition and there is nobody to ask")
@@ -32,8 +26,8 @@ func reset(args []string) error {
 		host, _ := os.Hostname()
 		fmt.Fprintf(os.Stderr, "Everything on the data partition of %s is deleted: k3s and its data, volumes, home directories, logs.\n"+
 			"Kept are the imported configuration, the node's name, its ssh host keys, its machine id and its k3s node password;\nanother disk named by data.device is not touched. The node reboots.\nWrite the name of the node to go on: ", host)
-		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-		if strings.TrimSpace(line) != host {
+		answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		if strings.TrimSpace(answer) != host {
 			return fault.New(fault.Usage, "", "nothing was done")
 		}
 	}

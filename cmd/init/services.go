@@ -12,16 +12,10 @@ import (
 )
 
 // services lists the services; with the word names, for completion, their names alone.
-func services(args []string) error {
-	words, asJSON, err := options(args)
-	if err != nil {
-		return err
-	}
+func services(words []string, asJSON bool) error {
 	onlyNames := len(words) == 1 && words[0] == "names"
-	if !onlyNames {
-		if err := none("services", words); err != nil {
-			return err
-		}
+	if !onlyNames && len(words) > 0 {
+		return unknown("services", words[0])
 	}
 	s, err := askStatus()
 	if err != nil {
@@ -49,11 +43,7 @@ func services(args []string) error {
 }
 
 // unitOrder starts, stops or restarts a service and says what became of it.
-func unitOrder(verb string, args []string) error {
-	words, asJSON, err := options(args)
-	if err != nil {
-		return err
-	}
+func unitOrder(verb string, words []string, asJSON bool) error {
 	if len(words) != 1 {
 		return fault.New(fault.Usage, "say shelf "+verb+" NAME; shelf services lists them", "%s takes one service", verb)
 	}
@@ -62,6 +52,7 @@ func unitOrder(verb string, args []string) error {
 	if err := control.Call(control.Socket, r, &st); err != nil {
 		return err
 	}
+	var err error
 	if asJSON {
 		err = printJSON(st)
 	} else {

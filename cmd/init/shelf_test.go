@@ -25,36 +25,22 @@ var update = flag.Bool("update", false, "write the overlay's copy of the complet
 // The image has the completion that this program prints.
 func TestCompletionIsFresh(t *testing.T) {
 	const file = "../../overlays/base/etc/profile.d/shelf-completion.sh"
-	want := bashCompletion()
+	want := shelf().Bash()
 	if *update {
 		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if got, err := os.ReadFile(file); err != nil || string(got) != want {
-		t.Errorf("%s is not what shelf completion bash prints (%v); say: go test ./cmd/init -run TestCompletionIsFresh -update", file, err)
+		t.Errorf("%s is not what shelf completion bash prints (%v); run go test ./cmd/init -run TestCompletionIsFresh -update", file, err)
 	}
-	for verb := range operands {
-		if dispatchable(verb) == false {
-			t.Errorf("completion knows the verb %s, shelf does not", verb)
-		}
-	}
-}
-
-func dispatchable(name string) bool {
-	for _, v := range verbs() {
-		if v.name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // Bash takes it, and completes verbs and words.
 func TestCompletionInBash(t *testing.T) {
 	for words, want := range map[string]string{"shelf stat": "status", "shelf re": "restart report rescue reboot reset", "shelf logs -": "-f -n -o", "shelf status -o j": "json", "shelf disk": "disk"} {
 		list := strings.Fields(words)
-		script := bashCompletion() + `
+		script := shelf().Bash() + `
 COMP_WORDS=(` + strings.Join(list, " ") + `); COMP_CWORD=` + string(rune('0'+len(list)-1)) + `; _shelf; echo "${COMPREPLY[@]}"`
 		out, err := exec.Command("bash", "-c", script).CombinedOutput()
 		if got := strings.TrimSpace(string(out)); err != nil || got != want {
@@ -63,38 +49,29 @@ COMP_WORDS=(` + strings.Join(list, " ") + `); COMP_CWORD=` + string(rune('0'+len
 	}
 }
 
-func TestOptions(t *testing.T) {
-	for _, c := range []struct {
-		in, words string
-		json, bad bool
-	}{
-		{"", "", false, false}, {"-o json", "", true, false}, {"output=json a", "a", true, false}, {"a --output=json b", "a b", true, false},
-		{"-ojson", "", true, false}, {"-o text", "", false, false}, {"-o", "", false, true}, {"-o yaml", "", false, true}, {"output=", "", false, true},
-	} {
-		words, json, err := options(strings.Fields(c.in))
-		if strings.Join(words, " ") != c.words && !c.bad || json != c.json || (err != nil) != c.bad || err != nil && fault.Code(err) != 2 {
-			t.Errorf("%q: %q %v %v", c.in, words, json, err)
-		}
-	}
-}
-
 func TestLogWords(t *testing.T) {
-	for in, want := range map[string]string{"": " false 100", "k3s": "k3s false 100", "-f k3s -n 5": "k3s true 5", "k3s -n0": "k3s false 0", "k3s lines=7": "k3s false 7"} {
-		name, follow, lines, err := logWords(strings.Fields(in))
-		if got := fmt.Sprint(name, " ", follow, " ", lines); err != nil || got != want {
-			t.Errorf("%q: %q %v", in, got, err)
+	for in, want := range map[string]string{"": " false 100", "k3s": "k3s false 100", "-f k3s -n 5": "k3s true 5", "k3s -n0": "k3s false 0", "k3s lines=7": "k3s false 7",
+		"k3s --follow --lines=3": "k3s true 3", "follow=yes k3s -n -o json": ""} {
+		a, err := shelf().Parse(append([]string{"logs"}, strings.Fields(in)...))
+		if err != nil {
+			t.Errorf("%q: %v", in, err)
+			continue
+		}
+		name, follow, lines, err := logWords(a)
+		if got := fmt.Sprint(name, " ", follow, " ", lines); (err != nil) != (want == "") || err == nil && got != want {
+			t.Errorf("%q: got %q %v, want %q", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"a b", "-n x", "-n", "-x", "-n -1"} {
-		if _, _, _, err := logWords(strings.Fields(in)); fault.Code(err) != 2 {
-			t.Errorf("%q: %v", in, err)
+	for _, in := range []string{"a b", "-n x", "-n", "-x", "-n -1", "-f -f"} {
+		if code := fault.Code(dispatch("shelf", append([]string{"logs"}, strings.Fields(in)...))); code != 2 {
+			t.Errorf("%q: got exit code %d, want 2", in, code)
 		}
 	}
 }
 
 // Whatever is typed that makes no sense is told with exit code 2, without a node to ask.
 func TestUsage(t *testing.T) {
-	for _, words := range []string{"nope", "status now", "services x", "start", "start a b", "logs a b c", "top -x", "config x", "reset no", "reset", "support x", "completion", "completion fish", "dmesg x", "network x"} {
+	for _, words := range []string{"nope", "status now", "services x", "start", "start a b", "logs a b c", "top -x", "config x", "reset no", "reset", "support x", "completion", "completion nosh", "config check try=1", "config apply a b", "reset yes=no", "data format x", "statsu", "dmesg x", "network x"} {
 		f := strings.Fields(words)
 		if code := fault.Code(dispatch("shelf", f)); code != 2 {
 			t.Errorf("shelf %s: exit code %d", words, code)

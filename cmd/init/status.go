@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 	"imgbuild/init/status"
 	"imgbuild/init/status/control"
 	"imgbuild/init/status/health"
@@ -21,11 +23,7 @@ func askStatus() (s status.Status, err error) {
 	return s, err
 }
 
-func showStatus(args []string) error {
-	asJSON, err := plain("status", args)
-	if err != nil {
-		return err
-	}
+func showStatus(asJSON bool) error {
 	s, err := askStatus()
 	if err != nil {
 		return err
@@ -35,7 +33,7 @@ func showStatus(args []string) error {
 	} else {
 		var b bytes.Buffer
 		writeStatus(&b, s)
-		_, err = os.Stdout.Write(folded(b.Bytes(), columns(os.Stdout)))
+		_, err = os.Stdout.Write(folded([]byte(terminal.Text(b.String())), line.Columns(os.Stdout)))
 	}
 	if err == nil && s.Health == health.Bad {
 		return fault.New(fault.Unhealthy, "say shelf logs NAME, or look at what stands above", "the node is not healthy")

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mask"
 	"imgbuild/init/settings/sources"
@@ -24,23 +25,19 @@ import (
 )
 
 // supportVerb writes what somebody who helps needs to see into a file, or to standard output for -.
-func supportVerb(args []string) (err error) {
-	words, asJSON, err := options(args)
-	if err != nil {
-		return err
-	}
+func supportVerb(a *line.Args) (err error) {
 	host, _ := os.Hostname()
 	now := time.Now().UTC()
 	name := fmt.Sprintf("shelf-support-%s-%s", host, now.Format("20060102-150405"))
 	path := "/tmp/" + name + ".tar.gz"
-	for _, w := range words {
-		if p, ok := strings.CutPrefix(w, "out="); ok {
-			path = p
-		} else if w == "-" {
-			path = w
-		} else {
-			return fault.New(fault.Usage, "say shelf support [out=FILE] or shelf support -", "support takes no %q", w)
+	if out, given := a.Values["out"]; given {
+		path = out
+	}
+	for _, w := range a.Operands {
+		if w != "-" {
+			return unknown("support", w)
 		}
+		path = w
 	}
 	if err := rootOnly(); err != nil {
 		return err
@@ -69,7 +66,7 @@ func supportVerb(args []string) (err error) {
 		gid, _ := strconv.Atoi(os.Getenv("SUDO_GID"))
 		_ = f.Chown(uid, gid)
 	}
-	if asJSON {
+	if a.JSON() {
 		return printJSON(map[string]string{"file": path})
 	}
 	fmt.Println(path)

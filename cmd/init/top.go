@@ -18,11 +18,7 @@ type used struct {
 }
 
 // top looks twice, a second apart, at what each service uses.
-func top(args []string) error {
-	asJSON, err := plain("top", args)
-	if err != nil {
-		return err
-	}
+func top(asJSON bool) error {
 	start := time.Now()
 	before := map[string]monitor.Usage{}
 	for _, u := range monitor.Groups(cgroup.Root) {

@@ -2,11 +2,7 @@ package main
 
 import "fmt"
 
-func showVersion(args []string) error {
-	asJSON, err := plain("version", args)
-	if err != nil {
-		return err
-	}
+func showVersion(asJSON bool) error {
 	s, err := askStatus()
 	known := err == nil // else not on a node, or too early
 	if !known {

@@ -1,30 +1,56 @@
 # Completion of shelf in bash; made by: shelf completion bash
 [ -n "$BASH_VERSION" ] || return 0
 _shelf() {
-	local word=${COMP_WORDS[COMP_CWORD]} words=
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
+	# Bash takes key=value for three words.
+	if [ "$word" = "=" ] || [ "$before" = "=" ]; then
+		local key=$before
+		[ "$word" = "=" ] && word= || key=${COMP_WORDS[COMP_CWORD-2]}
+		case $key in
+		output) words="text json" ;;
+		follow) words="yes no" ;;
+		dump) words="yes no" ;;
+		secrets) words="yes no" ;;
+		try) words="no" ;;
+		yes) words="yes" ;;
+		esac
+		COMPREPLY=($(compgen -W "$words" -- "$word"))
+		[ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$word"))
+		return
+	fi
+	case $before in
+	-o) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
+	esac
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		COMPREPLY=($(compgen -W "status services logs start stop restart top network dmesg report config data backup disk rescue reboot poweroff reset support completion version help" -- "$word"))
-		return
-	fi
-	if [ "${COMP_WORDS[COMP_CWORD-1]}" = -o ]; then
-		COMPREPLY=($(compgen -W "json text" -- "$word"))
-		return
-	fi
-	case ${COMP_WORDS[1]} in
-	logs) words="-f -n $(shelf services names 2>/dev/null)" ;;
-	start) words="$(shelf services names 2>/dev/null)" ;;
-	stop) words="$(shelf services names 2>/dev/null)" ;;
-	restart) words="$(shelf services names 2>/dev/null)" ;;
-	config) words="--dump secrets=yes reload check apply confirm revert" ;;
-	data) words="repair format" ;;
+		words="status services logs start stop restart top network dmesg report config data backup disk rescue reboot poweroff reset support completion version help"
+	else
+		case ${COMP_WORDS[1]} in
+	status) words="output= -o" ;;
+	services) words="output= -o" ;;
+	logs) words="$(shelf services names 2>/dev/null) follow= -f lines= -n output= -o" ;;
+	start) words="$(shelf services names 2>/dev/null) output= -o" ;;
+	stop) words="$(shelf services names 2>/dev/null) output= -o" ;;
+	restart) words="$(shelf services names 2>/dev/null) output= -o" ;;
+	top) words="output= -o" ;;
+	network) words="output= -o" ;;
+	dmesg) words="output= -o" ;;
+	report) words="output= -o" ;;
+	config) words="reload check apply confirm revert dump= --dump secrets= try= output= -o" ;;
+	data) words="repair format yes=" ;;
 	backup) words="now list key forget" ;;
 	disk) words="move forget" ;;
 	rescue) words="on off" ;;
-	reset) words="yes=yes" ;;
-	support) words="out= -" ;;
-	completion) words="bash" ;;
-	help) words="status services logs start stop restart top network dmesg report config data backup disk rescue reboot poweroff reset support completion version help" ;;
-	esac
-	COMPREPLY=($(compgen -W "$words -o" -- "$word"))
+	reboot) words="output= -o" ;;
+	poweroff) words="output= -o" ;;
+	reset) words="yes= --yes output= -o" ;;
+	support) words="- out= output= -o" ;;
+	completion) words="bash zsh fish man" ;;
+	version) words="output= -o" ;;
+	help) words="status services logs start stop restart top network dmesg report config data backup disk rescue reboot poweroff reset support completion version" ;;
+		esac
+	fi
+	COMPREPLY=($(compgen -W "$words" -- "$word"))
+	[[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace 2>/dev/null
+	[ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$word"))
 }
 complete -F _shelf shelf

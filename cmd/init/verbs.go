@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+
+	"imgbuild/cmd/line"
+	"imgbuild/init/contract/fault"
+)
+
+// serviceWord stands for the names of the services, which the shell asks for.
+const serviceWord = "$(shelf services names 2>/dev/null)"
+
+// The keys of more than one verb.
+var (
+	yesWord = line.Key{Name: "yes", Value: "WORD", Doc: "What would be asked on a terminal: yes=repair for data repair, yes=format for data format."}
+	tryKey  = line.Key{Name: "try", Value: "SECONDS|no", Words: []string{"no"}, Doc: "With apply: how long the node waits for a new login before it takes the change back; default 120."}
+)
+
+// shelf is the command that people type on a node.
+func shelf() *line.Program {
+	print := []line.Key{line.Output}
+	plain := func(do func(asJSON bool) error) func(context.Context, *line.Args) error {
+		return func(_ context.Context, a *line.Args) error { return do(a.JSON()) }
+	}
+	words := func(do func(words []string, asJSON bool) error) func(context.Context, *line.Args) error {
+		return func(_ context.Context, a *line.Args) error { return do(a.Operands, a.JSON()) }
+	}
+	order := func(name string, do func(verb string, words []string, asJSON bool) error) func(context.Context, *line.Args) error {
+		return words(func(w []string, asJSON bool) error { return do(name, w, asJSON) })
+	}
+	return &line.Program{
+		Name:    "shelf",
+		Summary: "shelf is the command of a ShelfOS node.",
+		Usage:   "shelf VERB [operand...] [key=value...]",
+		Verbs: []line.Verb{
+			{Name: "status", Summary: "how the node is, on one screen; exit code 7 when something failed", Keys: print, Run: plain(showStatus)},
+			{Name: "services", Operands: "[names]", Summary: "every service, its phase and restarts", Keys: print, Run: words(services)},
+			{Name: "logs", Operands: "[NAME]", Words: serviceWord, Summary: "the log of a service; without a name which logs there are", Keys: []line.Key{
+				{Name: "follow", Short: "f", Flag: true, Value: "yes|no", Doc: "Also what comes."},
+				{Name: "lines", Short: "n", Value: "LINES", Doc: "How many of the newest lines; 0 for all there is, default 100."}, line.Output},
+				Examples: []string{"shelf logs k3s -f -n 50"}, Run: func(_ context.Context, a *line.Args) error { return logs(a) }},
+			{Name: "start", Operands: "NAME", Words: serviceWord, Summary: "start a service", Keys: print, Run: order("start", unitOrder)},
+			{Name: "stop", Operands: "NAME", Words: serviceWord, Summary: "stop a service until it is started, or the node boots", Keys: print, Run: order("stop", unitOrder)},
+			{Name: "restart", Operands: "NAME", Words: serviceWord, Summary: "stop a service and start it again", Keys: print, Run: order("restart", unitOrder)},
+			{Name: "top", Summary: "memory and processor time of every service", Keys: print, Run: plain(top)},
+			{Name: "network", Summary: "interfaces, addresses, gateways, name servers", Keys: print, Run: plain(networkVerb)},
+			{Name: "dmesg", Summary: "the kernel's messages", Keys: print, Run: plain(dmesg)},
+			{Name: "report", Summary: "the report of this boot, as it stands on the boot partition", Keys: print, Run: plain(showReport)},
+			{Name: "config", Operands: "[--dump] | reload | check [FILE] | apply [FILE] | confirm | revert", Words: "reload check apply confirm revert",
+				Summary: "the merged configuration, secrets masked; read it again; look at another one, or try it: it is taken back unless a new ssh login confirms it",
+				Keys: []line.Key{{Name: "dump", Flag: true, Value: "yes|no", Doc: "Show the configuration, which is what happens without a word."},
+					{Name: "secrets", Value: "yes|no", Doc: "yes: do not mask secrets."}, tryKey, line.Output},
+				Run: func(_ context.Context, a *line.Args) error { return configVerb(a) }},
+			{Name: "data", Operands: "[repair|format]", Words: "repair format", Summary: "the data partition when it is not in use: what is wrong, how to look; repair it, or create it again, empty",
+				Keys: []line.Key{yesWord}, Run: func(_ context.Context, a *line.Args) error { return dataVerb(a) }},
+			{Name: "backup", Operands: "[now|list|key|forget]", Words: "now list key forget",
+				Summary: "the backups of a server: how they go; make one now; those that are there; the key to allow there; forget the other end's host key",
+				Run:     func(_ context.Context, a *line.Args) error { return backupVerb(a.Operands) }},
+			{Name: "disk", Operands: "[move|forget]", Words: "move forget", Summary: "the data disk of data.device; move k3s' data there and reboot; or give up those that are on it",
+				Run: func(_ context.Context, a *line.Args) error { return diskVerb(a.Operands) }},
+			{Name: "rescue", Operands: "[on|off]", Words: "on off", Summary: "whether the next boot is the rescue system, without data partition and services",
+				Run: func(_ context.Context, a *line.Args) error { return rescueVerb(a.Operands) }},
+			{Name: "reboot", Operands: "[REASON...]", Summary: "stop everything in order and start again", Keys: print, Lax: true, Run: order("reboot", end)},
+			{Name: "poweroff", Operands: "[REASON...]", Summary: "stop everything in order and switch off", Keys: print, Lax: true, Run: order("poweroff", end)},
+			{Name: "reset", Summary: "delete everything but configuration and identity, and start again",
+				Keys: []line.Key{{Name: "yes", Value: "yes", Flag: true, Doc: "Do not ask."}, line.Output}, Run: func(_ context.Context, a *line.Args) error { return reset(a) }},
+			{Name: "support", Operands: "[-]", Words: "-", Summary: "gather logs, status and configuration into a file, secrets removed; - is standard output",
+				Keys: []line.Key{{Name: "out", Value: "FILE", Doc: "The file; default one in /tmp."}, line.Output}, Run: func(_ context.Context, a *line.Args) error { return supportVerb(a) }},
+			line.Completion("shelf"),
+			{Name: "version", Summary: "the version of this program and of the running system", Keys: print, Run: plain(showVersion)},
+		},
+		More: "`shelf help VERB` shows what a verb takes. What prints data takes -o json as well. Orders take sudo or the group shelf.\n\n" +
+			"Exit codes: 0 good, 1 internal, 2 usage, 3 configuration, 4 network, 5 verification, 6 device, 7 unhealthy.",
+	}
+}
+
+// run carries out a command line of shelf.
+func run(args []string) error {
+	if len(args) > 0 && args[0] == "--version" {
+		args = append([]string{"version"}, args[1:]...)
+	}
+	a, err := shelf().Parse(args)
+	if err != nil {
+		return err
+	}
+	if a.Verb == nil {
+		return a.PrintHelp(os.Stdout)
+	}
+	return a.Verb.Run(context.Background(), a)
+}
+
+// unknown is the fault for a word that a verb does not take.
+func unknown(verb, word string) error {
+	return fault.New(fault.Usage, "run `shelf help "+verb+"`", "%s takes no %q", verb, word)
+}
+
+func printJSON(v any) error {
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "\t")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
