@@ -17,30 +17,27 @@ const (
 	slotB = 880 << 20
 )
 
-// A system fills a slot; pieces are of the sizes that a real one's have.
-type system struct {
-	data   []byte
-	pieces []slot.Piece
-	at     []int64
+// A system fills a slot with random bytes, a chunk at a time.
+func newSystem(rng *rand.Rand, size int) []byte {
+	data := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{byte(rng.Uint32()), byte(rng.Uint32()), byte(rng.Uint32())}).Read(data) // never fails
+	return data
 }
 
-func newSystem(rng *rand.Rand, size int) *system {
-	s := &system{data: make([]byte, size)}
-	chacha := rand.NewChaCha8([32]byte{byte(rng.Uint32()), byte(rng.Uint32()), byte(rng.Uint32())})
-	_, _ = chacha.Read(s.data) // never fails
-	for at := 0; at < size; {
-		n := min(1+rng.IntN(512<<10), size-at)
-		s.pieces = append(s.pieces, slot.Piece{Size: int64(n), SHA256: sha256.Sum256(s.data[at : at+n])})
-		s.at = append(s.at, int64(at))
-		at += n
-	}
-	return s
-}
+const chunk = 1 << 20
 
-func (s *system) Pieces() []slot.Piece { return s.pieces }
-
-func (s *system) Piece(_ context.Context, i int) ([]byte, error) {
-	return s.data[s.at[i] : s.at[i]+s.pieces[i].Size], nil
+func fill(data []byte) slot.System {
+	return slot.System{Size: int64(len(data)), SHA256: sha256.Sum256(data), Fill: func(_ context.Context, p slot.Partition, _ bool) (first [slot.Sector]byte, err error) {
+		for at := slot.Sector; at < len(data); {
+			n := min(chunk-at%chunk, len(data)-at)
+			if _, err := p.WriteAt(data[at:at+n], int64(at)); err != nil {
+				return first, err
+			}
+			at += n
+		}
+		copy(first[:], data)
+		return first, nil
+	}}
 }
 
 // A scenario is a disk, what is done to it, and what must hold meanwhile.
@@ -69,7 +66,7 @@ var (
 // rig is a disk with a running system in slot a and another one, which ran before it, in slot b.
 type rig struct {
 	disk   *Disk
-	new    *system
+	new    []byte
 	images []image
 }
 
@@ -79,12 +76,12 @@ func newRig(rng *rand.Rand, size int) (*rig, error) {
 		s := newSystem(rng, size)
 		var m image
 		for at := 0; at < size; at += Sector {
-			m = append(m, r.disk.intern(s.data[at:at+Sector]))
+			m = append(m, r.disk.intern(s[at:at+Sector]))
 		}
 		r.images = append(r.images, m)
 		if i == imageNew {
 			r.new = s
-		} else if _, err := r.disk.WriteAt(s.data, []int64{slotA, slotB}[i]); err != nil {
+		} else if _, err := r.disk.WriteAt(s, []int64{slotA, slotB}[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -171,11 +168,11 @@ func scenarios(rng *rand.Rand, size int) (all []scenario, err error) {
 }
 
 // upgrade is what a node does, in its order.
-func upgrade(d *Disk, s *system) error {
+func upgrade(d *Disk, system []byte) error {
 	if _, err := bootstate.Forget(d, bootstate.B); err != nil {
 		return err
 	}
-	if err := slot.Write(context.Background(), d, slot.Area{Start: slotB, Size: areaSize}, s, nil); err != nil {
+	if err := slot.Write(context.Background(), d, slot.Area{Start: slotB, Size: areaSize}, fill(system), nil); err != nil {
 		return err
 	}
 	_, err := bootstate.Arm(d, bootstate.B)
