@@ -74,13 +74,3 @@ func (p Port) Covers(proto string, at netip.AddrPort, shelf netip.Addr) bool {
 	}
 	return a == shelf.Unmap()
 }
-
-// PortsOf gives every port of a role: those of all nodes, and its own.
-func PortsOf(role string) ([]Port, error) {
-	t := load()
-	r := t.roles[role]
-	if t.err != nil || r == nil {
-		return nil, t.err
-	}
-	return append(append([]Port(nil), t.base.Ports...), r.Ports...), nil
-}

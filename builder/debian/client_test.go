@@ -242,9 +242,9 @@ func TestFetchNamesWhatIsGone(t *testing.T) {
 	c := a.client()
 	err := c.Fetch(context.Background(), []Locked{gone, here, lost})
 	wantFault(t, err, fault.Input, "2 of 3 packages", "gone 1, lost 2", "lock=auto")
-	list, ok := AsNotFound(err)
-	if !ok || len(list) != 2 || list[0] != gone || list[1] != lost {
-		t.Fatal(list)
+	var missing *NotFound
+	if want := []Locked{gone, lost}; !errors.As(err, &missing) || !slices.Equal(missing.Packages, want) {
+		t.Fatalf("got %v, want the packages %v", err, want)
 	}
 	if got := tarNames(t, c, here, nil); got != "a=b" {
 		t.Fatal("the others were not fetched:", got)

@@ -2,7 +2,6 @@ package debian
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -71,12 +70,3 @@ func (c *Client) Fetch(ctx context.Context, packages []Locked) error {
 // escapePath writes a pool path for a URL: only '%' and '+' of the allowed bytes need care; '+' is sent as it is,
 // because some servers take it literally and all of them decode %25.
 func escapePath(pool string) string { return strings.ReplaceAll(pool, "%", "%25") }
-
-// AsNotFound gives the packages of a *NotFound in err's chain.
-func AsNotFound(err error) ([]Locked, bool) {
-	var e *NotFound
-	if errors.As(err, &e) {
-		return e.Packages, true
-	}
-	return nil, false
-}

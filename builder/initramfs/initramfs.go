@@ -160,19 +160,3 @@ func check(entries []Entry) error {
 	}
 	return nil
 }
-
-// Parents gives directories (0755) for everything above the entries that is not an entry itself.
-func Parents(entries []Entry) []Entry {
-	have := map[string]bool{".": true}
-	for _, e := range entries {
-		have[e.Path] = true
-	}
-	var missing []Entry
-	for _, e := range entries {
-		for d := path.Dir(e.Path); !have[d] && d != "/"; d = path.Dir(d) {
-			have[d] = true
-			missing = append(missing, Entry{Path: d, Mode: Dir | 0o755})
-		}
-	}
-	return missing
-}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -166,20 +167,17 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-func TestParents(t *testing.T) {
-	e := []Entry{{Path: "lib/modules/6/a.ko", Mode: Regular}, {Path: "lib/modules/6/b.ko", Mode: Regular}, {Path: "init", Mode: Regular}}
-	if got := Parents(e); len(got) != 3 {
-		t.Fatalf("%+v", got)
-	}
-	write(t, append(e, Parents(e)...))
-}
-
 func FuzzWrite(f *testing.F) {
 	f.Add("init", uint32(Regular|0o755), "data")
 	f.Add("lib/x", uint32(Symlink|0o777), "t")
 	f.Fuzz(func(t *testing.T, path string, mode uint32, data string) {
 		e := Entry{Path: path, Mode: mode, Data: []byte(data), Target: data}
-		entries := append(Parents([]Entry{e}), e)
+		var entries []Entry
+		for dir := filepath.Dir(path); dir != "." && dir != "/"; dir = filepath.Dir(dir) {
+			entries = append(entries, Entry{Path: dir, Mode: Dir | 0o755})
+		}
+		slices.Reverse(entries)
+		entries = append(entries, e)
 		var b bytes.Buffer
 		if Write(&b, entries) != nil {
 			return

@@ -31,7 +31,7 @@ func TestIndexLikeDepmod(t *testing.T) {
 			t.Fatalf("%v: %s", err, msg)
 		}
 		s := newSet(t, bits)
-		mods, err := s.All()
+		mods, err := readAll(s.entries)
 		if err != nil {
 			t.Fatal(err)
 		}

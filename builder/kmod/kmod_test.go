@@ -185,49 +185,6 @@ func TestIndexRefuses(t *testing.T) {
 	}
 }
 
-func TestMatch(t *testing.T) {
-	for _, c := range []struct {
-		pattern, name string
-		want          bool
-	}{
-		{"", "", true}, {"*", "", true}, {"a*b*c", "aXbYbZc", true}, {"a*b", "a", false}, {"?", "", false}, {"a?c", "abc", true},
-		{"[0-9]", "5", true}, {"[!0-9]", "5", false}, {"[^0-9]", "x", true}, {"[]a]", "]", true}, {"[abc", "[abc", true}, {"x[", "x[", true},
-		{"of:N*T*Cbrcm,bcm2835_x*", "of:NwatchdogT(null)Cbrcm,bcm2835_xCy", true}, {"*a*a*a*a*a*a*a*b", strings.Repeat("a", 200), false},
-	} {
-		if got := match(c.pattern, c.name); got != c.want {
-			t.Errorf("match(%q, %q) = %v", c.pattern, c.name, got)
-		}
-	}
-}
-
-func FuzzMatch(f *testing.F) {
-	f.Add("a*b?c[d-f]", "axxbycd")
-	f.Add("*[!a]*", "aab")
-	f.Fuzz(func(t *testing.T, pattern, name string) {
-		if len(pattern) > 8 || len(name) > 8 {
-			return
-		}
-		if got, want := match(pattern, name), slow(pattern, name); got != want {
-			t.Fatalf("match(%q, %q) = %v", pattern, name, got)
-		}
-	})
-}
-
-// slow tries everything.
-func slow(pattern, name string) bool {
-	if pattern == "" {
-		return name == ""
-	}
-	if pattern[0] == '*' {
-		return slow(pattern[1:], name) || name != "" && slow(pattern, name[1:])
-	}
-	if name == "" {
-		return false
-	}
-	n := one(pattern, name[0])
-	return n > 0 && slow(pattern[n:], name[1:])
-}
-
 func FuzzRead(f *testing.F) {
 	for _, bits := range []int{32, 64} {
 		for name, data := range tree(bits) {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"imgbuild/init/contract/fnmatch"
 )
 
 // File is one module of a kernel package.
@@ -88,9 +90,6 @@ func NewSet(files []File, lists Lists) (*Set, error) {
 	s.aliases = builtinAliases(lists.BuiltinModinfo)
 	return s, nil
 }
-
-// All reads every module, on all cores, and gives them sorted by path.
-func (s *Set) All() ([]Module, error) { return readAll(s.entries) }
 
 func readAll(entries []*entry) ([]Module, error) {
 	work := make(chan *entry)
@@ -195,7 +194,7 @@ func (s *Set) lookup(name string, softdep bool) (found []*entry, ok bool, err er
 		return nil, true, nil
 	}
 	for _, a := range s.aliases {
-		ok = ok || match(underscores(a.pattern), plain)
+		ok = ok || fnmatch.Match(underscores(a.pattern), plain)
 	}
 	var candidates []*entry
 	for _, e := range s.entries {
@@ -208,7 +207,7 @@ func (s *Set) lookup(name string, softdep bool) (found []*entry, ok bool, err er
 		return nil, false, err
 	}
 	for i, m := range mods {
-		if slices.ContainsFunc(m.Aliases, func(a string) bool { return match(underscores(a), plain) }) {
+		if slices.ContainsFunc(m.Aliases, func(a string) bool { return fnmatch.Match(underscores(a), plain) }) {
 			found = append(found, candidates[i])
 		}
 	}

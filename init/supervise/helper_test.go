@@ -71,7 +71,7 @@ func storm() {
 		fmt.Println("subreaper:", err)
 		os.Exit(1)
 	}
-	Adopt()
+	adopt()
 	const families, orphansEach, commands, brief = 20, 10, 200, 1000
 	fail := make(chan string, families+commands+1)
 	go func() {
@@ -111,9 +111,9 @@ func storm() {
 			os.Exit(1)
 		}
 	}
-	for deadline := time.Now().Add(30 * time.Second); Orphans() < families*orphansEach+brief; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); reap.orphans.Load() < families*orphansEach+brief; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			fmt.Println("orphans reaped:", Orphans())
+			fmt.Println("orphans reaped:", reap.orphans.Load())
 			os.Exit(1)
 		}
 	}
@@ -172,4 +172,15 @@ func children() []string {
 		}
 	}
 	return list
+}
+
+// adopt makes this process wait for every child, its own and those orphans that the kernel hands to it. PID 1 does so
+// without being asked; another process must first have become a subreaper (PR_SET_CHILD_SUBREAPER). From then on nothing
+// in the process may use os/exec.
+func adopt() {
+	reap.mu.Lock()
+	reap.any = true
+	reap.mu.Unlock()
+	reap.watch()
+	reap.pass()
 }

@@ -31,20 +31,6 @@ var reap reaper
 // passLimit bounds one pass, so that a storm of dying orphans cannot keep a start from its turn.
 const passLimit = 256
 
-// Adopt makes this process wait for every child, its own and those orphans that the kernel hands to it. PID 1 does so
-// without being asked; another process must first have become a subreaper (PR_SET_CHILD_SUBREAPER). From then on nothing
-// in the process may use os/exec.
-func Adopt() {
-	reap.mu.Lock()
-	reap.any = true
-	reap.mu.Unlock()
-	reap.watch()
-	reap.pass()
-}
-
-// Orphans counts the processes that ended here without having been started here.
-func Orphans() int64 { return reap.orphans.Load() }
-
 // watch starts the goroutine that waits, once.
 func (r *reaper) watch() {
 	r.waiting.Do(func() {

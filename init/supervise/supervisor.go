@@ -122,24 +122,6 @@ func (s *Supervisor) insert(u Unit) {
 	s.order = append(s.order, u.Name)
 }
 
-// Replace gives a unit other data, adding it if it is new. What runs goes on as it is until the unit is started again.
-func (s *Supervisor) Replace(u Unit) error {
-	d, err := u.withDefaults()
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	r := s.units[u.Name]
-	if r != nil {
-		r.unit, r.state.Optional = d, d.Optional
-	}
-	s.mu.Unlock()
-	if r == nil {
-		return s.Add(u)
-	}
-	return nil
-}
-
 func (s *Supervisor) all() []Unit {
 	var list []Unit
 	for _, name := range s.order {
@@ -236,19 +218,6 @@ func (s *Supervisor) Log(name string) *Log {
 		return r.log
 	}
 	return nil
-}
-
-// Flush writes what the logs still hold in memory to their files.
-func (s *Supervisor) Flush() {
-	var logs []*Log
-	s.mu.Lock()
-	for _, name := range s.order {
-		logs = append(logs, s.units[name].log)
-	}
-	s.mu.Unlock()
-	for _, l := range logs {
-		l.Flush() // a disk that hangs must not hold up the services
-	}
 }
 
 // Wait returns when the named units, or all units when none is named, are ready. When ctx ends first, the error says which

@@ -16,10 +16,15 @@ import (
 // others; of k3s' those are asked for that this k3s opens, and a real one opens all that it always does.
 func comparePorts(t *testing.T, s *shell, role string, wholeK3s bool) {
 	t.Helper()
-	declared, err := images.PortsOf(role)
+	base, err := images.GetBase()
 	if err != nil {
 		t.Fatal(err)
 	}
+	own, _, err := images.Get(role)
+	if err != nil || own == nil {
+		t.Fatalf("role %s: %v", role, err)
+	}
+	declared := slices.Concat(base.Ports, own.Ports)
 	s.until("sudo shelf status", "node-exporter    ready")
 	shelf, err := netip.ParseAddr(s.run("ip -4 -o route get 192.0.2.1 | sed 's/.* src \\([0-9.]*\\).*/\\1/'"))
 	if err != nil {

@@ -110,9 +110,6 @@ func (t *Tree) moveAll() error {
 	return nil
 }
 
-// Controllers are those that the root's children have.
-func (t *Tree) Controllers() []string { return slices.Clone(t.controllers) }
-
 // Missing are the controllers that k3s wants and the kernel did not give.
 func (t *Tree) Missing() []string {
 	var missing []string

@@ -87,7 +87,7 @@ func TestRefusedControllerIsNamed(t *testing.T) {
 	if got := strings.Join(f.tree.Missing(), " "); got != "cpu memory" {
 		t.Errorf("missing %q", got)
 	}
-	if got := strings.Join(f.tree.Controllers(), " "); got != "cpuset io pids" {
+	if got := strings.Join(f.tree.controllers, " "); got != "cpuset io pids" {
 		t.Errorf("controllers %q", got)
 	}
 }

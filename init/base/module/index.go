@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 )
 
@@ -111,16 +110,6 @@ func (x *Index) Has(name string) bool { _, ok := x.file[Name(name)]; return ok }
 // In says whether the module lies below a directory of the kernel's tree such as drivers/watchdog.
 func (x *Index) In(name, dir string) bool {
 	return strings.HasPrefix(x.file[Name(name)], "kernel/"+strings.Trim(dir, "/")+"/")
-}
-
-// Names lists all modules, sorted.
-func (x *Index) Names() []string {
-	out := make([]string, 0, len(x.file))
-	for name := range x.file {
-		out = append(out, name)
-	}
-	sort.Strings(out)
-	return out
 }
 
 // Match gives the modules that claim a modalias, sorted; none is no error.

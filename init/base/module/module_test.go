@@ -4,11 +4,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+
+	"imgbuild/init/contract/fnmatch"
 )
 
 func write(t *testing.T, dir, name, text string) {
@@ -105,31 +106,6 @@ func TestOpenWithoutIndex(t *testing.T) {
 	}
 }
 
-// FuzzMatch holds our fnmatch against path.Match, which means the same for strings without slashes and patterns that it
-// accepts.
-func FuzzMatch(f *testing.F) {
-	for _, s := range [][2]string{{"a*b", "axxb"}, {"of:N*T*Cx*", "of:NaTbCxy"}, {"[a-c]?", "bz"}, {"[!a]", "b"}, {"*[", "x["}, {`\*`, "*"}, {"", ""}, {"***a", "aaa"}} {
-		f.Add(s[0], s[1])
-	}
-	f.Fuzz(func(t *testing.T, pattern, s string) {
-		got := Match(pattern, s)
-		if strings.ContainsAny(pattern+s, "/\\^!") || len(pattern) > 64 || len(s) > 64 {
-			return
-		}
-		for _, r := range pattern + s {
-			if r >= 0x80 {
-				return // path.Match takes runes, modprobe bytes
-			}
-		}
-		if strings.ContainsAny(pattern, "[]") {
-			return // broken classes are errors there
-		}
-		if want, err := path.Match(pattern, s); err == nil && want != got {
-			t.Errorf("Match(%q, %q) = %v", pattern, s, got)
-		}
-	})
-}
-
 // FuzzIndex reads anything as modules.alias and looks a device up in it.
 func FuzzIndex(f *testing.F) {
 	f.Add("alias of:N*T*Ca,b x\nalias [ y\nalias * z", "of:NxTyCa,b")
@@ -148,7 +124,7 @@ func FuzzIndex(f *testing.F) {
 		x.alias.sort()
 		got := x.Match(alias)
 		for _, r := range slow { // the fast way finds whatever the slow way finds
-			if Match(r.pattern, alias) {
+			if fnmatch.Match(r.pattern, alias) {
 				found := false
 				for _, m := range got {
 					found = found || m == r.module

@@ -3,6 +3,8 @@ package module
 import (
 	"sort"
 	"strings"
+
+	"imgbuild/init/contract/fnmatch"
 )
 
 // patterns finds the aliases that match a string without trying thousands of them. Almost all patterns are either
@@ -65,7 +67,7 @@ func (p *patterns) match(s string) []string {
 			break
 		}
 		for _, r := range p.fixed[s[:n]] {
-			if Match(r.pattern, s) {
+			if fnmatch.Match(r.pattern, s) {
 				found[r.module] = true
 			}
 		}
@@ -97,78 +99,4 @@ func compatibles(s string) []string {
 		start = end + 1
 	}
 	return out
-}
-
-// Match is fnmatch(3) as modprobe uses it: * any run, ? any byte, [a-z] [!a-z] a class, \ quotes. A broken class matches
-// itself. It takes linear space and at most quadratic time.
-func Match(pattern, s string) bool {
-	star, mark := -1, 0
-	i, j := 0, 0
-	for j < len(s) {
-		if i < len(pattern) {
-			switch pattern[i] {
-			case '*':
-				star, mark = i, j
-				i++
-				continue
-			case '[':
-				if ok, n := class(pattern[i:], s[j]); n > 0 {
-					if ok {
-						i += n
-						j++
-						continue
-					}
-					break
-				}
-				if s[j] == '[' {
-					i++
-					j++
-					continue
-				}
-			case '\\':
-				if i+1 < len(pattern) && pattern[i+1] == s[j] {
-					i += 2
-					j++
-					continue
-				}
-			default:
-				if pattern[i] == '?' || pattern[i] == s[j] {
-					i++
-					j++
-					continue
-				}
-			}
-		}
-		if star < 0 {
-			return false
-		}
-		mark++
-		i, j = star+1, mark
-	}
-	for i < len(pattern) && pattern[i] == '*' {
-		i++
-	}
-	return i == len(pattern)
-}
-
-// class matches c against the class at the start of p and gives the class's length; 0 if it is none.
-func class(p string, c byte) (bool, int) {
-	i, not, ok := 1, false, false
-	if i < len(p) && (p[i] == '!' || p[i] == '^') {
-		not = true
-		i++
-	}
-	for first := true; i < len(p); first = false {
-		if p[i] == ']' && !first {
-			return ok != not, i + 1
-		}
-		lo, hi := p[i], p[i]
-		if i+2 < len(p) && p[i+1] == '-' && p[i+2] != ']' {
-			hi = p[i+2]
-			i += 2
-		}
-		ok = ok || lo <= c && c <= hi
-		i++
-	}
-	return false, 0
 }

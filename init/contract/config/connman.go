@@ -86,9 +86,7 @@ func (n *Connman) Add(name, text string) {
 			text string
 			to   *[]string
 		}{{s.keys["Nameservers"], &i.DNS}, {s.keys["SearchDomains"] + ";" + s.keys["Domains"], &i.Search}} {
-			for _, word := range strings.FieldsFunc(list.text, func(r rune) bool { return r == ',' || r == ';' || r == ' ' }) {
-				*list.to = append(*list.to, word)
-			}
+			*list.to = append(*list.to, strings.FieldsFunc(list.text, func(r rune) bool { return strings.ContainsRune(",; ", r) })...)
 		}
 		i.DNS = slices.DeleteFunc(i.DNS, func(word string) bool { _, err := netip.ParseAddr(word); return err != nil })
 		if i.MAC == "" && i.Name == "" {

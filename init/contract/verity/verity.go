@@ -62,16 +62,6 @@ func Build(data io.ReaderAt, size int64, salt []byte, w io.Writer) (root [32]byt
 	return root, treeSize, nil
 }
 
-// TreeSize is the number of bytes that Build writes for size bytes of data.
-func TreeSize(size int64) int64 {
-	var blocks int64
-	for n := size / BlockSize; n > 1; {
-		n = (n + perBlock - 1) / perBlock
-		blocks += n
-	}
-	return blocks * BlockSize
-}
-
 // hashLevel hashes the blocks of a level into the level above.
 func hashLevel(level, salt []byte) []byte {
 	level = padded(level)

@@ -253,7 +253,7 @@ func TestKeeperKick(t *testing.T) {
 		up = true
 		began := time.Now()
 		k.Kick()
-		<-k.Synced()
+		<-k.synced
 		if d := time.Since(began); d != 0 {
 			t.Errorf("took %s", d)
 		}

@@ -29,7 +29,7 @@ func used(t *testing.T, where, expr string) {
 		t.Errorf("%s: no metric in %q", where, expr)
 	}
 	for _, name := range names {
-		if !slices.Contains(Metrics(), name) && !slices.Contains(node, name) {
+		if !slices.Contains(metricNames(), name) && !slices.Contains(node, name) {
 			t.Errorf("%s: nobody exports %s", where, name)
 		}
 	}

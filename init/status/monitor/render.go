@@ -22,15 +22,6 @@ const (
 // metric is one row of the table of metrics.
 type metric struct{ name, kind, help string }
 
-// Metrics lists every name that Render can write, in its order.
-func Metrics() []string {
-	var names []string
-	for _, m := range table {
-		names = append(names, m.name)
-	}
-	return names
-}
-
 // table is the order of the file. Names follow Prometheus: base units, _total for counters, _info for labels.
 var table = [...]metric{
 	{"shelf_info", "gauge", "The running system; always 1."},

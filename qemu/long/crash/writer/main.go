@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -46,7 +47,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("writer DISK OPERATIONS FILE...")
+		return errors.New("usage: writer DISK OPERATIONS FILE")
 	}
 	n, err := strconv.Atoi(args[1])
 	if err != nil {
