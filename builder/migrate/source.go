@@ -16,6 +16,7 @@ import (
 	"imgbuild/init/contract/fault"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/moby/sys/mountinfo"
 )
 
 // source is an open card or image.
@@ -67,10 +68,10 @@ func mounted(device string) string {
 	if real, err := filepath.EvalSymlinks(device); err == nil {
 		device = real
 	}
-	mounts, _ := os.ReadFile("/proc/self/mounts")
-	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[0], device) && !strings.ContainsAny(f[0][len(device):], "/") {
-			return f[1]
+	mounts, _ := mountinfo.GetMounts(nil)
+	for _, m := range mounts {
+		if part, ok := strings.CutPrefix(m.Source, device); ok && !strings.Contains(part, "/") {
+			return m.Mountpoint
 		}
 	}
 	return ""

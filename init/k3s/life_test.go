@@ -271,23 +271,3 @@ func TestStopPods(t *testing.T) {
 		t.Errorf("unmounted %q", unmounted)
 	}
 }
-
-func TestUnescape(t *testing.T) {
-	for in, want := range map[string]string{`a\040b`: "a b", `\`: `\`, `\04`: `\04`, `\999`: `\999`, `\134x`: `\x`} {
-		if got := unescape(in); got != want {
-			t.Errorf("%q: got %q", in, got)
-		}
-	}
-}
-
-func FuzzMountPoints(f *testing.F) {
-	f.Add("20 1 0:20 / /run/k3s/a\\040b rw - ext4 x rw\n")
-	f.Add("x\n1 2 3 4 /run/netns/\\777\n")
-	f.Fuzz(func(t *testing.T, info string) {
-		for _, p := range mountPoints(info, podMounts) {
-			if !strings.HasPrefix(p, "/var/lib/kubelet/") && !strings.HasPrefix(p, "/run/") {
-				t.Errorf("%q", p)
-			}
-		}
-	})
-}

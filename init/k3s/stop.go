@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/moby/sys/mountinfo"
 	"imgbuild/init/base/cgroup"
 	"imgbuild/init/base/guard"
 )
@@ -123,12 +124,18 @@ func (p pods) ask(ctx context.Context) {
 
 // unmountAll unmounts what lies below podMounts, the innermost and newest first.
 func (p pods) unmountAll() error {
-	info, err := os.ReadFile(filepath.Join(p.proc, "self", "mountinfo"))
+	f, err := os.Open(filepath.Join(p.proc, "self", "mountinfo"))
+	if err != nil {
+		return fmt.Errorf("mounts of pods: %w", err)
+	}
+	defer f.Close()
+	mounts, err := mountinfo.GetMountsFromReader(f, below(podMounts))
 	if err != nil {
 		return fmt.Errorf("mounts of pods: %w", err)
 	}
 	var errs []error
-	for _, path := range slices.Backward(mountPoints(string(info), podMounts)) {
+	for _, m := range slices.Backward(mounts) {
+		path := m.Mountpoint
 		if err := p.unmount(path); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOENT) {
 			errs = append(errs, fmt.Errorf("unmounting %s: %w", path, err))
 		}
@@ -136,37 +143,9 @@ func (p pods) unmountAll() error {
 	return errors.Join(errs...)
 }
 
-// mountPoints gives the mount points strictly below the given trees, in the order of mountinfo (proc(5)), which is that
-// of mounting.
-func mountPoints(info string, trees []string) []string {
-	var list []string
-	for line := range strings.SplitSeq(info, "\n") {
-		f := strings.Fields(line)
-		if len(f) < 5 {
-			continue
-		}
-		path := unescape(f[4])
-		for _, tree := range trees {
-			if strings.HasPrefix(path, tree+"/") {
-				list = append(list, path)
-			}
-		}
+// below takes the mount points strictly below the given trees. The order stays that of mounting.
+func below(trees []string) mountinfo.FilterFunc {
+	return func(m *mountinfo.Info) (skip, stop bool) {
+		return !slices.ContainsFunc(trees, func(tree string) bool { return strings.HasPrefix(m.Mountpoint, tree+"/") }), false
 	}
-	return list
-}
-
-// unescape undoes mountinfo's \040 and the like.
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }

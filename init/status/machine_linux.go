@@ -9,17 +9,17 @@ import (
 	"imgbuild/init/base/mount"
 	"imgbuild/init/status/health"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
 // Disks says how full the file systems are that can fill up: those of paths, and other disks below /var/lib/rancher, /srv
 // and /mnt, but for what k3s mounts for pods.
 func Disks(paths ...string) []health.Disk {
-	mounts, _ := os.ReadFile("/proc/self/mounts")
-	for l := range strings.Lines(string(mounts)) {
-		f := strings.Fields(l)
-		if len(f) > 2 && strings.HasPrefix(f[0], "/dev/") && shown(f[1]) {
-			paths = append(paths, f[1])
+	mounts, _ := mountinfo.GetMounts(nil)
+	for _, m := range mounts {
+		if strings.HasPrefix(m.Source, "/dev/") && shown(m.Mountpoint) {
+			paths = append(paths, m.Mountpoint)
 		}
 	}
 	list := []health.Disk{}

@@ -16,6 +16,7 @@ import (
 	"imgbuild/init/base/mount"
 	"imgbuild/init/contract/fault"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -306,18 +307,12 @@ func mountedOn(path string) bool {
 
 // alive says whether the block device behind a mount is still there.
 func alive(path string) bool {
-	info, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(string(info)) {
-		if f := strings.Fields(line); len(f) > 9 && f[4] == path {
-			for i, w := range f {
-				if w == "-" && i+2 < len(f) {
-					_, err := os.Stat("/sys/class/block/" + filepath.Base(f[i+2]))
-					return err == nil
-				}
-			}
-		}
+	here, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(path))
+	if err != nil || len(here) == 0 {
+		return false
 	}
-	return false
+	_, err = os.Stat("/sys/class/block/" + filepath.Base(here[0].Source))
+	return err == nil
 }
 
 // writable says whether the file system that is mounted on path still takes what is written: ext4 becomes read-only when it meets

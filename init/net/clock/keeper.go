@@ -209,6 +209,9 @@ func (k *Keeper) Status() Status {
 	return k.status
 }
 
+// Synced is closed when a server has told the time.
+func (k *Keeper) Synced() <-chan struct{} { return k.synced }
+
 // Wait waits until the time is known, at most limit; 0 waits not at all. The error, of kind Network, says why it is not; k3s
 // and others then start with the clock as it is.
 func (k *Keeper) Wait(ctx context.Context, limit time.Duration) error {

@@ -18,6 +18,7 @@ import (
 	"imgbuild/init/start/preinit"
 	"imgbuild/init/supervise"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -102,13 +103,11 @@ func Look(d *disk.Disk) State {
 
 // mountedAt gives the first place where a device is mounted.
 func mountedAt(device string) string {
-	mounts, _ := os.ReadFile("/proc/self/mounts")
-	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); len(f) > 2 && f[0] == device {
-			return f[1]
-		}
+	mounts, _ := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return m.Source != device, m.Source == device })
+	if len(mounts) == 0 {
+		return ""
 	}
-	return ""
+	return mounts[0].Mountpoint
 }
 
 // idle refuses what must not be done to a partition in use.

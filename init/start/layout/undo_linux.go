@@ -10,23 +10,24 @@ import (
 	"imgbuild/init/base/guard"
 	"imgbuild/init/base/report"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
 // Undo unmounts what can be unmounted, last mounted first, and makes the rest read-only, so that no file system is
 // dirty when the power goes. It is for the very end, when all services are gone.
 func Undo(t report.Teller) {
-	mounts := mounted()
+	mounts, _ := mountinfo.GetMounts(nil)
 	leave(t, mounts)
 	flush(mounts)
 	for i := len(mounts) - 1; i >= 0; i-- {
 		m := mounts[i]
-		if keep[m.path] || network(m.kind) || m.kind == "proc" || m.kind == "sysfs" || m.kind == "devtmpfs" {
+		if keep[m.Mountpoint] || network(m.FSType) || m.FSType == "proc" || m.FSType == "sysfs" || m.FSType == "devtmpfs" {
 			continue
 		}
-		if err := unix.Unmount(m.path, unix.UMOUNT_NOFOLLOW); err != nil && disks[m.kind] {
-			if err := unix.Mount("", m.path, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-				t.Say("%s stays mounted: %v", m.path, err)
+		if err := unix.Unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW); err != nil && disks[m.FSType] {
+			if err := unix.Mount("", m.Mountpoint, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+				t.Say("%s stays mounted: %v", m.Mountpoint, err)
 			}
 		}
 	}
@@ -42,27 +43,27 @@ const patience = 5 * time.Second
 
 // leave unmounts network file systems. One whose server is gone would hold the end of the node for ever, and with it the disks: what
 // is still under way to it is given up.
-func leave(t report.Teller, mounts []mountLine) {
+func leave(t report.Teller, mounts []*mountinfo.Info) {
 	limit := patience
 	for _, m := range slices.Backward(mounts) {
-		if !network(m.kind) || within(limit, func() error { return unix.Unmount(m.path, unix.UMOUNT_NOFOLLOW) }) == nil {
+		if !network(m.FSType) || within(limit, func() error { return unix.Unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW) }) == nil {
 			continue
 		}
-		t.Say("%s: its server does not answer, what was not written there is lost", m.path)
+		t.Say("%s: its server does not answer, what was not written there is lost", m.Mountpoint)
 		for _, flag := range []int{unix.MNT_FORCE, unix.MNT_DETACH} {
-			_ = within(time.Second, func() error { return unix.Unmount(m.path, flag|unix.UMOUNT_NOFOLLOW) })
+			_ = within(time.Second, func() error { return unix.Unmount(m.Mountpoint, flag|unix.UMOUNT_NOFOLLOW) })
 		}
 		limit = time.Second // where one is gone the others often are as well
 	}
 }
 
 // flush writes out the disks, one by one: sync(2) would wait for every network file system as well.
-func flush(mounts []mountLine) {
+func flush(mounts []*mountinfo.Info) {
 	for _, m := range mounts {
-		if !disks[m.kind] {
+		if !disks[m.FSType] {
 			continue
 		}
-		if f, err := os.Open(m.path); err == nil {
+		if f, err := os.Open(m.Mountpoint); err == nil {
 			_ = unix.Syncfs(int(f.Fd()))
 			f.Close()
 		}
@@ -96,25 +97,6 @@ var disks = map[string]bool{"ext4": true, "btrfs": true, "xfs": true, "vfat": tr
 func network(kind string) bool {
 	return slices.Contains([]string{"nfs", "nfs4", "cifs", "smb3", "ceph"}, kind)
 }
-
-type mountLine struct{ path, kind string }
-
-func mounted() []mountLine {
-	data, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		return nil
-	}
-	var out []mountLine
-	for _, line := range strings.Split(string(data), "\n") {
-		if f := strings.Fields(line); len(f) >= 3 {
-			out = append(out, mountLine{unescape.Replace(f[1]), f[2]})
-		}
-	}
-	return out
-}
-
-// unescape undoes what the kernel does to white space in paths.
-var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 // busy tells which processes are left, for they are what keeps a file system writable.
 func busy(t report.Teller) {
