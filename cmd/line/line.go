@@ -63,7 +63,8 @@ var keyValue = regexp.MustCompile(`^[a-z][a-z0-9-]*=`)
 // Parse takes the words after the program's name apart. Errors are of kind Usage and name the nearest word that is known.
 func (p *Program) Parse(words []string) (*Args, error) {
 	a := &Args{Program: p, Values: map[string]string{}}
-	var given, options []string // keys in order; options whose verb is not known yet
+	var given, options []string // keys in order; options that stand for no key
+	short := map[string]bool{}  // keys that were given as options
 	set := func(name, value string) error {
 		if _, twice := a.Values[name]; twice {
 			return fault.New(fault.Usage, "", "%s is given twice", name)
@@ -108,6 +109,7 @@ func (p *Program) Parse(words []string) (*Args, error) {
 		if err := set(k.Name, value); err != nil {
 			return nil, err
 		}
+		short[k.Name] = true
 	}
 	err := p.pick(a, len(words) == 0)
 	if len(options) > 0 && (a.Verb == nil || !a.Verb.Lax) { // a word behind it may be its value, and no verb
@@ -126,6 +128,10 @@ func (p *Program) Parse(words []string) (*Args, error) {
 	}
 	for _, name := range given {
 		if !slices.Contains(known, name) {
+			if v.Lax && short[name] {
+				delete(a.Values, name)
+				continue
+			}
 			return nil, NotKnown("key", name, known)
 		}
 	}
