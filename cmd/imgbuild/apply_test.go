@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"imgbuild/builder/remote"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/fixtures/sshd"
@@ -269,22 +268,6 @@ func TestApplyInterrupted(t *testing.T) {
 	}
 	if err := doApply(ctx, a); fault.Code(err) != int(fault.Interrupted) {
 		t.Errorf("code %d: %v", fault.Code(err), err)
-	}
-}
-
-func TestNewAddresses(t *testing.T) {
-	n := &remote.Node{Address: "[fd00::1]:2222"}
-	got := newAddresses(n, []byte(`network:
-  interfaces:
-  - {name: eth0, addresses: [192.0.2.22/24, 'fd00::22/64', 'fd00::1/64']}
-  - {name: eth1, addresses: [nonsense, 192.0.2.22/25]}
-  - {name: eth2}
-`))
-	if want := []string{"192.0.2.22:2222", "[fd00::22]:2222"}; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
-	}
-	if got := newAddresses(n, []byte("{")); len(got) != 0 {
-		t.Errorf("%q", got)
 	}
 }
 

@@ -192,6 +192,7 @@ func writeConfig(w io.Writer, open, asJSON bool, problems io.Writer) error {
 	if err != nil {
 		return err
 	}
+	support.OfRole(n, c.Shelf.Role)
 	var out []byte
 	if asJSON {
 		var v any

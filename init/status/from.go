@@ -68,5 +68,9 @@ func LastEnd(how, record string) string {
 	if strings.HasPrefix(record, "verity") {
 		return how + "; the boot record says " + record
 	}
+	// An orderly end that the record does not know of was followed by a boot without the data partition: the rescue system.
+	if orderly := !strings.HasPrefix(how, "no orderly") && !strings.HasPrefix(how, "panic"); orderly && record != "" && record != bootstate.Reason(how) {
+		return record
+	}
 	return how
 }

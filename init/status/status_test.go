@@ -18,6 +18,7 @@ func TestLastEnd(t *testing.T) {
 	const cut = "no orderly shutdown: the power went, or the watchdog reset the board"
 	for _, c := range [][3]string{
 		{"", "", ""}, {"", "power", "power"}, {"reboot", "reboot", "reboot"}, {cut, "reboot", cut},
+		{"data disk move", "data-disk-move", "data disk move"}, {"reboot", "rescue-done", "rescue-done"}, {"reboot", "", "reboot"}, {"reboot", "slot-a-did-not-load", "reboot; the boot record says slot-a-did-not-load"},
 		{cut, "trial-b-exhausted", cut + "; the boot record says trial-b-exhausted"},
 		{cut, "slot-a-did-not-load", cut + "; the boot record says slot-a-did-not-load"},
 		{cut, "layout-failed", cut + "; the boot record says layout-failed"},

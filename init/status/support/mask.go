@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,6 +25,39 @@ func Masked(c *config.Config) (*yaml.Node, error) {
 	}
 	newHider().hide(&n, "")
 	return &n, nil
+}
+
+// OfRole takes out of a configuration what is only there by default and means nothing to the node's role, such as backup.keep on
+// a worker. What somebody wrote stays.
+func OfRole(n *yaml.Node, role string) {
+	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
+		n = n.Content[0]
+	}
+	for _, k := range config.Table() {
+		if k.Default == "" || k.Roles == nil || slices.Contains(k.Roles, role) {
+			continue
+		}
+		drop(n, strings.Split(k.Path, "."), k.Default)
+	}
+}
+
+// drop takes out the value at a path if it is this one, and the sections that are empty then.
+func drop(n *yaml.Node, path []string, value string) {
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value != path[0] {
+			continue
+		}
+		v := n.Content[i+1]
+		if len(path) > 1 {
+			if drop(v, path[1:], value); v.Kind != yaml.MappingNode || len(v.Content) > 0 {
+				return
+			}
+		} else if v.Kind != yaml.ScalarNode || v.Value != value {
+			return
+		}
+		n.Content = slices.Delete(n.Content, i, i+2)
+		return
+	}
 }
 
 // hider masks secrets and remembers what they were.
