@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,7 @@ type LockedSuite struct {
 //	want NAME                                    what the closure was made of
 //	pick [ARCHIVE/SUITE:]NAME                    packages taken without their dependencies
 //	drop NAME
+//	k3s VERSION SIZE SHA256                      the release's binary for arch; none where k3s is the program's default
 //	package NAME VERSION ARCH ARCHIVE SIZE SHA256 INSTALLED SCRIPTS POOL      SCRIPTS may be "-"
 type Lock struct {
 	Date             string // YYYYMMDD: that of the newest InRelease
@@ -49,8 +51,22 @@ type Lock struct {
 	Keys             []string
 	Suites           []LockedSuite
 	Want, Pick, Drop []string
+	K3s              *LockedK3s // nil for none
 	Packages         []Locked
 }
+
+// LockedK3s is the binary of one release of k3s for the lock's architecture.
+type LockedK3s struct {
+	Version string // v1.36.1+k3s1
+	Size    int64  // bytes
+	SHA256  string // hexadecimal
+}
+
+// k3sVersion is how releases of k3s are called.
+var k3sVersion = regexp.MustCompile(`^v1\.[0-9]{1,3}\.[0-9]{1,3}(-[0-9A-Za-z.]{1,20})?\+k3s[0-9]{1,3}$`)
+
+// ValidK3s says whether a word is the name of a release of k3s.
+func ValidK3s(version string) bool { return k3sVersion.MatchString(version) }
 
 const lockHeader = "imgbuild-lock 1"
 
@@ -75,6 +91,9 @@ func (l *Lock) Marshal() []byte {
 		for _, n := range sorted(list.names) {
 			fmt.Fprintf(&b, "%s %s\n", list.word, n)
 		}
+	}
+	if k := l.K3s; k != nil {
+		fmt.Fprintf(&b, "k3s %s %d %s\n", k.Version, k.Size, k.SHA256)
 	}
 	for _, p := range l.sorted() {
 		scripts := p.Scripts
@@ -121,7 +140,7 @@ func ParseLock(file string, data []byte) (*Lock, error) {
 		}
 		word, rest, _ := strings.Cut(line, " ")
 		f := strings.Split(rest, " ")
-		at := slices.Index([]string{"date", "arch", "key", "suite", "want", "pick", "drop", "package"}, word)
+		at := slices.Index([]string{"date", "arch", "key", "suite", "want", "pick", "drop", "k3s", "package"}, word)
 		switch {
 		case at < 0:
 			return bad("unknown word %.40q", word)
@@ -149,7 +168,7 @@ func ParseLock(file string, data []byte) (*Lock, error) {
 
 // line takes one line; it gives what is wrong with it, or "".
 func (l *Lock) line(word string, f []string) string {
-	counts := map[string]int{"suite": 4, "package": 9}
+	counts := map[string]int{"suite": 4, "k3s": 3, "package": 9}
 	want := max(counts[word], 1)
 	if len(f) != want || slices.Contains(f, "") {
 		return fmt.Sprintf("%s takes %d words with one space between them, not %d", word, want, len(f))
@@ -181,6 +200,20 @@ func (l *Lock) line(word string, f []string) string {
 		l.Pick = append(l.Pick, f[0])
 	case "drop":
 		l.Drop = append(l.Drop, f[0])
+	case "k3s":
+		size, err := strconv.ParseInt(f[1], 10, 64)
+		_, sumErr := parseSum(f[2])
+		switch {
+		case l.K3s != nil:
+			return "a second k3s"
+		case !ValidK3s(f[0]):
+			return fmt.Sprintf("%.60q is no version of k3s", f[0])
+		case err != nil || size <= 0:
+			return fmt.Sprintf("k3s: bad size %.40q", f[1])
+		case sumErr != nil || f[2] != strings.ToLower(f[2]):
+			return fmt.Sprintf("k3s: %.80q is not a sha256 in lower case", f[2])
+		}
+		l.K3s = &LockedK3s{f[0], size, f[2]}
 	case "package":
 		return l.pkg(f)
 	}

@@ -125,3 +125,19 @@ func FuzzParseLock(f *testing.F) {
 		}
 	})
 }
+
+func TestLockK3s(t *testing.T) {
+	l := sampleLock()
+	l.K3s = &LockedK3s{"v1.36.1+k3s1", 72900000, strings.Repeat("0a", 32)}
+	text := string(l.Marshal())
+	got, err := ParseLock("x", []byte(text))
+	if err != nil || !reflect.DeepEqual(got, l) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	const line = "k3s v1.36.1+k3s1 72900000 "
+	for _, bad := range []string{"k3s v1.36.1 72900000 ", "k3s v1.36.1+k3s1/../x 72900000 ", "k3s v1.36.1+k3s1 0 ", "k3s v1.36.1+k3s1 x ", "k3s v1.36.1+k3s1 72900000 0", line + strings.Repeat("0a", 32) + "\n" + line} {
+		if _, err := ParseLock("x", []byte(strings.Replace(text, line, bad, 1))); fault.Code(err) != int(fault.Input) {
+			t.Errorf("%s: got %v", bad, err)
+		}
+	}
+}

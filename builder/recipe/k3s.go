@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"context"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 
+	"imgbuild/builder/debian"
 	"imgbuild/init/contract/fault"
 )
 
@@ -68,16 +70,46 @@ func K3sVersions() []string {
 
 // PinnedK3s gives address and sum of a version for an architecture. An unknown version is an error of kind Usage.
 func PinnedK3s(version, arch string) (K3s, error) {
-	sum := k3sSums[version][arch]
-	if sum == "" {
-		fix := "pinned are " + strings.Join(K3sVersions(), ", ") + "; or give the binary itself as k3s=FILE"
+	return pinned(nil, Official(), version, arch)
+}
+
+// pinned looks for a version in a lock, which may be nil, and among those that this program knows.
+func pinned(l *debian.Lock, from *Releases, version, arch string) (K3s, error) {
+	k := K3s{Version: version, SHA256: k3sSums[version][arch], URL: from.asset(version, k3sAssets[arch])}
+	if l != nil && l.K3s != nil && l.K3s.Version == version {
+		k.SHA256, k.Size = l.K3s.SHA256, l.K3s.Size
+	}
+	if k.SHA256 == "" {
+		fix := "run `imgbuild lock k3s=" + version + "`; pinned are " + strings.Join(K3sVersions(), ", ") + "; or give the binary itself as k3s=FILE"
 		return K3s{}, fault.New(fault.Usage, fix, "no sum is pinned for k3s %s on %s", version, arch)
 	}
-	return K3s{
-		Version: version,
-		SHA256:  sum,
-		URL:     "https://github.com/k3s-io/k3s/releases/download/" + strings.ReplaceAll(version, "+", "%2B") + "/" + k3sAssets[arch],
-	}, nil
+	return k, nil
+}
+
+// chosenK3s is the version that k3s=auto and firstboot mean: the lock's, else the program's.
+func (r *Recipe) chosenK3s() string {
+	if r.Lock != nil && r.Lock.K3s != nil {
+		return r.Lock.K3s.Version
+	}
+	return K3sDefault
+}
+
+// releases is where the recipe's k3s comes from.
+func (r *Recipe) releases() *Releases {
+	if r.Releases != nil {
+		return r.Releases
+	}
+	return Official()
+}
+
+// LockK3s puts the release that a word means (see Releases.Version) into the recipe's lock, with the sum that the release itself gives.
+func (r *Recipe) LockK3s(ctx context.Context, word string) error {
+	version, err := r.releases().Version(ctx, word)
+	if err != nil {
+		return err
+	}
+	r.Lock.K3s, err = r.releases().Lock(ctx, version, r.Family.Arch)
+	return err
 }
 
 // K3sFile takes a binary of the user's for a Debian architecture. Its version is unknown here, so its hash names it. A file that is

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"imgbuild/builder/blockcache"
+	"imgbuild/builder/debian"
 	"imgbuild/init/contract/fault"
 )
 
@@ -26,7 +27,7 @@ func (r *Recipe) DecideK3s(ctx context.Context, option string, cache *blockcache
 	}
 	switch {
 	case option == "" || option == "auto" || option == FirstBoot:
-		if r.K3s, err = PinnedK3s(K3sDefault, r.Family.Arch); err != nil {
+		if r.K3s, err = pinned(r.Lock, r.releases(), r.chosenK3s(), r.Family.Arch); err != nil {
 			return err
 		}
 		if option != FirstBoot {
@@ -43,8 +44,18 @@ func (r *Recipe) DecideK3s(ctx context.Context, option string, cache *blockcache
 		r.K3s.Source = FirstBoot
 		return nil
 	case isVersion(option):
-		if r.K3s, err = PinnedK3s(option, r.Family.Arch); err != nil {
-			return err
+		if r.K3s, err = pinned(r.Lock, r.releases(), option, r.Family.Arch); err != nil {
+			if r.Lock == nil || r.Strict || !debian.ValidK3s(option) {
+				return err
+			}
+			// Any release will do: its own sums say what it is, and the lock keeps them.
+			if err := r.LockK3s(ctx, option); err != nil {
+				return err
+			}
+			if r.K3s, err = pinned(r.Lock, r.releases(), option, r.Family.Arch); err != nil {
+				return err
+			}
+			r.Locked = true
 		}
 		return r.embedK3s(ctx, cache, false, progress)
 	}
@@ -58,15 +69,15 @@ func (r *Recipe) PlanK3s(option string) (K3s, error) {
 	case !r.Slot.K3s || option == NoK3s:
 		return K3s{Source: NoK3s}, nil
 	case option == "" || option == "auto":
-		k, err := PinnedK3s(K3sDefault, r.Family.Arch)
+		k, err := pinned(r.Lock, r.releases(), r.chosenK3s(), r.Family.Arch)
 		k.Source = "embedded if it can be had, else " + FirstBoot
 		return k, err
 	case option == FirstBoot:
-		k, err := PinnedK3s(K3sDefault, r.Family.Arch)
+		k, err := pinned(r.Lock, r.releases(), r.chosenK3s(), r.Family.Arch)
 		k.Source = FirstBoot
 		return k, err
 	case isVersion(option):
-		k, err := PinnedK3s(option, r.Family.Arch)
+		k, err := pinned(r.Lock, r.releases(), option, r.Family.Arch)
 		k.Source = Embedded
 		return k, err
 	}
@@ -86,7 +97,7 @@ func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bo
 	}
 	f, ok := cache.Blob(sum)
 	if !ok {
-		d, err := getK3s(ctx, k.URL, brief, progress)
+		d, err := getK3s(ctx, r.releases().Client, k.URL, brief, progress)
 		if err != nil {
 			return fault.Wrap(err, fault.Network, "give the binary as k3s=FILE, or build with k3s=firstboot", "fetching k3s %s", k.Version)
 		}
@@ -125,7 +136,7 @@ type download struct {
 }
 
 // getK3s opens the download; the limit covers name, connection, redirects and headers, not the body.
-func getK3s(ctx context.Context, url string, brief bool, progress func(done, total int64)) (*download, error) {
+func getK3s(ctx context.Context, client *http.Client, url string, brief bool, progress func(done, total int64)) (*download, error) {
 	patience := 2 * time.Minute
 	if brief {
 		patience = k3sPatience
@@ -135,7 +146,9 @@ func getK3s(ctx context.Context, url string, brief bool, progress func(done, tot
 	d.timer = time.AfterFunc(patience, func() { d.cancel(fmt.Errorf("no answer within %s", patience)) })
 	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, url, nil)
 	if err == nil {
-		d.Response, err = http.DefaultClient.Do(req)
+		c := *client
+		c.Timeout = 0 // the whole transfer may take its time; it ends when it stalls
+		d.Response, err = c.Do(req)
 	}
 	d.timer.Stop()
 	if err != nil {

@@ -33,7 +33,7 @@ func (r *Recipe) TakeLock(option string) (why string, err error) {
 		if why := r.misfit(l); why != "" {
 			return "", fault.New(fault.Input, "make one with `imgbuild lock`, or leave lock= away", "lock %s does not fit: %s", option, why)
 		}
-		r.Lock = l
+		r.Lock, r.Strict = l, true
 		return "", nil
 	}
 	l, err := readLock(LocalLock)
@@ -129,8 +129,16 @@ func (r *Recipe) NewLock(ctx context.Context, c *debian.Client) ([]debian.Change
 	if err != nil {
 		return nil, err
 	}
+	fresh.K3s = old.K3s
 	r.Lock = fresh
 	return old.Diff(fresh), nil
+}
+
+// KeepK3s gives the recipe's lock the release of k3s that a lock in a file has, if that is one of the same architecture.
+func (r *Recipe) KeepK3s(file string) {
+	if l, err := readLock(file); err == nil && l.Arch == r.Lock.Arch && l.K3s != nil {
+		r.Lock.K3s = l.K3s
+	}
 }
 
 // WriteLock writes a lock in place of the file that may be there, whole or not at all.

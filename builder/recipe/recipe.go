@@ -34,7 +34,12 @@ type Recipe struct {
 	Without []string     `json:"without_suites,omitempty"`
 	K3s     K3s          `json:"k3s"`
 	Lock    *debian.Lock `json:"-"`
-	Passed  string       `json:"-"` // why lock=auto did not take the LocalLock that is there; empty where it did, or there is none
+	// Releases is where k3s comes from; nil for its own releases. Strict is a lock that the user named: nothing is added to it. Locked
+	// says that the lock has got a release of k3s that is in no file yet.
+	Releases *Releases `json:"-"`
+	Strict   bool      `json:"-"`
+	Locked   bool      `json:"-"`
+	Passed   string    `json:"-"` // why lock=auto did not take the LocalLock that is there; empty where it did, or there is none
 	// Program is the hash of the init; Data that of overlays, lists and scripts that this program carries.
 	Program string `json:"init_sha256"`
 	Data    string `json:"data_sha256"`

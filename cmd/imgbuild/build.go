@@ -105,6 +105,15 @@ func doBuild(ctx context.Context, a *line.Args) error {
 	if err := s.recipe.DecideK3s(ctx, a.Values["k3s"], s.cache, func(done, total int64) { s.screen.progress("k3s", done, total) }); err != nil {
 		return err
 	}
+	switch {
+	case s.recipe.Locked && s.recipe.Passed != "": // that file is another recipe's
+		warnings = append(warnings, fmt.Sprintf("k3s %s was taken with the sum that its release publishes, which no lock keeps; run `imgbuild lock k3s=%s file=FILE`", s.recipe.K3s.Version, s.recipe.K3s.Version))
+	case s.recipe.Locked:
+		if err := recipe.WriteLock(recipe.LocalLock, s.recipe.Lock); err != nil {
+			return err
+		}
+		warnings = append(warnings, fmt.Sprintf("k3s %s was locked with the sum that its release publishes, in ./%s", s.recipe.K3s.Version, recipe.LocalLock))
+	}
 	if w := s.recipe.K3s.Warning; w != "" {
 		warnings = append(warnings, w)
 	}

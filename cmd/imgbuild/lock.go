@@ -6,13 +6,15 @@ import (
 
 	"imgbuild/builder/recipe"
 	"imgbuild/cmd/line"
+	"imgbuild/init/contract/fault"
 )
 
 var lock = line.Verb{
-	Name:     "lock",
-	Summary:  "Lock the newest packages of a board and role into a file, and say what changes.",
-	Keys:     []line.Key{boardKey, roleKey, extraKey, withoutKey, {Name: "file", Value: "FILE", Doc: "Where the lock goes; default " + recipe.LocalLock + "."}, mirrorKey, cacheKey},
-	Examples: []string{"imgbuild lock board=rpi4 role=worker", "imgbuild lock board=rpi4 role=worker file=node.lock"},
+	Name:    "lock",
+	Summary: "Lock the newest packages of a board and role into a file, and say what changes.",
+	Keys: []line.Key{boardKey, roleKey, extraKey, withoutKey, {Name: "file", Value: "FILE", Doc: "Where the lock goes; default " + recipe.LocalLock + "."},
+		{Name: "k3s", Value: "stable|latest|VERSION", Doc: "The release of k3s to lock, by the sums that it publishes; default the one that the file has, else none."}, mirrorKey, cacheKey},
+	Examples: []string{"imgbuild lock board=rpi4 role=worker", "imgbuild lock board=rpi4 role=worker file=node.lock", "imgbuild lock board=rpi4 role=worker k3s=stable"},
 	Run: func(ctx context.Context, a *line.Args) error {
 		s, err := open(a)
 		if err != nil {
@@ -26,7 +28,20 @@ var lock = line.Verb{
 		if err != nil {
 			return err
 		}
+		switch word := a.Values["k3s"]; {
+		case word != "" && !s.recipe.Slot.K3s:
+			return fault.New(fault.Usage, "leave it out", "the role %s has no k3s to lock", s.recipe.Role.Name)
+		case word != "":
+			if err := s.recipe.LockK3s(ctx, word); err != nil {
+				return err
+			}
+		default:
+			s.recipe.KeepK3s(name)
+		}
 		s.screen.done()
+		if k := s.recipe.Lock.K3s; k != nil {
+			fmt.Printf("k3s %s, %d bytes, sha256 %s\n", k.Version, k.Size, k.SHA256)
+		}
 		if err := recipe.WriteLock(name, s.recipe.Lock); err != nil {
 			return err
 		}
