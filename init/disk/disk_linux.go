@@ -41,7 +41,7 @@ func Find(sys, dev, partuuid string) (*Disk, []string, error) {
 	var found []*Disk
 	var names []string
 	for _, e := range entries {
-		if skip(e.Name()) {
+		if KindOf(e.Name()) != Plain {
 			continue
 		}
 		d, err := Open(sys, dev, e.Name())
@@ -56,16 +56,6 @@ func Find(sys, dev, partuuid string) (*Disk, []string, error) {
 	}
 	sort.Slice(found, func(i, j int) bool { return found[i].Name < found[j].Name })
 	return found[0], names, nil
-}
-
-// skip says which block devices are no disks.
-func skip(name string) bool {
-	for _, p := range []string{"loop", "ram", "zram", "dm-", "md", "sr", "mtd", "nbd"} {
-		if strings.HasPrefix(name, p) {
-			return true
-		}
-	}
-	return strings.Contains(name, "boot") // mmcblk0boot0
 }
 
 // Open reads the table of one disk.

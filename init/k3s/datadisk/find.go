@@ -3,10 +3,10 @@ package datadisk
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/disk"
 )
 
 // device is a block device that data.device could mean.
@@ -55,7 +55,7 @@ func find(sys, dev, boot, spec string) (device, error) {
 		d := device{name: e.Name(), path: filepath.Join(dev, e.Name())}
 		dir := filepath.Join(sys, "class/block", d.name)
 		switch {
-		case virtual(d.name), size(dir) == 0, tagged && want == "":
+		case !usable(d.name), size(dir) == 0, tagged && want == "":
 			continue
 		case !tagged && resolve(dev, spec) != d.path:
 			continue
@@ -101,9 +101,10 @@ func find(sys, dev, boot, spec string) (device, error) {
 	return d, nil
 }
 
-// virtual says which block devices are no disks of their own.
-func virtual(name string) bool {
-	return slices.ContainsFunc([]string{"loop", "ram", "zram", "dm-", "sr", "mtd", "nbd"}, func(p string) bool { return strings.HasPrefix(name, p) })
+// usable says whether a block device may be a data disk by its kind.
+func usable(name string) bool {
+	kind := disk.KindOf(name)
+	return kind == disk.Plain || kind == disk.Array
 }
 
 // size is in sectors; 0 for an empty drive and for what cannot be read.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"imgbuild/init/base/fsck"
 	"imgbuild/init/base/mount"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/supervise"
@@ -147,25 +148,24 @@ const checkLimit = 60 * time.Minute
 func (d *Disk) fsck(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	for _, mode := range []string{"-p", "-fy"} {
-		res, err := supervise.Run(ctx, supervise.Cmd("/usr/sbin/e2fsck", mode, path))
-		code, ran := supervise.Status(err)
-		lines := strings.Split(strings.TrimSpace(string(res.Output)), "\n")
-		last := strings.TrimSpace(lines[len(lines)-1])
-		switch {
-		case err == nil || ran && code < 4 && mode == "-p":
-			if code > 0 {
-				d.say("e2fsck repaired the data disk: %s", last)
-			}
-			return nil
-		case ran && code < 4:
-			d.say("the data disk %s was damaged and has been repaired (look into its lost+found): %s", path, last)
-			return nil
-		case ran && mode == "-fy":
-			return fault.New(fault.Device, "save what can be read on another computer and replace the disk", "the data disk %s is damaged and e2fsck cannot repair it (exit code %d): %s", path, code, last)
-		case !ran:
-			return fault.Wrap(err, fault.Device, "", "checking the data disk %s", path)
-		}
+	res, err := fsck.Run(ctx, fsck.Safe, path, nil)
+	switch {
+	case err != nil:
+		return fault.Wrap(err, fault.Device, "", "checking the data disk %s", path)
+	case res.Repaired():
+		d.say("e2fsck repaired the data disk: %s", res.Last)
+		return nil
+	case res.Sound():
+		return nil
+	case res.Failed(): // a repair would be made on what cannot be read
+		return fault.New(fault.Device, "look at its cable and power, or replace it", "checking the data disk %s: e2fsck failed (exit code %d): %s", path, res.Code, res.Last)
 	}
+	if res, err = fsck.Run(ctx, fsck.Repair, path, nil); err != nil {
+		return fault.Wrap(err, fault.Device, "", "checking the data disk %s", path)
+	}
+	if !res.Sound() {
+		return fault.New(fault.Device, "save what can be read on another computer and replace the disk", "the data disk %s is damaged and e2fsck cannot repair it (exit code %d): %s", path, res.Code, res.Last)
+	}
+	d.say("the data disk %s was damaged and has been repaired (look into its lost+found): %s", path, res.Last)
 	return nil
 }

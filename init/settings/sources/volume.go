@@ -12,6 +12,7 @@ import (
 
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fatfile"
+	"imgbuild/init/disk"
 )
 
 // Prober looks for volumes called CIDATA among the block devices, whole disks and partitions alike.
@@ -29,7 +30,7 @@ func (p Prober) Read() (files map[string][]byte, device string, err error) {
 	entries, _ := os.ReadDir(filepath.Join(p.Sys, "class/block"))
 	var names []string
 	for _, e := range entries {
-		if n := e.Name(); !strings.HasPrefix(n, "loop") && !strings.HasPrefix(n, "ram") && !strings.HasPrefix(n, "zram") && !strings.HasPrefix(n, "dm-") && !strings.HasPrefix(n, "nbd") {
+		if n := e.Name(); disk.KindOf(n) != disk.Virtual && disk.KindOf(n) != disk.BootArea {
 			names = append(names, n)
 		}
 	}

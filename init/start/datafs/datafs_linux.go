@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"imgbuild/init/base/fsck"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mbr"
 	"imgbuild/init/disk"
@@ -143,14 +144,13 @@ func Repair(ctx context.Context, d *disk.Disk, out io.Writer) error {
 		return fault.Wrap(err, fault.Device, "", "partition 4 cannot be put back into the table")
 	}
 	device := d.Partition(disk.Data)
-	_, err := supervise.Run(ctx, supervise.Command{Spec: supervise.Spec{Args: []string{"/usr/sbin/e2fsck", "-fy", device}}, Output: out})
-	code, exited := supervise.Status(err)
-	if err != nil && !exited {
+	res, err := fsck.Run(ctx, fsck.Repair, device, out)
+	if err != nil {
 		return err
 	}
-	if code >= 4 {
+	if !res.Sound() {
 		return fault.New(fault.Device, "copy what can be read (sudo mount -o ro,noload "+device+" /mnt), then sudo shelf data format, or replace the card",
-			"e2fsck cannot repair %s (exit code %d)", device, code)
+			"e2fsck cannot repair %s (exit code %d)", device, res.Code)
 	}
 	if s := Look(d); s.FS.Label != preinit.DataLabel {
 		if _, err := supervise.Run(ctx, supervise.Cmd("/usr/sbin/tune2fs", "-L", preinit.DataLabel, device)); err != nil {

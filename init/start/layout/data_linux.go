@@ -6,17 +6,16 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
 	"unsafe"
 
+	"imgbuild/init/base/fsck"
 	"imgbuild/init/base/guard"
 	"imgbuild/init/base/report"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/disk"
 	"imgbuild/init/start/preinit"
-	"imgbuild/init/supervise"
 
 	"github.com/u-root/u-root/pkg/mount"
 	"golang.org/x/sys/unix"
@@ -105,30 +104,27 @@ func mountData(t report.Teller, s *preinit.State) error {
 // node can be recognised on the partition: of a file system that lost its root a repair makes an empty one, on which the
 // node would begin a second life. Repaired says that it went that far. safe is -p, or -fp for one that calls itself clean.
 func check(t report.Teller, device, safe string) (repaired bool, err error) {
-	code, out, err := e2fsck(t, safe, device)
-	if err != nil {
+	res, err := e2fsck(t, safe, device)
+	switch {
+	case err != nil:
 		return false, fmt.Errorf("it could not be checked: %w", err)
-	}
-	if code < 4 { // 1: repaired; 2: repaired, and a reboot is wanted if it is mounted, which it is not
-		if code > 0 {
-			t.Say("e2fsck repaired the data partition: %s", last(out))
-		}
+	case res.Repaired():
+		t.Say("e2fsck repaired the data partition: %s", res.Last)
 		return false, nil
+	case res.Sound():
+		return false, nil
+	case res.Failed(): // a repair would be made on what cannot be read
+		return false, fmt.Errorf("e2fsck failed (exit code %d): %s", res.Code, res.Last)
+	case !recognised(device):
+		return false, fmt.Errorf("it is damaged so far that this node's settings are not found on it: %s", res.Last)
 	}
-	if code >= 8 { // the disk or the program failed, see e2fsck(8): a repair would be made on what cannot be read
-		return false, fmt.Errorf("e2fsck failed (exit code %d): %s", code, last(out))
-	}
-	if !recognised(device) {
-		return false, fmt.Errorf("it is damaged so far that this node's settings are not found on it: %s", last(out))
-	}
-	code, out, err = e2fsck(t, "-fy", device)
-	if err != nil {
+	if res, err = e2fsck(t, fsck.Repair, device); err != nil {
 		return false, fmt.Errorf("its repair did not come to an end: %w", err)
 	}
-	if code >= 4 {
-		return false, fmt.Errorf("it is damaged and e2fsck cannot repair it (exit code %d): %s", code, last(out))
+	if !res.Sound() {
+		return false, fmt.Errorf("it is damaged and e2fsck cannot repair it (exit code %d): %s", res.Code, res.Last)
 	}
-	t.Problem(fault.New(fault.Device, "look into /lost+found and at your data; if it happens again replace the card", "the data partition was damaged and has been repaired: %s", last(out)))
+	t.Problem(fault.New(fault.Device, "look into /lost+found and at your data; if it happens again replace the card", "the data partition was damaged and has been repaired: %s", res.Last))
 	return true, nil
 }
 
@@ -185,9 +181,9 @@ func rescue(t report.Teller, s *preinit.State) string {
 	return by
 }
 
-// e2fsck runs it and gives its exit code (see e2fsck(8)) and output. A large disk may take its time; a watchdog does not
-// bark meanwhile, since the step has a limit of its own.
-func e2fsck(t report.Teller, mode, device string) (int, string, error) {
+// e2fsck checks a device. A large disk may take its time, and the watchdog does not fire meanwhile, since the step has a
+// limit of its own.
+func e2fsck(t report.Teller, mode, device string) (fsck.Result, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
 	defer cancel()
 	slow := time.AfterFunc(checkSlow, func() {
@@ -195,14 +191,11 @@ func e2fsck(t report.Teller, mode, device string) (int, string, error) {
 		t.Say("e2fsck is looking at the data partition, which may take up to %v; leave the power on", checkLimit)
 	})
 	defer slow.Stop()
-	res, err := supervise.Run(ctx, supervise.Cmd("/usr/sbin/e2fsck", mode, device))
+	res, err := fsck.Run(ctx, mode, device, nil)
 	if ctx.Err() != nil {
-		return 0, "", fmt.Errorf("e2fsck was not done with it after %v; sudo shelf data repair gives it hours", checkLimit)
+		return fsck.Result{}, fmt.Errorf("e2fsck was not done with it after %v; sudo shelf data repair gives it hours", checkLimit)
 	}
-	if code, ok := supervise.Status(err); ok {
-		return code, string(res.Output), nil
-	}
-	return 0, string(res.Output), err
+	return res, err
 }
 
 // checkLimit ends a check that does not come to an end, checkSlow is when it is told that there is one.
@@ -210,11 +203,6 @@ const (
 	checkLimit = 30 * time.Minute
 	checkSlow  = 20 * time.Second
 )
-
-func last(out string) string {
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
-}
 
 // growExt4 makes the mounted file system as large as its partition, online; see EXT4_IOC_RESIZE_FS in the kernel's
 // Documentation/filesystems/ext4/. It may be asked at every boot, and after a growth that was cut short.
