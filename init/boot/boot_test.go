@@ -1,48 +1,78 @@
 package boot
 
 import (
-	"os"
+	"errors"
+	"slices"
 	"testing"
 
+	"imgbuild/init/base/report"
+	"imgbuild/init/boot/node"
 	"imgbuild/init/supervise"
 )
 
 func TestSteps(t *testing.T) {
 	want := []string{"preinit", "layout", "config", "network", "services"} // the tests of whole images wait for these names
 	for i, s := range Steps {
-		if s.Name != want[i] || s.Run == nil || s.Limit <= 0 {
+		if s.Name != want[i] || len(s.Parts) == 0 || s.Limit <= 0 {
 			t.Errorf("step %d: %+v", i, s)
 		}
 		if s.Fatal != (i < 2) {
 			t.Errorf("%s: fatal %v, but only without a system is there nothing to go on with", s.Name, s.Fatal)
 		}
+		seen := map[string]bool{}
+		for _, p := range s.Parts {
+			if p.Name == "" || p.Run == nil || seen[p.Name] {
+				t.Errorf("%s: part %+v", s.Name, p)
+			}
+			seen[p.Name] = true
+		}
 	}
 }
 
-func TestMarks(t *testing.T) {
-	dir := t.TempDir()
-	boot := func(want string) {
-		t.Helper()
-		if got, err := markRunning(dir); err != nil || got != want {
-			t.Errorf("%q %v, want %q", got, err, want)
-		}
+// tester is a node that tells nobody anything.
+func tester() *Node {
+	n := &Node{Shared: new(node.Shared)}
+	n.Base = report.Teller{Console: &report.Console{}, Report: &report.Report{}, Step: "run"}
+	n.tell = n.Base
+	return n
+}
+
+// A part that fails is told, and the step goes on; one that is needed ends it.
+func TestParts(t *testing.T) {
+	var done []string
+	part := func(name string, needed bool, err error) Part {
+		return Part{name, needed, func(*Node) error { done = append(done, name); return err }}
 	}
-	boot("")
-	boot("no orderly shutdown: the power went, or the watchdog reset the board")
-	if err := markStopped(dir, "upgrade"); err != nil {
-		t.Fatal(err)
+	lost := errors.New("the disk is gone")
+	n := tester()
+	err := n.parts([]Part{part("a", false, nil), part("b", false, errors.New("a slip")), part("c", true, nil), part("d", true, lost), part("e", false, nil)})
+	if !errors.Is(err, lost) || !slices.Equal(done, []string{"a", "b", "c", "d"}) {
+		t.Errorf("got %v after %q", err, done)
 	}
-	boot("upgrade")
-	if err := markStopped(dir, "poweroff"); err != nil {
-		t.Fatal(err)
+	if p := n.Base.Report.Problems(); len(p) != 1 || p[0].What != "a slip" {
+		t.Errorf("told: %+v", p)
 	}
-	if _, err := os.Stat(dir + "/running"); err == nil {
-		t.Error("the mark stays")
+}
+
+// A step that may fail leaves its line in the report, and the boot goes on.
+func TestStep(t *testing.T) {
+	n := tester()
+	n.step(3, Step{Name: "config", Parts: []Part{{"x", true, func(*Node) error { return errors.New("broken") }}}})
+	n.step(4, Step{Name: "network", Parts: []Part{{"x", true, func(*Node) error { return nil }}}})
+	got := n.Steps.All()
+	if len(got) != 2 || got[0].OK || !got[1].OK || got[0].Name != "config" {
+		t.Errorf("got %+v", got)
+	}
+	if p := n.Base.Report.Problems(); len(p) != 1 || p[0].Step != "config" || p[0].What != "broken" {
+		t.Errorf("told: %+v", p)
 	}
 }
 
 func TestSSHD(t *testing.T) {
-	if err := supervise.New(supervise.Options{}).Add(new(Node).sshd()); err != nil {
-		t.Error(err)
+	for _, after := range []bool{false, true} {
+		s := supervise.New(supervise.Options{})
+		if err := s.Add(sshd(s, after)); err != nil {
+			t.Error(err)
+		}
 	}
 }

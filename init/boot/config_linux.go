@@ -3,12 +3,20 @@ package boot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"imgbuild/init/base/guard"
+	"imgbuild/init/boot/bootpart"
+	"imgbuild/init/boot/crash"
+	"imgbuild/init/boot/decide"
+	"imgbuild/init/boot/fetch"
+	"imgbuild/init/boot/marks"
+	"imgbuild/init/boot/rescue"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mask"
@@ -22,87 +30,149 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logDir is where everything that runs on the node has its log.
-const logDir = "/var/log/shelf"
+// Where the node keeps things: what is ours on the data partition, and the logs of everything that runs.
+const (
+	stateDir = "/var/lib/shelf"
+	logDir   = "/var/log/shelf"
+)
 
-// config takes over what lies on BOOT, merges all sources and makes them true as far as no network is needed.
-func (n *Node) config() error {
+func restoreClock(n *Node) error {
 	n.log = supervise.NewLog(logDir, "commands", supervise.DefaultLogLimits)
-	if set, err := clock.Restore(clock.Path, time.Unix(n.pre.Manifest.Date, 0)); err != nil {
-		n.tell.Problem(err)
-	} else if set {
+	set, err := clock.Restore(clock.Path, time.Unix(n.Pre().Manifest.Date, 0))
+	if set {
 		n.tell.Say("clock raised to the time saved last")
 	}
-	how, err := markRunning(stateDir)
+	return err
+}
+
+func markBoot(n *Node) (err error) {
+	if n.how, err = marks.Running(stateDir); n.how != "" {
+		n.tell.Report.Fact("last boot", n.how)
+	}
+	return err
+}
+
+// takeCrash tells of the panic that ended an earlier boot, if one did, and gets ready to write down that of this one.
+func takeCrash(n *Node) error {
+	if n.lay.Degraded {
+		return nil
+	}
+	found, err := crash.Take(crash.Path, crash.Kept)
 	n.tell.Problem(err)
-	if n.how = how; how != "" {
-		n.tell.Report.Fact("last boot", how)
+	self := fmt.Sprintf("slot %s, system %s, ", n.Pre().Slot, n.Pre().Manifest.Version)
+	if found.Failed() {
+		n.crashed(found, strings.HasPrefix(found.Who, self))
 	}
-	if !n.lay.Degraded {
-		n.crashed()
-		t := n.tell
-		guard.Go(func() { t.Problem(n.armCrash()) })
-	}
-	imported := n.importBoot()
-	cfg := n.read(imported)
-	n.cfg = cfg
-	here := apply.Here
-	n.tell.Problem(here.MachineID())
-	n.tell.Problem(here.SSHD())
-	n.tell.Problem(here.Sudo())
-	n.degraded()
-	n.tell.Log("the configuration is read, keys are made")
-	<-n.plugged // the network card gives the node its name, and modules of the configuration come after the hardware's
-	if n.volumes(cfg) {
-		cfg = n.read(imported)
-		n.cfg = cfg
-	}
-	n.tell.Problem(n.name(here, cfg))
-	n.tell.Problem(n.settings(here, cfg))
-	n.commands("init_cmd", cfg.InitCmd)
-	n.commands("boot_cmd", cfg.BootCmd)
+	who := fmt.Sprintf("%sprogram %s, booted %s", self, n.version, time.Now().UTC().Format(time.RFC3339))
+	t := n.tell
+	guard.Go(func() { t.Problem(n.Crash.Arm(crash.Path, who)) })
 	return nil
 }
 
-// commands runs the lines of a phase. They may take their time, which the watchdog has to know.
-func (n *Node) commands(phase string, lines []string) {
-	if len(lines) == 0 || !n.mayRun(phase) {
-		return
+// crashed tells of an earlier panic, and acts on it; ours says that the running system had it.
+func (n *Node) crashed(f crash.Found, ours bool) {
+	told := fault.New(fault.Internal, "if it comes again, report it with "+crash.Kept, "the init program failed in an earlier boot (%s): %s", f.Who, f.Gist())
+	n.tell.For("panic").Problem(told) // problems of the step config are dropped when the configuration is read
+	n.how = "panic: " + f.Gist()
+	n.tell.Report.Fact("last boot", "ended with: panic")
+	c := decide.Crash{Trial: n.OnTrial(), Ours: ours, Recorded: n.Pre().Cmdline["shelf.last"] == "panic"}
+	if c.Note() == decide.Blame {
+		n.die("panic", told)
 	}
-	n.pre.Watchdog.Limit(time.Duration(len(lines)+1) * apply.CommandLimit)
-	n.tell.Problem(apply.Commands(context.Background(), phase, lines, n.cfg.K3OS.Environment, n.log, n.cfg.Place))
+	n.Write(c.Note(), "panic")
+}
+
+// importBoot imports what lies on BOOT, and merges all sources. A data partition that is lost keeps nothing, so then the
+// secrets stay where they are.
+func importBoot(n *Node) error {
+	problems, err := n.importer().Run()
+	n.tell.For("import").Problem(err) // stays true until the next boot, whatever is read until then
+	n.imported = problems
+	n.Newest.Store(n.read(n.imported))
+	return nil
+}
+
+func makeKeys(n *Node) error {
+	n.tell.Problem(apply.Here.MachineID())
+	n.tell.Problem(apply.Here.SSHD())
+	return apply.Here.Sudo()
+}
+
+// greet has everybody who logs in read first what is different, and tells whose ssh keys these are.
+func greet(n *Node) error {
+	head, back := n.rescue().Greeting()
+	if head == "" {
+		return nil
+	}
+	n.tell.Report.Fact("data", head)
+	for _, print := range rescue.Fingerprints(apply.KeyDir) {
+		n.tell.Report.Fact("ssh key", print)
+		n.tell.Say("the node's own ssh keys lie on the data partition; until that is back it shows %s", print)
+	}
+	return os.WriteFile("/etc/motd", []byte("\n"+head+"\n\n"+back+"\n\n"), 0o644)
+}
+
+// awaitDevices waits for the network card, which gives the node its name; and modules of the configuration come after the
+// hardware's.
+func awaitDevices(n *Node) error {
+	<-n.plugged
+	return nil
+}
+
+func readVolume(n *Node) error {
+	if fetch.Volume(n.Config(), sources.Store, n.Pre().Modules.Load, n.tell.For("config")) {
+		n.Newest.Store(n.read(n.imported))
+	}
+	return nil
+}
+
+func nameNode(n *Node) error {
+	host, err := identity.Hostname(apply.HostnameFile, n.Config().UsableHostname(), identity.WiredMAC("/sys"))
+	if host == "" {
+		return err
+	}
+	n.host = host
+	n.tell.Report.Fact("hostname", host)
+	return errors.Join(err, unix.Sethostname([]byte(host)), apply.Here.Names(host))
+}
+
+func applySettings(n *Node) error { return n.settings(n.Config()) }
+func initCommands(n *Node) error  { return n.commands("init_cmd", n.Config().InitCmd) }
+func bootCommands(n *Node) error  { return n.commands("boot_cmd", n.Config().BootCmd) }
+
+// commands runs the lines of a phase. They may take their time, which the watchdog has to know.
+func (n *Node) commands(phase string, lines []string) error {
+	if len(lines) == 0 || !n.rescue().MayRun(phase) {
+		return nil
+	}
+	n.Pre().Watchdog.Limit(time.Duration(len(lines)+1) * apply.CommandLimit)
+	return apply.Commands(context.Background(), phase, lines, n.Config().K3OS.Environment, n.log, n.Config().Place)
 }
 
 // settings is what a change of the configuration changes on a running node as well.
-func (n *Node) settings(here apply.Machine, cfg *config.Config) error {
+func (n *Node) settings(cfg *config.Config) error {
 	var errs []error
-	keys := slices.Concat(cfg.SSHAuthorizedKeys, remoteKeys(cfg))
 	for _, line := range cfg.K3OS.Modules {
 		if f := strings.Fields(line); len(f) > 0 {
-			errs = append(errs, fault.Wrap(n.pre.Modules.Load(f[0], f[1:]...), fault.Input, "look whether the name is right and the module is in this image", "k3os.modules"))
+			err := n.Pre().Modules.Load(f[0], f[1:]...)
+			errs = append(errs, fault.Wrap(err, fault.Input, "look whether the name is right and the module is in this image", "k3os.modules"))
 		}
 	}
+	here := apply.Here
 	return errors.Join(append(errs,
 		here.Sysctls(cfg.K3OS.Sysctls),
-		here.Keys(keys),
+		here.Keys(slices.Concat(cfg.SSHAuthorizedKeys, fetch.Keys(sources.Store, cfg))),
 		here.Password(cfg.K3OS.Password),
 		here.Environment(cfg.K3OS.Environment),
 		here.Zone(cfg.Time.Zone),
 		here.Files(cfg.WriteFiles))...)
 }
 
-// importBoot imports from BOOT. A data partition that is lost keeps nothing, so then the secrets stay where they are.
-func (n *Node) importBoot() []config.Problem {
-	problems, err := n.importer().Run()
-	n.tell.For("import").Problem(err) // stays true until the next boot, whatever is read until then
-	return problems
-}
-
 func (n *Node) importer() sources.Importer {
 	im := sources.Importer{Boot: sources.Boot, Store: sources.Store}
 	if !n.lay.Degraded {
-		device := n.pre.Disk.Partition(disk.Boot)
-		im.Overwrite = func(name string, text []byte) error { return overwrite(device, name, text, ' ') }
+		device := n.Pre().Disk.Partition(disk.Boot)
+		im.Overwrite = func(name string, text []byte) error { return bootpart.Overwrite(device, sources.Boot, name, text, ' ') }
 	}
 	return im
 }
@@ -110,26 +180,14 @@ func (n *Node) importer() sources.Importer {
 // read merges all sources, checks the result and tells what is wrong, with what was found before.
 func (n *Node) read(problems []config.Problem) *config.Config {
 	cmdline, _ := os.ReadFile("/proc/cmdline")
-	layers, parsed := sources.LayersWith("/", string(cmdline), n.try.text())
+	layers, parsed := sources.LayersWith("/", string(cmdline), n.Trial.Text())
 	cfg, merged := config.Merge(layers...)
-	n.base.Hide(mask.New(cfg.Secrets()))
-	n.tell.Report.Drop("config")
-	n.findings(slices.Concat(problems, parsed, merged, config.Check(cfg, n.machine())))
-	n.tell.Problem(apply.HashPassword(cfg))
-	return cfg
-}
-
-// machine is what a configuration has to fit.
-func (n *Node) machine() config.Facts {
-	return config.Facts{Roles: n.pre.Manifest.Roles, Board: n.pre.Cmdline["shelf.board"], Memory: n.pre.Memory}
-}
-
-// findings tells what is wrong with a configuration. Notes are for the log only.
-func (n *Node) findings(problems []config.Problem) {
+	n.Base.Hide(mask.New(cfg.Secrets()))
 	t := n.tell.For("config")
-	for _, p := range problems {
+	t.Report.Drop("config")
+	for _, p := range slices.Concat(problems, parsed, merged, config.Check(cfg, n.fits())) {
 		if p.Severity == config.Note {
-			continue
+			continue // for the log only
 		}
 		fix := p.Fix
 		if n.lay.Degraded && strings.Contains(p.Message, "moved to the node's data") {
@@ -138,34 +196,26 @@ func (n *Node) findings(problems []config.Problem) {
 		p.Fix = ""
 		t.Problem(fault.New(fault.Input, fix, "%s", p.String()))
 	}
+	n.tell.Problem(apply.HashPassword(cfg))
+	return cfg
 }
 
-// name gives the node its name.
-func (n *Node) name(here apply.Machine, cfg *config.Config) error {
-	host, err := identity.Hostname(apply.HostnameFile, cfg.UsableHostname(), identity.WiredMAC("/sys"))
-	if host == "" {
-		return err
-	}
-	n.host = host
-	n.tell.Report.Fact("hostname", host)
-	return errors.Join(err, unix.Sethostname([]byte(host)), here.Names(host))
+// fits is what a configuration has to fit.
+func (n *Node) fits() config.Facts {
+	p := n.Pre()
+	return config.Facts{Roles: p.Manifest.Roles, Board: p.Cmdline["shelf.board"], Memory: p.Memory}
 }
 
-// keepClock asks time servers from now on, and again when the network has changed.
-func (n *Node) keepClock() {
-	servers := func() [][]string { return clock.Tiers(n.current(), n.net.NTPServers()) }
-	n.clock = clock.New(time.Unix(n.pre.Manifest.Date, 0), clock.Path, servers, n.tell.Say)
-	guard.Go(func() {
-		_ = n.awaitNetwork(context.Background()) // nobody answers before, and looking for names takes its time
-		n.clock.Run(context.Background())
-	})
-	guard.Go(func() {
-		for {
-			<-n.net.Changed()
-			n.clock.Kick()
+// stamp changes when a file of the configuration does.
+func stamp() string {
+	var b strings.Builder
+	for _, pattern := range []string{sources.Store + "/*.yaml", sources.Store + "/config.d/*", sources.Local + "/config.yaml", sources.Local + "/config.d/*"} {
+		paths, _ := filepath.Glob(pattern)
+		for _, p := range paths {
+			if st, err := os.Stat(p); err == nil && !st.IsDir() {
+				fmt.Fprintf(&b, "%s %d %d\n", p, st.Size(), st.ModTime().UnixNano())
+			}
 		}
-	})
+	}
+	return b.String()
 }
-
-// fetchKeys begins to fetch the keys of github:USER and its like, and what data sources have.
-func (n *Node) fetchKeys() { n.fetch(n.current()) }

@@ -2,100 +2,204 @@ package boot
 
 import (
 	"context"
-	"maps"
-	"slices"
+	"os"
 	"strings"
 	"time"
 
+	"imgbuild/init/base/cgroup"
 	"imgbuild/init/base/guard"
+	"imgbuild/init/boot/configtrial"
+	"imgbuild/init/boot/fetch"
+	"imgbuild/init/boot/node"
+	"imgbuild/init/boot/online"
+	"imgbuild/init/boot/radio"
+	"imgbuild/init/boot/role"
+	"imgbuild/init/boot/services"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/k3s"
+	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/net/clock"
+	"imgbuild/init/net/network"
+	"imgbuild/init/settings/apply"
+	"imgbuild/init/settings/sources"
+	"imgbuild/init/status/control"
+	"imgbuild/init/status/metrics"
+	"imgbuild/init/status/monitor"
 	"imgbuild/init/supervise"
 )
 
-// syncLimit is how long services that are taken away or changed have to end.
-const syncLimit = time.Minute
+// notifyDir is where services report that they are ready.
+const notifyDir = "/run/shelf/notify"
 
-// extraUnits gives the units that may come and go while the node runs: node-exporter and those of the section services. What
-// cannot be made is told and left out.
-func (n *Node) extraUnits() []supervise.Unit {
-	units := n.exporter()
-	if n.lay.Degraded {
-		return units // the data of the others are elsewhere
-	}
-	services, t := n.current().Services, n.base.For("units")
-	for _, name := range slices.Sorted(maps.Keys(services)) {
-		s := services[name]
-		if !s.Enabled || len(s.Command) == 0 { // without a command it was told by the check of the configuration
-			continue
-		}
-		u, err := supervise.FromConfig(name, s)
-		if err != nil {
-			t.Problem(err)
-			continue
-		}
-		units = append(units, u)
-	}
-	return units
-}
-
-// syncServices makes extraUnits true, in the background: what has to end may take its time.
-func (n *Node) syncServices() {
-	guard.Go(func() {
-		n.syncing.Lock()
-		defer n.syncing.Unlock()
-		n.applyServices()
-		n.saveReport()
+// startNetwork starts the network and the clock. Nothing waits for either here.
+func startNetwork(n *Node) error {
+	shared := n.Shared
+	net := network.New(n.Config(), n.host, network.ResolvConf, n.tell.Say)
+	net.OnLink(func(name string) {
+		shared.Base.For("config").Problem(apply.Here.LinkSysctls(name, shared.Config().K3OS.Sysctls))
 	})
+	tiers := func() [][]string { return clock.Tiers(shared.Config(), net.NTPServers()) }
+	n.online = &online.Online{
+		Net: net, Clock: clock.New(time.Unix(n.Pre().Manifest.Date, 0), clock.Path, tiers, n.tell.Say), Tell: n.tell, Save: n.SaveReport,
+		Out: func() { role.Restart(shared.Units.Load(), shared.Base.For("k3s").Problem) },
+	}
+	n.online.Start()
+	return nil
 }
 
-// applyServices makes extraUnits true.
-func (n *Node) applyServices() {
-	ctx, cancel := context.WithTimeout(context.Background(), syncLimit)
+// fetchSources begins to fetch the keys of github:USER and its like, and what data sources have.
+func fetchSources(n *Node) error {
+	shared := n.Shared
+	n.fetcher = &fetch.Fetcher{Store: sources.Store, Time: n.time(), Changed: func() { shared.Reload("fetched") }}
+	n.fetcher.Follow(n.Config(), n.tell.For("config"))
+	return nil
+}
+
+// time gives what waits for the right time as long as the configuration says.
+func (n *Node) time() func(context.Context) error {
+	c, config := n.online.Clock, n.Config
+	return func(ctx context.Context) error { return c.Wait(ctx, config().Time.Wait) }
+}
+
+// serveSocket answers shelf from now on.
+func serveSocket(n *Node) error {
+	n.tell.Problem(os.MkdirAll(notifyDir, 0o711))
+	units, do, shared := n.Units.Load(), n.do, n.Shared
+	c := n.online.Clock
+	v := &node.View{
+		Shared: n.Shared, Version: n.version, Host: n.host, How: n.how, Logs: logDir, Layout: n.lay, Log: n.log, Services: units,
+		Net: n.online.Net, Clock: c,
+	}
+	n.watch = metrics.New(&metrics.Watch{
+		Config: n.Config, Units: units, Net: n.online.Net, Probes: &n.Probes, Tell: n.Base, Dir: clock.Path, Discard: n.lay.Degraded,
+		Disk:   n.Pre().Disk.Name,
+		Sample: func() monitor.Sample { return metrics.SampleOf(v.Status(), units, c.Status(), shared.OnTrial()) },
+	})
+	v.Watch, n.view = n.watch, v
+	importer, fits := n.importer(), n.fits()
+	n.Trial.Hooks = configtrial.Hooks{
+		Do: func(f func()) { do <- f }, Reload: n.readAgain, Say: n.Base.Say,
+		Node: func() configtrial.Node {
+			return configtrial.Node{Hostname: v.Host, Role: v.Config().RoleOf(""), Facts: fits, Importer: importer, Say: v.Base.Say}
+		},
+	}
+	return control.Serve(control.Socket, v.Answer)
+}
+
+const sshdUnit = "sshd"
+
+// startSSHD starts Debian's sshd. Its sessions are processes of their own and go on when it is restarted.
+//
+// It lets the first program of the role go first, which on a board with one busy core begins a second earlier for that; a
+// role that waits for something holds it up for sshdYield at most.
+func startSSHD(n *Node) error {
+	units, cfg, k := n.Units.Load(), n.Config(), n.Pre().Manifest.K3s
+	r := cfg.RoleOf("")
+	alone := n.lay.Degraded || len(cfg.RunCmd) > 0 || k == nil || k.Source == "none" || r != k3s.Server && r != k3s.Worker
+	n.tell.Problem(units.Add(sshd(units, !alone)))
+	return units.Start(context.Background())
+}
+
+func sshd(units *supervise.Supervisor, after bool) supervise.Unit {
+	u := supervise.Unit{
+		Name: sshdUnit, Command: []string{"/usr/sbin/sshd", "-D", "-e"}, Ready: supervise.Ready{Kind: supervise.TCP, Address: "127.0.0.1:22"},
+		OOMScore: -900, StopOrder: 90, KeepOthers: true,
+		Limits: cgroup.Limits{CPUWeight: 400}, // keeps logins responsive while a service uses all CPU
+	}
+	if after {
+		u.Prepare = func(ctx context.Context, _ supervise.Say) error { return yield(ctx, units) }
+	}
+	return u
+}
+
+// sshdYield is how long sshd may be held up.
+const sshdYield = 2 * time.Second
+
+// yield waits until the role's program was started, or has said what it waits for.
+func yield(ctx context.Context, units *supervise.Supervisor) error {
+	ctx, cancel := context.WithTimeout(ctx, sshdYield)
 	defer cancel()
-	n.base.Report.Drop("units")
-	for _, err := range n.units.Sync(ctx, n.extraUnits()) {
-		n.base.For("units").Problem(err)
-	}
-	n.follow()
-}
-
-// changed takes what a unit has to say about itself. The supervisor waits for it, and a console may be slow: whoever talks
-// too much is not heard.
-func (n *Node) changed(s supervise.State) {
-	select {
-	case n.said <- s:
-	default:
-	}
-}
-
-// sayStates prints what changed has taken.
-func (n *Node) sayStates() {
-	last := map[string]supervise.State{}
-	for s := range n.said {
-		was := last[s.Name]
-		last[s.Name] = s
-		if worthSaying(was, s) {
-			n.base.Say("service %s", s)
+	for {
+		if s, ok := units.State(k3s.Name); ok && (s.Starts > 0 || s.Phase == supervise.Failed || s.Outside()) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// worthSaying says whether people want to read a change on the console: a new phase, or what it waits for now. Of a service
-// of the user's that fails again and again, ever fewer lines.
-func worthSaying(was, is supervise.State) bool {
-	if strings.HasPrefix(is.Name, gettyUnit) {
-		return false // ends with every logout
+func startRadio(n *Node) error {
+	n.radio = &radio.Radio{Config: n.Config, Units: n.Units.Load(), Net: n.online.Net, Tell: n.Base, Save: n.SaveReport}
+	n.radio.Apply(n.Config())
+	return nil
+}
+
+// runCommands runs run_cmd before k3s, as in k3OS.
+func runCommands(n *Node) error {
+	lines := n.Config().RunCmd
+	if len(lines) > 0 {
+		_ = n.online.Await(context.Background()) // they may need it; that it is not there is told elsewhere
 	}
-	switch is.Phase {
-	case supervise.Failed, supervise.Up, supervise.Done:
-		if is.Phase == was.Phase {
-			return false
-		}
-	case supervise.Pending:
-		if is.Phase == was.Phase && is.Detail == was.Detail {
-			return false
-		}
-	default:
-		return false
+	return n.commands("run_cmd", lines)
+}
+
+// startRole starts what the node is for.
+func startRole(n *Node) error {
+	name, p, units := n.Config().RoleOf(""), n.Pre(), n.Units.Load()
+	n.tell.Report.Fact("role", name)
+	switch {
+	case n.lay.Degraded:
+		return nil // nothing may begin a second life beside the one on the lost disk
+	case name != k3s.Server && name != k3s.Worker:
+		return fault.New(fault.Input, "set shelf.role to one of "+strings.Join(p.Manifest.Roles, ", "), "this system cannot run the role %q", name)
 	}
-	return !is.Optional || is.Failures <= 3 || is.Failures&(is.Failures-1) == 0
+	d := &datadisk.Disk{Boot: p.Disk.Name, Host: n.host, Load: func(name string) error { return p.Modules.Load(name) }, Tell: n.Base.Say}
+	n.Disk.Store(d)
+	r := &role.K3s{
+		Config: n.Config, Units: units, Groups: n.groups, Disk: d, Tell: n.Base, Save: n.SaveReport, Reload: n.Reload, Time: n.time(),
+	}
+	p.Modules.Hear(r.Hear)
+	u, keep, err := k3s.Unit(k3s.Node{
+		Config: n.Config, Manifest: p.Manifest.K3s, Role: name, Hostname: n.host, Load: p.Modules.Load, Groups: n.groups,
+		Time: n.online.Time, Data: r.Data, Say: n.tell.Say,
+	})
+	if err != nil {
+		return err
+	}
+	n.Probes.Add(k3s.Probes(n.Config, name)...)
+	n.Upkeep.Store(keep)
+	c := n.online.Clock
+	guard.Go(func() { keep.Run(context.Background(), units, func() bool { return c.Status().Synced }, c.Synced()) })
+	if name == k3s.Server {
+		r.KeepBackups()
+	}
+	if err := units.Add(u); err != nil {
+		return err
+	}
+	return units.StartUnit(u.Name)
+}
+
+// startExtra starts node-exporter and the services of the configuration, but for those whose data are elsewhere now.
+func startExtra(n *Node) error {
+	config, watch, degraded, tell, save := n.Config, n.watch, n.lay.Degraded, n.Base.For("units"), n.SaveReport
+	n.extra = &services.Extra{Units: n.Units.Load(), Tell: tell, List: func() []supervise.Unit {
+		units := watch.Exporter()
+		if !degraded {
+			units = append(units, services.Of(config(), tell.Problem)...)
+		}
+		return units
+	}, After: func() { watch.Follow(); save() }}
+	n.extra.Sync()
+	return nil
+}
+
+// awaitSSHD waits for sshd, so that whoever reads the line of the step can log in.
+func awaitSSHD(n *Node) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	err := n.Units.Load().Wait(ctx, sshdUnit)
+	return fault.Wrap(err, fault.Internal, "look at /var/log/shelf/sshd.log on the console", "nobody can log in over ssh")
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"imgbuild/init/base/guard"
@@ -13,11 +14,12 @@ import (
 type LED struct {
 	dir     string
 	trigger string // to be restored
-	steps   chan int
+	mu      sync.Mutex
+	steps   chan int // nil while the kernel has it
 }
 
 // FindLED takes the activity LED of the board below sys (/sys): one that the kernel blinks for a card, else one that is
-// called so. Nil if there is none; all methods work on nil.
+// called so. Nil if there is none; all methods work on nil and may be called from any goroutine.
 func FindLED(sys string) *LED {
 	dirs, _ := filepath.Glob(filepath.Join(sys, "class/leds/*"))
 	best, score := "", 0
@@ -55,24 +57,32 @@ func (l *LED) Blink(n int) {
 	if l == nil {
 		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.steps == nil {
 		l.set("trigger", "none")
-		l.steps = make(chan int, 8)
-		guard.Go(l.run)
+		steps := make(chan int, 8)
+		l.steps = steps
+		guard.Go(func() { l.run(steps) })
 	}
 	l.steps <- n
 }
 
 // Stop gives the LED back to the kernel.
 func (l *LED) Stop() {
-	if l != nil && l.steps != nil {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.steps != nil {
 		close(l.steps)
 		l.steps = nil
 	}
 }
 
-func (l *LED) run() {
-	steps, n, ok := l.steps, 0, true
+func (l *LED) run(steps <-chan int) {
+	n, ok := 0, true
 	wait := func(d time.Duration) bool {
 		select {
 		case n, ok = <-steps:

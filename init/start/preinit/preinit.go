@@ -83,7 +83,7 @@ func Run(t report.Teller, s *State) error {
 			}
 		}
 	})
-	if err := s.findDisk(t); err != nil {
+	if err := s.findDisk(t, "/sys", "/dev"); err != nil {
 		return err
 	}
 	return s.check(t)
@@ -110,7 +110,8 @@ func (s *State) watchdog(t report.Teller) {
 // The disk is waited for this long: a USB disk may spin up for 15 s.
 const diskLimit = 40 * time.Second
 
-func (s *State) findDisk(t report.Teller) error {
+// findDisk waits for the disk below sys and dev.
+func (s *State) findDisk(t report.Teller, sys, dev string) error {
 	want := s.Cmdline["shelf.disk"]
 	if want == "" {
 		return fault.New(fault.Input, "boot through the card's own boot script, which names the disk", "the kernel's command line has no shelf.disk")
@@ -120,7 +121,7 @@ func (s *State) findDisk(t report.Teller) error {
 	}
 	start, told := time.Now(), false
 	for {
-		d, names, err := disk.Find("/sys", "/dev", want)
+		d, names, err := disk.Find(sys, dev, want)
 		if err != nil {
 			return err
 		}
@@ -133,7 +134,7 @@ func (s *State) findDisk(t report.Teller) error {
 		}
 		waited := time.Since(start)
 		if waited > diskLimit {
-			have, _ := filepath.Glob("/sys/block/*")
+			have, _ := filepath.Glob(filepath.Join(sys, "block/*"))
 			for i := range have {
 				have[i] = filepath.Base(have[i])
 			}

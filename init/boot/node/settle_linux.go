@@ -1,0 +1,77 @@
+package node
+
+import (
+	"strings"
+	"time"
+
+	"imgbuild/init/boot/decide"
+	"imgbuild/init/boot/order"
+	"imgbuild/init/boot/rescue"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/health"
+)
+
+// defaultDeadline is how long the services of a role have to become healthy where the slot does not say.
+const defaultDeadline = 10 * time.Minute
+
+// Settle waits until the node's checks have passed as far as they can, prints the line that everybody waits for, and acts
+// on what is decided about the slot. A committed system that is late goes on trying.
+func (v *View) Settle() {
+	began, told := time.Now(), false
+	limit := time.Duration(v.health().Deadline) * time.Second
+	for ; ; time.Sleep(100 * time.Millisecond) {
+		s := decide.Settling{
+			Trial: v.OnTrial(), Rescue: v.Layout.Rescue != "", Panicking: v.panicking.Load(), Late: time.Since(began) > limit, Verdict: v.judge(),
+		}
+		outcome, results := s.Settle()
+		switch outcome {
+		case decide.Wait:
+			continue
+		case decide.Commit:
+			err := v.Record.Healthy(v.Pre().Slot)
+			v.Base.Problem(fault.Wrap(err, fault.Device, "replace the card if this comes again", "the boot record cannot be written"))
+		case decide.GiveUp:
+			v.late(limit, results)
+			v.Orders.Give(order.Order{Verb: order.Reboot, Reason: "unhealthy: " + results[0].Check, Fault: true})
+			return
+		}
+		if len(results) == 0 {
+			v.ready()
+			return
+		}
+		if !told { // not healthy, and nothing better to go to
+			v.late(limit, results)
+			told = true
+		}
+	}
+}
+
+// late reports the checks that have not passed in time.
+func (v *View) late(limit time.Duration, results []health.Result) {
+	var list []string
+	for _, r := range results {
+		list = append(append(list, r.Check+" is "+string(r.State)), r.Why...)
+	}
+	v.Base.For("services").Problem(fault.New(fault.Unhealthy, "look at the logs in "+v.Logs+", or with shelf status", "not healthy after %v: %s", limit, strings.Join(list, "; ")))
+	v.SaveReport()
+}
+
+// ready reports that the node is up, and what of it waits for something from outside.
+func (v *View) ready() {
+	var waiting []string
+	for _, s := range v.Services.Status() {
+		if s.Outside() && !s.Optional {
+			waiting = append(waiting, s.String())
+		}
+	}
+	state := rescue.Node{Degraded: v.Layout.Degraded, Rescue: v.Layout.Rescue}.Told()
+	if len(waiting) > 0 {
+		v.Base.Say("ready, but %s", strings.Join(waiting, "; "))
+		state = "The node is up, but not all it is for: " + strings.Join(waiting, "; ") + "."
+	} else {
+		v.Base.Say("ready")
+	}
+	v.Base.Report.State(state)
+	v.LED.Load().Stop()
+	v.SaveReport()
+}

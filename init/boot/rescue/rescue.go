@@ -1,0 +1,70 @@
+// Package rescue tells people what is different on a node that runs without its data.
+package rescue
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Node is what counts.
+type Node struct {
+	Degraded bool   // the data partition is not in use
+	Rescue   string // who asked for that; empty if it is lost
+	Forced   bool   // the kernel's command line asks for it, which no command takes back
+}
+
+// MayRun says whether the commands of a phase run. In the rescue system none do: one of them may be what is wrong. A node
+// that lost its data runs those that it may need to be reached, and not those that work with its data.
+func (n Node) MayRun(phase string) bool {
+	return !n.Degraded || n.Rescue == "" && phase != "run_cmd"
+}
+
+// Told is the state at the head of the report when the node is up.
+func (n Node) Told() string {
+	switch {
+	case n.Rescue != "":
+		return "The node is up as the rescue system, because of " + n.Rescue + ". Its data partition is left alone. Log in and run: sudo shelf data"
+	case n.Degraded:
+		return "The node is up, but keeps nothing: its data partition is not in use. Log in and run: sudo shelf data"
+	}
+	return "The node is up."
+}
+
+// Greeting is what everybody reads who logs in: what is different, and what can be done. Both are empty on a node with its
+// data.
+func (n Node) Greeting() (head, back string) {
+	switch {
+	case n.Rescue != "":
+		head = "RESCUE (" + n.Rescue + "): the data partition and all services are left alone; what is written here is gone with the next boot."
+		back = "sudo shelf data         tells how to look at the data partition, and repair it"
+		if !n.Forced {
+			back += "\nsudo shelf rescue off   makes the next boot an ordinary one"
+		}
+	case n.Degraded:
+		head = "DEGRADED: the data partition is not in use; what is written here is gone with the next boot."
+		back = "sudo shelf data   tells why, and what can be done"
+	}
+	return head, back
+}
+
+// Fingerprints gives those of the host keys in dir, as ssh shows them to those who log in.
+func Fingerprints(dir string) []string {
+	paths, _ := filepath.Glob(filepath.Join(dir, "ssh_host_*_key.pub"))
+	var prints []string
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if key, _, _, _, err := ssh.ParseAuthorizedKey(text); err == nil {
+			prints = append(prints, fmt.Sprintf("%s %s", strings.TrimPrefix(key.Type(), "ssh-"), ssh.FingerprintSHA256(key)))
+		}
+	}
+	slices.Sort(prints)
+	return prints
+}

@@ -1,0 +1,112 @@
+// Package services runs the services that may come and go while the node runs, and says on the console what becomes of services.
+package services
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"imgbuild/init/base/guard"
+	"imgbuild/init/base/report"
+	"imgbuild/init/boot/consoles"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/supervise"
+)
+
+// limit is how long services that are taken away or changed have to end.
+const limit = time.Minute
+
+// Of gives the units of the section services. What cannot be made is told and left out.
+func Of(cfg *config.Config, problem func(error)) []supervise.Unit {
+	var units []supervise.Unit
+	for _, name := range slices.Sorted(maps.Keys(cfg.Services)) {
+		s := cfg.Services[name]
+		if !s.Enabled || len(s.Command) == 0 { // without a command it was told by the check of the configuration
+			continue
+		}
+		u, err := supervise.FromConfig(name, s)
+		if err != nil {
+			problem(err)
+			continue
+		}
+		units = append(units, u)
+	}
+	return units
+}
+
+// Extra makes the units of List run, and no others that it made run before. All methods may be called from any goroutine.
+type Extra struct {
+	Units *supervise.Supervisor
+	Tell  report.Teller // in the name of the step units
+	List  func() []supervise.Unit
+	After func() // when a Sync is over
+
+	one sync.Mutex // Sync at a time
+}
+
+// Start does Sync in the background: what has to end may take its time.
+func (e *Extra) Start() { guard.Go(e.Sync) }
+
+// Sync makes the list true.
+func (e *Extra) Sync() {
+	e.one.Lock()
+	defer e.one.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	e.Tell.Report.Drop(e.Tell.Step)
+	for _, err := range e.Units.Sync(ctx, e.List()) {
+		e.Tell.Problem(err)
+	}
+	e.After()
+}
+
+// Words prints what units have to say about themselves.
+type Words struct{ said chan supervise.State }
+
+// NewWords prints to say, which may be slow, until the process ends.
+func NewWords(say func(format string, args ...any)) Words {
+	w := Words{make(chan supervise.State, 256)}
+	guard.Go(func() {
+		last := map[string]supervise.State{}
+		for s := range w.said {
+			was := last[s.Name]
+			last[s.Name] = s
+			if worthSaying(was, s) {
+				say("service %s", s)
+			}
+		}
+	})
+	return w
+}
+
+// Changed takes a change. The supervisor waits for it: what comes faster than a console takes it is not printed.
+func (w Words) Changed(s supervise.State) {
+	select {
+	case w.said <- s:
+	default:
+	}
+}
+
+// worthSaying says whether people want to read a change on the console: a new phase, or what it waits for now. Of a service
+// of the user's that fails again and again, ever fewer lines.
+func worthSaying(was, is supervise.State) bool {
+	if strings.HasPrefix(is.Name, consoles.Prefix) {
+		return false // ends with every logout
+	}
+	switch is.Phase {
+	case supervise.Failed, supervise.Up, supervise.Done:
+		if is.Phase == was.Phase {
+			return false
+		}
+	case supervise.Pending:
+		if is.Phase == was.Phase && is.Detail == was.Detail {
+			return false
+		}
+	default:
+		return false
+	}
+	return !is.Optional || is.Failures <= 3 || is.Failures&(is.Failures-1) == 0
+}
