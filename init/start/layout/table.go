@@ -72,7 +72,7 @@ var skeleton = append([]mount.Op{
 // mountPoints are the directories of the root that the system cannot do without.
 var mountPoints = []string{"/boot", "/dev", "/etc", "/k3os/config", "/k3os/system", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/lib/shelf", "/var/local"}
 
-// system is the rest of the table in DESIGN.md, done after switch_root; /, /usr, /proc, /sys and /dev are there already.
+// system is the rest of the table in docs/disk.md, done after switch_root; /, /usr, /proc, /sys and /dev are there already.
 // vfat is the mapping of the running slot, boot the partition BOOT.
 func system(vfat, boot string) []mount.Op {
 	return []mount.Op{
