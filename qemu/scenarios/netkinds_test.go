@@ -175,5 +175,22 @@ func TestNetworkKinds(t *testing.T) {
 			t.Errorf("the bond was made %d times", n)
 		}
 	}, g)
+	sub(t, "IPv6 alone, by DHCPv6", func(t *testing.T) {
+		for _, l := range []*lan.LAN{netA, netB} {
+			l.NoIPv4.Store(true)
+			if err := l.Advertise(lan.Advert{Prefix: netip.MustParsePrefix("fd00:9:8::/64"), DNS: netip.MustParseAddr("fd00:9:8::53"), Search: "ra.example", Life: 30 * time.Minute, Managed: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		give(config("  interfaces:\n  - {name: eth1, dhcp: false}\n  - {name: eth2, dhcp: false, addresses: ['fd00:9:9::2/64'], gateway6: 'fd00:9:9::1', optional: true}\n", "{name: open}"))
+		text := s.until("ip -6 -o addr show dev eth1 scope global; ip -4 -o addr show dev eth1; ip -6 route show default; cat /etc/resolv.conf; sudo shelf network", lan.Guest6.String()+"/128")
+		contains(text, "default via fe80::1 dev eth1", "default via fd00:9:9::1 dev eth2", "nameserver "+lan.DNS6.String(), "eth1: "+lan.Guest6.String()+"/128")
+		if strings.Contains(text, "10.9.8.2") || strings.Contains(text, "203.0.113") {
+			t.Errorf("there is IPv4 on it:\n%s", text)
+		}
+		// The lease outlives a change that has nothing to do with it, and goes with its settings.
+		give(config("  interfaces:\n  - {name: eth1, dhcp: false, dhcp6: false, ignore_ra: true}\n", "{name: open}"))
+		s.until("ip -6 -o addr show dev eth1 scope global | grep -c "+lan.Guest6.String()+" || true", "0")
+	}, g)
 	s.off()
 }

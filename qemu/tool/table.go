@@ -49,6 +49,7 @@ var programs = []program{
 	{"cpio", []string{"--version"}, dotted, "2.12", "cpio"},
 	{"sqlite3", []string{"--version"}, dotted, "3.34", "sqlite3"},
 	{"promtool", []string{"--version"}, regexp.MustCompile(`version ([0-9.]+)`), "2.42", "promtool"},
+	{"wpa_supplicant", []string{"-v"}, regexp.MustCompile(`wpa_supplicant v([0-9.]+)`), "2.10", "wpasupplicant"},
 	{"zstd", []string{"--version"}, regexp.MustCompile(`v([0-9.]+)`), "1.4", "zstd"},
 	{"xz", []string{"--version"}, dotted, "5.2", "xz-utils"},
 }
@@ -84,6 +85,7 @@ var sets = map[string]set{
 	"xz-utils":       {want: []string{"xz-utils"}},
 	"sqlite3":        {want: []string{"sqlite3"}},
 	"promtool":       {want: []string{"promtool"}},
+	"wpasupplicant":  {want: []string{"wpasupplicant"}, drop: []string{"adduser", "openssl-provider-legacy", "passwd"}},
 }
 
 func row(name string) (program, bool) {

@@ -27,7 +27,7 @@ var rawKey = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^
 
 // Config writes wpa_supplicant's configuration (wpa_supplicant.conf(5)): the country and the networks. Names are written in
 // hex, so that any byte may stand in them. WPA2 is given the key that passphrase and name make (IEEE 802.11, annex J.4);
-// WPA3 derives its own from the passphrase itself, so that has to stand there too. Networks that cannot be are left out.
+// WPA3 derives its own from the passphrase itself, so that has to stand there too. Networks that are not usable are left out.
 func Config(country string, networks []config.WiFi) []byte {
 	var b bytes.Buffer
 	b.WriteString("# written by shelf from network.wifi and k3os.wifi; changes are lost\n")
@@ -37,7 +37,7 @@ func Config(country string, networks []config.WiFi) []byte {
 		fmt.Fprintf(&b, "country=%s\n", country)
 	}
 	for _, w := range networks {
-		if w.Name == "" || len(w.Name) > 32 {
+		if w.Usable() != "" {
 			continue
 		}
 		fmt.Fprintf(&b, "network={\n\tssid=%s\n", hex.EncodeToString([]byte(w.Name)))
@@ -55,23 +55,12 @@ func Config(country string, networks []config.WiFi) []byte {
 		default:
 			// Management frames are protected where the access point can do it; WPA3 demands it.
 			fmt.Fprintf(&b, "\tkey_mgmt=WPA-PSK SAE\n\tieee80211w=1\n\tpsk=%s\n", PMK(w.Name, w.Passphrase))
-			if plain(w.Passphrase) {
-				fmt.Fprintf(&b, "\tsae_password=\"%s\"\n", w.Passphrase)
-			}
+			// In hex like the name: between quotes, a quote and a # in it make a comment of the rest.
+			fmt.Fprintf(&b, "\tsae_password=%s\n", hex.EncodeToString([]byte(w.Passphrase)))
 		}
 		b.WriteString("}\n")
 	}
 	return b.Bytes()
-}
-
-// plain says whether a text can stand between quotes: wpa_supplicant reads to the last quote of the line.
-func plain(s string) bool {
-	for _, c := range []byte(s) {
-		if c < 0x20 || c == 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 // PMK is the key that a passphrase makes for the network of this name: 64 hex digits.

@@ -42,14 +42,14 @@ network={
 	key_mgmt=WPA-PSK SAE
 	ieee80211w=1
 	psk=f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e
-	sae_password="password"
+	sae_password=70617373776f7264
 }
 network={
 	ssid=636166c3a9
 	key_mgmt=WPA-PSK SAE
 	ieee80211w=1
 	psk=` + PMK("café", `say "hi" \n`) + `
-	sae_password="say "hi" \n"
+	sae_password=7361792022686922205c6e
 }
 network={
 	ssid=6f70656e
