@@ -183,8 +183,8 @@ func TestNetworkKinds(t *testing.T) {
 			}
 		}
 		give(config("  interfaces:\n  - {name: eth1, dhcp: false}\n  - {name: eth2, dhcp: false, addresses: ['fd00:9:9::2/64'], gateway6: 'fd00:9:9::1', optional: true}\n", "{name: open}"))
-		text := s.until("ip -6 -o addr show dev eth1 scope global; ip -4 -o addr show dev eth1; ip -6 route show default; cat /etc/resolv.conf; sudo shelf network", lan.Guest6.String()+"/128")
-		contains(text, "default via fe80::1 dev eth1", "default via fd00:9:9::1 dev eth2", "nameserver "+lan.DNS6.String(), "eth1: "+lan.Guest6.String()+"/128")
+		text := s.until("ip -6 -o addr show dev eth1 scope global; ip -4 -o addr show dev eth1; ip -6 route show default; cat /etc/resolv.conf; sudo shelf network", "default via fd00:9:9::1 dev eth2")
+		contains(text, "inet6 "+lan.Guest6.String()+"/128", "default via fe80::1 dev eth1", "nameserver "+lan.DNS6.String(), "eth1: "+lan.Guest6.String()+"/128")
 		if strings.Contains(text, "10.9.8.2") || strings.Contains(text, "203.0.113") {
 			t.Errorf("there is IPv4 on it:\n%s", text)
 		}

@@ -284,7 +284,7 @@ func TestRanked(t *testing.T) {
 	add("eth2", true, 300, "192.0.2.254") // the second way out
 	add("eth3", false, 1, "192.0.2.254")  // no cable
 	add("eth9", true, 100, "fd00::1")     // the first way out
-	formed := Status{Name: "eth4", Carrier: true, metric: 200, Addresses: []netip.Prefix{p4("fd00::2/64")}, State: State{DNS: []netip.Addr{ip("192.0.2.4")}, NTP: []string{"192.0.2.4"}}}
+	formed := Status{Name: "eth4", formed: true, Carrier: true, metric: 200, Addresses: []netip.Prefix{p4("fd00::2/64")}, State: State{DNS: []netip.Addr{ip("192.0.2.4")}, NTP: []string{"192.0.2.4"}}}
 	m.status["eth4"] = formed // its route is the kernel's
 	servers, _ := m.names()
 	want := []string{"192.0.2.9", "192.0.2.4", "192.0.2.2", "192.0.2.1", "192.0.2.3"}

@@ -99,7 +99,7 @@ func (m *Manager) count(l *link) (changed bool) {
 		}
 	}
 	changed = !slices.Equal(all, s.Addresses)
-	s.Addresses = all
+	s.Addresses, s.formed = all, len(all) > len(s.State.Addresses)
 	m.status[l.name] = s
 	return changed
 }

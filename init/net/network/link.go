@@ -293,8 +293,14 @@ func (l *link) raise(s settings) error {
 	for _, k := range linkSysctls {
 		sysctl(fmt.Sprintf(k.name, l.name), k.value)
 	}
-	// The kernel's own default routes stand in the same order as ours.
-	sysctl(fmt.Sprintf("net/ipv6/conf/%s/ra_defrtr_metric", l.name), strconv.Itoa(max(s.metric, 1)))
+	// The kernel's own default routes stand in the same order as ours, and behind one that is configured.
+	metric := max(s.metric, 1)
+	for _, r := range fromConfig(s.Interface, s.metric).Routes {
+		if r.To.Bits() == 0 && r.To.Addr().Is6() {
+			metric = max(metric, r.Metric+1)
+		}
+	}
+	sysctl(fmt.Sprintf("net/ipv6/conf/%s/ra_defrtr_metric", l.name), strconv.Itoa(metric))
 	if s.IgnoreRoutes {
 		for _, name := range []string{"accept_ra_defrtr", "accept_ra_rt_info_max_plen"} {
 			sysctl(fmt.Sprintf("net/ipv6/conf/%s/%s", l.name, name), "0")
@@ -373,6 +379,13 @@ func (l *link) do(h netlink.Link, op Op) error {
 		}
 		return netlink.AddrReplace(h, a)
 	case AddRoute:
+		if op.Route.To.Addr().Is6() {
+			// A replacement would take the route of another interface, or of a router, with the same metric.
+			if err := netlink.RouteAppend(l.route(op.Route)); err != nil && !errors.Is(err, syscall.EEXIST) {
+				return err
+			}
+			return nil
+		}
 		return netlink.RouteReplace(l.route(op.Route))
 	case DelRoute:
 		if err := netlink.RouteDel(l.route(op.Route)); err != nil && !errors.Is(err, syscall.ESRCH) {

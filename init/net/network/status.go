@@ -25,6 +25,7 @@ type Status struct {
 
 	of         string     // key of the settings that it has
 	ra         advertised // what routers say about names
+	formed     bool       // it has addresses by the kernel
 	quietRA    bool       // and it is not wanted
 	metric     int        // of its routes
 	unanswered bool       // nobody answered its DHCP so far
@@ -44,15 +45,15 @@ func (s Status) up() bool {
 	return six && (!s.DHCP || s.unanswered)
 }
 
-// way gives the metric of an interface's default route; ok is false when it has none. Where the kernel has formed an address from an
+// Way gives the metric of an interface's default route; ok is false when it has none. Where the kernel has formed an address from an
 // advertisement, its route has our metric too.
-func (s Status) way() (metric int, ok bool) {
+func (s Status) Way() (metric int, ok bool) {
 	for _, r := range s.State.Routes {
 		if r.To.Bits() == 0 && (!ok || r.Metric < metric) {
 			metric, ok = r.Metric, true
 		}
 	}
-	if !ok && len(s.Addresses) > len(s.State.Addresses) {
+	if !ok && s.formed {
 		return s.metric, true
 	}
 	return metric, ok
@@ -116,7 +117,7 @@ func (m *Manager) Status() []Status {
 // the way out with the lowest metric, then the others by their metrics. mu is held.
 func (m *Manager) ranked() []Status {
 	rank := func(s Status) (r [3]int) {
-		metric, out := s.way()
+		metric, out := s.Way()
 		if !out {
 			r[1], metric = 1, s.metric
 		}

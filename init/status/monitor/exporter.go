@@ -121,10 +121,8 @@ func Primary(interfaces []network.Status) (netip.Addr, bool) {
 		if !ok {
 			continue
 		}
-		for _, r := range i.State.Routes {
-			if r.To.Bits() == 0 && (metric == 0 || r.Metric < metric) {
-				best, metric = a, max(r.Metric, 1)
-			}
+		if m, out := i.Way(); out && (metric == 0 || m < metric) {
+			best, metric = a, max(m, 1)
 		}
 	}
 	for _, i := range interfaces {
