@@ -21,6 +21,7 @@ import (
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/ext4"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -76,7 +77,7 @@ func isLocal(m member) bool {
 func OpenNode(name, kind string, r *recipe.Recipe, dir string) (n *Node, err error) {
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fault.Wrap(err, fault.Input, "make it yours: sudo chown $USER "+name, "opening the archive")
+		return nil, fault.Wrap(err, fault.Input, "make it yours: sudo chown $USER "+terminal.Quote(name), "opening the archive")
 	}
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Input, "give what `imgbuild migrate` or a node's backup wrote", "opening the archive")
@@ -167,7 +168,7 @@ var option = map[string]string{archive.Migrate: "import", archive.Backup: "resto
 // fits says whether an archive belongs into an image.
 func (n *Node) fits(kind string, r *recipe.Recipe) error {
 	if n.Kind != kind {
-		return fault.New(fault.Input, fmt.Sprintf("say %s=%s", option[n.Kind], n.name), "it is a %s archive, and %s= takes one of %s", n.Kind, option[kind], kind)
+		return fault.New(fault.Input, fmt.Sprintf("say %s=%s", option[n.Kind], terminal.Quote(n.name)), "it is a %s archive, and %s= takes one of %s", n.Kind, option[kind], kind)
 	}
 	if n.Role != "" && n.Role != r.Role.Name {
 		return fault.New(fault.Input, "build it with role="+n.Role, "it is of a %s, and the image is for a %s", n.Role, r.Role.Name)

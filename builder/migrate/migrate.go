@@ -12,6 +12,7 @@ import (
 
 	"imgbuild/init/contract/archive"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 )
 
 // Modes.
@@ -247,13 +248,13 @@ func (t *taker) advise(o Options) {
 	if n.role == "server" && o.Mode == Full && !n.server {
 		warn("the card has no datastore of k3s in /var/lib/rancher/k3s/server/db, so the new node begins an empty cluster: do not boot it before you know where yours is (another disk, k3s' data-dir, or a database that datastore-endpoint names)")
 	}
-	step("build the card", fmt.Sprintf("imgbuild board=BOARD role=%s import=%s", n.role, path.Clean(o.Out)))
+	step("build the card", fmt.Sprintf("imgbuild board=BOARD role=%s import=%s", n.role, terminal.Quote(path.Clean(o.Out))))
 	if n.role == "server" && o.Mode == Fresh {
 		step("and for the new cluster, before the controller is installed", "kubectl apply -f sealed-secrets-key.yaml")
 	}
 	if n.server && o.Mode == Full {
 		step("once it runs, remove k3OS's own upgrade controller, which is in the datastore still", "kubectl delete namespace k3os-system")
-		step("and the labels that k3OS gave its nodes", fmt.Sprintf("kubectl label node %s k3os.io/mode- k3os.io/version- k3os.io/upgrade- plan.upgrade.cattle.io/k3os-latest-", cmp.Or(n.hostname, "--all")))
+		step("and the labels that k3OS gave its nodes", fmt.Sprintf("kubectl label node %s k3os.io/mode- k3os.io/version- k3os.io/upgrade- plan.upgrade.cattle.io/k3os-latest-", terminal.Quote(cmp.Or(n.hostname, "--all"))))
 	}
 	warn("the archive holds the node's secrets; keep it as such, and keep the old card until the new one has proven itself")
 }

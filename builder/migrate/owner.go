@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 )
 
 // giveBack hands a file made under sudo, which reading a card takes, to who said sudo: the build that uses it needs no root, and
@@ -14,7 +15,7 @@ func giveBack(name string) error {
 	if os.Geteuid() != 0 || !ok {
 		return nil
 	}
-	return fault.Wrap(os.Lchown(name, uid, gid), fault.Device, "sudo chown $USER "+name, "giving %s to you", name)
+	return fault.Wrap(os.Lchown(name, uid, gid), fault.Device, "sudo chown $USER "+terminal.Quote(name), "giving %s to you", name)
 }
 
 // sudoer gives the user behind sudo.

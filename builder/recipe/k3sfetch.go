@@ -84,6 +84,11 @@ func (r *Recipe) PlanK3s(option string) (K3s, error) {
 	return K3sFile(option, r.Family.Arch)
 }
 
+// IsK3sFile tells whether a value of k3s= names a file.
+func IsK3sFile(option string) bool {
+	return option != "" && option != "auto" && option != FirstBoot && option != NoK3s && !isVersion(option)
+}
+
 func isVersion(option string) bool {
 	return strings.HasPrefix(option, "v") && !strings.ContainsAny(option, "/")
 }

@@ -88,14 +88,3 @@ func (n *Node) Run(ctx context.Context, command string, stdin io.Reader, stdout,
 func (n *Node) broken(err error) error {
 	return fault.Wrap(err, fault.Network, "log in again", "the connection to %s broke", n.Host)
 }
-
-// Quote makes one word of a shell command of any text.
-func Quote(word string) string {
-	plain := func(r rune) bool {
-		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_./:=,@+%", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}

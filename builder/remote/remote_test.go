@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -183,19 +182,4 @@ func TestTarget(t *testing.T) {
 			t.Errorf("%s: %+v, %v", c.in, n, err)
 		}
 	}
-}
-
-func FuzzQuote(f *testing.F) {
-	for _, s := range []string{"", "plain", "two words", "it's", "$(x)`y`\"\\", "*", "~", "a\nb"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, word string) {
-		if strings.ContainsRune(word, 0) {
-			return
-		}
-		out, err := exec.Command("sh", "-c", "printf %s "+Quote(word)).Output()
-		if err != nil || string(out) != word {
-			t.Errorf("%q became %q: %v", word, out, err)
-		}
-	})
 }

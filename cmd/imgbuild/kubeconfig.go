@@ -9,6 +9,7 @@ import (
 	"imgbuild/builder/kubeconfig"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 )
 
 var kubeconfigVerb = line.Verb{
@@ -34,7 +35,7 @@ func doKubeconfig(ctx context.Context, a *line.Args) error {
 		return err
 	}
 	for _, w := range r.Warnings {
-		fmt.Fprintln(os.Stderr, "warning: "+w)
+		fmt.Fprintln(os.Stderr, terminal.Text("warning: "+w))
 	}
 	if r.File == "" {
 		_, err = os.Stdout.Write(r.Text)

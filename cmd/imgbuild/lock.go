@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
+	"imgbuild/builder/order"
 	"imgbuild/builder/recipe"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
@@ -16,7 +18,8 @@ var lock = line.Verb{
 		{Name: "k3s", Value: "stable|latest|VERSION", Doc: "The release of k3s to lock, by the sums that it publishes; default the one that the file has, else none."}, mirrorKey, cacheKey},
 	Examples: []string{"imgbuild lock board=rpi4 role=worker", "imgbuild lock board=rpi4 role=worker file=node.lock", "imgbuild lock board=rpi4 role=worker k3s=stable"},
 	Run: func(ctx context.Context, a *line.Args) error {
-		s, err := open(a)
+		screen := newScreen(os.Stderr)
+		s, err := order.Open(planOf(a), screen)
 		if err != nil {
 			return err
 		}
@@ -24,34 +27,34 @@ var lock = line.Verb{
 		if name == "" {
 			name = recipe.LocalLock
 		}
-		changes, err := s.recipe.NewLock(ctx, s.client)
+		changes, err := s.Recipe.NewLock(ctx, s.Client)
 		if err != nil {
 			return err
 		}
 		switch word := a.Values["k3s"]; {
-		case word != "" && !s.recipe.Slot.K3s:
-			return fault.New(fault.Usage, "leave it out", "the role %s has no k3s to lock", s.recipe.Role.Name)
+		case word != "" && !s.Recipe.Slot.K3s:
+			return fault.New(fault.Usage, "leave it out", "the role %s has no k3s to lock", s.Recipe.Role.Name)
 		case word != "":
-			if err := s.recipe.LockK3s(ctx, word); err != nil {
+			if err := s.Recipe.LockK3s(ctx, word); err != nil {
 				return err
 			}
 		default:
-			s.recipe.KeepK3s(name)
+			s.Recipe.KeepK3s(name)
 		}
-		s.screen.done()
-		if k := s.recipe.Lock.K3s; k != nil {
+		screen.done()
+		if k := s.Recipe.Lock.K3s; k != nil {
 			fmt.Printf("k3s %s, %d bytes, sha256 %s\n", k.Version, k.Size, k.SHA256)
 		}
-		if err := recipe.WriteLock(name, s.recipe.Lock); err != nil {
+		if err := recipe.WriteLock(name, s.Recipe.Lock); err != nil {
 			return err
 		}
 		for _, c := range changes {
 			fmt.Println(c)
 			if c.ScriptsChanged() && c.Old.Name != "" {
-				s.screen.warn("the maintainer scripts of "+c.New.Name+" changed:", "compare what they do with the tables in overlays/ before you trust this lock")
+				screen.Warn("the maintainer scripts of "+c.New.Name+" changed:", "compare what they do with the tables in overlays/ before you trust this lock")
 			}
 		}
-		fmt.Printf("%s: %d packages, %d changes, dated %s\n", name, len(s.recipe.Lock.Packages), len(changes), s.recipe.Lock.Date)
+		fmt.Printf("%s: %d packages, %d changes, dated %s\n", name, len(s.Recipe.Lock.Packages), len(changes), s.Recipe.Lock.Date)
 		return nil
 	},
 }

@@ -12,6 +12,7 @@ import (
 
 	"imgbuild/builder/remote"
 	"imgbuild/cmd/line"
+	"imgbuild/init/contract/terminal"
 )
 
 // The keys that every verb with a host takes.
@@ -28,7 +29,7 @@ func login(ctx context.Context, a *line.Args, host string) (*remote.Node, error)
 
 func loginOptions(a *line.Args) remote.Options {
 	o := remote.Options{User: a.Values["user"], Identity: a.Values["identity"], Key: a.Values["key"],
-		Say: func(format string, v ...any) { fmt.Fprintf(os.Stderr, format+"\n", v...) }}
+		Say: func(format string, v ...any) { fmt.Fprintln(os.Stderr, terminal.Text(fmt.Sprintf(format, v...))) }}
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		o.Ask, o.Secret = askUser, askSecret
 	}
@@ -40,7 +41,7 @@ var typed = sync.OnceValue(func() *bufio.Reader { return bufio.NewReader(os.Stdi
 
 // askUser asks a question on the terminal; only yes is yes.
 func askUser(question string) bool {
-	fmt.Fprint(os.Stderr, question+" [yes/no] ")
+	fmt.Fprint(os.Stderr, terminal.Text(question)+" [yes/no] ")
 	line, _ := typed().ReadString('\n')
 	return strings.EqualFold(strings.TrimSpace(line), "yes")
 }

@@ -12,6 +12,7 @@ import (
 	"imgbuild/builder/recipe"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 )
 
 var migrateNode = line.Verb{
@@ -39,7 +40,7 @@ func doMigrate(ctx context.Context, a *line.Args) error {
 	}
 	o := migrate.Options{Source: a.Operands[0], Out: a.Values["out"], Mode: a.Values["mode"], MAC: a.Values["mac"], Config: a.Values["config"],
 		From: a.Values["from"], K3s: a.Values["k3s"], Now: time.Now(),
-		Say: func(place string) { fmt.Fprintln(os.Stderr, "reading "+place) }}
+		Say: func(place string) { fmt.Fprintln(os.Stderr, terminal.Text("reading "+place)) }}
 	if o.Out == "" {
 		return fault.New(fault.Usage, "say out=node1.tar", "no out= is given")
 	}
@@ -61,36 +62,36 @@ func doMigrate(ctx context.Context, a *line.Args) error {
 	if a.JSON() {
 		return printJSON(r)
 	}
-	printMigration(r)
-	return nil
+	return printMigration(terminal.NewWriter(os.Stdout), r)
 }
 
-func printMigration(r *migrate.Report) {
+func printMigration(w *terminal.Writer, r *migrate.Report) error {
 	k3s := ""
 	if r.K3s != "" {
 		k3s = ", k3s " + r.K3s
 	}
-	fmt.Printf("%s: %s as %s%s, from a %s; %d files, %s\n\nTaken:\n", r.Out, r.Hostname, r.Role, k3s, r.From, r.Files, size(r.Bytes))
-	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%s: %s as %s%s, from a %s; %d files, %s\n\nTaken:\n", r.Out, r.Hostname, r.Role, k3s, r.From, r.Files, size(r.Bytes))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, i := range r.Taken {
 		fmt.Fprintf(t, "  %s\t%s\t%s\n", i.Path, size(i.Bytes), i.Why)
 	}
 	_ = t.Flush()
 	if len(r.Left) > 0 {
-		fmt.Println("\nLeft:")
+		fmt.Fprintln(w, "\nLeft:")
 		for _, i := range r.Left {
 			fmt.Fprintf(t, "  %s\t%s\n", i.Path, i.Why)
 		}
 		_ = t.Flush()
 	}
 	if len(r.Warnings) > 0 {
-		fmt.Println("\nTo know:")
-		for _, w := range r.Warnings {
-			fmt.Println("  - " + strings.ReplaceAll(w, "\n", "\n    "))
+		fmt.Fprintln(w, "\nTo know:")
+		for _, text := range r.Warnings {
+			fmt.Fprintln(w, "  - "+strings.ReplaceAll(text, "\n", "\n    "))
 		}
 	}
-	fmt.Println("\nNext:")
+	fmt.Fprintln(w, "\nNext:")
 	for _, s := range r.NextSteps {
-		fmt.Printf("  %s\n      %s\n", s.Why, s.Command)
+		fmt.Fprintf(w, "  %s\n      %s\n", s.Why, s.Command)
 	}
+	return w.Flush()
 }

@@ -19,6 +19,7 @@ import (
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 )
 
 var nodeVerb = line.Verb{
@@ -111,9 +112,16 @@ func nodeInput(words []string, stdin *os.File) (io.Reader, error) {
 func onNode(ctx context.Context, n *remote.Node, words []string, in io.Reader, out io.Writer) error {
 	command := "sudo -n shelf"
 	for _, w := range words {
-		command += " " + remote.Quote(w)
+		command += " " + terminal.Quote(w)
 	}
-	code, err := n.Run(ctx, command, in, out, os.Stderr)
+	errs := terminal.NewWriter(os.Stderr) // the node's services wrote some of it
+	defer errs.Flush()
+	if out == io.Writer(os.Stdout) && term.IsTerminal(int(os.Stdout.Fd())) {
+		safe := terminal.NewWriter(out)
+		defer safe.Flush()
+		out = safe
+	}
+	code, err := n.Run(ctx, command, in, out, errs)
 	switch {
 	case err != nil:
 		return err

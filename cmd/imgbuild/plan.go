@@ -9,6 +9,7 @@ import (
 
 	"imgbuild/builder/debian"
 	"imgbuild/builder/image"
+	"imgbuild/builder/order"
 	"imgbuild/builder/recipe"
 	"imgbuild/cmd/line"
 )
@@ -19,29 +20,30 @@ var plan = line.Verb{
 	Keys:     []line.Key{boardKey, roleKey, k3sKey, extraKey, withoutKey, lockKey, mirrorKey, cacheKey, line.Output},
 	Examples: []string{"imgbuild plan board=rpi4 role=worker", "imgbuild plan board=rpi4 role=server output=json"},
 	Run: func(ctx context.Context, a *line.Args) error {
-		s, err := open(a)
+		screen := newScreen(os.Stderr)
+		s, err := order.Open(planOf(a), screen)
 		if err != nil {
 			return err
 		}
-		why, err := s.recipe.TakeLock(a.Values["lock"])
+		why, err := s.Recipe.TakeLock(a.Values["lock"])
 		if err != nil {
 			return err
 		}
-		if p := s.recipe.Passed; p != "" {
-			s.screen.warn(p)
+		if p := s.Recipe.Passed; p != "" {
+			screen.Warn(p)
 		}
-		if s.recipe.Lock == nil {
-			s.screen.warn("planning with a new lock: " + why)
-			ix, err := s.client.Index(ctx, s.recipe.Family.Arch, s.recipe.Request().Suites)
+		if s.Recipe.Lock == nil {
+			screen.Warn("planning with a new lock: " + why)
+			ix, err := s.Client.Index(ctx, s.Recipe.Family.Arch, s.Recipe.Request().Suites)
 			if err != nil {
 				return err
 			}
-			if s.recipe.Lock, err = ix.Lock(s.recipe.Request()); err != nil {
+			if s.Recipe.Lock, err = ix.Lock(s.Recipe.Request()); err != nil {
 				return err
 			}
 		}
-		s.screen.done()
-		if s.recipe.K3s, err = s.recipe.PlanK3s(a.Values["k3s"]); err != nil {
+		screen.done()
+		if s.Recipe.K3s, err = s.Recipe.PlanK3s(a.Values["k3s"]); err != nil {
 			return err
 		}
 		if a.JSON() {
@@ -50,9 +52,9 @@ var plan = line.Verb{
 				Packages []debian.Locked      `json:"packages"`
 				Suites   []debian.LockedSuite `json:"suites"`
 				Disk     []image.Area         `json:"disk"`
-			}{s.recipe, s.recipe.Lock.Packages, s.recipe.Lock.Suites, image.Areas()})
+			}{s.Recipe, s.Recipe.Lock.Packages, s.Recipe.Lock.Suites, image.Areas()})
 		}
-		return printPlan(s.recipe)
+		return printPlan(s.Recipe)
 	},
 }
 

@@ -71,7 +71,7 @@ func doRun(ctx context.Context, a *line.Args) error {
 		return err
 	}
 	s := newScreen(os.Stderr)
-	tool.Configure(tool.Settings{CacheDir: a.Values["cache"], Mirror: a.Values["mirror"], Progress: s.progress})
+	tool.Configure(tool.Settings{CacheDir: a.Values["cache"], Mirror: a.Values["mirror"], Progress: s.Progress})
 	dir, err := tool.Scratch("run")
 	if err != nil {
 		return fault.Wrap(err, fault.Device, "", "making a directory for the guest's disk")

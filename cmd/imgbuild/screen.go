@@ -8,6 +8,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"imgbuild/init/contract/terminal"
 )
 
 // screen shows what is going on: one bar per long step on a terminal, one line per step elsewhere.
@@ -26,8 +28,8 @@ func newScreen(w *os.File) *screen {
 var stepTexts = map[string]string{"index": "reading the archive's index", "packages": "fetching packages", "unpack": "reading packages",
 	"squashfs": "compressing the root", "pack": "packing the image", "k3s": "fetching k3s"}
 
-// progress moves the bar of a step; the first call of a step begins it and ends the one before.
-func (s *screen) progress(step string, done, total int64) {
+// Progress moves the bar of a step; the first call of a step begins it and ends the one before.
+func (s *screen) Progress(step string, done, total int64) {
 	if strings.HasPrefix(step, "decode ") {
 		return // part of reading packages
 	}
@@ -72,15 +74,15 @@ func (s *screen) done() {
 	s.finish()
 }
 
-// warn says something that must not be missed.
-func (s *screen) warn(lines ...string) {
+// Warn shows something that must not be missed.
+func (s *screen) Warn(lines ...string) {
 	if len(lines) == 0 {
 		return
 	}
 	s.done()
-	fmt.Fprintln(s.w, "WARNING: "+lines[0])
+	fmt.Fprintln(s.w, terminal.Text("WARNING: "+lines[0]))
 	for _, l := range lines[1:] {
-		fmt.Fprintln(s.w, "         "+l)
+		fmt.Fprintln(s.w, terminal.Text("         "+l))
 	}
 }
 

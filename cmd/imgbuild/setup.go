@@ -1,15 +1,10 @@
 package main
 
 import (
-	"fmt"
-	"os"
 	"strings"
 
 	"imgbuild/boards"
-	"imgbuild/builder/blockcache"
-	"imgbuild/builder/debian"
-	"imgbuild/builder/image"
-	"imgbuild/builder/recipe"
+	"imgbuild/builder/order"
 	"imgbuild/cmd/line"
 	"imgbuild/images"
 )
@@ -26,74 +21,18 @@ var (
 	extraKey   = line.Key{Name: "packages", Value: "A,B", Doc: "More Debian packages in the root; locked for this build."}
 )
 
-// cacheLimit is what a build leaves in the cache; one board's packages take about half a GiB.
-const cacheLimit = 8 << 30
-
-// session is what a verb works with.
-type session struct {
-	recipe *recipe.Recipe
-	cache  *blockcache.Cache
-	client *debian.Client
-	screen *screen
+// planOf is what the keys of every verb with a board and a role ask for.
+func planOf(a *line.Args) order.Plan {
+	return order.Plan{Board: a.Values["board"], Role: a.Values["role"], Packages: list(a.Values["packages"]), Without: list(a.Values["without"]),
+		Mirror: a.Values["mirror"], Cache: a.Values["cache"]}
 }
 
-// open checks board and role before it touches cache or network.
-func open(a *line.Args) (*session, error) {
-	r, err := recipe.New(a.Values["board"], a.Values["role"])
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range strings.Split(a.Values["packages"], ",") {
-		if name = strings.TrimSpace(name); name != "" {
-			r.Extra = append(r.Extra, name)
+// list takes a value with commas apart.
+func list(value string) (words []string) {
+	for _, w := range strings.Split(value, ",") {
+		if w = strings.TrimSpace(w); w != "" {
+			words = append(words, w)
 		}
 	}
-	for _, name := range strings.Split(a.Values["without"], ",") {
-		if name = strings.TrimSpace(name); name != "" {
-			r.Without = append(r.Without, name)
-		}
-	}
-	if err := r.CheckWithout(); err != nil {
-		return nil, err
-	}
-	if err := image.Prepare(r); err != nil {
-		return nil, err
-	}
-	s := &session{recipe: r, screen: newScreen(os.Stderr)}
-	if s.cache, err = blockcache.Open(a.Values["cache"]); err != nil {
-		return nil, err
-	}
-	mirrors, err := archive(a.Values["mirror"])
-	if err != nil {
-		return nil, err
-	}
-	s.client = debian.NewClient(debian.Options{Cache: s.cache, Mirrors: mirrors, Progress: s.screen.progress})
-	return s, nil
-}
-
-// archive finds the Debian archive: the key, the environment, the host's apt sources.
-func archive(value string) (debian.Mirrors, error) {
-	if value == "" {
-		value = os.Getenv("IMGBUILD_MIRROR")
-	}
-	if value != "" {
-		return debian.ParseMirror(value)
-	}
-	return debian.HostMirrors(os.DirFS("/etc/apt"))
-}
-
-// relocked tells what a new lock changes.
-func (s *session) relocked(re *recipe.Relock) []string {
-	if re == nil {
-		return nil
-	}
-	lines := []string{fmt.Sprintf("the packages were locked anew: %s", re.Why)}
-	for i, c := range re.Changes {
-		if i == 40 {
-			lines = append(lines, fmt.Sprintf("  and %d more", len(re.Changes)-i))
-			break
-		}
-		lines = append(lines, "  "+c.String())
-	}
-	return lines
+	return words
 }

@@ -13,6 +13,7 @@ import (
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 )
 
 var lenientKey = line.Key{Name: "lenient", Value: "yes|no", Doc: "yes: a key that does not exist is a warning and is ignored, as on the node. Default no: it is an error."}
@@ -64,7 +65,7 @@ var validate = line.Verb{
 			}
 		} else {
 			for _, p := range problems {
-				fmt.Println(p)
+				fmt.Println(terminal.Text(p.String()))
 			}
 		}
 		if worst, any := config.Worst(problems); any && worst == config.Error {

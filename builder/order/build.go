@@ -1,0 +1,108 @@
+package order
+
+import (
+	"context"
+	"fmt"
+
+	"imgbuild/builder/image"
+	"imgbuild/builder/recipe"
+)
+
+// cacheLimit is what a build leaves in the cache; one board's packages take about half a GiB.
+const cacheLimit = 8 << 30
+
+// Locked is an order whose packages are chosen and in the cache.
+type Locked struct {
+	*Asked
+	changes []string // what a new lock changes
+}
+
+// Lock chooses the packages and fetches them.
+func (a *Asked) Lock(ctx context.Context) (*Locked, error) {
+	relock, err := a.Recipe.Fetch(ctx, a.Client, a.order.Lock)
+	if err != nil {
+		return nil, err
+	}
+	if p := a.Recipe.Passed; p != "" {
+		a.warnings = append(a.warnings, p)
+	}
+	l := &Locked{a, relocked(relock)}
+	if l.changes != nil {
+		a.Tell.Warn(l.changes...)
+	}
+	return l, nil
+}
+
+// Ready is an order of which nothing is undecided: its recipe has a hash.
+type Ready struct{ *Locked }
+
+// Decide decides where k3s comes from, fetches it if it is embedded, and checks that it can go on with the data of a node that moves
+// in. The warnings of all stages are reported then, before the long part.
+func (l *Locked) Decide(ctx context.Context) (*Ready, error) {
+	if err := l.Recipe.DecideK3s(ctx, l.order.K3s, l.Cache, func(done, total int64) { l.Tell.Progress("k3s", done, total) }); err != nil {
+		return nil, err
+	}
+	switch r := l.Recipe; {
+	case r.Locked && r.Passed != "": // that file is another recipe's
+		l.warnings = append(l.warnings, fmt.Sprintf("k3s %s was taken with the sum that its release publishes, which no lock keeps; run `imgbuild lock k3s=%s file=FILE`", r.K3s.Version, r.K3s.Version))
+	case r.Locked:
+		if err := recipe.WriteLock(recipe.LocalLock, r.Lock); err != nil {
+			return nil, err
+		}
+		l.warnings = append(l.warnings, fmt.Sprintf("k3s %s was locked with the sum that its release publishes, in ./%s", r.K3s.Version, recipe.LocalLock))
+	}
+	if w := l.Recipe.K3s.Warning; w != "" {
+		l.warnings = append(l.warnings, w)
+	}
+	if l.node != nil {
+		w, err := l.node.CheckK3s(l.Recipe.K3s.Version)
+		if err != nil {
+			return nil, err
+		}
+		if w != "" {
+			l.warnings = append(l.warnings, w)
+		}
+	}
+	for _, w := range l.warnings {
+		l.Tell.Warn(lines(w)...)
+	}
+	return &Ready{l}, nil
+}
+
+// Build makes the image. Warnings of the build itself are reported as they stand in the result.
+func (r *Ready) Build(ctx context.Context) (*image.Result, error) {
+	before := append(r.warnings, r.changes...)
+	res, err := image.Build(ctx, image.Options{
+		Recipe: r.Recipe, Client: r.Client, Cache: r.Cache, Config: r.config, Node: r.node, AirGap: r.airGap, Blobs: r.blobs,
+		Out: r.order.Out, ImageOnly: !r.order.Pack, Progress: r.Tell.Progress, Warnings: before,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.Cache.Trim(cacheLimit); err != nil {
+		r.Tell.Warn(err.Error())
+	}
+	for _, w := range res.Warnings[len(before):] {
+		r.Tell.Warn(w)
+	}
+	return res, nil
+}
+
+// Build goes through all stages. What is on its way when ctx ends is left without a trace.
+func Build(ctx context.Context, o Order, tell Tell) (*Ready, *image.Result, error) {
+	a, err := Ask(o, tell)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer a.Close()
+	l, err := a.Lock(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := l.Decide(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	res, err := r.Build(ctx)
+	return r, res, err
+}
