@@ -82,7 +82,7 @@ write_files:
 		}
 	}, g)
 	sub(t, "a stick called CIDATA", func(t *testing.T) {
-		if got := s.run("cat /run/stick; . /etc/environment; echo $FROM"); got != "from the stick\nstick" {
+		if got := s.run("cat /run/stick; . /etc/profile.d/00-environment.sh; echo $FROM"); got != "from the stick\nstick" {
 			t.Errorf("%q", got)
 		}
 	}, g)
@@ -113,7 +113,7 @@ write_files:
 		s.run("sudo rm " + name + " && sudo shelf config reload")
 		s.until("cat /proc/sys/vm/swappiness", "7")
 		s.until("cat /opt/more", "old")
-		if got := s.run("cmp /etc/motd /tmp/motd; cat /opt/part; . /etc/environment; echo $FROM"); got != "from the partstick" {
+		if got := s.run("cmp /etc/motd /tmp/motd; cat /opt/part; . /etc/profile.d/00-environment.sh; echo $FROM"); got != "from the partstick" {
 			t.Errorf("%q", got)
 		}
 		if opens(g, third) || !strings.Contains(s.run("cat .ssh/authorized_keys"), secondLine) {

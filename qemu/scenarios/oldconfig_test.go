@@ -90,7 +90,7 @@ k3os:
 			t.Errorf("%q", got)
 		}
 	}, g)
-	sub(t, "an address with a signature", func(t *testing.T) { s.until(". /etc/environment; echo $FROM", "signed") }, g)
+	sub(t, "an address with a signature", func(t *testing.T) { s.until(". /etc/profile.d/00-environment.sh; echo $FROM", "signed") }, g)
 	// The file is corrected.
 	s.off()
 	onBoot(t, g.Disk, "config.yaml", fmt.Sprintf("hostname: shelf-new\nssh_authorized_keys:\n- %s\nk3os:\n  token: the-token-of-this-cluster\n", public))

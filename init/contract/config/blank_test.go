@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -117,5 +118,23 @@ func TestImport(t *testing.T) {
 	}
 	if _, err := Import("config.yaml", []byte("a: ["), nil, salt); err == nil {
 		t.Error("a file that is not YAML is imported")
+	}
+}
+
+// Passwords in the address of a proxy and variables of services are taken off BOOT, and come back from what the node kept.
+func TestBlankAddresses(t *testing.T) {
+	const text = "k3os:\n  environment:\n    HTTPS_PROXY: http://me:hunter2zz@proxy:3128\n    http_proxy: 'me:hunter2zz@proxy:3128'\n    NO_PROXY: 10.0.0.0/8\n    K3S_DATASTORE_ENDPOINT: postgres://k3s:hunter2zz@db/k3s\n    FTP_PROXY: http://proxy:3128\nservices:\n  a: {command: [/bin/true], environment: {API_KEY: hunter2zz, LANG: C.UTF-8}}\n"
+	first, err := Import("config.yaml", []byte(text), nil, make([]byte, 16))
+	if err != nil || strings.Contains(string(first.Blanked), "hunter2") || !strings.Contains(string(first.Blanked), "http://proxy:3128") || !strings.Contains(string(first.Blanked), "C.UTF-8") {
+		t.Fatalf("%v\n%s", err, first.Blanked)
+	}
+	again, err := Import("config.yaml", first.Blanked, first.Keep, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := Merge(first.Layer)
+	b, problems := Merge(again.Layer)
+	if fmt.Sprint(a.K3OS.Environment, a.Services["a"].Environment) != fmt.Sprint(b.K3OS.Environment, b.Services["a"].Environment) || len(problems) > 0 || b.Services["a"].Environment["API_KEY"] != "hunter2zz" {
+		t.Errorf("%v: %v and %v", problems, a.K3OS.Environment, b.K3OS.Environment)
 	}
 }

@@ -46,7 +46,7 @@ var k3osRows = []Key{
 	{Path: "k3os.labels", Type: TextMap, Phase: AtRun, Roles: k3sRoles, Doc: "Labels of the Kubernetes node, given when it registers.", Example: "{region: eu}"},
 	{Path: "k3os.taints", Type: Texts, Phase: AtRun, Roles: k3sRoles, Doc: "Taints of the Kubernetes node, `key=value:Effect`, given when it registers; unlike k3OS all of them count.", Example: "['dedicated=db:NoSchedule']"},
 	{Path: "k3os.k3s_args", Type: Texts, Form: Words, Phase: AtRun, Roles: k3sRoles, Doc: "Arguments of k3s, one to an item; `server` or `agent` in front is allowed and must fit the role.", Example: "[server, --disable=traefik]"},
-	{Path: "k3os.environment", Type: TextMap, Phase: AtBoot, Doc: "Goes to /etc/environment; k3s gets `K3S_*`, `CONTAINERD_*` and the proxies of it. Values whose name ends in TOKEN, PASSWORD or SECRET are secrets.", Example: "{HTTP_PROXY: 'http://proxy:3128'}"},
+	{Path: "k3os.environment", Type: TextMap, Phase: AtBoot, Doc: "Variables of every login, which only root and `rancher` can read; k3s gets `K3S_*`, `CONTAINERD_*` and the proxies of it. Values whose name ends in TOKEN, PASSWORD, SECRET, _KEY or the like are secrets, and addresses with a password in them.", Example: "{HTTP_PROXY: 'http://proxy:3128'}"},
 	{Path: "k3os.install", Type: Section, Phase: AtBuild, Doc: "k3OS's installer. It is read so that an old file gives no error, and does nothing: imgbuild writes whole images."},
 	{Path: "k3os.install.force_efi", Type: Bool, Phase: AtBuild, Doc: "No effect.", Default: "false", Example: "true"},
 	{Path: "k3os.install.device", Type: Text, Phase: AtBuild, Doc: "No effect.", Example: "/dev/sda"},

@@ -103,7 +103,7 @@ func TestEnvironment(t *testing.T) {
 	if fault.Code(err) != int(fault.Input) || !strings.Contains(err.Error(), "BAD") {
 		t.Errorf("%v", err)
 	}
-	if got, want := m.read(t, "/etc/environment"), "# ours\nKEEP=1\nA=\"new\"\nHTTP_PROXY=\"http://x y\"\n"; got != want {
+	if got, want := m.read(t, "/etc/environment"), "# ours\nKEEP=1\nA=new\nHTTP_PROXY=http://x y\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

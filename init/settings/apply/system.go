@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -135,43 +134,6 @@ func (m Machine) Password(hash string) error {
 // Sudo lets User do everything without a password, as in k3OS.
 func (m Machine) Sudo() error {
 	return m.write("/etc/sudoers.d/90-shelf", User+" ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
-}
-
-// Environment makes the variables stand in /etc/environment, which PAM gives to every login, beside those of the image.
-// Values with a line break have no place there.
-func (m Machine) Environment(env map[string]string) error {
-	first := m.Track == nil || m.Track.environment == nil
-	if len(env) == 0 && first {
-		return nil
-	}
-	var data string
-	if first {
-		text, err := os.ReadFile(m.path("/etc/environment"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if data = string(text); m.Track != nil {
-			m.Track.environment = &data
-		}
-	} else {
-		data = *m.Track.environment
-	}
-	var out strings.Builder
-	for _, line := range strings.Split(strings.TrimRight(data, "\n"), "\n") {
-		name, _, _ := strings.Cut(line, "=")
-		if _, replaced := env[strings.TrimSpace(name)]; line != "" && !replaced {
-			out.WriteString(line + "\n")
-		}
-	}
-	var errs []error
-	for _, name := range sorted(env) {
-		if strings.ContainsAny(name+env[name], "\n\r") {
-			errs = append(errs, fault.New(fault.Input, "write it on one line", "the environment variable %s has a line break", name))
-			continue
-		}
-		out.WriteString(name + "=" + strconv.Quote(env[name]) + "\n")
-	}
-	return errors.Join(append(errs, m.write("/etc/environment", out.String(), 0o644))...)
 }
 
 // Zone sets the time zone of programs that ask for the local time.

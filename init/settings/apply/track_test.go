@@ -90,7 +90,7 @@ func TestSettingsAreTakenBack(t *testing.T) {
 		if err := m.Sysctls(map[string]string{"vm.swappiness": v}); err != nil || m.read(t, "/proc/sys/vm/swappiness") != v+"\n" {
 			t.Fatalf("%v %q", err, m.read(t, "/proc/sys/vm/swappiness"))
 		}
-		if err := m.Environment(map[string]string{"A": "new", "B": v}); err != nil || !strings.Contains(m.read(t, "/etc/environment"), "B=\""+v) || strings.Count(m.read(t, "/etc/environment"), "B=") != 1 {
+		if err := m.Environment(map[string]string{"A": "new", "B": v}); err != nil || !strings.Contains(m.read(t, "/etc/environment"), "B="+v) || strings.Count(m.read(t, "/etc/environment"), "B=") != 1 {
 			t.Fatalf("%v %q", err, m.read(t, "/etc/environment"))
 		}
 	}
