@@ -98,6 +98,7 @@ func Check(c *Config, f Facts) []Problem {
 	k.checkHostname()
 	k.checkFiles()
 	k.checkForeign()
+	k.checkCommands()
 	k.checkConnman()
 	k.checkK3s()
 	k.checkKernel()

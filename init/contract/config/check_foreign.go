@@ -34,10 +34,47 @@ var elsewhere = [][2]string{
 // ownFiles are written by the node itself: another content may lock everybody out.
 var ownFiles = []string{"/etc/ssh/sshd_config", "/etc/passwd", "/etc/shadow", "/etc/group", "/etc/sudoers", "/home/rancher/.ssh/authorized_keys"}
 
+// nodeFiles are what the node writes itself, at every boot and later; and where that is said in the configuration.
+var nodeFiles = map[string]string{
+	"/etc/resolv.conf": "use network.dns and network.search", "/etc/hostname": "use hostname", "/etc/environment": "use k3os.environment",
+	"/etc/localtime": "use time.zone", "/etc/timezone": "use time.zone", "/etc/machine-id": "remove it; the node keeps its own",
+}
+
+// NodeFile tells whether write_files must leave a path alone, because the node writes it, and gives what to use instead; ""
+// for any other path.
+func NodeFile(p string) string { return nodeFiles[path.Clean("/"+p)] }
+
+// absent are programs of k3OS and of other systems that a node does not have.
+var absent = []string{"connmanctl", "rc-update", "rc-service", "rc-status", "openrc", "service", "systemctl", "timedatectl", "hostnamectl", "apt", "apt-get", "apk", "dpkg", "raspi-config", "netplan", "update-rc.d", "setup-timezone", "useradd", "adduser"}
+
+// checkCommands points out lines that call a program which is not there: the line fails, and the phase ends with it.
+func (k *checker) checkCommands() {
+	for _, phase := range []struct {
+		name  string
+		lines []string
+	}{{"init_cmd", k.c.InitCmd}, {"boot_cmd", k.c.BootCmd}, {"run_cmd", k.c.RunCmd}} {
+		for i, line := range phase.lines {
+			f := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "sudo "))
+			if len(f) == 0 || strings.Contains(line, "||") || strings.HasPrefix(line, "(") {
+				continue
+			}
+			word := strings.TrimSuffix(f[0], ";")
+			if contains(absent, path.Base(word)) {
+				k.report(Error, index(phase.name, i), "remove the line; networks, services and the time zone have their own sections", "this system has no %s; the line fails, and those behind it are not run", path.Base(word))
+			} else if strings.HasPrefix(word, "/etc/init.d/") {
+				k.report(Error, index(phase.name, i), "use shelf restart NAME, or write it under services", "this system has no /etc/init.d; the line fails, and those behind it are not run")
+			}
+		}
+	}
+}
+
 // checkForeign points out files of write_files that have no effect here, or too much of it.
 func (k *checker) checkForeign() {
 	for i, f := range k.c.WriteFiles {
 		here, clean := index("write_files", i)+".path", path.Clean(f.Path)
+		if use := NodeFile(f.Path); use != "" {
+			k.report(Error, here, use, "the node writes %s itself; it is left out", clean)
+		}
 		if contains(ownFiles, clean) {
 			k.report(Warning, here, "leave it to the node", "%s is the node's own file; a slip in it locks everybody out", clean)
 		}

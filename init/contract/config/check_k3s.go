@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path"
 	"sort"
 	"strings"
 	"sync"
+
+	"gopkg.in/yaml.v3"
 )
 
 // MissingForWorker is the sentence that the build, the check and the node print for a worker that cannot join yet.
@@ -66,6 +69,7 @@ func (k *checker) checkK3s() {
 		return
 	}
 	k.checkArgs()
+	k.checkK3sFiles()
 	c := k.c.K3OS
 	if missing := k.c.Missing(k.role); len(missing) > 0 {
 		k.report(Warning, missing[0], "put it into config.yaml, now or later",
@@ -106,6 +110,12 @@ func (k *checker) checkArgs() {
 	verb := map[string]string{"server": "server", "worker": "agent"}[k.role]
 	for i, a := range args {
 		path := index("k3os.k3s_args", i)
+		if flag, value, has := strings.Cut(a, "="); flag == "--node-label" || flag == "--node-taint" || flag == "--kubelet-arg" {
+			if !has && i+1 < len(args) {
+				value = args[i+1]
+			}
+			k.checkNodeValue(path, flag, value)
+		}
 		flag, _, hasValue := strings.Cut(strings.TrimLeft(a, "-"), "=")
 		switch {
 		case i == 0 && (a == "server" || a == "agent"):
@@ -121,13 +131,49 @@ func (k *checker) checkArgs() {
 			k.report(Warning, path, "write --disable", "k3s calls this --disable today; it is read as that")
 		case k.checkGone(path, a, args[i+1:]):
 		case strings.Contains(flag, " "):
-			k.report(Warning, path, "write it as --flag=value, or as two items", "k3s gets this as one word with a space in it")
+			k.report(Error, path, "write it as --flag=value, or as two items", "k3s gets this as one word with a space in it, and would not start")
 		case k.role == "worker" && serverOnly()[flag]:
 			k.report(Error, path, "remove it here; it belongs to the server", "k3s agent has no flag --%s and would not start", flag)
 		case flag == "token" || flag == "t" || flag == "agent-token" || flag == "datastore-endpoint":
 			secret := hasValue || i+1 < len(args)
 			if secret {
 				k.report(Warning, path, "use k3os.token for the token, which is moved off the boot partition", "a secret here stays readable on the boot partition and in the process list")
+			}
+		}
+	}
+}
+
+// checkNodeValue judges labels and taints as k3s' own arguments give them, as those of the sections are judged.
+func (k *checker) checkNodeValue(path, flag, value string) {
+	var err error
+	switch strings.TrimLeft(flag, "-+") {
+	case "node-label":
+		name, v, _ := strings.Cut(value, "=")
+		err = ValidLabel(name, v)
+	case "node-taint":
+		err = ValidTaint(value)
+	}
+	if err != nil {
+		k.report(Error, path, "correct it", "%v; the kubelet would not start with it", err)
+	}
+}
+
+// checkK3sFiles judges the same in files that write_files puts where k3s reads its configuration.
+func (k *checker) checkK3sFiles() {
+	for i, f := range k.c.WriteFiles {
+		clean := path.Clean("/" + f.Path)
+		data, err := f.Data()
+		if err != nil || clean != "/etc/rancher/k3s/config.yaml" && !strings.HasPrefix(clean, "/etc/rancher/k3s/config.yaml.d/") {
+			continue
+		}
+		docs, err := readYAML(data, 1)
+		if err != nil || len(docs) != 1 || len(docs[0].Content) != 1 || docs[0].Content[0].Kind != yaml.MappingNode {
+			k.report(Error, index("write_files", i)+".content", "write a map of k3s' flags without --", "this is no configuration of k3s, which would not start with it")
+			continue
+		}
+		for c := docs[0].Content[0].Content; len(c) > 1; c = c[2:] {
+			for _, v := range list1(c[1]) {
+				k.checkNodeValue(index("write_files", i)+".content", strings.TrimSuffix(c[0].Value, "+"), v.Value)
 			}
 		}
 	}

@@ -13,7 +13,6 @@ var (
 	moduleName  = pattern{text: `^[A-Za-z0-9_-]+$`}
 	environName = pattern{text: `^[A-Za-z_][A-Za-z0-9_]*$`}
 	serviceName = pattern{text: `^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$`}
-	zoneName    = pattern{text: `^[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*$`}
 	ownerName   = pattern{text: `^[A-Za-z0-9_.-]+(?::[A-Za-z0-9_.-]*)?$|^:[A-Za-z0-9_.-]+$`}
 )
 
@@ -111,9 +110,7 @@ func (k *checker) checkServices() {
 
 func (k *checker) checkRest() {
 	c := k.c
-	if z := c.Time.Zone; z != "" && !zoneName.MatchString(z) {
-		k.report(Error, "time.zone", "write it like Europe/Berlin", "%s is not the name of a time zone", quote(z))
-	}
+	k.checkZone()
 	if d := c.Data.Device; d != "" {
 		tag, rest, ok := strings.Cut(d, "=")
 		if !(ok && rest != "" && contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL"}, tag)) && !strings.HasPrefix(path.Clean(d), "/dev/") {

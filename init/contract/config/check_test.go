@@ -48,7 +48,7 @@ func TestCheck(t *testing.T) {
 		{"server on a worker", key + "k3os: {server_url: 'https://s:6443', token: long-enough, k3s_args: [server]}", worker, []string{"server contradicts the role of this node, worker"}},
 		{"the role from the file", key + "shelf: {role: worker}\n" + join, server, nil},
 		{"a server's flag on a worker", key + "k3os: {server_url: 'https://s:6443', token: long-enough, k3s_args: [--cluster-init]}", worker, []string{"k3s agent has no flag --cluster-init"}},
-		{"a flag with a space", key + "k3os: {k3s_args: [server, '--disable traefik']}", server, []string{"2:27: warning: k3os.k3s_args[1]: k3s gets this as one word"}},
+		{"a flag with a space", key + "k3os: {k3s_args: [server, '--disable traefik']}", server, []string{"2:27: error: k3os.k3s_args[1]: k3s gets this as one word"}},
 		{"not a flag", key + "k3os: {k3s_args: [kubectl]}", server, []string{"neither a flag of k3s nor a role"}},
 		{"a token in the arguments", key + "k3os: {k3s_args: [server, --token=abcdefgh]}", server, []string{"stays readable on the boot partition"}},
 		{"http", key + "k3os: {server_url: 'http://s:6443', token: long-enough}", worker, []string{"k3s takes https:// URLs only"}},

@@ -203,6 +203,8 @@ func (d *decoder) itemList(n *yaml.Node, k *Key, path string) *value {
 				return nil
 			case item.Kind != yaml.MappingNode:
 				d.found.add(at, Error, here, fixShape(k), "this must be a section, not %s; it is left out", describe(item))
+			case k.Path == "write_files" && child(item, "source") != nil && child(item, "content") == nil:
+				d.found.add(at, Error, here+".source", "write the content itself, or fetch it in run_cmd", "content is not fetched from elsewhere; the file is left out")
 			default:
 				if v := d.section(item, k, here); v != nil {
 					out.items = append(out.items, v)

@@ -98,7 +98,7 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 	}
 	for _, text := range []string{
 		"hostnme: a", "hostname: [a, b]", "hostname: {a: b}", "ssh_authorized_keys: {a: b}", "run_cmd: [[a]]", "run_cmd: [{echo b: c}]", "write_files: [x]", "write_files: x",
-		"write_files: [{path: /a, permissions: rw}]", "write_files: [{path: /a, append: true}]", "write_files: [{path: /a, encoding: rot13}]", "k3os: {token: {a: b}}", "k3os: {labels: [a]}",
+		"write_files: [{path: /a, permissions: rw}]", "write_files: [{path: /a, defer: true}]", "write_files: [{path: /a, encoding: rot13}]", "k3os: {token: {a: b}}", "k3os: {labels: [a]}",
 		"k3os: {sysctls: {a.b: [1]}}", "k3os: {wifi: text}", "k3os: {install: {silent: maybe}}", "k3os: {env: {A: b}}", "k3os: text", "network: {interfaces: [{mtu: big}]}", "network: {interfaces: [{mac: zz}]}",
 		"network: {interfaces: [{addres: [10.0.0.1/8]}]}", "network: {vlans: [{id: 2.5}]}", "services: {a: [b]}", "services: {a: {memory: lots}}", "services: {a: {backoff: soon}}", "services: {a: {restart: sometimes}}",
 		"monitoring: {enabled: perhaps}", "monitoring: {enabled: [true]}", "time: {wait: soon}", "backup: {keep: many}", "shelf: {role: workr}", "storage: [a]", "hello", "[a]",

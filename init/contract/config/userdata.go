@@ -290,7 +290,14 @@ func (t *translator) commands(n *yaml.Node, path string) *yaml.Node {
 		}
 		command, _, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(text, "sudo ")), " ")
 		command = strings.Trim(command[strings.LastIndexByte(command, '/')+1:], "'")
-		if contains(foreignCommands, command) || strings.Contains(text, "/systemd/") || strings.Contains(text, "systemctl ") {
+		// Of several lines the others are still wanted; the one that calls what is not there fails and costs nothing.
+		foreign := contains(foreignCommands, command)
+		if !foreign && (strings.Contains(text, "/systemd/") || strings.Contains(text, "systemctl ")) {
+			foreign, command = true, "systemd"
+		}
+		if several := strings.Contains(strings.TrimSpace(text), "\n"); foreign && several {
+			t.tell(Note, item, index(path, i), "", "this system has no %s; that line of the command fails, and the others are run", command)
+		} else if foreign {
 			t.tell(Note, item, index(path, i), "", "this system has no %s; the command is left out", command)
 			continue
 		}

@@ -44,14 +44,17 @@ func (m Machine) write(path, text string, mode fs.FileMode) error {
 
 // Names writes the host name to where programs look for it; the kernel is told by Hostname.
 func (m Machine) Names(host string) error {
+	return errors.Join(m.write("/etc/hostname", host+"\n", 0o644), m.write("/etc/hosts", hostsText(host), 0o644))
+}
+
+// hostsText is /etc/hosts for a host name.
+func hostsText(host string) string {
 	short, _, _ := strings.Cut(host, ".")
 	own := host
 	if short != host {
 		own += " " + short
 	}
-	return errors.Join(
-		m.write("/etc/hostname", host+"\n", 0o644),
-		m.write("/etc/hosts", "127.0.0.1\tlocalhost\n127.0.1.1\t"+own+"\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n", 0o644))
+	return "127.0.0.1\tlocalhost\n127.0.1.1\t" + own + "\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
 }
 
 // Keys makes authorized_keys exactly these keys: one that was taken out of the configuration does not open the door any
@@ -134,18 +137,6 @@ func (m Machine) Password(hash string) error {
 // Sudo lets User do everything without a password, as in k3OS.
 func (m Machine) Sudo() error {
 	return m.write("/etc/sudoers.d/90-shelf", User+" ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
-}
-
-// Zone sets the time zone of programs that ask for the local time.
-func (m Machine) Zone(zone string) error {
-	if zone == "" || zone == "UTC" { // what programs take without any setting
-		return errors.Join(remove(m.path("/etc/localtime")), remove(m.path("/etc/timezone")))
-	}
-	target := "/usr/share/zoneinfo/" + zone
-	if _, err := os.Stat(m.path(target)); err != nil {
-		return fault.New(fault.Input, "leave time.zone out: logs are in UTC", "this image does not know the time zone %s", zone)
-	}
-	return errors.Join(mount.Do(mount.Symlink{Path: m.path("/etc/localtime"), Target: ".." + target}), m.write("/etc/timezone", zone+"\n", 0o644))
 }
 
 // Sysctls writes kernel settings, sorted by name so that every boot does the same. Names are read as sysctl(8) reads them. One of an
@@ -233,6 +224,9 @@ func (m Machine) Files(files []config.File) error {
 	var errs []error
 	named := map[string]bool{}
 	for _, f := range files {
+		if config.NodeFile(f.Path) != "" {
+			continue // the check has told it
+		}
 		named[filepath.Clean("/"+f.Path)] = true
 		if err := m.file(f); err != nil {
 			errs = append(errs, fault.Wrap(err, fault.Input, "correct the item in the configuration", "write_files: %s", f.Path))
@@ -256,13 +250,65 @@ func (m Machine) file(f config.File) error {
 		}
 	}
 	path := m.path(filepath.Clean("/" + f.Path))
+	if data, err = m.combined(f, path, data); err != nil {
+		return err
+	}
 	if m.Track != nil {
 		if err := m.remember(filepath.Clean("/"+f.Path), data); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := m.parents(filepath.Dir(path)); err != nil {
 		return err
 	}
 	return mount.Replace(path, data, f.Mode(), uid, gid)
+}
+
+// combined gives what is to stand in a file: behind what is there already with append, once, and of /etc/hosts behind the
+// node's own lines, without which sudo and others do not find their own host.
+func (m Machine) combined(f config.File, path string, data []byte) ([]byte, error) {
+	if filepath.Clean("/"+f.Path) == "/etc/hosts" {
+		host, err := os.ReadFile(m.path("/etc/hostname"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		own := []byte(hostsText(strings.TrimSpace(string(host))))
+		return append(own, bytes.TrimPrefix(data, own)...), nil
+	}
+	if !f.Append {
+		return data, nil
+	}
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	// What an earlier configuration put there is taken off first.
+	if w, ours := readNote(m.note(filepath.Clean("/" + f.Path))); m.Track != nil && ours && err == nil && hashOf(old) == w.SHA256 {
+		if old = nil; w.Before != nil {
+			if old, err = os.ReadFile(m.note(filepath.Clean("/"+f.Path)) + ".before"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if bytes.Contains(old, data) {
+		return old, nil
+	}
+	return append(old, data...), nil
+}
+
+// parents makes the directories that are missing. Those below a home belong to whose home it is.
+func (m Machine) parents(dir string) error {
+	if _, err := os.Stat(dir); err == nil || filepath.Dir(dir) == dir {
+		return err
+	}
+	if err := m.parents(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	if strings.HasPrefix(dir, m.path(Home)+"/") {
+		return os.Chown(dir, m.UID, m.GID)
+	}
+	return nil
 }

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// What the node would not do, or k3s not start with, the check calls an error.
+func TestAsStrictAsTheNode(t *testing.T) {
+	for in, want := range map[string]string{
+		"k3os: {k3s_args: [server, '--bind-address 10.0.0.1']}":                                                     "would not start",
+		"k3os: {k3s_args: [server, '--node-label=node-role.kubernetes.io/x=y']}":                                    "would not start with it",
+		"k3os: {k3s_args: [server, --node-label, 'node-role.kubernetes.io/x=y']}":                                   "would not start with it",
+		"k3os: {k3s_args: [server, --node-taint, 'a=b:Never']}":                                                     "would not start with it",
+		"k3os: {k3s_args: [server, --node-label, 'a=b', --node-taint=a=b:NoSchedule]}":                              "",
+		"write_files: [{path: /etc/rancher/k3s/config.yaml, content: 'node-label: [node-role.kubernetes.io/x=y]'}]": "would not start with it",
+		"write_files: [{path: /etc/rancher/k3s/config.yaml.d/a.yaml, content: 'node-taint+: [\"a=b:x\"]'}]":         "would not start with it",
+		"write_files: [{path: /etc/rancher/k3s/config.yaml, content: 'not a map'}]":                                 "would not start with it",
+		"write_files: [{path: /etc/rancher/k3s/config.yaml, content: '{node-label: [a=b], tls-san: [x]}'}]":         "",
+		"run_cmd: ['connmanctl services']":                                                                          "no connmanctl",
+		"boot_cmd: ['sudo rc-update add x default']":                                                                "no rc-update",
+		"boot_cmd: ['/etc/init.d/sshd restart']":                                                                    "no /etc/init.d",
+		"run_cmd: ['connmanctl services || true', 'echo connmanctl']":                                               "",
+		"write_files: [{path: /etc/resolv.conf, content: x}]":                                                       "left out",
+		"write_files: [{path: /etc/../etc/localtime, content: x}]":                                                  "left out",
+		"write_files: [{path: /etc/hosts, content: 10.0.0.1 nas}]":                                                  "",
+		"write_files: [{path: /a, source: {uri: 'https://x'}}]":                                                     "left out",
+		"write_files: [{path: /a, content: x, encoding: text/plain, append: yes}]":                                  "",
+		"time: {zone: Europe/Atlantis}":                                                                             "not the name of a time zone",
+		"time: {zone: ../..}":                                                                                       "not the name of a time zone",
+		"time: {zone: US/Eastern}":                                                                                  "",
+		"time: {zone: Asia/Calcutta}":                                                                               "",
+		"time: {zone: EST5EDT}":                                                                                     "",
+	} {
+		l, problems := Parse("f.yaml", []byte(in))
+		c, more := Merge(l)
+		got := ""
+		for _, p := range append(append(problems, more...), Check(c, Facts{Role: "server"})...) {
+			if p.Severity == Error {
+				got += p.String() + "\n"
+			}
+		}
+		if want == "" && got != "" || want != "" && !strings.Contains(got, want) {
+			t.Errorf("%s\n%s, want %q", in, got, want)
+		}
+	}
+}
+
+// One line that calls what is not there does not cost the other lines of a command.
+func TestCommandOfSeveralLines(t *testing.T) {
+	c := userDataOf(t, "runcmd:\n- |\n  systemctl enable x\n  echo kept\n- systemctl enable y\n- echo also\n")
+	if got := fmt.Sprint(c.RunCmd); len(c.RunCmd) != 2 || !strings.Contains(got, "echo kept") || !strings.Contains(got, "echo also") {
+		t.Errorf("%q", c.RunCmd)
+	}
+}
