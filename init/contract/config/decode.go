@@ -156,6 +156,9 @@ func (d *decoder) section(n *yaml.Node, k *Key, path string) *value {
 			// What stands in the first one may be the only way to the node.
 			d.found.add(d.at(p.key), Warning, here, "write one section", "the section is there twice; both are read, and where they differ the later one counts")
 			v = merge(before, v, child)
+		} else if twice && child.took(was) && !child.took(name) {
+			d.found.add(d.at(p.key), Warning, here, "keep one of them", "%q and %q are the same key; the first one counts, as in k3OS, which did not read the second", was, name)
+			continue
 		} else if twice && was == name {
 			d.found.add(d.at(p.key), Warning, here, "keep one of them", "the key is there twice; the later one counts")
 		} else if twice {

@@ -34,6 +34,27 @@ func spellings(k *Key) []string {
 	return out
 }
 
+// took tells whether k3OS read its key k under this spelling: in camel case, with underscores or joined, each also without
+// the final s or es, and the camel case in any mixture of letters.
+func (k *Key) took(name string) bool {
+	var camel strings.Builder
+	for i, part := range strings.Split(k.name, "_") {
+		if i > 0 && part != "" {
+			part = strings.ToUpper(part[:1]) + part[1:]
+		}
+		camel.WriteString(part)
+	}
+	if strings.EqualFold(name, camel.String()) || contains(k.Aliases, name) {
+		return true
+	}
+	for _, form := range []string{camel.String(), k.name, strings.ReplaceAll(k.name, "_", "")} {
+		if name == form || name == strings.TrimSuffix(form, "s") || name == strings.TrimSuffix(form, "es") {
+			return true
+		}
+	}
+	return false
+}
+
 // find gives the child of k that name means, or nil.
 func (k *Key) find(name string) *Key { return k.spelling[fold(name)] }
 

@@ -295,16 +295,18 @@ func ask(path string, req Request) (c net.Conn, out Response, rest io.Reader, er
 	if err != nil {
 		return nil, out, nil, err
 	}
-	if _, err = conn.Write(append(text, '\n')); err != nil {
-		return nil, out, nil, fault.Wrap(err, fault.Unhealthy, "", "%s", silent)
-	}
+	// Who is sent away finds the connection closed, and the reason waiting to be read.
+	_, sent := conn.Write(append(text, '\n'))
 	r := bufio.NewReader(conn)
 	line, err := r.ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, &out)
 	}
 	if err != nil {
-		return nil, out, nil, fault.Wrap(err, fault.Unhealthy, "", "%s", silent)
+		return nil, out, nil, fault.Wrap(errors.Join(sent, err), fault.Unhealthy, "", "%s", silent)
+	}
+	if sent != nil && out.Error == "" {
+		return nil, out, nil, fault.Wrap(sent, fault.Unhealthy, "", "%s", silent)
 	}
 	if out.Error != "" {
 		return nil, out, nil, fault.New(fault.Kind(out.Code), out.Fix, "%s", out.Error)
