@@ -225,7 +225,6 @@ func TestCheckHost(t *testing.T) {
 		root := t.TempDir()
 		put(t, filepath.Join(root, "etc/machine-id"), "0123456789abcdef0123456789abcdef\n")
 		put(t, filepath.Join(root, "dev/kmsg"), "")
-		put(t, filepath.Join(root, "proc/swaps"), "Filename Type Size Used Priority\n")
 		put(t, filepath.Join(root, "proc/sys/kernel/modprobe"), "/sbin/modprobe\n")
 		put(t, filepath.Join(root, "sbin/modprobe"), "")
 		return root
@@ -236,7 +235,6 @@ func TestCheckHost(t *testing.T) {
 	for want, spoil := range map[string]func(root string){
 		"machine-id":    func(r string) { put(t, filepath.Join(r, "etc/machine-id"), "uninitialized\n") },
 		"/dev/kmsg":     func(r string) { os.Remove(filepath.Join(r, "dev/kmsg")) },
-		"swap is on":    func(r string) { put(t, filepath.Join(r, "proc/swaps"), "Filename\n/swapfile file 1 0 -2\n") },
 		"module loader": func(r string) { os.Remove(filepath.Join(r, "sbin/modprobe")) },
 	} {
 		root := good()

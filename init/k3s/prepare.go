@@ -139,10 +139,6 @@ func checkHost(root string) error {
 	if _, err := os.Stat(filepath.Join(root, "/dev/kmsg")); err != nil {
 		return bad("", "there is no /dev/kmsg, the kubelet needs it")
 	}
-	swaps, err := os.ReadFile(filepath.Join(root, "/proc/swaps"))
-	if err == nil && strings.Count(strings.TrimSpace(string(swaps)), "\n") > 0 {
-		return bad("switch swap off", "swap is on, the kubelet does not start with it")
-	}
 	helper, err := os.ReadFile(filepath.Join(root, "/proc/sys/kernel/modprobe"))
 	if name := strings.TrimSpace(string(helper)); err == nil {
 		if _, err := os.Stat(filepath.Join(root, name)); name == "" || err != nil {

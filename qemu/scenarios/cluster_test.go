@@ -1,10 +1,13 @@
 package scenarios
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"imgbuild/qemu/fixtures/lan"
 	"imgbuild/qemu/vm"
 )
 
@@ -62,9 +65,38 @@ func TestCluster(t *testing.T) {
 		}
 	}, both...)
 	sub(t, "k3s starts again by itself", func(t *testing.T) {
-		old := at.run("pidof k3s")
-		at.run("sudo kill -9 " + strings.Fields(old)[0])
-		at.until("p=$(pidof k3s) && test \"$p\" != '"+old+"' && sudo wget -qO- http://127.0.0.1:10248/healthz", "ok")
+		old := at.k3sPID()
+		at.run(fmt.Sprintf("sudo kill -9 %d", old))
+		at.until("sudo shelf status -o json || true", "\"restarts\": 1")
+		at.until("sudo wget -qO- http://127.0.0.1:10248/healthz", "ok")
+		if fresh := at.k3sPID(); fresh == 0 || fresh == old {
+			t.Errorf("the process was %d and is %d", old, fresh)
+		}
+	}, both...)
+	sub(t, "kubectl", func(t *testing.T) {
+		const get = "KUBECONFIG=/etc/rancher/k3s/k3s.yaml kubectl get nodes"
+		if got := on.run(get); !strings.Contains(got, "shelf-server") {
+			t.Errorf("as rancher:\n%s", got)
+		}
+		if out, err := on.try("sudo -u nobody cat /etc/rancher/k3s/k3s.yaml"); err == nil {
+			t.Errorf("nobody reads the administrator's access:\n%.300s", out)
+		}
+	}, both...)
+	sub(t, "groups and scores", func(t *testing.T) {
+		for _, s := range []*shell{on, at} {
+			s.until(fmt.Sprintf("cat /proc/%d/cgroup", s.k3sPID()), "0::/k3s")
+			if got := s.run(fmt.Sprintf("sudo cat /proc/%d/oom_score_adj", s.k3sPID())); got != "-999" {
+				t.Errorf("%s: k3s has the score %s", s.g.Name, got)
+			}
+			if !standin {
+				continue
+			}
+			for name, want := range map[string]string{"containerd": "-999 0::/shelf/k3s", "standin-pod": "-997 0::/kubepods/podstandin"} {
+				if got := s.run("p=$(pidof " + name + " | awk '{print $1}') && echo $(sudo cat /proc/$p/oom_score_adj) $(cat /proc/$p/cgroup)"); got != want {
+					t.Errorf("%s: %s has %q, want %q", s.g.Name, name, got, want)
+				}
+			}
+		}
 	}, both...)
 	password := at.run("sudo cat /etc/rancher/node/password")
 	at.try("sudo shelf reboot")
@@ -89,4 +121,62 @@ func TestCluster(t *testing.T) {
 			t.Errorf("the data partition of %s was not unmounted", g.Name)
 		}
 	}
+	if standin {
+		monthsOff(t, server.Disk, worker.Disk)
+	}
+}
+
+// monthsOff starts a server and a worker again that were off for more than a year. Their clocks begin at the saved time, in which their
+// certificates hold, and k3s starts; then a time server answers. Both must be ready without a hand.
+func monthsOff(t *testing.T, serverDisk, workerDisk string) {
+	a, b, err := vm.NewLink("52:54:00:00:01:01", "52:54:00:00:01:02")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const months = 400 * 24 * time.Hour
+	clockA, lanA, err := lan.New(months)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clockB, lanB, err := lan.New(months)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clocks := []*lan.LAN{clockA, clockB}
+	for _, c := range clocks {
+		c.Silence(true)
+	}
+	both := start(t, vm.Options{Image: serverDisk, Kept: true, Name: "server", Memory: 2048, Links: []*vm.Link{lanA, a}},
+		vm.Options{Image: workerDisk, Kept: true, Name: "worker", Machine: "virt", Links: []*vm.Link{lanB, b}})
+	for _, g := range both {
+		g.up() // k3s is ready with the old time
+	}
+	on, at := both[0].login(), both[1].login()
+	sub(t, "NTP never came so far", func(t *testing.T) {
+		for _, s := range []*shell{on, at} {
+			if got := s.run("sudo shelf status || true"); !strings.Contains(got, "not from a server") {
+				t.Errorf("%s: the status does not report that the time is unknown:\n%s", s.g.Name, got)
+			}
+		}
+	}, both...)
+	pods := []string{on.run("cat /sys/fs/cgroup/kubepods/*/cgroup.procs"), at.run("cat /sys/fs/cgroup/kubepods/*/cgroup.procs")}
+	for _, c := range clocks {
+		c.Silence(false)
+	}
+	sub(t, "400 days later", func(t *testing.T) {
+		for i, s := range []*shell{on, at} {
+			s.until("sudo cat /var/log/shelf/k3s.log", "standin: clock "+clocks[i].Now().UTC().Format("2006-"))
+			s.until("sudo shelf status -o json || true", "\"restarts\": 1")
+			s.until("sudo wget -qO- http://127.0.0.1:10248/healthz", "ok")
+		}
+		on.until("sudo k3s kubectl get --raw /readyz", "ok")
+		on.until("sudo k3s kubectl get nodes | grep -v NotReady", "shelf-worker-2")
+		for i, s := range []*shell{on, at} {
+			if got := s.run("cat /sys/fs/cgroup/kubepods/*/cgroup.procs"); got != pods[i] {
+				t.Errorf("%s: the restart ended the pod: %q, then %q", s.g.Name, pods[i], got)
+			}
+			s.until("sudo shelf status || true", "the first ends on "+clocks[i].Now().UTC().AddDate(1, 0, 0).Format("2006-01"))
+		}
+	}, both...)
+	off(at, on)
 }

@@ -37,7 +37,7 @@ func TestDataDisk(t *testing.T) {
 	s := g.login()
 	sub(t, "absent", func(t *testing.T) {
 		g.see(`ready, but k3s: waiting: the data disk LABEL=k3sdata is not there`)
-		if _, err := s.try("pidof k3s"); err == nil {
+		if s.k3sPID() != 0 {
 			t.Error("k3s runs without its disk")
 		}
 		if out, err := s.try("sudo ls /var/lib/rancher/k3s/server/db /var/lib/rancher/k3s/server/tls"); err == nil {
@@ -65,12 +65,12 @@ func TestDataDisk(t *testing.T) {
 		s.killPods()
 		g.unplug()
 		g.see(`it was pulled out while it was in use`)
-		s.until("pidof k3s || sudo shelf disk 2>&1 || true", "is not there")
+		s.until("pidof k3s-server || sudo shelf disk 2>&1 || true", "is not there")
 	}, g)
 	sub(t, "another disk of that name", func(t *testing.T) {
 		g.plug("strange")
 		s.until("sudo shelf disk 2>&1 || true", "is empty, but this node has its k3s data on another disk")
-		if _, err := s.try("pidof k3s"); err == nil {
+		if s.k3sPID() != 0 {
 			t.Error("k3s runs on a strange disk")
 		}
 		g.unplug()
@@ -260,7 +260,7 @@ func TestDataDiskMove(t *testing.T) {
 	g.see(`the data disk LABEL=k3sdata is not there; attach an empty disk, and k3s' data of the backup are moved there`)
 	s = g.login()
 	sub(t, "restored", func(t *testing.T) {
-		if _, err := s.try("pidof k3s"); err == nil {
+		if s.k3sPID() != 0 {
 			t.Error("k3s runs without its disk")
 		}
 		g.plug("next")

@@ -189,6 +189,13 @@ func boot(t *testing.T, options ...vm.Options) []*guest {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { guests.Release(n) })
+	return start(t, options...)
+}
+
+// start starts guests in the places of others that have ended.
+func start(t *testing.T, options ...vm.Options) []*guest {
+	t.Helper()
+	ctx := t.Context()
 	var all []*guest
 	for _, o := range options {
 		o.Dir = filepath.Join(t.TempDir())
@@ -306,6 +313,27 @@ func (s *shell) until(command, want string) string {
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
+}
+
+// k3sPID is the process of k3s as the supervisor knows it; 0 for none. (Real k3s' processes are called k3s-server and k3s-agent.)
+func (s *shell) k3sPID() int {
+	s.g.t.Helper()
+	out := s.run("sudo shelf status -o json || true") // the status is no failure of ours
+	var status struct {
+		Services []struct {
+			Name string
+			PID  int
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &status); err != nil {
+		s.g.t.Fatalf("%s: %v: %.500s", s.g.Name, err, out)
+	}
+	for _, u := range status.Services {
+		if u.Name == "k3s" {
+			return u.PID
+		}
+	}
+	return 0
 }
 
 // off powers nodes off from inside, all at once, and waits for the end of QEMU.
