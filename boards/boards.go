@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -14,7 +15,7 @@ import (
 	"imgbuild/init/contract/datafile"
 )
 
-//go:embed *.yaml families/*.yaml
+//go:embed *.yaml families/*.yaml hardware/*.yaml
 var files embed.FS
 
 // Board is one machine that an image can be built for.
@@ -43,6 +44,9 @@ type Family struct {
 	Name     string   `yaml:"-" json:"name"`
 	Arch     string   `yaml:"arch" json:"arch"` // Debian's name of it
 	Packages []string `yaml:"packages" json:"packages"`
+	// Hardware names the kinds of things that people plug in and that are driven; their packages, modules and firmware are added to
+	// those named here.
+	Hardware []string `yaml:"hardware" json:"hardware,omitempty"`
 	// Picks are single packages of another suite, ARCHIVE/SUITE:NAME, taken without their dependencies.
 	Picks  []string `yaml:"picks" json:"picks,omitempty"`
 	Kernel struct {
@@ -61,6 +65,15 @@ type Family struct {
 	Firmware []string          `yaml:"firmware" json:"firmware,omitempty"` // patterns of files kept below usr/lib/firmware
 	Raw      []Raw             `yaml:"raw" json:"raw,omitempty"`
 	UBootEnv *UBootEnv         `yaml:"uboot_env" json:"uboot_env,omitempty"`
+}
+
+// Hardware is a kind of thing that can be plugged into a board.
+type Hardware struct {
+	Name     string   `yaml:"-"` // the file's name
+	Title    string   `yaml:"title"`
+	Packages []string `yaml:"packages"`
+	Modules  []string `yaml:"modules"`
+	Firmware []string `yaml:"firmware"` // patterns of files below usr/lib/firmware
 }
 
 // Copy is a file of BOOT out of a package. From may name kernel device trees as dtb:PATH.
@@ -105,21 +118,36 @@ type Raw struct {
 type table struct {
 	boards   map[string]*Board
 	families map[string]*Family
+	hardware map[string]*Hardware
 	err      error
 }
 
 var load = sync.OnceValue(func() table { return read(files) })
 
 func read(fsys fs.FS) table {
-	t := table{boards: map[string]*Board{}, families: map[string]*Family{}}
+	t := table{boards: map[string]*Board{}, families: map[string]*Family{}, hardware: map[string]*Hardware{}}
 	t.err = func() error {
-		names, err := fs.Glob(fsys, "families/*.yaml")
+		names, err := fs.Glob(fsys, "hardware/*.yaml")
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			h := &Hardware{Name: base(name)}
+			if err := decode(fsys, name, h); err != nil {
+				return err
+			}
+			t.hardware[h.Name] = h
+		}
+		names, err = fs.Glob(fsys, "families/*.yaml")
 		if err != nil {
 			return err
 		}
 		for _, name := range names {
 			f := &Family{Name: base(name)}
 			if err := decode(fsys, name, f); err != nil {
+				return err
+			}
+			if err := f.drive(t.hardware); err != nil {
 				return err
 			}
 			t.families[f.Name] = f
@@ -141,6 +169,30 @@ func read(fsys fs.FS) table {
 	}()
 	return t
 }
+
+// drive adds what the family's kinds of hardware need, each name once.
+func (f *Family) drive(known map[string]*Hardware) error {
+	add := func(to *[]string, list []string) {
+		for _, s := range list {
+			if !slices.Contains(*to, s) {
+				*to = append(*to, s)
+			}
+		}
+	}
+	for _, name := range f.Hardware {
+		h := known[name]
+		if h == nil {
+			return fmt.Errorf("boards/families/%s.yaml: no hardware %q", f.Name, name)
+		}
+		add(&f.Packages, h.Packages)
+		add(&f.Kernel.Modules, h.Modules)
+		add(&f.Firmware, h.Firmware)
+	}
+	return nil
+}
+
+// Kinds gives all kinds of hardware, by name.
+func Kinds() map[string]*Hardware { return load().hardware }
 
 func base(name string) string { return strings.TrimSuffix(path.Base(name), ".yaml") }
 

@@ -172,7 +172,7 @@ func (a *archive) client() *Client {
 		a.t.Fatal(err)
 	}
 	return NewClient(Options{Cache: cache, Keyring: Keyring{a.key}, Backoff: time.Millisecond, Stall: 20 * time.Second,
-		Mirrors: Mirrors{a.srv.URL + "/debian", a.srv.URL + "/debian-security"}})
+		Mirrors: Mirrors{Main: a.srv.URL + "/debian", Security: a.srv.URL + "/debian-security"}})
 }
 
 var trixie = []Suite{{Archive: "debian", Name: "trixie", Components: []string{"main"}}}

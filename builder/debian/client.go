@@ -8,6 +8,7 @@ package debian
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -31,7 +32,7 @@ type Options struct {
 	Progress func(name string, done, total int64)
 	Stall    time.Duration    // a server silent for so long is given up; default 30 s
 	Backoff  time.Duration    // the wait before the first retry, doubled for each further one; default 500 ms
-	Now      func() time.Time // for the validity of InRelease; default time.Now
+	Now      func() time.Time // for the validity of InRelease and the speed of downloads; default time.Now
 }
 
 // Client reads archives. It is safe for use by many goroutines.
@@ -88,7 +89,7 @@ type wanted struct {
 
 // Index reads the indexes of suites for one architecture: InRelease, whose signature is checked, then each component's
 // Packages file by its hash, else by its name. Errors are of the kind Verify where something does not match (a suite
-// whose indexes do not fit its InRelease gives *Inconsistent), Network, or Input for a suite the archive does not have.
+// whose indexes do not fit its InRelease gives *Inconsistent, or is left out where it is Optional), Network, or Input for a suite the archive does not have.
 func (c *Client) Index(ctx context.Context, arch string, suites []Suite) (*Index, error) {
 	type read struct {
 		release *release
@@ -122,14 +123,28 @@ func (c *Client) Index(ctx context.Context, arch string, suites []Suite) (*Index
 	}
 	ix.Signers = sorted(ix.Signers)
 	m := c.meter("index", total)
+	broken := make([]bool, len(list))
 	err = each(ctx, parallel, len(list), func(ctx context.Context, i int) error {
-		return c.fetchIndex(ctx, arch, list[i], m)
+		err := c.fetchIndex(ctx, arch, list[i], m)
+		var e *Inconsistent
+		if list[i].suite.Optional && errors.As(err, &e) {
+			broken[i] = true
+			return nil
+		}
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	for i, w := range list {
+		if name := w.suite.Name; broken[i] && !slices.Contains(ix.Left, name) {
+			ix.Left = append(ix.Left, name)
+		}
+	}
+	list = slices.DeleteFunc(list, func(w wanted) bool { return slices.Contains(ix.Left, w.suite.Name) })
+	ix.Suites = slices.DeleteFunc(ix.Suites, func(s LockedSuite) bool { return slices.Contains(ix.Left, s.Suite) })
 	for _, w := range list {
-		if err := c.readIndex(ix, w); err != nil {
+		if err := c.readIndex(ctx, ix, w, m); err != nil {
 			return nil, fault.Wrap(err, fault.Verify, "try another archive with mirror=URL",
 				"index %s of %s", w.name, w.suite)
 		}
@@ -145,20 +160,23 @@ const dateLayout = "2006-01-02T15:04:05Z"
 
 // release fetches and checks the InRelease of s.
 func (c *Client) release(ctx context.Context, s Suite) (*release, []byte, []string, error) {
-	base, err := c.Mirrors.base(s.Archive)
+	bases, err := c.Mirrors.bases(s.Archive)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	url := base + "/dists/" + s.Name + "/InRelease"
-	raw, err := c.get(ctx, url, 32<<20)
+	var r *release
+	var raw []byte
+	var signers []string
+	err = anyOf(bases, func(base string) (err error) {
+		if raw, err = c.get(ctx, base+"/dists/"+s.Name+"/InRelease", 32<<20); err == nil {
+			r, signers, err = verifyInRelease(s.Name, raw, c.Keyring, c.Now())
+		}
+		return err
+	})
 	if notFound(err) {
 		return nil, nil, nil, fault.New(fault.Input, "take the base address of a Debian archive with mirror=URL",
-			"%s has no suite %s (404 for dists/%s/InRelease)", base, s.Name, s.Name)
+			"%s has no suite %s (404 for dists/%s/InRelease)", strings.Join(bases, ", "), s.Name, s.Name)
 	}
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	r, signers, err := verifyInRelease(s.Name, raw, c.Keyring, c.Now())
 	return r, raw, signers, err
 }
 
@@ -187,19 +205,21 @@ func (e *Inconsistent) Error() string {
 
 // fetchIndex brings an index into the cache.
 func (c *Client) fetchIndex(ctx context.Context, arch string, w wanted, m *meter) error {
-	base, err := c.Mirrors.base(w.suite.Archive)
+	bases, err := c.Mirrors.bases(w.suite.Archive)
 	if err != nil {
 		return err
 	}
-	dir := base + "/dists/" + w.suite.Name + "/"
-	if w.byHash {
-		name := w.name[:strings.LastIndexByte(w.name, '/')] + fmt.Sprintf("/by-hash/SHA256/%x", w.file.Sum)
-		err := c.fetch(ctx, dir+name, w.file.Sum, w.file.Size, m)
-		if !notFound(err) && !mismatched(err) {
-			return err
+	err = anyOf(bases, func(base string) error {
+		dir := base + "/dists/" + w.suite.Name + "/"
+		if w.byHash {
+			name := w.name[:strings.LastIndexByte(w.name, '/')] + fmt.Sprintf("/by-hash/SHA256/%x", w.file.Sum)
+			err := c.fetch(ctx, dir+name, w.file.Sum, w.file.Size, m)
+			if !notFound(err) && !mismatched(err) {
+				return err
+			}
 		}
-	}
-	err = c.fetch(ctx, dir+w.name, w.file.Sum, w.file.Size, m)
+		return c.fetch(ctx, dir+w.name, w.file.Sum, w.file.Size, m)
+	})
 	if notFound(err) || mismatched(err) {
 		return fault.Wrap(&Inconsistent{w.suite.Name, arch}, fault.Verify, "try again in an hour, take another archive with mirror=URL, or leave this suite out with without=SUITE, if it is not the main one",
 			"")
@@ -207,11 +227,16 @@ func (c *Client) fetchIndex(ctx context.Context, arch string, w wanted, m *meter
 	return err
 }
 
-// readIndex adds an index from the cache.
-func (c *Client) readIndex(ix *Index, w wanted) error {
+// readIndex adds an index from the cache; one that is damaged there is fetched once more.
+func (c *Client) readIndex(ctx context.Context, ix *Index, w wanted, m *meter) error {
 	f, ok := c.Cache.Blob(w.file.Sum)
 	if !ok {
-		return fault.New(fault.Device, "check the drive of the cache", "index %s vanished from the cache", w.name)
+		if err := c.fetchIndex(ctx, ix.Arch, w, m); err != nil {
+			return err
+		}
+		if f, ok = c.Cache.Blob(w.file.Sum); !ok {
+			return fault.New(fault.Device, "check the drive of the cache", "index %s was fetched, and is damaged in the cache", w.name)
+		}
 	}
 	defer f.Close()
 	plain, release, err := decompress(w.name, f)

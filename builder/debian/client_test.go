@@ -116,9 +116,9 @@ func TestIndexAndLock(t *testing.T) {
 // tarNames lists the data of a package.
 func tarNames(t *testing.T, c *Client, l Locked, keep func(string) bool) string {
 	t.Helper()
-	f, err := c.Data(l)
+	f, err := c.Data(t.Context(), l)
 	if keep != nil {
-		f, err = c.DataFiltered(l, "test", keep)
+		f, err = c.DataFiltered(t.Context(), l, "test", keep)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -249,8 +249,8 @@ func TestFetchNamesWhatIsGone(t *testing.T) {
 	if got := tarNames(t, c, here, nil); got != "a=b" {
 		t.Fatal("the others were not fetched:", got)
 	}
-	_, err = c.Data(gone)
-	wantFault(t, err, fault.Device, "gone is not in the cache")
+	_, err = c.Data(t.Context(), gone)
+	wantFault(t, err, fault.Input, "gone is not in the cache", "no longer in the archive: gone 1")
 }
 
 func TestDamagedPackage(t *testing.T) {
@@ -265,9 +265,9 @@ func TestDamagedPackage(t *testing.T) {
 	}
 	l.SHA256, l.Size = fmt.Sprintf("%x", sum), int64(len(junk))
 	for range 2 {
-		_, err = c.Data(l)
+		_, err = c.Data(t.Context(), l)
 		wantFault(t, err, fault.Input, "package x 1 cannot be read")
-		_, err = c.Scripts(l)
+		_, err = c.Scripts(t.Context(), l)
 		wantFault(t, err, fault.Input, "package x 1 cannot be read")
 	}
 }

@@ -2,7 +2,9 @@ package debian
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -11,8 +13,8 @@ import (
 
 // Data opens the files of a fetched package as a plain tar, decoded once and kept in the cache. Close it. It is safe
 // for use by many goroutines; decoding runs in the caller's, so call it from as many as there are cores.
-func (c *Client) Data(l Locked) (*os.File, error) {
-	return c.decoded(l, "deb-data 1 "+l.SHA256, func(w io.Writer, r io.Reader) error {
+func (c *Client) Data(ctx context.Context, l Locked) (*os.File, error) {
+	return c.decoded(ctx, l, "deb-data 1 "+l.SHA256, func(w io.Writer, r io.Reader) error {
 		_, err := io.CopyBuffer(w, struct{ io.Reader }{r}, make([]byte, 256<<10))
 		return err
 	})
@@ -20,8 +22,8 @@ func (c *Client) Data(l Locked) (*os.File, error) {
 
 // DataFiltered is Data with only the members for which keep says yes; it is called with paths like "usr/bin/x", for
 // directories as well. key names the filter: who changes what keep says changes key.
-func (c *Client) DataFiltered(l Locked, key string, keep func(path string) bool) (*os.File, error) {
-	return c.decoded(l, "deb-data-filtered 1 "+l.SHA256+" "+key, func(w io.Writer, r io.Reader) error {
+func (c *Client) DataFiltered(ctx context.Context, l Locked, key string, keep func(path string) bool) (*os.File, error) {
+	return c.decoded(ctx, l, "deb-data-filtered 1 "+l.SHA256+" "+key, func(w io.Writer, r io.Reader) error {
 		in, out := tar.NewReader(r), tar.NewWriter(w)
 		for {
 			h, err := in.Next()
@@ -50,9 +52,9 @@ func (c *Client) DataFiltered(l Locked, key string, keep func(path string) bool)
 	})
 }
 
-func (c *Client) decoded(l Locked, key string, copy func(io.Writer, io.Reader) error) (*os.File, error) {
+func (c *Client) decoded(ctx context.Context, l Locked, key string, copy func(io.Writer, io.Reader) error) (*os.File, error) {
 	f, err := c.Cache.Decoded(key, func(w io.Writer) error {
-		deb, err := c.openBlob(l)
+		deb, err := c.openBlob(ctx, l)
 		if err != nil {
 			return err
 		}
@@ -76,22 +78,28 @@ func (c *Client) decoded(l Locked, key string, copy func(io.Writer, io.Reader) e
 	return f, err
 }
 
-// openBlob opens the .deb in the cache.
-func (c *Client) openBlob(l Locked) (*os.File, error) {
+// openBlob opens the .deb in the cache. One that is damaged there is fetched once more: Fetch looks at names and sizes alone.
+func (c *Client) openBlob(ctx context.Context, l Locked) (*os.File, error) {
 	sum, err := parseSum(l.SHA256)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Input, "", "package %s", l.Name)
 	}
 	f, ok := c.Cache.Blob(sum)
 	if !ok {
-		return nil, fault.New(fault.Device, "run it again: the package is fetched anew", "package %s is not in the cache, or damaged there", l.Name)
+		if err := c.Fetch(ctx, []Locked{l}); err != nil {
+			return nil, fmt.Errorf("package %s is not in the cache, or damaged there: %w", l.Name, err)
+		}
+		if f, ok = c.Cache.Blob(sum); !ok {
+			return nil, fault.New(fault.Device, "check the drive of the cache, or name another place with cache=DIR",
+				"package %s was fetched, and is damaged in the cache", l.Name)
+		}
 	}
 	return f, nil
 }
 
 // Scripts gives the control fields and maintainer scripts of a fetched package.
-func (c *Client) Scripts(l Locked) (*Deb, error) {
-	f, err := c.openBlob(l)
+func (c *Client) Scripts(ctx context.Context, l Locked) (*Deb, error) {
+	f, err := c.openBlob(ctx, l)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ const tries = 4
 // The causes that a transfer can fail for, besides those of the net package.
 var (
 	errStalled   = errors.New("silent")
+	errSlow      = errors.New("too slow")
 	errTruncated = errors.New("broke off")
 	errResume    = errors.New("cannot resume")
 )
@@ -64,7 +65,7 @@ func transient(err error, moved bool) bool {
 		return s.code >= 500 || s.code == http.StatusTooManyRequests || s.code == http.StatusRequestTimeout
 	case errors.As(err, &dns):
 		return dns.IsTemporary
-	case errors.Is(err, errStalled):
+	case errors.Is(err, errStalled), errors.Is(err, errSlow):
 		return moved
 	case errors.Is(err, errTruncated), errors.Is(err, errResume),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
@@ -96,19 +97,34 @@ func (c *Client) retry(ctx context.Context, do func() (moved bool, err error)) e
 	}
 }
 
-// body is the body of a response under the watch for silence.
+// leastSpeed is how many bytes a second a server has to give, over the time in which it may not be silent either.
+const leastSpeed = 1 << 10
+
+// body is the body of a response under the watch for silence and for dripping.
 type body struct {
 	io.ReadCloser
 	watch  *time.Timer
 	stall  time.Duration
+	now    func() time.Time
+	waited time.Duration // for the server, since the speed was looked at
+	got    int64         // bytes in that time
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	if b.waited >= b.stall {
+		if b.got < int64(b.stall.Seconds()*leastSpeed) {
+			return 0, errSlow
+		}
+		b.waited, b.got = 0, 0
+	}
+	began := b.now()
 	b.watch.Reset(b.stall)
 	n, err := b.ReadCloser.Read(p)
 	b.watch.Stop()
+	b.waited += b.now().Sub(began)
+	b.got += int64(n)
 	if err != nil && err != io.EOF && context.Cause(b.ctx) == errStalled {
 		err = errStalled
 	}
@@ -122,6 +138,9 @@ func (b *body) Close() error {
 	return err
 }
 
+// pastCaches marks the context of a request that caches on the way shall not answer.
+type pastCaches struct{}
+
 // request asks for address from byte from on. The caller closes the body.
 func (c *Client) request(ctx context.Context, address string, from int64) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -132,6 +151,9 @@ func (c *Client) request(ctx context.Context, address string, from int64) (*http
 	}
 	req.Header.Set("User-Agent", "imgbuild")
 	req.Header.Set("Accept-Encoding", "identity")
+	if ctx.Value(pastCaches{}) != nil {
+		req.Header.Set("Cache-Control", "no-cache")
+	}
 	if from > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
@@ -146,7 +168,7 @@ func (c *Client) request(ctx context.Context, address string, from int64) (*http
 		return nil, err
 	}
 	watch.Stop()
-	resp.Body = &body{resp.Body, watch, c.Stall, ctx, cancel}
+	resp.Body = &body{ReadCloser: resp.Body, watch: watch, stall: c.Stall, now: c.Now, ctx: ctx, cancel: cancel}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
 		resp.Body.Close()
 		return nil, &status{resp.StatusCode}
@@ -193,6 +215,14 @@ func (c *Client) fetch(ctx context.Context, address string, sum [32]byte, size i
 	}
 	m.add(p.Size())
 	err = c.retry(ctx, func() (bool, error) { return c.transfer(ctx, address, p, size, m) })
+	if mismatched(err) { // once more: a cache on the way may have spoilt it, or the line
+		m.add(-p.Size())
+		if err := p.Reset(); err != nil {
+			return err
+		}
+		fresh := context.WithValue(ctx, pastCaches{}, true)
+		err = c.retry(fresh, func() (bool, error) { return c.transfer(fresh, address, p, size, m) })
+	}
 	if mismatched(err) {
 		m.add(-p.Size())
 		p.Remove()
@@ -203,9 +233,11 @@ func (c *Client) fetch(ctx context.Context, address string, sum [32]byte, size i
 // much is how many bytes make a try worth another one.
 const much = 64 << 10
 
-// transfer goes on with p until it is whole. moved tells whether much came.
+// transfer goes on with p until it is whole. moved tells whether p is longer by much: a server that always breaks off at the same byte
+// and cannot resume moves nothing.
 func (c *Client) transfer(ctx context.Context, address string, p *blockcache.Partial, size int64, m *meter) (moved bool, err error) {
 	start := p.Size()
+	had := start
 	restart := func() error {
 		m.add(-p.Size())
 		return p.Reset()
@@ -248,12 +280,12 @@ func (c *Client) transfer(ctx context.Context, address string, p *blockcache.Par
 			switch {
 			case errors.As(err, &f): // the cache
 				return false, err
-			case errors.Is(err, errStalled), err != nil && ctx.Err() != nil:
-				return n >= much, err
+			case errors.Is(err, errStalled), errors.Is(err, errSlow), err != nil && ctx.Err() != nil:
+				return p.Size()-had >= much, err
 			case n == size-start:
 				return false, &wrongSize{size + 1, size}
 			}
-			return n >= much, fmt.Errorf("%w after %d of %d bytes", errTruncated, p.Size(), size)
+			return p.Size()-had >= much, fmt.Errorf("%w after %d of %d bytes", errTruncated, p.Size(), size)
 		}
 	}
 	err = p.Done()
@@ -306,6 +338,8 @@ func (c *Client) explain(address string, err error) error {
 		return fault.Wrap(err, fault.Network, fix, "the host %s cannot be resolved", host)
 	case errors.Is(err, errStalled):
 		return fault.Wrap(err, fault.Network, fix, "%s did not answer for %v", host, c.Stall)
+	case errors.Is(err, errSlow):
+		return fault.Wrap(err, fault.Network, fix, "%s gives less than %d bytes a second: %s", host, leastSpeed, address)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fault.Wrap(err, fault.Network, fix, "%s refuses connections", host)
 	case errors.Is(err, errTruncated):

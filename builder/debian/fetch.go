@@ -38,11 +38,11 @@ func (c *Client) Fetch(ctx context.Context, packages []Locked) error {
 		if err != nil {
 			return fault.Wrap(err, fault.Input, "", "package %s", p.Name)
 		}
-		base, err := c.Mirrors.base(p.Archive)
+		bases, err := c.Mirrors.bases(p.Archive)
 		if err != nil {
 			return err
 		}
-		err = c.fetch(ctx, base+"/"+escapePath(p.Pool), sum, p.Size, m)
+		err = anyOf(bases, func(base string) error { return c.fetch(ctx, base+"/"+escapePath(p.Pool), sum, p.Size, m) })
 		if notFound(err) {
 			mu.Lock()
 			gone[i] = true
@@ -65,6 +65,22 @@ func (c *Client) Fetch(ctx context.Context, packages []Locked) error {
 			Err: &missing, Fix: "make a new lock with `imgbuild lock`, use lock=auto, or take an archive that still has them with mirror=URL"}
 	}
 	return nil
+}
+
+// anyOf asks one mirror after the other until one has it. When none does, the error is the first that is not just "not found".
+func anyOf(bases []string, ask func(base string) error) error {
+	var first error
+	for _, base := range bases {
+		err := ask(base)
+		var f *fault.Error
+		if err == nil || cancelled(err) || errors.As(err, &f) && f.Kind != fault.Network && f.Kind != fault.Verify {
+			return err // a full disk is not the mirror's fault
+		}
+		if first == nil || notFound(first) && !notFound(err) {
+			first = err
+		}
+	}
+	return first
 }
 
 // escapePath writes a pool path for a URL: only '%' and '+' of the allowed bytes need care; '+' is sent as it is,

@@ -14,6 +14,7 @@ type Suite struct {
 	Name       string   // the suite's codename: trixie, trixie-updates, trixie-security, bookworm
 	Components []string // main, non-free-firmware
 	Only       []string // when not empty: just these packages, for Newest; they take no part in Resolve
+	Optional   bool     // left out when the archive serves an index that does not fit its signed InRelease
 }
 
 func (s Suite) String() string { return s.Archive + "/" + s.Name }
@@ -37,6 +38,7 @@ type Index struct {
 	Arch    string
 	Suites  []LockedSuite // what was read, in the caller's order
 	Signers []string      // fingerprints of the keys that signed, sorted
+	Left    []string      // optional suites that were left out, because their indexes do not fit
 
 	newest    map[string]*Package
 	only      map[string]map[string]*Package // by suite and name: suites with Only

@@ -254,6 +254,14 @@ func (l *Lock) pkg(f []string) string {
 	return ""
 }
 
+// NoSecurity is what a lock without the security archive is warned about with.
+const NoSecurity = "no security suite in this lock"
+
+// Security tells whether the packages come from an index that has Debian's security updates too.
+func (l *Lock) Security() bool {
+	return slices.ContainsFunc(l.Suites, func(s LockedSuite) bool { return s.Archive == "debian-security" })
+}
+
 // Find gives the package called name.
 func (l *Lock) Find(name string) (Locked, bool) {
 	for _, p := range l.Packages {
@@ -265,10 +273,20 @@ func (l *Lock) Find(name string) (Locked, bool) {
 }
 
 // Change is how one package differs between two locks; Old or New has no name when it is added or removed.
-type Change struct{ Old, New Locked }
+type Change struct {
+	Old, New Locked
+	// Scripts is what its maintainer scripts do no more ("- postinst: LINE") and do now ("+ postinst: LINE"), filled by CompareScripts.
+	Scripts []string
+	same    bool // CompareScripts has found that they do the same
+}
 
-// ScriptsChanged tells whether the maintainer scripts do something else now, or are new: overlays/ may need a change.
+// ScriptsChanged tells whether the maintainer scripts do something else now, or are new: overlays/ may need a change. Locks have
+// hashes of what scripts do, which an older imgbuild may have made in another way: the same file never has other scripts, and
+// CompareScripts clears what only differs by that.
 func (c Change) ScriptsChanged() bool {
+	if c.Old.SHA256 == c.New.SHA256 || c.same {
+		return false
+	}
 	return c.Old.Scripts != c.New.Scripts && c.New.Name != "" && (c.Old.Name != "" || c.New.Scripts != "")
 }
 
@@ -303,8 +321,8 @@ func (l *Lock) Diff(next *Lock) []Change {
 	}
 	var out []Change
 	for _, p := range next.Packages {
-		if old, ok := was[p.Name]; !ok || old != p {
-			out = append(out, Change{old, p})
+		if old, ok := was[p.Name]; !ok || old.SHA256 != p.SHA256 {
+			out = append(out, Change{Old: old, New: p})
 		}
 		delete(was, p.Name)
 	}

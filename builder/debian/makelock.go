@@ -40,7 +40,7 @@ func (c *Client) MakeLock(ctx context.Context, r Request) (*Lock, error) {
 		return nil, err
 	}
 	for i := range l.Packages {
-		d, err := c.Scripts(l.Packages[i])
+		d, err := c.Scripts(ctx, l.Packages[i])
 		if err != nil {
 			return nil, err
 		}

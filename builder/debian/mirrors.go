@@ -12,18 +12,22 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Mirrors are the base addresses of the archives, without a slash at the end: dists/ and pool/ lie below each.
-type Mirrors struct{ Main, Security string }
+// Mirrors are the base addresses of the archives, without a slash at the end: dists/ and pool/ lie below each. The others are asked
+// in their order for what the first does not have or has wrong.
+type Mirrors struct {
+	Main, Security           string
+	OtherMain, OtherSecurity []string
+}
 
-// base gives the address of the archive called name, "debian" or "debian-security".
-func (m Mirrors) base(archive string) (string, error) {
+// bases gives the addresses of the archive called name, "debian" or "debian-security": at least one.
+func (m Mirrors) bases(archive string) ([]string, error) {
 	switch {
 	case archive == "debian" && m.Main != "":
-		return m.Main, nil
+		return append([]string{m.Main}, m.OtherMain...), nil
 	case archive == "debian-security" && m.Security != "":
-		return m.Security, nil
+		return append([]string{m.Security}, m.OtherSecurity...), nil
 	}
-	return "", fault.New(fault.Input, "name one with mirror=URL", "no address is known of the archive %q", archive)
+	return nil, fault.New(fault.Input, "name one with mirror=URL", "no address is known of the archive %q", archive)
 }
 
 // ParseMirror reads the value of mirror=: MAIN or MAIN,SECURITY. Without SECURITY it is MAIN's sibling debian-security.
@@ -76,8 +80,7 @@ func sibling(base string) string {
 //
 // A machine without Debian's archive gives an error of the kind Input that asks for mirror=.
 func HostMirrors(etcApt fs.FS) (Mirrors, error) {
-	var m Mirrors
-	var guess Mirrors // entries that only look like Debian's
+	var m, guess bases // guess: entries that only look like Debian's
 	for _, name := range sourceFiles(etcApt) {
 		data, err := fs.ReadFile(etcApt, name)
 		if err != nil {
@@ -98,29 +101,37 @@ func HostMirrors(etcApt fs.FS) (Mirrors, error) {
 					continue // cdrom:, file:, mirror+http: and the like
 				}
 				if s.security(base) {
-					to.Security = first(to.Security, base)
+					to.security = with(to.security, base)
 				} else {
-					to.Main = first(to.Main, base)
+					to.main = with(to.main, base)
 				}
 			}
 		}
 	}
-	m.Main, m.Security = first(m.Main, guess.Main), first(m.Security, guess.Security)
-	if m.Main == "" {
+	if m.main == nil {
+		m.main = guess.main
+	}
+	if m.security == nil {
+		m.security = guess.security
+	}
+	if m.main == nil {
 		return Mirrors{}, fault.New(fault.Input, "name a Debian archive, as in mirror=http://mirror.example/debian",
 			"the apt sources of this machine name no Debian archive")
 	}
-	if m.Security == "" {
-		m.Security = sibling(m.Main)
+	if m.security == nil {
+		m.security = []string{sibling(m.main[0])}
 	}
-	return m, nil
+	return Mirrors{m.main[0], m.security[0], m.main[1:], m.security[1:]}, nil
 }
 
-func first(a, b string) string {
-	if a != "" {
-		return a
+// bases are addresses in the order in which they were found, each once.
+type bases struct{ main, security []string }
+
+func with(list []string, base string) []string {
+	if slices.Contains(list, base) {
+		return list
 	}
-	return b
+	return append(list, base)
 }
 
 // sourceFiles lists the files in the order in which apt reads them.

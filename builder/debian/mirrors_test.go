@@ -2,6 +2,7 @@ package debian
 
 import (
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -11,15 +12,22 @@ import (
 
 func TestHostMirrors(t *testing.T) {
 	for dir, want := range map[string]Mirrors{
-		"deb822":        {"http://mirror.example/debian", "http://mirror.example/debian-security"},
-		"oneline":       {"https://mirror.example:8080/pub/debian", "https://security.example/debian-security"},
-		"thirdparty":    {"http://mirror.example/debian", "http://mirror.example/debian-security"},
-		"raspi":         {"http://mirror.example/debian", "http://mirror.example/debian-security"},
-		"signedby":      {"https://cache.example/acng/deb.any", "https://cache.example/acng/debian-security"},
-		"security-host": {"http://mirror.example/debian", "http://mirror.example/debian-security"},
+		"deb822":        {Main: "http://mirror.example/debian", Security: "http://mirror.example/debian-security", OtherMain: []string{"http://other.example/debian"}},
+		"oneline":       {Main: "https://mirror.example:8080/pub/debian", Security: "https://security.example/debian-security"},
+		"thirdparty":    {Main: "http://mirror.example/debian", Security: "http://mirror.example/debian-security"},
+		"raspi":         {Main: "http://mirror.example/debian", Security: "http://mirror.example/debian-security"},
+		"signedby":      {Main: "https://cache.example/acng/deb.any", Security: "https://cache.example/acng/debian-security"},
+		"several":       {Main: "http://one.example/debian", Security: "http://one.example/debian-security", OtherMain: []string{"http://two.example/debian"}},
+		"security-host": {Main: "http://mirror.example/debian", Security: "http://mirror.example/debian-security"},
 	} {
 		got, err := HostMirrors(os.DirFS("testdata/apt/" + dir))
-		if err != nil || got != want {
+		if len(got.OtherMain) == 0 {
+			got.OtherMain = nil
+		}
+		if len(got.OtherSecurity) == 0 {
+			got.OtherSecurity = nil
+		}
+		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v %v, want %v", dir, got, err, want)
 		}
 	}
@@ -36,12 +44,12 @@ func TestHostWithoutDebianAsksForAMirror(t *testing.T) {
 
 func TestParseMirror(t *testing.T) {
 	for value, want := range map[string]Mirrors{
-		"http://mirror.example/debian":                        {"http://mirror.example/debian", "http://mirror.example/debian-security"},
-		"https://mirror.example:8443/pub/linux/debian/":       {"https://mirror.example:8443/pub/linux/debian", "https://mirror.example:8443/pub/linux/debian-security"},
-		"http://mirror.example":                               {"http://mirror.example", "http://mirror.example/debian-security"},
-		"http://a.example/debian,https://b.example/security/": {"http://a.example/debian", "https://b.example/security"},
+		"http://mirror.example/debian":                        {Main: "http://mirror.example/debian", Security: "http://mirror.example/debian-security"},
+		"https://mirror.example:8443/pub/linux/debian/":       {Main: "https://mirror.example:8443/pub/linux/debian", Security: "https://mirror.example:8443/pub/linux/debian-security"},
+		"http://mirror.example":                               {Main: "http://mirror.example", Security: "http://mirror.example/debian-security"},
+		"http://a.example/debian,https://b.example/security/": {Main: "http://a.example/debian", Security: "https://b.example/security"},
 	} {
-		if got, err := ParseMirror(value); err != nil || got != want {
+		if got, err := ParseMirror(value); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v %v", value, got, err)
 		}
 	}

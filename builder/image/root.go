@@ -3,10 +3,12 @@ package image
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"imgbuild/builder/recipe"
 	"imgbuild/builder/tree"
+	"imgbuild/init/contract/fault"
 	"imgbuild/overlays"
 )
 
@@ -18,7 +20,7 @@ func (b *build) packages(ctx context.Context) (*tree.Tree, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		f, err := b.Client.Data(p)
+		f, err := b.Client.Data(ctx, p)
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", p.Name, err)
 		}
@@ -41,6 +43,10 @@ func (b *build) finishRoot(t *tree.Tree, program []byte) error {
 	r := b.Recipe
 	keep := tree.Patterns(append([]string(nil), r.Base.Keep...))
 	for _, pattern := range r.Family.Firmware {
+		one := tree.Patterns{"usr/lib/firmware/" + pattern}
+		if !slices.ContainsFunc(t.Nodes(), func(n *tree.Node) bool { return n.Kind != tree.Dir && one.Match(n.Path) }) {
+			return fault.New(fault.Internal, "correct the lists in boards/", "no package of family %s has firmware %s", r.Family.Name, pattern)
+		}
 		keep = append(keep, "usr/lib/firmware/"+pattern)
 	}
 	t.Strip(tree.Patterns(r.Base.Strip), keep)

@@ -9,6 +9,7 @@ import (
 	"sort"
 
 	"imgbuild/boards"
+	"imgbuild/builder/debian"
 	"imgbuild/builder/tree"
 	"imgbuild/init/contract/codec"
 	"imgbuild/init/contract/fat"
@@ -33,6 +34,9 @@ func (b *build) slot(k *kernel) (*slotFiles, error) {
 		Format: manifest.Format, Family: r.Family.Name, Arch: r.Family.Arch, Roles: r.Roles, Version: b.version, Date: int64(b.date()),
 		Kernel: k.release, InitSHA256: r.Program, MinMemory: r.MinMemory(), Health: r.Health(),
 		Encoders: codec.Encoders(),
+	}
+	if !r.Lock.Security() {
+		m.Lacks = append(m.Lacks, debian.NoSecurity)
 	}
 	for _, board := range boards.Of(r.Family.Name) {
 		m.Compatible = append(m.Compatible, board.Compatible...)

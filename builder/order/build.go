@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"imgbuild/builder/debian"
 	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
 )
@@ -22,6 +23,9 @@ func (a *Asked) Lock(ctx context.Context) (*Locked, error) {
 	relock, err := a.Recipe.Fetch(ctx, a.Client, a.order.Lock)
 	if err != nil {
 		return nil, err
+	}
+	if !a.Recipe.Lock.Security() {
+		a.warnings = append(a.warnings, debian.NoSecurity+": Debian's security updates are not in this image; `imgbuild lock` tries again")
 	}
 	if p := a.Recipe.Passed; p != "" {
 		a.warnings = append(a.warnings, p)

@@ -213,6 +213,9 @@ func relocked(re *recipe.Relock) []string {
 			break
 		}
 		lines = append(lines, "  "+c.String())
+		for _, l := range c.Scripts {
+			lines = append(lines, "      "+l)
+		}
 	}
 	return lines
 }

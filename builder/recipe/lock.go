@@ -125,13 +125,21 @@ func (r *Recipe) NewLock(ctx context.Context, c *debian.Client) ([]debian.Change
 			}
 		}
 	}
-	fresh, err := c.MakeLock(ctx, r.Request())
+	q := r.Request()
+	if len(old.Packages) > 0 && !old.Security() {
+		// It was made while the archive was broken for this architecture: tried again, not insisted on.
+		for i := range q.Suites[1:] {
+			q.Suites[i+1].Optional = true
+		}
+	}
+	fresh, err := c.MakeLock(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	fresh.K3s = old.K3s
 	r.Lock = fresh
-	return old.Diff(fresh), nil
+	changes := old.Diff(fresh)
+	return changes, c.CompareScripts(ctx, changes)
 }
 
 // KeepK3s gives the recipe's lock the release of k3s that a lock in a file has, if that is one of the same architecture.

@@ -120,7 +120,9 @@ func (r *Recipe) Request() debian.Request {
 		if slices.Contains(r.Without, s.Name) {
 			continue
 		}
-		q.Suites = append(q.Suites, debian.Suite{Archive: s.Archive, Name: s.Name, Components: s.Components})
+		// The first suite is the release itself, without which there is nothing to lock.
+		optional := slices.Contains(r.Without, Broken) && len(q.Suites) > 0
+		q.Suites = append(q.Suites, debian.Suite{Archive: s.Archive, Name: s.Name, Components: s.Components, Optional: optional})
 	}
 	return q
 }
@@ -155,6 +157,9 @@ func (r *Recipe) Version() (string, error) {
 	return r.Lock.Date + "-" + h[:8], nil
 }
 
+// Broken is the word of without= that leaves out the suites whose indexes do not fit their signed InRelease, as long as they do not.
+const Broken = "broken"
+
 // CheckWithout says whether the suites to leave out exist and leave something.
 func (r *Recipe) CheckWithout() error {
 	var known []string
@@ -162,8 +167,8 @@ func (r *Recipe) CheckWithout() error {
 		known = append(known, s.Name)
 	}
 	for _, name := range r.Without {
-		if !slices.Contains(known[1:], name) {
-			return fault.New(fault.Usage, "those that can be left out are "+strings.Join(known[1:], ", "), "there is no suite %q to leave out", name)
+		if name != Broken && !slices.Contains(known[1:], name) {
+			return fault.New(fault.Usage, "those that can be left out are "+strings.Join(known[1:], ", ")+", or "+Broken, "there is no suite %q to leave out", name)
 		}
 	}
 	return nil

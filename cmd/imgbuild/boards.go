@@ -9,7 +9,9 @@ import (
 	"text/tabwriter"
 
 	"imgbuild/boards"
+	"imgbuild/builder/debian"
 	"imgbuild/cmd/line"
+	"imgbuild/images"
 )
 
 var listBoards = line.Verb{
@@ -26,8 +28,22 @@ var listBoards = line.Verb{
 			}
 			all = append(all, b)
 		}
+		notes := map[string]string{} // by family
+		for _, b := range all {
+			if err := lockNote(notes, b.Family); err != nil {
+				return err
+			}
+		}
 		if a.JSON() {
-			return printJSON(all)
+			type row struct {
+				*boards.Board
+				Lock string `json:"lock,omitempty"`
+			}
+			var rows []row
+			for _, b := range all {
+				rows = append(rows, row{b, notes[b.Family]})
+			}
+			return printJSON(rows)
 		}
 		t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "BOARD\tWHAT\tFAMILY\tROLES\tSEEN")
@@ -38,8 +54,34 @@ var listBoards = line.Verb{
 			}
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", b.Name, b.Title, b.Family, roles, b.Seen)
 		}
-		return t.Flush()
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		for _, f := range boards.Families() {
+			if n := notes[f.Name]; n != "" {
+				fmt.Printf("\nfamily %s: %s\n", f.Name, n)
+			}
+		}
+		return nil
 	},
+}
+
+// lockNote notes what is to be known of a family's embedded locks.
+func lockNote(notes map[string]string, family string) error {
+	for _, slot := range images.Slots() {
+		data := images.Lock(family, slot)
+		if data == nil {
+			continue
+		}
+		l, err := debian.ParseLock("the embedded lock", data)
+		if err != nil {
+			return err
+		}
+		if !l.Security() {
+			notes[family] = debian.NoSecurity + " of " + l.Date
+		}
+	}
+	return nil
 }
 
 func printJSON(v any) error {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
+	"imgbuild/builder/debian"
 	"imgbuild/builder/order"
 	"imgbuild/builder/recipe"
 	"imgbuild/cmd/line"
@@ -48,11 +50,21 @@ var lock = line.Verb{
 		if err := recipe.WriteLock(name, s.Recipe.Lock); err != nil {
 			return err
 		}
+		var changed []string
 		for _, c := range changes {
 			fmt.Println(c)
-			if c.ScriptsChanged() && c.Old.Name != "" {
-				screen.Warn("the maintainer scripts of "+c.New.Name+" changed:", "compare what they do with the tables in overlays/ before you trust this lock")
+			for _, line := range c.Scripts {
+				fmt.Println("      " + line)
 			}
+			if c.ScriptsChanged() && c.Old.Name != "" {
+				changed = append(changed, c.New.Name)
+			}
+		}
+		if changed != nil {
+			screen.Warn("the maintainer scripts of "+strings.Join(changed, ", ")+" changed:", "compare the lines above with the tables in overlays/ before you trust this lock")
+		}
+		if !s.Recipe.Lock.Security() {
+			screen.Warn(debian.NoSecurity + ": it lacks Debian's security updates; lock again when the archive is whole")
 		}
 		fmt.Printf("%s: %d packages, %d changes, dated %s\n", name, len(s.Recipe.Lock.Packages), len(changes), s.Recipe.Lock.Date)
 		return nil

@@ -17,7 +17,7 @@ var (
 	lockKey    = line.Key{Name: "lock", Value: "auto|FILE", Doc: "The exact packages. auto: ./imgbuild.lock or the one inside, made anew where the archive lost a package."}
 	mirrorKey  = line.Key{Name: "mirror", Value: "URL[,SECURITY-URL]", Doc: "Debian archive; else IMGBUILD_MIRROR, else the host's own apt sources."}
 	cacheKey   = line.Key{Name: "cache", Value: "DIR", Doc: "Downloads and compressed blocks; default ~/.cache/imgbuild. Builds keep it below 8 GiB."}
-	withoutKey = line.Key{Name: "without", Value: "SUITE,SUITE", Doc: "Suites to leave out of a new lock, where an archive serves them broken: trixie-security loses you its fixes."}
+	withoutKey = line.Key{Name: "without", Value: "SUITE,SUITE", Doc: "Suites to leave out of a new lock, or `broken`: those that the archive serves broken. Without trixie-security you lose its fixes."}
 	extraKey   = line.Key{Name: "packages", Value: "A,B", Doc: "More Debian packages in the root; locked for this build."}
 )
 

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"imgbuild/boards"
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/debian"
 	"imgbuild/builder/recipe"
@@ -98,6 +99,67 @@ func withLock(program string, words []string, build func(dir string) ([]byte, er
 		return fmt.Errorf("keeping the new lock: %w\n%s", err, text)
 	}
 	return nil
+}
+
+// TestLocks: the hashes of maintainer scripts in the committed locks are those that today's code makes of the same packages. A
+// lock that was made by other code reports changes that are none.
+func TestLocks(t *testing.T) {
+	t.Parallel()
+	cache, err := blockcache.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mirrors, err := mirrorsOfHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := debian.NewClient(debian.Options{Cache: cache, Mirrors: mirrors})
+	seen := map[string]bool{}
+	for _, family := range boards.Families() {
+		for _, slot := range images.Slots() {
+			data := images.Lock(family.Name, slot)
+			if data == nil {
+				t.Errorf("there is no lock of %s %s", family.Name, slot)
+				continue
+			}
+			l, err := debian.ParseLock(images.LockName(family.Name, slot), data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Fetch(t.Context(), l.Packages); err != nil {
+				gone, ok := debian.AsNotFound(err)
+				if !ok {
+					t.Fatal(err)
+				}
+				t.Logf("%s: the archive has lost %d of %d packages; the others are looked at", images.LockName(family.Name, slot), len(gone), len(l.Packages))
+				l.Packages = slices.DeleteFunc(l.Packages, func(p debian.Locked) bool { return slices.Contains(gone, p) })
+			}
+			for _, p := range l.Packages {
+				if seen[p.SHA256+p.Scripts] {
+					continue
+				}
+				seen[p.SHA256+p.Scripts] = true
+				d, err := client.Scripts(t.Context(), p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := debian.ScriptsHash(d.Scripts); got != p.Scripts {
+					t.Errorf("%s: %s %s: the code makes %q of its scripts, the lock has %q; run make locks", images.LockName(family.Name, slot), p.Name, p.Version, got, p.Scripts)
+				}
+			}
+		}
+	}
+	if len(seen) < 150 {
+		t.Errorf("only %d packages were looked at", len(seen))
+	}
+}
+
+// mirrorsOfHost are those that imgbuild would take.
+func mirrorsOfHost() (debian.Mirrors, error) {
+	if m := os.Getenv("IMGBUILD_MIRROR"); m != "" {
+		return debian.ParseMirror(m)
+	}
+	return debian.HostMirrors(os.DirFS("/etc/apt"))
 }
 
 // TestPins: the committed locks of these tests are for the packages that the recipes ask for today.

@@ -145,14 +145,14 @@ func unpacked(ctx context.Context, name string, r debian.Request, finish func(di
 		if err := client.Fetch(ctx, l.Packages); err != nil {
 			return "", err
 		}
-		if err := unpackAll(client, l.Packages, tools, final, finish); err != nil {
+		if err := unpackAll(ctx, client, l.Packages, tools, final, finish); err != nil {
 			return "", err
 		}
 	}
 	return final, os.WriteFile(current, []byte(filepath.Base(final)+"\n"), 0o644)
 }
 
-func unpackAll(client *debian.Client, packages []debian.Locked, tools, final string, finish func(dir, final string) error) error {
+func unpackAll(ctx context.Context, client *debian.Client, packages []debian.Locked, tools, final string, finish func(dir, final string) error) error {
 	dir, err := os.MkdirTemp(tools, "new-")
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func unpackAll(client *debian.Client, packages []debian.Locked, tools, final str
 	}
 	defer root.Close()
 	for _, p := range packages {
-		data, err := client.Data(p)
+		data, err := client.Data(ctx, p)
 		if err != nil {
 			return err
 		}

@@ -33,15 +33,16 @@ const (
 // Manifest describes one slot. Sizes and offsets are in bytes, offsets from the start of the slot's partition.
 type Manifest struct {
 	Format     int      `json:"format"`
-	Family     string   `json:"family"`      // boards with the same slot, such as rpi64
-	Arch       string   `json:"arch"`        // Debian's name: arm64, armhf
-	Roles      []string `json:"roles"`       // what this slot can run as
-	Version    string   `json:"version"`     // lock date and recipe hash: 20261122-0badc0de
-	Date       int64    `json:"date"`        // seconds since 1970 of the lock; no clock may run before it
-	Compatible []string `json:"compatible"`  // device tree compatibles that may boot it, the first of a board's list each
-	MinMemory  int64    `json:"min_memory"`  // bytes of RAM below which no role of this slot is started
-	Kernel     string   `json:"kernel"`      // the kernel's release as uname prints it
-	InitSHA256 string   `json:"init_sha256"` // of the init program
+	Family     string   `json:"family"`          // boards with the same slot, such as rpi64
+	Arch       string   `json:"arch"`            // Debian's name: arm64, armhf
+	Roles      []string `json:"roles"`           // what this slot can run as
+	Version    string   `json:"version"`         // lock date and recipe hash: 20261122-0badc0de
+	Date       int64    `json:"date"`            // seconds since 1970 of the lock; no clock may run before it
+	Compatible []string `json:"compatible"`      // device tree compatibles that may boot it, the first of a board's list each
+	MinMemory  int64    `json:"min_memory"`      // bytes of RAM below which no role of this slot is started
+	Kernel     string   `json:"kernel"`          // the kernel's release as uname prints it
+	InitSHA256 string   `json:"init_sha256"`     // of the init program
+	Lacks      []string `json:"lacks,omitempty"` // what its packages are known to lack: "no security suite in this lock"
 	K3s        *K3s     `json:"k3s,omitempty"`
 
 	Health map[string]Health `json:"health,omitempty"` // by role

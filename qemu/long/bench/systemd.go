@@ -153,7 +153,7 @@ func packages(ctx context.Context) (*tree.Tree, func(), error) {
 			fmt.Printf("  reference: %s %s\n", p.Name, p.Version)
 		}
 		err := func() error {
-			f, err := client.Data(p)
+			f, err := client.Data(ctx, p)
 			if err != nil {
 				return err
 			}
