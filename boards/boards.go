@@ -210,6 +210,16 @@ func Names() []string {
 	return names
 }
 
+// Families gives all families, sorted by name.
+func Families() []*Family {
+	var all []*Family
+	for _, f := range load().families {
+		all = append(all, f)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
+	return all
+}
+
 // Get finds a board and its family. An error here is a defect of the data, not of the name: an unknown name gives nil.
 func Get(name string) (*Board, *Family, error) {
 	t := load()

@@ -3,7 +3,6 @@ package boards
 import (
 	"encoding/hex"
 	"regexp"
-	"sort"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -42,7 +41,7 @@ func TestBoards(t *testing.T) {
 
 // Raw blobs may touch neither the partition table, nor each other, nor the boot record at 4 MiB.
 func TestRawBlobsDoNotOverlap(t *testing.T) {
-	for _, f := range families() {
+	for _, f := range Families() {
 		for i, a := range f.Raw {
 			if a.Sector < 1 || a.Sectors < 1 || a.Sector+a.Sectors > 4<<20/512 {
 				t.Errorf("%s: %s at %d+%d", f.Name, a.Name, a.Sector, a.Sectors)
@@ -66,7 +65,7 @@ func TestRawBlobsDoNotOverlap(t *testing.T) {
 // Every file that config.txt names is among those that are copied to BOOT.
 func TestConfigTxtNamesFilesOfBoot(t *testing.T) {
 	line := regexp.MustCompile(`(?m)^(?:kernel|device_tree|initramfs|start_file|fixup_file|dtoverlay)=(\S+)`)
-	for _, f := range families() {
+	for _, f := range Families() {
 		have := map[string]bool{}
 		for _, c := range f.Boot {
 			have[c.To] = true
@@ -90,14 +89,4 @@ func TestReadRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, got.err)
 		}
 	}
-}
-
-// families gives all families, sorted by name.
-func families() []*Family {
-	var all []*Family
-	for _, f := range load().families {
-		all = append(all, f)
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
-	return all
 }

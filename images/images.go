@@ -157,6 +157,16 @@ func RolesOf(slot string) []string {
 	return names
 }
 
+// Slots gives the names of all slots, sorted.
+func Slots() []string {
+	var names []string
+	for name := range load().slots {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
 // GetBase gives what every slot has.
 func GetBase() (*Base, error) {
 	t := load()

@@ -2,6 +2,7 @@ package debian
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -156,7 +157,8 @@ func TestNextMirror(t *testing.T) {
 	c := one.client()
 	c.Mirrors.OtherMain = []string{two.srv.URL + "/debian"}
 	err := fetch1(c, l)
-	if gone, ok := AsNotFound(err); !ok || len(gone) != 1 {
+	var gone *NotFound
+	if !errors.As(err, &gone) || len(gone.Packages) != 1 {
 		t.Errorf("a package that no mirror has: %v", err)
 	}
 }

@@ -127,10 +127,11 @@ func TestLocks(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := client.Fetch(t.Context(), l.Packages); err != nil {
-				gone, ok := debian.AsNotFound(err)
-				if !ok {
+				var missing *debian.NotFound
+				if !errors.As(err, &missing) {
 					t.Fatal(err)
 				}
+				gone := missing.Packages
 				t.Logf("%s: the archive has lost %d of %d packages; the others are looked at", images.LockName(family.Name, slot), len(gone), len(l.Packages))
 				l.Packages = slices.DeleteFunc(l.Packages, func(p debian.Locked) bool { return slices.Contains(gone, p) })
 			}
