@@ -76,6 +76,29 @@ type Description struct {
 // Sent says whether a unit is subject to a delta: zeros and the verity tree are made without one.
 func Sent(u bundle.Unit) bool { return u.Kind != codec.Zeros && u.Kind != codec.Tree }
 
+// each calls do for all units of the plan, first for those that are patched from streams, then for the others: a stream and the
+// blocks never need memory at the same time. That is the order of the streams, too.
+func (d *Description) each(units []bundle.Unit, do func(do int, u bundle.Unit, from int64) error) error {
+	for _, streams := range []bool{true, false} {
+		rest := units
+		for _, s := range d.Steps {
+			from := s.From
+			for _, u := range rest[:s.Count] {
+				if (s.Do == Old) == streams {
+					if err := do(s.Do, u, from); err != nil {
+						return err
+					}
+				}
+				if s.Do == Copy {
+					from += u.Size
+				}
+			}
+			rest = rest[s.Count:]
+		}
+	}
+	return nil
+}
+
 // Marshal gives the plan as it stands in its stream.
 func (d *Description) Marshal() []byte {
 	b := binary.AppendUvarint([]byte{Version}, uint64(len(d.Sources)))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -118,22 +119,12 @@ func (u *user) run() error {
 		return err
 	}
 	u.patcher.s.bufs[Plan] = nil
-	for _, s := range u.plan.Steps {
-		from := s.From
-		for _, x := range units[:s.Count] {
-			if err := u.ctx.Err(); err != nil {
-				return err
-			}
-			if err := u.unit(s.Do, x, from); err != nil {
-				return err
-			}
-			if s.Do == Copy {
-				from += x.Size
-			}
+	return u.plan.each(units, func(do int, x bundle.Unit, from int64) error {
+		if err := u.ctx.Err(); err != nil {
+			return err
 		}
-		units = units[s.Count:]
-	}
-	return nil
+		return u.unit(do, x, from)
+	})
 }
 
 // unit makes one unit. Errors that are not of the delta are in u.failed too.
@@ -204,6 +195,7 @@ func (u *user) place(i int, data []byte, count *int64) error {
 func (u *user) stream(x bundle.Unit, s Source) error {
 	g, err := openRing(u.Old, s, u.arena)
 	if err != nil {
+		u.res.Missed += x.Count
 		return u.patcher.run(nil, nil, true, x.Raw) // as if it were not wanted
 	}
 	defer g.close()
@@ -286,6 +278,7 @@ func (u *user) block(x bundle.Unit) error {
 		return err
 	}
 	j.unit = x
+	j.content = slices.Grow(j.content[:0], int(x.Raw))
 	b := bytes.NewBuffer(j.content[:0])
 	err = u.patcher.run(b, u.blocks, false, x.Raw)
 	j.content = b.Bytes()

@@ -24,16 +24,14 @@ func Order(content [Streams][][]byte, units []bundle.Unit) ([]int, error) {
 		return nil, err
 	}
 	p := &patcher{s: s}
-	for _, step := range d.Steps {
-		for _, u := range units[:step.Count] {
-			if step.Do != Blocks && step.Do != Old {
-				continue
-			}
-			if err := p.run(nil, nil, step.Do == Old, u.Raw); err != nil {
-				return nil, err
-			}
+	err = d.each(units, func(do int, u bundle.Unit, _ int64) error {
+		if do != Blocks && do != Old {
+			return nil
 		}
-		units = units[step.Count:]
+		return p.run(nil, nil, do == Old, u.Raw)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return order, nil
 }
