@@ -52,10 +52,13 @@ type Bundle struct {
 
 // Delta is a delta to the bundle's slot from another one.
 type Delta struct {
-	Base [32]byte // sum of that slot's manifest
-	Data *os.File
-	Size int64
+	Base   [32]byte // sum of that slot's manifest
+	Data   io.ReaderAt
+	Size   int64
+	closer io.Closer
 }
+
+func (d Delta) close() { d.closer.Close() }
 
 // Sign makes a bundle without deltas.
 func Sign(s *Slot, key minisign.PrivateKey, o Options) (*Bundle, error) {
@@ -119,23 +122,23 @@ func (b *Bundle) AddDelta(ctx context.Context, cache *blockcache.Cache, old *Slo
 	}
 	for i, d := range b.Deltas {
 		if d.Base == old.Sum {
-			d.Data.Close()
+			d.close()
 			b.Deltas = append(b.Deltas[:i], b.Deltas[i+1:]...)
 			break
 		}
 	}
 	if len(b.Deltas) == bundle.MaxDeltas {
-		b.Deltas[len(b.Deltas)-1].Data.Close()
+		b.Deltas[len(b.Deltas)-1].close()
 		b.Deltas = b.Deltas[:len(b.Deltas)-1]
 	}
-	b.Deltas = append([]Delta{{old.Sum, f, info.Size()}}, b.Deltas...)
+	b.Deltas = append([]Delta{{old.Sum, f, info.Size(), f}}, b.Deltas...)
 	return nil
 }
 
 // Close closes the deltas.
 func (b *Bundle) Close() {
 	for _, d := range b.Deltas {
-		d.Data.Close()
+		d.close()
 	}
 	b.Deltas = nil
 }

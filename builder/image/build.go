@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"aead.dev/minisign"
+
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/debian"
 	"imgbuild/builder/recipe"
@@ -36,6 +38,8 @@ type Options struct {
 	Out       string // directory; made if missing
 	// Workers compress in parallel; 0 for the number of processors. The result does not depend on it.
 	Workers int
+	// Key signs an upgrade bundle of the slot, and its public half is laid on the data partition; nil for neither.
+	Key *minisign.PrivateKey
 	// Warnings are what the steps before the build had to say; they stand in the result too.
 	Warnings []string
 	// Progress is told how far a long step is; units are the step's own. May be nil.
@@ -163,6 +167,7 @@ func (b *build) run(ctx context.Context) error {
 		{"squashfs", func() error { return b.squashfs(ctx) }},
 		{"slot", func() (err error) { slot, err = b.slot(k); return }},
 		{"disk", func() error { return b.disk(k, slot) }},
+		{"bundle", func() error { return b.bundle(ctx) }},
 		{"pack", func() error { return b.seal(ctx) }},
 		{"publish", b.publish},
 	}

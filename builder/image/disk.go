@@ -21,7 +21,7 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 	if links < 0 {
 		links = len(entries)
 	}
-	entries = slices.Insert(entries, links, airGapEntries(b.AirGap, entries, b.date())...)
+	entries = slices.Insert(entries, links, append(airGapEntries(b.AirGap, entries, b.date()), keyEntries(b.Key, entries)...)...)
 	var err error
 	if o.Size, err = ext4.Fit(o, entries, dataSpare); err != nil {
 		return fault.Wrap(err, fault.Input, "take less along: mode=fresh of migrate, fewer images=", "the data partition")

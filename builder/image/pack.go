@@ -12,6 +12,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"imgbuild/init/contract/bundle"
 )
 
 // seal packs the finished disk and sums it meanwhile: both take a pass over all of it.
@@ -157,15 +159,20 @@ func (b *build) publish() error {
 		return err
 	}
 	var sums []byte
-	moves := []struct{ from, suffix string }{{"image.json", ".json"}, {"disk.img.zst", ".img.zst"}, {"disk.img", ".img"}}
+	type move struct{ from, suffix string }
+	moves := []move{{"image.json", ".json"}, {"disk.img.zst", ".img.zst"}, {"disk.img", ".img"}}
 	if b.ImageOnly {
 		b.result.Files = []string{name(".img"), name(".json")}
-		for _, m := range []struct{ from, suffix string }{moves[0], moves[2]} {
+		for _, m := range []move{moves[0], moves[2]} {
 			if err := b.publishFile(m.from, name(m.suffix)); err != nil {
 				return err
 			}
 		}
 		return nil
+	}
+	if b.Key != nil {
+		moves = append([]move{{"upgrade", bundle.Suffix}}, moves...)
+		b.result.Files = append(b.result.Files, name(bundle.Suffix))
 	}
 	for _, m := range moves {
 		sum := b.imageSum

@@ -78,7 +78,7 @@ func (r *Ready) Build(ctx context.Context) (*image.Result, error) {
 	before := append(r.warnings, r.changes...)
 	res, err := image.Build(ctx, image.Options{
 		Recipe: r.Recipe, Client: r.Client, Cache: r.Cache, Config: r.config, Node: r.node, AirGap: r.airGap, Blobs: r.blobs,
-		Out: r.order.Out, ImageOnly: !r.order.Pack, Progress: r.Tell.Progress, Warnings: before,
+		Out: r.order.Out, ImageOnly: !r.order.Pack, Key: r.order.Key, Progress: r.Tell.Progress, Warnings: before,
 	})
 	if err != nil {
 		return nil, err

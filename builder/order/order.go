@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"aead.dev/minisign"
+
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/debian"
 	"imgbuild/builder/image"
@@ -42,10 +44,11 @@ type Order struct {
 	Restore string // archive of a backup
 	K3s     string // auto (or empty), VERSION, FILE, firstboot, none
 	Images  []string
-	Blobs   string // directory, skip, or empty
-	Lock    string // auto (or empty) or FILE
-	Out     string // directory; empty: out
-	Pack    bool   // make .img.zst and SHA256SUMS too
+	Blobs   string               // directory, skip, or empty
+	Lock    string               // auto (or empty) or FILE
+	Out     string               // directory; empty: out
+	Pack    bool                 // make .img.zst, .upgrade and SHA256SUMS too
+	Key     *minisign.PrivateKey // signs the upgrade bundle; nil: there is none
 }
 
 // Tools are what an order works with.

@@ -26,8 +26,8 @@ var build = line.Verb{
 		{Name: "blobs", Value: "DIR|skip", Doc: "Boot blobs of ODROID boards: a directory that has them, or skip. Default: fetch them."},
 		extraKey, withoutKey, lockKey, mirrorKey,
 		{Name: "out", Value: "DIR", Doc: "Where the image goes; default out."},
-		{Name: "pack", Value: "yes|no", Doc: "no leaves .img.zst and SHA256SUMS out, for an image that is only tried. Default yes."},
-		cacheKey, line.Output},
+		{Name: "pack", Value: "yes|no", Doc: "no leaves .img.zst, .upgrade and SHA256SUMS out, for an image that is only tried. Default yes."},
+		signKey, cacheKey, line.Output},
 	Examples: []string{
 		"imgbuild board=rpi4 role=worker",
 		"imgbuild board=rpi4 role=server config=node1.yaml k3s=v1.35.0+k3s1",
@@ -47,6 +47,9 @@ func doBuild(ctx context.Context, a *line.Args) error {
 		return err
 	}
 	if o.Pack, err = a.Bool("pack", true); err != nil {
+		return err
+	}
+	if o.Key, err = signingKey(a); err != nil {
 		return err
 	}
 	s := newScreen(os.Stderr)

@@ -22,6 +22,9 @@ func Sign(key minisign.PrivateKey, text []byte, comment string) []byte {
 	return r.SignWithComments(key, comment, untrusted)
 }
 
+// KeysFile is where a node keeps the public keys that it trusts, on its data partition.
+const KeysFile = "k3os/config/upgrade.keys"
+
 // Keys are public keys that are trusted.
 type Keys []minisign.PublicKey
 
@@ -51,6 +54,9 @@ func ParseKey(s string) (minisign.PublicKey, error) {
 	}
 	return k, nil
 }
+
+// KeyID is a private key's id as minisign shows it.
+func KeyID(k *minisign.PrivateKey) string { return fmt.Sprintf("%016X", k.ID()) }
 
 // Add gives the keys with k, once.
 func (keys Keys) Add(k minisign.PublicKey) Keys {

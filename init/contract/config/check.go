@@ -103,6 +103,7 @@ func Check(c *Config, f Facts) []Problem {
 	k.checkK3s()
 	k.checkKernel()
 	k.checkDataSources()
+	k.checkUpgradeKeys()
 	k.checkNetwork()
 	k.checkServices()
 	k.checkRest()

@@ -26,7 +26,7 @@ type Config struct {
 	Storage    map[string]any     `yaml:"storage,omitempty"`
 	Router     map[string]any     `yaml:"router,omitempty"`
 	Monitoring Monitoring         `yaml:"monitoring,omitempty"`
-	Upgrade    map[string]any     `yaml:"upgrade,omitempty"`
+	Upgrade    Upgrade            `yaml:"upgrade,omitempty"`
 	Services   map[string]Service `yaml:"services,omitempty"`
 	Addons     map[string]Addon   `yaml:"addons,omitempty"`
 	Time       Time               `yaml:"time,omitempty"`
@@ -216,6 +216,11 @@ type Backup struct {
 	To      string `yaml:"to,omitempty"` // nfs:// or sftp:// URL
 	Keep    int    `yaml:"keep,omitempty"`
 	HostKey string `yaml:"host_key,omitempty"` // a line of an OpenSSH .pub file
+}
+
+// Upgrade is the section upgrade.
+type Upgrade struct {
+	Keys []string `yaml:"keys,omitempty"` // minisign public keys, "RW..."
 }
 
 // Shelf is the section shelf: what this node is. The image brings it; the user's file may change the role.

@@ -71,6 +71,16 @@ func urlSource(text string) (s DataSource, err error) {
 	return s, nil
 }
 
+// checkUpgradeKeys looks at the keys that upgrades are signed with.
+func (k *checker) checkUpgradeKeys() {
+	for i, text := range k.c.Upgrade.Keys {
+		var key minisign.PublicKey
+		if err := key.UnmarshalText([]byte(text)); err != nil || key.String() != text {
+			k.report(Error, index("upgrade.keys", i), "write the line of minisign.pub, or of `imgbuild keygen`, that begins with RW", "%s is not a public key of minisign", quote(text))
+		}
+	}
+}
+
 func (k *checker) checkDataSources() {
 	for i, text := range k.c.K3OS.DataSources {
 		here := index("k3os.data_sources", i)

@@ -79,7 +79,8 @@ type blocks struct {
 
 type cached struct {
 	source int
-	data   []byte
+	room   []byte // of the arena
+	data   []byte // in room
 	err    error
 }
 
@@ -149,10 +150,10 @@ func (b *blocks) get(i int) *cached {
 		room, b.free = b.free[n-1], b.free[:n-1]
 	} else {
 		last := b.cached[len(b.cached)-1]
-		room, b.cached = last.data[:0], b.cached[:len(b.cached)-1]
+		room, b.cached = last.room, b.cached[:len(b.cached)-1]
 	}
 	s := b.list[i]
-	c := &cached{source: i, data: room[:0]}
+	c := &cached{source: i, room: room}
 	b.packed = slices.Grow(b.packed[:0], int(s.Size))[:s.Size]
 	if _, c.err = b.old.ReadAt(b.packed, s.Off); c.err == nil {
 		var out []byte

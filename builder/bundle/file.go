@@ -1,0 +1,84 @@
+package bundle
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+
+	"aead.dev/minisign"
+
+	"imgbuild/init/contract/bundle"
+	"imgbuild/init/contract/fault"
+)
+
+// Kept gives what a bundle file promises and the deltas that it has; nil where the file is an image.
+func Kept(name string) (*bundle.Manifest, []Delta, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, fault.Wrap(err, fault.Input, "", "")
+	}
+	defer f.Close()
+	head := make([]byte, bundle.HeaderSize)
+	if _, err := io.ReadFull(f, head); err != nil {
+		return nil, nil, nil // too short for either; who opens the slot reports it
+	}
+	h, err := bundle.ParseHeader(head)
+	if err != nil {
+		return nil, nil, nil
+	}
+	text, err := bundle.Read(context.Background(), File{f}, bundle.HeaderSize, h.Manifest)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := bundle.ParseManifest(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	var list []Delta
+	for _, d := range h.Deltas {
+		g, err := os.Open(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, Delta{Base: d.Base, Data: io.NewSectionReader(g, d.Off, d.Size), Size: d.Size, closer: g})
+	}
+	return m, list, nil
+}
+
+// WriteFile makes a bundle of a slot and gives it its name when it is complete.
+func WriteFile(ctx context.Context, name string, b *Bundle) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(name), ".imgbuild-")
+	if err != nil {
+		return fault.Wrap(err, fault.Device, "give another place as out=FILE", "writing the bundle")
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if err := b.Write(ctx, f); err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+// OfSlot signs the slot in data and writes its bundle to w: what a build does with the slot that it has just made.
+func OfSlot(ctx context.Context, w io.Writer, data io.ReaderAt, key minisign.PrivateKey) error {
+	s, err := Open(data)
+	if err != nil {
+		return err
+	}
+	b, err := Sign(s, key, Options{Floor: Floor})
+	if err != nil {
+		return err
+	}
+	return b.Write(ctx, w)
+}
