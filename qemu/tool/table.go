@@ -52,6 +52,9 @@ var programs = []program{
 	{"wpa_supplicant", []string{"-v"}, regexp.MustCompile(`wpa_supplicant v([0-9.]+)`), "2.10", "wpasupplicant"},
 	{"zstd", []string{"--version"}, regexp.MustCompile(`v([0-9.]+)`), "1.4", "zstd"},
 	{"xz", []string{"--version"}, dotted, "5.2", "xz-utils"},
+	{"minisign", []string{"-v"}, dotted, "0.11", "minisign"},
+	{"qemu-aarch64", []string{"--version"}, regexp.MustCompile(`version ([0-9.]+)`), "7.2", "qemu-user"},
+	{"qemu-arm", []string{"--version"}, regexp.MustCompile(`version ([0-9.]+)`), "7.2", "qemu-user"},
 }
 
 // set is a group of packages that is unpacked together, with their dependencies.
@@ -86,6 +89,8 @@ var sets = map[string]set{
 	"sqlite3":        {want: []string{"sqlite3"}},
 	"promtool":       {want: []string{"promtool"}},
 	"wpasupplicant":  {want: []string{"wpasupplicant"}, drop: []string{"adduser", "openssl-provider-legacy", "passwd"}},
+	"minisign":       {want: []string{"minisign"}},
+	"qemu-user":      {want: []string{"qemu-user"}},
 }
 
 func row(name string) (program, bool) {

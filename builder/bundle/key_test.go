@@ -1,0 +1,214 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"imgbuild/builder/blockcache"
+	"imgbuild/init/contract/bundle"
+	"imgbuild/init/contract/fault"
+	"imgbuild/qemu/tool"
+)
+
+func noPassphrase() (string, error) { return "", errors.New("nobody to ask") }
+
+func kindOf(err error) fault.Kind { return fault.Kind(fault.Code(err)) }
+
+func TestKeyFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "new", "key")
+	if _, err := LoadKey(file, noPassphrase); !errors.Is(err, fs.ErrNotExist) || kindOf(err) != fault.Input {
+		t.Errorf("no key: %v", err)
+	}
+	pub, err := NewKey(file, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(file)
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("the key has mode %v, %v", info.Mode(), err)
+	}
+	key, err := LoadKey(file, noPassphrase)
+	if err != nil || !pub.Equal(key.Public()) {
+		t.Errorf("another key comes back: %v", err)
+	}
+	text, err := os.ReadFile(file + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := bundle.ParseKeys(string(text)); err != nil || len(keys) != 1 || !keys[0].Equal(pub) {
+		t.Errorf("%q reads as %v, %v", text, keys, err)
+	}
+	before, _ := os.ReadFile(file)
+	if _, err := NewKey(file, ""); kindOf(err) != fault.Input {
+		t.Errorf("a key is replaced: %v", err)
+	}
+	if after, _ := os.ReadFile(file); !bytes.Equal(before, after) {
+		t.Error("the key was changed")
+	}
+	os.Chmod(file, 0o640)
+	if _, err := LoadKey(file, noPassphrase); kindOf(err) != fault.Input {
+		t.Errorf("a key that others can read: %v", err)
+	}
+	os.Chmod(file, 0o600)
+	for n := range before[:len(before)-1] {
+		os.WriteFile(file, before[:n], 0o600)
+		if _, err := LoadKey(file, noPassphrase); err == nil {
+			t.Errorf("%d of %d bytes are a key", n, len(before))
+		}
+	}
+}
+
+// TestMinisign: keys and signatures of both go with the other.
+func TestMinisign(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	minisign := func(input string, args ...string) error {
+		cmd := exec.Command(tool.Path(t, "minisign"), args...)
+		cmd.Stdin = strings.NewReader(input)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return errors.New(err.Error() + ": " + string(out))
+		}
+		return nil
+	}
+	text := []byte("what is signed\n")
+	if err := os.WriteFile(at("text"), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ours, err := NewKey(at("ours"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := LoadKey(at("ours"), noPassphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(at("sig"), bundle.Sign(key, text, "a comment"), 0o644)
+	if err := minisign("", "-V", "-H", "-p", at("ours.pub"), "-m", at("text"), "-x", at("sig")); err != nil {
+		t.Errorf("minisign refuses our signature: %v", err)
+	}
+	if err := minisign("", "-S", "-s", at("ours"), "-t", "theirs", "-m", at("text"), "-x", at("sig2")); err != nil {
+		t.Fatalf("minisign cannot use our key: %v", err)
+	}
+	sig, _ := os.ReadFile(at("sig2"))
+	if _, err := (bundle.Keys{ours}).Verify(text, sig); err != nil {
+		t.Errorf("minisign's signature with our key: %v\n%s", err, sig)
+	}
+	if err := minisign("", "-G", "-W", "-p", at("theirs.pub"), "-s", at("theirs")); err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(at("theirs"), 0o600)
+	key, err = LoadKey(at("theirs"), noPassphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, _ := os.ReadFile(at("theirs.pub"))
+	keys, err := bundle.ParseKeys(string(pub))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.Verify(text, bundle.Sign(key, text, "x")); err != nil {
+		t.Errorf("our signature with minisign's key: %v", err)
+	}
+	// With a passphrase: ours opened by minisign. Its key derivation takes 1 GiB of memory.
+	if _, err := NewKey(at("locked"), "correct horse"); err != nil {
+		t.Fatal(err)
+	}
+	if err := minisign("correct horse\n", "-S", "-s", at("locked"), "-m", at("text"), "-x", at("sig3")); err != nil {
+		t.Errorf("minisign cannot open our key: %v", err)
+	}
+	if _, err := LoadKey(at("locked"), func() (string, error) { return "wrong", nil }); kindOf(err) != fault.Input {
+		t.Errorf("a wrong passphrase: %v", err)
+	}
+	if key, err = LoadKey(at("locked"), func() (string, error) { return "correct horse", nil }); err != nil {
+		t.Error(err)
+	}
+	sig, _ = os.ReadFile(at("sig3"))
+	locked, _ := os.ReadFile(at("locked.pub"))
+	if keys, err = bundle.ParseKeys(string(locked)); err != nil || !keys[0].Equal(key.Public()) {
+		t.Errorf("the key that was locked is another one: %v", err)
+	}
+	if _, err := keys.Verify(text, sig); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFile: a bundle in a file, made into one with a delta and a later expiry.
+func TestFile(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "a"+bundle.Suffix)
+	pub, err := NewKey(filepath.Join(dir, "key"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := LoadKey(filepath.Join(dir, "key"), noPassphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	old, slot := open(t, makeSlot(t, first)), open(t, makeSlot(t, second))
+	b, err := Sign(slot, key, Options{Floor: 4, Expires: 99})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(ctx, name, b); err != nil {
+		t.Fatal(err)
+	}
+	again, err := OpenFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	m, deltas, err := Kept(name)
+	if err != nil || m.Floor != 4 || m.Expires != 99 || len(deltas) != 0 {
+		t.Errorf("kept %+v, %d deltas, %v", m, len(deltas), err)
+	}
+	cache, err := blockcache.Open(filepath.Join(dir, "cache"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err = Sign(again, key, Options{Floor: 5}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it takes the place of the first
+		if err := b.AddDelta(ctx, cache, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := WriteFile(ctx, name, b); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	m, deltas, err = Kept(name)
+	if err != nil || m.Floor != 5 || len(deltas) != 1 || deltas[0].Base != old.Sum {
+		t.Errorf("kept %+v, %d deltas, %v", m, len(deltas), err)
+	}
+	for _, d := range deltas {
+		d.close()
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := bundle.Open(ctx, File{f}, bundle.Keys{pub}); err != nil {
+		t.Error(err)
+	}
+	for what, text := range map[string]string{"nothing": "", "text": strings.Repeat("x", 5000)} {
+		bad := filepath.Join(dir, what)
+		os.WriteFile(bad, []byte(text), 0o644)
+		if _, err := OpenFile(bad); kindOf(err) != fault.Input {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".imgbuild-*")); len(left) > 0 {
+		t.Errorf("%v are left behind", left)
+	}
+}
