@@ -403,7 +403,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestOpenFile: a slot in a bundle is the one that it was made from.
+// TestUnfold: a slot in a bundle is the one that it was made from.
 func TestUnfold(t *testing.T) {
 	p := makePair(t, first, second)
 	h, err := bundle.ParseHeader(p.data[:bundle.HeaderSize])

@@ -8,6 +8,7 @@ import (
 
 	"aead.dev/minisign"
 
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
 )
@@ -47,27 +48,16 @@ func Kept(name string) (*bundle.Manifest, []Delta, error) {
 }
 
 // WriteFile makes a bundle of a slot and gives it its name when it is complete.
-func WriteFile(ctx context.Context, name string, b *Bundle) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), ".imgbuild-")
+func WriteFile(ctx context.Context, name string, b *Bundle) error {
+	f, err := atomicfile.Create(filepath.Dir(name), 0o644)
 	if err != nil {
 		return fault.Wrap(err, fault.Device, "give another place as out=FILE", "writing the bundle")
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
+	defer f.Close()
 	if err := b.Write(ctx, f); err != nil {
 		return err
 	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+	return fault.Wrap(f.Commit(name), fault.Device, "give another place as out=FILE", "writing the bundle")
 }
 
 // OfSlot signs the slot in data and writes its bundle to w: what a build does with the slot that it has just made.

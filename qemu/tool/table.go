@@ -53,8 +53,6 @@ var programs = []program{
 	{"zstd", []string{"--version"}, regexp.MustCompile(`v([0-9.]+)`), "1.4", "zstd"},
 	{"xz", []string{"--version"}, dotted, "5.2", "xz-utils"},
 	{"minisign", []string{"-v"}, dotted, "0.11", "minisign"},
-	{"qemu-aarch64", []string{"--version"}, regexp.MustCompile(`version ([0-9.]+)`), "7.2", "qemu-user"},
-	{"qemu-arm", []string{"--version"}, regexp.MustCompile(`version ([0-9.]+)`), "7.2", "qemu-user"},
 }
 
 // set is a group of packages that is unpacked together, with their dependencies.
@@ -90,7 +88,6 @@ var sets = map[string]set{
 	"promtool":       {want: []string{"promtool"}},
 	"wpasupplicant":  {want: []string{"wpasupplicant"}, drop: []string{"adduser", "openssl-provider-legacy", "passwd"}},
 	"minisign":       {want: []string{"minisign"}},
-	"qemu-user":      {want: []string{"qemu-user"}},
 }
 
 func row(name string) (program, bool) {

@@ -82,7 +82,11 @@ func TestGoldenElsewhere(t *testing.T) {
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			out, err := exec.Command(tool.Path(t, emulator), program, "-test.run", "^TestGolden$", "-test.v").CombinedOutput()
+			run, err := tool.File(t.Context(), "qemu-user", "usr/bin/"+emulator) // a static program
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(run, program, "-test.run", "^TestGolden$", "-test.v").CombinedOutput()
 			if err != nil || !bytes.Contains(out, []byte("--- PASS: TestGolden")) {
 				t.Errorf("%v: %s", err, out)
 			}

@@ -53,7 +53,7 @@ type Result struct {
 }
 
 // Apply makes the slot of a bundle. Every byte that it writes was checked against the signed index or, for the verity tree,
-// against the signed root hash. It needs about 30 MB of memory. It flushes nothing and reads nothing back: that is for the
+// against the signed root hash. It needs about 37 MB of memory, 26 under debug.SetMemoryLimit(28 << 20). It flushes nothing and reads nothing back: that is for the
 // caller, who owns the device. Errors of the bundle's source and of the new slot pass with their kind; then Apply can be
 // called once more with Resume.
 //
