@@ -42,7 +42,7 @@ func made(t *testing.T, trial bool, running ...string) *View {
 	}
 	defer d.Close()
 	rec := bootstate.Fresh(bootstate.A)
-	cmdline := preinit.Cmdline{"shelf.left": "2", "shelf.last": "power"}
+	cmdline := preinit.Cmdline{"shelf.left": "2", "shelf.last": "reboot"}
 	rec.Left = 2
 	if trial {
 		rec.Trial, cmdline["shelf.trial"] = bootstate.B, "1"
