@@ -54,7 +54,7 @@ type Family struct {
 		Gzip  bool   `yaml:"gzip" json:"gzip"`   // the slot holds it compressed; a zImage already is
 		// Modules that /init needs before it has a root: storage and watchdog. Names, or directories that end in a slash.
 		Initramfs []string `yaml:"initramfs" json:"initramfs"`
-		// Modules of the running system beside those that the role names.
+		// Modules of the running system next to those that the role names.
 		Modules []string `yaml:"modules" json:"modules"`
 	} `yaml:"kernel" json:"kernel"`
 	Boot []Copy `yaml:"boot" json:"boot"` // files of BOOT, out of packages

@@ -27,15 +27,15 @@ type Role struct {
 	MemoryMB int      `yaml:"memory_mb" json:"memory_mb"` // below it the role is not started
 	Services []string `yaml:"services" json:"services"`   // that run when all is well, for people
 	Config   []string `yaml:"config" json:"config"`       // keys that it cannot do without
-	Sections []string `yaml:"sections" json:"sections"`   // of cloud-config that it reads beside the common ones
+	Sections []string `yaml:"sections" json:"sections"`   // of cloud-config that it reads next to the common ones
 	Health   Health   `yaml:"health" json:"health"`
-	Ports    []Port   `yaml:"ports" json:"ports"` // that it listens on beside those of every node
+	Ports    []Port   `yaml:"ports" json:"ports"` // that it listens on next to those of every node
 }
 
 // Health is when a node of the role counts as healthy: what commits an upgrade, and what shelf status, the metrics and the alerts
 // go by.
 type Health struct {
-	Checks   []string `yaml:"checks" json:"checks"`       // of package checks, beside those of every node
+	Checks   []string `yaml:"checks" json:"checks"`       // of package checks, next to those of every node
 	Deadline int      `yaml:"deadline" json:"deadline_s"` // seconds in which a new system has to pass them
 }
 

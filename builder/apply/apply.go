@@ -213,7 +213,7 @@ func ask(ctx context.Context, n *remote.Node, command string, text []byte) (plan
 	return plan, nil
 }
 
-// confirm logs in anew until the node takes that for a proof. A node that got another address is looked for there too, at the same
+// confirm logs in again until the node takes that for a proof. A node that got another address is looked for there too, at the same
 // time, for an address that is gone may keep silent; by its host key it is the same one.
 func confirm(ctx context.Context, o Options, n *remote.Node, trial uint64, text []byte, limit time.Duration) error {
 	parent := ctx

@@ -22,7 +22,7 @@ import (
 // one was committed.
 const Floor = 1
 
-// Options say what a bundle promises beside its slot.
+// Options say what a bundle promises next to its slot.
 type Options struct {
 	Floor   int64
 	Expires int64 // seconds since 1970; 0 for never

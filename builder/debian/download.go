@@ -74,7 +74,7 @@ func transient(err error, moved bool) bool {
 	return false
 }
 
-// retry runs do until it succeeds, fails for good, or has failed too often. A try that moved much begins the count anew.
+// retry runs do until it succeeds, fails for good, or has failed too often. A try that moved much begins the count again.
 func (c *Client) retry(ctx context.Context, do func() (moved bool, err error)) error {
 	wait := c.Backoff
 	for n := 1; ; n++ {

@@ -10,7 +10,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// NotFound says which packages of a lock the archive no longer has: newer versions took their place. A lock made anew
+// NotFound says which packages of a lock the archive no longer has: newer versions took their place. A lock made again
 // helps.
 type NotFound struct{ Packages []Locked }
 

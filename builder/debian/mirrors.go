@@ -63,7 +63,7 @@ func baseURL(s string) (string, error) {
 	return u.String(), nil
 }
 
-// sibling gives the address of debian-security beside the archive base.
+// sibling gives the address of debian-security next to the archive base.
 func sibling(base string) string {
 	u, err := url.Parse(base)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// kernel is what the kernel package and the board's boot packages give beside the root file system.
+// kernel is what the kernel package and the board's boot packages give next to the root file system.
 type kernel struct {
 	release string
 	size    int64 // of the file "kernel", as it lies in the slot

@@ -55,7 +55,7 @@ type member struct {
 	offset int64
 }
 
-// Where a node keeps what it has imported from BOOT, and what it notes beside that.
+// Where a node keeps what it has imported from BOOT, and what it notes next to that.
 const (
 	storedMain  = "k3os/config/system.yaml"
 	storedParts = "k3os/config/config.d/"
@@ -323,7 +323,7 @@ var modes = map[string]uint16{
 	"k3os/data/var/lib/shelf":                  0o700,
 }
 
-// entries gives what is laid on the data partition beside what is always there, parents first and hard links last.
+// entries gives what is laid on the data partition next to what is always there, parents first and hard links last.
 func (n *Node) entries() (list []ext4.Entry) {
 	if n == nil {
 		return nil

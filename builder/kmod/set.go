@@ -19,7 +19,7 @@ type File struct {
 	Open func() (io.ReadCloser, error)
 }
 
-// Lists are the files of a kernel package beside its modules; each may be empty.
+// Lists are the files of a kernel package next to its modules; each may be empty.
 type Lists struct {
 	Builtin        []byte // modules.builtin: paths of what is built in
 	BuiltinModinfo []byte // modules.builtin.modinfo: NAME.KEY=VALUE strings that end in NUL

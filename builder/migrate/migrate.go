@@ -17,7 +17,7 @@ import (
 
 // Modes.
 const (
-	Fresh = "fresh" // identity and configuration: the node joins, or begins, a cluster anew
+	Fresh = "fresh" // identity and configuration: the node joins, or begins, a cluster again
 	Full  = "full"  // k3s' data and the files of people too
 )
 

@@ -98,7 +98,7 @@ func (t *taker) planFull(have func(part) (bool, error)) (contents []string, err 
 			case name == "mnt" && above.dir == root, name == "media" && above.dir == root:
 				t.leave(dir, "mount points")
 			case name == "kubelet":
-				t.leave(dir, "made anew with the pods; what lay in emptyDir volumes goes")
+				t.leave(dir, "made again with the pods; what lay in emptyDir volumes goes")
 			case name == "log":
 				t.leave(dir, "logs")
 			case above.own[name]:
@@ -209,7 +209,7 @@ func (t *taker) tree(p part, below string, i *ext4.Inode, item *Item) error {
 			return fmt.Errorf("%s: %w", from, err)
 		}
 	default:
-		if !strings.HasSuffix(from, ".sock") { // a socket is made anew by who listens
+		if !strings.HasSuffix(from, ".sock") { // a socket is made again by who listens
 			t.report.Left = append(t.report.Left, Item{Path: from, Why: "a device, a pipe or a socket"})
 		}
 	}

@@ -209,7 +209,7 @@ func relocked(re *recipe.Relock) []string {
 	if re == nil {
 		return nil
 	}
-	lines := []string{fmt.Sprintf("the packages were locked anew: %s", re.Why)}
+	lines := []string{fmt.Sprintf("the packages were locked again: %s", re.Why)}
 	for i, c := range re.Changes {
 		if i == 40 {
 			lines = append(lines, fmt.Sprintf("  and %d more", len(re.Changes)-i))

@@ -16,7 +16,7 @@ import (
 // LocalLock is the file that lock=auto prefers to the embedded lock, in the working directory.
 const LocalLock = "imgbuild.lock"
 
-// Relock tells what a lock that was made anew changes, and why it was made.
+// Relock tells what a lock that was made again changes, and why it was made.
 type Relock struct {
 	Why     string
 	Changes []debian.Change
@@ -90,7 +90,7 @@ func (r *Recipe) misfit(l *debian.Lock) string {
 }
 
 // Fetch brings the locked packages into the client's cache. With lock=auto a lock that is missing or has packages that
-// the archive no longer has is made anew from the signed index; the changes are told.
+// the archive no longer has is made again from the signed index; the changes are told.
 func (r *Recipe) Fetch(ctx context.Context, c *debian.Client, option string) (*Relock, error) {
 	why, err := r.TakeLock(option)
 	if err != nil {

@@ -127,7 +127,7 @@ func (t *trust) judge(addr net.Addr, key ssh.PublicKey) error {
 		return fault.Wrap(err, fault.Verify, "", "the key of %s", t.n.Host)
 	case len(unknown.Want) > 0:
 		return fault.New(fault.Verify,
-			fmt.Sprintf("if its card was written anew, remove the old key with: ssh-keygen -R %s", terminal.Quote(knownhosts.Normalize(t.n.Address))),
+			fmt.Sprintf("if its card was written again, remove the old key with: ssh-keygen -R %s", terminal.Quote(knownhosts.Normalize(t.n.Address))),
 			"%s shows the key %s, but %s:%d has another one: this may be another machine", t.n.Host, print, unknown.Want[0].Filename, unknown.Want[0].Line)
 	}
 	if t.o.Key != "accept-new" {

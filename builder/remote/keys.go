@@ -111,7 +111,7 @@ func (k *keys) load(file string, held []ssh.Signer) (ssh.Signer, error) {
 	case err == nil:
 		public = s.PublicKey()
 	case errors.As(err, &missing):
-		if public = missing.PublicKey; public == nil { // an old format, which has it only beside it
+		if public = missing.PublicKey; public == nil { // an old format, which has it only next to it
 			if public, err = beside(file); err != nil {
 				return nil, err
 			}

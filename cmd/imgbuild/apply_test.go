@@ -191,7 +191,7 @@ func TestApplyStops(t *testing.T) {
 	}
 }
 
-// A connection that the first node's turn has cost is made anew.
+// A connection that the first node's turn has cost is made again.
 func TestApplyLoginAgain(t *testing.T) {
 	nodes := newNodes(t, 2)
 	nodes[0].applied = func(*node, string) { nodes[1].Cut() }

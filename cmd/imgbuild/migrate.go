@@ -36,7 +36,7 @@ var migrateNode = line.Verb{
 
 func doMigrate(ctx context.Context, a *line.Args) error {
 	if len(a.Operands) != 1 {
-		return fault.New(fault.Usage, "say `imgbuild migrate /dev/sdb out=node1.tar mode=full`", "migrate takes one card or image, not %d", len(a.Operands))
+		return fault.New(fault.Usage, "run `imgbuild migrate /dev/sdb out=node1.tar mode=full`", "migrate takes one card or image, not %d", len(a.Operands))
 	}
 	o := migrate.Options{Source: a.Operands[0], Out: a.Values["out"], Mode: a.Values["mode"], MAC: a.Values["mac"], Config: a.Values["config"],
 		From: a.Values["from"], K3s: a.Values["k3s"], Now: time.Now(),

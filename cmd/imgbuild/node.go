@@ -25,7 +25,7 @@ import (
 var nodeVerb = line.Verb{
 	Name:     "node",
 	Operands: "HOST VERB [WORD...]",
-	Summary:  "Say shelf VERB on a running node; its output and exit code are this command's.",
+	Summary:  "Run shelf VERB on a running node; its output and exit code are this command's.",
 	Keys:     []line.Key{userKey, identityKey, hostKey},
 	Through:  shelfVerbs,
 	Examples: []string{"imgbuild node 192.168.1.10 status", "imgbuild node node1 logs k3s -f", "imgbuild node node1 status -o json key=accept-new", "imgbuild node node1 support"},
@@ -38,7 +38,7 @@ var shelfVerbs = []string{"status", "services", "logs", "start", "stop", "restar
 
 func doNode(ctx context.Context, a *line.Args) (err error) {
 	if len(a.Operands) < 2 {
-		return fault.New(fault.Usage, "say `imgbuild node HOST status`; `imgbuild node HOST help` lists the verbs", "node wants a host and what to say to it")
+		return fault.New(fault.Usage, "run `imgbuild node HOST status`; `imgbuild node HOST help` lists the verbs", "node wants a host and what to say to it")
 	}
 	host, words := a.Operands[0], a.Operands[1:]
 	if words[0] == "reset" && !slices.Contains(words, "yes=yes") && term.IsTerminal(int(os.Stdin.Fd())) {
@@ -103,7 +103,7 @@ func nodeInput(words []string, stdin *os.File) (io.Reader, error) {
 		}
 	}
 	if term.IsTerminal(int(stdin.Fd())) {
-		return nil, fault.New(fault.Usage, "say `imgbuild apply HOST config=FILE`, or give the file with < FILE", "config %s wants a configuration", words[1])
+		return nil, fault.New(fault.Usage, "run `imgbuild apply HOST config=FILE`, or give the file with < FILE", "config %s wants a configuration", words[1])
 	}
 	return stdin, nil
 }
@@ -137,7 +137,7 @@ func fetchSupport(ctx context.Context, n *remote.Node, words []string) (err erro
 	for _, w := range words {
 		name, ok := strings.CutPrefix(w, "out=")
 		if !ok {
-			return fault.New(fault.Usage, "say `imgbuild node HOST support [out=FILE]`", "support takes no %q", w)
+			return fault.New(fault.Usage, "run `imgbuild node HOST support [out=FILE]`", "support takes no %q", w)
 		}
 		file = name
 	}

@@ -26,7 +26,7 @@ var validate = line.Verb{
 	Examples: []string{"imgbuild validate config.yaml", "imgbuild validate config.yaml role=server", "imgbuild validate config.yaml board=rpi4 role=worker"},
 	Run: func(_ context.Context, a *line.Args) error {
 		if len(a.Operands) != 1 {
-			return fault.New(fault.Usage, "say `imgbuild validate FILE`", "validate takes one file, not %d", len(a.Operands))
+			return fault.New(fault.Usage, "run `imgbuild validate FILE`", "validate takes one file, not %d", len(a.Operands))
 		}
 		lenient, err := a.Bool("lenient", false)
 		if err != nil {

@@ -22,7 +22,7 @@ import (
 // backupVerb makes a backup now, or tells about those that were made. PID 1 calls `backup now` every day.
 func backupVerb(args []string) error {
 	if len(args) > 1 {
-		return fault.New(fault.Usage, "say shelf help backup", "backup takes no %q", args[1])
+		return fault.New(fault.Usage, "run shelf help backup", "backup takes no %q", args[1])
 	}
 	word := ""
 	if len(args) == 1 {
@@ -58,7 +58,7 @@ func backupVerb(args []string) error {
 	case "forget":
 		return j.Forget()
 	}
-	return fault.New(fault.Usage, "say shelf help backup", "backup takes no %q", word)
+	return fault.New(fault.Usage, "run shelf help backup", "backup takes no %q", word)
 }
 
 // job is a run with the node's merged configuration.

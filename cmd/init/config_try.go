@@ -60,7 +60,7 @@ func tryConfig(word string, rest []string, values map[string]string, asJSON bool
 		fmt.Println("nothing changes")
 	}
 	if plan.Try > 0 {
-		fmt.Printf("It is taken back in %d s, unless you log in anew over ssh and say: sudo shelf config confirm\n", plan.Try)
+		fmt.Printf("It is taken back in %d s, unless you log in again over ssh and say: sudo shelf config confirm\n", plan.Try)
 	}
 	return nil
 }

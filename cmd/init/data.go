@@ -86,7 +86,7 @@ func describe(s datafs.State) {
 		fmt.Printf("\nLook at it, and copy from it, without changing anything:\n  sudo mount -o ro,noload %s /mnt\n", s.Device)
 	}
 	fmt.Print("\nLet e2fsck repair it, with the risk that something is lost:\n  sudo shelf data repair\n" +
-		"\nGive up what is there and make it anew, empty:\n  sudo shelf data format\n\nThen: sudo shelf reboot\n")
+		"\nGive up what is there and make it again, empty:\n  sudo shelf data format\n\nThen: sudo shelf reboot\n")
 }
 
 // ask asks on a terminal for the word that says yes; who has none gives it with yes=.
@@ -125,7 +125,7 @@ func rescueVerb(args []string) error {
 			return err
 		}
 	case len(args) > 0:
-		return fault.New(fault.Usage, "say shelf help rescue", "rescue takes no %q", args[0])
+		return fault.New(fault.Usage, "run shelf help rescue", "rescue takes no %q", args[0])
 	}
 	on, err := datafs.Rescue(d)
 	if err != nil {

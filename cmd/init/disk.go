@@ -35,7 +35,7 @@ func diskVerb(args []string) error {
 			return fault.New(fault.Usage, "use sudo", "only root may move k3s' data")
 		}
 		if job().Config.Data.Device == "" { // else the note would wait, and move data some other day
-			return fault.New(fault.Usage, "set data.device, such as LABEL=k3sdata, and say it again", "the configuration names no data disk")
+			return fault.New(fault.Usage, "set data.device, such as LABEL=k3sdata, and run it again", "the configuration names no data disk")
 		}
 		var s status.Status
 		if err := control.Call(control.Socket, control.Request{Verb: "status"}, &s); err != nil {
@@ -63,7 +63,7 @@ func diskVerb(args []string) error {
 		fmt.Println("the node takes the next empty data disk, or its own, for k3s' data; nothing was deleted on the old one")
 		return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
 	}
-	return fault.New(fault.Usage, "say shelf help disk", "disk takes no %q", args)
+	return fault.New(fault.Usage, "run shelf help disk", "disk takes no %q", args)
 }
 
 // asRoot adds the way out to an error that root would not have got.

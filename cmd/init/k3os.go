@@ -44,5 +44,5 @@ func k3os(args []string) error {
 			"  k3os upgrade                         says what became of upgrades\n  k3os --version\n\nEverything else is said with shelf; see shelf help.\n")
 		return nil
 	}
-	return fault.New(fault.Usage, "say shelf help for what this system can do", "k3os does not know %q here", verb)
+	return fault.New(fault.Usage, "run shelf help for what this system can do", "k3os does not know %q here", verb)
 }

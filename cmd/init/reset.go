@@ -21,7 +21,7 @@ func reset(a *line.Args) error {
 	yes, asJSON := a.Values["yes"] == "yes", a.JSON()
 	if !yes {
 		if !term.IsTerminal(int(os.Stdin.Fd())) {
-			return fault.New(fault.Usage, "say shelf reset yes=yes", "reset deletes everything on the data partition and there is nobody to ask")
+			return fault.New(fault.Usage, "run shelf reset yes=yes", "reset deletes everything on the data partition and there is nobody to ask")
 		}
 		host, _ := os.Hostname()
 		fmt.Fprintf(os.Stderr, "Everything on the data partition of %s is deleted: k3s and its data, volumes, home directories, logs.\n"+

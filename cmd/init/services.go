@@ -45,7 +45,7 @@ func services(words []string, asJSON bool) error {
 // unitOrder starts, stops or restarts a service and says what became of it.
 func unitOrder(verb string, words []string, asJSON bool) error {
 	if len(words) != 1 {
-		return fault.New(fault.Usage, "say shelf "+verb+" NAME; shelf services lists them", "%s takes one service", verb)
+		return fault.New(fault.Usage, "run shelf "+verb+" NAME; shelf services lists them", "%s takes one service", verb)
 	}
 	var st status.Service
 	r := control.Request{Verb: verb, Args: map[string]string{"name": words[0]}, Limit: 3 * time.Minute}
@@ -59,7 +59,7 @@ func unitOrder(verb string, words []string, asJSON bool) error {
 		fmt.Println(serviceLine(st))
 	}
 	if err == nil && st.Bad {
-		return fault.New(fault.Unhealthy, "say shelf logs "+words[0], "%s does not run", words[0])
+		return fault.New(fault.Unhealthy, "run shelf logs "+words[0], "%s does not run", words[0])
 	}
 	return err
 }

@@ -36,7 +36,7 @@ func showStatus(asJSON bool) error {
 		_, err = os.Stdout.Write(folded([]byte(terminal.Text(b.String())), line.Columns(os.Stdout)))
 	}
 	if err == nil && s.Health == health.Bad {
-		return fault.New(fault.Unhealthy, "say shelf logs NAME, or look at what stands above", "the node is not healthy")
+		return fault.New(fault.Unhealthy, "run shelf logs NAME, or look at what stands above", "the node is not healthy")
 	}
 	return err
 }

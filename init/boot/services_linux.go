@@ -152,7 +152,7 @@ func startRole(n *Node) error {
 	n.tell.Report.Fact("role", name)
 	switch {
 	case n.lay.Degraded:
-		return nil // nothing may begin a second life beside the one on the lost disk
+		return nil // nothing may begin a second life next to the one on the lost disk
 	case name != k3s.Server && name != k3s.Worker:
 		return fault.New(fault.Input, "set shelf.role to one of "+strings.Join(p.Manifest.Roles, ", "), "this system cannot run the role %q", name)
 	}

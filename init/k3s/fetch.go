@@ -143,7 +143,7 @@ func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func
 		}
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != k.SHA256 || k.Size > 0 && have != k.Size {
-		// Nothing of it can be trusted; the next try begins anew.
+		// Nothing of it can be trusted; the next try begins again.
 		os.Remove(part)
 		return fault.New(fault.Verify, "look at what answers there; or flash an image that brings k3s (k3s=FILE)",
 			"what %s gives is not k3s %s: %d bytes with the sha256 %s, pinned is %s", host(k.URL), k.Version, have, got, k.SHA256)
@@ -185,7 +185,7 @@ func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum ha
 		have = 0
 		sum.Reset()
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable, resp.StatusCode == http.StatusPartialContent:
-		// Another file, or a server that cannot resume: begin anew next time.
+		// Another file, or a server that cannot resume: begin again next time.
 		return have, errors.Join(fmt.Errorf("%s cannot go on at byte %d", host(k.URL), have), f.Truncate(0))
 	default:
 		return have, fmt.Errorf("%s answers %s", host(k.URL), resp.Status)

@@ -132,7 +132,7 @@ func onCommandLine(cfg *config.Config, long string) bool {
 	return slices.ContainsFunc(cfg.K3sArguments(), func(a string) bool { return a == "--"+long || strings.HasPrefix(a, "--"+long+"=") })
 }
 
-// Environment is what k3s gets beside the init's defaults: of k3os.environment what concerns it, and our defaults, which
+// Environment is what k3s gets next to the init's defaults: of k3os.environment what concerns it, and our defaults, which
 // have the last word nowhere: k3s prefers its files and arguments to its environment. name is the node's in the cluster.
 func Environment(cfg *config.Config, name string) []string {
 	// Who may become root may use kubectl without it, and nobody else may read the administrator's key.

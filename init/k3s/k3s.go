@@ -75,7 +75,7 @@ func Unit(n Node) (supervise.Unit, *Upkeep, error) {
 		Prepare:     p.prepare,
 		Arguments:   p.arguments,
 		Ready: supervise.Ready{Kind: supervise.Notify, Probe: func(ctx context.Context) error {
-			// Beside k3s' own start, which takes long enough.
+			// Next to k3s' own start, which takes long enough.
 			if !p.filters {
 				if err := checkNAT(ctx); err != nil {
 					return err
@@ -217,7 +217,7 @@ func (p *preparation) naming(cfg *config.Config) (string, error) {
 	}
 	if changed && !p.told {
 		p.told = true
-		p.Say("k3s: the cluster knows this node as %s, and goes on to, though its hostname is %s now; to rename it there say `kubectl delete node %s`, remove %s and restart k3s",
+		p.Say("k3s: the cluster knows this node as %s, and goes on to, though its hostname is %s now; to rename it there run `kubectl delete node %s`, remove %s and restart k3s",
 			name, p.Hostname, name, NamePath)
 	}
 	return name, nil

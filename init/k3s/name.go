@@ -10,7 +10,7 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// NamePath keeps the name under which the cluster knows the node, beside the password that proves it.
+// NamePath keeps the name under which the cluster knows the node, next to the password that proves it.
 const NamePath = "/var/lib/rancher/k3os/node/name"
 
 // nodeName gives the name of the Kubernetes node and keeps it in path. It is the one that was configured for k3s; else the one

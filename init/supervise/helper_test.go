@@ -145,7 +145,7 @@ func TestReaperInAStorm(t *testing.T) {
 	}
 }
 
-// Where this process is not PID 1, os/exec of others must go on working beside it.
+// Where this process is not PID 1, os/exec of others must go on working next to it.
 func TestReaperLeavesOthersAlone(t *testing.T) {
 	for range 20 {
 		c := exec.Command("/bin/sh", "-c", "exit 4")

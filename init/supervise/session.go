@@ -228,7 +228,7 @@ func (s *Supervisor) run(ctx context.Context, r *runner, u Unit, hurry <-chan st
 	once := u.Restart == Once
 	s.set(r, func(st *State) { st.Phase, st.PID, st.Detail, st.Starts = Starting, p.pid, "", st.Starts+1 })
 
-	// Readiness is watched beside the process and ends with it.
+	// Readiness is watched next to the process and ends with it.
 	watch, cancel := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	late := make(chan struct{})

@@ -10,7 +10,7 @@ import (
 )
 
 // Sync makes the given units run, and no others that an earlier Sync brought: new ones are added and started, those that
-// are missing now are stopped and forgotten, changed ones are stopped and started anew, and those that are as they were are
+// are missing now are stopped and forgotten, changed ones are stopped and started again, and those that are as they were are
 // left alone, whatever state they are in. Units that came by Add are not touched; a unit of their name is refused.
 //
 // A unit that cannot be taken is left out, and one that runs under its name goes on as it was; the others are not held up.
@@ -156,7 +156,7 @@ func find(units []Unit, name string) int {
 	return slices.IndexFunc(units, func(u Unit) bool { return u.Name == name })
 }
 
-// same compares what is data in two units. Their functions cannot be compared: who makes units anew out of a configuration
+// same compares what is data in two units. Their functions cannot be compared: who makes units again out of a configuration
 // gives them the same ones.
 func same(a, b Unit) bool {
 	a.Prepare, a.Arguments, a.Finish, a.Ready.Probe = nil, nil, nil, nil

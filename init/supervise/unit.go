@@ -46,7 +46,7 @@ type Unit struct {
 	// Prepare runs before each start and may write files or fetch what is missing. It must honour ctx. A *Waiting error
 	// says that something must come from outside; the unit then waits for Recheck, or RecheckEvery.
 	Prepare func(ctx context.Context, say Say) error
-	// Arguments, if set, gives the command anew at each start, after Prepare.
+	// Arguments, if set, gives the command again at each start, after Prepare.
 	Arguments func() (command, env []string, err error)
 	// Finish runs once after the unit was stopped by Supervisor.Stop, before the units that it needs are stopped.
 	Finish func(ctx context.Context) error

@@ -26,7 +26,7 @@ const cni = `{"cniVersion": "1.0.0", "name": "test", "plugins": [{"type": "bridg
  "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
 `
 
-// TestContainer runs a real container on a node that has Debian's containerd and runc beside its own programs: kernel modules, control
+// TestContainer runs a real container on a node that has Debian's containerd and runc next to its own programs: kernel modules, control
 // groups, overlay, network namespaces, bridge and address translation are what k3s would use.
 func TestContainer(t *testing.T) {
 	t.Parallel()

@@ -220,7 +220,7 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-// packagesOnly fills a cache with the downloads of the default one, so that a build has to decode and compress anew.
+// packagesOnly fills a cache with the downloads of the default one, so that a build has to decode and compress again.
 func packagesOnly(t *testing.T, dir string) {
 	t.Helper()
 	from, err := blockcache.Default()

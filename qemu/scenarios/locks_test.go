@@ -21,7 +21,7 @@ import (
 	"imgbuild/images"
 )
 
-// pins are the locks of builds with packages= in these tests, beside those that imgbuild carries. `make locks` makes them.
+// pins are the locks of builds with packages= in these tests, next to those that imgbuild carries. `make locks` makes them.
 const pins = "../testdata/locks"
 
 // committed gives the lock of this repository for a build: the content and, where imgbuild does not carry it, the file's name.
@@ -81,7 +81,7 @@ func withLock(program string, words []string, build func(dir string) ([]byte, er
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
-	if !bytes.Contains(out, []byte("the packages were locked anew")) {
+	if !bytes.Contains(out, []byte("the packages were locked again")) {
 		return nil
 	}
 	withLockMu.Lock()

@@ -180,7 +180,7 @@ func monitor(g *guest, line string) {
 }
 
 // TestBackupNFS has a server keep its backups on an NFS server that does what NFS servers do: goes away and comes back, runs full, lets
-// nobody write. In the end the node is made anew from what was stored there.
+// nobody write. In the end the node is made again from what was stored there.
 func TestBackupNFS(t *testing.T) {
 	if !full {
 		return

@@ -14,7 +14,7 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestSoak runs services of qemu/fixtures/rogue beside two that are well: the short form of make soak, one of each kind of trouble,
+// TestSoak runs services of qemu/fixtures/rogue next to two that are well: the short form of make soak, one of each kind of trouble,
 // and every one of them in the full suite. On the same node, before that, PID 1 fails, in the full suite in both ways in which
 // a Go program can: it says so, reboots, and knows of it afterwards.
 func TestSoak(t *testing.T) {

@@ -46,7 +46,7 @@ type Options struct {
 	Clock   string    // start of the real time clock; "" = 1970-01-01, as on a board that has none
 	Offline bool      // no card on QEMU's user network (DHCP, the host's loopback)
 	Links   []*Link   // cables to other guests or a LAN, each with a card of its own behind the first
-	Ports   []int     // TCP ports of the guest to forward beside 22
+	Ports   []int     // TCP ports of the guest to forward next to 22
 	Console io.Writer // gets every byte of the console as it comes
 	Input   io.Reader // typed on the console
 	Args    []string  // more arguments for QEMU
@@ -265,7 +265,7 @@ func growData(path string, signature uint32) error {
 }
 
 // logged gives a disk with a write cache, whose writes and flushes are logged in the order in which they complete. The log
-// is made anew. Discards are switched off: the log has no word for them.
+// is made again. Discards are switched off: the log has no word for them.
 func logged(drive, log string, m Machine) ([]string, error) {
 	if m.Drive != "none" {
 		return nil, fault.New(fault.Usage, "", "the machine %s has no disk whose writes can be logged", m.Name)

@@ -1,7 +1,7 @@
 // Package cgroup builds the cgroup v2 tree of a node and limits and kills what runs in it.
 //
 // Without systemd nobody else makes this tree, and k3s refuses to start in a wrong one: it wants the controllers cpu,
-// cpuset, memory and pids in the root, and it decides from /proc/1/cgroup whether it may create its own groups beside ours.
+// cpuset, memory and pids in the root, and it decides from /proc/1/cgroup whether it may create its own groups next to ours.
 // So PID 1 and what it started early sit in the leaf /init, services in leaves below /shelf, and the root holds nothing
 // but the kernel's own threads. k3s then makes /k3s and /kubepods itself.
 //

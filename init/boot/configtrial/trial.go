@@ -87,7 +87,7 @@ func (t *Trial) Answer(r control.Request) (any, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.main != nil {
-		return nil, fault.New(fault.Usage, "say shelf config confirm in a new login, or shelf config revert", "another configuration is on trial")
+		return nil, fault.New(fault.Usage, "run shelf config confirm in a new login, or shelf config revert", "another configuration is on trial")
 	}
 	plan.Try = try
 	if try == 0 {
@@ -123,7 +123,7 @@ func (t *Trial) begin(seq uint64, limit time.Duration) {
 	t.since = ticks()
 	t.end = time.AfterFunc(limit, func() {
 		defer guard.Catch()
-		t.Do(func() { t.takeBack(seq, "nobody logged in anew within "+limit.String()) })
+		t.Do(func() { t.takeBack(seq, "nobody logged in again within "+limit.String()) })
 	})
 }
 
@@ -158,9 +158,9 @@ func (t *Trial) confirm(pid int, number string) error {
 	case t.since == 0:
 		return fault.New(fault.Unhealthy, "try again in a moment", "the configuration is still being applied")
 	case !ok:
-		return fault.New(fault.Usage, "log in over ssh and say it there", "only who has come over the network can confirm")
+		return fault.New(fault.Usage, "log in over ssh and run it there", "only who has come over the network can confirm")
 	case began <= t.since:
-		return fault.New(fault.Unhealthy, "log in once more, and say it there", "this login is older than the change, so it proves nothing about the network")
+		return fault.New(fault.Unhealthy, "log in once more, and run it there", "this login is older than the change, so it proves nothing about the network")
 	}
 	if err := t.Node().Keep(t.main); err != nil {
 		return err

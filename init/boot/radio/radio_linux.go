@@ -95,7 +95,7 @@ func (r *Radio) hear() {
 	}
 }
 
-// mend has a radio that gets no address join its network anew.
+// mend has a radio that gets no address join its network again.
 func (r *Radio) mend(ctx context.Context, name string) {
 	state := func() (joined, addressed bool) {
 		for _, s := range r.Net.Status() {
@@ -106,7 +106,7 @@ func (r *Radio) mend(ctx context.Context, name string) {
 		return false, false
 	}
 	wifi.Mend(ctx, r.Net.Changed, state, func() {
-		r.Tell.Say("network %s: no dhcp server answers in the Wi-Fi network; joining it anew", name)
+		r.Tell.Say("network %s: no dhcp server answers in the Wi-Fi network; joining it again", name)
 		if err := wifi.Rejoin(name); err != nil {
 			r.Tell.Say("network %s: %v", name, err)
 		}

@@ -1,4 +1,4 @@
-// Package record is PID 1's one way to the boot record on the disk that it was started from. Every use opens the disk anew
+// Package record is PID 1's one way to the boot record on the disk that it was started from. Every use opens the disk again
 // and one writer goes at a time: several goroutines note things, and two that read and then write would lose one of them.
 package record
 

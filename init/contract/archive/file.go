@@ -29,7 +29,7 @@ func Create(name string, h Header, fill func(*Writer) error) (err error) {
 	var w io.Writer = f
 	var z *zstd.Encoder
 	if strings.HasSuffix(name, ".zst") {
-		// One goroutine and a small window: nodes do this in little memory beside their work.
+		// One goroutine and a small window: nodes do this in little memory next to their work.
 		if z, err = zstd.NewWriter(f, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true), zstd.WithEncoderLevel(zstd.SpeedFastest)); err != nil {
 			return err
 		}

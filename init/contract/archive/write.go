@@ -19,7 +19,7 @@ const (
 	typeImplied = byte(0)
 )
 
-// Meta is what members have beside their content.
+// Meta is what members have next to their content.
 type Meta struct {
 	Mode     uint16 // 07777
 	UID, GID uint32

@@ -28,7 +28,7 @@ type Manifest struct {
 	Expires  int64           `json:"expires"` // seconds since 1970 from which on it is stale; 0 for never
 	Kernel   string          `json:"kernel"`  // as uname prints it
 	Init     string          `json:"init_sha256"`
-	K3s      *manifest.K3s   `json:"k3s,omitempty"` // with source firstboot, the file of this hash is needed beside the slot
+	K3s      *manifest.K3s   `json:"k3s,omitempty"` // with source firstboot, the file of this hash is needed next to the slot
 	Slot     Slot            `json:"slot"`
 	Root     manifest.Root   `json:"root"`
 	Index    Blob            `json:"index"`

@@ -1,5 +1,5 @@
 // Package config is the cloud-config of a node: k3OS's schema as k3OS read it, minus its bugs, and the sections of
-// ShelfOS beside it.
+// ShelfOS next to it.
 //
 // Sources are parsed one by one into layers (Parse, CmdlineLayer), merged (Merge) and checked (Check). Every finding
 // is a Problem with file, line, column, key and a way out. One bad value never costs the rest of a file: it is

@@ -89,7 +89,7 @@ func (k *checker) checkDataSources() {
 		case err != nil && contains(clouds, strings.ToLower(text)):
 			k.report(Warning, here, "remove it", "%v", err)
 		case err != nil && s.URL != "":
-			k.report(Error, here, "put #sha256=HEX behind the address, or #minisign=KEY and the signature beside it as .minisig", "%v", err)
+			k.report(Error, here, "put #sha256=HEX behind the address, or #minisign=KEY and the signature next to it as .minisig", "%v", err)
 		case err != nil:
 			k.report(Error, here, "write cidata, file=PATH or https://HOST/PATH#sha256=HEX", "%v", err)
 		}

@@ -175,7 +175,7 @@ func When(path string) string {
 	case in("hostname", "init_cmd", "boot_cmd", "run_cmd", "shelf", "data"):
 		return "at the next boot"
 	case in("k3os.server_url", "k3os.token", "k3os.labels", "k3os.taints", "k3os.k3s_args", "k3os.environment"):
-		return "when k3s starts anew: shelf restart k3s, or the next boot"
+		return "when k3s starts again: shelf restart k3s, or the next boot"
 	case in("k3os.install"):
 		return "never: imgbuild writes whole images"
 	}

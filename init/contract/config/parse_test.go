@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 )
 
-// The problems of every file in testdata/problems are in the file beside it, as they are printed.
+// The problems of every file in testdata/problems are in the file next to it, as they are printed.
 func TestGoldenProblems(t *testing.T) {
 	files, err := filepath.Glob("testdata/problems/*.yaml")
 	if err != nil || len(files) == 0 {

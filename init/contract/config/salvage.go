@@ -48,7 +48,7 @@ func (d *decoder) salvage(data []byte) *value {
 }
 
 // rescue reads a part of the text, whose first line is the source's line, into out. Keys of a section that is there
-// already are put beside its others.
+// already are put next to its others.
 func (d *decoder) rescue(out *value, text []byte, line int) bool {
 	nodes, err := readYAML(text, 1)
 	if err != nil || len(nodes) != 1 || len(nodes[0].Content) != 1 || nodes[0].Content[0].Kind != yaml.MappingNode {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// yamlFalse are all ways to write false in YAML 1.1 and in what people write beside it; yamlTrue the same for true.
+// yamlFalse are all ways to write false in YAML 1.1 and in what people write next to it; yamlTrue the same for true.
 var (
 	yamlFalse = []string{"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N", "'no'", `"false"`, "0", "null", "Null", "NULL", "~", "", "!!bool false", "!!str no", "&a no"}
 	yamlTrue  = []string{"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y", "'yes'", `"true"`, "1", "!!bool true"}

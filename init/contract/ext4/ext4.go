@@ -63,7 +63,7 @@ type Entry struct {
 // ErrFull says that there are more entries or content than there is room.
 var ErrFull = errors.New("full")
 
-// Fit gives a size, not below o.Size and in steps of 64 MiB or more, that has room for the entries and spare bytes beside them.
+// Fit gives a size, not below o.Size and in steps of 64 MiB or more, that has room for the entries and spare bytes next to them.
 func Fit(o Options, entries []Entry, spare int64) (int64, error) {
 	least := int64(0)
 	for _, e := range entries {

@@ -13,7 +13,7 @@ import (
 // over the blocks in memory, as mounting would have put it there. Checksums are verified where the file system has them.
 // A damaged or hostile file system gives errors of type *Damage, never a panic or a loop without end.
 //
-// go-diskfs is not used for this: it gives what lies beside a hole for the hole, and old bytes of the disk for extents that
+// go-diskfs is not used for this: it gives what lies next to a hole for the hole, and old bytes of the disk for extents that
 // are allocated and not written, as databases make them, without an error; and it does not look into the journal.
 type Reader struct {
 	Label    string

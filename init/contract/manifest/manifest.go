@@ -1,6 +1,6 @@
 // Package manifest is the description of one slot: what it is, for which machines, and the hash of every byte in it.
 //
-// The builder writes it into the slot as manifest.json, beside manifest.sha256; U-Boot never reads it, /init does before
+// The builder writes it into the slot as manifest.json, next to manifest.sha256; U-Boot never reads it, /init does before
 // it trusts anything else in the slot. It never holds configuration or secrets, so that one slot serves many nodes.
 package manifest
 

@@ -17,7 +17,7 @@ const (
 )
 
 // finder remembers where four bytes were seen before: the 8 latest places of each hash, in rows of half a cache line. A
-// byte of the hash beside each place filters most of those that only share the row.
+// byte of the hash next to each place filters most of those that only share the row.
 type finder struct {
 	places [rowSize << rowCount]uint32 // position + 1; 0 is empty
 	tags   [rowSize << rowCount]uint8

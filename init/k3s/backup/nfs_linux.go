@@ -39,7 +39,7 @@ func nfsOptions(address, port, version string) string {
 	return o
 }
 
-// openNFS mounts the directory by the kernel's own client. All calls into it run beside us: the kernel waits for a server as long
+// openNFS mounts the directory by the kernel's own client. All calls into it run next to us: the kernel waits for a server as long
 // as the options above say, and whoever wants to end before that can.
 func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 	find, cancel := context.WithTimeout(ctx, 15*time.Second)
@@ -121,7 +121,7 @@ func releaseNFS(ctx context.Context) {
 	_ = unix.Unmount(nfsMount, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 }
 
-// beside runs f in a goroutine of its own and gives its error, or that of ctx as soon as it ends; f is left to itself then.
+// next to runs f in a goroutine of its own and gives its error, or that of ctx as soon as it ends; f is left to itself then.
 func beside(ctx context.Context, f func() error) error {
 	_, err := result(ctx, func() (struct{}, error) { return struct{}{}, f() })
 	return err

@@ -86,7 +86,7 @@ func (j *Job) openSFTP(ctx context.Context, t target) (*place, error) {
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			shown = key
 			if pinned != nil && !bytes.Equal(pinned.Marshal(), key.Marshal()) {
-				return fault.New(fault.Verify, "if it was installed anew, say `sudo shelf backup forget`, or correct backup.host_key",
+				return fault.New(fault.Verify, "if it was reinstalled, run `sudo shelf backup forget`, or correct backup.host_key",
 					"%s shows another host key than it did before: it may be another machine", address)
 			}
 			return nil
@@ -233,7 +233,7 @@ func (j *Job) pinned(address string) (ssh.PublicKey, error) {
 	if errors.Is(err, io.EOF) {
 		return nil, nil
 	}
-	return nil, fault.Wrap(err, fault.Input, "say `sudo shelf backup forget`", "the known hosts of backups")
+	return nil, fault.Wrap(err, fault.Input, "run `sudo shelf backup forget`", "the known hosts of backups")
 }
 
 func (j *Job) pin(address string, key ssh.PublicKey) error {

@@ -24,7 +24,7 @@ const (
 	sharedSize  = 510
 
 	walCheckpoint = 121 // WAL_CKPT_LOCK: whoever copies the log's pages into the database
-	walRead1      = 124 // WAL_READ_LOCK(1): the log is not begun anew while somebody reads it
+	walRead1      = 124 // WAL_READ_LOCK(1): the log is not begun again while somebody reads it
 	walDeadMan    = 128 // UNIX_SHM_DMS: who opens the -shm file finds out whether anybody else has
 )
 
@@ -38,7 +38,7 @@ const (
 // database is a SQLite database that does not change as long as it is held, although whoever works with it goes on.
 //
 // A copy of a database that is in use is nearly always damaged: pages move from the log to the database while it is read. Held is
-// what moves them, the checkpoint, and the log's beginning anew; writers append to the log as ever. What they append behind
+// what moves them, the checkpoint, and the log's beginning again; writers append to the log as ever. What they append behind
 // the last whole transaction of the copy, SQLite leaves out when it opens the copy, for no checksum ends it.
 type database struct {
 	db, wal, shm *os.File // wal and shm are nil if there are none

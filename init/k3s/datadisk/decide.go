@@ -43,7 +43,7 @@ func (s situation) absence() (action, error) {
 		return stay, nil
 	}
 	if s.spec == "" {
-		return refuse, fault.New(fault.Input, "put data.device back, or say `"+forgetCommand+"` to begin without those data",
+		return refuse, fault.New(fault.Input, "put data.device back, or run `"+forgetCommand+"` to begin without those data",
 			"k3s' data lie on a disk of their own, which the configuration no longer names")
 	}
 	if s.restored != nil && s.local {
@@ -55,7 +55,7 @@ func (s situation) absence() (action, error) {
 
 // decide says what to do with the disk that is there.
 func (s situation) decide() (action, error) {
-	const wrong = "attach the right disk; if its data are given up for good, say `" + forgetCommand + "`"
+	const wrong = "attach the right disk; if its data are given up for good, run `" + forgetCommand + "`"
 	switch {
 	case s.known != nil && s.marker != nil && s.known.ID == s.marker.ID:
 		return use, nil

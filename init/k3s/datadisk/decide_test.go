@@ -69,7 +69,7 @@ func TestAbsence(t *testing.T) {
 	}
 }
 
-// Nothing but the right disk, or one that nobody has data beside, is ever used.
+// Nothing but the right disk, or one that nobody has data next to, is ever used.
 func TestNeverAnEmptyDatastore(t *testing.T) {
 	a, b := &Marker{ID: "aa"}, &Marker{ID: "bb"}
 	for _, known := range []*Marker{nil, a} {

@@ -181,7 +181,7 @@ func (s *situation) look() (what action, err error) {
 
 // take makes the disk the node's, if it is not already. The order of the writes makes a power cut harmless: an empty disk gets
 // its directories and its marker before the node notes it, and a marked disk that the node does not know is adopted; data that
-// are moved are noted before the disk is marked, and a disk without a marker is filled anew.
+// are moved are noted before the disk is marked, and a disk without a marker is filled again.
 func (d *Disk) take(ctx context.Context, what action, s situation, dataDir string) error {
 	m := s.marker
 	if m == nil {
@@ -196,7 +196,7 @@ func (d *Disk) take(ctx context.Context, what action, s situation, dataDir strin
 	switch what {
 	case use, adopt:
 		if _, err := os.Stat(MountPoint + "/k3s"); err != nil {
-			return fault.Wrap(err, fault.Input, "look at it on another computer, or empty it and say `"+forgetCommand+"`", "the disk is marked as a data disk, but has no k3s' data")
+			return fault.Wrap(err, fault.Input, "look at it on another computer, or empty it and run `"+forgetCommand+"`", "the disk is marked as a data disk, but has no k3s' data")
 		}
 		if what == use {
 			if s.known == nil {
@@ -251,7 +251,7 @@ func (d *Disk) mount(ctx context.Context, dev device, look bool) error {
 		return fault.New(fault.Input, "name a partition in data.device: "+strings.Join(dev.parts, ", "), "the data disk %s is divided into partitions", dev.path)
 	}
 	if dev.fs.Type == "" {
-		return fault.New(fault.Input, fmt.Sprintf("if it is the right one and holds nothing of worth, say `sudo mkfs.ext4 -L k3sdata %s`", dev.path),
+		return fault.New(fault.Input, fmt.Sprintf("if it is the right one and holds nothing of worth, run `sudo mkfs.ext4 -L k3sdata %s`", dev.path),
 			"the data disk %s has no file system of ext4, xfs or btrfs; it is not formatted by itself", dev.path)
 	}
 	if dev.fs.Type != "ext4" && d.Load != nil {

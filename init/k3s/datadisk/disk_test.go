@@ -194,7 +194,7 @@ func TestMarker(t *testing.T) {
 	}
 }
 
-// Copies keep owners, modes and links, and leave behind what k3s makes anew.
+// Copies keep owners, modes and links, and leave behind what k3s makes again.
 func TestCopyTree(t *testing.T) {
 	from, to := t.TempDir(), filepath.Join(t.TempDir(), "k3s")
 	for name, text := range map[string]string{"server/db/state.db": "rows", "server/token": "t", "storage/pv/file": "f", "agent/client-ca.crt": "c",
@@ -246,7 +246,7 @@ func TestPutAside(t *testing.T) {
 	if moved, err := putAside(dir); !moved || err != nil {
 		t.Fatal(moved, err)
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil { // the mount point, made anew
+	if err := os.Mkdir(dir, 0o755); err != nil { // the mount point, made again
 		t.Fatal(err)
 	}
 	if moved, err := putAside(dir); moved || err != nil {

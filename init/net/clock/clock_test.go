@@ -298,7 +298,7 @@ func TestFarthest(t *testing.T) {
 	}
 }
 
-// In February 2036 the seconds of NTP begin anew (RFC 5905, 6), and a leap second announced is no reason to refuse a server.
+// In February 2036 the seconds of NTP begin again (RFC 5905, 6), and a leap second announced is no reason to refuse a server.
 func TestAskAcrossTheEra(t *testing.T) {
 	era := time.Date(2036, 2, 7, 6, 28, 16, 0, time.UTC)
 	leap := func(p []byte) { p[0] |= 1 << 6 }

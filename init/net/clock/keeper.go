@@ -63,7 +63,7 @@ type Status struct {
 }
 
 // New prepares a Keeper. floor is the image's date, path where to save the time, servers gives the tiers to ask (see
-// Tiers) anew each time, say gets lines for the log.
+// Tiers) again each time, say gets lines for the log.
 func New(floor time.Time, path string, servers func() [][]string, say func(format string, args ...any)) *Keeper {
 	return &Keeper{
 		floor: floor, path: path, servers: servers, say: say, ask: ask,

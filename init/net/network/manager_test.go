@@ -125,7 +125,7 @@ func TestGone(t *testing.T) {
 	}
 	m.hear(heard(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+6, "eth0.5", mac, 0))
 	if len(m.made) != 1 {
-		t.Error("the end of an earlier one of that name is taken for the end of what was made anew, which makes it anew for ever")
+		t.Error("the end of an earlier one of that name is taken for the end of what was made again, which makes it again for ever")
 	}
 	delete(k.links, "eth0")
 	m.hear(heard(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+7, "eth0.5", mac, 0))

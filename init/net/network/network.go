@@ -146,7 +146,7 @@ func (m *Manager) rearrange() {
 }
 
 // watch follows the kernel's news about interfaces. The stream breaks when the kernel has more to say than fits; it then
-// starts anew with everything there is.
+// starts again with everything there is.
 func (m *Manager) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		news := make(chan netlink.LinkUpdate, 16)

@@ -166,7 +166,7 @@ func (m *Manager) watchRA(ctx context.Context) {
 	for ctx.Err() == nil {
 		msgs, _, err := s.Receive()
 		if err != nil {
-			pause(ctx, time.Second) // more than fits, or a signal: the routers say it again
+			pause(ctx, time.Second) // more than fits, or a signal: the routers run it again
 			continue
 		}
 		for _, msg := range msgs {

@@ -57,7 +57,7 @@ func isDefault(r netlink.Route) bool {
 }
 
 // DropDummy removes the route into nowhere once there is a real one, and says whether there was something to remove. What was
-// started with it has to start anew: k3s takes the node's address from the interface of the default route, once.
+// started with it has to start again: k3s takes the node's address from the interface of the default route, once.
 func DropDummy() (dropped bool, err error) {
 	d, err := netlink.LinkByName(dummyName)
 	if gone(err) {
@@ -79,7 +79,7 @@ func DropDummy() (dropped bool, err error) {
 	return true, nil
 }
 
-// overtaken says whether our default route through the interface dummy stands beside a real one.
+// overtaken says whether our default route through the interface dummy stands next to a real one.
 func overtaken(routes []netlink.Route, dummy int) bool {
 	ours, real := false, false
 	for _, r := range routes {

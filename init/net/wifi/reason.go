@@ -125,7 +125,7 @@ func MissingFirmware(lines string) string {
 			continue
 		}
 		for _, word := range []string{"brcm", "cypress", "iwlwifi", "rtw", "rtl", "ath", "mt7", "mediatek", "carl", "libertas", "mrvl"} {
-			// Tables beside the firmware (clm_blob, txcap) are missing on many boards, and nothing comes of it.
+			// Tables next to the firmware (clm_blob, txcap) are missing on many boards, and nothing comes of it.
 			if strings.Contains(m[1], word) && !strings.Contains(m[1], "rtl_nic") && !strings.Contains(m[1], "blob") && !strings.Contains(m[1], ".txt") {
 				last = m[1]
 			}

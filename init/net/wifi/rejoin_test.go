@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A radio whose network gives it no address joins anew, ever more rarely; one that has an address, or is in no network, is left alone.
+// A radio whose network gives it no address joins again, ever more rarely; one that has an address, or is in no network, is left alone.
 func TestMend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -35,11 +35,11 @@ func TestMend(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			if len(at) != len(want) {
-				t.Fatalf("joined anew at %v, want %v", at, want)
+				t.Fatalf("joined again at %v, want %v", at, want)
 			}
 			for i := range want {
 				if at[i] != want[i] {
-					t.Fatalf("joined anew at %v, want %v", at, want)
+					t.Fatalf("joined again at %v, want %v", at, want)
 				}
 			}
 		}
@@ -50,7 +50,7 @@ func TestMend(t *testing.T) {
 		time.Sleep(patient/2 + time.Second)
 		first := time.Hour + patient
 		expect(first)
-		become(false, false) // as it does when it joins anew
+		become(false, false) // as it does when it joins again
 		become(true, false)
 		time.Sleep(2 * patient)
 		second := first + time.Second + 2*patient

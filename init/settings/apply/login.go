@@ -19,7 +19,7 @@ const (
 	spareKeys = "/run/shelf/ssh" // host keys for this boot alone
 )
 
-// SSHD makes the host keys that are missing and writes sshd's configuration anew at every boot, so that an upgrade
+// SSHD makes the host keys that are missing and writes sshd's configuration again at every boot, so that an upgrade
 // reaches it: keys only, nobody but User, no root. With password, a password is asked for on the console alone.
 func (m Machine) SSHD() error {
 	keys, damaged := identity.HostKeys(m.path(KeyDir))

@@ -16,7 +16,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Where it is noted which files write_files made: beside what lasts, and beside what a boot empties.
+// Where it is noted which files write_files made: next to what lasts, and next to what a boot empties.
 const (
 	trackLasting  = "/var/lib/shelf/files"
 	trackVolatile = "/run/shelf/files"
@@ -45,7 +45,7 @@ type before struct {
 	GID  int         `json:"gid"`
 }
 
-// noteDir gives the directory of the note about a path: /etc, /run, /tmp and /dev begin anew at every boot, and the notes
+// noteDir gives the directory of the note about a path: /etc, /run, /tmp and /dev begin again at every boot, and the notes
 // about them with them.
 func noteDir(path string) string {
 	for _, dir := range []string{"/etc/", "/run/", "/tmp/", "/dev/"} {

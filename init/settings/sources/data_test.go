@@ -42,7 +42,7 @@ func TestImager(t *testing.T) {
 	n.put("config.yaml", "hostname: mine\n")
 	n.run()
 	if c := n.merged(); c.Hostname != "mine" || c.Time.Zone != "Europe/Berlin" || !config.Hashed(c.K3OS.Password) {
-		t.Errorf("config.yaml beside it: %q %q", c.Hostname, c.K3OS.Password)
+		t.Errorf("config.yaml next to it: %q %q", c.Hostname, c.K3OS.Password)
 	}
 }
 

@@ -31,7 +31,7 @@ func Fetch(ctx context.Context, client *http.Client, s config.DataSource) ([]byt
 	case s.Key != nil:
 		sig, err := get(ctx, client, s.URL+".minisig")
 		if err != nil {
-			return nil, fault.Wrap(err, fault.Network, "put it beside the file, as minisign -S makes it", "the signature of a configuration cannot be fetched")
+			return nil, fault.Wrap(err, fault.Network, "put it next to the file, as minisign -S makes it", "the signature of a configuration cannot be fetched")
 		}
 		if !verify(*s.Key, data, sig) {
 			return nil, fault.New(fault.Verify, fix, "the signature of %s is not by the key in k3os.data_sources", mask.URL(s.URL))

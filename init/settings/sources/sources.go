@@ -33,7 +33,7 @@ const (
 	mainStore = "system.yaml"
 	parts     = "config.d"
 	image     = "00-image.yaml" // what the image says of itself: below everything else
-	seen      = ".boot"         // beside an imported file: how it should look on BOOT
+	seen      = ".boot"         // next to an imported file: how it should look on BOOT
 	pending   = ".pending"      // the same, while BOOT is being changed
 
 	damagedEnd = ".damaged" // what could not be read any more
@@ -77,7 +77,7 @@ func (im Importer) Run() ([]config.Problem, error) {
 	for _, name := range legacy {
 		if _, err := os.Stat(filepath.Join(im.Boot, name)); err == nil {
 			problems = append(problems, config.Problem{File: name, Severity: config.Warning, Message: "this is for Raspberry Pi OS and is not read here",
-				Fix: "put the same into config.yaml beside it, and delete it: it may hold a password"})
+				Fix: "put the same into config.yaml next to it, and delete it: it may hold a password"})
 		}
 	}
 	errs := []error{im.forgetParts(), im.forgetImager()}
@@ -263,7 +263,7 @@ func setsAny(name string, text []byte) bool {
 
 // lost looks whether the node still has what it kept of a file that is on BOOT as it left it: a card that fails, or its repair,
 // may have taken that away, and a node without settings is out of reach. Then the file is imported again, as far as BOOT still
-// has it, and what is left of the other lies beside it for who may need its secrets.
+// has it, and what is left of the other lies next to it for who may need its secrets.
 func lost(name, path string, boot []byte) []config.Problem {
 	data, err := os.ReadFile(path)
 	why := "is gone"

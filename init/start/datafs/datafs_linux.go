@@ -120,7 +120,7 @@ func idle(d *disk.Disk) error {
 	if at := mountedAt(device); at != "" {
 		fix := "sudo umount " + at
 		if at == "/" || strings.HasPrefix(at, "/k3os") || strings.HasPrefix(at, "/usr") {
-			fix = "sudo shelf rescue on, sudo shelf reboot, and say it again there"
+			fix = "sudo shelf rescue on, sudo shelf reboot, and run it again there"
 		}
 		return fault.New(fault.Usage, fix, "the data partition %s is in use, mounted at %s", device, at)
 	}

@@ -28,7 +28,7 @@ const dataMount = "/data"
 // not in use. It is never formatted, and never repaired so far that what made the node this node would be gone: that is
 // for a person to decide (package datafs).
 func openData(t report.Teller, s *preinit.State, l *Layout) error {
-	const fix = "log in over ssh, or on the console, and say sudo shelf data: it tells what can be done; nothing is written to the partition meanwhile"
+	const fix = "log in over ssh, or on the console, and run sudo shelf data: it tells what can be done; nothing is written to the partition meanwhile"
 	err := mountData(t, s)
 	if err == nil {
 		if done, err := reset(dataMount+"/k3os", func(string) {}); err != nil {
@@ -94,7 +94,7 @@ func mountData(t report.Teller, s *preinit.State) error {
 		return fault.New(fault.Device, "", "a repair took away what made this node itself; what e2fsck found of it lies in the directory lost+found there")
 	}
 	if err := growExt4(device, s.Data.BlockSize); err != nil {
-		t.Problem(fault.Wrap(err, fault.Device, "reboot; if it comes again write the image anew", "the file system of the data partition could not be enlarged"))
+		t.Problem(fault.Wrap(err, fault.Device, "reboot; if it comes again write the image again", "the file system of the data partition could not be enlarged"))
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func known(dir string) bool {
 }
 
 // emptied says whether a repair, now or at an earlier boot or by a person, took the node off the file system at dir: a second
-// life must not begin beside what is left of the first. A file system that never had a node has nothing in lost+found.
+// life must not begin next to what is left of the first. A file system that never had a node has nothing in lost+found.
 func emptied(dir string, repaired bool) bool {
 	if known(dir) {
 		return false

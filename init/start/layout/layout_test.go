@@ -134,7 +134,7 @@ func TestEmptied(t *testing.T) {
 		"new, from an archive":        {[]string{"lost+found/", "k3os/data/var/lib/rancher/k3os/ssh/ssh_host_ed25519_key"}, false, false},
 		"at the boot that repairs":    {[]string{"lost+found/", "k3os/"}, true, true},
 		"at the boot after that":      {[]string{"lost+found/#12/data/var/lib/shelf/machine-id"}, false, true},
-		"made anew over it":           {[]string{"lost+found/#12/x", "k3os/data/var/lib/shelf/"}, false, true},
+		"made again over it":          {[]string{"lost+found/#12/x", "k3os/data/var/lib/shelf/"}, false, true},
 		"repaired, still itself":      {[]string{"lost+found/#12", "k3os/data/var/lib/shelf/machine-id"}, true, false},
 		"something found, but itself": {[]string{"lost+found/#12", "k3os/config/system.yaml"}, false, false},
 	} {

@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resetFlag lies beside the imported configuration and orders a reset; it holds a number of 8 hex digits, by which a reset
+// resetFlag lies next to the imported configuration and orders a reset; it holds a number of 8 hex digits, by which a reset
 // that was cut short is recognised.
 const resetFlag = "reset"
 
-// Kept is what of k3os/data survives a reset, beside k3os/config, which is not touched: what makes the node the same node
+// Kept is what of k3os/data survives a reset, next to k3os/config, which is not touched: what makes the node the same node
 // for ssh, for its cluster and for the people who know its name, the time, and which other disk holds its data.
 var Kept = []string{
 	"var/lib/rancher/k3os/hostname", "var/lib/rancher/k3os/node", "var/lib/rancher/k3os/ssh",
@@ -83,7 +83,7 @@ func reset(dir string, at func(step string)) (done bool, err error) {
 	return true, mount.SyncDir(filepath.Dir(flag))
 }
 
-// renew makes fresh anew, with links to what is kept of data: they need no room, and a disk that is full is a reason for
+// renew makes fresh again, with links to what is kept of data: they need no room, and a disk that is full is a reason for
 // a reset.
 func renew(data, fresh string, at func(string)) error {
 	if err := os.RemoveAll(fresh); err != nil {

@@ -28,7 +28,7 @@ var onData = []mount.Op{
 	mount.Dir{Path: "/k3os/config", Mode: 0o700},
 }
 
-// skeleton is made anew at every boot, so that a data partition that lost a directory, or comes from another system,
+// skeleton is made again at every boot, so that a data partition that lost a directory, or comes from another system,
 // heals by itself. What people keep there stays.
 var skeleton = append([]mount.Op{
 	mount.Dir{Path: "/boot", Mode: 0o755},

@@ -126,7 +126,7 @@ func (s *State) findDisk(t report.Teller, sys, dev string) error {
 			return err
 		}
 		if len(names) > 1 {
-			t.Problem(fault.New(fault.Input, "remove the other disk, or write its image anew", "the disks %s carry the same signature; the node runs from %s", strings.Join(names, " and "), names[0]))
+			t.Problem(fault.New(fault.Input, "remove the other disk, or write its image again", "the disks %s carry the same signature; the node runs from %s", strings.Join(names, " and "), names[0]))
 		}
 		if d != nil && d.Partition(disk.Boot) != "" {
 			s.Disk = d

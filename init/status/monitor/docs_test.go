@@ -186,6 +186,6 @@ func TestDocsAreFresh(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if want != string(text) {
-		t.Error("docs/monitoring.md is not fresh; say: go test ./init/status/monitor -run TestDocsAreFresh -update")
+		t.Error("docs/monitoring.md is not fresh; run: go test ./init/status/monitor -run TestDocsAreFresh -update")
 	}
 }

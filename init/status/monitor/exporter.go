@@ -22,7 +22,7 @@ const Port = 9100
 // collectors are those that say something on a small board; each of the others costs memory and time at every scrape.
 var collectors = [...]string{"cpu", "cpufreq", "diskstats", "filefd", "filesystem", "hwmon", "loadavg", "meminfo", "netdev", "pressure", "stat", "textfile", "thermal_zone", "time", "timex", "uname", "vmstat"}
 
-// Unit is node-exporter as a service. listen gives the address anew at each start.
+// Unit is node-exporter as a service. listen gives the address again at each start.
 func Unit(listen func() (string, error)) supervise.Unit {
 	return supervise.Unit{
 		Name: UnitName, User: "prometheus", Command: []string{"/usr/bin/prometheus-node-exporter"},

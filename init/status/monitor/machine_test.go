@@ -106,7 +106,7 @@ func TestTally(t *testing.T) {
 		t.Fatal(again, err)
 	}
 	if n := len(tally.text()); n > 50 {
-		t.Errorf("%d bytes do not fit into an inode beside the rest", n)
+		t.Errorf("%d bytes do not fit into an inode next to the rest", n)
 	}
 	again.Add(2, now, time.Second)
 	if again.Total != total+1024 {

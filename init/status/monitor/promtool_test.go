@@ -68,7 +68,7 @@ func TestAlertsInPrometheus(t *testing.T) {
 	for _, g := range file.Groups {
 		for _, r := range g.Rules {
 			if !fires[r.Alert] {
-				t.Errorf("%s has no case in %s that shows it on a bad node beside a good one", r.Alert, cases)
+				t.Errorf("%s has no case in %s that shows it on a bad node next to a good one", r.Alert, cases)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-// Command bench measures what the project promises about its speed, beside the reference tools, on the same input in one
+// Command bench measures what the project promises about its speed, next to the reference tools, on the same input in one
 // run: make bench [only=build|boot|node] [n=RUNS]. It prints ratios; nothing fails because a machine is slow.
 package main
 
@@ -60,7 +60,7 @@ type bench struct {
 	failed       []string // those over it
 }
 
-// row prints a figure beside its limit.
+// row prints a figure next to its limit.
 func (b *bench) row(what string, value, limit float64, unit string) {
 	b.rows++
 	verdict := "ok"

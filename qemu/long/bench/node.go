@@ -2,7 +2,7 @@ package main
 
 import "context"
 
-// node measures a node at rest and how soon it can be reached, beside systemd.
+// node measures a node at rest and how soon it can be reached, next to systemd.
 func (b *bench) node(ctx context.Context, n int) error {
 	key, config, err := b.owner()
 	if err != nil {

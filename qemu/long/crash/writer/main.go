@@ -1,4 +1,4 @@
-// Command writer runs on a node and keeps writing files as careful programs do, beside others that do not care. Whenever
+// Command writer runs on a node and keeps writing files as careful programs do, next to others that do not care. Whenever
 // the kernel has said that something is durable, it notes so in a block of the same disk that nothing else uses: in the
 // log of the disk's writes, what is acknowledged then stands in its place among them.
 //

@@ -22,7 +22,7 @@ type Unit struct {
 	Seen string
 }
 
-// Healthy are the services that must never notice what happens beside them.
+// Healthy are the services that must never notice what happens next to them.
 var Healthy = []Unit{
 	{Name: "good-idle", Kind: "idle"},
 	{Name: "good-answer", Kind: "answer", N: 7777, More: "ready: {tcp: '127.0.0.1:7777'}\nneeds: [good-idle]\nuser: rancher"},
