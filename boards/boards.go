@@ -1,5 +1,6 @@
-// Package boards holds what is known of each machine as data: one file per board, one per family of boards that share a
-// kernel, a bootloader and so a slot. A board that needs code elsewhere shows that this type lacks a field.
+// Package boards holds what is known of each machine as data: one file per board, one per family of
+// boards that share a kernel, a bootloader and so a slot. A board that needs code elsewhere shows
+// that this type lacks a field.
 package boards
 
 import (
@@ -44,15 +45,17 @@ type Family struct {
 	Name     string   `yaml:"-" json:"name"`
 	Arch     string   `yaml:"arch" json:"arch"` // Debian's name of it
 	Packages []string `yaml:"packages" json:"packages"`
-	// Hardware names the kinds of things that people plug in and that are driven; their packages, modules and firmware are added to
-	// those named here.
+	// Hardware names the kinds of things that people plug in and that are driven; their packages,
+	// modules and firmware are added to those named here.
 	Hardware []string `yaml:"hardware" json:"hardware,omitempty"`
-	// Picks are single packages of another suite, ARCHIVE/SUITE:NAME, taken without their dependencies.
+	// Picks are single packages of another suite, ARCHIVE/SUITE:NAME, taken without their
+	// dependencies.
 	Picks  []string `yaml:"picks" json:"picks,omitempty"`
 	Kernel struct {
 		Image string `yaml:"image" json:"image"` // prefix of the kernel's path in its package: boot/vmlinuz-
 		Gzip  bool   `yaml:"gzip" json:"gzip"`   // the slot holds it compressed; a zImage already is
-		// Modules that /init needs before it has a root: storage and watchdog. Names, or directories that end in a slash.
+		// Modules that /init needs before it has a root: storage and watchdog. Names, or
+		// directories that end in a slash.
 		Initramfs []string `yaml:"initramfs" json:"initramfs"`
 		// Modules of the running system next to those that the role names.
 		Modules []string `yaml:"modules" json:"modules"`
@@ -81,7 +84,8 @@ type Copy struct {
 	Package, From, To string
 }
 
-// Script are the fields of boot.scr that differ between boards. Addresses are where things lie while U-Boot runs.
+// Script are the fields of boot.scr that differ between boards. Addresses are where things lie
+// while U-Boot runs.
 type Script struct {
 	Console string `yaml:"console" json:"console"`     // of the board itself; virt's is known to the script
 	Args    string `yaml:"args" json:"args,omitempty"` // more words for the kernel
@@ -92,7 +96,8 @@ type Script struct {
 	DTBAddr uint64 `yaml:"dtb_addr" json:"dtb_addr,omitempty"`
 }
 
-// UBootEnv says that the board's U-Boot reads its environment from BOOT, which saves its boot delay and USB scan.
+// UBootEnv says that the board's U-Boot reads its environment from BOOT, which saves its boot delay
+// and USB scan.
 type UBootEnv struct {
 	File string
 	Size int
@@ -103,13 +108,14 @@ type Raw struct {
 	Name    string `yaml:"name" json:"name"`
 	Sector  int64  `yaml:"sector" json:"sector"`
 	Sectors int64  `yaml:"sectors" json:"sectors"` // the most it may take
-	// Cut says that the file is longer than its place and its end is not written: the vendor's own script lets the next
-	// blob overwrite it.
+	// Cut says that the file is longer than its place and its end is not written: the vendor's own
+	// script lets the next blob overwrite it.
 	Cut bool `yaml:"cut" json:"cut,omitempty"`
 	// Either out of a package ...
 	Package string `yaml:"package" json:"package,omitempty"`
 	From    string `yaml:"from" json:"from,omitempty"`
-	// ... or from the vendor, who states no licence: fetched by the user's own build, never shipped by us.
+	// ... or from the vendor, who states no licence: fetched by the user's own build, never shipped
+	// by us.
 	URL    string `yaml:"url" json:"url,omitempty"`
 	Size   int64  `yaml:"size" json:"size,omitempty"`
 	SHA256 string `yaml:"sha256" json:"sha256,omitempty"`
@@ -220,7 +226,8 @@ func Families() []*Family {
 	return all
 }
 
-// Get finds a board and its family. An error here is a defect of the data, not of the name: an unknown name gives nil.
+// Get finds a board and its family. An error here is a defect of the data, not of the name: an
+// unknown name gives nil.
 func Get(name string) (*Board, *Family, error) {
 	t := load()
 	if t.err != nil {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// named are the words for hardware in what users read, and the kinds that have to be driven when they are said.
+// named are the words for hardware in what users read, and the kinds that have to be driven when
+// they are said.
 var named = []struct {
 	words *regexp.Regexp
 	kinds []string
@@ -19,7 +20,8 @@ var named = []struct {
 	{regexp.MustCompile(`\bUSB(-| )?(disk|stick|drive)s?\b|\bUSB or NVMe disk\b`), []string{"usb-disk"}},
 }
 
-// TestHardwareNamed: what docs, advice and the boards' own titles name is driven by the boards on which it can be plugged in.
+// TestHardwareNamed: what docs, advice and the boards' own titles name is driven by the boards on
+// which it can be plugged in.
 func TestHardwareNamed(t *testing.T) {
 	var texts []string
 	for _, pattern := range []string{"../README.md", "../docs/*.md", "../init/contract/config/*.go", "../init/contract/config/*.md", "*.yaml", "families/*.yaml"} {
@@ -58,7 +60,8 @@ func TestHardwareNamed(t *testing.T) {
 	}
 }
 
-// TestHardwareIsAdded: what a kind needs is part of the families that name it, and every kind is used.
+// TestHardwareIsAdded: what a kind needs is part of the families that name it, and every kind is
+// used.
 func TestHardwareIsAdded(t *testing.T) {
 	for name, h := range Kinds() {
 		used := false

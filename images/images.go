@@ -1,5 +1,6 @@
-// Package images holds what a node is for as data: one file per role, one per slot (roles with the same packages share
-// it: a server and a worker are the same slot, told apart by their config), and the locks of every board family.
+// Package images holds what a node is for as data: one file per role, one per slot (roles with the
+// same packages share it: a server and a worker are the same slot, told apart by their config), and
+// the locks of every board family.
 package images
 
 import (
@@ -32,8 +33,8 @@ type Role struct {
 	Ports    []Port   `yaml:"ports" json:"ports"` // that it listens on next to those of every node
 }
 
-// Health is when a node of the role counts as healthy: what commits an upgrade, and what shelf status, the metrics and the alerts
-// go by.
+// Health is when a node of the role counts as healthy: what commits an upgrade, and what shelf
+// status, the metrics and the alerts go by.
 type Health struct {
 	Checks   []string `yaml:"checks" json:"checks"`       // of package checks, next to those of every node
 	Deadline int      `yaml:"deadline" json:"deadline_s"` // seconds in which a new system has to pass them
@@ -54,7 +55,8 @@ type Base struct {
 	Modules  []string `yaml:"modules" json:"modules"`
 	Ports    []Port   `yaml:"ports" json:"ports"`   // that every node listens on
 	Checks   []string `yaml:"checks" json:"checks"` // of every node's health
-	// Drop are packages that a dependency names and that a node without maintainer scripts, udev and systemd never needs.
+	// Drop are packages that a dependency names and that a node without maintainer scripts, udev
+	// and systemd never needs.
 	Drop []string `yaml:"drop" json:"drop"`
 	// Strip are path patterns that are left out of the tree; Keep are exceptions of it.
 	Strip []string `yaml:"strip" json:"strip"`
@@ -173,7 +175,8 @@ func GetBase() (*Base, error) {
 	return &t.base, t.err
 }
 
-// HealthOf gives when a node of a role is healthy: the checks of every node and its own, in the order of package checks.
+// HealthOf gives when a node of a role is healthy: the checks of every node and its own, in the
+// order of package checks.
 func HealthOf(role string) (Health, error) {
 	t := load()
 	r := t.roles[role]

@@ -16,7 +16,8 @@ const (
 	Local = "local" // for programs of the node itself
 )
 
-// Port is one that a role listens on, or a range of them: tcp/22@any, tcp/30000-32767@any, and who it is.
+// Port is one that a role listens on, or a range of them: tcp/22@any, tcp/30000-32767@any, and who
+// it is.
 type Port struct {
 	Listen string `yaml:"listen" json:"listen"`
 	By     string `yaml:"by" json:"by"` // the service
@@ -60,7 +61,8 @@ func (p *Port) parse() error {
 	return nil
 }
 
-// Covers says whether the declaration allows a socket that is bound to an address of a node whose address on the shelf is shelf.
+// Covers says whether the declaration allows a socket that is bound to an address of a node whose
+// address on the shelf is shelf.
 func (p Port) Covers(proto string, at netip.AddrPort, shelf netip.Addr) bool {
 	if proto != p.proto || at.Port() < p.first || at.Port() > p.last {
 		return false

@@ -1,9 +1,9 @@
-// Package overlays holds what is laid over the packages: whole files, and a table of what their maintainer scripts would
-// have done (directories, links, modes), which are never run. One folder and one table per slot or family that needs them, and
-// "base" for all.
+// Package overlays holds what is laid over the packages: whole files, and a table of what their
+// maintainer scripts would have done (directories, links, modes), which are never run. One folder
+// and one table per slot or family that needs them, and "base" for all.
 //
-// Users and groups stand in base/etc/passwd and base/etc/group with pinned ids: /var outlives every upgrade, so an id must
-// never depend on the order in which packages were installed.
+// Users and groups stand in base/etc/passwd and base/etc/group with pinned ids: /var outlives every
+// upgrade, so an id must never depend on the order in which packages were installed.
 package overlays
 
 import (
@@ -22,8 +22,8 @@ import (
 //go:embed *.yaml all:base
 var files embed.FS
 
-// Table is what maintainer scripts would do, as data. Paths are relative to the root; owners are names of base/etc/passwd
-// and base/etc/group as user or user:group.
+// Table is what maintainer scripts would do, as data. Paths are relative to the root; owners are
+// names of base/etc/passwd and base/etc/group as user or user:group.
 type Table struct {
 	Dirs  []Dir  `yaml:"dirs"`
 	Links []Link `yaml:"links"`
@@ -55,7 +55,8 @@ type Concat struct {
 	To   string `yaml:"to"`
 }
 
-// Get gives the files and the table of an overlay: base, or the name of a slot or a family. An overlay that does not exist is empty.
+// Get gives the files and the table of an overlay: base, or the name of a slot or a family. An
+// overlay that does not exist is empty.
 func Get(name string) (fs.FS, *Table, error) {
 	t := &Table{}
 	if err := datafile.Decode(files, "overlays", name+".yaml", t); err != nil && !errors.Is(err, fs.ErrNotExist) {

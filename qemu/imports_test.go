@@ -12,7 +12,8 @@ import (
 // leaf are the packages of formats: they know nothing of this product.
 var leaf = []string{"builder/squashfs", "builder/initramfs", "builder/ubootscript", "builder/tree", "builder/kmod"}
 
-// allowed tells whether a package may import another one of ours. docs/CONTRIBUTING.md gives the reasons.
+// allowed tells whether a package may import another one of ours. docs/CONTRIBUTING.md gives the
+// reasons.
 func allowed(from, to string) bool {
 	below := func(p string, dirs ...string) bool {
 		return slices.ContainsFunc(dirs, func(d string) bool { return p == d || strings.HasPrefix(p, d+"/") })

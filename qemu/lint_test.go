@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// tracked lists the files of the project that git knows and that match a pattern, from the project's top folder.
+// tracked lists the files of the project that git knows and that match a pattern, from the
+// project's top folder.
 func tracked(t *testing.T, patterns ...string) []string {
 	t.Helper()
 	t.Chdir("..")

@@ -1,5 +1,5 @@
-// Package apply changes the configuration of running nodes: every node checks it before any is changed, each tries it, and keeps it
-// only when a new login over ssh confirms it.
+// Package apply changes the configuration of running nodes: every node checks it before any is
+// changed, each tries it, and keeps it only when a new login over ssh confirms it.
 package apply
 
 import (
@@ -35,7 +35,8 @@ type Options struct {
 	Out     io.Writer // gets what each node answers, made safe for a terminal
 }
 
-// Run applies a configuration to all nodes, one after the other. An error tells of all of them where they are.
+// Run applies a configuration to all nodes, one after the other. An error tells of all of them
+// where they are.
 func Run(ctx context.Context, o Options) error {
 	o.Out = terminal.NewWriter(o.Out)
 	if err := check(o); err != nil {
@@ -82,8 +83,8 @@ func check(o Options) error {
 	return err
 }
 
-// onlyOne refuses to give several nodes what only one can have: its name, or a fixed address on an interface that each of them
-// may have.
+// onlyOne refuses to give several nodes what only one can have: its name, or a fixed address on an
+// interface that each of them may have.
 func onlyOne(hosts []string, text []byte) error {
 	if len(hosts) < 2 {
 		return nil
@@ -113,8 +114,9 @@ type checked struct {
 	plan config.Plan
 }
 
-// checkAll asks every node what it thinks and shows the difference. The first one that does not take the configuration, or cannot be
-// logged in to, is the error; nothing has changed then. The connections are the caller's to close.
+// checkAll asks every node what it thinks and shows the difference. The first one that does not
+// take the configuration, or cannot be logged in to, is the error; nothing has changed then. The
+// connections are the caller's to close.
 func checkAll(ctx context.Context, o Options, text []byte) (nodes []*checked, err error) {
 	seen := map[string]string{}
 	for _, host := range o.Hosts {
@@ -213,8 +215,9 @@ func ask(ctx context.Context, n *remote.Node, command string, text []byte) (plan
 	return plan, nil
 }
 
-// confirm logs in again until the node takes that for a proof. A node that got another address is looked for there too, at the same
-// time, for an address that is gone may keep silent; by its host key it is the same one.
+// confirm logs in again until the node takes that for a proof. A node that got another address is
+// looked for there too, at the same time, for an address that is gone may keep silent; by its host
+// key it is the same one.
 func confirm(ctx context.Context, o Options, n *remote.Node, trial uint64, text []byte, limit time.Duration) error {
 	parent := ctx
 	ctx, stop := context.WithTimeout(ctx, limit)
@@ -255,8 +258,8 @@ type confirmation struct {
 	done bool
 }
 
-// at tries one address until it is told that the trial is confirmed, nil, or over, a fault of kind Usage, or until ctx ends; then
-// it gives what went wrong last.
+// at tries one address until it is told that the trial is confirmed, nil, or over, a fault of kind
+// Usage, or until ctx ends; then it gives what went wrong last.
 func (c *confirmation) at(ctx context.Context, host string) error {
 	var last error
 	for {
@@ -297,7 +300,8 @@ func (c *confirmation) once(ctx context.Context, host string) error {
 	return err
 }
 
-// newAddresses gives the static addresses of the new configuration, with the port at which the node was reached.
+// newAddresses gives the static addresses of the new configuration, with the port at which the node
+// was reached.
 func newAddresses(n *remote.Node, text []byte) (hosts []string) {
 	layer, _ := config.Parse("", text)
 	c, _ := config.Merge(layer)

@@ -14,13 +14,14 @@ import (
 	"time"
 )
 
-// Blob opens the download whose sha256 is sum, after hashing it. A file that does not match is removed and absent.
+// Blob opens the download whose sha256 is sum, after hashing it. A file that does not match is
+// removed and absent.
 func (c *Cache) Blob(sum [32]byte) (*os.File, bool) {
 	return opened(c.path("blob", sum), sha256.New(), -1, sum[:])
 }
 
-// Has tells whether a download named sum of size bytes is there, without reading it: it was whole when it was stored,
-// and Blob looks again.
+// Has tells whether a download named sum of size bytes is there, without reading it: it was whole
+// when it was stored, and Blob looks again.
 func (c *Cache) Has(sum [32]byte, size int64) bool {
 	name := c.path("blob", sum)
 	info, err := os.Stat(name)
@@ -44,8 +45,8 @@ func (c *Cache) PutBlob(r io.Reader) (sum [32]byte, err error) {
 	return sum, err
 }
 
-// store writes what produce gives, under the name that final tells once h has seen it all. Errors of the disk are
-// faults of the kind Device; errors of produce pass as they are.
+// store writes what produce gives, under the name that final tells once h has seen it all. Errors
+// of the disk are faults of the kind Device; errors of produce pass as they are.
 func (c *Cache) store(h hash.Hash, produce func(io.Writer) error, final func(size int64) string) error {
 	f, err := c.temp()
 	if err != nil {
@@ -81,7 +82,8 @@ func (w *hashWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// opened opens name if its size (unless that is negative) and its hash are right; else it is removed. The offset is 0.
+// opened opens name if its size (unless that is negative) and its hash are right; else it is
+// removed. The offset is 0.
 func opened(name string, h hash.Hash, size int64, sum []byte) (*os.File, bool) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -110,8 +112,9 @@ type Partial struct {
 	n   int64
 }
 
-// Partial opens, or begins, the download that shall have the sha256 sum. It waits for another process or goroutine
-// that is busy with the same one, until ctx ends; so look for the Blob again afterwards. Close it in the end.
+// Partial opens, or begins, the download that shall have the sha256 sum. It waits for another
+// process or goroutine that is busy with the same one, until ctx ends; so look for the Blob again
+// afterwards. Close it in the end.
 func (c *Cache) Partial(ctx context.Context, sum [32]byte) (*Partial, error) {
 	name := filepath.Join(c.dir, "partial", hex.EncodeToString(sum[:]))
 	for {
@@ -178,7 +181,8 @@ func (p *Partial) Reset() error {
 	return nil
 }
 
-// Done makes the partial file a Blob. A wrong sum gives Mismatch; the bytes are then still there, for Reset or Remove.
+// Done makes the partial file a Blob. A wrong sum gives Mismatch; the bytes are then still there,
+// for Reset or Remove.
 func (p *Partial) Done() error {
 	var got [32]byte
 	p.h.Sum(got[:0])

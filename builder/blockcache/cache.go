@@ -1,5 +1,5 @@
-// Package blockcache keeps what a build can use again: downloads by their sha256, the decoded data of packages, and
-// compressed squashfs blocks.
+// Package blockcache keeps what a build can use again: downloads by their sha256, the decoded data
+// of packages, and compressed squashfs blocks.
 //
 // Layout of the directory (all of it may be deleted at any time):
 //
@@ -10,10 +10,11 @@
 //	block/ab/HEX     one compressed block: CRC32C of the rest (4 bytes, big-endian), then the rest
 //	tmp/             files being written, which get their final name by rename(2), and working directories of tests and guests
 //
-// Whatever is read is checked first, and what does not match is removed and counts as absent. So a full disk, a torn
-// write or a second process never does harm, and no fsync is needed. Downloads are checked by their sha256, because
-// that is what a lock promises; what we made ourselves by CRC32C, which costs a twentieth where the processor has no
-// instructions for sha256, and guards against the same accidents.
+// Whatever is read is checked first, and what does not match is removed and counts as absent. So a
+// full disk, a torn write or a second process never does harm, and no fsync is needed. Downloads
+// are checked by their sha256, because that is what a lock promises; what we made ourselves by
+// CRC32C, which costs a twentieth where the processor has no instructions for sha256, and guards
+// against the same accidents.
 package blockcache
 
 import (
@@ -33,7 +34,8 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Cache is an open cache directory. It is safe for use by many goroutines, and by many processes at once.
+// Cache is an open cache directory. It is safe for use by many goroutines, and by many processes at
+// once.
 type Cache struct {
 	dir string
 
@@ -44,8 +46,8 @@ type Cache struct {
 // tag marks the directory for backup programs (the Cache Directory Tagging specification).
 const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a cache of imgbuild. It may be deleted.\n"
 
-// Default is the directory used when the caller names none: $IMGBUILD_CACHE, $XDG_CACHE_HOME/imgbuild, else
-// $HOME/.cache/imgbuild.
+// Default is the directory used when the caller names none: $IMGBUILD_CACHE,
+// $XDG_CACHE_HOME/imgbuild, else $HOME/.cache/imgbuild.
 func Default() (string, error) {
 	if dir := os.Getenv("IMGBUILD_CACHE"); dir != "" {
 		return filepath.Abs(dir)
@@ -84,8 +86,8 @@ func Open(dir string) (*Cache, error) {
 // Dir is where the cache lies.
 func (c *Cache) Dir() string { return c.dir }
 
-// Scratch makes a directory for files of any size; /tmp is memory on many systems. The caller removes it; when the caller is
-// killed, the next Open does.
+// Scratch makes a directory for files of any size; /tmp is memory on many systems. The caller
+// removes it; when the caller is killed, the next Open does.
 func (c *Cache) Scratch(purpose string) (*scratch.Dir, error) {
 	d, err := scratch.NewDir(filepath.Join(c.dir, "tmp"), purpose)
 	if err != nil {
@@ -94,7 +96,8 @@ func (c *Cache) Scratch(purpose string) (*scratch.Dir, error) {
 	return d, nil
 }
 
-// stale is how old a file in tmp without a mark is, from an older program, when its writer must be dead.
+// stale is how old a file in tmp without a mark is, from an older program, when its writer must be
+// dead.
 const stale = 24 * time.Hour
 
 // sweep removes what writers left behind that were killed.

@@ -9,11 +9,13 @@ import (
 	"time"
 )
 
-// fresh is how young a file is that Trim leaves alone whatever the limit: a running build may be about to use it.
+// fresh is how young a file is that Trim leaves alone whatever the limit: a running build may be
+// about to use it.
 const fresh = time.Hour
 
-// Trim removes what was not used for the longest time until the cache holds at most limit bytes, and unfinished
-// downloads that nobody went on with for a month. It gives the bytes removed. Files of the last hour stay.
+// Trim removes what was not used for the longest time until the cache holds at most limit bytes,
+// and unfinished downloads that nobody went on with for a month. It gives the bytes removed. Files
+// of the last hour stay.
 func (c *Cache) Trim(limit int64) (freed int64, err error) {
 	type file struct {
 		path string

@@ -53,7 +53,8 @@ func sector(t testing.TB, r bootstate.Record) []byte {
 	return s[:]
 }
 
-// count is what the script has to do to a record before anything is loaded: the rules of the design, in Go.
+// count is what the script has to do to a record before anything is loaded: the rules of the
+// design, in Go.
 func count(r bootstate.Record) bootstate.Record {
 	other := bootstate.Other(r.Active)
 	switch {
@@ -76,8 +77,9 @@ func count(r bootstate.Record) bootstate.Record {
 	return r
 }
 
-// Every record, in either copy or both, with slots that load: the script counts as the rules say, writes the copy that it
-// chose, and the other one only if that holds no record, and boots the slot of the record with its arguments.
+// Every record, in either copy or both, with slots that load: the script counts as the rules say,
+// writes the copy that it chose, and the other one only if that holds no record, and boots the slot
+// of the record with its arguments.
 func TestCounting(t *testing.T) {
 	for _, p := range boards {
 		if err := counting(t, p, script(t, p)); err != nil {
@@ -192,7 +194,8 @@ func TestLoading(t *testing.T) {
 					}
 					continue
 				}
-				// The trial did not load: it is bad, and the committed slot has one attempt less than all.
+				// The trial did not load: it is bad, and the committed slot has one attempt less
+				// than all.
 				if got.Trial != "" || got.Active != r.Active || got.State(first) != bootstate.Bad || got.Left != 2 || got.Last != "trial-"+first+"-did-not-load" {
 					t.Fatalf("%+v, slots %q: the record became %+v", r, slots, got)
 				}
@@ -232,8 +235,8 @@ func TestReadOnlyDisk(t *testing.T) {
 	}
 }
 
-// From every record, with slots that load and systems that never become healthy, both slots that are good get their turn,
-// no trial gets more than its attempts, and no boot fails to boot.
+// From every record, with slots that load and systems that never become healthy, both slots that
+// are good get their turn, no trial gets more than its attempts, and no boot fails to boot.
 func TestNeverHealthy(t *testing.T) {
 	text := script(t, boards[0])
 	for _, r := range records(3) {
@@ -257,7 +260,8 @@ func TestNeverHealthy(t *testing.T) {
 	}
 }
 
-// On QEMU's virt the script takes virt's console, addresses and device tree, and stays the board's otherwise.
+// On QEMU's virt the script takes virt's console, addresses and device tree, and stays the board's
+// otherwise.
 func TestVirt(t *testing.T) {
 	for _, p := range boards {
 		for _, board := range []string{"qemu-arm", "rpi", "odroid", ""} {

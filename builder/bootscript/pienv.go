@@ -1,16 +1,18 @@
 package bootscript
 
-// PiEnvSize is the size of uboot.env, the file on the first partition from which Debian's Pi U-Boots take their
-// environment (CONFIG_ENV_SIZE).
+// PiEnvSize is the size of uboot.env, the file on the first partition from which Debian's Pi
+// U-Boots take their environment (CONFIG_ENV_SIZE).
 const PiEnvSize = 0x4000
 
-// PiEnv is the environment of a Pi's U-Boot. It replaces the built-in one, so it repeats of that what `bootflow scan`
-// needs, and leaves out what costs time: two seconds of waiting for a key, and a scan of USB and PCI at each boot. A delay
-// of -2 looks for no key at all: noise on an open serial line would otherwise stop the boot of a node without a cable.
+// PiEnv is the environment of a Pi's U-Boot. It replaces the built-in one, so it repeats of that
+// what `bootflow scan` needs, and leaves out what costs time: two seconds of waiting for a key, and
+// a scan of USB and PCI at each boot. A delay of -2 looks for no key at all: noise on an open
+// serial line would otherwise stop the boot of a node without a cable.
 //
-// U-Boot looks for the file on the first card only, and the firmware may have come from a USB disk while a card lies in
-// the slot; the firmware says so in the device tree (boot modes 4 and 5) where it is new enough. If the script is not to
-// be had there, U-Boot searches everywhere, as it would without this file.
+// U-Boot looks for the file on the first card only, and the firmware may have come from a USB disk
+// while a card lies in the slot; the firmware says so in the device tree (boot modes 4 and 5) where
+// it is new enough. If the script is not to be had there, U-Boot searches everywhere, as it would
+// without this file.
 func PiEnv() map[string]string {
 	return map[string]string{
 		"arch": "arm", "cpu": "armv8", "board": "rpi", "board_name": "rpi", "vendor": "raspberrypi", "soc": "bcm283x",

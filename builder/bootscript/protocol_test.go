@@ -15,8 +15,8 @@ import (
 // errCut is a power cut in the middle of a write.
 var errCut = errors.New("power cut")
 
-// cutDisk is the node's view of a machine's record. The write with number cut (from 0) ends in a power cut that leaves
-// outcome of it; power stays off after that.
+// cutDisk is the node's view of a machine's record. The write with number cut (from 0) ends in a
+// power cut that leaves outcome of it; power stays off after that.
 type cutDisk struct {
 	m       *emulate.Machine
 	cut     int
@@ -61,15 +61,16 @@ var outcomes = map[string]func(old, young []byte) []byte{
 	"erased": func(old, _ []byte) []byte { return bytes.Repeat([]byte{0xff}, bootstate.Size) },
 }
 
-// world is a node whose slot a works. Of slot b: whole says that it loads and is what was meant to be written; half that
-// it loads and is not.
+// world is a node whose slot a works. Of slot b: whole says that it loads and is what was meant to
+// be written; half that it loads and is not.
 type world struct {
 	m     *emulate.Machine
 	whole bool
 	half  bool
 }
 
-// upgrade is what a running slot a does to bring in slot b, one step after the other; each may be the last before the cut.
+// upgrade is what a running slot a does to bring in slot b, one step after the other; each may be
+// the last before the cut.
 func (w *world) upgrade(d bootstate.Device, zeroFirst bool) error {
 	if _, err := bootstate.Healthy(d, "a"); err != nil {
 		return err
@@ -96,9 +97,9 @@ func (w *world) load() {
 	}
 }
 
-// explore cuts the power everywhere in an upgrade, boots by the script, and lets a healthy slot say so with a cut as
-// well. It gives the first thing that must not happen: a boot into half a slot, no boot, or a slot b that is committed
-// without having been healthy.
+// explore cuts the power everywhere in an upgrade, boots by the script, and lets a healthy slot say
+// so with a cut as well. It gives the first thing that must not happen: a boot into half a slot, no
+// boot, or a slot b that is committed without having been healthy.
 func explore(text string, zeroFirst bool, start [2][]byte, t *testing.T) (boots int, wrong string) {
 	for cut := -2; cut < 5; cut++ {
 		for how, outcome := range outcomes {
@@ -145,7 +146,8 @@ func explore(text string, zeroFirst bool, start [2][]byte, t *testing.T) (boots 
 	return boots, ""
 }
 
-// Whatever moment the power goes at, the node boots a whole slot; twice in a row, and with a hanging boot between.
+// Whatever moment the power goes at, the node boots a whole slot; twice in a row, and with a
+// hanging boot between.
 func TestPowerCutsDuringUpgrade(t *testing.T) {
 	text := script(t, boards[0])
 	total := 0
@@ -164,7 +166,8 @@ func TestPowerCutsDuringUpgrade(t *testing.T) {
 	}
 }
 
-// The control: an upgrade that does not zero the first sector of the slot before it writes the rest must be found out.
+// The control: an upgrade that does not zero the first sector of the slot before it writes the rest
+// must be found out.
 func TestPowerCutsControl(t *testing.T) {
 	text := script(t, boards[0])
 	r := bootstate.Fresh("a")
@@ -172,7 +175,8 @@ func TestPowerCutsControl(t *testing.T) {
 	for left := range 2 {
 		r.Left = left
 		s := sector(t, r)
-		// Once no attempt is left, the script yields to the other slot, which the record calls good.
+		// Once no attempt is left, the script yields to the other slot, which the record calls
+		// good.
 		_, wrong := explore(text, false, [2][]byte{s, s}, t)
 		if wrong == "" {
 			t.Errorf("%d attempts left: half a slot passes", left)

@@ -1,9 +1,10 @@
-// Package bootscript writes what the board's U-Boot runs: the text of boot.scr, one for all boards, and the environment of
-// a Pi's U-Boot.
+// Package bootscript writes what the board's U-Boot runs: the text of boot.scr, one for all boards,
+// and the environment of a Pi's U-Boot.
 //
-// The rules that it follows are init/contract/bootstate's. It uses only what every Debian U-Boot of the boards has: no setexpr (the
-// XU4's has none, so it counts by if and elif), no bootcount, no wdt. An interpreter in the tests runs the very text
-// against every state of the record; QEMU runs it with the real U-Boots.
+// The rules that it follows are init/contract/bootstate's. It uses only what every Debian U-Boot of
+// the boards has: no setexpr (the XU4's has none, so it counts by if and elif), no bootcount, no
+// wdt. An interpreter in the tests runs the very text against every state of the record; QEMU runs
+// it with the real U-Boots.
 package bootscript
 
 import (
@@ -21,8 +22,8 @@ const (
 	ZImage                // arm: for bootz
 )
 
-// Addresses are where things lie in memory while U-Boot runs. They are the board's data: a Pi's own defaults, for one, let
-// the kernel run over its initramfs.
+// Addresses are where things lie in memory while U-Boot runs. They are the board's data: a Pi's own
+// defaults, for one, let the kernel run over its initramfs.
 type Addresses struct {
 	Kernel uint64
 	Packed uint64 // the compressed kernel, of ImageGz only

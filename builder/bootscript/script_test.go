@@ -9,15 +9,16 @@ import (
 	"imgbuild/builder/ubootscript"
 )
 
-// commands lists what boot.scr may use: what each of Debian's U-Boots for the boards has, read in their binaries.
+// commands lists what boot.scr may use: what each of Debian's U-Boots for the boards has, read in
+// their binaries.
 var commands = map[string]string{
 	"common": "echo env load part reset run setenv sleep test",
 	"arm64":  "booti unzip", // rpi_arm64 and qemu_arm64, 2025.01
 	"arm":    "bootz",       // odroid-xu3 2023.01 and qemu_arm 2025.01; no setexpr, no booti
 }
 
-// Every command is one that the board's U-Boot and virt's have, with no more words than they take (CONFIG_SYS_MAXARGS is
-// 16 on the XU4).
+// Every command is one that the board's U-Boot and virt's have, with no more words than they take
+// (CONFIG_SYS_MAXARGS is 16 on the XU4).
 func TestCommands(t *testing.T) {
 	for _, p := range boards {
 		allowed := strings.Fields(commands["common"] + " ${devtype} " + map[Kernel]string{ImageGz: commands["arm64"], ZImage: commands["arm"]}[p.Kernel])
@@ -46,7 +47,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// Sizes that U-Boot limits: a line (CONFIG_SYS_CBSIZE), and the script, which it copies before it runs it.
+// Sizes that U-Boot limits: a line (CONFIG_SYS_CBSIZE), and the script, which it copies before it
+// runs it.
 func TestLimits(t *testing.T) {
 	for _, p := range boards {
 		text := script(t, p)

@@ -1,7 +1,8 @@
 package bootscript
 
-// text is boot.scr. s_ marks its own variables; v seq active trial left a b last are the record's. devtype and devnum come
-// from U-Boot's boot flow and name the disk that the script was loaded from.
+// text is boot.scr. s_ marks its own variables; v seq active trial left a b last are the record's.
+// devtype and devnum come from U-Boot's boot flow and name the disk that the script was loaded
+// from.
 const text = `# boot.scr of ShelfOS, for @NAME@
 if test "${board}" = "qemu-arm"; then
 @VIRT@else

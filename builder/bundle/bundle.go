@@ -18,8 +18,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Floor is the security floor of what this program builds. It is raised when an older version must not come back once this
-// one was committed.
+// Floor is the security floor of what this program builds. It is raised when an older version must
+// not come back once this one was committed.
 const Floor = 1
 
 // Options say what a bundle promises next to its slot.
@@ -108,8 +108,8 @@ func (b *Bundle) Write(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// AddDelta adds the delta from another slot, the newest first; beyond bundle.MaxDeltas the last one goes. The file stays
-// open until Close.
+// AddDelta adds the delta from another slot, the newest first; beyond bundle.MaxDeltas the last one
+// goes. The file stays open until Close.
 func (b *Bundle) AddDelta(ctx context.Context, cache *blockcache.Cache, old *Slot) error {
 	f, err := MakeDelta(ctx, cache, old, b.Slot)
 	if err != nil {
@@ -146,7 +146,8 @@ func (b *Bundle) Close() {
 // makerVersion is raised when the same slots give another delta that is worth having.
 const makerVersion = 1
 
-// MakeDelta gives the delta between two slots, out of the cache where it was made before. The caller closes the file.
+// MakeDelta gives the delta between two slots, out of the cache where it was made before. The
+// caller closes the file.
 func MakeDelta(ctx context.Context, cache *blockcache.Cache, old, new *Slot) (*os.File, error) {
 	if a, b := old.Slot.Manifest, new.Slot.Manifest; a.Family != b.Family {
 		return nil, fault.New(fault.Input, "give two of the same family", "a delta from family %s to family %s is of no use", a.Family, b.Family)

@@ -232,7 +232,8 @@ func TestWhole(t *testing.T) {
 	}
 }
 
-// TestEncoders: what a node cannot encode is fetched whole; what is the same is copied all the same.
+// TestEncoders: what a node cannot encode is fetched whole; what is the same is copied all the
+// same.
 func TestEncoders(t *testing.T) {
 	other := codec.Encoders()
 	for i := range other {

@@ -13,7 +13,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Kept gives what a bundle file promises and the deltas that it has; nil where the file is an image.
+// Kept gives what a bundle file promises and the deltas that it has; nil where the file is an
+// image.
 func Kept(name string) (*bundle.Manifest, []Delta, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -60,7 +61,8 @@ func WriteFile(ctx context.Context, name string, b *Bundle) error {
 	return fault.Wrap(f.Commit(name), fault.Device, "give another place as out=FILE", "writing the bundle")
 }
 
-// OfSlot signs the slot in data and writes its bundle to w: what a build does with the slot that it has just made.
+// OfSlot signs the slot in data and writes its bundle to w: what a build does with the slot that it
+// has just made.
 func OfSlot(ctx context.Context, w io.Writer, data io.ReaderAt, key minisign.PrivateKey) error {
 	s, err := Open(data)
 	if err != nil {

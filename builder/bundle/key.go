@@ -12,7 +12,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// KeyFile is where the private key lies if nobody names another place: imgbuild/key in the user's configuration directory.
+// KeyFile is where the private key lies if nobody names another place: imgbuild/key in the user's
+// configuration directory.
 func KeyFile() (string, error) {
 	dir, err := os.UserConfigDir()
 	if err != nil {
@@ -21,8 +22,9 @@ func KeyFile() (string, error) {
 	return filepath.Join(dir, "imgbuild", "key"), nil
 }
 
-// NewKey makes a key and writes it to file, readable for its owner only, and the public one to file.pub. Both have
-// minisign's form. An empty passphrase leaves the private key as it is. A key that is there is never replaced.
+// NewKey makes a key and writes it to file, readable for its owner only, and the public one to
+// file.pub. Both have minisign's form. An empty passphrase leaves the private key as it is. A key
+// that is there is never replaced.
 func NewKey(file, passphrase string) (minisign.PublicKey, error) {
 	pub, key, err := minisign.GenerateKey(rand.Reader)
 	if err != nil {
@@ -69,8 +71,8 @@ func write(name string, data []byte, mode os.FileMode) error {
 	return fault.Wrap(err, fault.Device, "free some space", "writing the key")
 }
 
-// LoadKey reads a private key, of `imgbuild keygen` or of minisign. passphrase is asked only where the key needs one. A file
-// that is not there gives fs.ErrNotExist.
+// LoadKey reads a private key, of `imgbuild keygen` or of minisign. passphrase is asked only where
+// the key needs one. A file that is not there gives fs.ErrNotExist.
 func LoadKey(file string, passphrase func() (string, error)) (minisign.PrivateKey, error) {
 	var key minisign.PrivateKey
 	info, err := os.Stat(file)

@@ -50,8 +50,8 @@ func (d *disk) WriteAt(p []byte, off int64) (int, error) {
 	return copy(d.data[off:], p), nil
 }
 
-// program is what compilers make: words that come again and again, and among them distances that change everywhere when
-// something is inserted.
+// program is what compilers make: words that come again and again, and among them distances that
+// change everywhere when something is inserted.
 func program(seed uint64, size, insert int) []byte {
 	r := rand.New(rand.NewPCG(seed, 1))
 	words := make([]uint32, 3000)
@@ -95,7 +95,8 @@ type version struct {
 
 var made = map[string]*disk{}
 
-// makeSlot makes a slot of all formats, as the image builder does. It is made once; nobody may write to it.
+// makeSlot makes a slot of all formats, as the image builder does. It is made once; nobody may
+// write to it.
 func makeSlot(t testing.TB, v version) *disk {
 	t.Helper()
 	key := fmt.Sprint(v)

@@ -94,7 +94,8 @@ func (a *archive) intercept(hook func(w http.ResponseWriter, r *http.Request, fi
 	a.hook = hook
 }
 
-// add puts a package into a suite ("debian/trixie"); control are further fields, files its content by path.
+// add puts a package into a suite ("debian/trixie"); control are further fields, files its content
+// by path.
 func (a *archive) add(suite, name, version, control string, scripts, files map[string]string) Locked {
 	text := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: arm64\n", name, version)
 	if control != "" {

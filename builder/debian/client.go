@@ -1,9 +1,11 @@
-// Package debian is the laptop's side of a Debian archive: the signed index, the closure of packages, locks, downloads
-// and the reading of .deb files. It needs nothing of the host, no apt and no dpkg, and runs no maintainer script.
+// Package debian is the laptop's side of a Debian archive: the signed index, the closure of
+// packages, locks, downloads and the reading of .deb files. It needs nothing of the host, no apt
+// and no dpkg, and runs no maintainer script.
 //
-// A build with a lock goes Fetch, then Data for each package. A lock is made by MakeLock, which goes Index, Resolve,
-// Fetch. Trust comes from the keys of the archive that the program carries: they sign InRelease, InRelease has the
-// hashes of the indexes, those have the hashes of the packages, and a lock keeps the latter.
+// A build with a lock goes Fetch, then Data for each package. A lock is made by MakeLock, which
+// goes Index, Resolve, Fetch. Trust comes from the keys of the archive that the program carries:
+// they sign InRelease, InRelease has the hashes of the indexes, those have the hashes of the
+// packages, and a lock keeps the latter.
 package debian
 
 import (
@@ -27,8 +29,8 @@ type Options struct {
 	Mirrors Mirrors
 	HTTP    *http.Client // default: proxies of the environment, 15 s to connect
 	Keyring Keyring      // default: DebianKeyring
-	// Progress hears how far a step is, in bytes; name is "index", "packages", or "decode NAME" for one package. Calls
-	// never overlap. total may be 0 when it is not known.
+	// Progress hears how far a step is, in bytes; name is "index", "packages", or "decode NAME" for
+	// one package. Calls never overlap. total may be 0 when it is not known.
 	Progress func(name string, done, total int64)
 	Stall    time.Duration    // a server silent for so long is given up; default 30 s
 	Backoff  time.Duration    // the wait before the first retry, doubled for each further one; default 500 ms
@@ -87,9 +89,11 @@ type wanted struct {
 	byHash bool // by-hash is offered
 }
 
-// Index reads the indexes of suites for one architecture: InRelease, whose signature is checked, then each component's
-// Packages file by its hash, else by its name. Errors are of the kind Verify where something does not match (a suite
-// whose indexes do not fit its InRelease gives *Inconsistent, or is left out where it is Optional), Network, or Input for a suite the archive does not have.
+// Index reads the indexes of suites for one architecture: InRelease, whose signature is checked,
+// then each component's Packages file by its hash, else by its name. Errors are of the kind Verify
+// where something does not match (a suite whose indexes do not fit its InRelease gives
+// *Inconsistent, or is left out where it is Optional), Network, or Input for a suite the archive
+// does not have.
 func (c *Client) Index(ctx context.Context, arch string, suites []Suite) (*Index, error) {
 	type read struct {
 		release *release
@@ -247,7 +251,8 @@ func (c *Client) readIndex(ctx context.Context, ix *Index, w wanted, m *meter) e
 	return ix.add(&bounded{plain, maxIndex * 4, w.name}, w.suite)
 }
 
-// each runs do for 0..n-1, at most width at once, and gives the first error by index. The first error stops the rest.
+// each runs do for 0..n-1, at most width at once, and gives the first error by index. The first
+// error stops the rest.
 func each(ctx context.Context, width, n int, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -38,8 +38,8 @@ func published(t *testing.T, o releaseOptions) *archive {
 	return a
 }
 
-// TestDebianKeys pins the keys that the program carries: the fingerprints that `gpg --show-keys` prints for the files of
-// Debian's package debian-archive-keyring.
+// TestDebianKeys pins the keys that the program carries: the fingerprints that `gpg --show-keys`
+// prints for the files of Debian's package debian-archive-keyring.
 func TestDebianKeys(t *testing.T) {
 	var got []string
 	for _, k := range DebianKeyring() {
@@ -257,7 +257,8 @@ func TestDamagedPackage(t *testing.T) {
 	a := newArchive(t)
 	l := a.add("debian/trixie", "x", "1", "", nil, map[string]string{"a": strings.Repeat("b", 10000)})
 	c := a.client()
-	// A package that matches its lock but is no package: an error of the kind Input, and nothing in the cache.
+	// A package that matches its lock but is no package: an error of the kind Input, and nothing in
+	// the cache.
 	junk := []byte("!<arch>\njunk")
 	sum, err := c.Cache.PutBlob(bytes.NewReader(junk))
 	if err != nil {

@@ -12,17 +12,20 @@ import (
 	"github.com/therootcompany/xz"
 )
 
-// maxDict bounds the dictionary of an xz stream and the window of a zstd frame, in bytes: xz -9 takes 64 MiB.
+// maxDict bounds the dictionary of an xz stream and the window of a zstd frame, in bytes: xz -9
+// takes 64 MiB.
 const maxDict = 128 << 20
 
-// xzReaders keeps decoders with their dictionaries: most packages have one of 8 MiB, and there are a hundred of them.
+// xzReaders keeps decoders with their dictionaries: most packages have one of 8 MiB, and there are
+// a hundred of them.
 var xzReaders sync.Pool
 
-// decompress gives the plain bytes of r, whose name tells by its ending how it is packed. release gives the decoder back;
-// plain must not be used after that.
+// decompress gives the plain bytes of r, whose name tells by its ending how it is packed. release
+// gives the decoder back; plain must not be used after that.
 //
-// therootcompany/xz is the faster of the readers at hand: 3.0 s of CPU for a kernel package where ulikunitz/xz takes
-// 3.6 s behind a bufio.Reader and more than 20 s without one. It has its own input buffer.
+// therootcompany/xz is the faster of the readers at hand: 3.0 s of CPU for a kernel package where
+// ulikunitz/xz takes 3.6 s behind a bufio.Reader and more than 20 s without one. It has its own
+// input buffer.
 func decompress(name string, r io.Reader) (plain io.Reader, release func(), err error) {
 	switch ext := path.Ext(name); ext {
 	case ".xz":
@@ -52,7 +55,8 @@ func decompress(name string, r io.Reader) (plain io.Reader, release func(), err 
 	}
 }
 
-// bounded gives an error instead of more than left bytes: a small file must not fill the disk or the memory.
+// bounded gives an error instead of more than left bytes: a small file must not fill the disk or
+// the memory.
 type bounded struct {
 	r    io.Reader
 	left int64

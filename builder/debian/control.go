@@ -8,15 +8,17 @@ import (
 	"io"
 )
 
-// maxStanza bounds one stanza of a control file, in bytes. The largest ones, Release files, have about 200 KB.
+// maxStanza bounds one stanza of a control file, in bytes. The largest ones, Release files, have
+// about 200 KB.
 const maxStanza = 16 << 20
 
-// field is one field of a stanza: a lower-cased name and the value without the white space around it. The lines of a
-// folded value are separated by '\n', each without the space that it began with.
+// field is one field of a stanza: a lower-cased name and the value without the white space around
+// it. The lines of a folded value are separated by '\n', each without the space that it began with.
 type field struct{ name, value []byte }
 
-// stanzaReader reads control data (Debian Policy 5.1): stanzas of "Name: value" lines and continuation lines that
-// begin with white space, separated by empty lines; lines that begin with '#' are comments.
+// stanzaReader reads control data (Debian Policy 5.1): stanzas of "Name: value" lines and
+// continuation lines that begin with white space, separated by empty lines; lines that begin with
+// '#' are comments.
 type stanzaReader struct {
 	r      *bufio.Reader
 	line   int // number of the last line read
@@ -33,7 +35,8 @@ func newStanzaReader(r io.Reader) *stanzaReader {
 	return &stanzaReader{r: bufio.NewReaderSize(r, 64<<10), dup: true}
 }
 
-// next gives the fields of the next stanza; they are valid until the next call. io.EOF comes after the last one.
+// next gives the fields of the next stanza; they are valid until the next call. io.EOF comes after
+// the last one.
 func (s *stanzaReader) next() ([]field, error) {
 	s.buf, s.spans = s.buf[:0], s.spans[:0]
 	for {

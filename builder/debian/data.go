@@ -11,8 +11,9 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Data opens the files of a fetched package as a plain tar, decoded once and kept in the cache. Close it. It is safe
-// for use by many goroutines; decoding runs in the caller's, so call it from as many as there are cores.
+// Data opens the files of a fetched package as a plain tar, decoded once and kept in the cache.
+// Close it. It is safe for use by many goroutines; decoding runs in the caller's, so call it from
+// as many as there are cores.
 func (c *Client) Data(ctx context.Context, l Locked) (*os.File, error) {
 	return c.decoded(ctx, l, "deb-data 1 "+l.SHA256, func(w io.Writer, r io.Reader) error {
 		_, err := io.CopyBuffer(w, struct{ io.Reader }{r}, make([]byte, 256<<10))
@@ -20,8 +21,9 @@ func (c *Client) Data(ctx context.Context, l Locked) (*os.File, error) {
 	})
 }
 
-// DataFiltered is Data with only the members for which keep says yes; it is called with paths like "usr/bin/x", for
-// directories as well. key names the filter: who changes what keep says changes key.
+// DataFiltered is Data with only the members for which keep says yes; it is called with paths like
+// "usr/bin/x", for directories as well. key names the filter: who changes what keep says changes
+// key.
 func (c *Client) DataFiltered(ctx context.Context, l Locked, key string, keep func(path string) bool) (*os.File, error) {
 	return c.decoded(ctx, l, "deb-data-filtered 1 "+l.SHA256+" "+key, func(w io.Writer, r io.Reader) error {
 		in, out := tar.NewReader(r), tar.NewWriter(w)
@@ -78,7 +80,8 @@ func (c *Client) decoded(ctx context.Context, l Locked, key string, copy func(io
 	return f, err
 }
 
-// openBlob opens the .deb in the cache. One that is damaged there is fetched once more: Fetch looks at names and sizes alone.
+// openBlob opens the .deb in the cache. One that is damaged there is fetched once more: Fetch looks
+// at names and sizes alone.
 func (c *Client) openBlob(ctx context.Context, l Locked) (*os.File, error) {
 	sum, err := parseSum(l.SHA256)
 	if err != nil {

@@ -112,8 +112,8 @@ func (d *Deb) readControl(name string) error {
 	return nil
 }
 
-// Data gives the plain tar stream of the package's files; it can be had once. The stream ends with an error when the
-// package is truncated or altered. release frees the decoder.
+// Data gives the plain tar stream of the package's files; it can be had once. The stream ends with
+// an error when the package is truncated or altered. release frees the decoder.
 func (d *Deb) Data() (plain io.Reader, release func(), err error) {
 	plain, release, err = decompress(d.name, d.ar)
 	if err != nil {
@@ -135,7 +135,8 @@ func noEOF(err error) error {
 	return err
 }
 
-// arReader reads the members of an ar archive in the common format (ar(5)); names have at most 16 bytes in a .deb.
+// arReader reads the members of an ar archive in the common format (ar(5)); names have at most 16
+// bytes in a .deb.
 type arReader struct {
 	r    io.Reader
 	left int64 // bytes of the member that are not read

@@ -57,8 +57,9 @@ func (r Relation) allows(version string) bool {
 	}
 }
 
-// ParseDepends reads a relationship field (Debian Policy 7.1) for one architecture: commas between clauses, bars between
-// alternatives; "[arch !arch]" lists are applied, "<profile>" lists hold only for sources and make an entry void.
+// ParseDepends reads a relationship field (Debian Policy 7.1) for one architecture: commas between
+// clauses, bars between alternatives; "[arch !arch]" lists are applied, "<profile>" lists hold only
+// for sources and make an entry void.
 func ParseDepends(text, arch string) ([]Clause, error) {
 	var out []Clause
 	for part := range strings.SplitSeq(text, ",") {
@@ -148,8 +149,8 @@ func archListed(list []string, arch string) bool {
 	return negative
 }
 
-// validName follows Policy 5.6.1, loosely: names in the archive are at least two bytes of [a-z0-9+.-]; capitals and
-// underscores stand in a few old virtual names.
+// validName follows Policy 5.6.1, loosely: names in the archive are at least two bytes of
+// [a-z0-9+.-]; capitals and underscores stand in a few old virtual names.
 func validName(s string) bool {
 	if s == "" || len(s) > 200 {
 		return false

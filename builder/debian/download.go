@@ -55,8 +55,8 @@ func mismatched(err error) bool {
 
 func cancelled(err error) bool { return errors.Is(err, context.Canceled) }
 
-// transient tells whether trying again may help. Silence counts only when bytes came before it: nobody wants to wait
-// through several silences of a host that is not there.
+// transient tells whether trying again may help. Silence counts only when bytes came before it:
+// nobody wants to wait through several silences of a host that is not there.
 func transient(err error, moved bool) bool {
 	var s *status
 	var dns *net.DNSError
@@ -74,7 +74,8 @@ func transient(err error, moved bool) bool {
 	return false
 }
 
-// retry runs do until it succeeds, fails for good, or has failed too often. A try that moved much begins the count again.
+// retry runs do until it succeeds, fails for good, or has failed too often. A try that moved much
+// begins the count again.
 func (c *Client) retry(ctx context.Context, do func() (moved bool, err error)) error {
 	wait := c.Backoff
 	for n := 1; ; n++ {
@@ -97,7 +98,8 @@ func (c *Client) retry(ctx context.Context, do func() (moved bool, err error)) e
 	}
 }
 
-// leastSpeed is how many bytes a second a server has to give, over the time in which it may not be silent either.
+// leastSpeed is how many bytes a second a server has to give, over the time in which it may not be
+// silent either.
 const leastSpeed = 1 << 10
 
 // body is the body of a response under the watch for silence and for dripping.
@@ -233,8 +235,8 @@ func (c *Client) fetch(ctx context.Context, address string, sum [32]byte, size i
 // much is how many bytes make a try worth another one.
 const much = 64 << 10
 
-// transfer goes on with p until it is whole. moved tells whether p is longer by much: a server that always breaks off at the same byte
-// and cannot resume moves nothing.
+// transfer goes on with p until it is whole. moved tells whether p is longer by much: a server that
+// always breaks off at the same byte and cannot resume moves nothing.
 func (c *Client) transfer(ctx context.Context, address string, p *blockcache.Partial, size int64, m *meter) (moved bool, err error) {
 	start := p.Size()
 	had := start

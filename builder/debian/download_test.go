@@ -87,7 +87,8 @@ func TestNextRunResumes(t *testing.T) {
 	}
 }
 
-// TestResumeAgainstOddServers: a part of another file, servers that ignore, refuse or confuse ranges.
+// TestResumeAgainstOddServers: a part of another file, servers that ignore, refuse or confuse
+// ranges.
 func TestResumeAgainstOddServers(t *testing.T) {
 	for name, hook := range map[string]func(w http.ResponseWriter, r *http.Request, file []byte) bool{
 		"honest":         nil, // goes on behind the part, and what comes out is not the file
@@ -266,7 +267,8 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestFullDisk lowers the limit of file sizes, which gives EFBIG where a full disk gives ENOSPC: the same path.
+// TestFullDisk lowers the limit of file sizes, which gives EFBIG where a full disk gives ENOSPC:
+// the same path.
 func TestFullDisk(t *testing.T) {
 	a := newArchive(t)
 	l := large(a)

@@ -10,8 +10,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// NotFound says which packages of a lock the archive no longer has: newer versions took their place. A lock made again
-// helps.
+// NotFound says which packages of a lock the archive no longer has: newer versions took their
+// place. A lock made again helps.
 type NotFound struct{ Packages []Locked }
 
 func (e *NotFound) Error() string {
@@ -22,9 +22,10 @@ func (e *NotFound) Error() string {
 	return "no longer in the archive: " + strings.Join(names, ", ")
 }
 
-// Fetch brings packages into the cache, 4 at once. A download that breaks off is resumed, now or by the next run.
-// Packages that the archive does not have any more do not stop the others; they make a *NotFound (kind Input) in the
-// end. Other errors, of the kinds Network, Verify and Device, stop it.
+// Fetch brings packages into the cache, 4 at once. A download that breaks off is resumed, now or by
+// the next run. Packages that the archive does not have any more do not stop the others; they make
+// a *NotFound (kind Input) in the end. Other errors, of the kinds Network, Verify and Device, stop
+// it.
 func (c *Client) Fetch(ctx context.Context, packages []Locked) error {
 	var total int64
 	for _, p := range packages {
@@ -68,7 +69,8 @@ func (c *Client) Fetch(ctx context.Context, packages []Locked) error {
 	return nil
 }
 
-// anyOf asks one mirror after the other until one has it. When none does, the error is the first that is not just "not found".
+// anyOf asks one mirror after the other until one has it. When none does, the error is the first
+// that is not just "not found".
 func anyOf(bases []string, ask func(base string) error) error {
 	var first error
 	for _, base := range bases {
@@ -84,6 +86,6 @@ func anyOf(bases []string, ask func(base string) error) error {
 	return first
 }
 
-// escapePath writes a pool path for a URL: only '%' and '+' of the allowed bytes need care; '+' is sent as it is,
-// because some servers take it literally and all of them decode %25.
+// escapePath writes a pool path for a URL: only '%' and '+' of the allowed bytes need care; '+' is
+// sent as it is, because some servers take it literally and all of them decode %25.
 func escapePath(pool string) string { return strings.ReplaceAll(pool, "%", "%25") }

@@ -15,7 +15,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// TestDamagedCacheHeals: every file of the cache is damaged and keeps its size, as a drive or a file system leaves it. One run works.
+// TestDamagedCacheHeals: every file of the cache is damaged and keeps its size, as a drive or a
+// file system leaves it. One run works.
 func TestDamagedCacheHeals(t *testing.T) {
 	a := newArchive(t)
 	var packages []Locked
@@ -65,7 +66,8 @@ func TestDamagedCacheHeals(t *testing.T) {
 	}
 }
 
-// TestDrip: a server that never falls silent, and never gets anywhere, is given up; one that is just fast enough is not.
+// TestDrip: a server that never falls silent, and never gets anywhere, is given up; one that is
+// just fast enough is not.
 func TestDrip(t *testing.T) {
 	for _, row := range []struct {
 		perRead int // bytes in half a second
@@ -126,7 +128,8 @@ func TestWrongFileOnceMore(t *testing.T) {
 	}
 }
 
-// TestNextMirror: what one mirror has wrong, or not at all, or does not answer for, comes from the next one.
+// TestNextMirror: what one mirror has wrong, or not at all, or does not answer for, comes from the
+// next one.
 func TestNextMirror(t *testing.T) {
 	for name, spoil := range map[string]func(a *archive, w http.ResponseWriter){
 		"wrong":   func(_ *archive, w http.ResponseWriter) { w.Write([]byte("<html>log in to this hotel</html>")) },
@@ -163,7 +166,8 @@ func TestNextMirror(t *testing.T) {
 	}
 }
 
-// TestOptionalSuite: a suite whose index does not fit its InRelease is left out where that is allowed, and only then.
+// TestOptionalSuite: a suite whose index does not fit its InRelease is left out where that is
+// allowed, and only then.
 func TestOptionalSuite(t *testing.T) {
 	a := newArchive(t)
 	a.add("debian/trixie", "x", "1", "", nil, nil)
@@ -191,7 +195,8 @@ func TestOptionalSuite(t *testing.T) {
 	wantFault(t, err, fault.Verify, "inconsistent for trixie-security/arm64")
 }
 
-// TestCompareScripts: a change is shown by lines, and what only another way of hashing makes different is none.
+// TestCompareScripts: a change is shown by lines, and what only another way of hashing makes
+// different is none.
 func TestCompareScripts(t *testing.T) {
 	a := newArchive(t)
 	script := func(lines ...string) map[string]string {

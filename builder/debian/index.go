@@ -19,7 +19,8 @@ type Suite struct {
 
 func (s Suite) String() string { return s.Archive + "/" + s.Name }
 
-// Package is one stanza of an index, as far as it is needed here. The relationship fields are as they stand there.
+// Package is one stanza of an index, as far as it is needed here. The relationship fields are as
+// they stand there.
 type Package struct {
 	Name, Version, Arch string
 	Pool                string // path below the archive's base, pool/...
@@ -33,7 +34,8 @@ type Package struct {
 	PreDepends, Depends, Provides, Conflicts, Breaks string
 }
 
-// Index is what the suites offer for one architecture: for each name the newest version of all of them.
+// Index is what the suites offer for one architecture: for each name the newest version of all of
+// them.
 type Index struct {
 	Arch    string
 	Suites  []LockedSuite // what was read, in the caller's order
@@ -87,7 +89,8 @@ func (ix *Index) add(r io.Reader, suite *Suite) error {
 	}
 }
 
-// readPackage makes a package of a stanza; nil when it is of no use here. All its strings share one allocation.
+// readPackage makes a package of a stanza; nil when it is of no use here. All its strings share one
+// allocation.
 func readPackage(fields []field, arch string, suite *Suite, scratch []byte) (*Package, []byte, error) {
 	p := &Package{Priority: 1, Suite: suite}
 	scratch = scratch[:0]
@@ -221,8 +224,8 @@ func (ix *Index) finish() error {
 	return nil
 }
 
-// Newest gives the newest package called name. An empty suite means all suites without Only; else it is "ARCHIVE/NAME"
-// of one that was read.
+// Newest gives the newest package called name. An empty suite means all suites without Only; else
+// it is "ARCHIVE/NAME" of one that was read.
 func (ix *Index) Newest(suite, name string) (*Package, bool) {
 	if suite == "" {
 		p, ok := ix.newest[name]

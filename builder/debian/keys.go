@@ -19,7 +19,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// The public keys of the archive for Debian 12 and 13, as the package debian-archive-keyring installs them.
+// The public keys of the archive for Debian 12 and 13, as the package debian-archive-keyring
+// installs them.
 //
 //go:embed keys/*.gpg
 var keyFiles embed.FS
@@ -27,8 +28,8 @@ var keyFiles embed.FS
 // Keyring is a set of OpenPGP keys that may sign an archive.
 type Keyring = openpgp.EntityList
 
-// DebianKeyring gives the keys that the program carries: automatic, security automatic and stable ones of Debian 12
-// and 13, in the order of their file names.
+// DebianKeyring gives the keys that the program carries: automatic, security automatic and stable
+// ones of Debian 12 and 13, in the order of their file names.
 func DebianKeyring() Keyring {
 	list, err := keyFiles.ReadDir("keys")
 	if err != nil {
@@ -49,8 +50,9 @@ func DebianKeyring() Keyring {
 	return all
 }
 
-// verifyInRelease checks the clear-signed text of suite and reads it. One good signature of a known key is enough.
-// signers are the fingerprints of the primary keys whose signature is good, in hexadecimal.
+// verifyInRelease checks the clear-signed text of suite and reads it. One good signature of a known
+// key is enough. signers are the fingerprints of the primary keys whose signature is good, in
+// hexadecimal.
 func verifyInRelease(suite string, raw []byte, keys Keyring, now time.Time) (r *release, signers []string, err error) {
 	fix := "the archive or the way to it is not to be trusted: try another one with mirror=URL"
 	block, _ := clearsign.Decode(raw)

@@ -32,8 +32,8 @@ type LockedSuite struct {
 
 // Lock is the exact set of packages of an image.
 //
-// Its text form is canonical: one thing a line, words separated by one space, each group sorted, so that two locks can
-// be compared with diff:
+// Its text form is canonical: one thing a line, words separated by one space, each group sorted, so
+// that two locks can be compared with diff:
 //
 //	imgbuild-lock 1
 //	date 20260912
@@ -118,7 +118,8 @@ func (l *Lock) sorted() []Locked {
 	return out
 }
 
-// ParseLock reads the text of a lock; file names it in errors, which are of the kind Input and give the line.
+// ParseLock reads the text of a lock; file names it in errors, which are of the kind Input and give
+// the line.
 func ParseLock(file string, data []byte) (*Lock, error) {
 	l := &Lock{}
 	lines := bufio.NewScanner(bytes.NewReader(data))
@@ -272,17 +273,20 @@ func (l *Lock) Find(name string) (Locked, bool) {
 	return Locked{}, false
 }
 
-// Change is how one package differs between two locks; Old or New has no name when it is added or removed.
+// Change is how one package differs between two locks; Old or New has no name when it is added or
+// removed.
 type Change struct {
 	Old, New Locked
-	// Scripts is what its maintainer scripts do no more ("- postinst: LINE") and do now ("+ postinst: LINE"), filled by CompareScripts.
+	// Scripts is what its maintainer scripts do no more ("- postinst: LINE") and do now ("+
+	// postinst: LINE"), filled by CompareScripts.
 	Scripts []string
 	same    bool // CompareScripts has found that they do the same
 }
 
-// ScriptsChanged tells whether the maintainer scripts do something else now, or are new: overlays/ may need a change. Locks have
-// hashes of what scripts do, which an older imgbuild may have made in another way: the same file never has other scripts, and
-// CompareScripts clears what only differs by that.
+// ScriptsChanged tells whether the maintainer scripts do something else now, or are new: overlays/
+// may need a change. Locks have hashes of what scripts do, which an older imgbuild may have made in
+// another way: the same file never has other scripts, and CompareScripts clears what only differs
+// by that.
 func (c Change) ScriptsChanged() bool {
 	if c.Old.SHA256 == c.New.SHA256 || c.same {
 		return false

@@ -16,13 +16,14 @@ type Request struct {
 	Suites []Suite
 	Want   []string // with their closure
 	Drop   []string // names that count as satisfied and bring nothing
-	// Pick are packages taken as they are, without what they depend on: NAME, the newest of Suites, or
-	// ARCHIVE/SUITE:NAME, that of one suite. A suite that is not in Suites is read for its picks alone (component main).
+	// Pick are packages taken as they are, without what they depend on: NAME, the newest of Suites,
+	// or ARCHIVE/SUITE:NAME, that of one suite. A suite that is not in Suites is read for its picks
+	// alone (component main).
 	Pick []string
 }
 
-// MakeLock makes a lock from the signed indexes. It fetches the packages too, because the lock holds hashes of their
-// maintainer scripts.
+// MakeLock makes a lock from the signed indexes. It fetches the packages too, because the lock
+// holds hashes of their maintainer scripts.
 func (c *Client) MakeLock(ctx context.Context, r Request) (*Lock, error) {
 	suites, err := r.suites()
 	if err != nil {

@@ -12,14 +12,15 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Mirrors are the base addresses of the archives, without a slash at the end: dists/ and pool/ lie below each. The others are asked
-// in their order for what the first does not have or has wrong.
+// Mirrors are the base addresses of the archives, without a slash at the end: dists/ and pool/ lie
+// below each. The others are asked in their order for what the first does not have or has wrong.
 type Mirrors struct {
 	Main, Security           string
 	OtherMain, OtherSecurity []string
 }
 
-// bases gives the addresses of the archive called name, "debian" or "debian-security": at least one.
+// bases gives the addresses of the archive called name, "debian" or "debian-security": at least
+// one.
 func (m Mirrors) bases(archive string) ([]string, error) {
 	switch {
 	case archive == "debian" && m.Main != "":
@@ -30,7 +31,8 @@ func (m Mirrors) bases(archive string) ([]string, error) {
 	return nil, fault.New(fault.Input, "name one with mirror=URL", "no address is known of the archive %q", archive)
 }
 
-// ParseMirror reads the value of mirror=: MAIN or MAIN,SECURITY. Without SECURITY it is MAIN's sibling debian-security.
+// ParseMirror reads the value of mirror=: MAIN or MAIN,SECURITY. Without SECURITY it is MAIN's
+// sibling debian-security.
 func ParseMirror(value string) (Mirrors, error) {
 	main, security, given := strings.Cut(value, ",")
 	m := Mirrors{}
@@ -73,10 +75,11 @@ func sibling(base string) string {
 	return u.String()
 }
 
-// HostMirrors reads the archives of this machine out of etcApt, its /etc/apt: sources.list and sources.list.d, in
-// deb822 and in one-line form (sources.list(5)). Only Debian's own count: entries with a Signed-By that names
-// debian-archive keys, or, without any Signed-By, those whose path ends in debian or debian-security and which have the
-// component main. The suites do not matter. Where there is no entry for security it is the main archive's sibling.
+// HostMirrors reads the archives of this machine out of etcApt, its /etc/apt: sources.list and
+// sources.list.d, in deb822 and in one-line form (sources.list(5)). Only Debian's own count:
+// entries with a Signed-By that names debian-archive keys, or, without any Signed-By, those whose
+// path ends in debian or debian-security and which have the component main. The suites do not
+// matter. Where there is no entry for security it is the main archive's sibling.
 //
 // A machine without Debian's archive gives an error of the kind Input that asks for mirror=.
 func HostMirrors(etcApt fs.FS) (Mirrors, error) {
@@ -155,7 +158,8 @@ type source struct {
 // debian tells whether the entry is for Debian's own archive, and whether that is sure.
 func (s source) debian() (sure, ok bool) {
 	if s.signedBy != "" {
-		// A path of a keyring. A key in the file itself, or a fingerprint, is somebody's choice: not Debian's default.
+		// A path of a keyring. A key in the file itself, or a fingerprint, is somebody's choice:
+		// not Debian's default.
 		sure = strings.HasPrefix(s.signedBy, "/") && strings.Contains(path.Base(s.signedBy), "debian-archive")
 		return sure, sure
 	}
@@ -185,7 +189,8 @@ func (s source) security(base string) bool {
 	return false
 }
 
-// parseSources reads a sources file. What is not understood is left out: apt complains about it, we only look.
+// parseSources reads a sources file. What is not understood is left out: apt complains about it, we
+// only look.
 func parseSources(name string, data []byte) []source {
 	if strings.HasSuffix(name, ".sources") {
 		return parseDeb822(data)

@@ -16,15 +16,16 @@ type Resolution struct {
 	Unmet    []string   // what could not be had, one sentence each; Resolve then gives an error as well
 }
 
-// Resolve computes what `apt-get install --no-install-recommends` would install on an empty system: Depends and
-// Pre-Depends of all, with Provides, alternatives, Conflicts and Breaks. A relation to a name in drop, be it a package
-// or a virtual one, counts as satisfied and brings nothing.
+// Resolve computes what `apt-get install --no-install-recommends` would install on an empty system:
+// Depends and Pre-Depends of all, with Provides, alternatives, Conflicts and Breaks. A relation to
+// a name in drop, be it a package or a virtual one, counts as satisfied and brings nothing.
 //
-// Clauses with one way to satisfy them go first; alternatives are decided after that, in the order of the packages that
-// ask, so that whatever is there anyway is preferred, then the first that can be had. A name that is no package is
-// satisfied by its provider of the highest priority.
+// Clauses with one way to satisfy them go first; alternatives are decided after that, in the order
+// of the packages that ask, so that whatever is there anyway is preferred, then the first that can
+// be had. A name that is no package is satisfied by its provider of the highest priority.
 //
-// Errors are of the kind Input: a wanted package that does not exist, a dependency that cannot be had.
+// Errors are of the kind Input: a wanted package that does not exist, a dependency that cannot be
+// had.
 func (ix *Index) Resolve(want, drop []string) (Resolution, error) {
 	s := &solver{ix: ix, drop: map[string]bool{}, chosen: map[string]*Package{}, dropped: map[string]bool{},
 		provided: map[string][]provider{}, enemies: map[string][]enemy{}}

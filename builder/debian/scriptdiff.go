@@ -2,9 +2,10 @@ package debian
 
 import "context"
 
-// CompareScripts looks at the maintainer scripts of packages whose locks have different hashes of them, and fills Change.Scripts. The
-// older package comes from the cache or the archive; where it cannot be had any more, all that the new one does is listed. The
-// new packages have to be fetched already.
+// CompareScripts looks at the maintainer scripts of packages whose locks have different hashes of
+// them, and fills Change.Scripts. The older package comes from the cache or the archive; where it
+// cannot be had any more, all that the new one does is listed. The new packages have to be fetched
+// already.
 func (c *Client) CompareScripts(ctx context.Context, changes []Change) error {
 	for i := range changes {
 		ch := &changes[i]
@@ -32,8 +33,8 @@ func (c *Client) CompareScripts(ctx context.Context, changes []Change) error {
 	return nil
 }
 
-// diffLines gives the lines of a that are not in b, marked "- ", and those of b that are not in a, marked "+ ", in order, by a longest
-// common subsequence.
+// diffLines gives the lines of a that are not in b, marked "- ", and those of b that are not in a,
+// marked "+ ", in order, by a longest common subsequence.
 func diffLines(a, b []string) []string {
 	length := make([][]int, len(a)+1) // of the subsequence of a[i:] and b[j:]
 	for i := range length {

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// scriptsHashLen is the length of a hash of scripts: 64 bits in hexadecimal. It tells that something changed, it does
-// not guard against anyone: the package itself has a sha256.
+// scriptsHashLen is the length of a hash of scripts: 64 bits in hexadecimal. It tells that
+// something changed, it does not guard against anyone: the package itself has a sha256.
 const scriptsHashLen = 16
 
-// effect finds the lines of a maintainer script that change the system beyond the package's own files, other than by
-// what an image never has (systemd, rc links, debconf, ldconfig): a command with such an effect where a command may
-// stand, or output to a file.
+// effect finds the lines of a maintainer script that change the system beyond the package's own
+// files, other than by what an image never has (systemd, rc links, debconf, ldconfig): a command
+// with such an effect where a command may stand, or output to a file.
 var effect = regexp.MustCompile(`(?:^|[;&|({!\x60]|\b(?:then|else|do|if|elif)\b)\s*(?:[A-Z_]+=\S*\s+)*(?:/\S*/)?` +
 	`(?:adduser|addgroup|useradd|groupadd|usermod|groupmod|systemd-sysusers|chown|chgrp|chmod|setcap|setfacl|` +
 	`install|mkdir|mknod|ln|cp|mv|touch|update-alternatives|dpkg-statoverride|dpkg-divert|ucf|pam-auth-update|update-passwd|` +
@@ -24,8 +24,8 @@ var effect = regexp.MustCompile(`(?:^|[;&|({!\x60]|\b(?:then|else|do|if|elif)\b)
 // harmless is output that goes nowhere; it is taken off before a line is looked at.
 var harmless = regexp.MustCompile(`[0-9&]?>+\s*(?:/dev/(?:null|stderr|stdout)|&[0-9-])`)
 
-// ScriptEffects gives the lines of preinst and postinst that have an effect we must have too, each with the script's
-// name in front, white space folded, comments left out.
+// ScriptEffects gives the lines of preinst and postinst that have an effect we must have too, each
+// with the script's name in front, white space folded, comments left out.
 func ScriptEffects(scripts map[string][]byte) []string {
 	var out []string
 	for _, name := range []string{"preinst", "postinst"} {

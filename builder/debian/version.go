@@ -2,9 +2,9 @@ package debian
 
 import "strings"
 
-// CompareVersions orders two Debian versions, [epoch:]upstream[-revision], as Debian Policy 5.6.12 and dpkg do. The
-// result is negative, 0 or positive. Any string is accepted: a version that breaks the rules still has its place, so
-// that the order is total.
+// CompareVersions orders two Debian versions, [epoch:]upstream[-revision], as Debian Policy 5.6.12
+// and dpkg do. The result is negative, 0 or positive. Any string is accepted: a version that breaks
+// the rules still has its place, so that the order is total.
 func CompareVersions(a, b string) int {
 	ea, ua, ra := splitVersion(a)
 	eb, ub, rb := splitVersion(b)
@@ -39,7 +39,8 @@ func allDigits(s string) bool {
 
 func digit(c byte) bool { return c >= '0' && c <= '9' }
 
-// weight is the place of a byte outside numbers: '~' before the end, the end before letters, letters before the rest.
+// weight is the place of a byte outside numbers: '~' before the end, the end before letters,
+// letters before the rest.
 func weight(s string, i int) int {
 	if i >= len(s) || digit(s[i]) {
 		return 0
@@ -62,7 +63,8 @@ func comparePart(a, b string) int {
 			if d := weight(a, i) - weight(b, j); d != 0 {
 				return d
 			}
-			// The weights are equal, so both have a byte here: the end has weight 0, and no byte outside numbers has.
+			// The weights are equal, so both have a byte here: the end has weight 0, and no byte
+			// outside numbers has.
 			i++
 			j++
 		}

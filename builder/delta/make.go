@@ -1,5 +1,5 @@
-// Package delta makes deltas between slots, in the format of init/contract/delta: seeds of 16 bytes and the scoring of
-// bsdiff on the uncompressed contents of what changed.
+// Package delta makes deltas between slots, in the format of init/contract/delta: seeds of 16 bytes
+// and the scoring of bsdiff on the uncompressed contents of what changed.
 package delta
 
 import (
@@ -23,8 +23,8 @@ type Slot struct {
 	Encoders []codec.Encoder // that made it
 }
 
-// Make writes the delta from one slot to another to w. The same slots give the same delta. It holds the contents of what
-// changed in memory, once of each slot.
+// Make writes the delta from one slot to another to w. The same slots give the same delta. It holds
+// the contents of what changed in memory, once of each slot.
 func Make(ctx context.Context, w io.Writer, old, new Slot) error {
 	// Half of what Go would let lie around: contents are long, and few.
 	defer debug.SetGCPercent(debug.SetGCPercent(25))

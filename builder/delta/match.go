@@ -49,8 +49,8 @@ func (m *matcher) row(a, b uint64) []uint32 {
 	return m.table[i : i+ways]
 }
 
-// find gives the longest match for new from scan on that it knows: on the diagonal offset (old place less new one), which
-// is preferred where it is long, or by a seed. length 0 is none.
+// find gives the longest match for new from scan on that it knows: on the diagonal offset (old
+// place less new one), which is preferred where it is long, or by a seed. length 0 is none.
 func (m *matcher) find(new []byte, scan, offset int) (length, pos int) {
 	if p := scan + offset; p >= 0 && p < len(m.old) {
 		length, pos = same(new[scan:], m.old[p:]), p
@@ -95,14 +95,17 @@ func same(a, b []byte) int {
 	return n
 }
 
-// part is a step of a patch: literals, then bytes copied from pos in the old content, of which some may differ.
+// part is a step of a patch: literals, then bytes copied from pos in the old content, of which some
+// may differ.
 type part struct{ literals, copied, pos int }
 
-// better is by how many bytes a match must beat the diagonal that is left for it. Bsdiff has 8; a change of place costs us about as much.
+// better is by how many bytes a match must beat the diagonal that is left for it. Bsdiff has 8; a
+// change of place costs us about as much.
 const better = 8
 
-// parts describes new by parts of the old content. It goes on through bytes that differ as long as more than half are equal,
-// as Colin Percival's bsdiff does. from is where a copy would go on, in the old content.
+// parts describes new by parts of the old content. It goes on through bytes that differ as long as
+// more than half are equal, as Colin Percival's bsdiff does. from is where a copy would go on, in
+// the old content.
 func (m *matcher) parts(new []byte, from int) []part {
 	var list []part
 	emit := func(literals, copied, pos int) {
@@ -190,7 +193,8 @@ func (m *matcher) backward(new []byte, pos, scan int) int {
 	return length
 }
 
-// split says how many of over bytes of new from at on, which both copies cover, the first one keeps.
+// split says how many of over bytes of new from at on, which both copies cover, the first one
+// keeps.
 func (m *matcher) split(new []byte, at, over, first, second int) int {
 	score, best, cut := 0, math.MinInt, 0
 	if score > best {

@@ -21,8 +21,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// AirGap is an archive of container images that is laid on the data partition, for a node that cannot or should not fetch them. The
-// node shows it to k3s, which imports it (k3s' documentation, air-gap and import images).
+// AirGap is an archive of container images that is laid on the data partition, for a node that
+// cannot or should not fetch them. The node shows it to k3s, which imports it (k3s' documentation,
+// air-gap and import images).
 type AirGap struct {
 	Name string // without directories
 	Size int64
@@ -37,7 +38,8 @@ type airGapKind struct {
 	magic []byte
 }
 
-// airGapKinds are the ends of names, each with the first bytes of its content; a plain tar has its magic further behind.
+// airGapKinds are the ends of names, each with the first bytes of its content; a plain tar has its
+// magic further behind.
 var airGapKinds = []airGapKind{
 	{".tar", nil},
 	{".tar.gz", []byte{0x1f, 0x8b}},
@@ -51,8 +53,9 @@ var airGapName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$`)
 // smallJSON is how large a file may be to be looked at for the processor that an image is made for.
 const smallJSON = 1 << 20
 
-// OpenAirGap looks at archives and reads them to their end, so that one that is damaged, or made for another processor than arch (as
-// Debian names it), costs nothing more. Errors are of kind Input.
+// OpenAirGap looks at archives and reads them to their end, so that one that is damaged, or made
+// for another processor than arch (as Debian names it), costs nothing more. Errors are of kind
+// Input.
 func OpenAirGap(files []string, arch string) (list []AirGap, err error) {
 	for _, file := range files {
 		a := AirGap{Name: filepath.Base(file), path: file}
@@ -123,8 +126,9 @@ func unpacked(r io.Reader, end string) (io.Reader, func(), error) {
 // goArch is what image configurations call Debian's architectures.
 var goArch = map[string]string{"arm64": "arm64", "armhf": "arm", "amd64": "amd64"}
 
-// scanImages reads a tar of images to its end: the archive's list (manifest.json of docker save; index.json of an OCI layout) has to
-// be there, and one configuration for the processor where any says what it is for.
+// scanImages reads a tar of images to its end: the archive's list (manifest.json of docker save;
+// index.json of an OCI layout) has to be there, and one configuration for the processor where any
+// says what it is for.
 func scanImages(r io.Reader, arch string) error {
 	listed, seen := false, map[string]bool{}
 	t := tar.NewReader(r)
@@ -170,7 +174,8 @@ func scanImages(r io.Reader, arch string) error {
 	return nil
 }
 
-// airGapEntries gives what is laid on the data partition, with the directories above that others has not.
+// airGapEntries gives what is laid on the data partition, with the directories above that others
+// has not.
 func airGapEntries(list []AirGap, others []ext4.Entry, date uint32) (out []ext4.Entry) {
 	if len(list) == 0 {
 		return nil

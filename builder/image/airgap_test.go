@@ -52,8 +52,8 @@ func gzipped(b []byte) []byte {
 	return out.Bytes()
 }
 
-// TestAirGap: what k3s would import is taken; what it would not, or not on this board, is refused with a way out before anything is
-// built.
+// TestAirGap: what k3s would import is taken; what it would not, or not on this board, is refused
+// with a way out before anything is built.
 func TestAirGap(t *testing.T) {
 	t.Parallel()
 	docker := imagesTar(t, map[string]string{"manifest.json": "[]", "blobs/sha256/aa": config64("arm64"), "layer.tar": "{not json", "blobs/sha256/bb": "{}"})

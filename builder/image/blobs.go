@@ -17,14 +17,15 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Blobs says where the vendor's unlicensed boot blobs come from: the pinned address (the zero value), a directory of the
-// user's, or nowhere.
+// Blobs says where the vendor's unlicensed boot blobs come from: the pinned address (the zero
+// value), a directory of the user's, or nowhere.
 type Blobs struct {
 	Dir  string
 	Skip bool
 }
 
-// Check says whether the user's directory, if there is one, has these blobs, before anything is fetched for them.
+// Check says whether the user's directory, if there is one, has these blobs, before anything is
+// fetched for them.
 func (b Blobs) Check(raws []boards.Raw) error {
 	if b.Dir == "" {
 		return nil
@@ -40,7 +41,8 @@ func (b Blobs) Check(raws []boards.Raw) error {
 	return nil
 }
 
-// Get gives a blob's bytes, verified; nil if blobs are skipped. The error names file, address, sum and every way out.
+// Get gives a blob's bytes, verified; nil if blobs are skipped. The error names file, address, sum
+// and every way out.
 func (b Blobs) Get(ctx context.Context, cache *blockcache.Cache, raw boards.Raw) ([]byte, error) {
 	if b.Skip {
 		return nil, nil

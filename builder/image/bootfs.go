@@ -14,8 +14,9 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// bootVolume makes BOOT: the board's firmware and bootloader, boot.scr, and the files for people. It is the only place
-// where an image holds configuration, and it is written last, so that one slot serves many configurations.
+// bootVolume makes BOOT: the board's firmware and bootloader, boot.scr, and the files for people.
+// It is the only place where an image holds configuration, and it is written last, so that one slot
+// serves many configurations.
 func (b *build) bootVolume(k *kernel) (*fat.Volume, error) {
 	r := b.Recipe
 	files := map[string]tree.Content{}

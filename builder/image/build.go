@@ -1,5 +1,5 @@
-// Package image makes images: packages to tree, tree to slot, slot to disk. Nothing else knows where a byte of the disk
-// goes; the leaf formats it calls know nothing of this product.
+// Package image makes images: packages to tree, tree to slot, slot to disk. Nothing else knows
+// where a byte of the disk goes; the leaf formats it calls know nothing of this product.
 package image
 
 import (
@@ -33,12 +33,15 @@ type Options struct {
 	Node   *Node  // laid on the data partition, its configuration on BOOT; nil for an empty one
 	AirGap []AirGap
 	Blobs  Blobs
-	// ImageOnly leaves .img.zst and SHA256SUMS out: for an image that goes into QEMU or onto a card and is thrown away.
+	// ImageOnly leaves .img.zst and SHA256SUMS out: for an image that goes into QEMU or onto a card
+	// and is thrown away.
 	ImageOnly bool
 	Out       string // directory; made if missing
-	// Workers compress in parallel; 0 for the number of processors. The result does not depend on it.
+	// Workers compress in parallel; 0 for the number of processors. The result does not depend on
+	// it.
 	Workers int
-	// Key signs an upgrade bundle of the slot, and its public half is laid on the data partition; nil for neither.
+	// Key signs an upgrade bundle of the slot, and its public half is laid on the data partition;
+	// nil for neither.
 	Key *minisign.PrivateKey
 	// Warnings are what the steps before the build had to say; they stand in the result too.
 	Warnings []string
@@ -124,7 +127,8 @@ func Build(ctx context.Context, o Options) (res *Result, err error) {
 	return &b.result, nil
 }
 
-// CheckOut says whether a build could write to the directory out, before anything is fetched for it.
+// CheckOut says whether a build could write to the directory out, before anything is fetched for
+// it.
 func CheckOut(out string) error {
 	temp, err := tempIn(out)
 	if err != nil {
@@ -214,8 +218,8 @@ func (b *build) create(name string) (*os.File, error) {
 // secret tells whether the image holds somebody's configuration.
 func (b *build) secret() bool { return b.Config != nil || b.Node != nil }
 
-// createDisk begins a file that holds the whole disk. Where that has secrets the file has no name before publish, so that a build
-// that is killed leaves none; Close it only on an error then.
+// createDisk begins a file that holds the whole disk. Where that has secrets the file has no name
+// before publish, so that a build that is killed leaves none; Close it only on an error then.
 func (b *build) createDisk(name string) (f *os.File, done func() error, err error) {
 	if !b.secret() {
 		f, err := b.create(name)
@@ -253,7 +257,8 @@ func (b *build) date() uint32 {
 	return uint32(t.Unix())
 }
 
-// id derives an identifier for one purpose from the recipe, so that it is fixed per image and differs between images.
+// id derives an identifier for one purpose from the recipe, so that it is fixed per image and
+// differs between images.
 func (b *build) id(purpose string) [16]byte {
 	h := sha256.Sum256(append(b.seed[:], purpose...))
 	var id [16]byte

@@ -14,7 +14,8 @@ import (
 	"aead.dev/minisign"
 )
 
-// bundle writes the upgrade bundle of the slot in the finished disk. Nothing is compressed once more: the pieces are the slot's own.
+// bundle writes the upgrade bundle of the slot in the finished disk. Nothing is compressed once
+// more: the pieces are the slot's own.
 func (b *build) bundle(ctx context.Context) error {
 	if b.Key == nil || b.ImageOnly {
 		return nil
@@ -35,8 +36,8 @@ func (b *build) bundle(ctx context.Context) error {
 	return out.Close()
 }
 
-// keyEntries lays the builder's public key on the data partition: what it signs is what the node takes. A node that moves in
-// with keys of its own keeps those.
+// keyEntries lays the builder's public key on the data partition: what it signs is what the node
+// takes. A node that moves in with keys of its own keeps those.
 func keyEntries(key *minisign.PrivateKey, have []ext4.Entry) []ext4.Entry {
 	if key == nil {
 		return nil

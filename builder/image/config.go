@@ -18,9 +18,10 @@ type Source struct {
 	Data []byte
 }
 
-// CheckConfig reads cloud-config as the node will, the last source counting most, and gives its warnings. What would cost the
-// node a setting is an error of kind Input that lists every problem; so is a key that does not exist, unless lenient. Without a
-// source it is the image without configuration that is looked at.
+// CheckConfig reads cloud-config as the node will, the last source counting most, and gives its
+// warnings. What would cost the node a setting is an error of kind Input that lists every problem;
+// so is a key that does not exist, unless lenient. Without a source it is the image without
+// configuration that is looked at.
 func CheckConfig(name string, r *recipe.Recipe, lenient bool, sources ...Source) (warnings []string, err error) {
 	problems, err := validate(sources, facts(r))
 	if err != nil {
@@ -43,13 +44,14 @@ func CheckConfig(name string, r *recipe.Recipe, lenient bool, sources ...Source)
 	return warnings, nil
 }
 
-// Validate gives everything that the node's own code says about a configuration on this board and in this role. r may
-// be nil: then only what holds anywhere is checked.
+// Validate gives everything that the node's own code says about a configuration on this board and
+// in this role. r may be nil: then only what holds anywhere is checked.
 func Validate(name string, data []byte, r *recipe.Recipe) ([]config.Problem, error) {
 	return validate([]Source{{name, data}}, facts(r))
 }
 
-// facts are what is known before a node boots. Memory is left to the node: the same board is sold with more and with less of it.
+// facts are what is known before a node boots. Memory is left to the node: the same board is sold
+// with more and with less of it.
 func facts(r *recipe.Recipe) config.Facts {
 	if r == nil {
 		return config.Facts{}
@@ -57,7 +59,8 @@ func facts(r *recipe.Recipe) config.Facts {
 	return config.Facts{Role: r.Role.Name, Roles: r.Roles, Board: r.Board.Name, Lacks: r.Board.Lacks}
 }
 
-// ValidateFor is Validate by the names of a board and a role, of which the one or the other may be empty for not known.
+// ValidateFor is Validate by the names of a board and a role, of which the one or the other may be
+// empty for not known.
 func ValidateFor(name string, data []byte, board, role string) ([]config.Problem, error) {
 	f := config.Facts{Role: role}
 	switch {
@@ -94,7 +97,8 @@ func validate(sources []Source, facts config.Facts) ([]config.Problem, error) {
 	var layers, given []*config.Layer
 	var problems []config.Problem
 	for _, s := range sources {
-		// Warnings stand in the image's .json, so they name the file without the place where somebody keeps it.
+		// Warnings stand in the image's .json, so they name the file without the place where
+		// somebody keeps it.
 		if s.Name != "" {
 			s.Name = filepath.Base(s.Name)
 		}

@@ -13,7 +13,8 @@ import (
 	"imgbuild/init/contract/mbr"
 )
 
-// disk writes the .img: partition table, raw blobs, boot record, BOOT, slot A and the data partition. Slot B stays empty.
+// disk writes the .img: partition table, raw blobs, boot record, BOOT, slot A and the data
+// partition. Slot B stays empty.
 func (b *build) disk(k *kernel, slot *slotFiles) error {
 	o := ext4.Options{Size: dataSize, MaxSize: dataMax, UUID: b.id("data"), HashSeed: b.id("data hash"), Label: dataLabel, Journal: journalSize, Time: b.date()}
 	entries := append(dataEntries(), b.Node.entries()...)

@@ -108,7 +108,8 @@ func TestUsr(t *testing.T) {
 	}
 }
 
-// The packed image unpacks to the image, and its bytes do not depend on where a file system keeps holes.
+// The packed image unpacks to the image, and its bytes do not depend on where a file system keeps
+// holes.
 func TestPackIgnoresHoles(t *testing.T) {
 	content := make([]byte, 9*mib+4096)
 	copy(content[3*mib+100:], "something")
@@ -206,7 +207,8 @@ func TestBlobs(t *testing.T) {
 	if data, err := (Blobs{Dir: dir}).Get(t.Context(), cache, raw); err != nil || string(data) != "abcd" {
 		t.Errorf("%q, %v", data, err)
 	}
-	// What comes out of a package is not looked for in the directory; what the vendor has is missed before the build begins.
+	// What comes out of a package is not looked for in the directory; what the vendor has is missed
+	// before the build begins.
 	packaged, other := boards.Raw{Name: "u-boot.bin", Package: "u-boot"}, boards.Raw{Name: "tzsw.bin", SHA256: raw.SHA256}
 	if err := (Blobs{Dir: dir}).Check([]boards.Raw{raw, packaged}); err != nil {
 		t.Error(err)

@@ -11,8 +11,9 @@ import (
 // imagerSuffix is the ending that Raspberry Pi Imager opens as a list of images of one's own.
 const imagerSuffix = ".rpi-imager-manifest"
 
-// imagerList is such a list (rpi-imager, doc/json-schema/os-list-schema.json and doc/schema-notes.md). Without it version 2 writes an
-// image of one's own as it is: it cannot know that the image takes cloud-init's files.
+// imagerList is such a list (rpi-imager, doc/json-schema/os-list-schema.json and
+// doc/schema-notes.md). Without it version 2 writes an image of one's own as it is: it cannot know
+// that the image takes cloud-init's files.
 type imagerList struct {
 	Imager struct {
 		Devices []imagerDevice `json:"devices"`
@@ -44,8 +45,9 @@ type imagerOS struct {
 	Devices     []string `json:"devices"`
 }
 
-// writeImager lays the list next to the image, for boards that Imager knows. It names the place of the image and is no part of what
-// is published elsewhere: a copy in another directory needs its url changed.
+// writeImager lays the list next to the image, for boards that Imager knows. It names the place of
+// the image and is no part of what is published elsewhere: a copy in another directory needs its
+// url changed.
 func (b *build) writeImager() error {
 	tags := b.Recipe.Board.Imager
 	if len(tags) == 0 {

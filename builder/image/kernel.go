@@ -18,7 +18,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// kernel is what the kernel package and the board's boot packages give next to the root file system.
+// kernel is what the kernel package and the board's boot packages give next to the root file
+// system.
 type kernel struct {
 	release string
 	size    int64 // of the file "kernel", as it lies in the slot
@@ -28,8 +29,8 @@ type kernel struct {
 	initrd  *tree.Tree            // modules of the initramfs, at lib/modules
 }
 
-// kernel takes the kernel, its device trees, boot files and modules out of the unstripped tree. The result of the costly
-// parts (compression, module closure) is cached by what went into it.
+// kernel takes the kernel, its device trees, boot files and modules out of the unstripped tree. The
+// result of the costly parts (compression, module closure) is cached by what went into it.
 func (b *build) kernel(all *tree.Tree) (*kernel, error) {
 	f := b.Recipe.Family
 	k := &kernel{boot: map[string]*tree.Node{}, slotDTB: map[string]tree.Content{}}
@@ -112,8 +113,9 @@ func (b *build) kernelFile(k *kernel, image *tree.Node) error {
 	return out.Close()
 }
 
-// modules replaces the kernel's modules in the tree by the closure of the recipe's list, decompressed (the squashfs
-// compresses better than they did, and an upgrade then carries only what changed), with the indexes that modprobe reads.
+// modules replaces the kernel's modules in the tree by the closure of the recipe's list,
+// decompressed (the squashfs compresses better than they did, and an upgrade then carries only what
+// changed), with the indexes that modprobe reads.
 func (b *build) modules(all *tree.Tree, k *kernel) error {
 	dir := "usr/lib/modules/" + k.release + "/"
 	var files []kmod.File
@@ -264,7 +266,8 @@ func readAll(open func() (io.ReadCloser, error)) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// initramfs writes what the kernel unpacks before anything else: the init and the modules it needs to find a root.
+// initramfs writes what the kernel unpacks before anything else: the init and the modules it needs
+// to find a root.
 func (b *build) initramfs(k *kernel, program []byte) error {
 	entries := []initramfs.Entry{{Path: "init", Mode: initramfs.Regular | 0o755, Data: program}}
 	dirs := map[string]bool{}

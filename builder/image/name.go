@@ -19,8 +19,9 @@ import (
 // unnamedNode stands in the name of an image for the hostname that its configuration does not give.
 const unnamedNode = "configured"
 
-// name is what the files of the image are called: board, role, the node if it is for one, version. An image that is there already
-// under this name is replaced only if it is the same node's, or nobody's; else the error is of kind Input.
+// name is what the files of the image are called: board, role, the node if it is for one, version.
+// An image that is there already under this name is replaced only if it is the same node's, or
+// nobody's; else the error is of kind Input.
 func (b *build) name() (string, error) {
 	parts := []string{b.Recipe.Board.Name, b.Recipe.Role.Name}
 	host := ""
@@ -74,7 +75,8 @@ func (b *build) hostname() string {
 	return host[:min(len(host), 63)]
 }
 
-// configOf reads BOOT's config.yaml of an image. Errors that are not fs.ErrNotExist mean that the file is no image of ours.
+// configOf reads BOOT's config.yaml of an image. Errors that are not fs.ErrNotExist mean that the
+// file is no image of ours.
 func configOf(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -26,8 +26,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Node is an archive that is laid on the data partition of an image: of a node that moves in, or comes back. What configures it goes
-// onto BOOT instead, where the node imports it as if its owner had laid it there; the secrets in it are blanked there then.
+// Node is an archive that is laid on the data partition of an image: of a node that moves in, or
+// comes back. What configures it goes onto BOOT instead, where the node imports it as if its owner
+// had laid it there; the secrets in it are blanked there then.
 type Node struct {
 	archive.Header
 	Config []byte            // its config.yaml; nil for none
@@ -72,8 +73,9 @@ func isLocal(m member) bool {
 	return m.Typeflag == tar.TypeReg && (m.Name == localMain || strings.HasPrefix(m.Name, localParts))
 }
 
-// OpenNode opens an archive of that kind for a recipe and reads it to its end, so that one that is damaged costs nothing more. A
-// compressed one is unpacked into a file without a name in dir. Close it when the image is built.
+// OpenNode opens an archive of that kind for a recipe and reads it to its end, so that one that is
+// damaged costs nothing more. A compressed one is unpacked into a file without a name in dir. Close
+// it when the image is built.
 func OpenNode(name, kind string, r *recipe.Recipe, dir string) (n *Node, err error) {
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrPermission) {
@@ -155,8 +157,8 @@ func (n *Node) unpack(dir string) error {
 	return nil
 }
 
-// Where a node keeps the number of its data disk, and where one that was made from a backup finds that of the disk it had; package
-// datadisk has the same names.
+// Where a node keeps the number of its data disk, and where one that was made from a backup finds
+// that of the disk it had; package datadisk has the same names.
 const (
 	knownDisk    = "k3os/data/var/lib/shelf/data-disk"
 	restoredDisk = knownDisk + ".restored"
@@ -176,8 +178,8 @@ func (n *Node) fits(kind string, r *recipe.Recipe) error {
 	return nil
 }
 
-// CheckK3s says whether the image's k3s may start with the archive's data. Where one of the versions is not known the answer is a
-// warning.
+// CheckK3s says whether the image's k3s may start with the archive's data. Where one of the
+// versions is not known the answer is a warning.
 func (n *Node) CheckK3s(version string) (warning string, err error) {
 	if !n.Has(archive.Datastore) {
 		return "", nil
@@ -223,8 +225,8 @@ func (n *Node) add(m member, content io.Reader) error {
 		}
 		return nil
 	case m.Name == knownDisk && n.Kind == archive.Backup:
-		// The disk whose number this is may be what was lost. The node asks for it, and moves the backup's data to an empty one
-		// if it is not there (package datadisk).
+		// The disk whose number this is may be what was lost. The node asks for it, and moves the
+		// backup's data to an empty one if it is not there (package datadisk).
 		h := *m.Header
 		h.Name = restoredDisk
 		m.Header = &h
@@ -246,7 +248,8 @@ func (n *Node) add(m member, content io.Reader) error {
 	return nil
 }
 
-// toBoot puts what k3OS's users wrote in its usual place among what goes onto BOOT, where the owner finds it, in the same order.
+// toBoot puts what k3OS's users wrote in its usual place among what goes onto BOOT, where the owner
+// finds it, in the same order.
 func (n *Node) toBoot() {
 	slices.SortStableFunc(n.Local, func(a, b Source) int {
 		return cmp.Or(cmp.Compare(strings.Count(a.Name, "/"), strings.Count(b.Name, "/")), strings.Compare(a.Name, b.Name))
@@ -288,7 +291,8 @@ func (n *Node) Sources() (list []Source) {
 	return append(list, n.Local...)
 }
 
-// Replace puts a configuration of the user's in the place of the archive's, and says what that changes.
+// Replace puts a configuration of the user's in the place of the archive's, and says what that
+// changes.
 func (n *Node) Replace(own []byte) (warnings []string) {
 	if n.Config != nil || n.Local != nil {
 		warnings = append(warnings, "config= is used, and the configuration in the archive is left")
@@ -323,7 +327,8 @@ var modes = map[string]uint16{
 	"k3os/data/var/lib/shelf":                  0o700,
 }
 
-// entries gives what is laid on the data partition next to what is always there, parents first and hard links last.
+// entries gives what is laid on the data partition next to what is always there, parents first and
+// hard links last.
 func (n *Node) entries() (list []ext4.Entry) {
 	if n == nil {
 		return nil

@@ -117,7 +117,8 @@ func TestNodeEntries(t *testing.T) {
 	}
 }
 
-// What people wrote in k3OS's usual place goes onto BOOT from an archive of migrate, is looked at in a backup, and gives way to config=.
+// What people wrote in k3OS's usual place goes onto BOOT from an archive of migrate, is looked at
+// in a backup, and gives way to config=.
 func TestNodeUsualPlace(t *testing.T) {
 	t.Parallel()
 	const key = "ssh_authorized_keys: [github:me]\n"
@@ -170,7 +171,8 @@ func TestNodeUsualPlace(t *testing.T) {
 	}
 }
 
-// A backup's data disk may be what was lost: its number is laid where the node takes it for a question and not for an answer.
+// A backup's data disk may be what was lost: its number is laid where the node takes it for a
+// question and not for an answer.
 func TestRestoredDataDisk(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]string{archive.Backup: restoredDisk, archive.Migrate: knownDisk} {
@@ -193,7 +195,8 @@ func TestRestoredDataDisk(t *testing.T) {
 	}
 }
 
-// TestNodeRefused: what does not belong into an image is refused before anything is built, with a way out.
+// TestNodeRefused: what does not belong into an image is refused before anything is built, with a
+// way out.
 func TestNodeRefused(t *testing.T) {
 	t.Parallel()
 	one := func(name string) func(*archive.Writer) error {

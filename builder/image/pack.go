@@ -34,8 +34,8 @@ func (b *build) seal(ctx context.Context) error {
 	return g.Wait()
 }
 
-// pack compresses the finished disk. The image holds little that compresses, so the fastest level is as good as any;
-// holes are not read but stand in for zeros, which costs next to nothing.
+// pack compresses the finished disk. The image holds little that compresses, so the fastest level
+// is as good as any; holes are not read but stand in for zeros, which costs next to nothing.
 func (b *build) pack(ctx context.Context) error {
 	in, err := os.Open(b.path("disk.img"))
 	if err != nil {
@@ -107,9 +107,10 @@ func (b *build) pack(ctx context.Context) error {
 
 type dataRange struct{ start, end int64 }
 
-// dataRanges gives the parts of a file that are not holes, as SEEK_DATA and SEEK_HOLE of lseek(2) tell; where the file
-// system knows no holes, that is all of it. The zeros at their edges do not matter: the compressed stream is the same
-// content either way, but its bytes are cut at the ranges, so they are widened to whole MiB to be the same everywhere.
+// dataRanges gives the parts of a file that are not holes, as SEEK_DATA and SEEK_HOLE of lseek(2)
+// tell; where the file system knows no holes, that is all of it. The zeros at their edges do not
+// matter: the compressed stream is the same content either way, but its bytes are cut at the
+// ranges, so they are widened to whole MiB to be the same everywhere.
 func dataRanges(f *os.File, size int64) ([]dataRange, error) {
 	var all []dataRange
 	for pos := int64(0); pos < size; {
@@ -139,7 +140,8 @@ func dataRanges(f *os.File, size int64) ([]dataRange, error) {
 	return all, err
 }
 
-// publish gives everything its final name, the image last: where it stands, all that belongs to it does.
+// publish gives everything its final name, the image last: where it stands, all that belongs to it
+// does.
 func (b *build) publish() error {
 	name := func(suffix string) string { return filepath.Join(b.Out, b.result.Name+suffix) }
 	b.result.Image = name(".img")

@@ -5,7 +5,8 @@ import (
 	"imgbuild/overlays"
 )
 
-// Prepare fills in what of a recipe this program carries itself: the init for its architecture and the overlays.
+// Prepare fills in what of a recipe this program carries itself: the init for its architecture and
+// the overlays.
 func Prepare(r *recipe.Recipe) error {
 	_, sum, err := Program(r.Family.Arch)
 	if err != nil {

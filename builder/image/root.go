@@ -12,7 +12,8 @@ import (
 	"imgbuild/overlays"
 )
 
-// packages streams every locked package into one tree, unstripped: kernel, firmware and device trees are still in it.
+// packages streams every locked package into one tree, unstripped: kernel, firmware and device
+// trees are still in it.
 func (b *build) packages(ctx context.Context) (*tree.Tree, error) {
 	t := tree.New()
 	list := b.Recipe.Lock.Packages
@@ -37,8 +38,9 @@ func (b *build) packages(ctx context.Context) (*tree.Tree, error) {
 	return t, nil
 }
 
-// finishRoot makes the root file system out of the packages: what no node needs is dropped, overlays and the table of
-// what maintainer scripts would do are applied, our own programs and names are added.
+// finishRoot makes the root file system out of the packages: what no node needs is dropped,
+// overlays and the table of what maintainer scripts would do are applied, our own programs and
+// names are added.
 func (b *build) finishRoot(t *tree.Tree, program []byte) error {
 	r := b.Recipe
 	keep := tree.Patterns(append([]string(nil), r.Base.Keep...))
@@ -134,8 +136,9 @@ func (b *build) busyboxLinks(t *tree.Tree, table *overlays.Table) error {
 	return nil
 }
 
-// usr gives the tree of the squashfs, which is mounted on /usr: usr/* becomes its root, the packages' /etc and /var become
-// templates that the init copies. Nothing else of the root may hold anything: it would be lost, so it is an error.
+// usr gives the tree of the squashfs, which is mounted on /usr: usr/* becomes its root, the
+// packages' /etc and /var become templates that the init copies. Nothing else of the root may hold
+// anything: it would be lost, so it is an error.
 func usr(t *tree.Tree) (*tree.Tree, error) {
 	out := tree.New()
 	move := func(name string) (string, bool) {

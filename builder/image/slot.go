@@ -26,7 +26,8 @@ type slotFiles struct {
 // squashed is the root file system on its way into the slot.
 const squashed = "root.squashfs"
 
-// slot makes the FAT volume of a slot: kernel, initramfs, device trees, root and its verity tree, the manifest last.
+// slot makes the FAT volume of a slot: kernel, initramfs, device trees, root and its verity tree,
+// the manifest last.
 func (b *build) slot(k *kernel) (*slotFiles, error) {
 	var m manifest.Manifest
 	r := b.Recipe
@@ -62,7 +63,8 @@ func (b *build) slot(k *kernel) (*slotFiles, error) {
 	}
 	add(manifest.RootName, fileContent(b.path(squashed), m.Root.Size))
 	add(manifest.TreeName, fileContent(b.path("root.verity"), m.Root.TreeSize))
-	// The manifest names the offset of every other file, so it comes last, where it moves none of them.
+	// The manifest names the offset of every other file, so it comes last, where it moves none of
+	// them.
 	v := fat.Volume{Label: slotLabel, ID: b.fatID("slot"), Start: slotAStart / sector, Size: slotSize, ClusterSize: slotCluster, Files: files}
 	extents, err := v.Plan()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// mergeSums joins new lines of SHA256SUMS with those of the file that is there, for files that still exist. Lines are
-// "hex  name" as sha256sum writes them, sorted by name.
+// mergeSums joins new lines of SHA256SUMS with those of the file that is there, for files that
+// still exist. Lines are "hex name" as sha256sum writes them, sorted by name.
 func mergeSums(file string, fresh []byte) ([]byte, error) {
 	old, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

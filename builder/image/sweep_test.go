@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestSweepOut: what a killed build left in the output directory, secrets included, goes at the next start; what a running one works in stays.
+// TestSweepOut: what a killed build left in the output directory, secrets included, goes at the
+// next start; what a running one works in stays.
 func TestSweepOut(t *testing.T) {
 	out := t.TempDir()
 	killed, err := tempIn(out)

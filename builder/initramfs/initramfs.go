@@ -1,8 +1,9 @@
-// Package initramfs writes the small file system that the kernel unpacks before /init: a cpio archive (newc) in one zstd
-// frame. The kernel takes one frame for each archive; its window of 1 MiB is what the kernel allocates, on boards with 512 MB.
+// Package initramfs writes the small file system that the kernel unpacks before /init: a cpio
+// archive (newc) in one zstd frame. The kernel takes one frame for each archive; its window of 1
+// MiB is what the kernel allocates, on boards with 512 MB.
 //
-// Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Device nodes are left out: the
-// archive built into every kernel holds /dev/console, and devtmpfs brings the rest.
+// Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Device nodes are
+// left out: the archive built into every kernel holds /dev/console, and devtmpfs brings the rest.
 package initramfs
 
 import (
@@ -38,15 +39,16 @@ type Entry struct {
 	Open   func() (io.ReadCloser, error)
 }
 
-// Write writes the archive. Entries are sorted, so that the order they come in does not matter, and the directories above
-// them must be entries too; errors name the path.
+// Write writes the archive. Entries are sorted, so that the order they come in does not matter, and
+// the directories above them must be entries too; errors name the path.
 func Write(w io.Writer, entries []Entry) error {
 	sorted := slices.Clone(entries)
 	slices.SortFunc(sorted, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
 	if err := check(sorted); err != nil {
 		return err
 	}
-	// The encoder is our own, so the library's decoder reads along: no initramfs leaves here that does not unpack.
+	// The encoder is our own, so the library's decoder reads along: no initramfs leaves here that
+	// does not unpack.
 	back, front := io.Pipe()
 	checked := make(chan error, 1)
 	go func() {
@@ -93,7 +95,8 @@ func archive(w io.Writer, entries []Entry) error {
 	return nil
 }
 
-// add writes one entry. Every one has its own inode number: the kernel takes files with the same one for hard links.
+// add writes one entry. Every one has its own inode number: the kernel takes files with the same
+// one for hard links.
 func add(a *cpio.Writer, e Entry, inode int64) error {
 	h := &cpio.Header{Name: e.Path, Mode: cpio.FileMode(e.Mode), Links: 1, Inode: inode, ModTime: time.Unix(0, 0)}
 	var data io.Reader

@@ -19,7 +19,8 @@ func builtinAliases(modinfo []byte) (out []builtinAlias) {
 	return out
 }
 
-// builtinIndexes writes what concerns the kernel itself. It is the same whatever modules an image has.
+// builtinIndexes writes what concerns the kernel itself. It is the same whatever modules an image
+// has.
 func (s *Set) builtinIndexes(out map[string][]byte) error {
 	out["modules.builtin"] = s.lists.Builtin
 	out["modules.builtin.modinfo"] = s.lists.BuiltinModinfo

@@ -104,7 +104,8 @@ func (k ko) build() []byte {
 	return out.Bytes()
 }
 
-// tree is a small kernel: a chain of three, aliases with brackets, softdeps, a device node, a name with a dash.
+// tree is a small kernel: a chain of three, aliases with brackets, softdeps, a device node, a name
+// with a dash.
 func tree(bits int) map[string][]byte {
 	const vermagic = "vermagic=6.12.0 SMP mod_unload"
 	files := map[string]ko{

@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// Index writes depmod's files for a closed set of modules, to lie in lib/modules/VERSION: each name with its content.
-// Aliases, softdeps and symbols are those of mods alone, so that modprobe never looks for a file that is not there. A
-// module that depends on one that is not among mods is an error, and so is a circle.
+// Index writes depmod's files for a closed set of modules, to lie in lib/modules/VERSION: each name
+// with its content. Aliases, softdeps and symbols are those of mods alone, so that modprobe never
+// looks for a file that is not there. A module that depends on one that is not among mods is an
+// error, and so is a circle.
 func (s *Set) Index(mods []Module) (map[string][]byte, error) {
 	mods = s.sorted(mods)
 	chains, err := dependencies(mods)
@@ -68,8 +69,8 @@ func (s *Set) Index(mods []Module) (map[string][]byte, error) {
 	return out, s.builtinIndexes(out)
 }
 
-// sorted puts the modules into the kernel's own order, which decides between two that claim one alias; what it does not
-// name follows by path.
+// sorted puts the modules into the kernel's own order, which decides between two that claim one
+// alias; what it does not name follows by path.
 func (s *Set) sorted(mods []Module) []Module {
 	at := func(m Module) int {
 		if i, ok := s.order[m.Path]; ok {
@@ -95,8 +96,8 @@ func order(mods []Module) []byte {
 	return b.Bytes()
 }
 
-// dependencies gives for every module all that it needs, directly and not, as positions in mods. modprobe loads such a
-// list from its end, so a module stands before those that it needs itself.
+// dependencies gives for every module all that it needs, directly and not, as positions in mods.
+// modprobe loads such a list from its end, so a module stands before those that it needs itself.
 func dependencies(mods []Module) ([][]int, error) {
 	byName := map[string]int{}
 	for i, m := range mods {
@@ -157,7 +158,8 @@ func dependencies(mods []Module) ([][]int, error) {
 	return chains, nil
 }
 
-// deviceNode is a module's line of modules.devname, if it has both a devname and a number among its aliases.
+// deviceNode is a module's line of modules.devname, if it has both a devname and a number among its
+// aliases.
 func deviceNode(m Module) string {
 	var name, node string
 	for _, a := range m.Aliases {

@@ -15,8 +15,9 @@ import (
 	"imgbuild/qemu/tool"
 )
 
-// depmod of kmod makes the same files from the same modules: the same lines, and tries with the same content. (kmod before
-// 31 makes the same bytes; later ones put a trie's nodes before their children.)
+// depmod of kmod makes the same files from the same modules: the same lines, and tries with the
+// same content. (kmod before 31 makes the same bytes; later ones put a trie's nodes before their
+// children.)
 func TestIndexLikeDepmod(t *testing.T) {
 	for _, bits := range []int{32, 64} {
 		root := t.TempDir()
@@ -53,8 +54,8 @@ func TestIndexLikeDepmod(t *testing.T) {
 	}
 }
 
-// lines sorts a text file and drops its comments, since depmod writes symbols in the order of a hash table, and spells out
-// a binary index.
+// lines sorts a text file and drops its comments, since depmod writes symbols in the order of a
+// hash table, and spells out a binary index.
 func lines(name string, data []byte) []byte {
 	if strings.HasSuffix(name, ".bin") {
 		return []byte(strings.Join(dump(data, binary.BigEndian.Uint32(data[8:]), ""), "\n"))

@@ -1,8 +1,10 @@
-// Package kmod does depmod's work without a node: it reads kernel modules, finds the closure of a list of names, and writes
-// the indexes that modprobe and the init read. No kernel package carries them, a maintainer script would make them.
+// Package kmod does depmod's work without a node: it reads kernel modules, finds the closure of a
+// list of names, and writes the indexes that modprobe and the init read. No kernel package carries
+// them, a maintainer script would make them.
 //
-// Sources: the ELF specification, the kernel's include/linux/module.h (.modinfo, MODULE_*), modprobe.d(5), modules.dep(5),
-// and kmod's index format as its depmod writes it (compared in the tests).
+// Sources: the ELF specification, the kernel's include/linux/module.h (.modinfo, MODULE_*),
+// modprobe.d(5), modules.dep(5), and kmod's index format as its depmod writes it (compared in the
+// tests).
 package kmod
 
 import (
@@ -30,8 +32,8 @@ type Module struct {
 	Release  string   // the kernel's release, first word of vermagic
 }
 
-// Read reads a module. name is its path below lib/modules/VERSION; ko its content, plain or compressed with xz, gzip or
-// zstd. Errors name the module and what is wrong with it.
+// Read reads a module. name is its path below lib/modules/VERSION; ko its content, plain or
+// compressed with xz, gzip or zstd. Errors name the module and what is wrong with it.
 func Read(name string, ko []byte) (Module, error) {
 	m, err := read(name, ko)
 	if err != nil {
@@ -41,7 +43,8 @@ func Read(name string, ko []byte) (Module, error) {
 }
 
 func read(name string, ko []byte) (m Module, err error) {
-	// debug/elf promises errors, not panics, for bad files, and its own fuzzers have found exceptions before.
+	// debug/elf promises errors, not panics, for bad files, and its own fuzzers have found
+	// exceptions before.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("not a proper ELF file: %v", r)
@@ -114,8 +117,8 @@ func parseSoftdep(line string) (pre, post []string) {
 	return pre, post
 }
 
-// symbols lists the exported names, sorted: each has an entry __ksymtab_NAME in the symbol table. The section
-// __ksymtab_strings would be quicker to read, but holds the names of namespaces too.
+// symbols lists the exported names, sorted: each has an entry __ksymtab_NAME in the symbol table.
+// The section __ksymtab_strings would be quicker to read, but holds the names of namespaces too.
 func symbols(file *elf.File) ([]string, error) {
 	if file.Section("__ksymtab_strings") == nil {
 		return nil, nil
@@ -169,12 +172,14 @@ func PlainPath(name string) string {
 	return name
 }
 
-// NameOf gives the module's name by its file: kernel/drivers/usb/storage/usb-storage.ko.xz is usb_storage.
+// NameOf gives the module's name by its file: kernel/drivers/usb/storage/usb-storage.ko.xz is
+// usb_storage.
 func NameOf(name string) string {
 	return underscores(strings.TrimSuffix(path.Base(PlainPath(name)), ".ko"))
 }
 
-// underscores writes a name or an alias as the indexes do: - and _ are one character, but not inside brackets.
+// underscores writes a name or an alias as the indexes do: - and _ are one character, but not
+// inside brackets.
 func underscores(s string) string {
 	if !strings.Contains(s, "-") {
 		return s

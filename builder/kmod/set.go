@@ -26,8 +26,8 @@ type Lists struct {
 	Order          []byte // modules.order: which of two modules with one alias goes first
 }
 
-// Set is all modules of one kernel. A file is opened and read when something is asked of it, once: to read all of
-// Debian's 4,350 takes ten seconds, a worker needs 800.
+// Set is all modules of one kernel. A file is opened and read when something is asked of it, once:
+// to read all of Debian's 4,350 takes ten seconds, a worker needs 800.
 type Set struct {
 	lists   Lists
 	order   map[string]int // by path
@@ -65,7 +65,8 @@ func slurp(f File) ([]byte, error) {
 	return data, errors.Join(err, r.Close())
 }
 
-// NewSet makes a set of the modules among files; other files are left out. Two modules with one name are an error.
+// NewSet makes a set of the modules among files; other files are left out. Two modules with one
+// name are an error.
 func NewSet(files []File, lists Lists) (*Set, error) {
 	s := &Set{lists: lists, order: map[string]int{}, byName: map[string]*entry{}, builtin: map[string]bool{}}
 	for _, f := range files {
@@ -126,10 +127,11 @@ func (s *Set) File(name string) (File, bool) {
 	return e.file, true
 }
 
-// Closure gives the modules that names stand for, and all that these need: by depends, and by pre and post softdeps as
-// modprobe follows them. A name is a module's or an alias ("crypto-crc32c", "of:N*T*Cbrcm,bcm2835-pm-wdt"); what is
-// built in resolves to nothing. missing holds the names that are neither, and modules that others depend on and that do
-// not exist, sorted; a softdep that leads nowhere is left out, as modprobe does. The modules are sorted by path.
+// Closure gives the modules that names stand for, and all that these need: by depends, and by pre
+// and post softdeps as modprobe follows them. A name is a module's or an alias ("crypto-crc32c",
+// "of:N*T*Cbrcm,bcm2835-pm-wdt"); what is built in resolves to nothing. missing holds the names
+// that are neither, and modules that others depend on and that do not exist, sorted; a softdep that
+// leads nowhere is left out, as modprobe does. The modules are sorted by path.
 func (s *Set) Closure(names []string) (mods []Module, missing []string, err error) {
 	seen := map[*entry]bool{}
 	lost := map[string]bool{}
@@ -184,7 +186,8 @@ func (s *Set) Closure(names []string) (mods []Module, missing []string, err erro
 	return mods, missing, nil
 }
 
-// lookup resolves one name, of the caller's list or of a softdep. ok is true for what is built in as well, with no entries.
+// lookup resolves one name, of the caller's list or of a softdep. ok is true for what is built in
+// as well, with no entries.
 func (s *Set) lookup(name string, softdep bool) (found []*entry, ok bool, err error) {
 	plain := underscores(name)
 	if e := s.byName[plain]; e != nil {
@@ -214,9 +217,10 @@ func (s *Set) lookup(name string, softdep bool) (found []*entry, ok bool, err er
 	return found, ok || len(found) > 0, nil
 }
 
-// mayProvide spares reading every module for the aliases that softdeps name: those of the crypto API, "crypto-crc32c" or
-// just "crc32c", come from the portable and the architecture's implementations. Drivers of crypto hardware are left out; a
-// board that has one names it. Other softdeps are names of modules, or have the colon of a bus.
+// mayProvide spares reading every module for the aliases that softdeps name: those of the crypto
+// API, "crypto-crc32c" or just "crc32c", come from the portable and the architecture's
+// implementations. Drivers of crypto hardware are left out; a board that has one names it. Other
+// softdeps are names of modules, or have the colon of a bus.
 func mayProvide(file, alias string, softdep bool) bool {
 	if !strings.HasPrefix(alias, "crypto_") && !(softdep && !strings.Contains(alias, ":")) {
 		return true

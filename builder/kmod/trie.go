@@ -13,8 +13,8 @@ import (
 //	       reference for each character from first to last, 0 for none; then, if it has values, their number and for
 //	       each its priority and its text with NUL
 //
-// A reference is the node's offset in the file with flags in the top bits that say which of the three parts it has. A
-// node stands behind its children.
+// A reference is the node's offset in the file with flags in the top bits that say which of the
+// three parts it has. A node stands behind its children.
 const (
 	trieMagic   = 0xb007f457
 	trieVersion = 2<<16 | 1
@@ -36,8 +36,8 @@ type trieValue struct {
 	text     string
 }
 
-// insert adds a value under a key. Among the values of one key the lower priority comes first, and of equal ones the
-// later, as depmod does it.
+// insert adds a value under a key. Among the values of one key the lower priority comes first, and
+// of equal ones the later, as depmod does it.
 func (t *trie) insert(key, text string, priority uint32) error {
 	for i := range len(key) {
 		if key[i] == 0 || key[i] >= 128 {

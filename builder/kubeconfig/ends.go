@@ -16,8 +16,9 @@ type Access struct {
 	Ends    time.Time
 }
 
-// Ends gives the contexts of a file that lead to a host, or to a cluster of that name, with the ends of their client certificates. What
-// has no certificate in the file itself is passed over, as is a file that cannot be read.
+// Ends gives the contexts of a file that lead to a host, or to a cluster of that name, with the
+// ends of their client certificates. What has no certificate in the file itself is passed over, as
+// is a file that cannot be read.
 func Ends(data []byte, host string) []Access {
 	var c struct {
 		Clusters []struct {

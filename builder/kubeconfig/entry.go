@@ -16,8 +16,9 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Entry is a cluster with its access: all that is taken from a server's file. What else such a file may hold makes kubectl run
-// programs (exec, auth-provider), read files (tokenFile), go through a proxy or believe any server.
+// Entry is a cluster with its access: all that is taken from a server's file. What else such a file
+// may hold makes kubectl run programs (exec, auth-provider), read files (tokenFile), go through a
+// proxy or believe any server.
 type Entry struct {
 	Server string // URL
 	CA     []byte // PEM
@@ -25,8 +26,8 @@ type Entry struct {
 	Key    []byte // PEM
 }
 
-// Read takes the one cluster and the one user out of a server's file, and gives the names of what it passes over, such as
-// "users.exec", sorted.
+// Read takes the one cluster and the one user out of a server's file, and gives the names of what
+// it passes over, such as "users.exec", sorted.
 func Read(data []byte) (e *Entry, passed []string, err error) {
 	doc, err := parse(data)
 	if err != nil {
@@ -119,7 +120,8 @@ func pemOf(n *yaml.Node) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// At puts another address in the place of the server's own; without a port in it the server's port stays.
+// At puts another address in the place of the server's own; without a port in it the server's port
+// stays.
 func (e *Entry) At(address string) error {
 	u, err := url.Parse(e.Server)
 	if err != nil {

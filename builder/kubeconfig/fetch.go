@@ -42,8 +42,8 @@ type Result struct {
 // serverFile is where k3s writes the administrator's access.
 const serverFile = "/etc/rancher/k3s/k3s.yaml"
 
-// Fetch logs in on a server, takes the access that k3s wrote there and merges it into the user's file. A node without one is a
-// fault of kind Unhealthy.
+// Fetch logs in on a server, takes the access that k3s wrote there and merges it into the user's
+// file. A node without one is a fault of kind Unhealthy.
 func Fetch(ctx context.Context, o Options) (*Result, error) {
 	host := o.Host
 	if _, h, user := strings.Cut(host, "@"); user {
@@ -99,7 +99,8 @@ func Fetch(ctx context.Context, o Options) (*Result, error) {
 	return r, mergeInto(r.File, r.Text)
 }
 
-// File is the file to merge into for a value of out=: the first of $KUBECONFIG, else ~/.kube/config, if it is empty; none for "-".
+// File is the file to merge into for a value of out=: the first of $KUBECONFIG, else
+// ~/.kube/config, if it is empty; none for "-".
 func File(out string) (string, error) {
 	if out == "-" {
 		return "", nil

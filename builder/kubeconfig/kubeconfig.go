@@ -1,5 +1,6 @@
-// Package kubeconfig makes the access file that a k3s server writes for itself usable elsewhere: it takes the fields that it knows
-// and merges them into the user's file (kubernetes.io, "Organizing Cluster Access Using kubeconfig Files"), the rest of which stays.
+// Package kubeconfig makes the access file that a k3s server writes for itself usable elsewhere: it
+// takes the fields that it knows and merges them into the user's file (kubernetes.io, "Organizing
+// Cluster Access Using kubeconfig Files"), the rest of which stays.
 package kubeconfig
 
 import (
@@ -15,8 +16,8 @@ import (
 // lists are the parts that have named entries.
 var lists = []string{"clusters", "contexts", "users"}
 
-// Merge lays the entries of one file over those of another, by name, and keeps the rest of it. The new current context counts.
-// An empty file is as good as none.
+// Merge lays the entries of one file over those of another, by name, and keeps the rest of it. The
+// new current context counts. An empty file is as good as none.
 func Merge(old, fresh []byte) ([]byte, error) {
 	from, err := parse(fresh)
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// pki is a certificate with its key, made once: the tests look at what is taken, not at who signed it.
+// pki is a certificate with its key, made once: the tests look at what is taken, not at who signed
+// it.
 var pki = sync.OnceValue(func() (e Entry) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -114,7 +115,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// What would make kubectl run a program, read a file, use a proxy or believe any server does not get into the user's file.
+// What would make kubectl run a program, read a file, use a proxy or believe any server does not
+// get into the user's file.
 func TestHostileServer(t *testing.T) {
 	hostile := strings.NewReplacer(
 		"    server:", "    insecure-skip-tls-verify: true\n    proxy-url: http://evil\n    tls-server-name: evil\n    certificate-authority: /etc/passwd\n    server:",

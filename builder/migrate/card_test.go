@@ -31,7 +31,8 @@ func e2(t testing.TB, name string, args ...string) {
 	}
 }
 
-// files are what lies on a card: paths below the partition's root; a value that begins with "-> " is a link.
+// files are what lies on a card: paths below the partition's root; a value that begins with "-> "
+// is a link.
 type files map[string]string
 
 func with(base files, more files) files {
@@ -126,7 +127,8 @@ func server(t testing.TB) files {
 	}
 }
 
-// piclServer is the same node as picl laid it out: the configurations of all nodes, and an absolute link to its own.
+// piclServer is the same node as picl laid it out: the configurations of all nodes, and an absolute
+// link to its own.
 func piclServer(t testing.TB) files {
 	f := server(t)
 	own := f["k3os/system/config.yaml"]

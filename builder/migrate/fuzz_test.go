@@ -46,7 +46,8 @@ func FuzzPartitions(f *testing.F) {
 	})
 }
 
-// FuzzConnman: what is made of connman's files is a configuration that the node reads without a complaint about its form.
+// FuzzConnman: what is made of connman's files is a configuration that the node reads without a
+// complaint about its form.
 func FuzzConnman(f *testing.F) {
 	f.Add("eth.config", "[service_eth]\nType = ethernet\nIPv4 = 192.168.7.5/255.255.255.0/192.168.7.1\nIPv6 = fd00::5/64/fd00::1\nNameservers = 1.1.1.1,8.8.8.8\nMAC=dc:a6:32:01:02:03\n")
 	f.Add("x.config", "[service_a]\nType=wifi\nName=a: b\nPassphrase=\"'#\n[service_b]\nIPv4=1/2/3\nDeviceName=eth1\n")

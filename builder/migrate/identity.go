@@ -140,8 +140,8 @@ func clean(s string) string {
 	return s[:min(len(s), 253)]
 }
 
-// systemConfig gives this node's own configuration. A card of picl has those of all nodes, with their tokens: only the one to
-// which its link points, or which the user names, leaves the card.
+// systemConfig gives this node's own configuration. A card of picl has those of all nodes, with
+// their tokens: only the one to which its link points, or which the user names, leaves the card.
 func (c *card) systemConfig(o Options) ([]byte, string, error) {
 	names, err := c.list(system + "/config")
 	if err != nil {
@@ -203,7 +203,8 @@ func hexDigits(s string) string {
 
 var inBinary = regexp.MustCompile(`v1\.\d{1,2}\.\d{1,2}(-rc\d)?\+k3s\d{1,2}`)
 
-// k3sVersion finds the k3s that ran last: by the name of its directory, else by what its binary says of itself.
+// k3sVersion finds the k3s that ran last: by the name of its directory, else by what its binary
+// says of itself.
 func (c *card) k3sVersion() (string, error) {
 	const dir = system + "/k3s"
 	at, i, err := c.Follow(dir + "/current")

@@ -62,7 +62,8 @@ const (
 	k3s  = "k3os/data/var/lib/rancher/k3s/"
 )
 
-// TestFull takes everything off a picl card, twice: the archive has what the node needs, with its owners, and nobody else's secrets.
+// TestFull takes everything off a picl card, twice: the archive has what the node needs, with its
+// owners, and nobody else's secrets.
 
 func TestFull(t *testing.T) {
 	t.Parallel()
@@ -206,7 +207,8 @@ func TestFresh(t *testing.T) {
 	}
 }
 
-// TestOwnNode wants a card with several configurations to give one, and only when it is known which.
+// TestOwnNode wants a card with several configurations to give one, and only when it is known
+// which.
 
 func TestOwnNode(t *testing.T) {
 	t.Parallel()
@@ -304,8 +306,11 @@ func TestWorker(t *testing.T) {
 	}
 }
 
-// TestElsewhere: k3s' data that people had moved to another disk are not on the card, and that is said before an empty cluster starts.
+// TestElsewhere: k3s' data that people had moved to another disk are not on the card, and that is
+// said before an empty cluster starts.
 
-// TestSudo: the archive of a card that was read under sudo belongs to who said sudo. Run by somebody else it stays theirs.
+// TestSudo: the archive of a card that was read under sudo belongs to who said sudo. Run by
+// somebody else it stays theirs.
 
-// TestSeveral: of several systems on a card the one is taken that k3OS would have booted, and none by guessing.
+// TestSeveral: of several systems on a card the one is taken that k3OS would have booted, and none
+// by guessing.

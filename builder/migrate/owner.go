@@ -8,8 +8,8 @@ import (
 	"imgbuild/init/contract/terminal"
 )
 
-// giveBack hands a file made under sudo, which reading a card takes, to who said sudo: the build that uses it needs no root, and
-// nobody else may read it.
+// giveBack hands a file made under sudo, which reading a card takes, to who said sudo: the build
+// that uses it needs no root, and nobody else may read it.
 func giveBack(name string) error {
 	uid, gid, ok := sudoer(os.Getenv)
 	if os.Geteuid() != 0 || !ok {

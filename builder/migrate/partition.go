@@ -24,8 +24,9 @@ const (
 	maxEntries  = 1024
 )
 
-// partitions lists the partitions of a disk of size bytes and 512-byte sectors: of its GPT, else of its MBR with the logical
-// ones. A disk that begins with an ext superblock is one partition. Those that do not lie on the disk are left out.
+// partitions lists the partitions of a disk of size bytes and 512-byte sectors: of its GPT, else of
+// its MBR with the logical ones. A disk that begins with an ext superblock is one partition. Those
+// that do not lie on the disk are left out.
 func partitions(r io.ReaderAt, size int64) ([]partition, error) {
 	whole := partition{"the whole of it", 0, size}
 	magic := make([]byte, 2)
@@ -49,7 +50,8 @@ func partitions(r io.ReaderAt, size int64) ([]partition, error) {
 	var list []partition
 	add := func(name string, start, sectors uint64) {
 		if start < uint64(size)/512 && sectors > 0 {
-			// A card may have been copied to a smaller one; what is missing then is told by whoever reads it.
+			// A card may have been copied to a smaller one; what is missing then is told by whoever
+			// reads it.
 			list = append(list, partition{name, int64(start) * 512, int64(min(sectors, uint64(size)/512-start)) * 512})
 		}
 	}
@@ -70,7 +72,8 @@ func partitions(r io.ReaderAt, size int64) ([]partition, error) {
 	return list, nil
 }
 
-// logical walks the chain of an extended partition: each link has one partition and, relative to the first, the next link.
+// logical walks the chain of an extended partition: each link has one partition and, relative to
+// the first, the next link.
 func logical(r io.ReaderAt, first uint64, add func(string, uint64, uint64)) error {
 	sector := make([]byte, 512)
 	at := first
@@ -91,7 +94,8 @@ func logical(r io.ReaderAt, first uint64, add func(string, uint64, uint64)) erro
 	return nil
 }
 
-// gpt reads the GUID partition table behind the MBR, or the copy at the disk's end; see the UEFI specification, chapter 5.3.
+// gpt reads the GUID partition table behind the MBR, or the copy at the disk's end; see the UEFI
+// specification, chapter 5.3.
 func gpt(r io.ReaderAt, size int64, add func(string, uint64, uint64), list *[]partition) ([]partition, error) {
 	var last error
 	for _, at := range []int64{512, size/512*512 - 512} {

@@ -1,5 +1,6 @@
-// Package migrate takes a node off a card of k3OS or picl: what makes it the same node again on a card of ours. The card is
-// read, never written, without mounting it and without being root where the file may be read.
+// Package migrate takes a node off a card of k3OS or picl: what makes it the same node again on a
+// card of ours. The card is read, never written, without mounting it and without being root where
+// the file may be read.
 package migrate
 
 import (
@@ -26,7 +27,8 @@ type source struct {
 	close func() error
 }
 
-// openSource opens a card, an image, or an image under zstd, which is unpacked into a temporary file in dir.
+// openSource opens a card, an image, or an image under zstd, which is unpacked into a temporary
+// file in dir.
 func openSource(name, dir string) (*source, error) {
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrPermission) {
@@ -77,7 +79,8 @@ func mounted(device string) string {
 	return ""
 }
 
-// unpack writes the content of a compressed image to a file without a name, with holes where it is zero.
+// unpack writes the content of a compressed image to a file without a name, with holes where it is
+// zero.
 func unpack(r io.Reader, dir string) (*source, error) {
 	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(1<<30))
 	if err != nil {
@@ -191,7 +194,8 @@ func find(s *source) (*card, error) {
 // stateLabel is how k3OS finds its own file system; of several it takes the one that is called so.
 const stateLabel = "K3OS_STATE"
 
-// choose takes the one that the old node would have booted from; where that is not clear a person has to say it.
+// choose takes the one that the old node would have booted from; where that is not clear a person
+// has to say it.
 func choose(found []*card) (*card, error) {
 	if len(found) == 1 {
 		return found[0], nil

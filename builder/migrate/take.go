@@ -26,8 +26,8 @@ type taker struct {
 	musl   []string
 }
 
-// Directories at the top of a k3OS and in its /var that are the system's own, or nothing to keep. Whatever else is there somebody
-// put there.
+// Directories at the top of a k3OS and in its /var that are the system's own, or nothing to keep.
+// Whatever else is there somebody put there.
 var (
 	systemTop = words("usr etc proc sys dev run tmp bin sbin lib lib64 boot k3os lost+found media mnt var .base")
 	systemVar = words("cache empty lib lock log run spool tmp db")
@@ -42,7 +42,8 @@ func words(s string) map[string]bool {
 	return m
 }
 
-// planFull adds k3s' data and the files of people, and gives the words for what the archive then holds.
+// planFull adds k3s' data and the files of people, and gives the words for what the archive then
+// holds.
 func (t *taker) planFull(have func(part) (bool, error)) (contents []string, err error) {
 	add := func(word string, p part) error {
 		p.to = p.from
@@ -112,7 +113,8 @@ func (t *taker) planFull(have func(part) (bool, error)) (contents []string, err 
 	return contents, nil
 }
 
-// elsewhere warns of a directory of k3s that is a link: people moved it to another disk, and that is not on this card.
+// elsewhere warns of a directory of k3s that is a link: people moved it to another disk, and that
+// is not on this card.
 func (t *taker) elsewhere(name string) error {
 	i, err := t.Lookup(name)
 	if err != nil || i == nil || i.Kind != ext4.Symlink {
@@ -237,7 +239,8 @@ type failing struct{ error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.error }
 
-// interpreter gives the dynamic loader that an ELF program asks for, as far as its first bytes tell; head is left as it is.
+// interpreter gives the dynamic loader that an ELF program asks for, as far as its first bytes
+// tell; head is left as it is.
 func interpreter(head []byte) string {
 	b := bytes.Clone(head)
 	if len(b) < 64 || string(b[:4]) != elf.ELFMAG {

@@ -24,9 +24,9 @@ func parseVersion(v string) (minor int, name string, ok bool) {
 	return minor, v, true
 }
 
-// CheckJump says whether a server's data of k3s version from may be started by version to. Kubernetes moves its servers one
-// minor version at a time and never back; the error names the versions in between. A version that is not that of a release
-// cannot be judged and gives nil.
+// CheckJump says whether a server's data of k3s version from may be started by version to.
+// Kubernetes moves its servers one minor version at a time and never back; the error names the
+// versions in between. A version that is not that of a release cannot be judged and gives nil.
 func CheckJump(from, to string) error {
 	a, from, ok := parseVersion(from)
 	b, to, known := parseVersion(to)

@@ -40,8 +40,9 @@ func (a *Asked) Lock(ctx context.Context) (*Locked, error) {
 // Ready is an order of which nothing is undecided: its recipe has a hash.
 type Ready struct{ *Locked }
 
-// Decide decides where k3s comes from, fetches it if it is embedded, and checks that it can go on with the data of a node that moves
-// in. The warnings of all stages are reported then, before the long part.
+// Decide decides where k3s comes from, fetches it if it is embedded, and checks that it can go on
+// with the data of a node that moves in. The warnings of all stages are reported then, before the
+// long part.
 func (l *Locked) Decide(ctx context.Context) (*Ready, error) {
 	if err := l.Recipe.DecideK3s(ctx, l.order.K3s, l.Cache, func(done, total int64) { l.Tell.Progress("k3s", done, total) }); err != nil {
 		return nil, err

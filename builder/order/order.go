@@ -1,6 +1,7 @@
-// Package order carries out what somebody asks for: an image of a board in a role, with a configuration. It goes through stages,
-// each of them a type that only the one before gives: Asked (all is checked that needs no network), Locked (the packages are chosen
-// and in the cache), Ready (it is decided where k3s comes from), and then the build.
+// Package order carries out what somebody asks for: an image of a board in a role, with a
+// configuration. It goes through stages, each of them a type that only the one before gives: Asked
+// (all is checked that needs no network), Locked (the packages are chosen and in the cache), Ready
+// (it is decided where k3s comes from), and then the build.
 package order
 
 import (
@@ -106,7 +107,8 @@ type Asked struct {
 	warnings []string
 }
 
-// Ask checks an order: every file in it is read, and the configuration is looked at as the node will.
+// Ask checks an order: every file in it is read, and the configuration is looked at as the node
+// will.
 func Ask(o Order, tell Tell) (_ *Asked, err error) {
 	if o.Out == "" {
 		o.Out = "out"
@@ -163,8 +165,8 @@ func Ask(o Order, tell Tell) (_ *Asked, err error) {
 // Close gives up what Ask opened.
 func (a *Asked) Close() error { return a.node.Close() }
 
-// checkConfig looks at the configuration that the node will have. Keys that do not exist are errors in the user's file alone: what
-// an archive has cannot be corrected there.
+// checkConfig looks at the configuration that the node will have. Keys that do not exist are errors
+// in the user's file alone: what an archive has cannot be corrected there.
 func (a *Asked) checkConfig() (err error) {
 	if a.config != nil {
 		own := image.Source{Name: a.order.Config, Data: a.config}
@@ -177,7 +179,8 @@ func (a *Asked) checkConfig() (err error) {
 	return err
 }
 
-// openNode opens what import= or restore= name. The user's own configuration counts more than the archive's.
+// openNode opens what import= or restore= name. The user's own configuration counts more than the
+// archive's.
 func (a *Asked) openNode() (warnings []string, err error) {
 	switch o := a.order; {
 	case o.Import != "" && o.Restore != "":

@@ -15,7 +15,8 @@ type heard struct{ warnings []string }
 func (h *heard) Progress(string, int64, int64) {}
 func (h *heard) Warn(lines ...string)          { h.warnings = append(h.warnings, strings.Join(lines, "\n")) }
 
-// Whatever of an order cannot be carried out is refused before the network is asked for anything: the archive here answers nobody.
+// Whatever of an order cannot be carried out is refused before the network is asked for anything:
+// the archive here answers nobody.
 func TestAsk(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {

@@ -42,8 +42,9 @@ func (k K3s) slotPart() K3s {
 // K3sDefault is what k3s=auto means.
 const K3sDefault = "v1.35.0+k3s1"
 
-// k3sSums are the sha256 of the release binaries, by version and Debian architecture. They are taken from public sources
-// that quote the releases' own sums; they were not compared with the release files.
+// k3sSums are the sha256 of the release binaries, by version and Debian architecture. They are
+// taken from public sources that quote the releases' own sums; they were not compared with the
+// release files.
 var k3sSums = map[string]map[string]string{
 	"v1.35.0+k3s1": {
 		"amd64": "959c9310a6ab893958d1c95bc5d7609de9d7884630c8832180f059369b6dc331",
@@ -68,7 +69,8 @@ func K3sVersions() []string {
 	return sortedKeys(set)
 }
 
-// PinnedK3s gives address and sum of a version for an architecture. An unknown version is an error of kind Usage.
+// PinnedK3s gives address and sum of a version for an architecture. An unknown version is an error
+// of kind Usage.
 func PinnedK3s(version, arch string) (K3s, error) {
 	return pinned(nil, Official(), version, arch)
 }
@@ -102,7 +104,8 @@ func (r *Recipe) releases() *Releases {
 	return Official()
 }
 
-// LockK3s puts the release that a word means (see Releases.Version) into the recipe's lock, with the sum that the release itself gives.
+// LockK3s puts the release that a word means (see Releases.Version) into the recipe's lock, with
+// the sum that the release itself gives.
 func (r *Recipe) LockK3s(ctx context.Context, word string) error {
 	version, err := r.releases().Version(ctx, word)
 	if err != nil {
@@ -112,8 +115,8 @@ func (r *Recipe) LockK3s(ctx context.Context, word string) error {
 	return err
 }
 
-// K3sFile takes a binary of the user's for a Debian architecture. Its version is unknown here, so its hash names it. A file that is
-// no k3s for this architecture is a fault of kind Input.
+// K3sFile takes a binary of the user's for a Debian architecture. Its version is unknown here, so
+// its hash names it. A file that is no k3s for this architecture is a fault of kind Input.
 func K3sFile(name, arch string) (K3s, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -141,8 +144,8 @@ var machines = map[string]struct {
 // named is in every k3s, which is built by its project's path and prints its version.
 var named = regexp.MustCompile(`k3s-io/k3s|rancher/k3s|v1\.\d{1,2}\.\d{1,2}(-rc\d+)?\+k3s\d`)
 
-// checkK3s tells whether a file is a k3s for this architecture: an ELF program for it that names itself so. The file's offset is 0
-// afterwards.
+// checkK3s tells whether a file is a k3s for this architecture: an ELF program for it that names
+// itself so. The file's offset is 0 afterwards.
 func checkK3s(f io.ReadSeeker, arch string) error {
 	const fix = "give the release's own k3s binary, k3s-arm64 for 64-bit boards and k3s-armhf for 32-bit ones"
 	r, ok := f.(io.ReaderAt)

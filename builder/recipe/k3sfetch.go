@@ -18,8 +18,8 @@ import (
 // k3sPatience is how long k3s=auto asks, in all, whether the download can be had.
 const k3sPatience = 15 * time.Second
 
-// DecideK3s carries out k3s=auto, firstboot, none, VERSION or FILE: it decides where k3s comes from and fetches it if it is
-// to be embedded. Slots without k3s have none whatever the option says.
+// DecideK3s carries out k3s=auto, firstboot, none, VERSION or FILE: it decides where k3s comes from
+// and fetches it if it is to be embedded. Slots without k3s have none whatever the option says.
 func (r *Recipe) DecideK3s(ctx context.Context, option string, cache *blockcache.Cache, progress func(done, total int64)) (err error) {
 	if !r.Slot.K3s || option == NoK3s {
 		r.K3s = K3s{Source: NoK3s}
@@ -63,7 +63,8 @@ func (r *Recipe) DecideK3s(ctx context.Context, option string, cache *blockcache
 	return err
 }
 
-// PlanK3s is what DecideK3s would do without asking the network: with auto it is not decided before the build.
+// PlanK3s is what DecideK3s would do without asking the network: with auto it is not decided before
+// the build.
 func (r *Recipe) PlanK3s(option string) (K3s, error) {
 	switch {
 	case !r.Slot.K3s || option == NoK3s:
@@ -93,7 +94,8 @@ func isVersion(option string) bool {
 	return strings.HasPrefix(option, "v") && !strings.ContainsAny(option, "/")
 }
 
-// embedK3s fetches the pinned binary into the cache. With brief it asks first, for a few seconds, whether it is there.
+// embedK3s fetches the pinned binary into the cache. With brief it asks first, for a few seconds,
+// whether it is there.
 func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bool, progress func(done, total int64)) error {
 	k := &r.K3s
 	var sum [32]byte
@@ -130,7 +132,8 @@ func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bo
 // k3sStall is how long a download may be silent once it runs.
 const k3sStall = 30 * time.Second
 
-// download is the body of a running download. It ends with an error of its own when the server falls silent.
+// download is the body of a running download. It ends with an error of its own when the server
+// falls silent.
 type download struct {
 	*http.Response
 	ctx      context.Context
@@ -140,7 +143,8 @@ type download struct {
 	progress func(done, total int64)
 }
 
-// getK3s opens the download; the limit covers name, connection, redirects and headers, not the body.
+// getK3s opens the download; the limit covers name, connection, redirects and headers, not the
+// body.
 func getK3s(ctx context.Context, client *http.Client, url string, brief bool, progress func(done, total int64)) (*download, error) {
 	patience := 2 * time.Minute
 	if brief {

@@ -17,7 +17,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// release serves one release of k3s over https, with an authority of the test's, named as k3s names its files.
+// release serves one release of k3s over https, with an authority of the test's, named as k3s names
+// its files.
 func release(t *testing.T, version string) (*Releases, map[string]string) {
 	t.Helper()
 	files := map[string][]byte{}
@@ -127,7 +128,8 @@ func TestSumOf(t *testing.T) {
 	}
 }
 
-// Any release is embedded with the sum that it gives itself, which the lock keeps: the next build asks nobody.
+// Any release is embedded with the sum that it gives itself, which the lock keeps: the next build
+// asks nobody.
 func TestAnyRelease(t *testing.T) {
 	const version = "v1.36.1+k3s1"
 	from, sums := release(t, version)

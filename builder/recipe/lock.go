@@ -22,8 +22,9 @@ type Relock struct {
 	Changes []debian.Change
 }
 
-// TakeLock finds the lock that lock=auto (or "") or lock=FILE means, without the network. A nil lock says that there is
-// none that fits, and why; then MakeLock has to make one. A named file that does not fit is an error of kind Input.
+// TakeLock finds the lock that lock=auto (or "") or lock=FILE means, without the network. A nil
+// lock says that there is none that fits, and why; then MakeLock has to make one. A named file that
+// does not fit is an error of kind Input.
 func (r *Recipe) TakeLock(option string) (why string, err error) {
 	if option != "" && option != "auto" {
 		l, err := readLock(option)
@@ -89,8 +90,9 @@ func (r *Recipe) misfit(l *debian.Lock) string {
 	return ""
 }
 
-// Fetch brings the locked packages into the client's cache. With lock=auto a lock that is missing or has packages that
-// the archive no longer has is made again from the signed index; the changes are told.
+// Fetch brings the locked packages into the client's cache. With lock=auto a lock that is missing
+// or has packages that the archive no longer has is made again from the signed index; the changes
+// are told.
 func (r *Recipe) Fetch(ctx context.Context, c *debian.Client, option string) (*Relock, error) {
 	why, err := r.TakeLock(option)
 	if err != nil {
@@ -112,8 +114,8 @@ func (r *Recipe) Fetch(ctx context.Context, c *debian.Client, option string) (*R
 	return &Relock{why, changes}, nil
 }
 
-// NewLock locks the newest packages of the signed index and gives what is different from the lock before: the one that
-// the recipe has, else the embedded one.
+// NewLock locks the newest packages of the signed index and gives what is different from the lock
+// before: the one that the recipe has, else the embedded one.
 func (r *Recipe) NewLock(ctx context.Context, c *debian.Client) ([]debian.Change, error) {
 	old := r.Lock
 	if old == nil {
@@ -127,7 +129,8 @@ func (r *Recipe) NewLock(ctx context.Context, c *debian.Client) ([]debian.Change
 	}
 	q := r.Request()
 	if len(old.Packages) > 0 && !old.Security() {
-		// It was made while the archive was broken for this architecture: tried again, not insisted on.
+		// It was made while the archive was broken for this architecture: tried again, not insisted
+		// on.
 		for i := range q.Suites[1:] {
 			q.Suites[i+1].Optional = true
 		}
@@ -142,7 +145,8 @@ func (r *Recipe) NewLock(ctx context.Context, c *debian.Client) ([]debian.Change
 	return changes, c.CompareScripts(ctx, changes)
 }
 
-// KeepK3s gives the recipe's lock the release of k3s that a lock in a file has, if that is one of the same architecture.
+// KeepK3s gives the recipe's lock the release of k3s that a lock in a file has, if that is one of
+// the same architecture.
 func (r *Recipe) KeepK3s(file string) {
 	if l, err := readLock(file); err == nil && l.Arch == r.Lock.Arch && l.K3s != nil {
 		r.Lock.K3s = l.K3s

@@ -6,7 +6,8 @@ import (
 	"imgbuild/boards"
 )
 
-// TestEmbeddedLocksFit: every image that can be built has a lock inside, made for the packages that its recipe names today.
+// TestEmbeddedLocksFit: every image that can be built has a lock inside, made for the packages that
+// its recipe names today.
 func TestEmbeddedLocksFit(t *testing.T) {
 	t.Chdir(t.TempDir()) // no imgbuild.lock
 	n := 0

@@ -1,6 +1,6 @@
-// Package recipe turns a board, a role and a few options into the full plan of an image: which packages, modules, files
-// and services, and where each comes from. A recipe is data that can be printed (imgbuild plan) and hashed: same recipe
-// and same lock, same bytes.
+// Package recipe turns a board, a role and a few options into the full plan of an image: which
+// packages, modules, files and services, and where each comes from. A recipe is data that can be
+// printed (imgbuild plan) and hashed: same recipe and same lock, same bytes.
 package recipe
 
 import (
@@ -34,18 +34,21 @@ type Recipe struct {
 	Without []string     `json:"without_suites,omitempty"`
 	K3s     K3s          `json:"k3s"`
 	Lock    *debian.Lock `json:"-"`
-	// Releases is where k3s comes from; nil for its own releases. Strict is a lock that the user named: nothing is added to it. Locked
-	// says that the lock has got a release of k3s that is in no file yet.
+	// Releases is where k3s comes from; nil for its own releases. Strict is a lock that the user
+	// named: nothing is added to it. Locked says that the lock has got a release of k3s that is in
+	// no file yet.
 	Releases *Releases `json:"-"`
 	Strict   bool      `json:"-"`
 	Locked   bool      `json:"-"`
 	Passed   string    `json:"-"` // why lock=auto did not take the LocalLock that is there; empty where it did, or there is none
-	// Program is the hash of the init; Data that of overlays, lists and scripts that this program carries.
+	// Program is the hash of the init; Data that of overlays, lists and scripts that this program
+	// carries.
 	Program string `json:"init_sha256"`
 	Data    string `json:"data_sha256"`
 }
 
-// New finds board and role and checks that they go together. Errors are of kind Usage with the nearest match.
+// New finds board and role and checks that they go together. Errors are of kind Usage with the
+// nearest match.
 func New(board, role string) (*Recipe, error) {
 	b, f, err := boards.Get(board)
 	if err != nil {
@@ -82,7 +85,8 @@ func unknown(what, name string, known []string) error {
 	return fault.New(fault.Usage, fix, "there is no %s %q", what, name)
 }
 
-// Wanted are the packages that the recipe names itself, sorted, each once; the closure follows from them.
+// Wanted are the packages that the recipe names itself, sorted, each once; the closure follows from
+// them.
 func (r *Recipe) Wanted() []string {
 	seen := map[string]bool{}
 	for _, list := range [][]string{r.Base.Packages, r.Slot.Packages, r.Family.Packages, r.Extra} {
@@ -127,7 +131,8 @@ func (r *Recipe) Request() debian.Request {
 	return q
 }
 
-// Hash is over all that reaches the slot: never over board, role or config, which one slot serves several of.
+// Hash is over all that reaches the slot: never over board, role or config, which one slot serves
+// several of.
 func (r *Recipe) Hash() (string, error) {
 	data, err := json.Marshal(struct {
 		Family  *boards.Family
@@ -157,7 +162,8 @@ func (r *Recipe) Version() (string, error) {
 	return r.Lock.Date + "-" + h[:8], nil
 }
 
-// Broken is the word of without= that leaves out the suites whose indexes do not fit their signed InRelease, as long as they do not.
+// Broken is the word of without= that leaves out the suites whose indexes do not fit their signed
+// InRelease, as long as they do not.
 const Broken = "broken"
 
 // CheckWithout says whether the suites to leave out exist and leave something.

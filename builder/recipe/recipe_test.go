@@ -44,7 +44,8 @@ func version(t *testing.T, r *Recipe) string {
 	return v
 }
 
-// One slot serves every board of a family and every role of the slot; what reaches the slot changes its version.
+// One slot serves every board of a family and every role of the slot; what reaches the slot changes
+// its version.
 func TestVersion(t *testing.T) {
 	first := version(t, made(t, "rpi4", "worker"))
 	if !strings.HasPrefix(first, made(t, "rpi4", "worker").Lock.Date+"-") || len(first) != 17 {
@@ -243,7 +244,8 @@ func TestCheckWithout(t *testing.T) {
 	}
 }
 
-// A download that is refused, wrong, cut or silent is an error of kind Network with its reason, never an interrupt.
+// A download that is refused, wrong, cut or silent is an error of kind Network with its reason,
+// never an interrupt.
 func TestGetK3s(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/good", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("binary")) })

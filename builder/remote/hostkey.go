@@ -16,8 +16,9 @@ import (
 	"imgbuild/init/contract/terminal"
 )
 
-// trust decides whether a node is the one it was last time. Nodes make their host keys at their first boot and keep them
-// through upgrades, so a changed one means another card, or another machine.
+// trust decides whether a node is the one it was last time. Nodes make their host keys at their
+// first boot and keep them through upgrades, so a changed one means another card, or another
+// machine.
 type trust struct {
 	n     *Node
 	o     Options
@@ -72,7 +73,8 @@ func (strange) Type() string                        { return "none" }
 func (strange) Marshal() []byte                     { return []byte("none") }
 func (strange) Verify([]byte, *ssh.Signature) error { return errors.New("no key") }
 
-// algorithms asks the node for a kind of key that is known, or it might show another one and seem to be a stranger.
+// algorithms asks the node for a kind of key that is known, or it might show another one and seem
+// to be a stranger.
 func (t *trust) algorithms() []string {
 	var list []string
 	var keys []ssh.PublicKey

@@ -69,8 +69,8 @@ func (k *keys) tried() string {
 	return "the keys " + strings.Join(k.list, ", ")
 }
 
-// signers gives the keys in the order in which they are offered. One that is locked is unlocked only when the node would
-// take it.
+// signers gives the keys in the order in which they are offered. One that is locked is unlocked
+// only when the node would take it.
 func (k *keys) signers() ([]ssh.Signer, error) {
 	var held, out []ssh.Signer
 	if k.agent != nil {
@@ -97,8 +97,8 @@ func (k *keys) signers() ([]ssh.Signer, error) {
 	return out, nil
 }
 
-// load reads a private key. The agent's is taken instead where it holds the same one; nil means that the agent has
-// offered it already.
+// load reads a private key. The agent's is taken instead where it holds the same one; nil means
+// that the agent has offered it already.
 func (k *keys) load(file string, held []ssh.Signer) (ssh.Signer, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -16,8 +16,9 @@ import (
 	"imgbuild/qemu/fixtures/sshd"
 )
 
-// newNode is a node that takes the key of a laptop, whose home directory comes with it. The key has a passphrase if there is one.
-// The node's commands: "cat", "exit N" with a text on standard error, "die".
+// newNode is a node that takes the key of a laptop, whose home directory comes with it. The key has
+// a passphrase if there is one. The node's commands: "cat", "exit N" with a text on standard error,
+// "die".
 func newNode(t *testing.T, passphrase string) (s *sshd.Server, home string) {
 	t.Helper()
 	home, line := sshd.Home(t, passphrase)

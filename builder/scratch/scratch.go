@@ -1,5 +1,6 @@
-// Package scratch makes temporary files and directories that do not outlive their owner: each is held under flock(2), so that
-// the next start can tell what a killed process left behind from what a running one works in, and sweeps it.
+// Package scratch makes temporary files and directories that do not outlive their owner: each is
+// held under flock(2), so that the next start can tell what a killed process left behind from what
+// a running one works in, and sweeps it.
 package scratch
 
 import (
@@ -47,8 +48,8 @@ func (d *Dir) Remove() error {
 	return errors.Join(err, d.held.Close())
 }
 
-// NewFile makes an empty file in parent with mode 0600, open for reading and writing. It is held until it is closed: then it must have
-// been renamed or removed.
+// NewFile makes an empty file in parent with mode 0600, open for reading and writing. It is held
+// until it is closed: then it must have been renamed or removed.
 func NewFile(parent, purpose string) (*os.File, error) {
 	for {
 		f, err := os.CreateTemp(parent, Mark+purpose+"-")
@@ -62,8 +63,9 @@ func NewFile(parent, purpose string) (*os.File, error) {
 	}
 }
 
-// hold takes the lock of a file or directory that was just made, and tells whether it still has its name: a sweeper may have
-// been faster. A file system without locks (some network ones) is one on which nothing is ever swept.
+// hold takes the lock of a file or directory that was just made, and tells whether it still has its
+// name: a sweeper may have been faster. A file system without locks (some network ones) is one on
+// which nothing is ever swept.
 func hold(f *os.File) bool {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
@@ -83,7 +85,8 @@ func hold(f *os.File) bool {
 	return err == nil && os.SameFile(there, mine)
 }
 
-// Sweep removes from parent what owners left behind that are gone. What cannot be removed stays: the next start tries again.
+// Sweep removes from parent what owners left behind that are gone. What cannot be removed stays:
+// the next start tries again.
 func Sweep(parent string) {
 	list, err := os.ReadDir(parent)
 	if err != nil {

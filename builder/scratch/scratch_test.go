@@ -41,7 +41,8 @@ func entries(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestSweep: what a running process holds stays, what a killed one held goes, what is not ours stays.
+// TestSweep: what a running process holds stays, what a killed one held goes, what is not ours
+// stays.
 func TestSweep(t *testing.T) {
 	parent := t.TempDir()
 	if err := os.WriteFile(filepath.Join(parent, "theirs"), nil, 0o600); err != nil {

@@ -12,14 +12,15 @@ import (
 
 const compressionZstd = 6 // squashfs_super_block.compression
 
-// encoder compresses independent blocks. It may be used from as many goroutines at a time as it was made for.
+// encoder compresses independent blocks. It may be used from as many goroutines at a time as it was
+// made for.
 type encoder struct {
 	free chan *worker
 	name string // begins every cache key: all that decides the bytes of a compressed block
 }
 
-// worker encodes with our own encoder and decodes with the library's decoder: no block goes into an image that somebody
-// else's code did not give back as it was.
+// worker encodes with our own encoder and decodes with the library's decoder: no block goes into an
+// image that somebody else's code did not give back as it was.
 type worker struct {
 	zstdblock.Encoder
 	check *zstd.Decoder
@@ -38,8 +39,8 @@ func newEncoder(workers int) (*encoder, error) {
 	return e, nil
 }
 
-// compress appends the compressed src to dst. ok is false if that would save nothing, or if the result does not decode to
-// src: a defect of the encoder then costs space, never a file.
+// compress appends the compressed src to dst. ok is false if that would save nothing, or if the
+// result does not decode to src: a defect of the encoder then costs space, never a file.
 func (e *encoder) compress(dst, src []byte) (out []byte, ok bool) {
 	w := <-e.free
 	defer func() { e.free <- w }()

@@ -30,7 +30,8 @@ type source struct {
 	read     int64
 }
 
-// writeData writes the contents of all files and sets the inodes' content. It gives the end of the data and the fragments.
+// writeData writes the contents of all files and sets the inodes' content. It gives the end of the
+// data and the fragments.
 func writeData(w io.WriterAt, inodes []*inode, enc *encoder, o Options, st *Stats) (int64, []*fragment, error) {
 	files := orderFiles(inodes)
 	p := newPipeline(w, enc, o, superblockSize)
@@ -70,8 +71,8 @@ func (s *source) file(e *Entry) (*content, error) {
 	if e.Size == 0 && e.Open == nil {
 		return &content{}, nil
 	}
-	// A long file is written while it is read, so a duplicate must be known before. Only where another file has the same
-	// size it is worth reading twice.
+	// A long file is written while it is read, so a duplicate must be known before. Only where
+	// another file has the same size it is worth reading twice.
 	var sum [32]byte
 	hashed := s.sizes[e.Size] > 1 && e.Size > int64(s.options.BlockSize)
 	if hashed {
@@ -108,7 +109,8 @@ func (s *source) file(e *Entry) (*content, error) {
 	return c, nil
 }
 
-// small reads a file of at most one block. Only a full block goes by itself; all else is a fragment.
+// small reads a file of at most one block. Only a full block goes by itself; all else is a
+// fragment.
 func (s *source) small(r io.Reader, size int64) (*content, error) {
 	data := s.tail[:size]
 	if err := readFull(r, data, 0, size); err != nil {

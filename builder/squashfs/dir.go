@@ -20,22 +20,24 @@ type listing struct {
 	index  []indexEntry
 }
 
-// indexEntry lets a reader skip metadata blocks of a large listing: position is the byte of a header that is the first one
-// in its metadata block, name its first entry.
+// indexEntry lets a reader skip metadata blocks of a large listing: position is the byte of a
+// header that is the first one in its metadata block, name its first entry.
 type indexEntry struct {
 	position uint32
 	block    uint32
 	name     string
 }
 
-// writeListing appends the entries of a directory, whose inodes are all written, to the directory table.
+// writeListing appends the entries of a directory, whose inodes are all written, to the directory
+// table.
 func writeListing(m *metadata, entries []*node) (listing, error) {
 	var l listing
 	l.block, l.offset = m.place()
 	var buf []byte
 	for len(entries) > 0 {
 		block, offset := m.place()
-		// The header that opens a metadata block is worth an index entry, unless the listing begins there anyway.
+		// The header that opens a metadata block is worth an index entry, unless the listing begins
+		// there anyway.
 		if block != l.block && (len(l.index) == 0 || l.index[len(l.index)-1].block != block) {
 			l.index = append(l.index, indexEntry{position: uint32(l.size), block: block, name: entries[0].name})
 		}
@@ -51,9 +53,10 @@ func writeListing(m *metadata, entries []*node) (listing, error) {
 	return l, nil
 }
 
-// runLength counts the first entries that can share a header: their inodes lie in one metadata block and have numbers near
-// the first one's. A run also ends where it reaches the next metadata block of the listing, so that each block has a header
-// for the index to point to. offset is the header's own in its block.
+// runLength counts the first entries that can share a header: their inodes lie in one metadata
+// block and have numbers near the first one's. A run also ends where it reaches the next metadata
+// block of the listing, so that each block has a header for the index to point to. offset is the
+// header's own in its block.
 func runLength(entries []*node, offset int) int {
 	first := entries[0].inode
 	offset += 12

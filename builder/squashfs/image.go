@@ -6,7 +6,8 @@ import (
 	"math"
 )
 
-// image is what lies behind the data: inode table, directory table, then fragments, exports, ids and xattrs.
+// image is what lies behind the data: inode table, directory table, then fragments, exports, ids
+// and xattrs.
 type image struct {
 	encoder   *encoder
 	options   Options
@@ -22,7 +23,8 @@ type image struct {
 	buf        []byte
 }
 
-// writeMetadata writes everything from position at on, and the superblock. It gives the end of the image.
+// writeMetadata writes everything from position at on, and the superblock. It gives the end of the
+// image.
 func (m *image) writeMetadata(w io.WriterAt, at int64) (end int64, err error) {
 	m.idIndex = make(map[uint32]uint16)
 	m.inodeTable.encoder = m.encoder
@@ -76,7 +78,8 @@ func (m *image) writeMetadata(w io.WriterAt, at int64) (end int64, err error) {
 	return at, err
 }
 
-// writeDir writes the inodes under a directory in the order of their numbers, then its listing and its own inode.
+// writeDir writes the inodes under a directory in the order of their numbers, then its listing and
+// its own inode.
 func (m *image) writeDir(dir *node) error {
 	for _, c := range dir.children {
 		if c.inode.entry.Kind == Dir {

@@ -30,7 +30,8 @@ func (in *inode) header(b []byte, kind uint16, uid, gid uint16) []byte {
 	return le.AppendUint32(b, in.number)
 }
 
-// marshal appends the inode of anything but a directory. The extended form is used only where the basic one lacks a field.
+// marshal appends the inode of anything but a directory. The extended form is used only where the
+// basic one lacks a field.
 func (in *inode) marshal(b []byte, uid, gid uint16) []byte {
 	e := in.entry
 	if e.Kind == File {

@@ -9,7 +9,8 @@ const (
 
 var le = binary.LittleEndian
 
-// metadata collects a stream that is cut into compressed blocks of 8 KiB, each behind a 16-bit header with its size.
+// metadata collects a stream that is cut into compressed blocks of 8 KiB, each behind a 16-bit
+// header with its size.
 type metadata struct {
 	encoder *encoder
 	buf     []byte // the block being filled, always shorter than metadataSize
@@ -17,7 +18,8 @@ type metadata struct {
 	blocks  []int  // start of each finished block in out
 }
 
-// place is where the next byte goes: the start of its block in the compressed stream, and the offset in the block.
+// place is where the next byte goes: the start of its block in the compressed stream, and the
+// offset in the block.
 func (m *metadata) place() (block uint32, offset uint16) {
 	return uint32(len(m.out)), uint16(len(m.buf))
 }
@@ -54,8 +56,9 @@ func (m *metadata) flush() {
 	m.buf = m.buf[:0]
 }
 
-// table gives the flushed stream as it lies in the image from position at on, followed by the 64-bit positions of its
-// blocks; list is where those begin. Fragments, ids, exports and xattr ids are stored in this way.
+// table gives the flushed stream as it lies in the image from position at on, followed by the
+// 64-bit positions of its blocks; list is where those begin. Fragments, ids, exports and xattr ids
+// are stored in this way.
 func (m *metadata) table(at int64) (data []byte, list int64) {
 	m.flush()
 	data = m.out

@@ -18,8 +18,8 @@ type job struct {
 	read   int64 // bytes of content read when the job was made
 }
 
-// pipeline compresses blocks on several goroutines and writes them in the order in which they were submitted. At most
-// depth blocks are in it, which bounds its memory.
+// pipeline compresses blocks on several goroutines and writes them in the order in which they were
+// submitted. At most depth blocks are in it, which bounds its memory.
 type pipeline struct {
 	w       io.WriterAt
 	encoder *encoder
@@ -67,7 +67,8 @@ func (p *pipeline) buffer() (*job, error) {
 	}
 }
 
-// submit hands a job from buffer over. Neither channel can be full, since there are only as many jobs as places.
+// submit hands a job from buffer over. Neither channel can be full, since there are only as many
+// jobs as places.
 func (p *pipeline) submit(j *job) {
 	p.order <- j
 	p.work <- j

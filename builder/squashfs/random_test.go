@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// randomTree makes a tree from a seed: any kinds, sizes around the block size, duplicates, holes, links.
+// randomTree makes a tree from a seed: any kinds, sizes around the block size, duplicates, holes,
+// links.
 func randomTree(r *rand.Rand, block int) []Entry {
 	list := []Entry{dir("")}
 	dirs := []string{""}
@@ -73,7 +74,8 @@ func TestRandomTrees(t *testing.T) {
 	}
 }
 
-// FuzzWrite builds small trees of fuzzed names, contents and attributes: what is accepted must read back the same.
+// FuzzWrite builds small trees of fuzzed names, contents and attributes: what is accepted must read
+// back the same.
 func FuzzWrite(f *testing.F) {
 	f.Add("a", "a/b", "target", []byte("content"), "user.x", uint16(0o644), uint8(2), uint32(7), int64(7))
 	f.Add("d", "d/..", "", []byte{}, "security.", uint16(0o7777), uint8(3), uint32(1<<31), int64(0))

@@ -20,8 +20,9 @@ func (m *memory) WriteAt(p []byte, at int64) (int, error) {
 	return copy(m.b[at:], p), nil
 }
 
-// reader is a second, independent understanding of the format: it decodes what the writer wrote from the kernel's
-// structures, without any of the writer's code, and panics where something does not fit.
+// reader is a second, independent understanding of the format: it decodes what the writer wrote
+// from the kernel's structures, without any of the writer's code, and panics where something does
+// not fit.
 type reader struct {
 	b     []byte
 	at    map[string]int64
@@ -292,7 +293,8 @@ func (r *reader) dir(path string, kind int, more func(int) []byte, number uint32
 		b = more(at + 12 + n)
 		position, name := u32(b, at), string(b[at+12:at+12+n])
 		must(headers[position] == name, "%q: index entry %d says %q at %d", path, i, name, position)
-		// The block that the index names must hold the header, which is the first thing that a reader decodes.
+		// The block that the index names must hold the header, which is the first thing that a
+		// reader decodes.
 		got := r.meta(r.at["dir"]+u32(b, at+4), (offset+int(position))%8192, 12)
 		must(bytes.Equal(got[:12], stream[position:position+12]), "%q: index entry %d points to the wrong block", path, i)
 		at += 12 + n

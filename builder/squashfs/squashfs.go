@@ -1,9 +1,10 @@
 // Package squashfs writes read-only squashfs 4.0 images with zstd compression.
 //
-// The on-disk format follows the kernel's fs/squashfs/squashfs_fs.h and Documentation/filesystems/squashfs.rst. All inode
-// kinds are written in their basic and, where needed, extended form, with fragments, directory indexes, ids, extended
-// attributes and an export table. The order of everything in the image is decided by one goroutine from the sorted
-// entries; workers only compress. The same entries give the same bytes for any number of workers.
+// The on-disk format follows the kernel's fs/squashfs/squashfs_fs.h and
+// Documentation/filesystems/squashfs.rst. All inode kinds are written in their basic and, where
+// needed, extended form, with fragments, directory indexes, ids, extended attributes and an export
+// table. The order of everything in the image is decided by one goroutine from the sorted entries;
+// workers only compress. The same entries give the same bytes for any number of workers.
 package squashfs
 
 import (
@@ -37,8 +38,8 @@ func (k Kind) String() string {
 	return names[k]
 }
 
-// Xattr is one extended attribute. Name is complete, for example "security.capability"; squashfs stores the namespaces
-// user, trusted and security only.
+// Xattr is one extended attribute. Name is complete, for example "security.capability"; squashfs
+// stores the namespaces user, trusted and security only.
 type Xattr struct {
 	Name  string
 	Value []byte
@@ -57,18 +58,20 @@ type Entry struct {
 	Size         int64                         // of a file, in bytes; Open must give exactly as many
 	Open         func() (io.ReadCloser, error) // content of a file; may be called twice; may be nil when Size is 0
 
-	// Group names files that are read together, such as those of one boot step: their fragments lie in the same blocks,
-	// which a reader with a small cache then unpacks once. The image is a little larger for it.
+	// Group names files that are read together, such as those of one boot step: their fragments lie
+	// in the same blocks, which a reader with a small cache then unpacks once. The image is a
+	// little larger for it.
 	Group string
 
-	// HardLink is the path of an earlier entry that is no directory. This entry becomes another name of its inode, and
-	// all other fields here but Path are ignored.
+	// HardLink is the path of an earlier entry that is no directory. This entry becomes another
+	// name of its inode, and all other fields here but Path are ignored.
 	HardLink string
 }
 
-// Cache keeps compressed blocks between runs. Keys are sha256 over the codec, its settings and the block's content. Data
-// of length 0 means that the block does not compress. Get and Put are called from several goroutines; Put must not keep
-// data. A Cache must give back what was put or nothing: bytes are written as they come.
+// Cache keeps compressed blocks between runs. Keys are sha256 over the codec, its settings and the
+// block's content. Data of length 0 means that the block does not compress. Get and Put are called
+// from several goroutines; Put must not keep data. A Cache must give back what was put or nothing:
+// bytes are written as they come.
 type Cache interface {
 	Get(key [32]byte) ([]byte, bool)
 	Put(key [32]byte, data []byte)
@@ -93,7 +96,8 @@ const (
 	padding          = 4096 // a block device of the kernel ends at a whole page
 )
 
-// Stats say what a Write did. Byte counts are sizes in the image unless their comment says otherwise.
+// Stats say what a Write did. Byte counts are sizes in the image unless their comment says
+// otherwise.
 type Stats struct {
 	Size          int64 // of the image, with the padding to 4096
 	DataBytes     int64 // data blocks
@@ -125,8 +129,9 @@ func (o *Options) setDefaults() error {
 	return nil
 }
 
-// Write writes an image of entries to w. Entries may come in any order, but a hard link comes after its target. Errors
-// name the entry; what is in w after an error is of no use. Contents are opened one at a time and streamed.
+// Write writes an image of entries to w. Entries may come in any order, but a hard link comes after
+// its target. Errors name the entry; what is in w after an error is of no use. Contents are opened
+// one at a time and streamed.
 func Write(w io.WriterAt, entries []Entry, o Options) (Stats, error) {
 	var st Stats
 	if err := o.setDefaults(); err != nil {

@@ -172,7 +172,8 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// TestSameBytes is the promise that workers, and the order of entries as far as it has no meaning, change nothing.
+// TestSameBytes is the promise that workers, and the order of entries as far as it has no meaning,
+// change nothing.
 func TestSameBytes(t *testing.T) {
 	list := everything()
 	want, _ := write(t, list, Options{Workers: 1})

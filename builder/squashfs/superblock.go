@@ -11,7 +11,8 @@ const (
 	flagNoXattrs   = 1 << 9
 )
 
-// superblock is struct squashfs_super_block. Positions are bytes from the start of the image, -1 for "none".
+// superblock is struct squashfs_super_block. Positions are bytes from the start of the image, -1
+// for "none".
 type superblock struct {
 	inodes, modTime, blockSize, fragments uint32
 	ids                                   uint16

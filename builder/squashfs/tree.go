@@ -32,7 +32,8 @@ type inode struct {
 	written bool
 }
 
-// buildTree checks the entries and links them into a tree. The inodes come in the order of their numbers.
+// buildTree checks the entries and links them into a tree. The inodes come in the order of their
+// numbers.
 func buildTree(entries []Entry) (*node, []*inode, error) {
 	nodes := make(map[string]*node, len(entries))
 	for i := range entries {
@@ -69,7 +70,8 @@ func buildTree(entries []Entry) (*node, []*inode, error) {
 		sort.Slice(n.children, func(a, b int) bool { return n.children[a].name < n.children[b].name })
 	}
 	inodes := number(root, nil)
-	// The root has no parent; mksquashfs gives the number behind the last one, and readers accept it.
+	// The root has no parent; mksquashfs gives the number behind the last one, and readers accept
+	// it.
 	root.inode.parent = uint32(len(inodes)) + 1
 	return root, inodes, nil
 }
@@ -150,9 +152,9 @@ func baseName(path string) (string, error) {
 	return last, nil
 }
 
-// number gives the inodes under a directory their numbers in the order in which they are written: first what is in the
-// subdirectories, then the directory's own entries side by side, then itself. Neighbours in a listing thus have
-// neighbouring inodes, which keeps listings small.
+// number gives the inodes under a directory their numbers in the order in which they are written:
+// first what is in the subdirectories, then the directory's own entries side by side, then itself.
+// Neighbours in a listing thus have neighbouring inodes, which keeps listings small.
 func number(dir *node, inodes []*inode) []*inode {
 	for _, c := range dir.children {
 		if c.inode.entry.Kind == Dir {

@@ -34,7 +34,8 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// TestUnsquashfsLists compares type, mode, owner, size or device, time, name and link target of each entry.
+// TestUnsquashfsLists compares type, mode, owner, size or device, time, name and link target of
+// each entry.
 func TestUnsquashfsLists(t *testing.T) {
 	unsquashfs := tool.Path(t, "unsquashfs")
 	list := everything()
@@ -76,7 +77,8 @@ func listingLine(e Entry) string {
 	size := fmt.Sprint(e.Size)
 	switch e.Kind {
 	case Block, Char:
-		// unsquashfs lists the packed number in the old form of 8 bits for the minor number, whatever it holds.
+		// unsquashfs lists the packed number in the old form of 8 bits for the minor number,
+		// whatever it holds.
 		packed := device(e.Major, e.Minor)
 		size = fmt.Sprintf("%d,%d", int32(packed)>>8, packed&0xff)
 	case Symlink:
@@ -113,7 +115,8 @@ func modeString(e Entry) string {
 	return string(b)
 }
 
-// TestUnsquashfsExtracts compares contents and hard links. Devices need root, so they are not extracted.
+// TestUnsquashfsExtracts compares contents and hard links. Devices need root, so they are not
+// extracted.
 func TestUnsquashfsExtracts(t *testing.T) {
 	unsquashfs := tool.Path(t, "unsquashfs")
 	var list []Entry

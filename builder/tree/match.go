@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Patterns is a list of path patterns: those of path.Match, and a last element ** for everything below a directory.
+// Patterns is a list of path patterns: those of path.Match, and a last element ** for everything
+// below a directory.
 type Patterns []string
 
 // Match says whether one of the patterns covers name.
@@ -18,8 +19,9 @@ func (p Patterns) Match(name string) bool {
 	return false
 }
 
-// Match says whether a pattern covers name. A pattern that ends in /** covers everything below its directory, which may
-// itself hold wildcards, but not the directory. A malformed pattern covers nothing.
+// Match says whether a pattern covers name. A pattern that ends in /** covers everything below its
+// directory, which may itself hold wildcards, but not the directory. A malformed pattern covers
+// nothing.
 func Match(pattern, name string) bool {
 	dir, deep := strings.CutSuffix(pattern, "/**")
 	if !deep {
@@ -35,8 +37,8 @@ func Match(pattern, name string) bool {
 	return err == nil && ok
 }
 
-// Strip drops what the patterns in drop cover, but for what keep covers and the directories above it. A directory that a
-// pattern with ** empties goes too.
+// Strip drops what the patterns in drop cover, but for what keep covers and the directories above
+// it. A directory that a pattern with ** empties goes too.
 func (t *Tree) Strip(drop, keep Patterns) int {
 	kept := map[string]bool{}
 	for name, n := range t.nodes {

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// merged are the directories that Debian 13 keeps below /usr, with links at the root in their place.
+// merged are the directories that Debian 13 keeps below /usr, with links at the root in their
+// place.
 var merged = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"}
 
 // usrMerge gives the path below /usr of what an older package still ships at the root.
@@ -21,8 +22,9 @@ func usrMerge(name string) string {
 	return name
 }
 
-// AddTar adds the members of an uncompressed tar (GNU, PAX or ustar) of size bytes. Contents stay in r and are referred
-// to, so r has to live as long as the tree. keep, if given, chooses by path. Bad archives give an error with origin.
+// AddTar adds the members of an uncompressed tar (GNU, PAX or ustar) of size bytes. Contents stay
+// in r and are referred to, so r has to live as long as the tree. keep, if given, chooses by path.
+// Bad archives give an error with origin.
 func (t *Tree) AddTar(origin string, r io.ReaderAt, size int64, keep func(name string) bool) error {
 	sr := io.NewSectionReader(r, 0, size)
 	tr := tar.NewReader(sr)

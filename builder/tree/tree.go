@@ -1,6 +1,7 @@
-// Package tree is a root file system as a value: paths with modes, owners, links, devices and attributes in memory, file
-// contents by reference. Packages stream into it, overlays go on top, patterns are dropped, and a format writer reads it
-// in sorted order. Nothing is unpacked to disk, so nothing needs root and nothing depends on the host's umask or users.
+// Package tree is a root file system as a value: paths with modes, owners, links, devices and
+// attributes in memory, file contents by reference. Packages stream into it, overlays go on top,
+// patterns are dropped, and a format writer reads it in sorted order. Nothing is unpacked to disk,
+// so nothing needs root and nothing depends on the host's umask or users.
 package tree
 
 import (
@@ -101,9 +102,10 @@ func (t *Tree) Size() (sum int64) {
 
 func clean(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
 
-// Put adds a node or replaces what is at its path, and makes missing parents (0755 root). Parents that are symlinks are
-// followed inside the tree, as a kernel would. A directory takes the place of a directory and keeps what is in it;
-// otherwise a directory and something else at one path are an error that names both origins.
+// Put adds a node or replaces what is at its path, and makes missing parents (0755 root). Parents
+// that are symlinks are followed inside the tree, as a kernel would. A directory takes the place of
+// a directory and keeps what is in it; otherwise a directory and something else at one path are an
+// error that names both origins.
 func (t *Tree) Put(n *Node) error {
 	name, err := t.resolveParent(clean(n.Path), 0)
 	if err != nil {
@@ -112,7 +114,8 @@ func (t *Tree) Put(n *Node) error {
 	n.Path = name
 	old := t.nodes[name]
 	if old != nil && (old.Kind == Dir) != (n.Kind == Dir) {
-		// A package's directory where a link to a directory stands (usr-merge, /var/run) keeps the link.
+		// A package's directory where a link to a directory stands (usr-merge, /var/run) keeps the
+		// link.
 		if n.Kind == Dir && old.Kind == Symlink {
 			return nil
 		}
@@ -159,13 +162,15 @@ func (t *Tree) resolveParent(name string, depth int) (string, error) {
 	return name, nil
 }
 
-// Remove takes a path and everything below it out of the tree; the root stays. It gives the number of nodes removed.
+// Remove takes a path and everything below it out of the tree; the root stays. It gives the number
+// of nodes removed.
 func (t *Tree) Remove(name string) int {
 	name = clean(name)
 	return t.RemoveFunc(func(n *Node) bool { return n.Path == name || strings.HasPrefix(n.Path, name+"/") })
 }
 
-// RemoveFunc takes out every node that drop says, but for the root. The caller keeps parents of what stays.
+// RemoveFunc takes out every node that drop says, but for the root. The caller keeps parents of
+// what stays.
 func (t *Tree) RemoveFunc(drop func(*Node) bool) int {
 	count := 0
 	for name, n := range t.nodes {

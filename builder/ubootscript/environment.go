@@ -9,9 +9,10 @@ import (
 	"strings"
 )
 
-// Environment makes a single-copy U-Boot environment of size bytes: a CRC32 (little endian, over the rest), NAME=VALUE
-// strings that each end in NUL, an empty string, zeros. As uboot.env on the first partition of a Pi's card it replaces
-// the built-in environment, it is not laid over it: what is not in vars is gone.
+// Environment makes a single-copy U-Boot environment of size bytes: a CRC32 (little endian, over
+// the rest), NAME=VALUE strings that each end in NUL, an empty string, zeros. As uboot.env on the
+// first partition of a Pi's card it replaces the built-in environment, it is not laid over it: what
+// is not in vars is gone.
 func Environment(vars map[string]string, size int) ([]byte, error) {
 	if size < 8 {
 		return nil, fmt.Errorf("U-Boot environment: a size of %d bytes is too small", size)
@@ -38,7 +39,8 @@ func Environment(vars map[string]string, size int) ([]byte, error) {
 	return out, nil
 }
 
-// ParseEnvironment reads an environment back. Of several values of one name the last counts, an empty one deletes it.
+// ParseEnvironment reads an environment back. Of several values of one name the last counts, an
+// empty one deletes it.
 func ParseEnvironment(data []byte) (map[string]string, error) {
 	if len(data) < 8 {
 		return nil, fmt.Errorf("U-Boot environment: %d bytes are too few", len(data))

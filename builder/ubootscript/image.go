@@ -1,6 +1,8 @@
-// Package ubootscript writes what U-Boot reads before it boots: a script as a legacy image and an environment block.
+// Package ubootscript writes what U-Boot reads before it boots: a script as a legacy image and an
+// environment block.
 //
-// Sources: U-Boot's include/image.h (legacy_img_hdr, and IH_TYPE_SCRIPT's table of lengths) and env/common.c.
+// Sources: U-Boot's include/image.h (legacy_img_hdr, and IH_TYPE_SCRIPT's table of lengths) and
+// env/common.c.
 package ubootscript
 
 import (
@@ -11,7 +13,8 @@ import (
 	"strings"
 )
 
-// Fields of the legacy header, all big endian. `source` looks at the magic, both checksums and the type only.
+// Fields of the legacy header, all big endian. `source` looks at the magic, both checksums and the
+// type only.
 const (
 	headerSize = 64
 	magic      = 0x27051956
@@ -24,7 +27,8 @@ const (
 // scriptName is the name in the header.
 const scriptName = "boot script"
 
-// Image wraps a script as mkimage -T script does. time, in seconds since 1970, is the header's only free field.
+// Image wraps a script as mkimage -T script does. time, in seconds since 1970, is the header's only
+// free field.
 func Image(script string, time uint32) []byte {
 	out := make([]byte, headerSize, headerSize+8+len(script))
 	out = binary.BigEndian.AppendUint32(out, uint32(len(script)))

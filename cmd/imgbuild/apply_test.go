@@ -200,7 +200,8 @@ func TestApplyLoginAgain(t *testing.T) {
 	}
 }
 
-// A node that moved to another address is found there, though its old one keeps silent, and known by its key.
+// A node that moved to another address is found there, though its old one keeps silent, and known
+// by its key.
 func TestApplyMoves(t *testing.T) {
 	const moved = "network: {interfaces: [{name: eth0, addresses: [127.0.0.3/8, 127.0.0.2/8], dns: [127.0.0.1]}]}\n"
 	nodes := newNodes(t, 2)
@@ -271,7 +272,8 @@ func TestApplyInterrupted(t *testing.T) {
 	}
 }
 
-// A node without k3s' access file, such as a worker, is told from one that cannot be reached, and the way out is said.
+// A node without k3s' access file, such as a worker, is told from one that cannot be reached, and
+// the way out is said.
 func TestKubeconfigOfNoServer(t *testing.T) {
 	n := newNodes(t, 1)[0]
 	ask := func() error {

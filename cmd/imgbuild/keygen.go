@@ -84,7 +84,8 @@ func newPassphrase(must bool) (string, error) {
 	return word, nil
 }
 
-// signingKey loads the private key: the one that key= names, else the default one, which need not be there; nil for none.
+// signingKey loads the private key: the one that key= names, else the default one, which need not
+// be there; nil for none.
 func signingKey(a *line.Args) (*minisign.PrivateKey, error) {
 	if a.Values["key"] == "none" {
 		return nil, nil

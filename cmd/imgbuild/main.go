@@ -1,4 +1,5 @@
-// Command imgbuild makes ShelfOS images out of Debian packages. One file per verb; what the verbs do lives in builder.
+// Command imgbuild makes ShelfOS images out of Debian packages. One file per verb; what the verbs
+// do lives in builder.
 package main
 
 import (

@@ -112,7 +112,8 @@ func TestData(t *testing.T) {
 	}
 }
 
-// What is wrong with a file is told under the path that was given, in the order of its lines, and as data.
+// What is wrong with a file is told under the path that was given, in the order of its lines, and
+// as data.
 func TestValidate(t *testing.T) {
 	printed := silence(t)
 	file := filepath.Join(t.TempDir(), "node.yaml")
@@ -141,7 +142,8 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// A key that does not exist ends validate, a build and an apply with exit code 3 before anything is fetched; lenient=yes is the node's view.
+// A key that does not exist ends validate, a build and an apply with exit code 3 before anything is
+// fetched; lenient=yes is the node's view.
 func TestUnknownKey(t *testing.T) {
 	printed := silence(t)
 	dir := t.TempDir()

@@ -19,7 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// backupVerb makes a backup now, or tells about those that were made. PID 1 calls `backup now` every day.
+// backupVerb makes a backup now, or tells about those that were made. PID 1 calls `backup now`
+// every day.
 func backupVerb(args []string) error {
 	if len(args) > 1 {
 		return fault.New(fault.Usage, "run shelf help backup", "backup takes no %q", args[1])

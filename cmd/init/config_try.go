@@ -16,7 +16,8 @@ import (
 // applyLimit is how long PID 1 has to look at a configuration.
 const applyLimit = 60 * time.Second
 
-// tryConfig hands a configuration to PID 1: word is check or apply, rest is FILE (standard input without one), values may have try.
+// tryConfig hands a configuration to PID 1: word is check or apply, rest is FILE (standard input
+// without one), values may have try.
 func tryConfig(word string, rest []string, values map[string]string, asJSON bool) (err error) {
 	if len(rest) > 1 {
 		return unknown("config", rest[1])

@@ -105,7 +105,8 @@ func ask(yes, word, warning string) error {
 	return nil
 }
 
-// findData is for root: others get no further than the disk's permissions, which would look like a disk that has failed.
+// findData is for root: others get no further than the disk's permissions, which would look like a
+// disk that has failed.
 func findData() (*disk.Disk, error) {
 	if os.Geteuid() != 0 {
 		return nil, fault.New(fault.Usage, "use sudo", "the node's disk is for root alone")

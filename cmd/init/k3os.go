@@ -8,7 +8,8 @@ import (
 	"imgbuild/init/status/control"
 )
 
-// k3os answers those who come from k3OS: the three things that people and scripts asked its program for.
+// k3os answers those who come from k3OS: the three things that people and scripts asked its program
+// for.
 func k3os(args []string) error {
 	verb := ""
 	if len(args) > 0 {
@@ -24,7 +25,8 @@ func k3os(args []string) error {
 		fmt.Printf("k3os version %s (ShelfOS)\n", s.Version)
 		return nil
 	case "config":
-		// The phases --initrd, --boot and --install ran at those times; by hand all of them meant: apply what is there.
+		// The phases --initrd, --boot and --install ran at those times; by hand all of them meant:
+		// apply what is there.
 		for _, flag := range args[1:] {
 			switch {
 			case flag == "--dump":

@@ -23,7 +23,8 @@ import (
 // defaultLines is how many lines of a log are shown unless -n says otherwise.
 const defaultLines = 100
 
-// logs shows the newest lines of a service's log, and with -f those to come. Without a name it lists the logs.
+// logs shows the newest lines of a service's log, and with -f those to come. Without a name it
+// lists the logs.
 func logs(a *line.Args) error {
 	asJSON := a.JSON()
 	name, follow, lines, err := logWords(a)
@@ -67,14 +68,14 @@ func logWords(a *line.Args) (name string, follow bool, lines int, err error) {
 	return name, follow, lines, nil
 }
 
-// stream copies what PID 1 sends to standard output, as it is or each line as a JSON object, until it ends or somebody
-// says stop, which is no error.
+// stream copies what PID 1 sends to standard output, as it is or each line as a JSON object, until
+// it ends or somebody says stop, which is no error.
 func stream(r control.Request, asJSON bool, split func(string) any) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if !asJSON {
-		// Not the file itself: io.Copy would let the kernel move the bytes, and a pipe that nobody reads any more would be an error
-		// instead of the signal that ends a command quietly.
+		// Not the file itself: io.Copy would let the kernel move the bytes, and a pipe that nobody
+		// reads any more would be an error instead of the signal that ends a command quietly.
 		if line.Columns(os.Stdout) == 0 {
 			return control.Stream(ctx, control.Socket, r, struct{ io.Writer }{os.Stdout})
 		}

@@ -1,5 +1,6 @@
-// Command init is the program of the node. As PID 1 it boots the machine and keeps it running; called shelf (or k3os, for
-// those who come from there) it is what people type. Which of both it is, argv[0] and the process number say.
+// Command init is the program of the node. As PID 1 it boots the machine and keeps it running;
+// called shelf (or k3os, for those who come from there) it is what people type. Which of both it
+// is, argv[0] and the process number say.
 package main
 
 import (
@@ -12,8 +13,8 @@ import (
 	"imgbuild/init/contract/terminal"
 )
 
-// version is this program's own. It tells nothing of the commit: a slot must not change because a document did. Once the
-// slot's manifest is read, its hash of this program takes its place.
+// version is this program's own. It tells nothing of the commit: a slot must not change because a
+// document did. Once the slot's manifest is read, its hash of this program takes its place.
 const version = "unknown"
 
 func main() {

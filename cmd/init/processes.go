@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// processes lists what runs, below proc (/proc): number, parent, user, state, resident memory in KiB, command line. The kernel's
-// own threads, which have no command line, are left out.
+// processes lists what runs, below proc (/proc): number, parent, user, state, resident memory in
+// KiB, command line. The kernel's own threads, which have no command line, are left out.
 func processes(proc string) []byte {
 	var b strings.Builder
 	b.WriteString("PID PPID UID STATE RSS COMMAND\n")

@@ -170,8 +170,8 @@ func members() []support.Member {
 	return list
 }
 
-// writeConfig writes the merged configuration as YAML or JSON to w, secrets masked unless open, and what is wrong with it to
-// problems.
+// writeConfig writes the merged configuration as YAML or JSON to w, secrets masked unless open, and
+// what is wrong with it to problems.
 func writeConfig(w io.Writer, open, asJSON bool, problems io.Writer) error {
 	c, found := mergedHere()
 	for _, p := range found {

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Columns is the width of the terminal that f is, 80 for one that does not tell, such as a serial console; 0 is no terminal.
+// Columns is the width of the terminal that f is, 80 for one that does not tell, such as a serial
+// console; 0 is no terminal.
 func Columns(f *os.File) int {
 	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
 		return 0
@@ -21,8 +22,8 @@ func Columns(f *os.File) int {
 	return int(w.Col)
 }
 
-// PrintHelp writes the help of the program, or of the verb that the first operand names, folded to f's width: 80 where f is no
-// terminal.
+// PrintHelp writes the help of the program, or of the verb that the first operand names, folded to
+// f's width: 80 where f is no terminal.
 func (a *Args) PrintHelp(f *os.File) error {
 	width := Columns(f)
 	if width == 0 {
@@ -87,7 +88,8 @@ func (k Key) forms() string {
 	return text
 }
 
-// table writes rows of two columns; the first is at most a third of the width, and what is wider has a line of its own.
+// table writes rows of two columns; the first is at most a third of the width, and what is wider
+// has a line of its own.
 func table(rows [][2]string, width int) string {
 	first := 0
 	for _, r := range rows {
@@ -109,8 +111,8 @@ func table(rows [][2]string, width int) string {
 	return b.String()
 }
 
-// Fold breaks text at words so that no line is wider than width; the first line begins at column indent, and so do the others. A
-// word that is wider stays whole. Line ends in the text stay.
+// Fold breaks text at words so that no line is wider than width; the first line begins at column
+// indent, and so do the others. A word that is wider stays whole. Line ends in the text stay.
 func Fold(text string, indent, width int) string {
 	var out strings.Builder
 	for i, l := range strings.Split(text, "\n") {

@@ -1,8 +1,9 @@
-// Package line is the command line of both programs: one table of verbs gives the grammar, the help, the completions of three
-// shells and the man page.
+// Package line is the command line of both programs: one table of verbs gives the grammar, the
+// help, the completions of three shells and the man page.
 //
-// The grammar is [verb] [operand...] [key=value...] in any order. A key may have a short form: -o json, -ojson, --output json and
-// --output=json are output=json; a key that is a flag takes no value, -f is follow=yes.
+// The grammar is [verb] [operand...] [key=value...] in any order. A key may have a short form: -o
+// json, -ojson, --output json and --output=json are output=json; a key that is a flag takes no
+// value, -f is follow=yes.
 package line
 
 import (
@@ -57,10 +58,12 @@ type Args struct {
 	Values   map[string]string
 }
 
-// A word is key=value if and only if it looks like this, so that paths with "=" in them stay operands.
+// A word is key=value if and only if it looks like this, so that paths with "=" in them stay
+// operands.
 var keyValue = regexp.MustCompile(`^[a-z][a-z0-9-]*=`)
 
-// Parse takes the words after the program's name apart. Errors are of kind Usage and name the nearest word that is known.
+// Parse takes the words after the program's name apart. Errors are of kind Usage and name the
+// nearest word that is known.
 func (p *Program) Parse(words []string) (*Args, error) {
 	a := &Args{Program: p, Values: map[string]string{}}
 	var given, options []string // keys in order; options that stand for no key
@@ -169,8 +172,8 @@ func (p *Program) verb(name string) *Verb {
 	return nil
 }
 
-// option finds the key that an option stands for, and the value in the same word if it has one. A letter or a name means the same
-// for every verb.
+// option finds the key that an option stands for, and the value in the same word if it has one. A
+// letter or a name means the same for every verb.
 func (p *Program) option(w string) (k *Key, value string, has bool) {
 	name, long := strings.CutPrefix(w, "--")
 	if long {
@@ -193,7 +196,8 @@ func (p *Program) option(w string) (k *Key, value string, has bool) {
 	return nil, "", false
 }
 
-// passes tells whether a word belongs to the program that a verb hands its words on to. The operands so far begin with the verb.
+// passes tells whether a word belongs to the program that a verb hands its words on to. The
+// operands so far begin with the verb.
 func (p *Program) passes(operands []string, word string) bool {
 	if len(operands) < 2 {
 		return false

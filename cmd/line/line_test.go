@@ -136,7 +136,8 @@ func TestBash(t *testing.T) {
 	}
 }
 
-// Every verb and key of the table is in the other shells' completions and in the man page. A shell that is here reads its own.
+// Every verb and key of the table is in the other shells' completions and in the man page. A shell
+// that is here reads its own.
 func TestOthers(t *testing.T) {
 	p := sample()
 	for name, text := range map[string]string{"zsh": p.Zsh(), "fish": p.Fish(), "man": p.Man()} {

@@ -28,8 +28,8 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// Node is what the steps know of the machine and of each other. It belongs to the goroutine of Main alone; what others use
-// is in shared, or is given to them when they are made.
+// Node is what the steps know of the machine and of each other. It belongs to the goroutine of Main
+// alone; what others use is in shared, or is given to them when they are made.
 type Node struct {
 	*node.Shared
 	version string // of this program
@@ -62,7 +62,8 @@ func Main(version string) {
 	// PID 1 must not end, or the kernel panics without a word about why.
 	guard.Handle(n.Panicked)
 	defer guard.Catch()
-	// Collecting garbage while the machine boots costs more than the few megabytes are worth; run takes it up again.
+	// Collecting garbage while the machine boots costs more than the few megabytes are worth; run
+	// takes it up again.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(bootMemory)
 	n.Orders.Hear()
@@ -123,8 +124,8 @@ func makeRoot(n *Node) (err error) {
 	return os.Setenv("PATH", supervise.DefaultPath)
 }
 
-// loadModules begins to load the modules of all devices, now that all modules are there. The rest of the boot goes on
-// meanwhile.
+// loadModules begins to load the modules of all devices, now that all modules are there. The rest
+// of the boot goes on meanwhile.
 func loadModules(n *Node) error {
 	t, modules := n.tell, n.Pre().Modules
 	guard.Go(func() {
@@ -140,7 +141,8 @@ func loadModules(n *Node) error {
 	return nil
 }
 
-// openGroups makes the supervisor of services, each in a cgroup of its own where the kernel has them.
+// openGroups makes the supervisor of services, each in a cgroup of its own where the kernel has
+// them.
 func openGroups(n *Node) (err error) {
 	if n.groups, err = cgroup.Open(cgroup.Root); err == nil {
 		if missing := n.groups.Missing(); len(missing) > 0 {

@@ -30,7 +30,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where the node keeps things: what is ours on the data partition, and the logs of everything that runs.
+// Where the node keeps things: what is ours on the data partition, and the logs of everything that
+// runs.
 const (
 	stateDir = "/var/lib/shelf"
 	logDir   = "/var/log/shelf"
@@ -52,7 +53,8 @@ func markBoot(n *Node) (err error) {
 	return err
 }
 
-// takeCrash tells of the panic that ended an earlier boot, if one did, and gets ready to write down that of this one.
+// takeCrash tells of the panic that ended an earlier boot, if one did, and gets ready to write down
+// that of this one.
 func takeCrash(n *Node) error {
 	if n.lay.Degraded {
 		return nil
@@ -82,8 +84,8 @@ func (n *Node) crashed(f crash.Found, ours bool) {
 	n.Write(c.Note(), "panic")
 }
 
-// importBoot imports what lies on BOOT, and merges all sources. A data partition that is lost keeps nothing, so then the
-// secrets stay where they are.
+// importBoot imports what lies on BOOT, and merges all sources. A data partition that is lost keeps
+// nothing, so then the secrets stay where they are.
 func importBoot(n *Node) error {
 	problems, err := n.importer().Run()
 	n.tell.For("import").Problem(err) // stays true until the next boot, whatever is read until then
@@ -112,8 +114,8 @@ func greet(n *Node) error {
 	return os.WriteFile("/etc/motd", []byte("\n"+head+"\n\n"+back+"\n\n"), 0o644)
 }
 
-// awaitDevices waits for the network card, which gives the node its name; and modules of the configuration come after the
-// hardware's.
+// awaitDevices waits for the network card, which gives the node its name; and modules of the
+// configuration come after the hardware's.
 func awaitDevices(n *Node) error {
 	<-n.plugged
 	return nil

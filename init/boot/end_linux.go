@@ -30,7 +30,8 @@ func (n *Node) end(o order.Order) {
 	began := time.Now()
 	n.Stop(stopLimit)
 	time.Sleep(hearOrder - time.Since(began))
-	// Logins, and what commands and units have left behind: who still writes keeps its file system from being closed.
+	// Logins, and what commands and units have left behind: who still writes keeps its file system
+	// from being closed.
 	if err := supervise.Sweep(context.Background(), sweepGrace); err != nil {
 		n.tell.Say("stopping: %v", err)
 	}
@@ -56,8 +57,8 @@ func (n *Node) saveClock() {
 	}
 }
 
-// die ends a boot that cannot go on: it says why everywhere, notes it in the record, waits and reboots. The attempts
-// that the boot script counts bring the other slot's turn.
+// die ends a boot that cannot go on: it says why everywhere, notes it in the record, waits and
+// reboots. The attempts that the boot script counts bring the other slot's turn.
 func (n *Node) die(reason string, err error) {
 	n.tell.Problem(err)
 	n.tell.Report.State("The node could not start. It tries again, or the other system if there is one.")

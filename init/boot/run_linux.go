@@ -16,20 +16,21 @@ import (
 	"imgbuild/init/start/layout"
 )
 
-// restingGC is how much garbage, in per cent of what is in use, a node at rest lets gather: memory is worth more than the
-// little time.
+// restingGC is how much garbage, in per cent of what is in use, a node at rest lets gather: memory
+// is worth more than the little time.
 const restingGC = 50
 
-// restingMemory is what the Go runtime may hold before it collects garbage sooner than that and gives back what is free, in bytes;
-// the program itself, about as much again, comes on top. At rest some 4 MB of it are in use.
+// restingMemory is what the Go runtime may hold before it collects garbage sooner than that and
+// gives back what is free, in bytes; the program itself, about as much again, comes on top. At rest
+// some 4 MB of it are in use.
 const restingMemory = 10 << 20
 
-// loopLimit is how long run may stay away from its orders before the watchdog resets the board: one reload of the
-// configuration that waits for all it may wait for.
+// loopLimit is how long run may stay away from its orders before the watchdog resets the board: one
+// reload of the configuration that waits for all it may wait for.
 const loopLimit = 15 * time.Minute
 
-// run is the life after the boot: it tells when the node is ready, looks for changes of the configuration, and waits for
-// an order.
+// run is the life after the boot: it tells when the node is ready, looks for changes of the
+// configuration, and waits for an order.
 func (n *Node) run() {
 	n.Pre().Watchdog.Limit(loopLimit)
 	n.Up.Store(true)
@@ -84,8 +85,9 @@ func (n *Node) run() {
 	}
 }
 
-// readAgain reads the configuration again and makes true what can change on a running node; services that wait for a setting
-// look at once. Roles, the network and what runs already stay as they are until the next boot.
+// readAgain reads the configuration again and makes true what can change on a running node;
+// services that wait for a setting look at once. Roles, the network and what runs already stay as
+// they are until the next boot.
 func (n *Node) readAgain() {
 	n.tell.Say("the configuration changed")
 	cfg := n.read(nil)
@@ -103,8 +105,9 @@ func (n *Node) readAgain() {
 
 func (n *Node) consoles() { consoles.Apply(n.Units.Load(), n.Config().K3OS.Password, n.Base.Problem) }
 
-// watchData tells, once, when the kernel has found the file system of the data partition damaged and takes no writes for it
-// any more (errors=remount-ro). It notes that in the superblock, so that the next boot repairs it.
+// watchData tells, once, when the kernel has found the file system of the data partition damaged
+// and takes no writes for it any more (errors=remount-ro). It notes that in the superblock, so that
+// the next boot repairs it.
 func (n *Node) watchData() {
 	if n.lay.Degraded || !mount.Frozen("/") {
 		return
@@ -116,8 +119,8 @@ func (n *Node) watchData() {
 	})
 }
 
-// Signals by which a test makes this program fail. They are heard only with shelf.test=panic on the kernel's command line,
-// which nothing that imgbuild writes ever has.
+// Signals by which a test makes this program fail. They are heard only with shelf.test=panic on the
+// kernel's command line, which nothing that imgbuild writes ever has.
 const (
 	panicSignal = syscall.Signal(40) // a panic in a goroutine
 	fatalSignal = syscall.Signal(41) // an error of the runtime, which nothing can catch

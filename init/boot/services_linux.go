@@ -88,10 +88,11 @@ func serveSocket(n *Node) error {
 
 const sshdUnit = "sshd"
 
-// startSSHD starts Debian's sshd. Its sessions are processes of their own and go on when it is restarted.
+// startSSHD starts Debian's sshd. Its sessions are processes of their own and go on when it is
+// restarted.
 //
-// It lets the first program of the role go first, which on a board with one busy core begins a second earlier for that; a
-// role that waits for something holds it up for sshdYield at most.
+// It lets the first program of the role go first, which on a board with one busy core begins a
+// second earlier for that; a role that waits for something holds it up for sshdYield at most.
 func startSSHD(n *Node) error {
 	units, cfg, k := n.Units.Load(), n.Config(), n.Pre().Manifest.K3s
 	r := cfg.RoleOf("")
@@ -182,7 +183,8 @@ func startRole(n *Node) error {
 	return units.StartUnit(u.Name)
 }
 
-// startExtra starts node-exporter and the services of the configuration, but for those whose data are elsewhere now.
+// startExtra starts node-exporter and the services of the configuration, but for those whose data
+// are elsewhere now.
 func startExtra(n *Node) error {
 	config, watch, degraded, tell, save := n.Config, n.watch, n.lay.Degraded, n.Base.For("units"), n.SaveReport
 	n.extra = &services.Extra{Units: n.Units.Load(), Tell: tell, List: func() []supervise.Unit {

@@ -1,6 +1,6 @@
-// Package boot is the life of PID 1: the table of steps from the kernel's hand-over to running services, what happens
-// when one of them fails, and the orderly end. What it decides is in package decide; the subjects of a running node are
-// packages of their own below this one.
+// Package boot is the life of PID 1: the table of steps from the kernel's hand-over to running
+// services, what happens when one of them fails, and the orderly end. What it decides is in package
+// decide; the subjects of a running node are packages of their own below this one.
 package boot
 
 import (
@@ -9,8 +9,9 @@ import (
 	"imgbuild/init/status"
 )
 
-// Step is one step of the boot. Fatal ones leave nothing to go on with: the node says why and reboots, so that the boot
-// script can count and take the other slot. The others are told, and the node comes up as far as it can.
+// Step is one step of the boot. Fatal ones leave nothing to go on with: the node says why and
+// reboots, so that the boot script can count and take the other slot. The others are told, and the
+// node comes up as far as it can.
 type Step struct {
 	Name  string
 	Limit time.Duration // the watchdog resets a board whose step takes longer; 0 for none
@@ -18,8 +19,8 @@ type Step struct {
 	Parts []Part
 }
 
-// Part is a named part of a step. The error of one that is needed ends the step; that of another is told, and the step goes
-// on.
+// Part is a named part of a step. The error of one that is needed ends the step; that of another is
+// told, and the step goes on.
 type Part struct {
 	Name   string
 	Needed bool

@@ -1,5 +1,5 @@
-// Package disk is the disk that the node runs from: finding it, its partition table, its size, and the one change that is
-// ever made to sector 0.
+// Package disk is the disk that the node runs from: finding it, its partition table, its size, and
+// the one change that is ever made to sector 0.
 package disk
 
 import (
@@ -29,8 +29,9 @@ type Disk struct {
 	dev     string
 }
 
-// Find looks for the disk that has a partition of this PARTUUID (8 hex digits, a dash, a number), below sys and dev. It
-// gives nil without an error if the disk is not there (yet); more than one disk gives the first by name and all names.
+// Find looks for the disk that has a partition of this PARTUUID (8 hex digits, a dash, a number),
+// below sys and dev. It gives nil without an error if the disk is not there (yet); more than one
+// disk gives the first by name and all names.
 func Find(sys, dev, partuuid string) (*Disk, []string, error) {
 	want, n, err := mbr.ParsePartUUID(partuuid)
 	if err != nil || n > 4 {
@@ -92,8 +93,8 @@ func (d *Disk) Partition(n int) string {
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
-// Check says what makes the disk unfit to run from: sectors that are not of 512 bytes, or a disk that is smaller than its
-// boot partition and slots.
+// Check says what makes the disk unfit to run from: sectors that are not of 512 bytes, or a disk
+// that is smaller than its boot partition and slots.
 func (d *Disk) Check() error {
 	if n, err := number(filepath.Join(d.sys, "queue/logical_block_size")); err == nil && n != mbr.SectorSize {
 		return fault.New(fault.Device, "use a disk with sectors of 512 bytes (nearly every card and USB disk has them)",
@@ -106,7 +107,8 @@ func (d *Disk) Check() error {
 	return d.reaches(end)
 }
 
-// CheckData says what keeps partition 4 from being used: it is not there, or the disk ends before it does.
+// CheckData says what keeps partition 4 from being used: it is not there, or the disk ends before
+// it does.
 func (d *Disk) CheckData() error {
 	if d.Table.Partitions[Data-1].Sectors == 0 || d.Partition(Data) == "" {
 		return fault.New(fault.Device, "", "the disk %s has no partition 4, which is the data partition", d.Name)
@@ -123,9 +125,10 @@ func (d *Disk) reaches(end uint64) error {
 		"the partitions end at %d MiB, but the disk %s has only %d MiB", end>>11, d.Name, d.Sectors>>11)
 }
 
-// GrowData makes partition 4 reach to the end of the disk, in the table and in the kernel, and says whether it changed
-// anything. It may be done at every boot. The write of sector 0 is the one exception from the rule that areas of 4 MiB
-// have one writer: it happens once in the life of a card, before anything of value is on it.
+// GrowData makes partition 4 reach to the end of the disk, in the table and in the kernel, and says
+// whether it changed anything. It may be done at every boot. The write of sector 0 is the one
+// exception from the rule that areas of 4 MiB have one writer: it happens once in the life of a
+// card, before anything of value is on it.
 func (d *Disk) GrowData() (bool, error) {
 	f, err := os.OpenFile(d.Path, os.O_RDWR|unix.O_SYNC, 0)
 	if err != nil {
@@ -167,8 +170,8 @@ func (d *Disk) GrowData() (bool, error) {
 	return true, tellKernel(f, resizePartition, Data, int64(p.Start)*mbr.SectorSize, int64(p.Sectors)*mbr.SectorSize)
 }
 
-// RestoreData puts a lost or too long partition 4 back into the table and tells the kernel; see Restore. Nothing is
-// written if there is nothing wrong with it.
+// RestoreData puts a lost or too long partition 4 back into the table and tells the kernel; see
+// Restore. Nothing is written if there is nothing wrong with it.
 func (d *Disk) RestoreData() error {
 	f, err := os.OpenFile(d.Path, os.O_RDWR|unix.O_SYNC, 0)
 	if err != nil {

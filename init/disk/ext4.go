@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Ext4 is what is read of an ext4 superblock without mounting it; see the kernel's Documentation/filesystems/ext4/super.rst.
+// Ext4 is what is read of an ext4 superblock without mounting it; see the kernel's
+// Documentation/filesystems/ext4/super.rst.
 type Ext4 struct {
 	Label     string
 	UUID      [16]byte

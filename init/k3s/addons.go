@@ -38,8 +38,9 @@ type helmSpec struct {
 	ValuesContent   string `yaml:"valuesContent,omitempty"`
 }
 
-// Addons gives the manifests of the section addons, by add-on, with paths relative to k3s' directory of manifests. One that cannot
-// be made is left out, and the error says why; the others are good.
+// Addons gives the manifests of the section addons, by add-on, with paths relative to k3s'
+// directory of manifests. One that cannot be made is left out, and the error says why; the others
+// are good.
 func Addons(cfg *config.Config) ([]File, error) {
 	var files []File
 	var errs []error
@@ -123,8 +124,9 @@ func manifestDir(cfg *config.Config) string {
 	return filepath.Join(dataDir(cfg), "server", "manifests")
 }
 
-// WriteAddons makes the manifests of a server what the section addons says. It may be called while k3s runs, which sees what is
-// new within seconds. Those of add-ons that were taken out stay: k3s uninstalls them at its next start, see disabled.
+// WriteAddons makes the manifests of a server what the section addons says. It may be called while
+// k3s runs, which sees what is new within seconds. Those of add-ons that were taken out stay: k3s
+// uninstalls them at its next start, see disabled.
 func WriteAddons(cfg *config.Config, role string) error {
 	if role != Server {
 		return nil
@@ -133,8 +135,9 @@ func WriteAddons(cfg *config.Config, role string) error {
 	return errors.Join(err, writeFiles(manifestDir(cfg), files))
 }
 
-// disabled gives the components that k3s takes away: those it brings that are not enabled, and manifests of ours that are still
-// there though their add-on is not, which --disable uninstalls and removes (k3s' documentation, disabling manifests).
+// disabled gives the components that k3s takes away: those it brings that are not enabled, and
+// manifests of ours that are still there though their add-on is not, which --disable uninstalls and
+// removes (k3s' documentation, disabling manifests).
 func disabled(cfg *config.Config, dir string) []string {
 	var list []string
 	for _, name := range config.PackagedAddons {

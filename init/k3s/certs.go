@@ -10,13 +10,15 @@ import (
 	"time"
 )
 
-// Certificate is one that k3s has made for itself, and that it renews when it starts and at no other moment.
+// Certificate is one that k3s has made for itself, and that it renews when it starts and at no
+// other moment.
 type Certificate struct {
 	Name string // its file, relative to k3s' data directory
 	Ends time.Time
 }
 
-// certificates reads those below k3s' data directory, without authorities, which last ten years and are not renewed.
+// certificates reads those below k3s' data directory, without authorities, which last ten years and
+// are not renewed.
 func certificates(data string) ([]Certificate, error) {
 	var list []Certificate
 	for _, pattern := range []string{"server/tls/*.crt", "server/tls/*/*.crt", "agent/*.crt"} {
@@ -43,7 +45,8 @@ func certificates(data string) ([]Certificate, error) {
 	return list, nil
 }
 
-// soonest is the certificate that ends first, without those that passed over has with the same end; the zero value for none.
+// soonest is the certificate that ends first, without those that passed over has with the same end;
+// the zero value for none.
 func soonest(list []Certificate, passed map[string]time.Time) Certificate {
 	var first Certificate
 	for _, c := range list {

@@ -28,8 +28,9 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// Where a node keeps the k3s that it fetched: VERSION/k3s, and links current and previous. Two versions are kept, so that a
-// node that falls back to its old slot finds that slot's k3s without a network.
+// Where a node keeps the k3s that it fetched: VERSION/k3s, and links current and previous. Two
+// versions are kept, so that a node that falls back to its old slot finds that slot's k3s without a
+// network.
 const StoreDir = "/var/lib/shelf/k3s"
 
 const (
@@ -56,8 +57,8 @@ type store struct {
 	stall  time.Duration
 }
 
-// locate gives the path of exactly the k3s that the slot's manifest names, fetching it if need be for as long as it takes. An
-// error means that trying again would not help, or that ctx ended.
+// locate gives the path of exactly the k3s that the slot's manifest names, fetching it if need be
+// for as long as it takes. An error means that trying again would not help, or that ctx ended.
 func (s store) locate(ctx context.Context, k *manifest.K3s, say supervise.Say) (string, error) {
 	if !safeVersion().MatchString(k.Version) {
 		return "", fault.New(fault.Internal, "", "the manifest names k3s %q, which is no version", k.Version)
@@ -120,8 +121,8 @@ func limit(k *manifest.K3s) int64 {
 	return maxBinary
 }
 
-// fetch downloads the binary to path, going on where an earlier try ended. What lies at path afterwards has the right
-// sum; until then the bytes are in path.part.
+// fetch downloads the binary to path, going on where an earlier try ended. What lies at path
+// afterwards has the right sum; until then the bytes are in path.part.
 func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func(string)) error {
 	part := path + ".part"
 	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o600)
@@ -158,7 +159,8 @@ func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func
 	return syncDir(filepath.Dir(path))
 }
 
-// transfer appends what is missing behind have bytes to f and sum, and gives the bytes there are then.
+// transfer appends what is missing behind have bytes to f and sum, and gives the bytes there are
+// then.
 func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum hash.Hash, have int64, say func(string)) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -259,8 +261,8 @@ func (s store) link(name string) string {
 	return target
 }
 
-// sweep removes what was begun of versions that are neither wanted, nor current, nor the previous one: what several of them left
-// behind would fill the card.
+// sweep removes what was begun of versions that are neither wanted, nor current, nor the previous
+// one: what several of them left behind would fill the card.
 func (s store) sweep(wanted string) error {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -324,7 +326,8 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// client makes an HTTP client that goes through the proxies that k3os.environment has at the time of a request.
+// client makes an HTTP client that goes through the proxies that k3os.environment has at the time
+// of a request.
 func client(cfg func() *config.Config) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		Proxy:                 func(r *http.Request) (*url.URL, error) { return proxy(cfg().K3OS.Environment, r.URL) },
@@ -334,8 +337,9 @@ func client(cfg func() *config.Config) *http.Client {
 	}}
 }
 
-// proxy gives the proxy for a URL, nil for none, by the variables that everybody knows: HTTP_PROXY, HTTPS_PROXY and
-// NO_PROXY, whose items are *, hosts, domains with or without a leading dot, addresses and networks.
+// proxy gives the proxy for a URL, nil for none, by the variables that everybody knows: HTTP_PROXY,
+// HTTPS_PROXY and NO_PROXY, whose items are *, hosts, domains with or without a leading dot,
+// addresses and networks.
 func proxy(env map[string]string, target *url.URL) (*url.URL, error) {
 	get := func(name string) string { return valueOr(env[name], env[strings.ToLower(name)]) }
 	name := target.Hostname()

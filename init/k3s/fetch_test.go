@@ -112,7 +112,8 @@ func TestFetch(t *testing.T) {
 	checkBinary(t, s2, &k2, path)
 }
 
-// Whatever a network does, in the end there is the right file, and nothing is fetched twice that need not be.
+// Whatever a network does, in the end there is the right file, and nothing is fetched twice that
+// need not be.
 func TestFetchThroughTrouble(t *testing.T) {
 	const size = 1 << 20
 	cut := func(w http.ResponseWriter, data []byte, from, n int) {
@@ -155,7 +156,8 @@ func from(r *http.Request) int {
 	return n
 }
 
-// A portal's page, another file of the same size, a file of another size, and a server that cannot resume.
+// A portal's page, another file of the same size, a file of another size, and a server that cannot
+// resume.
 func TestFetchWrongContent(t *testing.T) {
 	o, k := newOrigin(t, 100_000)
 	o.trouble = func(n int, w http.ResponseWriter, r *http.Request) bool {
@@ -310,7 +312,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// A wrong content is asked for ever less often, for hours, apart from what the network does; the word says when.
+// A wrong content is asked for ever less often, for hours, apart from what the network does; the
+// word says when.
 func TestBackoff(t *testing.T) {
 	for _, c := range []struct {
 		first, last time.Duration
@@ -344,7 +347,8 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// What a server sends without an end reaches the card as far as a k3s may be large, and what was begun of other versions goes.
+// What a server sends without an end reaches the card as far as a k3s may be large, and what was
+// begun of other versions goes.
 func TestFetchIsBounded(t *testing.T) {
 	o, k := newOrigin(t, 100_000)
 	s := newStore(t)

@@ -11,7 +11,8 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// Where the generated files go. The token lies in memory only: its lasting place is the imported configuration.
+// Where the generated files go. The token lies in memory only: its lasting place is the imported
+// configuration.
 const (
 	DropInPath = "/etc/rancher/k3s/config.yaml.d/10-k3os.yaml"
 	TokenPath  = "/run/shelf/k3s-token"
@@ -36,8 +37,9 @@ type Extra struct {
 	Values []string
 }
 
-// Files gives what k3s finds on its disk. config.yaml is left to the user: the drop-in stands behind it, so that k3os.* wins
-// over it key by key, and labels, taints and extra lists are added to its own (the + of k3s' file format).
+// Files gives what k3s finds on its disk. config.yaml is left to the user: the drop-in stands
+// behind it, so that k3os.* wins over it key by key, and labels, taints and extra lists are added
+// to its own (the + of k3s' file format).
 func Files(cfg *config.Config, extra ...Extra) ([]File, error) {
 	var drop yaml.Node
 	drop.Kind = yaml.MappingNode
@@ -94,8 +96,9 @@ func Files(cfg *config.Config, extra ...Extra) ([]File, error) {
 	return []File{token, {DropInPath, 0o600, text}}, nil
 }
 
-// Command is k3s' command line: the verb of the role, then k3s_args as they stand. A list on it replaces that of the files, so
-// where k3s_args have a list, our extra values of it are added there.
+// Command is k3s' command line: the verb of the role, then k3s_args as they stand. A list on it
+// replaces that of the files, so where k3s_args have a list, our extra values of it are added
+// there.
 func Command(binary, role string, cfg *config.Config, extra ...Extra) []string {
 	verb := "server"
 	if role == Worker {
@@ -113,10 +116,12 @@ func Command(binary, role string, cfg *config.Config, extra ...Extra) []string {
 	return line
 }
 
-// pluginDir is where the kubelet looks for volume plugins, and which it wants to make; its default lies in the read-only /usr.
+// pluginDir is where the kubelet looks for volume plugins, and which it wants to make; its default
+// lies in the read-only /usr.
 const pluginDir = "/var/lib/kubelet/volumeplugins"
 
-// kubeArguments are arguments of ours for the kubelet, unless the user has set the same ones, in k3s_args or in k3s' files below root.
+// kubeArguments are arguments of ours for the kubelet, unless the user has set the same ones, in
+// k3s_args or in k3s' files below root.
 func kubeArguments(cfg *config.Config, root string) []Extra {
 	const flag, name = "kubelet-arg", "volume-plugin-dir="
 	for _, value := range append(flagValues(cfg, flag), fileValues(cfg, root, flag)...) {
@@ -132,10 +137,12 @@ func onCommandLine(cfg *config.Config, long string) bool {
 	return slices.ContainsFunc(cfg.K3sArguments(), func(a string) bool { return a == "--"+long || strings.HasPrefix(a, "--"+long+"=") })
 }
 
-// Environment is what k3s gets next to the init's defaults: of k3os.environment what concerns it, and our defaults, which
-// have the last word nowhere: k3s prefers its files and arguments to its environment. name is the node's in the cluster.
+// Environment is what k3s gets next to the init's defaults: of k3os.environment what concerns it,
+// and our defaults, which have the last word nowhere: k3s prefers its files and arguments to its
+// environment. name is the node's in the cluster.
 func Environment(cfg *config.Config, name string) []string {
-	// Who may become root may use kubectl without it, and nobody else may read the administrator's key.
+	// Who may become root may use kubectl without it, and nobody else may read the administrator's
+	// key.
 	env := []string{"K3S_KUBECONFIG_MODE=0640", "K3S_KUBECONFIG_GROUP=sudo"}
 	if name != "" { // see nodeName
 		env = append(env, "K3S_NODE_NAME="+name)
@@ -172,7 +179,8 @@ func flagValues(cfg *config.Config, long string) []string {
 	return values
 }
 
-// flag gives the value of a flag in k3s_args, which may be written as --name=value or as two items; the last one counts.
+// flag gives the value of a flag in k3s_args, which may be written as --name=value or as two items;
+// the last one counts.
 func flag(cfg *config.Config, long, short, otherwise string) string {
 	value := otherwise
 	args := cfg.K3sArguments()

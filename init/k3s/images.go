@@ -17,8 +17,9 @@ const ImageDir = "/var/lib/shelf/images"
 // imageNames are the ends of names that k3s imports (k3s' documentation, import images).
 var imageNames = []string{".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.lz4", ".txt"}
 
-// provideImages shows the images in from to k3s in to: as another name of the same file, or a copy on another disk. One that is
-// there in the same size and time is not touched; k3s would import it again.
+// provideImages shows the images in from to k3s in to: as another name of the same file, or a copy
+// on another disk. One that is there in the same size and time is not touched; k3s would import it
+// again.
 func provideImages(from, to string) error {
 	entries, err := os.ReadDir(from)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,10 +1,11 @@
-// Package k3s runs k3s on a node: what it reads, what must be in place before it starts, how one sees that it works, and
-// how it and its pods end.
+// Package k3s runs k3s on a node: what it reads, what must be in place before it starts, how one
+// sees that it works, and how it and its pods end.
 //
-// k3s reads three things of ours: a drop-in behind the user's config.yaml, a token file, and environment variables as
-// defaults. k3s_args stay arguments. The binary is the slot's own (/usr/bin/k3s) or one that the node has fetched and
-// checked against the slot's manifest. iptables is the image's, not the one bundled with k3s: the two would have to be of
-// one kind, and the router and the checks use the image's.
+// k3s reads three things of ours: a drop-in behind the user's config.yaml, a token file, and
+// environment variables as defaults. k3s_args stay arguments. The binary is the slot's own
+// (/usr/bin/k3s) or one that the node has fetched and checked against the slot's manifest. iptables
+// is the image's, not the one bundled with k3s: the two would have to be of one kind, and the
+// router and the checks use the image's.
 package k3s
 
 import (
@@ -34,7 +35,8 @@ const Embedded = "/usr/bin/k3s"
 // ToolDir gets the links kubectl, crictl, ctr and k3s.
 const ToolDir = "/usr/local/bin"
 
-// Node is what the unit must know of its node. Config, Manifest, Role, Load and Groups are required.
+// Node is what the unit must know of its node. Config, Manifest, Role, Load and Groups are
+// required.
 type Node struct {
 	Config   func() *config.Config // the newest merged configuration; called at each start
 	Manifest *manifest.K3s         // of the running slot; nil when it has no k3s
@@ -104,7 +106,8 @@ type preparation struct {
 	told     bool // that the node has another name in the cluster
 }
 
-// prepare takes the node from whatever state to one in which k3s can be started. An error is tried again.
+// prepare takes the node from whatever state to one in which k3s can be started. An error is tried
+// again.
 func (p *preparation) prepare(ctx context.Context, say supervise.Say) error {
 	cfg := p.Config()
 	if what := missing(cfg, p.Role); what != "" {
@@ -128,7 +131,8 @@ func (p *preparation) prepare(ctx context.Context, say supervise.Say) error {
 		}
 		p.checked = true
 	}
-	// k3s makes certificates at its first start; made before the right time they would not be valid yet elsewhere.
+	// k3s makes certificates at its first start; made before the right time they would not be valid
+	// yet elsewhere.
 	untimed, err := p.awaitTime(ctx, cfg, say)
 	if err != nil {
 		return err
@@ -188,7 +192,8 @@ func (p *preparation) prepare(ctx context.Context, say supervise.Say) error {
 	return nil
 }
 
-// awaitTime waits for the right time, once in a boot, and says whether k3s starts without it. The error is that of ctx.
+// awaitTime waits for the right time, once in a boot, and says whether k3s starts without it. The
+// error is that of ctx.
 func (p *preparation) awaitTime(ctx context.Context, cfg *config.Config, say supervise.Say) (untimed bool, err error) {
 	if p.Time == nil {
 		return false, nil

@@ -22,7 +22,8 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// LabelsPath keeps the names of the labels that k3os.labels has given the node: k3s sets labels when it starts and takes none away.
+// LabelsPath keeps the names of the labels that k3os.labels has given the node: k3s sets labels
+// when it starts and takes none away.
 const LabelsPath = "/var/lib/rancher/k3os/node/labels"
 
 // givenLabels reads the names that were kept.
@@ -61,7 +62,8 @@ func noteLabels(path string, cfg *config.Config) error {
 	return errors.Join(err, keepLabels(path, append(given, slices.Collect(maps.Keys(cfg.UsableLabels()))...)))
 }
 
-// staleLabels are those that were given once and that neither k3os.labels nor the user's own settings of k3s, below root, give now.
+// staleLabels are those that were given once and that neither k3os.labels nor the user's own
+// settings of k3s, below root, give now.
 func staleLabels(given []string, cfg *config.Config, root string) []string {
 	now := cfg.UsableLabels()
 	own := map[string]bool{}

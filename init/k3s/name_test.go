@@ -12,7 +12,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// The name in the cluster is the first one, through renames and other names by DHCP; who wants another one says so to k3s.
+// The name in the cluster is the first one, through renames and other names by DHCP; who wants
+// another one says so to k3s.
 func TestNodeName(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "name")
 	args := func(a ...string) *config.Config { return &config.Config{K3OS: config.K3OS{K3sArgs: a}} }
@@ -176,7 +177,8 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
-// k3s does not make the directory that it is told to put a snapshot into, and takes an earlier one's leftovers for its own.
+// k3s does not make the directory that it is told to put a snapshot into, and takes an earlier
+// one's leftovers for its own.
 func TestSnapshot(t *testing.T) {
 	data := t.TempDir()
 	cfg := &config.Config{K3OS: config.K3OS{K3sArgs: []string{"server", "--data-dir=" + data}}}

@@ -19,13 +19,14 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// Modules are loaded before k3s starts. Its own modprobe only warns when it fails, and some are never asked for: without
-// nft_chain_nat pods stay without network while the node says Ready.
+// Modules are loaded before k3s starts. Its own modprobe only warns when it fails, and some are
+// never asked for: without nft_chain_nat pods stay without network while the node says Ready.
 var Modules = strings.Fields(`overlay br_netfilter bridge veth vxlan nf_conntrack nf_tables nft_compat nft_chain_nat
 	xt_comment xt_conntrack xt_MASQUERADE xt_mark xt_addrtype xt_statistic xt_multiport xt_nat xt_tcpudp`)
 
-// sysctls that k3s and its pods need, where the user has not said otherwise. k3s itself sets forwarding, bridge and
-// conntrack; the kubelet sets its own. The inotify limits are for pods: every kubectl logs -f takes one.
+// sysctls that k3s and its pods need, where the user has not said otherwise. k3s itself sets
+// forwarding, bridge and conntrack; the kubelet sets its own. The inotify limits are for pods:
+// every kubectl logs -f takes one.
 var sysctls = map[string]string{
 	"net.ipv4.ip_forward":                "1",
 	"net.ipv6.conf.all.forwarding":       "1",
@@ -36,8 +37,8 @@ var sysctls = map[string]string{
 	"fs.inotify.max_user_watches":        "524288",
 }
 
-// writeFiles writes generated files below root, whole or not at all, and removes those without content. One that is right already
-// is left alone: it may lie on a card.
+// writeFiles writes generated files below root, whole or not at all, and removes those without
+// content. One that is right already is left alone: it may lie on a card.
 func writeFiles(root string, files []File) error {
 	for _, f := range files {
 		path := filepath.Join(root, f.Path)
@@ -72,7 +73,8 @@ func writeFiles(root string, files []File) error {
 	return nil
 }
 
-// linkTools makes kubectl, crictl, ctr and k3s in dir point to binary, which is all of them. What somebody else put there stays.
+// linkTools makes kubectl, crictl, ctr and k3s in dir point to binary, which is all of them. What
+// somebody else put there stays.
 func linkTools(dir, binary string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -127,7 +129,8 @@ func setSysctls(dir string, cfg *config.Config) []string {
 
 var machineID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}\n?$`) })
 
-// checkHost gives what would make k3s or its pods fail in ways that are hard to read from their own messages.
+// checkHost gives what would make k3s or its pods fail in ways that are hard to read from their own
+// messages.
 func checkHost(root string) error {
 	bad := func(fix, what string, args ...any) error {
 		return fault.New(fault.Unhealthy, fix, what, args...)
@@ -157,8 +160,9 @@ func loadModules(load func(name string, params ...string) error, names ...string
 	return fault.Wrap(errors.Join(errs...), fault.Unhealthy, "", "loading modules for k3s")
 }
 
-// natCheck adds a rule as kube-proxy and the CNI do, on a chain of its own that nothing jumps to, and removes both again, in
-// one transaction: the kernel looks at all of it, and nothing is left behind, whenever the power fails. (iptables-restore(8))
+// natCheck adds a rule as kube-proxy and the CNI do, on a chain of its own that nothing jumps to,
+// and removes both again, in one transaction: the kernel looks at all of it, and nothing is left
+// behind, whenever the power fails. (iptables-restore(8))
 const natCheck = `*nat
 :SHELF-CHECK - [0:0]
 -A SHELF-CHECK -m comment --comment "shelf check" -j MASQUERADE
@@ -167,8 +171,8 @@ const natCheck = `*nat
 COMMIT
 `
 
-// checkNAT tries the packet filter. A node whose kernel or iptables cannot do this says Ready all the same, and its pods
-// have no network.
+// checkNAT tries the packet filter. A node whose kernel or iptables cannot do this says Ready all
+// the same, and its pods have no network.
 func checkNAT(ctx context.Context) error {
 	c := supervise.Cmd("iptables-restore", "-w", "10", "--noflush")
 	c.Stdin = strings.NewReader(natCheck)
@@ -183,7 +187,8 @@ func natFault(err error) error {
 		"the packet filter does not take a NAT rule, pods would have no network")
 }
 
-// pruneData removes what earlier versions of k3s unpacked below its data directory; the current and the previous one stay.
+// pruneData removes what earlier versions of k3s unpacked below its data directory; the current and
+// the previous one stay.
 func pruneData(dir string) error {
 	data := filepath.Join(dir, "data")
 	entries, err := os.ReadDir(data)

@@ -19,8 +19,9 @@ import (
 // The kubelet's own health check, on every node (kubelet flag --healthz-port).
 const kubeletHealth = "http://127.0.0.1:10248/healthz"
 
-// Probe asks whether k3s does its work: the kubelet on every node, which starts up to 7 seconds after READY=1 (seen with v1.36.3),
-// and on a server /readyz of the API before it, with the administrator's certificate.
+// Probe asks whether k3s does its work: the kubelet on every node, which starts up to 7 seconds
+// after READY=1 (seen with v1.36.3), and on a server /readyz of the API before it, with the
+// administrator's certificate.
 func Probe(ctx context.Context, cfg *config.Config, role string) error {
 	return probe(ctx, cfg, role, kubeletHealth)
 }

@@ -17,12 +17,12 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// ResetPath says, on a disk that was made from a backup of a server with etcd, which snapshot the cluster begins from again: a path
-// relative to k3s' data directory.
+// ResetPath says, on a disk that was made from a backup of a server with etcd, which snapshot the
+// cluster begins from again: a path relative to k3s' data directory.
 const ResetPath = "/var/lib/shelf/etcd-restore"
 
-// Snapshot has k3s make a snapshot of etcd below its data directory and gives the file. k3s puts the node's name and the time behind
-// name. run runs a command to its end.
+// Snapshot has k3s make a snapshot of etcd below its data directory and gives the file. k3s puts
+// the node's name and the time behind name. run runs a command to its end.
 func Snapshot(ctx context.Context, cfg *config.Config, name string, run func(ctx context.Context, argv ...string) error) (string, error) {
 	dir := filepath.Join(dataDir(cfg), "server", "db", "shelf-snapshot")
 	if err := os.RemoveAll(dir); err != nil {
@@ -42,8 +42,9 @@ func Snapshot(ctx context.Context, cfg *config.Config, name string, run func(ctx
 	return made[0], nil
 }
 
-// snapshotCommand has the running server save etcd as dir/NAME-NODE-TIME (k3s' documentation, cli/etcd-snapshot). Newer k3s asks
-// the server for it, at port 6443 unless told otherwise; older k3s knows no --etcd-server.
+// snapshotCommand has the running server save etcd as dir/NAME-NODE-TIME (k3s' documentation,
+// cli/etcd-snapshot). Newer k3s asks the server for it, at port 6443 unless told otherwise; older
+// k3s knows no --etcd-server.
 func snapshotCommand(cfg *config.Config, name, dir string) []string {
 	line := []string{"k3s", "etcd-snapshot", "save", "--data-dir=" + dataDir(cfg), "--name=" + name, "--etcd-snapshot-dir=" + dir}
 	if port := flag(cfg, "https-listen-port", "", "6443"); port != "6443" {
@@ -52,14 +53,15 @@ func snapshotCommand(cfg *config.Config, name, dir string) []string {
 	return line
 }
 
-// HasEtcd says whether the server in a data directory keeps its database in its own etcd (k3s looks for the same directory).
+// HasEtcd says whether the server in a data directory keeps its database in its own etcd (k3s looks
+// for the same directory).
 func HasEtcd(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "server/db/etcd/member"))
 	return err == nil
 }
 
-// Elsewhere says whether k3s was told to keep its database on another machine: by arguments, environment or its own files below
-// root (k3s' documentation, datastore; cli/server).
+// Elsewhere says whether k3s was told to keep its database on another machine: by arguments,
+// environment or its own files below root (k3s' documentation, datastore; cli/server).
 func Elsewhere(cfg *config.Config, root string) bool {
 	if flag(cfg, "datastore-endpoint", "", cfg.K3OS.Environment["K3S_DATASTORE_ENDPOINT"]) != "" || onCommandLine(cfg, "disable-etcd") {
 		return true
@@ -81,7 +83,8 @@ func Elsewhere(cfg *config.Config, root string) bool {
 	return false
 }
 
-// ownFiles are k3s' own configuration files below root, as k3s reads them, without the one that we write.
+// ownFiles are k3s' own configuration files below root, as k3s reads them, without the one that we
+// write.
 func ownFiles(cfg *config.Config, root string) []string {
 	main := flag(cfg, "config", "c", valueOr(cfg.K3OS.Environment["K3S_CONFIG_FILE"], "/etc/rancher/k3s/config.yaml"))
 	files, _ := filepath.Glob(filepath.Join(root, main+".d", "*.yaml"))
@@ -113,8 +116,8 @@ func fileValues(cfg *config.Config, root, flag string) []string {
 	return values
 }
 
-// alone is the configuration with which etcd's database is made from a snapshot: k3s refuses to as long as it is told of another
-// server.
+// alone is the configuration with which etcd's database is made from a snapshot: k3s refuses to as
+// long as it is told of another server.
 func alone(cfg *config.Config) *config.Config {
 	c := *cfg
 	c.K3OS.ServerURL = ""
@@ -137,8 +140,9 @@ func alone(cfg *config.Config) *config.Config {
 	return &c
 }
 
-// resetCluster makes etcd's database out of the snapshot that note names, once (k3s' documentation, cli/etcd-snapshot, restore).
-// k3s ends by itself when that is done. write lays the files that k3s reads.
+// resetCluster makes etcd's database out of the snapshot that note names, once (k3s' documentation,
+// cli/etcd-snapshot, restore). k3s ends by itself when that is done. write lays the files that k3s
+// reads.
 func resetCluster(ctx context.Context, note, binary, name string, cfg *config.Config, write func(*config.Config) error, say func(string)) error {
 	text, err := os.ReadFile(note)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -161,7 +165,8 @@ func resetCluster(ctx context.Context, note, binary, name string, cfg *config.Co
 	if err := write(cfg); err != nil {
 		return err
 	}
-	// k3s' mark of a reset that came to its end before a power cut took our note of it; with it there, k3s does nothing.
+	// k3s' mark of a reset that came to its end before a power cut took our note of it; with it
+	// there, k3s does nothing.
 	if err := os.Remove(filepath.Join(dir, "server/db/reset-flag")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

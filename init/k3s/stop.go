@@ -19,7 +19,8 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// podGrace is how long pods have to end at a shutdown: Kubernetes' own default (terminationGracePeriodSeconds).
+// podGrace is how long pods have to end at a shutdown: Kubernetes' own default
+// (terminationGracePeriodSeconds).
 const podGrace = 30 * time.Second
 
 // podMounts are the trees in which containers leave mounts behind that keep /var busy.
@@ -35,9 +36,10 @@ type pods struct {
 	grace    time.Duration
 }
 
-// StopPods ends every container after k3s itself has ended: SIGTERM to all processes but the sandboxes, which hold the network
-// that the others may need to say goodbye, then SIGKILL for the whole group, then the mounts. ctx bounds all of it. It is for
-// shutdown only: a restart of k3s leaves pods alone.
+// StopPods ends every container after k3s itself has ended: SIGTERM to all processes but the
+// sandboxes, which hold the network that the others may need to say goodbye, then SIGKILL for the
+// whole group, then the mounts. ctx bounds all of it. It is for shutdown only: a restart of k3s
+// leaves pods alone.
 func StopPods(ctx context.Context, groups *cgroup.Tree) error {
 	p := pods{
 		kubepods: groups.Group("kubepods"), rest: []*cgroup.Group{groups.Group("k3s"), groups.Group("shelf/k3s")},
@@ -50,8 +52,9 @@ func StopPods(ctx context.Context, groups *cgroup.Tree) error {
 // unmountLimit is for one file system, which may be a network's whose server is gone.
 const unmountLimit = 10 * time.Second
 
-// patient gives what unmounts one path after the other. It waits that long for the first that does not come to an end, gives up what is
-// still under way to its server, and waits a moment for others of the kind: often they are of one server.
+// patient gives what unmounts one path after the other. It waits that long for the first that does
+// not come to an end, gives up what is still under way to its server, and waits a moment for others
+// of the kind: often they are of one server.
 func patient(limit time.Duration) func(path string) error {
 	return func(path string) error {
 		done := make(chan error, 1)

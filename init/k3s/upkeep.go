@@ -20,8 +20,9 @@ const (
 	readyLimit = 10 * time.Minute    // for it to be ready again, until the turn is given back
 )
 
-// Upkeep is what k3s needs while it runs: a restart when the clock was set under it or its certificates are about to end, and the
-// removal of labels that are no longer configured. Pods go on during a restart.
+// Upkeep is what k3s needs while it runs: a restart when the clock was set under it or its
+// certificates are about to end, and the removal of labels that are no longer configured. Pods go
+// on during a restart.
 type Upkeep struct {
 	p *preparation
 
@@ -58,7 +59,8 @@ type verdict struct {
 	why     string // for the log
 }
 
-// decide says whether k3s has to be restarted. A clock that nobody has confirmed says nothing about certificates.
+// decide says whether k3s has to be restarted. A clock that nobody has confirmed says nothing about
+// certificates.
 func decide(c condition) verdict {
 	left := c.ends.Sub(c.now)
 	switch {
@@ -72,7 +74,8 @@ func decide(c condition) verdict {
 	return verdict{}
 }
 
-// inWindow says whether the node may restart services by itself: between three and five at night in its time zone.
+// inWindow says whether the node may restart services by itself: between three and five at night in
+// its time zone.
 func inWindow(now time.Time, zone string) bool {
 	if where, err := time.LoadLocation(zone); err == nil { // UTC for none
 		now = now.In(where)
@@ -80,7 +83,8 @@ func inWindow(now time.Time, zone string) bool {
 	return now.Hour() >= 3 && now.Hour() < 5
 }
 
-// shifted is by how much the clock was set between two moments, which carry the monotonic clock as well.
+// shifted is by how much the clock was set between two moments, which carry the monotonic clock as
+// well.
 func shifted(from, to time.Time) time.Duration {
 	return to.Round(0).Sub(from.Round(0)) - to.Sub(from)
 }
@@ -165,8 +169,8 @@ func (u *Upkeep) release(ctx context.Context, units *supervise.Supervisor, name 
 	}
 }
 
-// observe reads the certificates once a day, and after each start. sure says that the clock was right when k3s started: what ends soon
-// in spite of that start, another one will not renew.
+// observe reads the certificates once a day, and after each start. sure says that the clock was
+// right when k3s started: what ends soon in spite of that start, another one will not renew.
 func (u *Upkeep) observe(data string, starts int, now time.Time, sure bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

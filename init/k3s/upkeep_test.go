@@ -162,7 +162,8 @@ func (a *leaseAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.object = &in
 }
 
-// Of many servers that want to restart one may at a time, until it gives the turn back or is gone for too long.
+// Of many servers that want to restart one may at a time, until it gives the turn back or is gone
+// for too long.
 func TestTurn(t *testing.T) {
 	api := &leaseAPI{}
 	s := httptest.NewServer(api)

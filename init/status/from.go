@@ -19,8 +19,9 @@ func ServiceOf(u supervise.State) Service {
 	}
 }
 
-// asOfNow gives the moment of t, which was read from the clock of this process, as the clock counts now. The clock may have
-// been set since, by years on a board without a battery, and what began then must not seem so old.
+// asOfNow gives the moment of t, which was read from the clock of this process, as the clock counts
+// now. The clock may have been set since, by years on a board without a battery, and what began
+// then must not seem so old.
 func asOfNow(t time.Time) time.Time {
 	now := time.Now()
 	return now.Add(-now.Sub(t)).UTC()
@@ -53,13 +54,14 @@ func ClockOf(c clock.Status) Clock {
 	return out
 }
 
-// LastEnd is why the boot before this one ended: what the data partition says (how), for that knows of power cuts and panics,
-// else what the boot record says.
+// LastEnd is why the boot before this one ended: what the data partition says (how), for that knows
+// of power cuts and panics, else what the boot record says.
 func LastEnd(how, record string) string {
 	if how == "" {
 		return record
 	}
-	// What the boot script did because of it, or what a step noted that failed before the data partition was there.
+	// What the boot script did because of it, or what a step noted that failed before the data
+	// partition was there.
 	for _, of := range []string{"exhausted", "did-not-load", "no-record", "not-writable", "failed"} {
 		if strings.HasSuffix(record, of) {
 			return how + "; the boot record says " + record
@@ -68,7 +70,8 @@ func LastEnd(how, record string) string {
 	if strings.HasPrefix(record, "verity") {
 		return how + "; the boot record says " + record
 	}
-	// An orderly end that the record does not know of was followed by a boot without the data partition: the rescue system.
+	// An orderly end that the record does not know of was followed by a boot without the data
+	// partition: the rescue system.
 	if orderly := !strings.HasPrefix(how, "no orderly") && !strings.HasPrefix(how, "panic"); orderly && record != "" && record != bootstate.Reason(how) {
 		return record
 	}

@@ -31,7 +31,8 @@ func TestLastEnd(t *testing.T) {
 	}
 }
 
-// Scripts read the status as JSON: docs/shelf.md names every field of it, and none goes away or changes its type unnoticed.
+// Scripts read the status as JSON: docs/shelf.md names every field of it, and none goes away or
+// changes its type unnoticed.
 func TestStatusDocs(t *testing.T) {
 	var lines []string
 	var walk func(path string, kind reflect.Type, maybe bool)

@@ -11,8 +11,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// What a service of the configuration gets when it says nothing else: enough for any program that belongs on a small
-// board, and too little for one that runs wild to take the node along.
+// What a service of the configuration gets when it says nothing else: enough for any program that
+// belongs on a small board, and too little for one that runs wild to take the node along.
 const (
 	userPids   = 1024
 	userNoFile = 16384

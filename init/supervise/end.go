@@ -8,15 +8,16 @@ import (
 )
 
 const (
-	// killGrace is how long a killed process may take to disappear. One that sleeps in the kernel, on a dead disk or a dead
-	// NFS server, may take for ever, and must not hold up a shutdown.
+	// killGrace is how long a killed process may take to disappear. One that sleeps in the kernel,
+	// on a dead disk or a dead NFS server, may take for ever, and must not hold up a shutdown.
 	killGrace = 10 * time.Second
 	// restEvery is how often one looks whether what was left behind has ended.
 	restEvery = 20 * time.Millisecond
 )
 
-// end asks the command to end. If it does and leaves others behind, they are asked as well: a shell around a database ends at
-// once, and the database has to get its turn. Who does not end in time is killed, here or by the killRest of who called.
+// end asks the command to end. If it does and leaves others behind, they are asked as well: a shell
+// around a database ends at once, and the database has to get its turn. Who does not end in time is
+// killed, here or by the killRest of who called.
 func (s *Supervisor) end(r *runner, u Unit, p *process, group *cgroup.Group, hurry <-chan struct{}) {
 	timeout := time.NewTimer(u.StopTimeout)
 	defer timeout.Stop()

@@ -16,8 +16,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// What a command leaves behind when it is asked to end is asked as well, and gets the rest of the time: a shell does not hand
-// on the signal that it gets.
+// What a command leaves behind when it is asked to end is asked as well, and gets the rest of the
+// time: a shell does not hand on the signal that it gets.
 func TestStopAsksTheRest(t *testing.T) {
 	dir := t.TempDir()
 	child := "trap 'sleep 0.2; echo tidied >" + dir + "/end; exit' TERM; touch " + dir + "/up; while :; do sleep 0.02; done"
@@ -77,7 +77,8 @@ func TestStopOfAStoppedProcess(t *testing.T) {
 	}
 }
 
-// A unit that is being ended does not become ready by an answer that comes late: others would start on top of it.
+// A unit that is being ended does not become ready by an answer that comes late: others would start
+// on top of it.
 func TestNoReadinessWhileStopping(t *testing.T) {
 	asked, answer, up := make(chan struct{}), make(chan struct{}), filepath.Join(t.TempDir(), "up")
 	var first sync.Once
@@ -121,7 +122,8 @@ func TestRunGivesUp(t *testing.T) {
 	})
 }
 
-// An answer about readiness that never comes, from a file on a dead server for example, does not keep a unit from ending.
+// An answer about readiness that never comes, from a file on a dead server for example, does not
+// keep a unit from ending.
 func TestPollGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
@@ -170,7 +172,8 @@ func TestStopGivesUp(t *testing.T) {
 	})
 }
 
-// A minute of running makes the next failure the first one again; a minute of waiting for readiness in vain does not.
+// A minute of running makes the next failure the first one again; a minute of waiting for readiness
+// in vain does not.
 func TestAgain(t *testing.T) {
 	u := Unit{Delay: time.Second, MaxDelay: 2 * time.Minute}
 	for _, c := range []struct {

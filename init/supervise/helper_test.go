@@ -65,7 +65,8 @@ func helper(t *testing.T, kind string, env ...string) ([]string, []string) {
 	return []string{self}, append(env, "SERVICE_HELPER="+kind)
 }
 
-// storm is a small PID 1: as a subreaper it gets every orphan, and must not lose the end of a command of its own.
+// storm is a small PID 1: as a subreaper it gets every orphan, and must not lose the end of a
+// command of its own.
 func storm() {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		fmt.Println("subreaper:", err)
@@ -174,9 +175,9 @@ func children() []string {
 	return list
 }
 
-// adopt makes this process wait for every child, its own and those orphans that the kernel hands to it. PID 1 does so
-// without being asked; another process must first have become a subreaper (PR_SET_CHILD_SUBREAPER). From then on nothing
-// in the process may use os/exec.
+// adopt makes this process wait for every child, its own and those orphans that the kernel hands to
+// it. PID 1 does so without being asked; another process must first have become a subreaper
+// (PR_SET_CHILD_SUBREAPER). From then on nothing in the process may use os/exec.
 func adopt() {
 	reap.mu.Lock()
 	reap.any = true

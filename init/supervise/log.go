@@ -15,7 +15,8 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// LogLimits bound what one log may cost: memory, space and, because the medium is mostly an SD card, writing.
+// LogLimits bound what one log may cost: memory, space and, because the medium is mostly an SD
+// card, writing.
 type LogLimits struct {
 	Ring  int           // bytes of the newest lines kept in memory
 	Size  int64         // bytes of NAME.log before it becomes NAME.log.1
@@ -34,9 +35,10 @@ var DefaultLogLimits = LogLimits{
 // lineLimit cuts a line that never ends.
 const lineLimit = 8 << 10
 
-// Log is the log of one unit: lines with the time in front (RFC 3339, UTC, milliseconds), the newest in a ring in memory,
-// all of them, within limits, in DIR/NAME.log. It never fails its writer: a disk that is full or gone costs only the file.
-// A disk that hangs holds up who writes, and nobody who reads.
+// Log is the log of one unit: lines with the time in front (RFC 3339, UTC, milliseconds), the
+// newest in a ring in memory, all of them, within limits, in DIR/NAME.log. It never fails its
+// writer: a disk that is full or gone costs only the file. A disk that hangs holds up who writes,
+// and nobody who reads.
 type Log struct {
 	path string // empty for no file
 	lim  LogLimits
@@ -55,8 +57,9 @@ type Log struct {
 	readers map[chan []byte]struct{}
 }
 
-// NewLog makes a log that writes to dir/name.log; an empty dir keeps it in memory only. Nothing is opened before there is
-// something to write, and the file is closed between batches, so that its file system can be unmounted.
+// NewLog makes a log that writes to dir/name.log; an empty dir keeps it in memory only. Nothing is
+// opened before there is something to write, and the file is closed between batches, so that its
+// file system can be unmounted.
 func NewLog(dir, name string, lim LogLimits) *Log {
 	l := &Log{lim: lim, now: time.Now, tokens: lim.Burst, readers: map[chan []byte]struct{}{}}
 	l.filled = l.now()
@@ -66,7 +69,8 @@ func NewLog(dir, name string, lim LogLimits) *Log {
 	return l
 }
 
-// Write takes output as it comes, cuts it into lines and stamps each with the time at which it ended.
+// Write takes output as it comes, cuts it into lines and stamps each with the time at which it
+// ended.
 func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,8 +181,8 @@ func (l *Log) Flush() {
 	}
 }
 
-// take gives the batch that may be written now and the number of lines that it answers for: its own and those left out
-// before it.
+// take gives the batch that may be written now and the number of lines that it answers for: its own
+// and those left out before it.
 func (l *Log) take() ([]byte, int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

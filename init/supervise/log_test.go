@@ -113,7 +113,8 @@ func TestLogRotation(t *testing.T) {
 	}
 }
 
-// A flood reaches the medium only up to its budget, says how much is missing, and the ring has the newest all the same.
+// A flood reaches the medium only up to its budget, says how much is missing, and the ring has the
+// newest all the same.
 func TestLogFlood(t *testing.T) {
 	lim := wide
 	lim.Batch, lim.Burst, lim.Rate, lim.Ring = 1000, 10_000, 100, 2000
@@ -167,7 +168,8 @@ func TestLogWithoutMedium(t *testing.T) {
 	}
 }
 
-// On a full medium lines are lost and counted, and nothing half-written stays: /dev/full takes no byte.
+// On a full medium lines are lost and counted, and nothing half-written stays: /dev/full takes no
+// byte.
 func TestLogOnAFullMedium(t *testing.T) {
 	l, path, _ := testLog(t, wide)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

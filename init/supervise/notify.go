@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// notice is one datagram of the sd_notify protocol, as far as the init understands it: newline-separated NAME=value
-// (sd_notify(3)). What it does not know is ignored, as the protocol asks.
+// notice is one datagram of the sd_notify protocol, as far as the init understands it:
+// newline-separated NAME=value (sd_notify(3)). What it does not know is ignored, as the protocol
+// asks.
 type notice struct {
 	ready    bool
 	stopping bool
@@ -36,7 +37,8 @@ func parseNotice(data []byte) notice {
 	return n
 }
 
-// printable makes text from a service fit for a console: one line, no control characters, at most n bytes.
+// printable makes text from a service fit for a console: one line, no control characters, at most n
+// bytes.
 func printable(s string, n int) string {
 	s = strings.ToValidUTF8(s, "?")
 	s = strings.Map(func(r rune) rune {
@@ -51,8 +53,8 @@ func printable(s string, n int) string {
 	return s
 }
 
-// notifySocket is the datagram socket whose path a unit finds in NOTIFY_SOCKET. One for each run of a unit, so that a
-// late message of the run before cannot make the next one ready.
+// notifySocket is the datagram socket whose path a unit finds in NOTIFY_SOCKET. One for each run of
+// a unit, so that a late message of the run before cannot make the next one ready.
 type notifySocket struct {
 	conn *net.UnixConn
 	path string
@@ -77,7 +79,8 @@ func listenNotify(path string, uid int) (*notifySocket, error) {
 	return &notifySocket{conn, path}, nil
 }
 
-// A unit that talks all the time waits for its turn: the kernel keeps ten datagrams, then its sender blocks.
+// A unit that talks all the time waits for its turn: the kernel keeps ten datagrams, then its
+// sender blocks.
 const noticePause = 20 * time.Millisecond
 
 // serve calls got for each datagram until close.

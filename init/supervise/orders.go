@@ -12,7 +12,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// StartUnit starts one unit unless it is running. What is wrong with the needs of other units is not its concern.
+// StartUnit starts one unit unless it is running. What is wrong with the needs of other units is
+// not its concern.
 func (s *Supervisor) StartUnit(name string) error {
 	s.syncing.Lock() // a unit that Sync has stopped in order to forget it must not begin again
 	defer s.syncing.Unlock()
@@ -29,8 +30,9 @@ func (s *Supervisor) StartUnit(name string) error {
 	return nil
 }
 
-// StopUnit stops one unit and waits for its end. When ctx ends first, the unit is killed; if even that does not end it within
-// hangLimit, it is left behind, with an error. Units that need it go on.
+// StopUnit stops one unit and waits for its end. When ctx ends first, the unit is killed; if even
+// that does not end it within hangLimit, it is left behind, with an error. Units that need it go
+// on.
 func (s *Supervisor) StopUnit(ctx context.Context, name string) error {
 	s.mu.Lock()
 	r, err := s.runner(name)
@@ -56,7 +58,8 @@ func (s *Supervisor) StopUnit(ctx context.Context, name string) error {
 	return nil
 }
 
-// hangLimit is the longest that the end of a killed unit may take: see where killGrace is waited for.
+// hangLimit is the longest that the end of a killed unit may take: see where killGrace is waited
+// for.
 const hangLimit = 4 * killGrace
 
 // awaitHanging waits for the end of a unit that has no more time.
@@ -88,8 +91,8 @@ func (s *Supervisor) RestartUnit(ctx context.Context, name string) error {
 	return s.StartUnit(name)
 }
 
-// Stop stops every unit in stop order and runs its Finish; nothing can be started afterwards. When ctx ends, what still runs is killed. The error joins what
-// Finish functions had to say.
+// Stop stops every unit in stop order and runs its Finish; nothing can be started afterwards. When
+// ctx ends, what still runs is killed. The error joins what Finish functions had to say.
 func (s *Supervisor) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	s.over = true

@@ -26,7 +26,8 @@ type Exit struct {
 	Status syscall.WaitStatus
 	CPU    time.Duration // user and system, children that it waited for included
 	MaxRSS int64         // bytes
-	// Starved says that the kernel killed it, or something that it started, because memory was short.
+	// Starved says that the kernel killed it, or something that it started, because memory was
+	// short.
 	Starved bool
 }
 
@@ -67,7 +68,8 @@ type process struct {
 	exit Exit          // valid after done
 }
 
-// startProcess starts s as the leader of a session of its own, with files as its stdin, stdout and stderr.
+// startProcess starts s as the leader of a session of its own, with files as its stdin, stdout and
+// stderr.
 func startProcess(s Spec, files [3]*os.File) (*process, error) {
 	if len(s.Args) == 0 || s.Args[0] == "" {
 		return nil, errors.New("no command")
@@ -113,8 +115,8 @@ func startProcess(s Spec, files [3]*os.File) (*process, error) {
 		}
 		p.os, p.pid = started, started.Pid
 		if s.OOMScore != 0 {
-			// Here nobody reaps it, so that its number cannot be a stranger's by now. Not fatal: without privilege a score
-			// can only be raised.
+			// Here nobody reaps it, so that its number cannot be a stranger's by now. Not fatal:
+			// without privilege a score can only be raised.
 			_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.pid), []byte(strconv.Itoa(s.OOMScore)), 0)
 		}
 		return started, nil
@@ -137,8 +139,8 @@ func (p *process) within(d time.Duration) bool {
 	}
 }
 
-// ended takes note of the process's end. Nobody calls os.Process's Wait, so its pidfd is closed here and not when memory is
-// tidied up some day.
+// ended takes note of the process's end. Nobody calls os.Process's Wait, so its pidfd is closed
+// here and not when memory is tidied up some day.
 func (p *process) ended(e Exit) {
 	p.exit = e
 	close(p.done)
@@ -158,7 +160,8 @@ func (p *process) signal(sig syscall.Signal) {
 	}
 }
 
-// killGroup sends sig to all of the process's group: what it forked and did not leave for a session of its own.
+// killGroup sends sig to all of the process's group: what it forked and did not leave for a session
+// of its own.
 func (p *process) killGroup(sig syscall.Signal) { _ = syscall.Kill(-p.pid, sig) }
 
 // Unlimited is no limit at all.
@@ -166,10 +169,12 @@ const Unlimited = ^uint64(0)
 
 var noFileOnce sync.Once
 
-// setLimits lets the next fork inherit the limits of s, and gives the function that puts ours back. A child's limits cannot
-// be set between fork and exec from Go, and changing them afterwards races with the child's own start. reap.mu is held.
+// setLimits lets the next fork inherit the limits of s, and gives the function that puts ours back.
+// A child's limits cannot be set between fork and exec from Go, and changing them afterwards races
+// with the child's own start. reap.mu is held.
 func setLimits(s Spec) (restore func()) {
-	// The first explicit call stops Go from resetting children to the limit that this program was started with.
+	// The first explicit call stops Go from resetting children to the limit that this program was
+	// started with.
 	noFileOnce.Do(func() {
 		var own syscall.Rlimit
 		if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &own) == nil {
@@ -185,8 +190,8 @@ func setLimit(which int, n uint64) (restore func()) {
 	if n == 0 || syscall.Getrlimit(which, &old) != nil {
 		return func() {}
 	}
-	// A program may raise its soft limit to the hard one, and those written in Go do. But whoever lowers his hard limit can
-	// only put it back with privilege, so that is for PID 1 alone.
+	// A program may raise its soft limit to the hard one, and those written in Go do. But whoever
+	// lowers his hard limit can only put it back with privilege, so that is for PID 1 alone.
 	hard := max(n, old.Max)
 	if os.Getpid() == 1 {
 		hard = n
@@ -252,10 +257,11 @@ func mergeEnv(lists ...[]string) []string {
 	return env
 }
 
-// openOnce opens directory and program once and closes them, whatever comes of it: what is wrong with them, the start says. Both may lie
-// on a network file system whose server is gone, and then this waits, and with it the one unit. Left to the start, the wait would
-// be the child's before its execve, for which the kernel holds the forking thread (vfork(2)), that thread Go's fork lock and a
-// processor of its scheduler, and we the reaper: PID 1 would stand still.
+// openOnce opens directory and program once and closes them, whatever comes of it: what is wrong
+// with them, the start says. Both may lie on a network file system whose server is gone, and then
+// this waits, and with it the one unit. Left to the start, the wait would be the child's before its
+// execve, for which the kernel holds the forking thread (vfork(2)), that thread Go's fork lock and
+// a processor of its scheduler, and we the reaper: PID 1 would stand still.
 func openOnce(dir, program string) {
 	if !filepath.IsAbs(program) {
 		program = filepath.Join(dir, program)

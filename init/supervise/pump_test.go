@@ -26,8 +26,8 @@ func (t *torrent) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A flood is read at a bounded rate, costs a bounded log file and bounded memory, whatever its lines are like. Time is the
-// test's own: two minutes of flood take none.
+// A flood is read at a bounded rate, costs a bounded log file and bounded memory, whatever its
+// lines are like. Time is the test's own: two minutes of flood take none.
 func TestFlood(t *testing.T) {
 	for name, line := range map[string]string{"lines": strings.Repeat("x", 99) + "\n", "empty lines": "\n", "no line": "x"} {
 		synctest.Test(t, func(t *testing.T) {

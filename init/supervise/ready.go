@@ -18,7 +18,8 @@ type Ready struct {
 	Path    string        // File: exists; removed before each start, so that an old one does not count
 	Command []string      // Command: ends with status 0
 	Timeout time.Duration // the unit is killed and counts as failed when it is not ready by then; 0 waits for ever
-	// Probe, if set, must succeed as well, after Kind is fulfilled. It is asked again until it does.
+	// Probe, if set, must succeed as well, after Kind is fulfilled. It is asked again until it
+	// does.
 	Probe func(ctx context.Context) error
 }
 
@@ -56,8 +57,8 @@ func (r Ready) check() error {
 	return nil
 }
 
-// wait returns nil when the unit is ready, or ctx's error. notified is closed at READY=1. say tells what is waited for. A
-// command runs as the unit does, with its user, environment and limits.
+// wait returns nil when the unit is ready, or ctx's error. notified is closed at READY=1. say tells
+// what is waited for. A command runs as the unit does, with its user, environment and limits.
 func (r Ready) wait(ctx context.Context, unit Spec, notified <-chan struct{}, say func(string)) error {
 	var err error
 	switch r.Kind {
@@ -114,8 +115,8 @@ func poll(ctx context.Context, say func(string), ask func(context.Context) error
 	}
 }
 
-// once asks once. The answer may never come, from a file on a dead network file system for example; the unit must be able
-// to end all the same.
+// once asks once. The answer may never come, from a file on a dead network file system for example;
+// the unit must be able to end all the same.
 func once(ctx context.Context, ask func(context.Context) error) error {
 	one, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()

@@ -31,7 +31,8 @@ type Result struct {
 
 const (
 	outputLimit = 64 << 10
-	// After the process has ended, what it left behind may hold its output open; a daemon would do so for ever.
+	// After the process has ended, what it left behind may hold its output open; a daemon would do
+	// so for ever.
 	outputGrace = time.Second
 	// A cancelled command gets this long to tidy up before it is killed.
 	cancelGrace = 5 * time.Second
@@ -40,11 +41,12 @@ const (
 // Cmd is the usual Command: a program with arguments.
 func Cmd(args ...string) Command { return Command{Spec: Spec{Args: args}} }
 
-// Run runs a command to its end. It is for everything short that the init calls: e2fsck, sysctl, a cloud-config line. A
-// status other than 0 is an error that ends with the last line the command printed; Result is filled in all the same, so
-// that a caller may know better (e2fsck's 1 means repaired). When ctx ends, the command's process group gets SIGTERM and
-// a little later SIGKILL, and the error wraps ctx.Err. Who does not even die of that, because it sleeps in the kernel, is left
-// behind: Run ends all the same.
+// Run runs a command to its end. It is for everything short that the init calls: e2fsck, sysctl, a
+// cloud-config line. A status other than 0 is an error that ends with the last line the command
+// printed; Result is filled in all the same, so that a caller may know better (e2fsck's 1 means
+// repaired). When ctx ends, the command's process group gets SIGTERM and a little later SIGKILL,
+// and the error wraps ctx.Err. Who does not even die of that, because it sleeps in the kernel, is
+// left behind: Run ends all the same.
 func Run(ctx context.Context, c Command) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
@@ -106,7 +108,8 @@ func (e *ExitError) Error() string {
 	return e.Name + ": " + e.Exit.String() + ": " + e.Last
 }
 
-// start starts the command with its plumbing; finish waits for the rest of the output and tears the plumbing down.
+// start starts the command with its plumbing; finish waits for the rest of the output and tears the
+// plumbing down.
 func (c Command) start(out io.Writer) (p *process, finish func(), err error) {
 	var theirs, ours []*os.File // ends of pipes
 	closeAll := func(list []*os.File) {
@@ -206,7 +209,8 @@ func lastLine(out []byte) string {
 	return s
 }
 
-// Status is the exit status of an error that Run gave; ok is false when the command never ran or was killed.
+// Status is the exit status of an error that Run gave; ok is false when the command never ran or
+// was killed.
 func Status(err error) (status int, ok bool) {
 	var e *ExitError
 	if !errors.As(err, &e) || !e.Exit.Status.Exited() {

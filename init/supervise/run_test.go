@@ -61,7 +61,8 @@ func TestRunFailures(t *testing.T) {
 	}
 }
 
-// A command that is cancelled goes with everything that it forked, even if all of it ignores SIGTERM.
+// A command that is cancelled goes with everything that it forked, even if all of it ignores
+// SIGTERM.
 func TestRunCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out := make(chan string, 1)
@@ -193,8 +194,9 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// A program that cannot be opened for now, as on a network file system whose server is gone, holds up nobody but who starts it. A
-// lease keeps it from being opened here: open(2) and execve(2) alike wait until it is given up (fcntl(2)).
+// A program that cannot be opened for now, as on a network file system whose server is gone, holds
+// up nobody but who starts it. A lease keeps it from being opened here: open(2) and execve(2) alike
+// wait until it is given up (fcntl(2)).
 func TestStartHeldUp(t *testing.T) {
 	dir := t.TempDir()
 	program, ran := filepath.Join(dir, "program"), filepath.Join(dir, "ran")

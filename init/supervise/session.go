@@ -14,7 +14,8 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// session is the life of a unit from being told to start until being told to stop, over any number of runs.
+// session is the life of a unit from being told to start until being told to stop, over any number
+// of runs.
 func (s *Supervisor) session(ctx context.Context, r *runner, done, hurry chan struct{}) {
 	failures := 0 // since the last run that was stable
 	var last Phase
@@ -74,11 +75,12 @@ func (s *Supervisor) session(ctx context.Context, r *runner, done, hurry chan st
 	s.mu.Unlock()
 }
 
-// errLate is a run that was ended because it did not become ready. However long it took, it was not a stable one.
+// errLate is a run that was ended because it did not become ready. However long it took, it was not
+// a stable one.
 var errLate = errors.New("not ready within")
 
-// again gives the pause before the next run, and what counts as failures in a row then, after a run of some length that ended
-// with err, if it did not just end by itself.
+// again gives the pause before the next run, and what counts as failures in a row then, after a run
+// of some length that ended with err, if it did not just end by itself.
 func (u Unit) again(failures int, ran time.Duration, err error) (time.Duration, int) {
 	if ran >= stableAfter && !errors.Is(err, errLate) {
 		failures = 0
@@ -127,7 +129,8 @@ func (s *Supervisor) awaitNeeds(ctx context.Context, r *runner, needs []string) 
 			return ctx.Err() == nil
 		}
 		s.set(r, func(st *State) { st.Phase, st.Wait, st.Detail, st.Ready = Pending, kind, "for "+missing, false })
-		// set may itself have replaced the channel that we hold; a closed one only costs another turn.
+		// set may itself have replaced the channel that we hold; a closed one only costs another
+		// turn.
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -136,7 +139,8 @@ func (s *Supervisor) awaitNeeds(ctx context.Context, r *runner, needs []string) 
 	}
 }
 
-// prepareAndRun takes a unit through one run, whose length it gives. The error says why there was none, or why it was ended.
+// prepareAndRun takes a unit through one run, whose length it gives. The error says why there was
+// none, or why it was ended.
 func (s *Supervisor) prepareAndRun(ctx context.Context, r *runner, u Unit, hurry <-chan struct{}) (exit Exit, ran time.Duration, err error) {
 	say := Say(func(kind Wait, text string) {
 		s.set(r, func(st *State) {
@@ -346,8 +350,8 @@ func (s *Supervisor) watchReady(ctx context.Context, r *runner, u Unit, spec Spe
 	}
 }
 
-// files gives stdin, stdout and stderr for the next run. The log's pipe stays open from run to run, so that what a
-// unit leaves behind can go on writing.
+// files gives stdin, stdout and stderr for the next run. The log's pipe stays open from run to run,
+// so that what a unit leaves behind can go on writing.
 func (r *runner) files() ([3]*os.File, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -368,7 +372,8 @@ func (r *runner) files() ([3]*os.File, error) {
 	return [3]*os.File{null, r.out, r.out}, nil
 }
 
-// drain waits until the log has taken what the command wrote before its end, within limits: others may still be writing.
+// drain waits until the log has taken what the command wrote before its end, within limits: others
+// may still be writing.
 func (r *runner) drain() {
 	raw, err := r.in.SyscallConn()
 	if err != nil {

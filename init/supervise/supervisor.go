@@ -42,8 +42,8 @@ type State struct {
 	MaxRSS   int64  // bytes, of the run that ended last
 }
 
-// Outside says whether the unit waits for something that must come from outside, from people or from the network: Prepare
-// returned a *Waiting error, or said so with Say.Outside.
+// Outside says whether the unit waits for something that must come from outside, from people or
+// from the network: Prepare returned a *Waiting error, or said so with Say.Outside.
 func (s State) Outside() bool { return s.Wait == Outside }
 
 // String is the state as one line for people.
@@ -77,7 +77,8 @@ type Supervisor struct {
 	synced  []string   // units that belong to Sync
 }
 
-// runner is one unit with its life. Its fields are guarded by the Supervisor's mu unless said otherwise.
+// runner is one unit with its life. Its fields are guarded by the Supervisor's mu unless said
+// otherwise.
 type runner struct {
 	unit    Unit
 	log     *Log
@@ -98,7 +99,8 @@ func New(o Options) *Supervisor {
 	return &Supervisor{o: o, units: map[string]*runner{}, changed: make(chan struct{}), ctx: context.Background()}
 }
 
-// Add adds a unit; it is started by the next Start or by StartUnit. The units that it needs may be added later.
+// Add adds a unit; it is started by the next Start or by StartUnit. The units that it needs may be
+// added later.
 func (s *Supervisor) Add(u Unit) error {
 	u, err := u.withDefaults()
 	if err != nil {
@@ -130,9 +132,9 @@ func (s *Supervisor) all() []Unit {
 	return list
 }
 
-// Start starts every unit that is not running, each as soon as what it needs is ready, and returns at once. It fails, and
-// starts nothing, when needs go in a circle or name a unit that does not exist. The end of ctx stops all units without
-// regard to their order; Stop does it properly.
+// Start starts every unit that is not running, each as soon as what it needs is ready, and returns
+// at once. It fails, and starts nothing, when needs go in a circle or name a unit that does not
+// exist. The end of ctx stops all units without regard to their order; Stop does it properly.
 func (s *Supervisor) Start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,8 +222,8 @@ func (s *Supervisor) Log(name string) *Log {
 	return nil
 }
 
-// Wait returns when the named units, or all units when none is named, are ready. When ctx ends first, the error says which
-// are not and why.
+// Wait returns when the named units, or all units when none is named, are ready. When ctx ends
+// first, the error says which are not and why.
 func (s *Supervisor) Wait(ctx context.Context, names ...string) error {
 	for {
 		s.mu.Lock()

@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sweep ends every process of the machine but PID 1, which must be the caller: SIGTERM to all, and SIGHUP, for a shell that
-// somebody types into ignores the other; grace for them to end, then SIGKILL. It is for the very end, after Supervisor.Stop: what is left then are logins, and what units with KeepOthers left
-// behind.
+// Sweep ends every process of the machine but PID 1, which must be the caller: SIGTERM to all, and
+// SIGHUP, for a shell that somebody types into ignores the other; grace for them to end, then
+// SIGKILL. It is for the very end, after Supervisor.Stop: what is left then are logins, and what
+// units with KeepOthers left behind.
 func Sweep(ctx context.Context, grace time.Duration) error {
 	if os.Getpid() != 1 {
 		return errors.New("only PID 1 may end all processes")
@@ -35,8 +36,8 @@ func Sweep(ctx context.Context, grace time.Duration) error {
 	return errors.New("some processes cannot be killed: they hang in the kernel, on a disk or a network file system")
 }
 
-// awaitNobody waits until this process has no children. As PID 1 it inherits every process whose parent ends, so that
-// nobody is left then.
+// awaitNobody waits until this process has no children. As PID 1 it inherits every process whose
+// parent ends, so that nobody is left then.
 func awaitNobody(ctx context.Context) bool {
 	for {
 		reap.pass()

@@ -9,12 +9,14 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Sync makes the given units run, and no others that an earlier Sync brought: new ones are added and started, those that
-// are missing now are stopped and forgotten, changed ones are stopped and started again, and those that are as they were are
-// left alone, whatever state they are in. Units that came by Add are not touched; a unit of their name is refused.
+// Sync makes the given units run, and no others that an earlier Sync brought: new ones are added
+// and started, those that are missing now are stopped and forgotten, changed ones are stopped and
+// started again, and those that are as they were are left alone, whatever state they are in. Units
+// that came by Add are not touched; a unit of their name is refused.
 //
-// A unit that cannot be taken is left out, and one that runs under its name goes on as it was; the others are not held up.
-// The errors tell which, and name those that need each other in a circle. When ctx ends, what is being stopped is killed.
+// A unit that cannot be taken is left out, and one that runs under its name goes on as it was; the
+// others are not held up. The errors tell which, and name those that need each other in a circle.
+// When ctx ends, what is being stopped is killed.
 func (s *Supervisor) Sync(ctx context.Context, units []Unit) []error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
@@ -111,7 +113,8 @@ func (s *Supervisor) accept(units []Unit) (want []Unit, refused []string, errs [
 	return want, refused, errs
 }
 
-// needable says what is wrong with a unit's own needs: one that is not among all, or a way that leads back to it.
+// needable says what is wrong with a unit's own needs: one that is not among all, or a way that
+// leads back to it.
 func needable(all []Unit, u Unit) error {
 	seen := map[string]bool{}
 	var path []string
@@ -156,8 +159,8 @@ func find(units []Unit, name string) int {
 	return slices.IndexFunc(units, func(u Unit) bool { return u.Name == name })
 }
 
-// same compares what is data in two units. Their functions cannot be compared: who makes units again out of a configuration
-// gives them the same ones.
+// same compares what is data in two units. Their functions cannot be compared: who makes units
+// again out of a configuration gives them the same ones.
 func same(a, b Unit) bool {
 	a.Prepare, a.Arguments, a.Finish, a.Ready.Probe = nil, nil, nil, nil
 	b.Prepare, b.Arguments, b.Finish, b.Ready.Probe = nil, nil, nil, nil

@@ -148,7 +148,8 @@ func TestSyncAgainstRestart(t *testing.T) {
 	s := start(t, Unit{Name: "sshd", Command: sh("exec sleep 1000")})
 	file := filepath.Join(t.TempDir(), "pids")
 	for range 20 {
-		// Ready is who has written itself down: one that is killed before that leaves nothing to look for.
+		// Ready is who has written itself down: one that is killed before that leaves nothing to
+		// look for.
 		u := Unit{Name: "x", Command: sh("echo $$ >>" + file + "; touch " + file + ".ready; exec sleep 1000"), Delay: time.Millisecond,
 			Ready: Ready{Kind: File, Path: file + ".ready"}}
 		s.Sync(t.Context(), []Unit{u})

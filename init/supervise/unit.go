@@ -1,8 +1,9 @@
 // Package supervise starts, watches and stops what runs on a node, and reaps what dies on it.
 //
-// A unit is data: a command, its user and limits, what it needs, how one sees that it is ready, when it is started again
-// and how it is stopped. The Supervisor runs one goroutine per unit. Run is for commands that come to an end by themselves.
-// Every process of the init is started here, because PID 1 has one waiter (see reaper).
+// A unit is data: a command, its user and limits, what it needs, how one sees that it is ready,
+// when it is started again and how it is stopped. The Supervisor runs one goroutine per unit. Run
+// is for commands that come to an end by themselves. Every process of the init is started here,
+// because PID 1 has one waiter (see reaper).
 package supervise
 
 import (
@@ -43,12 +44,14 @@ type Unit struct {
 	StopOrder   int            // Stop goes from low to high; within one number, who needs another stops before it
 	KeepOthers  bool           // stopping ends the command alone, not the rest of its group: pods, ssh sessions
 
-	// Prepare runs before each start and may write files or fetch what is missing. It must honour ctx. A *Waiting error
-	// says that something must come from outside; the unit then waits for Recheck, or RecheckEvery.
+	// Prepare runs before each start and may write files or fetch what is missing. It must honour
+	// ctx. A *Waiting error says that something must come from outside; the unit then waits for
+	// Recheck, or RecheckEvery.
 	Prepare func(ctx context.Context, say Say) error
 	// Arguments, if set, gives the command again at each start, after Prepare.
 	Arguments func() (command, env []string, err error)
-	// Finish runs once after the unit was stopped by Supervisor.Stop, before the units that it needs are stopped.
+	// Finish runs once after the unit was stopped by Supervisor.Stop, before the units that it
+	// needs are stopped.
 	Finish func(ctx context.Context) error
 }
 
@@ -73,7 +76,8 @@ const (
 	Outside             // for people or the network: no time brings it
 )
 
-// Say shows what Prepare is at, as one line, and which kind of waiting that is. Its methods work on nil.
+// Say shows what Prepare is at, as one line, and which kind of waiting that is. Its methods work on
+// nil.
 type Say func(kind Wait, text string)
 
 // Progress shows a line of a preparation that goes on by itself.
@@ -88,7 +92,8 @@ func (s Say) say(kind Wait, text string) {
 	}
 }
 
-// Waiting is what Prepare returns when the unit cannot start yet and that is nobody's failure: a setting is missing.
+// Waiting is what Prepare returns when the unit cannot start yet and that is nobody's failure: a
+// setting is missing.
 type Waiting struct {
 	What string // what is missing and how to give it, one line
 }
@@ -98,7 +103,8 @@ func (w *Waiting) Error() string { return "waiting: " + w.What }
 // RecheckEvery is how often a waiting unit looks again without being told to.
 const RecheckEvery = 15 * time.Second
 
-// stableAfter is how long a unit must have run for its next failure to count as the first one again.
+// stableAfter is how long a unit must have run for its next failure to count as the first one
+// again.
 const stableAfter = time.Minute
 
 // withDefaults fills in what was left out and checks the rest.
@@ -152,7 +158,8 @@ func validName(s string) bool {
 	})
 }
 
-// startOrder sorts units so that each stands behind those it needs; equals keep the order in which they were added.
+// startOrder sorts units so that each stands behind those it needs; equals keep the order in which
+// they were added.
 func startOrder(units []Unit) ([]string, error) {
 	byName := map[string]Unit{}
 	for _, u := range units {
@@ -193,7 +200,8 @@ func startOrder(units []Unit) ([]string, error) {
 	return order, nil
 }
 
-// stopRounds groups units for stopping: one round after the other, the units of a round at the same time.
+// stopRounds groups units for stopping: one round after the other, the units of a round at the same
+// time.
 func stopRounds(units []Unit) ([][]string, error) {
 	order, err := startOrder(units)
 	if err != nil {

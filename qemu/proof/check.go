@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// check holds the rows against the tree: each has a result, and its tests and targets exist. It returns one problem per string.
+// check holds the rows against the tree: each has a result, and its tests and targets exist. It
+// returns one problem per string.
 func check(all []row, makefile []byte) (problems []string, tests int, err error) {
 	bad := func(line int, text string, args ...any) {
 		problems = append(problems, fmt.Sprintf("line %d: %s", line, fmt.Sprintf(text, args...)))

@@ -1,9 +1,10 @@
-// Command proof reads docs/PROOF.md and checks that what it names is there: every row has a result, every test named in
-// it exists and skips nothing. It fails where a row promises more than the tree holds.
+// Command proof reads docs/PROOF.md and checks that what it names is there: every row has a result,
+// every test named in it exists and skips nothing. It fails where a row promises more than the tree
+// holds.
 //
-// With run=yes it runs the tests that the rows name and writes commit and result into the rows; full=yes includes the rows
-// marked (FULL), only=WORD takes the packages with that word in their path, results=FILE takes the output of an earlier
-// `go test -json` instead of a run.
+// With run=yes it runs the tests that the rows name and writes commit and result into the rows;
+// full=yes includes the rows marked (FULL), only=WORD takes the packages with that word in their
+// path, results=FILE takes the output of an earlier `go test -json` instead of a run.
 package main
 
 import (

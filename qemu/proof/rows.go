@@ -11,7 +11,8 @@ type row struct {
 	cells []string
 }
 
-// Tests are named in backticks as PACKAGE.TestName or PACKAGE.TestName/subtest, commands as `make ...`.
+// Tests are named in backticks as PACKAGE.TestName or PACKAGE.TestName/subtest, commands as `make
+// ...`.
 var (
 	testName = regexp.MustCompile("`([a-z0-9/]+)\\.((?:Test|Fuzz|Benchmark)[A-Za-z0-9_]+)(?:/[^`]*)?`")
 	makeName = regexp.MustCompile("`make ([a-z-]+)")

@@ -13,7 +13,8 @@ import (
 // event is what `go test -json` prints; see `go doc test2json`.
 type event struct{ Action, Package, Test string }
 
-// results are the ends of the tests of a run: pass, fail or skip. A test that never ended is absent.
+// results are the ends of the tests of a run: pass, fail or skip. A test that never ended is
+// absent.
 type results map[test]string
 
 func (r results) add(output []byte) {
@@ -29,8 +30,8 @@ func (r results) add(output []byte) {
 	}
 }
 
-// runTests runs the tests that the rows name, package by package, and gives their ends. Rows of the full run are left out unless
-// full is set; only limits it to packages that contain the word.
+// runTests runs the tests that the rows name, package by package, and gives their ends. Rows of the
+// full run are left out unless full is set; only limits it to packages that contain the word.
 func runTests(all []row, full bool, only string) results {
 	named := map[string]map[string]bool{}
 	for _, r := range all {

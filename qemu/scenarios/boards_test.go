@@ -7,8 +7,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestBoards boots images of other boards once each: up to services, a login, a clean end. They have no time server: the clock begins in
-// 1970 and must not stay there.
+// TestBoards boots images of other boards once each: up to services, a login, a clean end. They
+// have no time server: the clock begins in 1970 and must not stay there.
 func TestBoards(t *testing.T) {
 	t.Parallel()
 	rows := []struct {
@@ -22,9 +22,11 @@ func TestBoards(t *testing.T) {
 		full    bool   // slow: with IMGBUILD_FULL only
 	}{
 		{name: "qemu-arm", board: "qemu-arm", goarch: "arm", sees: `shelf: booting slot a`, machine: "armv7l"},
-		// The Pi's own U-Boot and device tree, its card and its USB network: raspi3b is the only Pi that QEMU runs unmodified.
+		// The Pi's own U-Boot and device tree, its card and its USB network: raspi3b is the only Pi
+		// that QEMU runs unmodified.
 		{name: "rpi3 on raspi3b", board: "rpi3", goarch: "arm64", options: vm.Options{Machine: "raspi3b"}, sees: `shelf: booting slot a`, machine: "aarch64", full: true},
-		// No machine of QEMU's runs the XU4's boot blobs and U-Boot; kernel, initramfs and root are what the card holds.
+		// No machine of QEMU's runs the XU4's boot blobs and U-Boot; kernel, initramfs and root are
+		// what the card holds.
 		{name: "odroid-xu4 on virt", board: "odroid-xu4", goarch: "arm", words: []string{"blobs=skip"}, options: vm.Options{Machine: "virt-arm", Direct: true}, sees: `Booting Linux`, machine: "armv7l", full: true},
 		{name: "odroid-xu4 through U-Boot of virt", board: "odroid-xu4", goarch: "arm", words: []string{"blobs=skip"}, options: vm.Options{Machine: "virt-arm"}, sees: `shelf: booting slot a`, machine: "armv7l", full: true},
 		{name: "qemu-arm64 without U-Boot", board: "qemu-arm64", goarch: "arm64", options: vm.Options{Direct: true}, sees: `Booting Linux`, machine: "aarch64", full: true},

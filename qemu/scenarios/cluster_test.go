@@ -11,8 +11,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestCluster boots a server and a worker on one cable. The worker's image is the one of TestWorker: its owner has put a config.yaml with
-// the server's address on the card.
+// TestCluster boots a server and a worker on one cable. The worker's image is the one of
+// TestWorker: its owner has put a config.yaml with the server's address on the card.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	const token = "a-long-random-word"
@@ -109,7 +109,8 @@ func TestCluster(t *testing.T) {
 	}
 	if standin {
 		at.until("sudo cat /var/log/shelf/k3s.log | tail -50", "k3s agent is up and running")
-		// The stand-in leaves a shim and mounts behind, as real k3s does. They must not keep the node from going down clean.
+		// The stand-in leaves a shim and mounts behind, as real k3s does. They must not keep the
+		// node from going down clean.
 		if got := at.run("cat /sys/fs/cgroup/kubepods/podstandin/cgroup.procs"); got == "" {
 			t.Error("there is no shim")
 		}
@@ -126,8 +127,9 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// monthsOff starts a server and a worker again that were off for more than a year. Their clocks begin at the saved time, in which their
-// certificates hold, and k3s starts; then a time server answers. Both must be ready without a hand.
+// monthsOff starts a server and a worker again that were off for more than a year. Their clocks
+// begin at the saved time, in which their certificates hold, and k3s starts; then a time server
+// answers. Both must be ready without a hand.
 func monthsOff(t *testing.T, serverDisk, workerDisk string) {
 	a, b, err := vm.NewLink("52:54:00:00:01:01", "52:54:00:00:01:02")
 	if err != nil {

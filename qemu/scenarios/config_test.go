@@ -18,8 +18,9 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestConfig takes a card through the places where settings come from: Raspberry Pi Imager's files and a part of config.d on BOOT, with a
-// slip in it, a USB stick called CIDATA, an address with a hash; then a file on the node, which comes and goes while the node runs.
+// TestConfig takes a card through the places where settings come from: Raspberry Pi Imager's files
+// and a part of config.d on BOOT, with a slip in it, a USB stick called CIDATA, an address with a
+// hash; then a file on the node, which comes and goes while the node runs.
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3s(t, "arm64")) // as in TestWorker

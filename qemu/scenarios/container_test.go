@@ -26,8 +26,9 @@ const cni = `{"cniVersion": "1.0.0", "name": "test", "plugins": [{"type": "bridg
  "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
 `
 
-// TestContainer runs a real container on a node that has Debian's containerd and runc next to its own programs: kernel modules, control
-// groups, overlay, network namespaces, bridge and address translation are what k3s would use.
+// TestContainer runs a real container on a node that has Debian's containerd and runc next to its
+// own programs: kernel modules, control groups, overlay, network namespaces, bridge and address
+// translation are what k3s would use.
 func TestContainer(t *testing.T) {
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-container", ""), "board=qemu-arm64", "role=worker", "packages=containerd,runc,containernetworking-plugins", "k3s=none")
@@ -115,7 +116,8 @@ func archive(t *testing.T, program string) []byte {
 	if c, err := img.ConfigFile(); err != nil || len(c.RootFS.DiffIDs) != 1 || c.RootFS.DiffIDs[0] != id {
 		t.Fatalf("the image's config: %+v %v", c, err)
 	}
-	// The layout: a marker, an index, and the three blobs by their hash (opencontainers/image-spec, image-layout.md).
+	// The layout: a marker, an index, and the three blobs by their hash (opencontainers/image-spec,
+	// image-layout.md).
 	manifest, err := img.RawManifest()
 	if err != nil {
 		t.Fatal(err)

@@ -13,8 +13,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestDataDisk boots a server whose k3s' data belong on a disk that is not there, plugs disks in and out, and looks that k3s
-// runs on the right one and on nothing else.
+// TestDataDisk boots a server whose k3s' data belong on a disk that is not there, plugs disks in
+// and out, and looks that k3s runs on the right one and on nothing else.
 func TestDataDisk(t *testing.T) {
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-data", "data: {device: LABEL=k3sdata}\ntime: {wait: 1s}\n"), "board=qemu-arm64", "role=server", k3s(t, "arm64"))
@@ -94,7 +94,8 @@ func TestDataDisk(t *testing.T) {
 	}
 }
 
-// TestBackupRestore makes a server, backs it up over sftp, and makes the same server again on an empty disk.
+// TestBackupRestore makes a server, backs it up over sftp, and makes the same server again on an
+// empty disk.
 func TestBackupRestore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -188,8 +189,8 @@ func TestBackupRestore(t *testing.T) {
 	}, g)
 }
 
-// TestDataDiskMove moves a server's data from its card to a disk, with a power cut in the middle, and makes the node again from a backup
-// when card and disk are both lost: onto an empty disk.
+// TestDataDiskMove moves a server's data from its card to a disk, with a power cut in the middle,
+// and makes the node again from a backup when card and disk are both lost: onto an empty disk.
 func TestDataDiskMove(t *testing.T) {
 	if !full {
 		return
@@ -301,7 +302,8 @@ func restore(t *testing.T, archive string, words ...string) (im image) {
 	return im
 }
 
-// fakeDatabase gives the stand-in, which has none, a database: any file in the old journal mode will do.
+// fakeDatabase gives the stand-in, which has none, a database: any file in the old journal mode
+// will do.
 func fakeDatabase(s *shell) {
 	s.g.t.Helper()
 	if os.Getenv("IMGBUILD_K3S") == "" {
@@ -317,7 +319,8 @@ func identityOf(s *shell) string {
 		"sudo sha256sum " + k + "token " + k + "tls/server-ca.crt " + k + "tls/server-ca.key " + k + "db/state.db | sort")
 }
 
-// killPods ends the pods at once: those of the stand-in let a shutdown wait as long as it may, which other tests look at.
+// killPods ends the pods at once: those of the stand-in let a shutdown wait as long as it may,
+// which other tests look at.
 func (s *shell) killPods() {
 	s.g.t.Helper()
 	s.run("echo 1 | sudo tee /sys/fs/cgroup/kubepods/cgroup.kill >/dev/null || true")

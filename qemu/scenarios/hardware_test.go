@@ -11,8 +11,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestHardware: each module of each kind of hardware that a board drives is in the slot, with at least one of the firmware files that
-// it or what it needs may ask for.
+// TestHardware: each module of each kind of hardware that a board drives is in the slot, with at
+// least one of the firmware files that it or what it needs may ask for.
 func TestHardware(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {

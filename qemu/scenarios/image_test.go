@@ -169,7 +169,8 @@ func TestImageFormats(t *testing.T) {
 	})
 }
 
-// TestSameBytes builds one image in two places that have nothing in common but the packages, and compares.
+// TestSameBytes builds one image in two places that have nothing in common but the packages, and
+// compares.
 func TestSameBytes(t *testing.T) {
 	t.Parallel()
 	config := cloudConfig("same", "k3os: {token: canary-4711-0815}\n")
@@ -195,7 +196,8 @@ func TestSameBytes(t *testing.T) {
 	if sum(t, first.Image) == sum(t, other.Image) {
 		t.Error("two configurations give one image")
 	}
-	// The secret of the configuration is in the image and nowhere else: not in what the build left, not in its cache.
+	// The secret of the configuration is in the image and nowhere else: not in what the build left,
+	// not in its cache.
 	found := map[string]bool{}
 	for _, dir := range []string{filepath.Dir(second), cache} {
 		err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
@@ -220,7 +222,8 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-// packagesOnly fills a cache with the downloads of the default one, so that a build has to decode and compress again.
+// packagesOnly fills a cache with the downloads of the default one, so that a build has to decode
+// and compress again.
 func packagesOnly(t *testing.T, dir string) {
 	t.Helper()
 	from, err := blockcache.Default()

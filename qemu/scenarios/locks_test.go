@@ -21,10 +21,12 @@ import (
 	"imgbuild/images"
 )
 
-// pins are the locks of builds with packages= in these tests, next to those that imgbuild carries. `make locks` makes them.
+// pins are the locks of builds with packages= in these tests, next to those that imgbuild carries.
+// `make locks` makes them.
 const pins = "../testdata/locks"
 
-// committed gives the lock of this repository for a build: the content and, where imgbuild does not carry it, the file's name.
+// committed gives the lock of this repository for a build: the content and, where imgbuild does not
+// carry it, the file's name.
 func committed(words []string) (data []byte, file string, err error) {
 	value := func(key string) string {
 		i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, key+"=") })
@@ -49,9 +51,9 @@ func committed(words []string) (data []byte, file string, err error) {
 
 var withLockMu sync.Mutex
 
-// withLock runs a build in a directory whose imgbuild.lock is the committed lock of its board, role and packages, so that a second
-// run needs no network. Where the archive has lost a package of it, imgbuild locks the newest ones; that lock is kept in the cache
-// for the next run.
+// withLock runs a build in a directory whose imgbuild.lock is the committed lock of its board, role
+// and packages, so that a second run needs no network. Where the archive has lost a package of it,
+// imgbuild locks the newest ones; that lock is kept in the cache for the next run.
 func withLock(program string, words []string, build func(dir string) ([]byte, error)) error {
 	data, _, err := committed(words)
 	if err != nil {
@@ -101,8 +103,8 @@ func withLock(program string, words []string, build func(dir string) ([]byte, er
 	return nil
 }
 
-// TestLocks: the hashes of maintainer scripts in the committed locks are those that today's code makes of the same packages. A
-// lock that was made by other code reports changes that are none.
+// TestLocks: the hashes of maintainer scripts in the committed locks are those that today's code
+// makes of the same packages. A lock that was made by other code reports changes that are none.
 func TestLocks(t *testing.T) {
 	t.Parallel()
 	cache, err := blockcache.Open("")

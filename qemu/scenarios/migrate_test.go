@@ -18,7 +18,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// oldNode is what lies on a card of k3OS or picl, by path below the partition's root; a value "-> x" is a link.
+// oldNode is what lies on a card of k3OS or picl, by path below the partition's root; a value "->
+// x" is a link.
 func oldNode(t *testing.T, hostname, config string, more map[string]string) (files map[string]string, key ssh.PublicKey) {
 	t.Helper()
 	private, signer := makeKey(t)
@@ -39,7 +40,8 @@ func oldNode(t *testing.T, hostname, config string, more map[string]string) (fil
 	return files, signer.PublicKey()
 }
 
-// oldCard makes a card with the reference tools: an ext4 of the files on the second partition of an MBR disk. commands are debugfs'.
+// oldCard makes a card with the reference tools: an ext4 of the files on the second partition of an
+// MBR disk. commands are debugfs'.
 func oldCard(t *testing.T, label string, files map[string]string, commands ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -119,8 +121,8 @@ func slotSum(t *testing.T, image string) [32]byte {
 	return sha256.Sum256(b)
 }
 
-// TestMigrate takes a server off a picl card and puts it on one of ours: it comes up as the same node, with its data, and the system on
-// the card is the one that everybody gets.
+// TestMigrate takes a server off a picl card and puts it on one of ours: it comes up as the same
+// node, with its data, and the system on the card is the one that everybody gets.
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	const address = "52:54:00:12:34:56" // of QEMU's own network card

@@ -11,7 +11,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// Three networks of one simulated radio: with WPA2 alone, hidden, and open. Behind them is 10.66.0.1.
+// Three networks of one simulated radio: with WPA2 alone, hidden, and open. Behind them is
+// 10.66.0.1.
 const threeNetworks = `
 write_files:
 - path: /etc/hostapd.conf
@@ -45,7 +46,8 @@ boot_cmd:
 - ip netns exec ap sh -c 'ip link add br9 type bridge && ip addr add 10.66.0.1/24 dev br9 && ip link set br9 up && hostapd -B /etc/hostapd.conf'
 `
 
-// The bridge has the bond as its port and carries the VLAN, through which the way to the LAN's one machine leads.
+// The bridge has the bond as its port and carries the VLAN, through which the way to the LAN's one
+// machine leads.
 const stacked = `  interfaces:
   - {name: br0, dhcp: true}
   - {name: br0.5, addresses: [10.5.0.2/24], routes: [{to: 10.9.8.1/32}]}
@@ -60,8 +62,9 @@ const flat = `  interfaces:
   - {name: wlan0, addresses: [10.66.0.2/24], optional: true}
 `
 
-// TestNetworkKinds boots one node with what few need: a bond, a bridge, a VLAN, a router that advertises itself, and Wi-Fi networks that
-// are hidden, open, or know nothing newer than WPA2. It is a slow row.
+// TestNetworkKinds boots one node with what few need: a bond, a bridge, a VLAN, a router that
+// advertises itself, and Wi-Fi networks that are hidden, open, or know nothing newer than WPA2. It
+// is a slow row.
 func TestNetworkKinds(t *testing.T) {
 	t.Parallel()
 	if !full {

@@ -18,8 +18,9 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// The radios of this test are simulated ones: one is the node's, the other an access point in a network namespace of its own, where
-// the card on QEMU's network is bridged to it. So whoever logs in on the node comes over Wi-Fi, and there is no other way.
+// The radios of this test are simulated ones: one is the node's, the other an access point in a
+// network namespace of its own, where the card on QEMU's network is bridged to it. So whoever logs
+// in on the node comes over Wi-Fi, and there is no other way.
 const accessPoint = `
 write_files:
 - path: /etc/hostapd.conf
@@ -44,8 +45,8 @@ boot_cmd:
 - ip netns exec ap sh -c 'ip link add br0 type bridge && ip link set eth0 master br0 && ip link set eth0 up && ip link set br0 up && hostapd -B /etc/hostapd.conf'
 `
 
-// radioNode is the node's config.yaml: the address of the card on the cable, which is found by its MAC, further interfaces and
-// sections of network, and the passphrase of its Wi-Fi.
+// radioNode is the node's config.yaml: the address of the card on the cable, which is found by its
+// MAC, further interfaces and sections of network, and the passphrase of its Wi-Fi.
 func radioNode(address, interfaces, sections, passphrase, key string) string {
 	return cloudConfig("shelf-radio", "- "+key+accessPoint) + `
 network:
@@ -57,8 +58,9 @@ network:
 `
 }
 
-// TestNetwork boots a node whose only way in is Wi-Fi, with a second card on a cable, and changes its network while it runs: what is wrong
-// is taken back, what is right stays, a reset in the middle of a trial included.
+// TestNetwork boots a node whose only way in is Wi-Fi, with a second card on a cable, and changes
+// its network while it runs: what is wrong is taken back, what is right stays, a reset in the
+// middle of a trial included.
 func TestNetwork(t *testing.T) {
 	t.Parallel()
 	laptop := newLaptop(t)
@@ -72,7 +74,8 @@ func TestNetwork(t *testing.T) {
 	g.up()
 	s := g.login()
 
-	// Each command is a session of its own, which takes an emulated board seconds: what belongs together is one.
+	// Each command is a session of its own, which takes an emulated board seconds: what belongs
+	// together is one.
 	sub(t, "static and by dhcp", func(t *testing.T) {
 		all := s.until("ip -4 -o addr; ip route get 10.77.1.2; cat /etc/resolv.conf; sudo stat -c 'mode %a %U' /run/shelf/wpa_supplicant.conf", "inet 10.9.8.77/24")
 		for _, want := range []string{"inet 10.0.2.15/24", "10.77.1.2 via 10.9.8.1 dev eth1", "nameserver 10.9.8.1", "nameserver 10.0.2.3", "mode 600 root"} {

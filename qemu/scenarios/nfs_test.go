@@ -16,7 +16,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// nfsServer boots an NFS server on its end of a cable: Debian's kernel with nfsd, and what nfsd brings along. Its disk lies at disk.
+// nfsServer boots an NFS server on its end of a cable: Debian's kernel with nfsd, and what nfsd
+// brings along. Its disk lies at disk.
 func nfsServer(t *testing.T, link *vm.Link, disk string) vm.Options {
 	t.Helper()
 	dir, err := tool.Packages(t.Context(), "nfsd", "arm64", []string{"linux-image-arm64", "nfs-kernel-server", "libtirpc-common"},
@@ -168,7 +169,8 @@ func order(g *guest, word string) {
 	g.see(`nfsd: done ` + word)
 }
 
-// freeze stops a guest's processor, so that nothing answers any more, as when its power is gone; thaw lets it go on.
+// freeze stops a guest's processor, so that nothing answers any more, as when its power is gone;
+// thaw lets it go on.
 func freeze(g *guest) { monitor(g, "stop") }
 func thaw(g *guest)   { monitor(g, "cont") }
 
@@ -179,8 +181,9 @@ func monitor(g *guest, line string) {
 	}
 }
 
-// TestBackupNFS has a server keep its backups on an NFS server that does what NFS servers do: goes away and comes back, runs full, lets
-// nobody write. In the end the node is made again from what was stored there.
+// TestBackupNFS has a server keep its backups on an NFS server that does what NFS servers do: goes
+// away and comes back, runs full, lets nobody write. In the end the node is made again from what
+// was stored there.
 func TestBackupNFS(t *testing.T) {
 	if !full {
 		return
@@ -276,7 +279,8 @@ func keptOnNFS(t *testing.T, disk string) (identity string) {
 		s.run("sudo shelf backup now")
 	}, both...)
 	const mounted = "grep -q ' /run/shelf/backup nfs' /proc/self/mounts && echo mounted"
-	// background makes a backup while we go on; what it says, and at last "ended", goes to /tmp/NAME, its number to /tmp/NAME.pid.
+	// background makes a backup while we go on; what it says, and at last "ended", goes to
+	// /tmp/NAME, its number to /tmp/NAME.pid.
 	background := func(name string) {
 		t.Helper()
 		s.run("(sudo sh -c 'echo $$ >/tmp/" + name + ".pid; exec shelf backup now' >/tmp/" + name + " 2>&1; echo ended >>/tmp/" + name + ") </dev/null >/dev/null 2>&1 &")
@@ -309,7 +313,8 @@ func keptOnNFS(t *testing.T, disk string) (identity string) {
 	}, both...)
 	sub(t, "stopped while the server is gone", func(t *testing.T) {
 		s.run("sudo dd if=/dev/urandom of=/var/lib/rancher/k3s/server/ballast bs=1M count=96 2>/dev/null")
-		// A volume of somebody's, whose client would wait for ever, with something that is not written yet.
+		// A volume of somebody's, whose client would wait for ever, with something that is not
+		// written yet.
 		s.run("sudo mkdir -p /run/nas && sudo mount -t nfs4 -o hard,vers=4.2,addr=10.9.0.2 10.9.0.2:/srv/nas/shelf /run/nas && sudo touch /run/nas/notes && sudo chmod 666 /run/nas/notes")
 		background("stopped")
 		s.until(mounted, "mounted")

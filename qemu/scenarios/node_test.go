@@ -27,7 +27,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// secrets that the node of TestNode is given, in every place that takes one, and some that it says aloud.
+// secrets that the node of TestNode is given, in every place that takes one, and some that it says
+// aloud.
 const nodeSecrets = `k3os:
   password: canary-password-1
   wifi: [{name: nowhere, passphrase: canary-wifi-3}]
@@ -61,8 +62,8 @@ type nodeStatus struct {
 	Record struct{ Active string }
 }
 
-// TestNode is everything that shelf says and does on one node, over ssh, from the laptop and over its socket, and what the
-// node tells a Prometheus.
+// TestNode is everything that shelf says and does on one node, over ssh, from the laptop and over
+// its socket, and what the node tells a Prometheus.
 func TestNode(t *testing.T) {
 	t.Parallel()
 	identity, line := keyFile(t)
@@ -295,7 +296,8 @@ func TestNode(t *testing.T) {
 	sub(t, "after the reset", func(t *testing.T) { ref(t, "e2fsck", "-fn", dataFS(g.Disk)) }, g)
 }
 
-// each runs commands one after the other in one session and gives for each its exit code, a line end and what it printed.
+// each runs commands one after the other in one session and gives for each its exit code, a line
+// end and what it printed.
 func (s *shell) each(commands ...string) map[string]string {
 	s.g.t.Helper()
 	const mark = "=== next ==="
@@ -323,7 +325,8 @@ func statusOf(t *testing.T, s *shell, command string) (st nodeStatus) {
 	return st
 }
 
-// keyFile makes a key that may log in as well, as OpenSSH keeps it, for the public command; line is its authorized_keys'.
+// keyFile makes a key that may log in as well, as OpenSSH keeps it, for the public command; line is
+// its authorized_keys'.
 func keyFile(t *testing.T) (file, line string) {
 	t.Helper()
 	private, signer := makeKey(t)

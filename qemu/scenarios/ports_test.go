@@ -12,8 +12,9 @@ import (
 	"imgbuild/images"
 )
 
-// comparePorts holds what a node of a role listens on against what images/ declares. The node's own ports must all be open and no
-// others; of k3s' those are asked for that this k3s opens, and a real one opens all that it always does.
+// comparePorts holds what a node of a role listens on against what images/ declares. The node's own
+// ports must all be open and no others; of k3s' those are asked for that this k3s opens, and a real
+// one opens all that it always does.
 func comparePorts(t *testing.T, s *shell, role string, wholeK3s bool) {
 	t.Helper()
 	base, err := images.GetBase()
@@ -55,8 +56,9 @@ type listener struct {
 
 func (l listener) String() string { return l.proto + " " + l.at.String() }
 
-// listeners reads lines of /proc/net/{tcp,tcp6,udp,udp6} (proc_net_tcp of the kernel's documentation), each behind its file's
-// name: TCP sockets in the state LISTEN (0A), UDP sockets without a peer.
+// listeners reads lines of /proc/net/{tcp,tcp6,udp,udp6} (proc_net_tcp of the kernel's
+// documentation), each behind its file's name: TCP sockets in the state LISTEN (0A), UDP sockets
+// without a peer.
 func listeners(t *testing.T, text string) (all []listener) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -80,7 +82,8 @@ func listeners(t *testing.T, text string) (all []listener) {
 	return all
 }
 
-// address reads ADDRESS:PORT in hexadecimal: the address in words of 32 bits as a little-endian machine holds them.
+// address reads ADDRESS:PORT in hexadecimal: the address in words of 32 bits as a little-endian
+// machine holds them.
 func address(s string) (netip.AddrPort, error) {
 	host, port, _ := strings.Cut(s, ":")
 	a, err := hex.DecodeString(host)

@@ -33,8 +33,9 @@ func sector(t *testing.T, disk string, at int64) []byte {
 	return s
 }
 
-// TestRecord shows U-Boot records as they may be after a bad moment, and reads what it chose from the kernel's command line and what it
-// wrote from the disk. The kernel starts, the node is not waited for.
+// TestRecord shows U-Boot records as they may be after a bad moment, and reads what it chose from
+// the kernel's command line and what it wrote from the disk. The kernel starts, the node is not
+// waited for.
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3s(t, "arm64"))

@@ -15,7 +15,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// rescueConfig has all that must not run on a node without its data, and a password for the console.
+// rescueConfig has all that must not run on a node without its data, and a password for the
+// console.
 func rescueConfig() string {
 	return cloudConfig("shelf-rescue", `k3os:
   password: open sesame
@@ -29,8 +30,8 @@ services:
 `)
 }
 
-// TestRescue takes an installed node to its rescue system and back, destroys its data partition there, and repairs it with
-// the command that the node tells of.
+// TestRescue takes an installed node to its rescue system and back, destroys its data partition
+// there, and repairs it with the command that the node tells of.
 func TestRescue(t *testing.T) {
 	t.Parallel()
 	im := build(t, rescueConfig(), "board=qemu-arm64", "role=worker", "k3s=none")
@@ -149,7 +150,8 @@ func TestRescue(t *testing.T) {
 	}
 }
 
-// noRoom boots a node whose data partition is full to the last block, and which would have had to write: its host keys are gone.
+// noRoom boots a node whose data partition is full to the last block, and which would have had to
+// write: its host keys are gone.
 func noRoom(t *testing.T, installed string) {
 	disk := filepath.Join(t.TempDir(), "disk.img")
 	duplicate(t, installed, disk)

@@ -1,7 +1,8 @@
-// Package scenarios boots whole images, built through the public command, and looks at the nodes that come up.
+// Package scenarios boots whole images, built through the public command, and looks at the nodes
+// that come up.
 //
-// The images are those that people flash; what differs is config.yaml. IMGBUILD_FULL=1 adds the slow rows, IMGBUILD_K3S=FILE
-// puts a real k3s in the place of the stand-in.
+// The images are those that people flash; what differs is config.yaml. IMGBUILD_FULL=1 adds the
+// slow rows, IMGBUILD_K3S=FILE puts a real k3s in the place of the stand-in.
 package scenarios
 
 import (
@@ -29,7 +30,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// patience is for one event under emulation on a busy machine. Nothing is asserted about time; this only ends a test that hangs.
+// patience is for one event under emulation on a busy machine. Nothing is asserted about time; this
+// only ends a test that hangs.
 const patience = 4 * time.Minute
 
 var (
@@ -180,7 +182,8 @@ type guest struct {
 	ctx context.Context
 }
 
-// boot starts guests that take n of the two places; all give them back when the test ends. What a guest printed is shown when the test failed.
+// boot starts guests that take n of the two places; all give them back when the test ends. What a
+// guest printed is shown when the test failed.
 func boot(t *testing.T, options ...vm.Options) []*guest {
 	t.Helper()
 	ctx := t.Context()
@@ -315,7 +318,8 @@ func (s *shell) until(command, want string) string {
 	}
 }
 
-// k3sPID is the process of k3s as the supervisor knows it; 0 for none. (Real k3s' processes are called k3s-server and k3s-agent.)
+// k3sPID is the process of k3s as the supervisor knows it; 0 for none. (Real k3s' processes are
+// called k3s-server and k3s-agent.)
 func (s *shell) k3sPID() int {
 	s.g.t.Helper()
 	out := s.run("sudo shelf status -o json || true") // the status is no failure of ours
@@ -397,7 +401,8 @@ func cloudConfig(hostname, more string) string {
 	return fmt.Sprintf("hostname: %s\nssh_authorized_keys:\n- %s\n%s", hostname, public, more)
 }
 
-// ahead is how far the LANs' clock is from ours, so that no other source of time could explain what a guest thinks.
+// ahead is how far the LANs' clock is from ours, so that no other source of time could explain what
+// a guest thinks.
 const ahead = 40 * 24 * time.Hour
 
 // lan makes a network with DHCP and NTP for one guest.

@@ -14,9 +14,10 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestSoak runs services of qemu/fixtures/rogue next to two that are well: the short form of make soak, one of each kind of trouble,
-// and every one of them in the full suite. On the same node, before that, PID 1 fails, in the full suite in both ways in which
-// a Go program can: it says so, reboots, and knows of it afterwards.
+// TestSoak runs services of qemu/fixtures/rogue next to two that are well: the short form of make
+// soak, one of each kind of trouble, and every one of them in the full suite. On the same node,
+// before that, PID 1 fails, in the full suite in both ways in which a Go program can: it says so,
+// reboots, and knows of it afterwards.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-soak", ""), "board=qemu-arm64", "role=worker", "k3s=none")
@@ -67,7 +68,8 @@ func TestSoak(t *testing.T) {
 		if now, _ := strconv.ParseInt(s.run("date +%s"), 10, 64); now < im.Slot.Date {
 			t.Errorf("it is %d, the image is of %d", now, im.Slot.Date)
 		}
-		// The clock is set, as the first server that answers does it: what runs does not age by that.
+		// The clock is set, as the first server that answers does it: what runs does not age by
+		// that.
 		s.run("sudo date -s @$(($(date +%s) + 400 * 86400))")
 		shown := s.run("shelf services")
 		s.run("sudo date -s @$(($(date +%s) - 400 * 86400))")

@@ -20,8 +20,8 @@ import (
 	"imgbuild/qemu/tool"
 )
 
-// TestBackupOfLiveDatabase copies a database while SQLite itself, another process, writes to it and moves its log into it all the
-// time, and has SQLite judge the copies.
+// TestBackupOfLiveDatabase copies a database while SQLite itself, another process, writes to it and
+// moves its log into it all the time, and has SQLite judge the copies.
 func TestBackupOfLiveDatabase(t *testing.T) {
 	t.Parallel()
 	sqlite := tool.Path(t, "sqlite3")
@@ -83,7 +83,8 @@ func TestBackupOfLiveDatabase(t *testing.T) {
 	stop()
 	writer.Wait()
 
-	// What is held, shown by SQLite's own answer: no checkpoint while the copy is made, and one again afterwards.
+	// What is held, shown by SQLite's own answer: no checkpoint while the copy is made, and one
+	// again afterwards.
 	copied := filepath.Join(t.TempDir(), "x.tar")
 	keep := exec.Command(sqlite, "-batch", live) // somebody who has it open
 	keepIn, err := keep.StdinPipe()

@@ -19,8 +19,9 @@ import (
 //go:embed testdata/mounts.txt
 var expectedMounts string
 
-// TestWorker takes the image for the Pi 4 as it is flashed and boots it on another machine, QEMU's virt, through U-Boot: a larger card, no
-// server to join, twice. What it keeps and what it forgets is compared.
+// TestWorker takes the image for the Pi 4 as it is flashed and boots it on another machine, QEMU's
+// virt, through U-Boot: a larger card, no server to join, twice. What it keeps and what it forgets
+// is compared.
 func TestWorker(t *testing.T) {
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3s(t, "arm64"))
@@ -112,7 +113,8 @@ func TestWorker(t *testing.T) {
 			t.Errorf("at the second boot %s attempts were left", record[2])
 		}
 	}, g)
-	// The init hangs for good: the kernel's freezer holds its whole group. Nothing else can help the node then.
+	// The init hangs for good: the kernel's freezer holds its whole group. Nothing else can help
+	// the node then.
 	s.run("sudo sh -c 'echo 1 >/sys/fs/cgroup/init/cgroup.freeze'")
 	g.see(`U-Boot 20\d\d`)
 	g.see(`shelf: record 0x\w+: seq \d+, active a, trial , left 3`)
@@ -138,7 +140,8 @@ func TestWorker(t *testing.T) {
 	}, g)
 }
 
-// compareMounts holds the node's mounts against testdata/mounts.txt, line by line, in the order in which they were made.
+// compareMounts holds the node's mounts against testdata/mounts.txt, line by line, in the order in
+// which they were made.
 func compareMounts(t *testing.T, mountinfo string) {
 	t.Helper()
 	var got []string

@@ -20,7 +20,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Settings say where packages come from and go. The zero value: the default cache, the host's own mirrors.
+// Settings say where packages come from and go. The zero value: the default cache, the host's own
+// mirrors.
 type Settings struct {
 	CacheDir string // "" = blockcache.Default
 	Mirror   string // as mirror=; "" = $IMGBUILD_MIRROR, else the host's apt sources
@@ -70,8 +71,8 @@ func fromPackages(ctx context.Context, p program) (string, error) {
 	return filepath.Join(dir, runDir, p.name), nil
 }
 
-// File gives a file out of one Debian package, such as QEMU's U-Boot, without what the package depends on. name is its
-// path in the package without a leading slash.
+// File gives a file out of one Debian package, such as QEMU's U-Boot, without what the package
+// depends on. name is its path in the package without a leading slash.
 func File(ctx context.Context, pkg, name string) (string, error) {
 	h, err := thisHost()
 	if err != nil {
@@ -90,8 +91,8 @@ func File(ctx context.Context, pkg, name string) (string, error) {
 	return path, nil
 }
 
-// Packages gives a directory with Debian packages for arch and with what they depend on, but for drop: for guests that are no node of
-// ours. name is what the cache calls it.
+// Packages gives a directory with Debian packages for arch and with what they depend on, but for
+// drop: for guests that are no node of ours. name is what the cache calls it.
 func Packages(ctx context.Context, name, arch string, want, drop []string) (string, error) {
 	lock.Lock()
 	defer lock.Unlock()
@@ -102,8 +103,9 @@ func Packages(ctx context.Context, name, arch string, want, drop []string) (stri
 // layout is raised when the shape of an unpacked directory changes.
 const layout = "1"
 
-// unpacked gives the directory CACHE/tools/HASH with the packages of r unpacked; HASH is of what is in it. CACHE/tools/NAME-KEY.current
-// remembers the directory's name, so that only the first use needs the network. finish adds files before the directory gets its name.
+// unpacked gives the directory CACHE/tools/HASH with the packages of r unpacked; HASH is of what is
+// in it. CACHE/tools/NAME-KEY.current remembers the directory's name, so that only the first use
+// needs the network. finish adds files before the directory gets its name.
 func unpacked(ctx context.Context, name string, r debian.Request, finish func(dir, final string) error) (string, error) {
 	cache, err := openCache()
 	if err != nil {
@@ -189,8 +191,8 @@ func openCache() (*blockcache.Cache, error) {
 	return blockcache.Open(settings.CacheDir)
 }
 
-// Scratch makes a directory in the cache for what is too large for /tmp, which is memory on many systems: the disks of guests. The
-// caller gives it back with Remove.
+// Scratch makes a directory in the cache for what is too large for /tmp, which is memory on many
+// systems: the disks of guests. The caller gives it back with Remove.
 func Scratch(purpose string) (*scratch.Dir, error) {
 	cache, err := openCache()
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 // runDir holds the scripts, below the directory of an unpacked set.
 const runDir = "run"
 
-// scripts makes one script for each ELF program of an unpacked set. It starts the program through the packages' own loader with
-// the packages' own libraries: the host's may be older, of another distribution or of another libc.
+// scripts makes one script for each ELF program of an unpacked set. It starts the program through
+// the packages' own loader with the packages' own libraries: the host's may be older, of another
+// distribution or of another libc.
 //
 // dir is where the set lies now, final where it will be used.
 func scripts(h host, dir, final string) error {
@@ -42,7 +43,8 @@ func scripts(h host, dir, final string) error {
 	return nil
 }
 
-// script is the text of one: the set's other programs come first in PATH, iconv's tables and QEMU's modules are the set's own.
+// script is the text of one: the set's other programs come first in PATH, iconv's tables and QEMU's
+// modules are the set's own.
 func script(h host, root, bin, name string) string {
 	lib := "$R/usr/lib/" + h.triplet
 	more := ""

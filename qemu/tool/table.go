@@ -2,8 +2,8 @@ package tool
 
 import "regexp"
 
-// program is one row of the table: how to ask a program for its version, the oldest that will do, and the Debian
-// packages that carry it.
+// program is one row of the table: how to ask a program for its version, the oldest that will do,
+// and the Debian packages that carry it.
 type program struct {
 	name    string
 	ask     []string       // arguments that make it print its version and end; the exit status does not count
@@ -61,11 +61,13 @@ type set struct {
 	drop []string // dependencies that the programs of the table do without
 }
 
-// sets is keyed by program.set. genimage calls mkfs.vfat and the mtools by name, so they come along.
+// sets is keyed by program.set. genimage calls mkfs.vfat and the mtools by name, so they come
+// along.
 var sets = map[string]set{
 	"qemu": {
 		want: []string{"qemu-system-arm"},
-		// Sound, smart cards, braille, PAM and user management belong to QEMU's modules or to maintainer scripts.
+		// Sound, smart cards, braille, PAM and user management belong to QEMU's modules or to
+		// maintainer scripts.
 		drop: []string{"adduser", "base-passwd", "debconf", "libaudit-common", "libaudit1", "libasound2-data", "libasound2t64",
 			"libbrlapi0.8", "libcacard0", "libdb5.3t64", "libdebconfclient0", "libnspr4", "libnss3", "libpam-modules",
 			"libpam-modules-bin", "libpam0g", "libpcsclite1", "libsasl2-modules-db", "libsemanage-common", "libsemanage2",

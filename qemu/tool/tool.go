@@ -1,8 +1,9 @@
 // Package tool finds the programs that judge our work: QEMU and the reference tools of each format.
 //
-// A program comes from PATH when it is new enough, else from Debian packages for this host, fetched by imgbuild's own
-// code into its cache and run through the packages' own loader and libraries. That needs no root and nothing installed,
-// so that no test has to be skipped: no tool and no network is a failure with a sentence.
+// A program comes from PATH when it is new enough, else from Debian packages for this host, fetched
+// by imgbuild's own code into its cache and run through the packages' own loader and libraries.
+// That needs no root and nothing installed, so that no test has to be skipped: no tool and no
+// network is a failure with a sentence.
 //
 // IMGBUILD_TOOLS=packages leaves PATH aside, IMGBUILD_TOOLS=path the packages.
 package tool
@@ -20,7 +21,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// T is the part of testing.TB that Path needs, so that a program that boots an image does not carry package testing.
+// T is the part of testing.TB that Path needs, so that a program that boots an image does not carry
+// package testing.
 type T interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -50,9 +52,10 @@ var (
 	found = map[string]string{}
 )
 
-// Find gives a file that runs the program name in a version of at least least ("" = what the table asks for): an absolute path
-// of PATH, or a small script in the cache that starts the program of a Debian package. Errors: fault.Usage for a name
-// that the table does not have, fault.Network and others when the packages cannot be had.
+// Find gives a file that runs the program name in a version of at least least ("" = what the table
+// asks for): an absolute path of PATH, or a small script in the cache that starts the program of a
+// Debian package. Errors: fault.Usage for a name that the table does not have, fault.Network and
+// others when the packages cannot be had.
 func Find(ctx context.Context, name, least string) (string, error) {
 	p, ok := row(name)
 	if !ok {

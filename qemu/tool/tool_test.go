@@ -101,8 +101,9 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
-// TestFromPackages is the way without root and without anything installed: each set of packages is fetched, unpacked and run by its
-// own loader. It needs a mirror the first time; the cache keeps the rest.
+// TestFromPackages is the way without root and without anything installed: each set of packages is
+// fetched, unpacked and run by its own loader. It needs a mirror the first time; the cache keeps
+// the rest.
 func TestFromPackages(t *testing.T) {
 	t.Setenv("IMGBUILD_TOOLS", "packages")
 	t.Setenv("LC_ALL", "C")

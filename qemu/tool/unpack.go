@@ -12,10 +12,12 @@ import (
 	"strings"
 )
 
-// merged are the directories that Debian's base-files links into usr; packages may still name the short form.
+// merged are the directories that Debian's base-files links into usr; packages may still name the
+// short form.
 var merged = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"}
 
-// inRoot turns a name of a package's tar into a path below the unpacked root: no leading slash or dot, usr merged.
+// inRoot turns a name of a package's tar into a path below the unpacked root: no leading slash or
+// dot, usr merged.
 func inRoot(name string) string {
 	name = strings.TrimPrefix(path.Clean("/"+name), "/")
 	for _, m := range merged {
@@ -26,8 +28,9 @@ func inRoot(name string) string {
 	return name
 }
 
-// unpack lays one package's data tar into root: directories, files and links, as the calling user. Owners, devices and
-// set-id bits have no place in a tool box and are left out. Documentation is left out too.
+// unpack lays one package's data tar into root: directories, files and links, as the calling user.
+// Owners, devices and set-id bits have no place in a tool box and are left out. Documentation is
+// left out too.
 func unpack(r io.Reader, root *os.Root) error {
 	t := tar.NewReader(r)
 	for {
@@ -66,7 +69,8 @@ func unpack(r io.Reader, root *os.Root) error {
 	}
 }
 
-// linkTarget makes a link that is absolute in the package relative, so that it stays inside the unpacked root.
+// linkTarget makes a link that is absolute in the package relative, so that it stays inside the
+// unpacked root.
 func linkTarget(name, target string) string {
 	if !strings.HasPrefix(target, "/") {
 		return target

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// console keeps everything that a guest prints and wakes those who wait for a piece of it. Carriage returns and terminal
-// escapes (U-Boot's, systemd-less as we are) are left out, so that patterns see plain lines.
+// console keeps everything that a guest prints and wakes those who wait for a piece of it. Carriage
+// returns and terminal escapes (U-Boot's, systemd-less as we are) are left out, so that patterns
+// see plain lines.
 type console struct {
 	mu     sync.Mutex
 	text   []byte
@@ -72,11 +73,12 @@ func (c *console) output() string {
 	return string(c.text)
 }
 
-// fatal are lines after which waiting is pointless: whole ones, for the rest of a line that comes in pieces may be what is waited for.
+// fatal are lines after which waiting is pointless: whole ones, for the rest of a line that comes
+// in pieces may be what is waited for.
 var fatal = regexp.MustCompile(`(?:Kernel panic - not syncing|Internal error: Oops|### ERROR ### Please RESET|Synchronous Abort).*\n`)
 
-// expect waits for the first match of re behind the last one; the groups of the match are returned. It ends early when the guest
-// ends or prints a fatal line behind the last match.
+// expect waits for the first match of re behind the last one; the groups of the match are returned.
+// It ends early when the guest ends or prints a fatal line behind the last match.
 func (c *console) expect(ctx context.Context, re *regexp.Regexp, limit time.Duration) ([]string, error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

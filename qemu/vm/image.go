@@ -97,8 +97,8 @@ func (im *Image) Kernel(n int) ([]byte, error) {
 	return io.ReadAll(z)
 }
 
-// CommandLine is the kernel command line that boot.scr gives a healthy node's slot a: see builder/bootscript. The board's own
-// words are read from there.
+// CommandLine is the kernel command line that boot.scr gives a healthy node's slot a: see
+// builder/bootscript. The board's own words are read from there.
 func (im *Image) CommandLine(board, console string) string {
 	words := []string{"console=tty0", "console=" + console}
 	if data, err := im.ReadFile(Boot, "boot.scr"); err == nil {
@@ -120,7 +120,8 @@ func Copy(dst, src string, size int64) error {
 	return create(dst, func(out *os.File) error { return copyInto(out, src, 0, -1, size) })
 }
 
-// CopyPart copies length bytes of a disk image from offset from on, holes and all, into a new file of size bytes.
+// CopyPart copies length bytes of a disk image from offset from on, holes and all, into a new file
+// of size bytes.
 func CopyPart(dst, src string, from, length, size int64) error {
 	return create(dst, func(out *os.File) error { return copyInto(out, src, from, length, size) })
 }
@@ -134,7 +135,8 @@ func create(name string, fill func(*os.File) error) error {
 	return errors.Join(fill(out), out.Close())
 }
 
-// copyInto is CopyPart into an open file; a negative length stands for all of src, which size does not cut off.
+// copyInto is CopyPart into an open file; a negative length stands for all of src, which size does
+// not cut off.
 func copyInto(out *os.File, src string, from, length, size int64) error {
 	in, err := os.Open(src)
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Machine is one kind of emulated machine: what QEMU is told, and how the firmware of the boards it stands for starts.
+// Machine is one kind of emulated machine: what QEMU is told, and how the firmware of the boards it
+// stands for starts.
 type Machine struct {
 	Name    string
 	Arch    string   // Debian's name of what it runs
@@ -22,7 +23,8 @@ type Machine struct {
 	Console string   // the kernel's name of it
 	Extra   []string
 
-	// Firmware: U-Boot as QEMU's -bios from a Debian package, or as -kernel from the image's own BOOT.
+	// Firmware: U-Boot as QEMU's -bios from a Debian package, or as -kernel from the image's own
+	// BOOT.
 	Package, File  string // Debian package and file in it, given as -bios
 	Kernel, DTB    string // files of BOOT, given as -kernel and -dtb
 	PowerOfTwoDisk bool   // QEMU's SD card takes no other size
@@ -31,7 +33,8 @@ type Machine struct {
 // machines is the table; the first that runs an image's architecture is its default.
 var machines = []Machine{
 	{
-		// One processor and a Cortex-A72: the cheapest under emulation (facts: 3 to 4 CPU seconds a boot).
+		// One processor and a Cortex-A72: the cheapest under emulation (facts: 3 to 4 CPU seconds a
+		// boot).
 		Name: "virt", Arch: "arm64", Program: "qemu-system-aarch64",
 		Args: []string{"-M", "virt", "-cpu", "cortex-a72", "-smp", "1"}, Memory: 1024,
 		Drive: "none", Disk: []string{"-device", "virtio-blk-pci,drive=disk"}, NIC: "virtio-net-pci,romfile=", Console: "ttyAMA0",
@@ -47,8 +50,8 @@ var machines = []Machine{
 		Package: "u-boot-qemu", File: "usr/lib/u-boot/qemu_arm/u-boot.bin",
 	},
 	{
-		// QEMU 7.2 resets this machine the moment /dev/watchdog is opened. The second serial port is the mini-UART,
-		// which the Pi's device tree and U-Boot call the console.
+		// QEMU 7.2 resets this machine the moment /dev/watchdog is opened. The second serial port
+		// is the mini-UART, which the Pi's device tree and U-Boot call the console.
 		Name: "raspi3b", Arch: "arm64", Program: "qemu-system-aarch64", Least: "10.0",
 		Args: []string{"-M", "raspi3b"}, Memory: 1024, Fixed: true,
 		Drive: "sd", NIC: "usb-net", Serial: 1, Console: "ttyS1,115200",

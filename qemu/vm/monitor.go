@@ -7,23 +7,24 @@ import (
 	"sync"
 )
 
-// Monitor gives QEMU a line of its human monitor and returns what it prints: nothing when all is well. Devices come and go with Plug
-// and Unplug.
+// Monitor gives QEMU a line of its human monitor and returns what it prints: nothing when all is
+// well. Devices come and go with Plug and Unplug.
 func (v *VM) Monitor(line string) (string, error) {
 	var out string
 	err := v.qmp.do("human-monitor-command", map[string]any{"command-line": line}, &out)
 	return out, err
 }
 
-// Plug adds a device while the guest runs. properties are those of QEMU's device_add: "bus", "drive" and so on.
+// Plug adds a device while the guest runs. properties are those of QEMU's device_add: "bus",
+// "drive" and so on.
 func (v *VM) Plug(driver, id string, properties map[string]any) error {
 	args := map[string]any{"driver": driver, "id": id}
 	maps.Copy(args, properties)
 	return v.qmp.do("device_add", args, nil)
 }
 
-// Unplug takes a device away and waits until QEMU has let it go: device_del only presses the slot's button, the guest answers seconds
-// later, and until then the id is taken.
+// Unplug takes a device away and waits until QEMU has let it go: device_del only presses the slot's
+// button, the guest answers seconds later, and until then the id is taken.
 func (v *VM) Unplug(ctx context.Context, id string) error {
 	before := v.qmp.removed.of(id)
 	if err := v.qmp.do("device_del", map[string]any{"id": id}, nil); err != nil {

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// qmp speaks QEMU's machine protocol over a connection that QEMU inherited: one JSON object a line, commands answered in
-// order, events in between (QEMU, docs/interop/qmp-spec).
+// qmp speaks QEMU's machine protocol over a connection that QEMU inherited: one JSON object a line,
+// commands answered in order, events in between (QEMU, docs/interop/qmp-spec).
 type qmp struct {
 	mu sync.Mutex // one command at a time
 	w  io.Writer
@@ -53,7 +53,8 @@ func (q *qmp) read(r io.Reader) {
 	}
 }
 
-// do runs a command and decodes its answer into out unless that is nil. Errors: QEMU's own, io.ErrUnexpectedEOF when it is gone.
+// do runs a command and decodes its answer into out unless that is nil. Errors: QEMU's own,
+// io.ErrUnexpectedEOF when it is gone.
 func (q *qmp) do(command string, args map[string]any, out any) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -31,7 +31,8 @@ type Shell struct {
 	HostKey ssh.PublicKey // what the guest showed
 }
 
-// SSH logs in. It tries until ctx ends, because sshd may come up a moment after the console says so.
+// SSH logs in. It tries until ctx ends, because sshd may come up a moment after the console says
+// so.
 func (v *VM) SSH(ctx context.Context, user string, key ssh.Signer) (*Shell, error) {
 	s := &Shell{}
 	config := &ssh.ClientConfig{
@@ -60,7 +61,8 @@ func (v *VM) SSH(ctx context.Context, user string, key ssh.Signer) (*Shell, erro
 	}
 }
 
-// Run runs a command and gives its standard output. The error of a command that fails holds its status and standard error.
+// Run runs a command and gives its standard output. The error of a command that fails holds its
+// status and standard error.
 func (s *Shell) Run(ctx context.Context, command string) (string, error) {
 	return s.RunInput(ctx, command, nil)
 }

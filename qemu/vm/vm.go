@@ -1,8 +1,9 @@
-// Package vm runs a disk image in QEMU the way the firmware of its board would: U-Boot or the slot's kernel, the image's own copy
-// as disk, a console that can be waited on, ssh through a forwarded port.
+// Package vm runs a disk image in QEMU the way the firmware of its board would: U-Boot or the
+// slot's kernel, the image's own copy as disk, a console that can be waited on, ssh through a
+// forwarded port.
 //
-// `imgbuild run` and the boot tests use it alike. The image itself is never written; nothing outlives Stop, the context or the
-// calling process.
+// `imgbuild run` and the boot tests use it alike. The image itself is never written; nothing
+// outlives Stop, the context or the calling process.
 package vm
 
 import (
@@ -144,7 +145,8 @@ func (v *VM) ready(o Options) error {
 	return v.qmp.do("cont", nil, nil)
 }
 
-// forwarded matches a line of QEMU's `info usernet`: protocol, descriptor, source address and port, destination address and port.
+// forwarded matches a line of QEMU's `info usernet`: protocol, descriptor, source address and port,
+// destination address and port.
 var forwarded = regexp.MustCompile(`TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+(\d+)`)
 
 // arguments puts QEMU's command line together and lays the files that it names into o.Dir.
@@ -196,7 +198,8 @@ func (v *VM) arguments(ctx context.Context, o Options) (Machine, []string, error
 	return m, append(args, o.Args...), nil
 }
 
-// disk makes the copy that the guest writes to. Its writes go to the host's page cache: a test disk need not survive the host.
+// disk makes the copy that the guest writes to. Its writes go to the host's page cache: a test disk
+// need not survive the host.
 func (v *VM) disk(o Options, m Machine, im *Image) ([]string, error) {
 	size := max(o.Size, im.size)
 	if m.PowerOfTwoDisk {
@@ -239,8 +242,9 @@ func (v *VM) disk(o Options, m Machine, im *Image) ([]string, error) {
 	return append([]string{"-drive", drive}, m.Disk...), nil
 }
 
-// growData makes partition 4 of a disk as large as the first boot would, and keeps the signature: a kernel that is started directly
-// gets the same command line at every reboot, and would not find a disk again that has drawn another one.
+// growData makes partition 4 of a disk as large as the first boot would, and keeps the signature: a
+// kernel that is started directly gets the same command line at every reboot, and would not find a
+// disk again that has drawn another one.
 func growData(path string, signature uint32) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -264,8 +268,8 @@ func growData(path string, signature uint32) error {
 	return err
 }
 
-// logged gives a disk with a write cache, whose writes and flushes are logged in the order in which they complete. The log
-// is made again. Discards are switched off: the log has no word for them.
+// logged gives a disk with a write cache, whose writes and flushes are logged in the order in which
+// they complete. The log is made again. Discards are switched off: the log has no word for them.
 func logged(drive, log string, m Machine) ([]string, error) {
 	if m.Drive != "none" {
 		return nil, fault.New(fault.Usage, "", "the machine %s has no disk whose writes can be logged", m.Name)
@@ -322,7 +326,8 @@ func firmware(ctx context.Context, o Options, m Machine, im *Image) (args []stri
 	return args, err
 }
 
-// network gives the card on QEMU's user network and those on cables. The user network has DHCP, and the host's loopback as 10.0.2.2.
+// network gives the card on QEMU's user network and those on cables. The user network has DHCP, and
+// the host's loopback as 10.0.2.2.
 func (v *VM) network(o Options, m Machine) (args []string) {
 	if !o.Offline {
 		user := "user,id=user"
@@ -337,8 +342,9 @@ func (v *VM) network(o Options, m Machine) (args []string) {
 	return args
 }
 
-// Expect waits for the first match of a regular expression on the console behind the last match, and gives its groups. The error
-// says what was waited for and shows the console's last lines; it comes early when the guest panics or QEMU ends.
+// Expect waits for the first match of a regular expression on the console behind the last match,
+// and gives its groups. The error says what was waited for and shows the console's last lines; it
+// comes early when the guest panics or QEMU ends.
 func (v *VM) Expect(ctx context.Context, pattern string, limit time.Duration) ([]string, error) {
 	re, err := regexp.Compile(pattern)
 	if err != nil {

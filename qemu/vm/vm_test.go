@@ -115,7 +115,8 @@ func TestNoImage(t *testing.T) {
 	}
 }
 
-// TestUBoot drives Debian's U-Boot by hand: console both ways, reset, power off, and nothing left when the context ends.
+// TestUBoot drives Debian's U-Boot by hand: console both ways, reset, power off, and nothing left
+// when the context ends.
 func TestUBoot(t *testing.T) {
 	bios, err := tool.File(t.Context(), "u-boot-qemu", "usr/lib/u-boot/qemu_arm64/u-boot.bin")
 	if err != nil {
@@ -188,7 +189,8 @@ func TestLink(t *testing.T) {
 	a.Close()
 }
 
-// TestGrowData: a guest that is started directly finds nothing to change in its table, whose signature its command line names.
+// TestGrowData: a guest that is started directly finds nothing to change in its table, whose
+// signature its command line names.
 func TestGrowData(t *testing.T) {
 	const size = 64 << 20
 	table := mbr.Table{Signature: 0x1a2b3c4d, Partitions: [4]mbr.Partition{{Start: 8192, Sectors: 8192, Type: mbr.FAT32}, {}, {}, {Start: 16384, Sectors: 8192, Type: mbr.Linux}}}
@@ -218,8 +220,8 @@ func TestGrowData(t *testing.T) {
 	}
 }
 
-// TestUnplug: taking a device away ends when QEMU says that it has gone, not when it has heard of the wish, and not with the news about
-// another device or an earlier one of that name.
+// TestUnplug: taking a device away ends when QEMU says that it has gone, not when it has heard of
+// the wish, and not with the news about another device or an earlier one of that name.
 func TestUnplug(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()

@@ -31,7 +31,8 @@ func lba(s string) int {
 	panic("a sector that holds no record: " + s)
 }
 
-// Boot runs the script and gives why it ended ("booti ..." with the slot, "reset") and the kernel's command line.
+// Boot runs the script and gives why it ended ("booti ..." with the slot, "reset") and the kernel's
+// command line.
 func (m *Machine) Boot(script string) (why string, bootargs map[string]string) {
 	m.memory, m.Writes = map[string][]byte{}, nil
 	sh := New(map[string]string{"devtype": "mmc", "devnum": "0", "fdt_addr": "0x8000000", "board": m.Board})

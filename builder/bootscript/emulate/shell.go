@@ -1,5 +1,6 @@
-// Package emulate runs boot.scr on a model of a board: an interpreter of the part of U-Boot's hush that the script uses, and the
-// commands that read and write the boot record. Tests ask it which slot a disk boots.
+// Package emulate runs boot.scr on a model of a board: an interpreter of the part of U-Boot's hush
+// that the script uses, and the commands that read and write the boot record. Tests ask it which
+// slot a disk boots.
 package emulate
 
 import (
@@ -9,8 +10,8 @@ import (
 	"sync"
 )
 
-// This file is an interpreter of the part of U-Boot's hush that boot.scr uses: if, elif, else, for, && and ||, quotes,
-// ${variables}, and a table of commands. It refuses what it does not know.
+// This file is an interpreter of the part of U-Boot's hush that boot.scr uses: if, elif, else, for,
+// && and ||, quotes, ${variables}, and a table of commands. It refuses what it does not know.
 
 // Shell is one boot: environment, commands, and what was run.
 type Shell struct {

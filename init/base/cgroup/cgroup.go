@@ -1,9 +1,10 @@
 // Package cgroup builds the cgroup v2 tree of a node and limits and kills what runs in it.
 //
-// Without systemd nobody else makes this tree, and k3s refuses to start in a wrong one: it wants the controllers cpu,
-// cpuset, memory and pids in the root, and it decides from /proc/1/cgroup whether it may create its own groups next to ours.
-// So PID 1 and what it started early sit in the leaf /init, services in leaves below /shelf, and the root holds nothing
-// but the kernel's own threads. k3s then makes /k3s and /kubepods itself.
+// Without systemd nobody else makes this tree, and k3s refuses to start in a wrong one: it wants
+// the controllers cpu, cpuset, memory and pids in the root, and it decides from /proc/1/cgroup
+// whether it may create its own groups next to ours. So PID 1 and what it started early sit in the
+// leaf /init, services in leaves below /shelf, and the root holds nothing but the kernel's own
+// threads. k3s then makes /k3s and /kubepods itself.
 //
 //	/sys/fs/cgroup
 //	├── init          PID 1, one-shot commands
@@ -52,10 +53,11 @@ type Tree struct {
 	write       func(path string, s string) error // replaced by tests; a control file takes one write(2)
 }
 
-// Open prepares the hierarchy mounted at root: the leaf init with every process of the root in it, the inner group shelf,
-// and every controller that the kernel offers switched on for the children of both: in one write, which is many times
-// faster, and one at a time if that is refused, because one that the kernel refuses takes the others of the same write with
-// it. Controllers that could not be had are told by Missing.
+// Open prepares the hierarchy mounted at root: the leaf init with every process of the root in it,
+// the inner group shelf, and every controller that the kernel offers switched on for the children
+// of both: in one write, which is many times faster, and one at a time if that is refused, because
+// one that the kernel refuses takes the others of the same write with it. Controllers that could
+// not be had are told by Missing.
 func Open(root string) (*Tree, error) {
 	t := &Tree{root: root, write: writeControl}
 	return t, t.prepare()
@@ -87,14 +89,15 @@ func (t *Tree) prepare() error {
 			continue
 		}
 		t.controllers = append(t.controllers, c)
-		// A threaded or domain-only controller may be refused further down; the leaf then has no such limit.
+		// A threaded or domain-only controller may be refused further down; the leaf then has no
+		// such limit.
 		_ = t.write(filepath.Join(t.root, shelfGroup, "cgroup.subtree_control"), "+"+c)
 	}
 	return nil
 }
 
-// moveAll moves what sits in the root to the leaf init. Kernel threads refuse to be moved and may stay: the root is
-// exempt from the rule that an inner group holds no processes.
+// moveAll moves what sits in the root to the leaf init. Kernel threads refuse to be moved and may
+// stay: the root is exempt from the rule that an inner group holds no processes.
 func (t *Tree) moveAll() error {
 	pids, err := procs(t.root)
 	if err != nil {
@@ -121,7 +124,8 @@ func (t *Tree) Missing() []string {
 	return missing
 }
 
-// Group names an existing or future group by its path below the root, such as kubepods, which is not ours to limit.
+// Group names an existing or future group by its path below the root, such as kubepods, which is
+// not ours to limit.
 func (t *Tree) Group(path string) *Group {
 	return &Group{dir: filepath.Join(t.root, path), write: t.write}
 }
@@ -144,7 +148,8 @@ func (t *Tree) Leaf(name string, l Limits) (*Group, error) {
 	return g, g.limit(l)
 }
 
-// Limit sets the limits of a group that somebody else makes or will make, by its path below the root. It is made where it is missing.
+// Limit sets the limits of a group that somebody else makes or will make, by its path below the
+// root. It is made where it is missing.
 func (t *Tree) Limit(path string, l Limits) error {
 	g := t.Group(path)
 	if err := os.Mkdir(g.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {

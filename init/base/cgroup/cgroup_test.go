@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// fake is a directory that looks like a cgroup2 mount, and a record of what was written to it. Unprivileged tests cannot
-// have a real one; the real one is exercised by every boot test.
+// fake is a directory that looks like a cgroup2 mount, and a record of what was written to it.
+// Unprivileged tests cannot have a real one; the real one is exercised by every boot test.
 type fake struct {
 	t      *testing.T
 	tree   *Tree
@@ -189,7 +189,8 @@ func TestOOMKills(t *testing.T) {
 	}
 }
 
-// A kernel without cgroup.kill: every process of the group is killed all the same, and of those below it, and nobody else.
+// A kernel without cgroup.kill: every process of the group is killed all the same, and of those
+// below it, and nobody else.
 func TestKillWithoutControlFile(t *testing.T) {
 	f := newFake(t, "")
 	f.tree.write = writeControl

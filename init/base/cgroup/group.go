@@ -59,8 +59,8 @@ func (g *Group) Exists() bool {
 	return err == nil
 }
 
-// limit sets every limit, so that one that was taken out of a unit goes away. A control file is missing when its controller is;
-// that is an error only if a limit was asked for.
+// limit sets every limit, so that one that was taken out of a unit goes away. A control file is
+// missing when its controller is; that is an error only if a limit was asked for.
 func (g *Group) limit(l Limits) error {
 	if err := l.Check(); err != nil {
 		return fmt.Errorf("cgroup %s: %w", filepath.Base(g.dir), err)
@@ -102,7 +102,8 @@ func (g *Group) limit(l Limits) error {
 	return nil
 }
 
-// Procs lists every process of the group and of the groups below it, in no particular order. A group that is not there has none.
+// Procs lists every process of the group and of the groups below it, in no particular order. A
+// group that is not there has none.
 func (g *Group) Procs() ([]int, error) {
 	var all []int
 	err := filepath.WalkDir(g.dir, func(path string, d fs.DirEntry, err error) error {
@@ -129,7 +130,8 @@ func (g *Group) Populated() bool {
 	return err == nil && strings.Contains(string(data), "populated 1")
 }
 
-// OOMKills counts the processes of the group that were killed because memory was short, there or on the whole machine.
+// OOMKills counts the processes of the group that were killed because memory was short, there or on
+// the whole machine.
 func (g *Group) OOMKills() int64 {
 	data, err := os.ReadFile(filepath.Join(g.dir, "memory.events"))
 	if err != nil {
@@ -144,8 +146,9 @@ func (g *Group) OOMKills() int64 {
 	return 0
 }
 
-// Signal sends sig to every process of the group and below it, and gives their number. What forks meanwhile may be missed. A
-// process that ends meanwhile cannot be mistaken for another one that got its number: it is held before it is looked up once more.
+// Signal sends sig to every process of the group and below it, and gives their number. What forks
+// meanwhile may be missed. A process that ends meanwhile cannot be mistaken for another one that
+// got its number: it is held before it is looked up once more.
 func (g *Group) Signal(sig syscall.Signal) (sent int, err error) {
 	pids, err := g.Procs()
 	if err != nil {
@@ -170,11 +173,13 @@ func (g *Group) Signal(sig syscall.Signal) (sent int, err error) {
 	return sent, err
 }
 
-// killRounds bounds how often Kill goes through a group whose processes fork as fast as they are killed.
+// killRounds bounds how often Kill goes through a group whose processes fork as fast as they are
+// killed.
 const killRounds = 100
 
-// Kill sends SIGKILL to everything in the group and below it, including what forks meanwhile. A kernel before 5.14 has no
-// control file for that: one process after the other then, until none is found. A group that is not there is fine.
+// Kill sends SIGKILL to everything in the group and below it, including what forks meanwhile. A
+// kernel before 5.14 has no control file for that: one process after the other then, until none is
+// found. A group that is not there is fine.
 func (g *Group) Kill() error {
 	err := g.write(filepath.Join(g.dir, "cgroup.kill"), "1")
 	if err == nil {

@@ -1,4 +1,5 @@
-// Package fsck runs e2fsck, which comes from the squashfs, and knows what its exit codes mean; see e2fsck(8).
+// Package fsck runs e2fsck, which comes from the squashfs, and knows what its exit codes mean; see
+// e2fsck(8).
 package fsck
 
 import (
@@ -31,8 +32,8 @@ func (r Result) Repaired() bool { return r.Code > 0 && r.Sound() }
 // Failed says that the disk or e2fsck itself failed: the file system is not judged.
 func (r Result) Failed() bool { return r.Code >= 8 }
 
-// Run checks the ext4 file system on a device that is not mounted. out gets the output as it comes and may be nil. The
-// error says that e2fsck did not run to its end.
+// Run checks the ext4 file system on a device that is not mounted. out gets the output as it comes
+// and may be nil. The error says that e2fsck did not run to its end.
 func Run(ctx context.Context, mode, device string, out io.Writer) (Result, error) {
 	return run(ctx, supervise.Command{Spec: supervise.Spec{Args: []string{"/usr/sbin/e2fsck", mode, device}}, Output: out})
 }

@@ -1,10 +1,12 @@
-// Package guard starts the goroutines of PID 1. A panic that nobody recovers ends a Go program, and the end of PID 1 is a
-// panic of the kernel: services would be cut off in mid-sentence and the disk with them. So every goroutine below init/ is
-// started here (a test of this package looks for those that are not), and a panic in one of them goes to a handler that
-// notes it, syncs and reboots in order.
+// Package guard starts the goroutines of PID 1. A panic that nobody recovers ends a Go program, and
+// the end of PID 1 is a panic of the kernel: services would be cut off in mid-sentence and the disk
+// with them. So every goroutine below init/ is started here (a test of this package looks for those
+// that are not), and a panic in one of them goes to a handler that notes it, syncs and reboots in
+// order.
 //
-// What cannot be caught this way, goroutines of libraries and errors of the runtime itself such as two writers of one map,
-// ends PID 1 all the same; package boot arranges that the words of the dying runtime reach the disk.
+// What cannot be caught this way, goroutines of libraries and errors of the runtime itself such as
+// two writers of one map, ends PID 1 all the same; package boot arranges that the words of the
+// dying runtime reach the disk.
 package guard
 
 import (
@@ -17,8 +19,8 @@ type Handler func(value any, stack []byte)
 
 var handler atomic.Pointer[Handler]
 
-// Handle sets what happens after a panic. Without a handler a panic goes on as if there were no guard, which is right in
-// tests and in the command shelf.
+// Handle sets what happens after a panic. Without a handler a panic goes on as if there were no
+// guard, which is right in tests and in the command shelf.
 func Handle(h Handler) { handler.Store(&h) }
 
 // Go runs f in a goroutine of its own.
@@ -29,8 +31,8 @@ func Go(f func()) {
 	}()
 }
 
-// Catch is for functions that something else runs in a goroutine, such as those given to time.AfterFunc: they begin with
-// defer guard.Catch().
+// Catch is for functions that something else runs in a goroutine, such as those given to
+// time.AfterFunc: they begin with defer guard.Catch().
 func Catch() {
 	v := recover()
 	if v == nil {

@@ -46,9 +46,9 @@ func TestWithoutHandler(t *testing.T) {
 //go:noinline
 func broken(p *int) int { return *p }
 
-// TestEveryGoroutine reads the whole of init/: a go statement outside this package, and a function that begins a goroutine
-// in another way without defer guard.Catch(), would leave PID 1 open to a panic. init/contract is left out: its codecs run on the
-// laptop too, and know nothing of PID 1.
+// TestEveryGoroutine reads the whole of init/: a go statement outside this package, and a function
+// that begins a goroutine in another way without defer guard.Catch(), would leave PID 1 open to a
+// panic. init/contract is left out: its codecs run on the laptop too, and know nothing of PID 1.
 func TestEveryGoroutine(t *testing.T) {
 	for _, at := range unguarded(t, "../..") {
 		t.Errorf("%s: start it with guard.Go, or begin the function with defer guard.Catch()", at)
@@ -103,7 +103,8 @@ func place(files *token.FileSet, n ast.Node) string {
 	return p.Filename + ":" + strconv.Itoa(p.Line)
 }
 
-// starts says whether a call begins a goroutine: X.Go, as of a WaitGroup, time.AfterFunc, context.AfterFunc.
+// starts says whether a call begins a goroutine: X.Go, as of a WaitGroup, time.AfterFunc,
+// context.AfterFunc.
 func starts(s *ast.SelectorExpr) bool {
 	if x, ok := s.X.(*ast.Ident); ok && x.Name == "guard" {
 		return false

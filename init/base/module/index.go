@@ -1,8 +1,9 @@
-// Package module loads kernel modules: what depmod indexed, in dependency order, by name or by a device's modalias.
+// Package module loads kernel modules: what depmod indexed, in dependency order, by name or by a
+// device's modalias.
 //
-// The node has no udev, and its initramfs has no modprobe, so softdeps (which name crypto aliases such as crypto-crc32c)
-// are resolved here; see modules.dep(5), modprobe.d(5) and the kernel's Documentation/ABI/testing/sysfs-bus-usb for the
-// shape of a modalias.
+// The node has no udev, and its initramfs has no modprobe, so softdeps (which name crypto aliases
+// such as crypto-crc32c) are resolved here; see modules.dep(5), modprobe.d(5) and the kernel's
+// Documentation/ABI/testing/sysfs-bus-usb for the shape of a modalias.
 package module
 
 import (
@@ -15,7 +16,8 @@ import (
 	"strings"
 )
 
-// Index is what depmod wrote for one kernel: modules.dep, modules.alias, modules.softdep, modules.builtin.
+// Index is what depmod wrote for one kernel: modules.dep, modules.alias, modules.softdep,
+// modules.builtin.
 type Index struct {
 	dir     string              // .../lib/modules/VERSION
 	file    map[string]string   // canonical name -> path relative to dir
@@ -115,9 +117,10 @@ func (x *Index) In(name, dir string) bool {
 // Match gives the modules that claim a modalias, sorted; none is no error.
 func (x *Index) Match(modalias string) []string { return x.alias.match(modalias) }
 
-// Order gives the modules to load, in order, for one module name or alias: softdeps first, then dependencies, the module,
-// and what it wants afterwards. Names that are built into the kernel give nothing. Softdeps that cannot be found are left
-// out, for they are wishes. A name that is neither module nor alias nor built in is an error.
+// Order gives the modules to load, in order, for one module name or alias: softdeps first, then
+// dependencies, the module, and what it wants afterwards. Names that are built into the kernel give
+// nothing. Softdeps that cannot be found are left out, for they are wishes. A name that is neither
+// module nor alias nor built in is an error.
 func (x *Index) Order(name string) ([]string, error) {
 	var out []string
 	seen := map[string]bool{}

@@ -30,8 +30,9 @@ func Release() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// Load loads a module by name or alias, its dependencies first. params are its own. A module that is loaded already is
-// fine. If a dependency fails the module is tried all the same and its error tells.
+// Load loads a module by name or alias, its dependencies first. params are its own. A module that
+// is loaded already is fine. If a dependency fails the module is tried all the same and its error
+// tells.
 func (l *Loader) Load(name string, params ...string) error {
 	order, err := l.Order(name)
 	if err != nil {
@@ -71,8 +72,8 @@ func (l *Loader) Coldplug(modalias string) (int, error) {
 }
 
 func (l *Loader) insert(name, params string) error {
-	// One that another loader has loaded: the initramfs's, before the root was switched. Trying again would have the
-	// kernel check its signature for nothing.
+	// One that another loader has loaded: the initramfs's, before the root was switched. Trying
+	// again would have the kernel check its signature for nothing.
 	if _, err := os.Stat("/sys/module/" + name + "/initstate"); err == nil {
 		return nil
 	}

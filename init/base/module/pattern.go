@@ -7,9 +7,10 @@ import (
 	"imgbuild/init/contract/fnmatch"
 )
 
-// patterns finds the aliases that match a string without trying thousands of them. Almost all patterns are either
-// device tree ones, of:N*T*CVENDOR,DEVICE with or without C* behind, which are looked up by each compatible of the device,
-// or start with a long fixed part, by which they are found; the few that are left are tried one by one.
+// patterns finds the aliases that match a string without trying thousands of them. Almost all
+// patterns are either device tree ones, of:N*T*CVENDOR,DEVICE with or without C* behind, which are
+// looked up by each compatible of the device, or start with a long fixed part, by which they are
+// found; the few that are left are tried one by one.
 type patterns struct {
 	compatible map[string][]string // VENDOR,DEVICE -> modules
 	fixed      map[string][]rule   // by the part before the first * ? or [
@@ -80,8 +81,8 @@ func (p *patterns) match(s string) []string {
 	return out
 }
 
-// compatibles gives everything that could be a compatible in Cfoo,barCbaz: the modalias joins them with a C, which may
-// also be part of a name, so every piece between two C's is tried.
+// compatibles gives everything that could be a compatible in Cfoo,barCbaz: the modalias joins them
+// with a C, which may also be part of a name, so every piece between two C's is tried.
 func compatibles(s string) []string {
 	ends := []int{}
 	for i := 0; i < len(s); i++ {

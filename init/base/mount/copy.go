@@ -9,11 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Copy is a copy of the tree From to Path with modes and owners. Links are copied as links; devices,
-// sockets and pipes are left out. With Missing only what Path lacks is made: files that are there stay as they are,
-// and so do the modes of directories.
+// Copy is a copy of the tree From to Path with modes and owners. Links are copied as links;
+// devices, sockets and pipes are left out. With Missing only what Path lacks is made: files that
+// are there stay as they are, and so do the modes of directories.
 //
-// The whole of /etc is copied at every boot, so files are copied with as few system calls as it takes and one buffer.
+// The whole of /etc is copied at every boot, so files are copied with as few system calls as it
+// takes and one buffer.
 type Copy struct {
 	From, Path string
 	Missing    bool

@@ -11,9 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Frozen says whether the file system at path takes no more writes. A kernel since 6.12 does not call an ext4 read-only that it
-// stopped writing to after an error (d3476f3dad4a in Linux): statfs and /proc/mounts go on saying rw. What tells is the count of
-// errors, which e2fsck sets back; only where there are some is it tried out, with a file that never gets a name.
+// Frozen says whether the file system at path takes no more writes. A kernel since 6.12 does not
+// call an ext4 read-only that it stopped writing to after an error (d3476f3dad4a in Linux): statfs
+// and /proc/mounts go on saying rw. What tells is the count of errors, which e2fsck sets back; only
+// where there are some is it tried out, with a file that never gets a name.
 func Frozen(path string) bool {
 	var st unix.Statfs_t
 	if unix.Statfs(path, &st) == nil && st.Flags&unix.ST_RDONLY != 0 {
@@ -22,7 +23,8 @@ func Frozen(path string) bool {
 	return errorCount("/sys", path) > 0 && !takesFile(path)
 }
 
-// errorCount is how many errors the kernel has met in the ext4 at path since it was checked; 0 for other file systems. sys is /sys.
+// errorCount is how many errors the kernel has met in the ext4 at path since it was checked; 0 for
+// other file systems. sys is /sys.
 func errorCount(sys, path string) int {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {
@@ -37,7 +39,8 @@ func errorCount(sys, path string) int {
 	return n
 }
 
-// takesFile tries to make a file without a name. One that there is no room for is a disk that is full, not one that is frozen.
+// takesFile tries to make a file without a name. One that there is no room for is a disk that is
+// full, not one that is frozen.
 func takesFile(path string) bool {
 	fd, err := unix.Open(path, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 	if err == nil {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the kernel counts is found through the number of the device; where it counts nothing, or there is no ext4, nothing is
-// tried and nothing is frozen.
+// What the kernel counts is found through the number of the device; where it counts nothing, or
+// there is no ext4, nothing is tried and nothing is frozen.
 func TestErrorCount(t *testing.T) {
 	dir, sys := t.TempDir(), t.TempDir()
 	var st unix.Stat_t

@@ -1,8 +1,10 @@
-// Package mount holds the values that a file system layout is made of: directories, links, mounts and copies.
+// Package mount holds the values that a file system layout is made of: directories, links, mounts
+// and copies.
 //
-// A layout is a table of such values, done in order; each prints itself, so that a step that fails can say which line of
-// the table it was. The taste is u-root's libinit. Paths in a table are absolute; Under lays a table below another root,
-// which is how the layout is built before switch_root and how it is tested without being root.
+// A layout is a table of such values, done in order; each prints itself, so that a step that fails
+// can say which line of the table it was. The taste is u-root's libinit. Paths in a table are
+// absolute; Under lays a table below another root, which is how the layout is built before
+// switch_root and how it is tested without being root.
 package mount
 
 import (
@@ -25,7 +27,8 @@ type Op interface {
 	String() string
 }
 
-// Dir is a directory with exactly this mode and owner, parents 0755 root. One that exists is mended.
+// Dir is a directory with exactly this mode and owner, parents 0755 root. One that exists is
+// mended.
 type Dir struct {
 	Path     string
 	Mode     fs.FileMode // permission bits with setuid, setgid and sticky as os.FileMode has them
@@ -37,7 +40,8 @@ type Symlink struct {
 	Path, Target string
 }
 
-// Mount is one mount(2). Optional mounts may fail without a word, for kernels that lack the file system.
+// Mount is one mount(2). Optional mounts may fail without a word, for kernels that lack the file
+// system.
 type Mount struct {
 	Source, Path, Type string
 	Flags              uintptr
@@ -52,7 +56,8 @@ type File struct {
 	Mode    fs.FileMode
 }
 
-// Private is a file or directory that may or may not exist; where it does, nobody but its owner may use it.
+// Private is a file or directory that may or may not exist; where it does, nobody but its owner may
+// use it.
 type Private struct {
 	Path string
 }
@@ -119,7 +124,8 @@ func (l Symlink) Do() error {
 
 func (l Symlink) String() string { return fmt.Sprintf("link %s -> %s", l.Path, l.Target) }
 
-// Under implements Op. A source that is a path of the same tree is moved below root with its target.
+// Under implements Op. A source that is a path of the same tree is moved below root with its
+// target.
 func (m Mount) Under(root string) Op {
 	m.Path = below(root, m.Path)
 	if m.Flags&unix.MS_BIND != 0 && strings.HasPrefix(m.Source, "/") {
@@ -128,7 +134,8 @@ func (m Mount) Under(root string) Op {
 	return m
 }
 
-// Do implements Op: it makes the mount point and mounts. A bind mount takes a second call for its other flags.
+// Do implements Op: it makes the mount point and mounts. A bind mount takes a second call for its
+// other flags.
 func (m Mount) Do() error {
 	err := m.mount()
 	if m.Optional {
@@ -149,7 +156,8 @@ func (m Mount) mount() error {
 	return err
 }
 
-// point makes the mount point: a directory, or a file below a bind mount of a file, which must exist.
+// point makes the mount point: a directory, or a file below a bind mount of a file, which must
+// exist.
 func (m Mount) point() error {
 	if m.Flags&unix.MS_BIND != 0 {
 		if st, err := os.Stat(m.Source); err == nil && !st.IsDir() {

@@ -5,8 +5,9 @@ import (
 	"path/filepath"
 )
 
-// Replace writes a file so that at every moment, a power cut included, the old content or the new one is there whole:
-// a temporary file next to it, fsync, rename, fsync of the directory. The mode is exact.
+// Replace writes a file so that at every moment, a power cut included, the old content or the new
+// one is there whole: a temporary file next to it, fsync, rename, fsync of the directory. The mode
+// is exact.
 func Replace(path string, data []byte, mode os.FileMode, uid, gid int) (err error) {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, ".new-*")

@@ -1,5 +1,5 @@
-// Package report tells people what the node does and what went wrong: on every console at once, in a text file that any
-// laptop can read, and by an LED for those who have neither.
+// Package report tells people what the node does and what went wrong: on every console at once, in
+// a text file that any laptop can read, and by an LED for those who have neither.
 package report
 
 import (
@@ -18,8 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Console writes to every console of the kernel (console= may be given several times: a screen and a serial line), and
-// into the kernel's log. A console that does not take bytes is given up for that line and never blocks the boot.
+// Console writes to every console of the kernel (console= may be given several times: a screen and
+// a serial line), and into the kernel's log. A console that does not take bytes is given up for
+// that line and never blocks the boot.
 type Console struct {
 	mu   sync.Mutex
 	ttys []int // open descriptors
@@ -33,7 +34,8 @@ func (c *Console) Hide(s *mask.Scrubber) { c.hide.Store(s) }
 // NewConsole gives a console that writes to standard output, all there is before /dev is mounted.
 func NewConsole() *Console { return &Console{ttys: []int{1}, kmsg: -1} }
 
-// Open opens all active consoles; sys and dev are /sys and /dev. If none can be opened standard output stays.
+// Open opens all active consoles; sys and dev are /sys and /dev. If none can be opened standard
+// output stays.
 func (c *Console) Open(sys, dev string) {
 	active, _ := os.ReadFile(filepath.Join(sys, "class/tty/console/active"))
 	var ttys []int
@@ -67,7 +69,8 @@ func (c *Console) Printf(format string, args ...any) {
 	}
 }
 
-// Log writes one line into the kernel's log alone, for dmesg: what only matters to somebody who looks for it.
+// Log writes one line into the kernel's log alone, for dmesg: what only matters to somebody who
+// looks for it.
 func (c *Console) Log(format string, args ...any) {
 	line := c.hide.Load().Prose(strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
 	c.mu.Lock()

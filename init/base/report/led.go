@@ -10,7 +10,8 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// LED is the board's activity light, by which someone with neither screen nor serial cable can count how far it came.
+// LED is the board's activity light, by which someone with neither screen nor serial cable can
+// count how far it came.
 type LED struct {
 	dir     string
 	trigger string // to be restored
@@ -18,8 +19,9 @@ type LED struct {
 	steps   chan int // nil while the kernel has it
 }
 
-// FindLED takes the activity LED of the board below sys (/sys): one that the kernel blinks for a card, else one that is
-// called so. Nil if there is none; all methods work on nil and may be called from any goroutine.
+// FindLED takes the activity LED of the board below sys (/sys): one that the kernel blinks for a
+// card, else one that is called so. Nil if there is none; all methods work on nil and may be called
+// from any goroutine.
 func FindLED(sys string) *LED {
 	dirs, _ := filepath.Glob(filepath.Join(sys, "class/leds/*"))
 	best, score := "", 0
@@ -52,7 +54,8 @@ func current(triggers string) string {
 	return now
 }
 
-// Blink shows a number: that many short flashes, then a pause, again and again, until another number or Stop.
+// Blink shows a number: that many short flashes, then a pause, again and again, until another
+// number or Stop.
 func (l *LED) Blink(n int) {
 	if l == nil {
 		return

@@ -110,7 +110,8 @@ func (r *Report) Problems() []Problem {
 	return append([]Problem(nil), r.problems...)
 }
 
-// Text is the report, at most Size bytes, lines of at most Width columns ended as every system likes them.
+// Text is the report, at most Size bytes, lines of at most Width columns ended as every system
+// likes them.
 func (r *Report) Text() []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,8 +153,8 @@ func (r *Report) Text() []byte {
 	return text
 }
 
-// write writes text behind a label, wrapped at Width, the following lines indented as far as the label. Words that are
-// longer than a line are cut.
+// write writes text behind a label, wrapped at Width, the following lines indented as far as the
+// label. Words that are longer than a line are cut.
 func write(b *bytes.Buffer, label, text string) {
 	b.WriteString(label)
 	indent, col := len(label), len(label)

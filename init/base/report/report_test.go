@@ -37,7 +37,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// FuzzText puts anything into a report: lines stay within the width, and nothing is longer than the file.
+// FuzzText puts anything into a report: lines stay within the width, and nothing is longer than the
+// file.
 func FuzzText(f *testing.F) {
 	f.Add("what", "fix", "a value")
 	f.Add(strings.Repeat("long", 100), "ä ö ü "+strings.Repeat("ß", 200), "x\r\ny")

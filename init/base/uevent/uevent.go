@@ -1,5 +1,6 @@
-// Package uevent hears the kernel's device events, for there is no udev on the node: new devices want their modules, a
-// block device that was waited for appears, dm-verity tells that it read a bad block.
+// Package uevent hears the kernel's device events, for there is no udev on the node: new devices
+// want their modules, a block device that was waited for appears, dm-verity tells that it read a
+// bad block.
 package uevent
 
 import (
@@ -14,11 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Event is one message of the kernel: its variables, ACTION, DEVPATH, SUBSYSTEM, MODALIAS, DEVNAME and others.
+// Event is one message of the kernel: its variables, ACTION, DEVPATH, SUBSYSTEM, MODALIAS, DEVNAME
+// and others.
 type Event map[string]string
 
-// Parse reads one netlink message: ACTION@DEVPATH, then NAME=VALUE strings, all ended by NUL. What is no such message
-// (udev's own begin with libudev) gives nil.
+// Parse reads one netlink message: ACTION@DEVPATH, then NAME=VALUE strings, all ended by NUL. What
+// is no such message (udev's own begin with libudev) gives nil.
 func Parse(msg []byte) Event {
 	head, rest, ok := bytes.Cut(msg, []byte{0})
 	if !ok || !bytes.Contains(head, []byte("@")) {
@@ -36,8 +38,9 @@ func Parse(msg []byte) Event {
 	return ev
 }
 
-// Listen opens the kernel's event socket and calls hear for each event from a goroutine of its own, for as long as the
-// process lives. Events that come faster than hear works wait in a buffer of 4 MiB.
+// Listen opens the kernel's event socket and calls hear for each event from a goroutine of its own,
+// for as long as the process lives. Events that come faster than hear works wait in a buffer of 4
+// MiB.
 func Listen(hear func(Event)) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
@@ -70,8 +73,9 @@ func Listen(hear func(Event)) error {
 	return nil
 }
 
-// Present gives the modaliases of all devices that are on a bus now, each once, sorted by bus and device. root is /sys.
-// The flat lists of the buses are read, not the tree of all devices, which is many times larger.
+// Present gives the modaliases of all devices that are on a bus now, each once, sorted by bus and
+// device. root is /sys. The flat lists of the buses are read, not the tree of all devices, which is
+// many times larger.
 func Present(root string) []string {
 	var out []string
 	seen := map[string]bool{}
@@ -90,7 +94,8 @@ func Present(root string) []string {
 	return out
 }
 
-// attribute reads a file of /sys with the fewest system calls: there are hundreds, and somebody waits for the boot.
+// attribute reads a file of /sys with the fewest system calls: there are hundreds, and somebody
+// waits for the boot.
 func attribute(path string, buf []byte) string {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package bootpart writes to the boot partition in the only way that the node does: into the sectors of a file that is there,
-// below its file system, whose structure is never touched.
+// Package bootpart writes to the boot partition in the only way that the node does: into the
+// sectors of a file that is there, below its file system, whose structure is never touched.
 package bootpart
 
 import (
@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Overwrite replaces the content of a file on device, padded up to its length, and has the mount at dir read it from the
-// device again.
+// Overwrite replaces the content of a file on device, padded up to its length, and has the mount at
+// dir read it from the device again.
 func Overwrite(device, dir, name string, text []byte, pad byte) error {
 	f, err := os.OpenFile(device, os.O_RDWR, 0)
 	if err != nil {

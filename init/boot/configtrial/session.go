@@ -8,11 +8,12 @@ import (
 	"strings"
 )
 
-// sshSession is the process of sshd's that begins with a connection and ends with it, since OpenSSH 9.8.
+// sshSession is the process of sshd's that begins with a connection and ends with it, since OpenSSH
+// 9.8.
 const sshSession = "sshd-session"
 
-// session gives when the ssh connection under which a process runs began, in clock ticks since the kernel started; ok is
-// false for a process outside of any. proc is /proc.
+// session gives when the ssh connection under which a process runs began, in clock ticks since the
+// kernel started; ok is false for a process outside of any. proc is /proc.
 func session(proc string, pid int) (ticks uint64, ok bool) {
 	for range 64 { // a chain of parents is shorter
 		name, parent, start, err := process(proc, pid)
@@ -27,8 +28,8 @@ func session(proc string, pid int) (ticks uint64, ok bool) {
 	return ticks, ok
 }
 
-// process reads name, parent and start of a process: the fields 2, 4 and 22 of proc_pid_stat(5). The name may hold anything,
-// brackets too.
+// process reads name, parent and start of a process: the fields 2, 4 and 22 of proc_pid_stat(5).
+// The name may hold anything, brackets too.
 func process(proc string, pid int) (name string, parent int, start uint64, err error) {
 	data, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "stat"))
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package configtrial tries a configuration on a running node.
 //
-// A configuration that is on trial lies nowhere but in memory: a reboot or a power cut takes it back by itself. It takes
-// the place of the imported main file, and is written there once somebody has logged in over ssh after the change and
-// confirmed it.
+// A configuration that is on trial lies nowhere but in memory: a reboot or a power cut takes it
+// back by itself. It takes the place of the imported main file, and is written there once somebody
+// has logged in over ssh after the change and confirmed it.
 package configtrial
 
 import (
@@ -26,8 +26,8 @@ type Hooks struct {
 	Say    func(format string, args ...any)
 }
 
-// Trial is the configuration on trial, if any. The zero value has none and takes none. All methods may be called from any
-// goroutine.
+// Trial is the configuration on trial, if any. The zero value has none and takes none. All methods
+// may be called from any goroutine.
 type Trial struct {
 	Hooks
 	proc  string // /proc if empty
@@ -144,8 +144,9 @@ func (t *Trial) takeBack(seq uint64, why string) {
 	t.Say("the configuration was taken back: %s", why)
 }
 
-// confirm keeps the configuration on trial if the caller's ssh connection is younger than the trial: it has come through the
-// network as it is now. number is that of the trial, "" for whatever is on trial.
+// confirm keeps the configuration on trial if the caller's ssh connection is younger than the
+// trial: it has come through the network as it is now. number is that of the trial, "" for whatever
+// is on trial.
 func (t *Trial) confirm(pid int, number string) error {
 	began, ok := session(cmp.Or(t.proc, "/proc"), pid)
 	t.mu.Lock()
@@ -171,7 +172,8 @@ func (t *Trial) confirm(pid int, number string) error {
 	return nil
 }
 
-// ticks is the time since the kernel started as /proc counts it, 100 a second on every architecture.
+// ticks is the time since the kernel started as /proc counts it, 100 a second on every
+// architecture.
 func ticks() uint64 {
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {

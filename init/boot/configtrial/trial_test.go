@@ -43,7 +43,8 @@ func made(t *testing.T) *node {
 	return n
 }
 
-// login makes a process below an ssh connection that began at some time, in ticks since the kernel started.
+// login makes a process below an ssh connection that began at some time, in ticks since the kernel
+// started.
 func (n *node) login(t *testing.T, pid int, began uint64) {
 	t.Helper()
 	dir := filepath.Join(n.proc, fmt.Sprint(pid))

@@ -11,11 +11,13 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// Prefix begins the names of the units that ask for a login on a console. They end with every logout, which is no failure.
+// Prefix begins the names of the units that ask for a login on a console. They end with every
+// logout, which is no failure.
 const Prefix = "getty-"
 
-// Apply lets people log in on every console, if the user has a password: without one a prompt would only mislead. hash is
-// that of the password, as in /etc/shadow. It may be called again when the configuration has changed.
+// Apply lets people log in on every console, if the user has a password: without one a prompt would
+// only mislead. hash is that of the password, as in /etc/shadow. It may be called again when the
+// configuration has changed.
 func Apply(units *supervise.Supervisor, hash string, problem func(error)) {
 	active, _ := os.ReadFile("/sys/class/tty/console/active")
 	apply(units, gettys(strings.Fields(string(active))), hash != "" && hash != "!" && hash != "*", problem)
@@ -43,7 +45,8 @@ func apply(units *supervise.Supervisor, list []supervise.Unit, wanted bool, prob
 	}
 }
 
-// gettys makes the units for the kernel's consoles. tty0 is whatever screen is shown; its login is on the first one.
+// gettys makes the units for the kernel's consoles. tty0 is whatever screen is shown; its login is
+// on the first one.
 func gettys(consoles []string) []supervise.Unit {
 	var units []supervise.Unit
 	for _, tty := range consoles {

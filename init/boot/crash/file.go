@@ -1,10 +1,11 @@
-// Package crash keeps the last words of this program: a file on the data partition that a failing boot writes and the next
-// one reads.
+// Package crash keeps the last words of this program: a file on the data partition that a failing
+// boot writes and the next one reads.
 //
-// Panics in our own goroutines end up in a handler (see package guard), which writes with File.Write. Of what Go does not let a
-// program catch, an error of the runtime or a panic in a goroutine of a library, the runtime's last words go through a
-// descriptor of that same file: it is as large as it needs to be and every write to it is synchronous, because the kernel
-// panics right afterwards and its cache with it. panic=10 on the kernel's command line then reboots.
+// Panics in our own goroutines end up in a handler (see package guard), which writes with
+// File.Write. Of what Go does not let a program catch, an error of the runtime or a panic in a
+// goroutine of a library, the runtime's last words go through a descriptor of that same file: it is
+// as large as it needs to be and every write to it is synchronous, because the kernel panics right
+// afterwards and its cache with it. panic=10 on the kernel's command line then reboots.
 package crash
 
 import (
@@ -21,20 +22,22 @@ const (
 	Kept = "/var/log/shelf/crash.log"
 )
 
-// The file's size, and that of its head, which names who writes it and is padded with line ends; in bytes.
+// The file's size, and that of its head, which names who writes it and is padded with line ends; in
+// bytes.
 const (
 	size = 16 << 10
 	head = 512
 )
 
-// File is the open crash file of a boot. The zero value is one that is not armed. All methods may be called from any
-// goroutine.
+// File is the open crash file of a boot. The zero value is one that is not armed. All methods may
+// be called from any goroutine.
 type File struct {
 	mu sync.Mutex
 	f  *os.File
 }
 
-// Arm lays the file out, with the name of this system and boot at its head, and gives it to the runtime.
+// Arm lays the file out, with the name of this system and boot at its head, and gives it to the
+// runtime.
 func (c *File) Arm(path, who string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_DSYNC, 0o600)
 	if err != nil {

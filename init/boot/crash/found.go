@@ -19,8 +19,8 @@ type Found struct {
 // Failed says whether the program failed.
 func (f Found) Failed() bool { return f.Words != "" }
 
-// Take reads what an earlier boot left at path and, if it failed, moves it to kept, where one older one is kept as well. What
-// was found is returned also with an error.
+// Take reads what an earlier boot left at path and, if it failed, moves it to kept, where one older
+// one is kept as well. What was found is returned also with an error.
 func Take(path, kept string) (Found, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -48,8 +48,9 @@ func split(text []byte) Found {
 	return Found{strings.TrimSpace(string(first)), strings.Trim(string(rest), "\n\x00")}
 }
 
-// Gist is the line of the last words that says most. The runtime prints the name of an error of its own before it begins to
-// copy what it says, so that of those only the stack is there: its first function.
+// Gist is the line of the last words that says most. The runtime prints the name of an error of its
+// own before it begins to copy what it says, so that of those only the stack is there: its first
+// function.
 func (f Found) Gist() string {
 	first, rest, _ := strings.Cut(f.Words, "\n")
 	if !strings.HasPrefix(first, "goroutine ") {

@@ -37,7 +37,8 @@ type Crash struct {
 	Recorded bool // the boot record has it already
 }
 
-// Note says what to write. A trial that did not even get to note its end is given up, as if it had failed now.
+// Note says what to write. A trial that did not even get to note its end is given up, as if it had
+// failed now.
 func (c Crash) Note() Note {
 	switch {
 	case c.Trial && c.Ours:
@@ -56,14 +57,15 @@ type Corner struct {
 	Other string // what the boot record says of the other slot; empty if it cannot be read
 }
 
-// Cornered says that the boot script would only come back here: this is the last attempt, and the other slot is not good.
+// Cornered says that the boot script would only come back here: this is the last attempt, and the
+// other slot is not good.
 func (c Corner) Cornered() bool {
 	return c.Disk && !c.Trial && c.Last && c.Other != bootstate.Good
 }
 
-// How long a message stands before a reboot, for somebody to read it. Shorter when the node was up, because then it can be
-// read later as well; longer when no attempt of any system has come up, so that a node does not wear out its card by
-// rebooting for weeks.
+// How long a message stands before a reboot, for somebody to read it. Shorter when the node was up,
+// because then it can be read later as well; longer when no attempt of any system has come up, so
+// that a node does not wear out its card by rebooting for weeks.
 const (
 	PauseUp       = 10 * time.Second
 	PauseBoot     = 60 * time.Second
@@ -84,7 +86,8 @@ func Pause(up, cornered bool) time.Duration {
 // Damage is what is done about a block of /usr that is not what was built.
 type Damage uint8
 
-// What to do. Programs may fail from then on without saying why, so the node reboots if that leads anywhere.
+// What to do. Programs may fail from then on without saying why, so the node reboots if that leads
+// anywhere.
 const (
 	Endure Damage = iota // there is no other system to go to: half dead but reachable is better
 	Reboot               // in order

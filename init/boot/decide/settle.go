@@ -1,5 +1,6 @@
-// Package decide holds what PID 1 decides about its own boots, as functions of facts: commit, roll back or stay; whom to
-// blame; how long to wait before a reboot. Package boot gathers the facts and carries the decisions out.
+// Package decide holds what PID 1 decides about its own boots, as functions of facts: commit, roll
+// back or stay; whom to blame; how long to wait before a reboot. Package boot gathers the facts and
+// carries the decisions out.
 package decide
 
 import (
@@ -28,12 +29,13 @@ type Settling struct {
 	Late      bool // the deadline has passed
 	Verdict   health.Verdict
 
-	// Before names the checks that passed before the upgrade. Nil if nobody noted them: every check may then fail a trial,
-	// and one that waits for something from outside passes.
+	// Before names the checks that passed before the upgrade. Nil if nobody noted them: every check
+	// may then fail a trial, and one that waits for something from outside passes.
 	Before []string
 }
 
-// Settle decides what becomes of the slot, and names the results that it still waits for, or that ended the trial.
+// Settle decides what becomes of the slot, and names the results that it still waits for, or that
+// ended the trial.
 func (s Settling) Settle() (Outcome, []health.Result) {
 	var open []health.Result
 	for _, r := range s.Verdict.Results {
@@ -59,8 +61,9 @@ func (s Settling) Settle() (Outcome, []health.Result) {
 	return Stay, open // a committed system may be reached, and there may be nothing better
 }
 
-// counts says whether a check has a part in the decision. A committed slot is not to blame for a disk: that its services
-// run is enough. Above the floor, only a check that passed before an upgrade can fail its trial.
+// counts says whether a check has a part in the decision. A committed slot is not to blame for a
+// disk: that its services run is enough. Above the floor, only a check that passed before an
+// upgrade can fail its trial.
 func (s Settling) counts(r health.Result) bool {
 	c, ok := checks.Find(r.Check)
 	switch {
@@ -72,8 +75,8 @@ func (s Settling) counts(r health.Result) bool {
 	return s.Before == nil || c.Floor || slices.Contains(s.Before, r.Check)
 }
 
-// passes says whether a result is good enough. What waits for something from outside is as good as it can be, unless it
-// was there before.
+// passes says whether a result is good enough. What waits for something from outside is as good as
+// it can be, unless it was there before.
 func (s Settling) passes(r health.Result) bool {
 	return r.State == health.Good || r.State == health.Waiting && !(s.Trial && slices.Contains(s.Before, r.Check))
 }

@@ -1,4 +1,5 @@
-// Package fetch brings what the configuration names elsewhere: ssh keys and data sources of the network, and the disk called CIDATA.
+// Package fetch brings what the configuration names elsewhere: ssh keys and data sources of the
+// network, and the disk called CIDATA.
 package fetch
 
 import (
@@ -20,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How long the boot waits for a disk called CIDATA that the configuration names: a USB stick takes seconds to show up. A
-// node that knows what was on it the last time does not wait as long.
+// How long the boot waits for a disk called CIDATA that the configuration names: a USB stick takes
+// seconds to show up. A node that knows what was on it the last time does not wait as long.
 const (
 	volumeLimit = 10 * time.Second
 	volumeAgain = 2 * time.Second
@@ -46,8 +47,8 @@ type Fetcher struct {
 	what string // the places, to see whether they changed
 }
 
-// Volume reads the disk called CIDATA, if the configuration names it, and says whether it brought something new. load loads a
-// kernel module.
+// Volume reads the disk called CIDATA, if the configuration names it, and says whether it brought
+// something new. load loads a kernel module.
 func Volume(cfg *config.Config, store string, load func(module string, params ...string) error, t report.Teller) (changed bool) {
 	asked := false
 	for _, s := range sources.List(cfg.K3OS.DataSources) {
@@ -117,8 +118,9 @@ func Keys(store string, cfg *config.Config) (keys []string) {
 	return keys
 }
 
-// Follow fetches what the configuration names elsewhere, ssh keys and data sources, without holding up anything, until all
-// has come. What came before stays in force meanwhile. Called again it takes up what has changed.
+// Follow fetches what the configuration names elsewhere, ssh keys and data sources, without holding
+// up anything, until all has come. What came before stays in force meanwhile. Called again it takes
+// up what has changed.
 func (f *Fetcher) Follow(cfg *config.Config, t report.Teller) {
 	var keys, names []string
 	for _, k := range cfg.SSHAuthorizedKeys {
@@ -170,9 +172,10 @@ func (f *Fetcher) Follow(cfg *config.Config, t report.Teller) {
 	}
 }
 
-// until tries again and again, ever more rarely, and has the configuration read again when something new came. The first
-// failure is told: a slip in an address shows at once, and of a network that comes late it says what it costs. dated says
-// that certificates are looked at, which have dates.
+// until tries again and again, ever more rarely, and has the configuration read again when
+// something new came. The first failure is told: a slip in an address shows at once, and of a
+// network that comes late it says what it costs. dated says that certificates are looked at, which
+// have dates.
 func (f *Fetcher) until(ctx context.Context, dated bool, tell func(error), try func() (changed bool, err error)) {
 	guard.Go(func() {
 		if dated {

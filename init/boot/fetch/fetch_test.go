@@ -27,7 +27,8 @@ func teller() report.Teller {
 
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDcmW3PO9b8uSRGf0nZcqNcfVcXXcXcXcXcXcXcXcXcX someone"
 
-// What the configuration names elsewhere is fetched, kept, and fetched again only when the places change.
+// What the configuration names elsewhere is fetched, kept, and fetched again only when the places
+// change.
 func TestFollow(t *testing.T) {
 	const data = "#cloud-config\nhostname: other\n"
 	sum := sha256.Sum256([]byte(data))
@@ -75,7 +76,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// A place that does not answer is asked ever more rarely, and told once for each reason, until it answers or is named no more.
+// A place that does not answer is asked ever more rarely, and told once for each reason, until it
+// answers or is named no more.
 func TestUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		waited, changed := 0, 0

@@ -1,4 +1,5 @@
-// Package marks tells an orderly end of the node from one that was not, with two files on the data partition.
+// Package marks tells an orderly end of the node from one that was not, with two files on the data
+// partition.
 package marks
 
 import (
@@ -19,8 +20,8 @@ const (
 // NoShutdown is how a boot ended that did not say so itself.
 const NoShutdown = "no orderly shutdown: the power went, or the watchdog reset the board"
 
-// Running notes in dir that the node runs and says how the boot before ended: the reason of an orderly end, or that there was
-// none. At the first boot of all it is empty.
+// Running notes in dir that the node runs and says how the boot before ended: the reason of an
+// orderly end, or that there was none. At the first boot of all it is empty.
 func Running(dir string) (how string, err error) {
 	reason, err := os.ReadFile(filepath.Join(dir, last))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

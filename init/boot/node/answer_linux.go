@@ -15,8 +15,8 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// Answer serves the command on the node. Reading is for everybody, as far as it holds no secrets; the rest is for those who
-// are trusted.
+// Answer serves the command on the node. Reading is for everybody, as far as it holds no secrets;
+// the rest is for those who are trusted.
 func (v *View) Answer(r control.Request, trusted bool) (any, error) {
 	if r.Verb == "status" {
 		return v.Status(), nil
@@ -48,8 +48,8 @@ func (v *View) Answer(r control.Request, trusted bool) (any, error) {
 	return nil, fault.New(fault.Usage, "", "unknown request %q", r.Verb)
 }
 
-// reset notes that the next boot makes the data partition new but for the configuration and what makes the node the same
-// one, and reboots.
+// reset notes that the next boot makes the data partition new but for the configuration and what
+// makes the node the same one, and reboots.
 func (v *View) reset() error {
 	if v.Layout.Degraded {
 		return fault.New(fault.Device, "run shelf data", "the data partition is not in use, there is nothing to reset")
@@ -92,13 +92,15 @@ func (v *View) service(r control.Request) (any, error) {
 	return status.ServiceOf(st), nil
 }
 
-// began waits for a moment until it shows whether a service that was just started fails at once, waits or runs.
+// began waits for a moment until it shows whether a service that was just started fails at once,
+// waits or runs.
 func (v *View) began(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	for ctx.Err() == nil {
 		st, _ := v.Services.State(name)
-		// One that says nothing of itself counts as ready as soon as it runs: it has to stay so for a moment.
+		// One that says nothing of itself counts as ready as soon as it runs: it has to stay so for
+		// a moment.
 		if st.Ready && time.Since(st.Since) > time.Second || st.Phase == supervise.Failed || st.Phase == supervise.Done || st.Outside() {
 			return
 		}

@@ -26,7 +26,8 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// made is a running node without hardware: its disk is a file, its only service one that is missing or runs.
+// made is a running node without hardware: its disk is a file, its only service one that is missing
+// or runs.
 func made(t *testing.T, trial bool, running ...string) *View {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "disk")
@@ -107,7 +108,8 @@ func TestSettles(t *testing.T) {
 	}
 }
 
-// A trial whose service never comes is given up with the name of the check; its record is written by the order's end.
+// A trial whose service never comes is given up with the name of the check; its record is written
+// by the order's end.
 func TestGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := made(t, true)

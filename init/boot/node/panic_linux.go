@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A panic of this program is noted in three places: the boot record, the report on BOOT and, with the stack, the crash file
-// on the data partition (see package crash).
+// A panic of this program is noted in three places: the boot record, the report on BOOT and, with
+// the stack, the crash file on the data partition (see package crash).
 
 // noteLimit is how long noting a panic may take: what it needs may be what is broken.
 const noteLimit = 30 * time.Second

@@ -11,11 +11,13 @@ import (
 	"imgbuild/init/status/health"
 )
 
-// defaultDeadline is how long the services of a role have to become healthy where the slot does not say.
+// defaultDeadline is how long the services of a role have to become healthy where the slot does not
+// say.
 const defaultDeadline = 10 * time.Minute
 
-// Settle waits until the node's checks have passed as far as they can, prints the line that everybody waits for, and acts
-// on what is decided about the slot. A committed system that is late goes on trying.
+// Settle waits until the node's checks have passed as far as they can, prints the line that
+// everybody waits for, and acts on what is decided about the slot. A committed system that is late
+// goes on trying.
 func (v *View) Settle() {
 	began, told := time.Now(), false
 	limit := time.Duration(v.health().Deadline) * time.Second

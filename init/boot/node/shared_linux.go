@@ -25,8 +25,9 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// Shared is what any goroutine may use at any time, also one that fails: every field is safe by its type. Pointers are nil
-// until the step that finds what they point to, which is not changed afterwards.
+// Shared is what any goroutine may use at any time, also one that fails: every field is safe by its
+// type. Pointers are nil until the step that finds what they point to, which is not changed
+// afterwards.
 type Shared struct {
 	Base   report.Teller
 	LED    atomic.Pointer[report.LED]

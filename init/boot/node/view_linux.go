@@ -22,7 +22,8 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// View is the running node as its other goroutines see it. It is made when all of this is known, and not changed afterwards.
+// View is the running node as its other goroutines see it. It is made when all of this is known,
+// and not changed afterwards.
 type View struct {
 	*Shared
 	Version  string // of this program

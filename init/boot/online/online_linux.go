@@ -1,5 +1,5 @@
-// Package online follows the network of a node once it was started: it waits for it, tells when it does not come up, and keeps
-// the time.
+// Package online follows the network of a node once it was started: it waits for it, tells when it
+// does not come up, and keeps the time.
 package online
 
 import (
@@ -14,8 +14,8 @@ import (
 	"imgbuild/init/net/network"
 )
 
-// Online is the network and the clock of a node. Its fields are not changed after Start; all methods may be called from any
-// goroutine.
+// Online is the network and the clock of a node. Its fields are not changed after Start; all
+// methods may be called from any goroutine.
 type Online struct {
 	Net   *network.Manager
 	Clock *clock.Keeper
@@ -24,8 +24,8 @@ type Online struct {
 	Out   func()        // there is a way out now, after there was none when k3s needed one
 }
 
-// Start starts the network and what follows it. Nothing waits here: a lease takes its time, and sshd, keys and k3s' own
-// preparations need not stand behind it.
+// Start starts the network and what follows it. Nothing waits here: a lease takes its time, and
+// sshd, keys and k3s' own preparations need not stand behind it.
 func (o *Online) Start() {
 	o.Net.Start(context.Background())
 	guard.Go(o.report)
@@ -50,8 +50,8 @@ func (o *Online) Await(ctx context.Context) error {
 	return o.Net.Wait(ctx)
 }
 
-// Time waits for the network, then for the right time, at most limit. k3s comes after both: without a default route it would
-// get one that leads nowhere. A limit of 0 asks and waits for neither.
+// Time waits for the network, then for the right time, at most limit. k3s comes after both: without
+// a default route it would get one that leads nowhere. A limit of 0 asks and waits for neither.
 func (o *Online) Time(ctx context.Context, limit time.Duration) error {
 	if limit > 0 {
 		_ = o.Await(ctx)
@@ -89,8 +89,8 @@ func (o *Online) report() {
 	}
 }
 
-// route looks for the way out that comes after k3s: a cable that is plugged in an hour after the boot. Until then the node's
-// address in the cluster is one that leads nowhere.
+// route looks for the way out that comes after k3s: a cable that is plugged in an hour after the
+// boot. Until then the node's address in the cluster is one that leads nowhere.
 func (o *Online) route() {
 	for {
 		changed := o.Net.Changed()

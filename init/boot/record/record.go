@@ -1,5 +1,6 @@
-// Package record is PID 1's one way to the boot record on the disk that it was started from. Every use opens the disk again
-// and one writer goes at a time: several goroutines note things, and two that read and then write would lose one of them.
+// Package record is PID 1's one way to the boot record on the disk that it was started from. Every
+// use opens the disk again and one writer goes at a time: several goroutines note things, and two
+// that read and then write would lose one of them.
 package record
 
 import (
@@ -13,7 +14,8 @@ import (
 // ErrNoDisk says that the boot disk was not found, so that there is no record to read or write.
 var ErrNoDisk = errors.New("boot record: the boot disk is not known")
 
-// Record is the boot record of a disk. The zero value has none. All methods may be called from any goroutine.
+// Record is the boot record of a disk. The zero value has none. All methods may be called from any
+// goroutine.
 type Record struct {
 	mu   sync.Mutex
 	path string
@@ -35,7 +37,8 @@ func (r *Record) Read() (state bootstate.Record, err error) {
 	return state, err
 }
 
-// Healthy notes that the running slot does its work: a trial of it is committed, its attempts are restored.
+// Healthy notes that the running slot does its work: a trial of it is committed, its attempts are
+// restored.
 func (r *Record) Healthy(slot string) error {
 	return r.with(true, func(d *bootstate.Disk) error {
 		_, err := bootstate.Healthy(d, slot)
@@ -43,8 +46,8 @@ func (r *Record) Healthy(slot string) error {
 	})
 }
 
-// Note notes why the boot ends, and gives up the trial if that is the decision. A reason that stands there already, or a
-// record that is lost, costs no write.
+// Note notes why the boot ends, and gives up the trial if that is the decision. A reason that
+// stands there already, or a record that is lost, costs no write.
 func (r *Record) Note(note decide.Note, reason string) error {
 	if note == decide.Nothing {
 		return nil

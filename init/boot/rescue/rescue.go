@@ -18,8 +18,9 @@ type Node struct {
 	Forced   bool   // the kernel's command line asks for it, which no command takes back
 }
 
-// MayRun says whether the commands of a phase run. In the rescue system none do: one of them may be what is wrong. A node
-// that lost its data runs those that it may need to be reached, and not those that work with its data.
+// MayRun says whether the commands of a phase run. In the rescue system none do: one of them may be
+// what is wrong. A node that lost its data runs those that it may need to be reached, and not those
+// that work with its data.
 func (n Node) MayRun(phase string) bool {
 	return !n.Degraded || n.Rescue == "" && phase != "run_cmd"
 }
@@ -35,8 +36,8 @@ func (n Node) Told() string {
 	return "The node is up."
 }
 
-// Greeting is what everybody reads who logs in: what is different, and what can be done. Both are empty on a node with its
-// data.
+// Greeting is what everybody reads who logs in: what is different, and what can be done. Both are
+// empty on a node with its data.
 func (n Node) Greeting() (head, back string) {
 	switch {
 	case n.Rescue != "":

@@ -19,8 +19,8 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// K3s is k3s on a node, with its data disk and its backups. Its fields are not changed after it was made; all methods may be
-// called from any goroutine.
+// K3s is k3s on a node, with its data disk and its backups. Its fields are not changed after it was
+// made; all methods may be called from any goroutine.
 type K3s struct {
 	Config func() *config.Config // the newest one
 	Units  *supervise.Supervisor
@@ -32,8 +32,8 @@ type K3s struct {
 	Time   func(context.Context) error // waits for the right time
 }
 
-// diskLimit is how long after the kernel's start a data disk may still be on its way; a USB disk spins up within 15 s. The
-// rest of the boot does not wait for it.
+// diskLimit is how long after the kernel's start a data disk may still be on its way; a USB disk
+// spins up within 15 s. The rest of the boot does not wait for it.
 const diskLimit = 30 * time.Second
 
 // stopLimit is how long k3s has to end when its data are gone.

@@ -1,4 +1,5 @@
-// Package services runs the services that may come and go while the node runs, and says on the console what becomes of services.
+// Package services runs the services that may come and go while the node runs, and says on the
+// console what becomes of services.
 package services
 
 import (
@@ -37,7 +38,8 @@ func Of(cfg *config.Config, problem func(error)) []supervise.Unit {
 	return units
 }
 
-// Extra makes the units of List run, and no others that it made run before. All methods may be called from any goroutine.
+// Extra makes the units of List run, and no others that it made run before. All methods may be
+// called from any goroutine.
 type Extra struct {
 	Units *supervise.Supervisor
 	Tell  report.Teller // in the name of the step units
@@ -82,7 +84,8 @@ func NewWords(say func(format string, args ...any)) Words {
 	return w
 }
 
-// Changed takes a change. The supervisor waits for it: what comes faster than a console takes it is not printed.
+// Changed takes a change. The supervisor waits for it: what comes faster than a console takes it is
+// not printed.
 func (w Words) Changed(s supervise.State) {
 	select {
 	case w.said <- s:
@@ -90,8 +93,8 @@ func (w Words) Changed(s supervise.State) {
 	}
 }
 
-// worthSaying says whether people want to read a change on the console: a new phase, or what it waits for now. Of a service
-// of the user's that fails again and again, ever fewer lines.
+// worthSaying says whether people want to read a change on the console: a new phase, or what it
+// waits for now. Of a service of the user's that fails again and again, ever fewer lines.
 func worthSaying(was, is supervise.State) bool {
 	if strings.HasPrefix(is.Name, consoles.Prefix) {
 		return false // ends with every logout

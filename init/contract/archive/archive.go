@@ -1,13 +1,15 @@
-// Package archive is the file in which a node travels: what `imgbuild migrate` takes off an old card, what a server's
-// backup holds, and what the build options import= and restore= lay on the data partition.
+// Package archive is the file in which a node travels: what `imgbuild migrate` takes off an old
+// card, what a server's backup holds, and what the build options import= and restore= lay on the
+// data partition.
 //
-// It is a PAX tar, under zstd where its name ends in .zst. The first member, shelf-node.json, is the Header; the last,
-// shelf-end.json, counts and sums what lies between, so that an archive that was cut off or changed by hand is not taken for
-// a whole one. Members are directories, regular files, symbolic links and hard links to earlier members. Their names are
-// paths relative to the root of the data partition ("k3os/data/var/lib/rancher/k3os/hostname"), owners are numbers.
+// It is a PAX tar, under zstd where its name ends in .zst. The first member, shelf-node.json, is
+// the Header; the last, shelf-end.json, counts and sums what lies between, so that an archive that
+// was cut off or changed by hand is not taken for a whole one. Members are directories, regular
+// files, symbolic links and hard links to earlier members. Their names are paths relative to the
+// root of the data partition ("k3os/data/var/lib/rancher/k3os/hostname"), owners are numbers.
 //
-// Nothing here follows a link, and Read gives nothing that could leave the data partition: no absolute name, no "..", no
-// name twice, nothing below a name that is no directory, no device.
+// Nothing here follows a link, and Read gives nothing that could leave the data partition: no
+// absolute name, no "..", no name twice, nothing below a name that is no directory, no device.
 package archive
 
 import (

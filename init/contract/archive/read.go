@@ -11,10 +11,11 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Read reads an uncompressed archive: head once, then each for every member in order, its name without a slash at its end.
-// Content comes from the reader given to each, which need not be read. Either may be nil. Errors of the two end the
-// reading and come back as they are; whatever is wrong with the archive itself is of kind Input. Only after Read has given nil is
-// known that the archive is whole and unchanged, so keep what it gives under a temporary name until then.
+// Read reads an uncompressed archive: head once, then each for every member in order, its name
+// without a slash at its end. Content comes from the reader given to each, which need not be read.
+// Either may be nil. Errors of the two end the reading and come back as they are; whatever is wrong
+// with the archive itself is of kind Input. Only after Read has given nil is known that the archive
+// is whole and unchanged, so keep what it gives under a temporary name until then.
 func Read(r io.Reader, head func(Header) error, each func(*tar.Header, io.Reader) error) error {
 	tr := tar.NewReader(r)
 	h, err := readHeader(tr)

@@ -33,7 +33,8 @@ type Writer struct {
 	err error
 }
 
-// NewWriter begins an archive with h, whose Format is set. Nothing is buffered beyond a tar block; w is not closed by Close.
+// NewWriter begins an archive with h, whose Format is set. Nothing is buffered beyond a tar block;
+// w is not closed by Close.
 func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	h.Format = Format
 	if h.Contents == nil {
@@ -69,8 +70,8 @@ func (a *Writer) Symlink(name, target string, m Meta) error {
 // Link adds one more name of a file that was added before.
 func (a *Writer) Link(name, old string) error { return a.add(name, typeLink, Meta{}, 0, old, nil) }
 
-// File adds a file of size bytes. r must give at least so many; what it gives beyond them is left, as with a log that grows
-// while it is read.
+// File adds a file of size bytes. r must give at least so many; what it gives beyond them is left,
+// as with a log that grows while it is read.
 func (a *Writer) File(name string, m Meta, size int64, r io.Reader) error {
 	return a.add(name, typeFile, m, size, "", r)
 }

@@ -1,6 +1,7 @@
-// Package atomicfile writes files that appear under their name whole or not at all. Until then they have no name (O_TMPFILE of
-// open(2)), so that a process that is killed leaves nothing behind, neither space nor secrets. Where the file system has no such
-// files, a hidden one under a lock stands in, which the next Create in the same directory removes if its writer is gone.
+// Package atomicfile writes files that appear under their name whole or not at all. Until then they
+// have no name (O_TMPFILE of open(2)), so that a process that is killed leaves nothing behind,
+// neither space nor secrets. Where the file system has no such files, a hidden one under a lock
+// stands in, which the next Create in the same directory removes if its writer is gone.
 package atomicfile
 
 import (
@@ -50,7 +51,8 @@ func ready(f *File, mode os.FileMode) (*File, error) {
 	return f, nil
 }
 
-// Path is a name by which this process and its children with the same descriptor can open the file again.
+// Path is a name by which this process and its children with the same descriptor can open the file
+// again.
 func (f *File) Path() string {
 	if f.name != "" {
 		return f.name
@@ -58,7 +60,8 @@ func (f *File) Path() string {
 	return fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 }
 
-// Commit gives the file its name, in the place of what may be there. The file stays open. name must lie on the file system of dir.
+// Commit gives the file its name, in the place of what may be there. The file stays open. name must
+// lie on the file system of dir.
 func (f *File) Commit(name string) error {
 	if f.name != "" {
 		err := os.Rename(f.name, name)

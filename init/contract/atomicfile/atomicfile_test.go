@@ -53,7 +53,8 @@ func TestCommit(t *testing.T) {
 	}
 }
 
-// What is not committed leaves nothing, and has no name meanwhile: a kill at any moment leaves as much.
+// What is not committed leaves nothing, and has no name meanwhile: a kill at any moment leaves as
+// much.
 func TestNothingLeft(t *testing.T) {
 	dir := t.TempDir()
 	f, err := Create(dir, 0o600)

@@ -51,8 +51,9 @@ func copyAt(off int64) int {
 	panic(fmt.Sprintf("the record has no copy at %d", off))
 }
 
-// crashes gives every content that a disk may hold if power fails somewhere in the trace: a write before the last flush is
-// there; one after it is there, absent, torn at some byte either way round, or has taken its erase block with it.
+// crashes gives every content that a disk may hold if power fails somewhere in the trace: a write
+// before the last flush is there; one after it is there, absent, torn at some byte either way
+// round, or has taken its erase block with it.
 func crashes(start [2][]byte, trace []step) (after [][2][]byte) {
 	stable := start
 	var pending []step
@@ -93,8 +94,8 @@ func outcomes(old, young []byte) [][]byte {
 	return out
 }
 
-// reader is a second opinion on what a disk says, written without this package: the text of the winning copy without seq,
-// or "" when there is none.
+// reader is a second opinion on what a disk says, written without this package: the text of the
+// winning copy without seq, or "" when there is none.
 func reader(sectors [2][]byte) string {
 	best, text := 0, ""
 	for _, s := range sectors {
@@ -117,7 +118,8 @@ func reader(sectors [2][]byte) string {
 	return text
 }
 
-// explore runs op on every start and says of how many crash states the reader finds neither the state before nor after.
+// explore runs op on every start and says of how many crash states the reader finds neither the
+// state before nor after.
 func explore(t *testing.T, op func(*disk) error) (states int, wrong []string) {
 	t.Helper()
 	for _, start := range starts(t) {
@@ -213,7 +215,8 @@ func armed(d *disk) error {
 	return err
 }
 
-// After arming, U-Boot rewrites the newer copy at each boot. Whatever that does to it, the committed slot is still known.
+// After arming, U-Boot rewrites the newer copy at each boot. Whatever that does to it, the
+// committed slot is still known.
 func TestArmKeepsSafeState(t *testing.T) {
 	for _, start := range starts(t) {
 		d := &disk{sectors: start}

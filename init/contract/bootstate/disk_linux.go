@@ -9,15 +9,17 @@ import (
 	"unsafe"
 )
 
-// Disk is a Device on a block device. It bypasses the page cache (O_DIRECT): what it reads is what U-Boot will read, and
-// nothing else can hold a stale sector. A file on a file system without O_DIRECT is opened without it.
+// Disk is a Device on a block device. It bypasses the page cache (O_DIRECT): what it reads is what
+// U-Boot will read, and nothing else can hold a stale sector. A file on a file system without
+// O_DIRECT is opened without it.
 type Disk struct {
 	f      *os.File
 	mu     sync.Mutex
 	sector []byte // Size bytes, aligned as O_DIRECT demands
 }
 
-// OpenDisk opens the whole disk, such as /dev/mmcblk0; write asks for more than reading. Errors name the path.
+// OpenDisk opens the whole disk, such as /dev/mmcblk0; write asks for more than reading. Errors
+// name the path.
 func OpenDisk(path string, write bool) (*Disk, error) {
 	flag := os.O_RDONLY
 	if write {

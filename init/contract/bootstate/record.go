@@ -1,13 +1,15 @@
 // Package bootstate is the record by which U-Boot and the node agree on the slot to boot.
 //
-// The record is a U-Boot environment block of one 512-byte sector: a CRC32 (IEEE, little endian) over the rest, then
-// NAME=VALUE strings that each end in NUL, an empty string, and zeros. U-Boot imports it with `env import -c` and writes it
-// with `env export -c -s 0x200`, so both sides use code that is older than this project. Two copies lie in different
-// 4 MiB areas of the disk, because an SD card that loses power may lose a whole erase block.
+// The record is a U-Boot environment block of one 512-byte sector: a CRC32 (IEEE, little endian)
+// over the rest, then NAME=VALUE strings that each end in NUL, an empty string, and zeros. U-Boot
+// imports it with `env import -c` and writes it with `env export -c -s 0x200`, so both sides use
+// code that is older than this project. Two copies lie in different 4 MiB areas of the disk,
+// because an SD card that loses power may lose a whole erase block.
 //
-// Only Linux raises seq. U-Boot takes the valid copy with the higher one (copy 0 if they are equal), lowers left and
-// rewrites that copy in place; so while a slot is under trial the other copy still holds the state before it. A copy that is lost is
-// written first, so that two power cuts in a row do not lose the record.
+// Only Linux raises seq. U-Boot takes the valid copy with the higher one (copy 0 if they are
+// equal), lowers left and rewrites that copy in place; so while a slot is under trial the other
+// copy still holds the state before it. A copy that is lost is written first, so that two power
+// cuts in a row do not lose the record.
 package bootstate
 
 import (
@@ -62,7 +64,8 @@ type Record struct {
 	Last   string // why the last boot ended: a word of [a-z0-9.-], at most 64 bytes, or ""
 }
 
-// Fresh is the record of a disk that was just written, or whose record is lost: active is good, of the other slot nothing is known.
+// Fresh is the record of a disk that was just written, or whose record is lost: active is good, of
+// the other slot nothing is known.
 func Fresh(active string) Record {
 	r := Record{V: Version, Seq: 1, Active: active, Left: MaxLeft, A: Empty, B: Empty}
 	r.set(active, Good)
@@ -124,8 +127,8 @@ func (r Record) Check() error {
 	return nil
 }
 
-// Reason makes a word for Last out of any text: it passes through U-Boot's shell and the kernel's command line, where
-// spaces and quotes have meanings.
+// Reason makes a word for Last out of any text: it passes through U-Boot's shell and the kernel's
+// command line, where spaces and quotes have meanings.
 func Reason(text string) string {
 	var b strings.Builder
 	for _, c := range strings.ToLower(text) {
@@ -142,7 +145,8 @@ func Reason(text string) string {
 	return strings.Trim(b.String(), "-")
 }
 
-// Marshal gives the sector, byte for byte as U-Boot's own export would write it: names sorted, empty values left out.
+// Marshal gives the sector, byte for byte as U-Boot's own export would write it: names sorted,
+// empty values left out.
 func (r Record) Marshal() ([Size]byte, error) {
 	var sector [Size]byte
 	if err := r.Check(); err != nil {
@@ -161,8 +165,8 @@ func (r Record) Marshal() ([Size]byte, error) {
 	return sector, nil
 }
 
-// Parse reads one sector. Variables that it does not know are ignored, of several with one name the last counts, and an
-// empty value means that there is none, all as in U-Boot's import.
+// Parse reads one sector. Variables that it does not know are ignored, of several with one name the
+// last counts, and an empty value means that there is none, all as in U-Boot's import.
 func Parse(sector []byte) (Record, error) {
 	if len(sector) != Size {
 		return Record{}, fmt.Errorf("boot record: %d bytes instead of %d", len(sector), Size)
@@ -203,8 +207,8 @@ func number(vars map[string]string, name string, most uint64) (uint64, error) {
 	return n, nil
 }
 
-// Choose gives the record that holds and the number of its copy: the valid one with the higher seq, copy 0 if they are
-// equal. Without any the error wraps ErrNone and says what is wrong with each.
+// Choose gives the record that holds and the number of its copy: the valid one with the higher seq,
+// copy 0 if they are equal. Without any the error wraps ErrNone and says what is wrong with each.
 func Choose(copy0, copy1 []byte) (r Record, newer int, err error) {
 	r0, err0 := Parse(copy0)
 	r1, err1 := Parse(copy1)

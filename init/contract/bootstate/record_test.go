@@ -111,7 +111,8 @@ func TestParseLikeUBoot(t *testing.T) {
 	}
 }
 
-// Every torn, zeroed or altered sector is refused: no prefix of a new one over an old one passes, and no flipped bit does.
+// Every torn, zeroed or altered sector is refused: no prefix of a new one over an old one passes,
+// and no flipped bit does.
 func TestDamage(t *testing.T) {
 	before, after := Fresh(A), Fresh(A)
 	after.Seq, after.Trial, after.Last = 2, B, "armed"

@@ -6,7 +6,8 @@ import (
 	"io"
 )
 
-// Device is the disk that holds both copies. Flush returns when everything written is on the medium.
+// Device is the disk that holds both copies. Flush returns when everything written is on the
+// medium.
 type Device interface {
 	io.ReaderAt
 	io.WriterAt
@@ -15,8 +16,9 @@ type Device interface {
 
 var offsets = [2]int64{Copy0, Copy1}
 
-// Load reads the record that holds. A copy that cannot be read counts as invalid; errors.Is(err, ErrNone) tells a lost
-// record, and a disk whose both copies cannot be read gives the read errors as well.
+// Load reads the record that holds. A copy that cannot be read counts as invalid; errors.Is(err,
+// ErrNone) tells a lost record, and a disk whose both copies cannot be read gives the read errors
+// as well.
 func Load(d Device) (Record, error) {
 	r, _, err := load(d)
 	return r, err
@@ -40,8 +42,9 @@ func load(d Device) (Record, int, error) {
 	return r, newer, nil
 }
 
-// Store writes r to both copies, its seq one above what the disk holds. The older copy goes first, with a flush before the
-// newer one is touched: at every moment one copy is whole, and it is either the state before or the state after.
+// Store writes r to both copies, its seq one above what the disk holds. The older copy goes first,
+// with a flush before the newer one is touched: at every moment one copy is whole, and it is either
+// the state before or the state after.
 func Store(d Device, r Record) (Record, error) {
 	now, newer, err := load(d)
 	if err != nil && !errors.Is(err, ErrNone) {
@@ -74,8 +77,8 @@ func write(d Device, number int, r Record) error {
 	return nil
 }
 
-// Forget says that nothing is known of a slot any more: it is about to be written. The slot must be neither committed nor under
-// trial.
+// Forget says that nothing is known of a slot any more: it is about to be written. The slot must be
+// neither committed nor under trial.
 func Forget(d Device, slot string) (Record, error) {
 	r, err := Load(d)
 	if err != nil {
@@ -91,8 +94,8 @@ func Forget(d Device, slot string) (Record, error) {
 	return Store(d, r)
 }
 
-// Arm puts a slot under trial: the caller has written, flushed and read it back. Only the older copy is written, so that
-// the newer one stays as the state to which a torn trial falls back.
+// Arm puts a slot under trial: the caller has written, flushed and read it back. Only the older
+// copy is written, so that the newer one stays as the state to which a torn trial falls back.
 func Arm(d Device, slot string) (Record, error) {
 	r, newer, err := load(d)
 	if err != nil {
@@ -109,10 +112,11 @@ func Arm(d Device, slot string) (Record, error) {
 	return r, write(d, 1-newer, r)
 }
 
-// Healthy records that the running slot does its work: a trial of it is committed, its attempts are restored, and why the
-// boot before ended is forgotten (the boot script has passed it on as shelf.last). It writes nothing if nothing changes,
-// so it may be called again. running is what the boot script passed as shelf.slot, not what
-// the record chose: U-Boot boots the other slot when the chosen one does not load.
+// Healthy records that the running slot does its work: a trial of it is committed, its attempts are
+// restored, and why the boot before ended is forgotten (the boot script has passed it on as
+// shelf.last). It writes nothing if nothing changes, so it may be called again. running is what the
+// boot script passed as shelf.slot, not what the record chose: U-Boot boots the other slot when the
+// chosen one does not load.
 func Healthy(d Device, running string) (Record, error) {
 	if running != A && running != B {
 		return Record{}, fmt.Errorf("boot record: running slot %q is not a or b", running)
@@ -132,7 +136,8 @@ func Healthy(d Device, running string) (Record, error) {
 		r.set(r.Trial, Bad)
 		r.Trial, r.Left, r.Last = "", MaxLeft, "trial-did-not-start"
 	case r.Trial == "" && r.Active != running:
-		// The committed slot did not load, the other one did: make that the rule, or every boot fails once first.
+		// The committed slot did not load, the other one did: make that the rule, or every boot
+		// fails once first.
 		r.set(r.Active, Bad)
 		r.Active, r.Left, r.Last = running, MaxLeft, Reason(r.Active+" did not load")
 	case r.Trial != "" || r.Left != MaxLeft: // the first time in this boot
@@ -145,8 +150,8 @@ func Healthy(d Device, running string) (Record, error) {
 	return Store(d, r)
 }
 
-// Rollback gives up the trial for a reason: the slot is bad and the committed one boots next. Without a trial it only
-// records the reason.
+// Rollback gives up the trial for a reason: the slot is bad and the committed one boots next.
+// Without a trial it only records the reason.
 func Rollback(d Device, reason string) (Record, error) {
 	r, err := Load(d)
 	if err != nil {

@@ -1,11 +1,13 @@
-// Package bundle is the format of an upgrade: one file that holds a slot, signed, and deltas to it from other slots.
+// Package bundle is the format of an upgrade: one file that holds a slot, signed, and deltas to it
+// from other slots.
 //
-// Layout, without gaps: a header of 512 bytes, the manifest, its signature, the piece index, the deltas, and the pieces of
-// the slot in their order. Whoever reads it goes forward only, except for pieces that a delta did not bring.
+// Layout, without gaps: a header of 512 bytes, the manifest, its signature, the piece index, the
+// deltas, and the pieces of the slot in their order. Whoever reads it goes forward only, except for
+// pieces that a delta did not bring.
 //
-// What is trusted: the signature covers the manifest, the manifest holds the hash of the index, the index holds a hash for
-// every piece. The header and the deltas are not signed: a header that is wrong leads to a manifest or an index that is,
-// and what a delta makes is checked piece by piece.
+// What is trusted: the signature covers the manifest, the manifest holds the hash of the index, the
+// index holds a hash for every piece. The header and the deltas are not signed: a header that is
+// wrong leads to a manifest or an index that is, and what a delta makes is checked piece by piece.
 package bundle
 
 import (
@@ -25,14 +27,15 @@ import (
 // Suffix is the ending of a bundle's file name.
 const Suffix = ".upgrade"
 
-// Source gives the bytes of a bundle, one closed range at a time. An error of the transport comes with its kind
-// (fault.Network, fault.Device); a source that ends early gives io.ErrUnexpectedEOF.
+// Source gives the bytes of a bundle, one closed range at a time. An error of the transport comes
+// with its kind (fault.Network, fault.Device); a source that ends early gives io.ErrUnexpectedEOF.
 type Source interface {
 	// Range opens n bytes from offset off. The reader is closed before the next call.
 	Range(ctx context.Context, off, n int64) (io.ReadCloser, error)
 }
 
-// Bundle is an opened bundle: everything in it but the source has been checked against the signature.
+// Bundle is an opened bundle: everything in it but the source has been checked against the
+// signature.
 type Bundle struct {
 	Source    Source
 	Header    Header
@@ -44,8 +47,9 @@ type Bundle struct {
 	IndexData []byte
 }
 
-// Open reads header, manifest, signature and index, and checks them. Errors are of the kind fault.Verify where the bundle is
-// not what a trusted key signed, fault.Input where it is no bundle at all; those of the source pass as they are.
+// Open reads header, manifest, signature and index, and checks them. Errors are of the kind
+// fault.Verify where the bundle is not what a trusted key signed, fault.Input where it is no bundle
+// at all; those of the source pass as they are.
 func Open(ctx context.Context, src Source, keys Keys) (*Bundle, error) {
 	head, err := Read(ctx, src, 0, HeaderSize)
 	if err != nil {

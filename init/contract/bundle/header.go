@@ -36,10 +36,12 @@ type Delta struct {
 	Span
 }
 
-// Header says where the parts of a bundle are. Manifest, signature and index follow it, then deltas, then pieces.
+// Header says where the parts of a bundle are. Manifest, signature and index follow it, then
+// deltas, then pieces.
 //
-// In the file, little-endian: magic (16 bytes), lengths of manifest, signature and index (4 each), number of deltas (4),
-// length of the pieces (8), for each of 8 deltas base (32) and length (8) or zeros, zeros, CRC32 of all before it (4).
+// In the file, little-endian: magic (16 bytes), lengths of manifest, signature and index (4 each),
+// number of deltas (4), length of the pieces (8), for each of 8 deltas base (32) and length (8) or
+// zeros, zeros, CRC32 of all before it (4).
 type Header struct {
 	Manifest, Signature, Index int64 // bytes
 	Deltas                     []Delta
@@ -56,7 +58,8 @@ func (h *Header) place() {
 	h.Pieces.Off = at
 }
 
-// Marshal gives the header as it stands in the file, and sets the places of deltas and pieces. It panics above MaxDeltas.
+// Marshal gives the header as it stands in the file, and sets the places of deltas and pieces. It
+// panics above MaxDeltas.
 func (h *Header) Marshal() []byte {
 	if len(h.Deltas) > MaxDeltas {
 		panic("bundle: too many deltas")

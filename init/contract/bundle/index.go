@@ -32,7 +32,8 @@ const (
 	maxUnits = 1 << 16
 )
 
-// Unit is a part of the slot that is encoded by itself: a kernel, a block of the squashfs, bytes as they are.
+// Unit is a part of the slot that is encoded by itself: a kernel, a block of the squashfs, bytes as
+// they are.
 type Unit struct {
 	Kind codec.Kind
 	Off  int64 // from the start of the slot
@@ -80,8 +81,8 @@ func (x *Index) Sent() int64 {
 
 const indexMagic = "ShelfOS index\n\x01"
 
-// Marshal gives the index as it stands in a bundle: magic, number of units, then for each its kind, its size, the size of
-// its content where an encoder made it, and its sums. Numbers are varints.
+// Marshal gives the index as it stands in a bundle: magic, number of units, then for each its kind,
+// its size, the size of its content where an encoder made it, and its sums. Numbers are varints.
 func (x *Index) Marshal() []byte {
 	b := binary.AppendUvarint([]byte(indexMagic), uint64(len(x.Units)))
 	for _, u := range x.Units {
@@ -98,7 +99,8 @@ func (x *Index) Marshal() []byte {
 
 var errIndex = errors.New("a number is not as it should be")
 
-// ParseIndex reads an index. There is one text for one index; sizes are within the limits of their kind.
+// ParseIndex reads an index. There is one text for one index; sizes are within the limits of their
+// kind.
 func ParseIndex(b []byte) (*Index, error) {
 	if len(b) > MaxIndex || !bytes.HasPrefix(b, []byte(indexMagic)) {
 		return nil, damaged("the piece index is none")

@@ -16,7 +16,8 @@ import (
 // Format is the version of the manifest's shape.
 const Format = 1
 
-// Manifest is what is signed. Its text is canonical: there is one text for one manifest, and no other is read.
+// Manifest is what is signed. Its text is canonical: there is one text for one manifest, and no
+// other is read.
 type Manifest struct {
 	Format   int             `json:"format"`
 	Family   string          `json:"family"`  // boards that it is for
@@ -150,7 +151,8 @@ type Node struct {
 	Room   int64 // bytes of the slot's partition
 }
 
-// Accept says why a node must not take the bundle; nil if it may. Nothing is written before it was asked.
+// Accept says why a node must not take the bundle; nil if it may. Nothing is written before it was
+// asked.
 func (m *Manifest) Accept(n Node) error {
 	switch {
 	case m.Family != n.Family:
@@ -166,5 +168,6 @@ func (m *Manifest) Accept(n Node) error {
 	return nil
 }
 
-// Expired says whether the bundle is stale at a time. Ask only where the clock is known to be right.
+// Expired says whether the bundle is stale at a time. Ask only where the clock is known to be
+// right.
 func (m *Manifest) Expired(now time.Time) bool { return m.Expires != 0 && now.Unix() >= m.Expires }

@@ -11,11 +11,12 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// untrusted is the first line of every signature. It is what the minisign command writes, so that signatures made by it
-// are canonical too.
+// untrusted is the first line of every signature. It is what the minisign command writes, so that
+// signatures made by it are canonical too.
 const untrusted = "signature from minisign secret key"
 
-// Sign signs a text in minisign's prehashed form. comment is covered by the signature; it holds no line break.
+// Sign signs a text in minisign's prehashed form. comment is covered by the signature; it holds no
+// line break.
 func Sign(key minisign.PrivateKey, text []byte, comment string) []byte {
 	r := minisign.NewReader(bytes.NewReader(text))
 	io.Copy(io.Discard, r) // a bytes.Reader does not fail
@@ -28,8 +29,9 @@ const KeysFile = "k3os/config/upgrade.keys"
 // Keys are public keys that are trusted.
 type Keys []minisign.PublicKey
 
-// ParseKeys reads public keys, one on a line as minisign prints it ("RW..."). Empty lines, lines that begin with # and
-// minisign's own comment lines are passed over, so a minisign.pub file is one too.
+// ParseKeys reads public keys, one on a line as minisign prints it ("RW..."). Empty lines, lines
+// that begin with # and minisign's own comment lines are passed over, so a minisign.pub file is one
+// too.
 func ParseKeys(text string) (Keys, error) {
 	var keys Keys
 	for i, line := range strings.Split(text, "\n") {
@@ -77,8 +79,8 @@ func (keys Keys) String() string {
 	return b.String()
 }
 
-// Verify gives the key that signed text. Only the prehashed form is taken, and only its canonical text: no byte of a
-// signature, its comments included, can change unnoticed.
+// Verify gives the key that signed text. Only the prehashed form is taken, and only its canonical
+// text: no byte of a signature, its comments included, can change unnoticed.
 func (keys Keys) Verify(text, signature []byte) (minisign.PublicKey, error) {
 	var none minisign.PublicKey
 	if len(keys) == 0 {

@@ -1,6 +1,7 @@
-// Package checks names what a role promises: the checks of health. The data of a role list them by name, the manifest of a
-// slot carries the lists to the node, and package init/status/health judges them there. Names are stable across versions: an
-// upgrade compares the results of the old and the new system by them.
+// Package checks names what a role promises: the checks of health. The data of a role list them by
+// name, the manifest of a slot carries the lists to the node, and package init/status/health judges
+// them there. Names are stable across versions: an upgrade compares the results of the old and the
+// new system by them.
 package checks
 
 import "fmt"

@@ -14,7 +14,8 @@ import (
 // metaRaw in the header of a metadata block says that it is stored as it is.
 const metaRaw = 1 << 15
 
-// Encode appends the stored form of a content of the kind Raw, Block or Meta. It needs an Encoder of its own for each goroutine.
+// Encode appends the stored form of a content of the kind Raw, Block or Meta. It needs an Encoder
+// of its own for each goroutine.
 func Encode(dst []byte, e *zstdblock.Encoder, k Kind, content []byte) ([]byte, error) {
 	switch k {
 	case Raw:
@@ -44,8 +45,8 @@ func NewDecoder() (*Decoder, error) {
 	return &Decoder{z}, err
 }
 
-// Decode gives the content of a stored Block or Meta, which must have exactly raw bytes, in dst, which must have room for
-// them.
+// Decode gives the content of a stored Block or Meta, which must have exactly raw bytes, in dst,
+// which must have room for them.
 func (d *Decoder) Decode(dst, stored []byte, k Kind, raw int64) ([]byte, error) {
 	if int64(cap(dst)) < raw {
 		return nil, fmt.Errorf("a content of %d bytes does not fit into %d", raw, cap(dst))

@@ -1,7 +1,9 @@
-// Package codec has the encoders whose output a slot is made of. The builder runs them to make a slot, the node to make
-// the same bytes again out of a delta, so name and version of each stand in a bundle.
+// Package codec has the encoders whose output a slot is made of. The builder runs them to make a
+// slot, the node to make the same bytes again out of a delta, so name and version of each stand in
+// a bundle.
 //
-// Every encoder gives the same bytes for the same input on all processors and however the input is cut into writes.
+// Every encoder gives the same bytes for the same input on all processors and however the input is
+// cut into writes.
 package codec
 
 import (
@@ -13,7 +15,8 @@ import (
 	"imgbuild/init/contract/zstdblock"
 )
 
-// Kind is what a piece of a slot is and how it is stored. The numbers are part of the bundle format.
+// Kind is what a piece of a slot is and how it is stored. The numbers are part of the bundle
+// format.
 type Kind uint8
 
 // The kinds of pieces.
@@ -43,7 +46,8 @@ type Encoder struct {
 	Version int    `json:"version"`
 }
 
-// gzipVersion is raised when GzipWriter gives other bytes: with another release of its module, or another level.
+// gzipVersion is raised when GzipWriter gives other bytes: with another release of its module, or
+// another level.
 const gzipVersion = 1
 
 // gzipLevel is the one that level 9 gains nothing over on a kernel.
@@ -67,7 +71,8 @@ func (k Kind) Encoder() string {
 	return ""
 }
 
-// Has says whether this program makes the same bytes as somebody with these encoders, for pieces of kind k.
+// Has says whether this program makes the same bytes as somebody with these encoders, for pieces of
+// kind k.
 func Has(theirs []Encoder, k Kind) bool {
 	name := k.Encoder()
 	if name == "" {

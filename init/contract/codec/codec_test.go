@@ -55,8 +55,9 @@ func stored(t testing.TB, k Kind, content []byte) []byte {
 	return out
 }
 
-// TestGolden holds the encoders' output to their versions. A hash that differs means that nodes cannot make what this program
-// builds: raise the version of the encoder (gzipVersion here, zstdblock.Version or StreamVersion there) and enter the hash.
+// TestGolden holds the encoders' output to their versions. A hash that differs means that nodes
+// cannot make what this program builds: raise the version of the encoder (gzipVersion here,
+// zstdblock.Version or StreamVersion there) and enter the hash.
 func TestGolden(t *testing.T) {
 	golden := map[Kind]string{Gzip: "3d892c4b16c2a4a7", Stream: "45bb081882bc9b04", Block: "4348f75dcbb95eb4", Meta: "566248b8cebcbeba"}
 	sizes := map[Kind]int{Gzip: 1<<20 + 5000, Stream: 1<<20 + 5000, Block: 256 << 10, Meta: 8 << 10}

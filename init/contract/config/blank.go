@@ -13,10 +13,12 @@ import (
 // Span is a range of bytes, End not included.
 type Span struct{ Start, End int }
 
-// blankLength is the shortest text that counts as blanked. A shorter secret is none, and `token: x` is an example.
+// blankLength is the shortest text that counts as blanked. A shorter secret is none, and `token: x`
+// is an example.
 const blankLength = 4
 
-// blanked tells whether a text is what Blank leaves of a secret: only the letter x, and white space at line ends.
+// blanked tells whether a text is what Blank leaves of a secret: only the letter x, and white space
+// at line ends.
 func blanked(t string) bool {
 	return strings.Count(t, "x") >= blankLength && strings.Trim(t, "x \t\r\n") == ""
 }
@@ -52,11 +54,12 @@ func secretsOf(format Format, data []byte) (*value, []secret) {
 	return v, d.secrets
 }
 
-// FindSecrets gives the bytes that hold secrets in a configuration: passwords, tokens and passphrases, whatever way
-// they are quoted, those behind an alias and those that a later key overrides included. Overwriting every byte with x
-// leaves a file of equal length and equal meaning, in which each secret reads as moved. The spans are sorted and do
-// not overlap; a secret of several lines has one for each. A text that cannot be read, or a secret of fewer than 4
-// bytes, has none.
+// FindSecrets gives the bytes that hold secrets in a configuration: passwords, tokens and
+// passphrases, whatever way they are quoted, those behind an alias and those that a later key
+// overrides included. Overwriting every byte with x leaves a file of equal length and equal
+// meaning, in which each secret reads as moved. The spans are sorted and do not overlap; a secret
+// of several lines has one for each. A text that cannot be read, or a secret of fewer than 4 bytes,
+// has none.
 func FindSecrets(format Format, data []byte) []Span {
 	_, secrets := secretsOf(format, data)
 	src := newSource(data)
@@ -83,9 +86,10 @@ func total(spans []Span) int {
 	return n
 }
 
-// Blank gives data with every secret overwritten by x, of the same length, and proves that nothing else changed: the
-// result parses to the same configuration, in which the secrets read as moved. changed is false when there was nothing
-// to blank. The error is of kind fault.Input and names the secret that cannot be blanked in place.
+// Blank gives data with every secret overwritten by x, of the same length, and proves that nothing
+// else changed: the result parses to the same configuration, in which the secrets read as moved.
+// changed is false when there was nothing to blank. The error is of kind fault.Input and names the
+// secret that cannot be blanked in place.
 func Blank(format Format, data []byte) (out []byte, changed bool, err error) {
 	spans := FindSecrets(format, data)
 	out = bytes.Clone(data)

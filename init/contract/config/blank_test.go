@@ -93,7 +93,8 @@ func TestImport(t *testing.T) {
 	if strings.Contains(string(in.Keep), "opensesame") || strings.Contains(string(in.Blanked), "pass}") || len(in.Blanked) != len(first) {
 		t.Errorf("a secret is left in %q or %q", in.Keep, in.Blanked)
 	}
-	// The user edits the blanked file: another host name, a network in front, the order changed, a new token.
+	// The user edits the blanked file: another host name, a network in front, the order changed, a
+	// new token.
 	second := strings.NewReplacer("hostname: a", "hostname: b", "  wifi:\n", "  wifi:\n  - {name: new, pass: new-pass}\n").Replace(string(in.Blanked))
 	in, err = Import("config.yaml", []byte(second), in.Keep, salt)
 	if err != nil {
@@ -121,7 +122,8 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// Passwords in the address of a proxy and variables of services are taken off BOOT, and come back from what the node kept.
+// Passwords in the address of a proxy and variables of services are taken off BOOT, and come back
+// from what the node kept.
 func TestBlankAddresses(t *testing.T) {
 	const text = "k3os:\n  environment:\n    HTTPS_PROXY: http://me:hunter2zz@proxy:3128\n    http_proxy: 'me:hunter2zz@proxy:3128'\n    NO_PROXY: 10.0.0.0/8\n    K3S_DATASTORE_ENDPOINT: postgres://k3s:hunter2zz@db/k3s\n    FTP_PROXY: http://proxy:3128\nservices:\n  a: {command: [/bin/true], environment: {API_KEY: hunter2zz, LANG: C.UTF-8}}\n"
 	first, err := Import("config.yaml", []byte(text), nil, make([]byte, 16))

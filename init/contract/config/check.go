@@ -14,8 +14,8 @@ type Facts struct {
 	Lacks  []string // network hardware that the board does not have: "wifi", "ethernet"
 }
 
-// RoleOf gives the role of a node: shelf.role, else the one its image was built for, else what k3OS would have made of
-// it: the first word of k3s_args, and with a server_url a worker.
+// RoleOf gives the role of a node: shelf.role, else the one its image was built for, else what k3OS
+// would have made of it: the first word of k3s_args, and with a server_url a worker.
 func (c *Config) RoleOf(built string) string {
 	switch {
 	case c.Shelf.Role != "":
@@ -37,8 +37,8 @@ func (c *Config) RoleOf(built string) string {
 	return "server"
 }
 
-// Missing gives the keys without which k3s cannot start in a role: a worker's server_url and token, the token of a server that
-// joins others.
+// Missing gives the keys without which k3s cannot start in a role: a worker's server_url and token,
+// the token of a server that joins others.
 func (c *Config) Missing(role string) []string {
 	joins := c.K3OS.ServerURL != "" || c.givenElsewhere("--server", "-s", "K3S_URL")
 	if role != "worker" && !(role == "server" && joins) {
@@ -73,8 +73,9 @@ type checker struct {
 	f    Facts
 }
 
-// report adds a problem at the place of key path. What is not there is told at the closest section above it, if somebody
-// wrote that section into a file, and else without a place: nobody could look for it there.
+// report adds a problem at the place of key path. What is not there is told at the closest section
+// above it, if somebody wrote that section into a file, and else without a place: nobody could look
+// for it there.
 func (k *checker) report(s Severity, path, fix, format string, args ...any) {
 	at, ok := k.c.where[path]
 	for up := path; !ok; {
@@ -89,8 +90,9 @@ func (k *checker) report(s Severity, path, fix, format string, args ...any) {
 	k.add(at, s, path, fix, format, args...)
 }
 
-// Check looks for what is well written and will not work: values out of range, keys that contradict each other, and
-// what the board or the role cannot do. The node and `imgbuild validate` print the same list.
+// Check looks for what is well written and will not work: values out of range, keys that contradict
+// each other, and what the board or the role cannot do. The node and `imgbuild validate` print the
+// same list.
 func Check(c *Config, f Facts) []Problem {
 	k := &checker{c: c, f: f, role: c.RoleOf(f.Role)}
 	k.checkRole()
@@ -111,8 +113,9 @@ func Check(c *Config, f Facts) []Problem {
 	return k.sorted()
 }
 
-// Memory below which a role is refused or doubtful, in bytes (facts: an idle server takes 560 MB, k3s' documentation
-// asks 2 GB for a server and 512 MB for an agent; boards report a little less than they have).
+// Memory below which a role is refused or doubtful, in bytes (facts: an idle server takes 560 MB,
+// k3s' documentation asks 2 GB for a server and 512 MB for an agent; boards report a little less
+// than they have).
 const (
 	serverMemory  = 1200 << 20
 	serverAdvised = 1800 << 20
@@ -171,7 +174,8 @@ func (k *checker) checkEffect() {
 	}
 }
 
-// lookupKey gives the row of a path with indexes, if the path is that of a row and not of an item or an entry.
+// lookupKey gives the row of a path with indexes, if the path is that of a row and not of an item
+// or an entry.
 func lookupKey(path string) *Key {
 	if strings.HasSuffix(path, "]") {
 		return nil

@@ -10,7 +10,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// PackagedAddons are what k3s brings and --disable knows by name (k3s' documentation, packaged components).
+// PackagedAddons are what k3s brings and --disable knows by name (k3s' documentation, packaged
+// components).
 var PackagedAddons = []string{"coredns", "servicelb", "traefik", "local-storage", "metrics-server"}
 
 // ChartName gives the chart of an add-on; empty for one that k3s brings and for plain objects.

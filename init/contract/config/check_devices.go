@@ -7,8 +7,8 @@ func interfaceName(s string) bool {
 	return s != "" && len(s) <= 15 && s != "." && s != ".." && s != "auto" && !strings.ContainsAny(s, "/: \t\n\v\f\r")
 }
 
-// checkDevices looks at VLANs, bridges and bonds: their names, and that no interface is a port twice or has an address of
-// its own next to its bridge's.
+// checkDevices looks at VLANs, bridges and bonds: their names, and that no interface is a port
+// twice or has an address of its own next to its bridge's.
 func (k *checker) checkDevices(n Network) {
 	names, ports := map[string]string{}, map[string]string{}
 	name := func(s, path string) {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// elsewhere are files that a program of k3OS or of another system read, and that nothing reads here: what people put there
-// has no effect, and what to write instead.
+// elsewhere are files that a program of k3OS or of another system read, and that nothing reads
+// here: what people put there has no effect, and what to write instead.
 var elsewhere = [][2]string{
 	{"/etc/local.d/", "name the script in run_cmd"},
 	{"/etc/init.d/", "write it under services"},
@@ -34,20 +34,22 @@ var elsewhere = [][2]string{
 // ownFiles are written by the node itself: another content may lock everybody out.
 var ownFiles = []string{"/etc/ssh/sshd_config", "/etc/passwd", "/etc/shadow", "/etc/group", "/etc/sudoers", "/home/rancher/.ssh/authorized_keys"}
 
-// nodeFiles are what the node writes itself, at every boot and later; and where that is said in the configuration.
+// nodeFiles are what the node writes itself, at every boot and later; and where that is said in the
+// configuration.
 var nodeFiles = map[string]string{
 	"/etc/resolv.conf": "use network.dns and network.search", "/etc/hostname": "use hostname", "/etc/environment": "use k3os.environment",
 	"/etc/localtime": "use time.zone", "/etc/timezone": "use time.zone", "/etc/machine-id": "remove it; the node keeps its own",
 }
 
-// NodeFile tells whether write_files must leave a path alone, because the node writes it, and gives what to use instead; ""
-// for any other path.
+// NodeFile tells whether write_files must leave a path alone, because the node writes it, and gives
+// what to use instead; "" for any other path.
 func NodeFile(p string) string { return nodeFiles[path.Clean("/"+p)] }
 
 // absent are programs of k3OS and of other systems that a node does not have.
 var absent = []string{"connmanctl", "rc-update", "rc-service", "rc-status", "openrc", "service", "systemctl", "timedatectl", "hostnamectl", "apt", "apt-get", "apk", "dpkg", "raspi-config", "netplan", "update-rc.d", "setup-timezone", "useradd", "adduser"}
 
-// checkCommands points out lines that call a program which is not there: the line fails, and the phase ends with it.
+// checkCommands points out lines that call a program which is not there: the line fails, and the
+// phase ends with it.
 func (k *checker) checkCommands() {
 	for _, phase := range []struct {
 		name  string

@@ -12,13 +12,15 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// MissingForWorker is the sentence that the build, the check and the node print for a worker that cannot join yet.
+// MissingForWorker is the sentence that the build, the check and the node print for a worker that
+// cannot join yet.
 const MissingForWorker = "this worker does not start k3s before it knows its server; missing: %s"
 
 // missingForServer is the same for a server that joins another one.
 const missingForServer = "this server does not join another one without its token; missing: %s"
 
-// serverOnly are flags that `k3s agent` does not know: it would not start with them (k3s' documentation, CLI server).
+// serverOnly are flags that `k3s agent` does not know: it would not start with them (k3s'
+// documentation, CLI server).
 var serverOnly = sync.OnceValue(func() map[string]bool {
 	out := map[string]bool{}
 	for _, f := range strings.Fields(`advertise-address advertise-port agent-token agent-token-file cluster-cidr cluster-dns
@@ -37,8 +39,8 @@ var serverOnly = sync.OnceValue(func() map[string]bool {
 	return out
 })
 
-// K3sArguments gives k3s_args without the role in front, which is the node's, and with --no-deploy as k3s calls it today:
-// k3OS's own documentation had it, and k3s would not start with it.
+// K3sArguments gives k3s_args without the role in front, which is the node's, and with --no-deploy
+// as k3s calls it today: k3OS's own documentation had it, and k3s would not start with it.
 func (c *Config) K3sArguments() []string {
 	a := c.K3OS.K3sArgs
 	if len(a) > 0 && (a[0] == "server" || a[0] == "agent") {
@@ -56,8 +58,8 @@ func (c *Config) K3sArguments() []string {
 // noDeploy is the name that --disable had up to k3s 1.24.
 const noDeploy = "--no-deploy"
 
-// gone are arguments of old versions that k3s knows no more and would not start with, and what takes their place (k3s'
-// release notes of 1.25 to 1.27).
+// gone are arguments of old versions that k3s knows no more and would not start with, and what
+// takes their place (k3s' release notes of 1.25 to 1.27).
 var gone = [][2]string{
 	{"--flannel-backend=ipsec", "--flannel-backend=wireguard-native"},
 	{"--flannel-backend=wireguard", "--flannel-backend=wireguard-native"},
@@ -143,7 +145,8 @@ func (k *checker) checkArgs() {
 	}
 }
 
-// checkNodeValue judges labels and taints as k3s' own arguments give them, as those of the sections are judged.
+// checkNodeValue judges labels and taints as k3s' own arguments give them, as those of the sections
+// are judged.
 func (k *checker) checkNodeValue(path, flag, value string) {
 	var err error
 	switch strings.TrimLeft(flag, "-+") {
@@ -234,8 +237,8 @@ var (
 	labelPrefix = pattern{text: `^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$`}
 )
 
-// kubeletLabels are the labels in Kubernetes' own name space that a kubelet may give its node; it refuses to start
-// with others (kubernetes, pkg/apis/core/v1/helper and kubelet options).
+// kubeletLabels are the labels in Kubernetes' own name space that a kubelet may give its node; it
+// refuses to start with others (kubernetes, pkg/apis/core/v1/helper and kubelet options).
 var kubeletLabels = []string{
 	"kubernetes.io/hostname", "kubernetes.io/arch", "kubernetes.io/os",
 	"beta.kubernetes.io/arch", "beta.kubernetes.io/os", "beta.kubernetes.io/instance-type",

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// NobodyCanLogIn is the sentence that the build, the check and the node print when there is no ssh key.
+// NobodyCanLogIn is the sentence that the build, the check and the node print when there is no ssh
+// key.
 const NobodyCanLogIn = "nobody will be able to log in: there is no ssh key"
 
 func (k *checker) checkLogin() {
@@ -50,8 +51,8 @@ func (k *checker) checkLogin() {
 	}
 }
 
-// ConsoleHash says whether the login on the console can check a password of this form: it is busybox's, which knows what
-// the node itself makes (SHA-512), SHA-256 and MD5.
+// ConsoleHash says whether the login on the console can check a password of this form: it is
+// busybox's, which knows what the node itself makes (SHA-512), SHA-256 and MD5.
 func ConsoleHash(hash string) bool {
 	return Hashed(hash) && (strings.HasPrefix(hash, "$6$") || strings.HasPrefix(hash, "$5$") || strings.HasPrefix(hash, "$1$"))
 }
@@ -109,7 +110,8 @@ func sshKey(line string) (s Severity, fix, why string) {
 
 var hostLabel = pattern{text: `^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`}
 
-// checkHostname: RFC 1123, in small letters as Kubernetes wants its node names, and no longer than Linux takes.
+// checkHostname: RFC 1123, in small letters as Kubernetes wants its node names, and no longer than
+// Linux takes.
 func (k *checker) checkHostname() {
 	if s, fix, why := hostName1123(k.c.Hostname); why != "" {
 		k.report(s, "hostname", fix, "%s", why)
@@ -135,8 +137,8 @@ func hostName1123(h string) (s Severity, fix, why string) {
 	return s, fix, why
 }
 
-// UsableHostname is the host name, unless it is none: the node then has the name that it makes of itself, for a name that is none
-// would stay with the Kubernetes node.
+// UsableHostname is the host name, unless it is none: the node then has the name that it makes of
+// itself, for a name that is none would stay with the Kubernetes node.
 func (c *Config) UsableHostname() string {
 	if s, _, _ := hostName1123(c.Hostname); s == Error {
 		return ""

@@ -5,17 +5,19 @@ import (
 	"strings"
 )
 
-// ownServices are the services of the system that others may need; whether k3s is among them is the role's to say.
+// ownServices are the services of the system that others may need; whether k3s is among them is the
+// role's to say.
 var ownServices = []string{"sshd", "k3s", "node-exporter"}
 
-// Taken says whether a name is the system's own: of a service that it has or may get, or of a log in /var/log/shelf. A service of
-// the user's would take its place or write into its log.
+// Taken says whether a name is the system's own: of a service that it has or may get, or of a log
+// in /var/log/shelf. A service of the user's would take its place or write into its log.
 func Taken(name string) bool {
 	return contains(ownServices, name) || contains([]string{"wpa_supplicant", "commands", "crash"}, name) || strings.HasPrefix(name, "getty-")
 }
 
-// checkNeeds looks at what a service needs: what does not exist, is switched off or needs the service in turn would keep it
-// from ever starting. A circle is reported once, at the first of its names.
+// checkNeeds looks at what a service needs: what does not exist, is switched off or needs the
+// service in turn would keep it from ever starting. A circle is reported once, at the first of its
+// names.
 func (k *checker) checkNeeds(name string) {
 	here := "services." + name + ".needs"
 	if Taken(name) {
@@ -39,7 +41,8 @@ func (k *checker) checkNeeds(name string) {
 	}
 }
 
-// circle gives a way over needs from a service back to itself, of more than one service; empty if there is none.
+// circle gives a way over needs from a service back to itself, of more than one service; empty if
+// there is none.
 func (k *checker) circle(name string, seen map[string]bool) []string {
 	var path []string
 	var visit func(at string) bool

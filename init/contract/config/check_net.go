@@ -91,7 +91,8 @@ func (k *checker) checkInterface(n Interface, path string) {
 		k.report(Warning, path+".gateway6", "leave one of them", "%s and %s are two gateways of one family; the kernel uses the first", n.Gateway, n.Gateway6)
 	}
 	if n.Gateway == "" && n.Gateway6 == "" && !n.DHCP && len(n.Addresses) > 0 && len(n.Routes) == 0 && len(k.c.Network.Interfaces) == 1 {
-		// Other cards ask DHCP, and one of them may have the way out: the node knows, this file does not.
+		// Other cards ask DHCP, and one of them may have the way out: the node knows, this file
+		// does not.
 		k.report(Note, path, "set gateway if there is one", "this interface has no way out of its own network")
 	}
 	for i, r := range n.Routes {

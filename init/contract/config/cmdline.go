@@ -6,20 +6,23 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// CmdlineName is the file name of problems in the kernel command line; their column is the byte in that line.
+// CmdlineName is the file name of problems in the kernel command line; their column is the byte in
+// that line.
 const CmdlineName = "/proc/cmdline"
 
-// control are words on the command line that look like keys and are none: k3OS's modes, and what boot.scr says.
-// shelf.board is both: the boot loader knows better than the image on which board it runs.
+// control are words on the command line that look like keys and are none: k3OS's modes, and what
+// boot.scr says. shelf.board is both: the boot loader knows better than the image on which board it
+// runs.
 var control = []string{
 	"k3os.mode", "k3os.fallback_mode", "k3os.debug",
 	"shelf.disk", "shelf.slot", "shelf.trial", "shelf.left", "shelf.last", "shelf.rescue",
 }
 
-// CmdlineLayer reads the configuration in a kernel command line, as k3OS documented it: any key as a dotted path,
-// `k3os.token=x`; an entry of a map as `k3os.sysctls[kernel.printk]="4 4 1 7"` or `k3os.labels.region=eu`; a key that
-// is repeated makes a list. A key alone means true. Quotes may enclose the value or the whole word. Words of others
-// are left alone; a wrong word below `k3os.` or `shelf.` is reported.
+// CmdlineLayer reads the configuration in a kernel command line, as k3OS documented it: any key as
+// a dotted path, `k3os.token=x`; an entry of a map as `k3os.sysctls[kernel.printk]="4 4 1 7"` or
+// `k3os.labels.region=eu`; a key that is repeated makes a list. A key alone means true. Quotes may
+// enclose the value or the whole word. Words of others are left alone; a wrong word below `k3os.`
+// or `shelf.` is reported.
 func CmdlineLayer(cmdline string) (*Layer, []Problem) {
 	if len(cmdline) > MaxSize {
 		cmdline = cmdline[:MaxSize]
@@ -124,7 +127,8 @@ func (d *decoder) word(tree *yaml.Node, w cmdWord) {
 	d.put(node, &Key{name: bracket}, leaf, join(strings.Join(names, "."), bracket))
 }
 
-// cutWord takes a word apart: path, the name in brackets, the value. bare means that there was no =.
+// cutWord takes a word apart: path, the name in brackets, the value. bare means that there was no
+// =.
 func cutWord(w string) (path, bracket, text string, bare bool) {
 	eq, open := strings.IndexByte(w, '='), strings.IndexByte(w, '[')
 	if open > 0 && (eq < 0 || open < eq) {
@@ -139,7 +143,8 @@ func cutWord(w string) (path, bracket, text string, bare bool) {
 	return path, "", text, !found
 }
 
-// put stores a leaf under its key: a repeated key of a list makes the list longer, of anything else the later counts.
+// put stores a leaf under its key: a repeated key of a list makes the list longer, of anything else
+// the later counts.
 func (d *decoder) put(node *yaml.Node, k *Key, leaf *yaml.Node, path string) {
 	old := lookup(node, k.name)
 	switch {
@@ -158,7 +163,8 @@ func (d *decoder) put(node *yaml.Node, k *Key, leaf *yaml.Node, path string) {
 	}
 }
 
-// child gives the mapping below a key, made if there is none; a text that stood there is reported and dropped.
+// child gives the mapping below a key, made if there is none; a text that stood there is reported
+// and dropped.
 func (d *decoder) child(node *yaml.Node, name string, col int) *yaml.Node {
 	if n := lookup(node, name); n != nil {
 		if n.Kind == yaml.ScalarNode {

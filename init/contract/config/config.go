@@ -1,18 +1,19 @@
-// Package config is the cloud-config of a node: k3OS's schema as k3OS read it, minus its bugs, and the sections of
-// ShelfOS next to it.
+// Package config is the cloud-config of a node: k3OS's schema as k3OS read it, minus its bugs, and
+// the sections of ShelfOS next to it.
 //
-// Sources are parsed one by one into layers (Parse, CmdlineLayer), merged (Merge) and checked (Check). Every finding
-// is a Problem with file, line, column, key and a way out. One bad value never costs the rest of a file: it is
-// reported and left out. The node and `imgbuild validate` run the same code.
+// Sources are parsed one by one into layers (Parse, CmdlineLayer), merged (Merge) and checked
+// (Check). Every finding is a Problem with file, line, column, key and a way out. One bad value
+// never costs the rest of a file: it is reported and left out. The node and `imgbuild validate` run
+// the same code.
 //
-// The key table (keys.go, keys_shelf.go) is the one description of every key: decoding, the JSON Schema and
-// docs/config.md come from it.
+// The key table (keys.go, keys_shelf.go) is the one description of every key: decoding, the JSON
+// Schema and docs/config.md come from it.
 package config
 
 import "time"
 
-// Config is the merged configuration. Fields carry what the sources said, with the defaults of the key table filled
-// in; a zero field was not set.
+// Config is the merged configuration. Fields carry what the sources said, with the defaults of the
+// key table filled in; a zero field was not set.
 type Config struct {
 	SSHAuthorizedKeys []string `yaml:"ssh_authorized_keys,omitempty"` // OpenSSH lines, github:USER, gitlab:USER, launchpad:USER, https URLs
 	WriteFiles        []File   `yaml:"write_files,omitempty"`
@@ -66,7 +67,8 @@ type K3OS struct {
 	Install        Install           `yaml:"install,omitempty"`
 }
 
-// Install is k3OS's installer section. It is read so that an old file is understood; imgbuild writes images instead.
+// Install is k3OS's installer section. It is read so that an old file is understood; imgbuild
+// writes images instead.
 type Install struct {
 	ForceEFI  bool   `yaml:"force_efi,omitempty"`
 	Device    string `yaml:"device,omitempty"`
@@ -91,8 +93,8 @@ type Network struct {
 	Search     []string    `yaml:"search,omitempty"`
 }
 
-// Interface is one wired or wireless interface. It is found by MAC if set, else by name; "auto" is the first wired
-// interface with a link.
+// Interface is one wired or wireless interface. It is found by MAC if set, else by name; "auto" is
+// the first wired interface with a link.
 type Interface struct {
 	Name      string   `yaml:"name,omitempty"` // kernel name, or "auto"
 	MAC       string   `yaml:"mac,omitempty"`  // lower case, colons
@@ -148,8 +150,9 @@ type WiFi struct {
 	Hidden     bool   `yaml:"hidden,omitempty"`
 	Priority   int    `yaml:"priority,omitempty"` // higher is tried first
 
-	// refused says why the network is not joined, for what Usable cannot see: its item has a key that nobody
-	// knows, or its passphrase was blanked and is lost. An open network is one whose item names no passphrase.
+	// refused says why the network is not joined, for what Usable cannot see: its item has a key
+	// that nobody knows, or its passphrase was blanked and is lost. An open network is one whose
+	// item names no passphrase.
 	refused string
 }
 
@@ -178,8 +181,8 @@ type Service struct {
 	StopTimeout time.Duration     `yaml:"stop_timeout,omitempty"`
 }
 
-// Ready says how a service shows that it is up. At most one of Notify, TCP, File and Command is set; none means that
-// running is enough.
+// Ready says how a service shows that it is up. At most one of Notify, TCP, File and Command is
+// set; none means that running is enough.
 type Ready struct {
 	Notify  bool          `yaml:"notify,omitempty"` // READY=1 on NOTIFY_SOCKET
 	TCP     string        `yaml:"tcp,omitempty"`    // host:port that accepts
@@ -188,7 +191,8 @@ type Ready struct {
 	Timeout time.Duration `yaml:"timeout,omitempty"`
 }
 
-// Addon is an entry of the section addons: a Helm chart, settings for an add-on that k3s brings, or plain objects.
+// Addon is an entry of the section addons: a Helm chart, settings for an add-on that k3s brings, or
+// plain objects.
 type Addon struct {
 	Enabled   bool           `yaml:"enabled"`
 	Chart     string         `yaml:"chart,omitempty"`
@@ -223,7 +227,8 @@ type Upgrade struct {
 	Keys []string `yaml:"keys,omitempty"` // minisign public keys, "RW..."
 }
 
-// Shelf is the section shelf: what this node is. The image brings it; the user's file may change the role.
+// Shelf is the section shelf: what this node is. The image brings it; the user's file may change
+// the role.
 type Shelf struct {
 	Role  string `yaml:"role,omitempty"`
 	Board string `yaml:"board,omitempty"`

@@ -43,14 +43,16 @@ var connmanService = pattern{text: `^(ethernet|wifi)_([0-9a-f]{12})_`}
 // ConnmanService tells whether a name is that of a directory that connman keeps of a network.
 func ConnmanService(name string) bool { return connmanService.MatchString(name) }
 
-// Connman is what the files of connman say, k3OS's network manager: k3OS had no other way to an address of one's own.
+// Connman is what the files of connman say, k3OS's network manager: k3OS had no other way to an
+// address of one's own.
 type Connman struct {
 	Network
 	Notes []string // what could not be taken over
 }
 
-// Add takes over one file: name is its path below connman's directory. Both kinds of files are read, those that people write
-// (NAME.config) and those that connman keeps of each network (SERVICE/settings).
+// Add takes over one file: name is its path below connman's directory. Both kinds of files are
+// read, those that people write (NAME.config) and those that connman keeps of each network
+// (SERVICE/settings).
 func (n *Connman) Add(name, text string) {
 	kept := path.Base(name) == "settings"
 	for _, s := range parseKeys(text) {
@@ -122,7 +124,8 @@ func (n *Connman) network(name string, s keySection) {
 	}
 }
 
-// protected tells whether a network is not an open one, by its security or, in what connman keeps, by its name.
+// protected tells whether a network is not an open one, by its security or, in what connman keeps,
+// by its name.
 func protected(s keySection) bool {
 	kind := strings.ToLower(s.keys["Security"])
 	if kind == "" {
@@ -211,7 +214,8 @@ func (c *Config) connman() (n Connman, items []int) {
 	return n, items
 }
 
-// takeConnman makes write_files' files for connman part of the network. What stands in our own sections counts before them.
+// takeConnman makes write_files' files for connman part of the network. What stands in our own
+// sections counts before them.
 func (c *Config) takeConnman() {
 	n, _ := c.connman()
 	if len(c.Network.Interfaces) == 0 {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// k3OS's own documentation gives a node its address by a file for connman; such a node keeps it. Sections of ours count first,
-// and what is taken out loses its effect.
+// k3OS's own documentation gives a node its address by a file for connman; such a node keeps it.
+// Sections of ours count first, and what is taken out loses its effect.
 func TestConnmanInWriteFiles(t *testing.T) {
 	file := "write_files:\n- path: /var/lib/connman/default.config\n  content: |\n    [service_eth0]\n    Type=ethernet\n    IPv4=192.168.1.20/255.255.255.0/192.168.1.1\n    Nameservers=192.168.1.1,off\n    [service_wifi]\n    Type=wifi\n    Name=home\n    Passphrase=correct horse\n"
 	c := parse(t, file)

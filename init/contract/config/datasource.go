@@ -15,7 +15,8 @@ type DataSource struct {
 	Volume bool   // a disk or stick that is called CIDATA
 	Path   string // a file on the node
 	URL    string // without the fragment
-	// What a URL's answer must be: it has this hash, or a minisign signature of this key stands at URL.minisig.
+	// What a URL's answer must be: it has this hash, or a minisign signature of this key stands at
+	// URL.minisig.
 	SHA256 []byte
 	Key    *minisign.PublicKey
 }
@@ -23,7 +24,8 @@ type DataSource struct {
 // clouds are the sources of k3OS that no board has.
 var clouds = []string{"aws", "gcp", "hetzner", "openstack", "scaleway", "vultr", "digitalocean", "packet"}
 
-// ParseDataSource reads an item: nocloud, cidata or cdrom; file=PATH; URL#sha256=HEX; URL#minisign=KEY.
+// ParseDataSource reads an item: nocloud, cidata or cdrom; file=PATH; URL#sha256=HEX;
+// URL#minisign=KEY.
 func ParseDataSource(text string) (s DataSource, err error) {
 	text = strings.TrimSpace(text)
 	lower := strings.ToLower(text)

@@ -46,7 +46,8 @@ func (d *decoder) top(n *yaml.Node) *value {
 	return d.value(d.native(n), root(), "")
 }
 
-// enter follows aliases and keeps the bounds; leave with the function it gives. A nil node means a bound was hit.
+// enter follows aliases and keeps the bounds; leave with the function it gives. A nil node means a
+// bound was hit.
 func (d *decoder) enter(n *yaml.Node) (*yaml.Node, func()) {
 	inAlias := 0
 	for n.Kind == yaml.AliasNode && n.Alias != nil {
@@ -74,7 +75,8 @@ func (d *decoder) enter(n *yaml.Node) (*yaml.Node, func()) {
 	return n, leave
 }
 
-// value decodes n as key k wants it, or reports why not and gives nil. path is the key's path with indexes.
+// value decodes n as key k wants it, or reports why not and gives nil. path is the key's path with
+// indexes.
 func (d *decoder) value(n *yaml.Node, k *Key, path string) *value {
 	n, leave := d.enter(n)
 	defer leave()

@@ -37,8 +37,9 @@ func (c Change) String() string {
 	return s
 }
 
-// Diff gives the way from one configuration to another in the order of the key table, secrets masked: that a secret
-// changed is told, what it is or was is not. Lists of texts are one value, lists of sections go item by item.
+// Diff gives the way from one configuration to another in the order of the key table, secrets
+// masked: that a secret changed is told, what it is or was is not. Lists of texts are one value,
+// lists of sections go item by item.
 func Diff(from, to *Config) []Change {
 	var out []Change
 	diff(reflect.ValueOf(from).Elem(), reflect.ValueOf(to).Elem(), root(), "", &out)
@@ -164,7 +165,8 @@ type Plan struct {
 	Trial    uint64   `json:"trial,omitempty"` // its number, which a confirmation may name
 }
 
-// When says when a change of a key takes effect on a running node; "" is at once. path is a Change's.
+// When says when a change of a key takes effect on a running node; "" is at once. path is a
+// Change's.
 func When(path string) string {
 	in := func(list ...string) bool {
 		return slices.ContainsFunc(list, func(p string) bool {

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// read gives the field of c behind a canonical path, printed with %v; items by index, entries by name in brackets.
+// read gives the field of c behind a canonical path, printed with %v; items by index, entries by
+// name in brackets.
 func read(t *testing.T, c *Config, path string) string {
 	t.Helper()
 	v := reflect.ValueOf(c).Elem()
@@ -36,8 +37,8 @@ func read(t *testing.T, c *Config, path string) string {
 	return fmt.Sprintf("%v", v)
 }
 
-// a case: sources joined by "//" lines, what must be read, and the problems that must be reported, by substring and in
-// order; none means that there must be no problem at all.
+// a case: sources joined by "//" lines, what must be read, and the problems that must be reported,
+// by substring and in order; none means that there must be no problem at all.
 type fact struct {
 	name, in string
 	want     map[string]string
@@ -61,8 +62,8 @@ func (f fact) check(t *testing.T, c *Config, problems []Problem) {
 	}
 }
 
-// What k3OS did with these inputs was measured on its own code. Where it rejected everything or lost a value in
-// silence, what is plain is applied here and the rest is reported.
+// What k3OS did with these inputs was measured on its own code. Where it rejected everything or
+// lost a value in silence, what is plain is applied here and the rest is reported.
 var facts = []fact{
 	{"a name that YAML 1.1 takes for a truth value", "ssh_authorized_keys: [a]\nk3os: {ntp_servers: [x], dns_nameservers: [y]}",
 		map[string]string{"ssh_authorized_keys": `["a"]`, "k3os.ntp_servers": `["x"]`, "k3os.dns_nameservers": `["y"]`}, nil},

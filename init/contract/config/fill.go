@@ -30,8 +30,8 @@ func fillDefaults(s reflect.Value, k *Key) {
 	}
 }
 
-// defaultValue decodes the row's default with the decoder that reads files. A plain word needs no parser, which makes
-// every start faster.
+// defaultValue decodes the row's default with the decoder that reads files. A plain word needs no
+// parser, which makes every start faster.
 func (k *Key) defaultValue() *value {
 	if !strings.ContainsAny(k.Default, "[{'\"") {
 		text, _ := canonical(k, k.Default)
@@ -53,8 +53,8 @@ func (c *Config) fill(v *value, found *list) {
 	setValue(reflect.ValueOf(c).Elem(), v, root())
 }
 
-// note records the places of v and of all below it: a text's own, for the rest that of the key. It reports secrets
-// that were moved off their source and are nowhere to be had.
+// note records the places of v and of all below it: a text's own, for the rest that of the key. It
+// reports secrets that were moved off their source and are nowhere to be had.
 func (c *Config) note(v *value, key place, path string, found *list) {
 	switch v.kind {
 	case scalar:
@@ -73,7 +73,8 @@ func (c *Config) note(v *value, key place, path string, found *list) {
 	}
 }
 
-// Place gives where a value stands, "config.yaml:12", by its path with indexes; "" if that is not known.
+// Place gives where a value stands, "config.yaml:12", by its path with indexes; "" if that is not
+// known.
 func (c *Config) Place(path string) string {
 	at, ok := c.where[path]
 	if !ok || at.file == "" || at.line == 0 {
@@ -82,7 +83,8 @@ func (c *Config) Place(path string) string {
 	return at.file + ":" + strconv.Itoa(at.line)
 }
 
-// setValue stores a decoded value of key k into a field of the matching Go type. The decoder has enforced the shapes.
+// setValue stores a decoded value of key k into a field of the matching Go type. The decoder has
+// enforced the shapes.
 func setValue(f reflect.Value, v *value, k *Key) {
 	if v.kind == null || v.kind == moved {
 		return // erased or not to be had: the default stays

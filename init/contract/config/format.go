@@ -46,7 +46,8 @@ func FormatOf(file string) Format {
 // ScriptPath is where a user-data that is a script lies on the node, as in k3OS.
 const ScriptPath = "/run/k3os/userdata"
 
-// script gives the layer of a user-data that is a program and no YAML: it is written to ScriptPath and run by run_cmd.
+// script gives the layer of a user-data that is a program and no YAML: it is written to ScriptPath
+// and run by run_cmd.
 func script(file string, data []byte) *value {
 	at := place{file, 1, 1}
 	text := func(t string) *value { return &value{kind: scalar, at: at, text: t, tag: "!!str"} }
@@ -60,7 +61,8 @@ func script(file string, data []byte) *value {
 	return out
 }
 
-// isScript tells whether a user-data is something that the kernel runs. k3OS ran all that has a NUL in it.
+// isScript tells whether a user-data is something that the kernel runs. k3OS ran all that has a NUL
+// in it.
 func isScript(data []byte) bool {
 	return bytes.HasPrefix(data, []byte("#!")) || bytes.HasPrefix(data, []byte("\x7fELF"))
 }
@@ -96,8 +98,8 @@ func notOurs(data []byte) string {
 	return ""
 }
 
-// native brings a document of another format to the keys of the table. The nodes of values are those of the source, so
-// that problems and secrets keep their places.
+// native brings a document of another format to the keys of the table. The nodes of values are
+// those of the source, so that problems and secrets keep their places.
 func (d *decoder) native(n *yaml.Node) *yaml.Node {
 	t := &translator{d: d, mine: map[*yaml.Node]bool{}, out: &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}}
 	switch d.format {
@@ -122,7 +124,8 @@ type translator struct {
 	others []string // users of cloud-init who have no login here
 }
 
-// put sets a key by its dotted path unless it is there already. name is the node of the key in the source.
+// put sets a key by its dotted path unless it is there already. name is the node of the key in the
+// source.
 func (t *translator) put(path string, name, v *yaml.Node) {
 	at := t.out
 	parts := strings.Split(path, ".")

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// imager is user-data as Raspberry Pi Imager 2 writes it for a name, a key, a password and a time zone.
+// imager is user-data as Raspberry Pi Imager 2 writes it for a name, a key, a password and a time
+// zone.
 const imager = `#cloud-config
 hostname: shelf-pi
 manage_etc_hosts: true

@@ -10,7 +10,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Imported is a configuration on its way from the boot partition, which any laptop reads, to the node's own data.
+// Imported is a configuration on its way from the boot partition, which any laptop reads, to the
+// node's own data.
 type Imported struct {
 	Keep     []byte    // to keep on the node, 0600: whole, with the password hashed
 	Blanked  []byte    // to lie on the boot partition, as long as the original; nil when there is no secret to blank
@@ -18,12 +19,14 @@ type Imported struct {
 	Problems []Problem // of the original, then of the import
 }
 
-// Import takes a configuration over from the boot partition. previous is what an earlier Import kept of the same file,
-// or nil: where the file has a blanked secret, the kept one is put back, for a wireless network by its name. A password
-// in clear text is hashed with salt, 16 random bytes. The work is done on the text, so that comments and order stay.
+// Import takes a configuration over from the boot partition. previous is what an earlier Import
+// kept of the same file, or nil: where the file has a blanked secret, the kept one is put back, for
+// a wireless network by its name. A password in clear text is hashed with salt, 16 random bytes.
+// The work is done on the text, so that comments and order stay.
 //
-// A file that is not YAML as a whole is not imported; the error is of kind fault.Input and the problems are given all
-// the same. When only the blanking fails, Keep is good, Blanked is nil and a problem says so.
+// A file that is not YAML as a whole is not imported; the error is of kind fault.Input and the
+// problems are given all the same. When only the blanking fails, Keep is good, Blanked is nil and a
+// problem says so.
 func Import(file string, data, previous, salt []byte) (Imported, error) {
 	var in Imported
 	format := FormatOf(file)
@@ -130,8 +133,8 @@ func kept(now, before *value, path string) *value {
 	return before
 }
 
-// sameItem gives item i of a list and its earlier self: that of the same name, because networks may have been added or
-// put in another order on the laptop; of several the one in the same place.
+// sameItem gives item i of a list and its earlier self: that of the same name, because networks may
+// have been added or put in another order on the laptop; of several the one in the same place.
 func sameItem(now, before *value, i int) (*value, *value) {
 	if now == nil || before == nil || i >= len(now.items) {
 		return nil, nil

@@ -13,7 +13,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// compiled is the schema as another program understands it; that it compiles means that it is valid under its own meta-schema.
+// compiled is the schema as another program understands it; that it compiles means that it is valid
+// under its own meta-schema.
 func compiled(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
@@ -54,7 +55,8 @@ func asJSON(v any) any {
 	return v
 }
 
-// The schema takes what is read without a note, in every example there is, and refuses the values that cannot be used.
+// The schema takes what is read without a note, in every example there is, and refuses the values
+// that cannot be used.
 func TestSchemaAgreesWithParser(t *testing.T) {
 	s := compiled(t)
 	accepts := func(text string) error {

@@ -28,7 +28,8 @@ var typeNames = [...]string{"text", "true or false", "number", "list of texts", 
 // String names the shape as the reference page does.
 func (t Type) String() string { return typeNames[t] }
 
-// Form is the syntax inside a text; it decides how a scalar is split into a list and what Check wants to see.
+// Form is the syntax inside a text; it decides how a scalar is split into a list and what Check
+// wants to see.
 type Form uint8
 
 // The forms.
@@ -56,8 +57,8 @@ const (
 	AtRun     = "run"     // step services, with a network or after waiting for one
 )
 
-// Key is one row of the key table: the only description of a key. Decoding, JSON Schema and the reference page come
-// from it.
+// Key is one row of the key table: the only description of a key. Decoding, JSON Schema and the
+// reference page come from it.
 type Key struct {
 	Path    string // dotted and canonical, "k3os.wifi.name"; items and names of maps add no component
 	Type    Type
@@ -91,8 +92,8 @@ type keyTree struct {
 	root *Key
 }
 
-// keyTable links the rows to a tree. It is made when the first configuration is read, and not when the program starts:
-// every `shelf` on the node is this program too.
+// keyTable links the rows to a tree. It is made when the first configuration is read, and not when
+// the program starts: every `shelf` on the node is this program too.
 var keyTable = sync.OnceValue(func() keyTree {
 	all := rows()
 	t := keyTree{root: &Key{Type: Section, spelling: map[string]*Key{}}}

@@ -2,12 +2,12 @@ package config
 
 import "strings"
 
-// Layer is what one source says: known keys under their canonical names, with their places. It is never nil after
-// Parse; a file that could not be read gives an empty one.
+// Layer is what one source says: known keys under their canonical names, with their places. It is
+// never nil after Parse; a file that could not be read gives an empty one.
 type Layer struct {
 	Name string // as given to Parse
-	// Unseen says that no person writes this source: what the image says of itself, the kernel's command line,
-	// cloud-init's files. A key that is missing is not told as missing there.
+	// Unseen says that no person writes this source: what the image says of itself, the kernel's
+	// command line, cloud-init's files. A key that is missing is not told as missing there.
 	Unseen bool
 	root   *value // a map; nil means empty
 }
@@ -15,7 +15,8 @@ type Layer struct {
 // Empty tells whether the source sets nothing at all.
 func (l *Layer) Empty() bool { return l == nil || l.root == nil || len(l.root.entries) == 0 }
 
-// Has tells whether the source has the key, by canonical path ("k3os.token"); an explicit null counts.
+// Has tells whether the source has the key, by canonical path ("k3os.token"); an explicit null
+// counts.
 func (l *Layer) Has(path string) bool {
 	if l == nil {
 		return false
@@ -33,8 +34,9 @@ const (
 	mapping
 )
 
-// value is a decoded value: the key's type has been enforced and names are canonical, so that merging and filling a
-// Config need not look at the source again. Values are shared between layers and never changed once made.
+// value is a decoded value: the key's type has been enforced and names are canonical, so that
+// merging and filling a Config need not look at the source again. Values are shared between layers
+// and never changed once made.
 type value struct {
 	kind    kind
 	at      place
@@ -73,7 +75,8 @@ func (v *value) lookup(path string) *value {
 	return v
 }
 
-// add appends an entry whose name is known to be new; set would look at all others, which adds up in a large map.
+// add appends an entry whose name is known to be new; set would look at all others, which adds up
+// in a large map.
 func (v *value) add(name string, at place, x *value) {
 	v.entries = append(v.entries, entry{name, at, x})
 }

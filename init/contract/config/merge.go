@@ -2,12 +2,14 @@ package config
 
 import "fmt"
 
-// Merge puts layers on top of each other, the later ones winning, and fills in the defaults of the key table.
+// Merge puts layers on top of each other, the later ones winning, and fills in the defaults of the
+// key table.
 //
-// A key's value replaces the earlier one as a whole, lists and the maps labels, sysctls and environment included, as in
-// k3OS. Sections (k3os, k3os.install and ours) and free-form sections are merged key by key, services by name. An
-// explicit null erases what earlier layers said, at any level. A secret that Blank has moved off its source keeps what
-// earlier layers say; where they say nothing either, that is the one problem Merge reports. Nil layers are skipped.
+// A key's value replaces the earlier one as a whole, lists and the maps labels, sysctls and
+// environment included, as in k3OS. Sections (k3os, k3os.install and ours) and free-form sections
+// are merged key by key, services by name. An explicit null erases what earlier layers said, at any
+// level. A secret that Blank has moved off its source keeps what earlier layers say; where they say
+// nothing either, that is the one problem Merge reports. Nil layers are skipped.
 //
 // Merging is associative: any grouping of the same sequence gives the same Config.
 func Merge(layers ...*Layer) (*Config, []Problem) {

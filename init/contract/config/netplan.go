@@ -4,7 +4,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// network reads netplan's version 2, and cloud-init's version 1, as far as a node has the same. What a node has not is reported by name.
+// network reads netplan's version 2, and cloud-init's version 1, as far as a node has the same.
+// What a node has not is reported by name.
 func (t *translator) network(n *yaml.Node) {
 	if inner := child(resolve(n), "network"); inner != nil {
 		n = inner
@@ -39,7 +40,8 @@ func (t *translator) network(n *yaml.Node) {
 	b.finish()
 }
 
-// hide marks the secrets below a part that is not read: they are taken off the boot partition like others.
+// hide marks the secrets below a part that is not read: they are taken off the boot partition like
+// others.
 func (t *translator) hide(n *yaml.Node) {
 	n = resolve(n)
 	switch n.Kind {

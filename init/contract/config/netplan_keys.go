@@ -23,8 +23,9 @@ type foreignRule struct {
 	fine    []string // values of a key at which nothing is lost
 }
 
-// netplanKeys are the keys of netplan 1.1 and of version 1, by the mapping that they stand in. The mark behind a name says what becomes
-// of it: ! taken, - idle, ? lost, ?=a,b lost unless its value is a or b.
+// netplanKeys are the keys of netplan 1.1 and of version 1, by the mapping that they stand in. The
+// mark behind a name says what becomes of it: ! taken, - idle, ? lost, ?=a,b lost unless its value
+// is a or b.
 var netplanKeys = map[string]string{
 	"network": `version! renderer- ethernets! wifis! bonds! bridges! vlans! tunnels? vrfs? modems? dummy-devices? virtual-ethernets? nm-devices? openvswitch?`,
 	"device": `renderer- dhcp4! dhcp6! ipv6-mtu? ipv6-privacy?=false link-local?=ipv6 ignore-carrier- critical- dhcp-identifier?=mac
@@ -81,7 +82,8 @@ var foreignRules = sync.OnceValue(func() map[string]map[string]foreignRule {
 	return out
 })
 
-// judge says whether a key of one of the mappings scopes is taken, and reports it by name otherwise.
+// judge says whether a key of one of the mappings scopes is taken, and reports it by name
+// otherwise.
 func (t *translator) judge(p pair, path string, scopes ...string) bool {
 	var r foreignRule
 	for _, s := range scopes {
@@ -102,7 +104,8 @@ func (t *translator) judge(p pair, path string, scopes ...string) bool {
 	return false
 }
 
-// fine tells whether a value, or every item of it, is one of a list. Truth values count whatever way they are written.
+// fine tells whether a value, or every item of it, is one of a list. Truth values count whatever
+// way they are written.
 func fine(n *yaml.Node, values []string) bool {
 	if len(values) == 0 {
 		return false

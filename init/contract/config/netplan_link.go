@@ -137,7 +137,8 @@ var (
 	kernelWlan = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^wlan\d+$`) })
 )
 
-// find settles by what a physical interface is found on a node, where cards have the kernel's own names.
+// find settles by what a physical interface is found on a node, where cards have the kernel's own
+// names.
 func (b *foreignNet) find(l *foreignLink, only bool) {
 	t := b.t
 	name := l.name
@@ -170,7 +171,8 @@ func (b *foreignNet) find(l *foreignLink, only bool) {
 	}
 }
 
-// ref gives what a port or the parent of a VLAN is called in our section, nil if there is no such thing.
+// ref gives what a port or the parent of a VLAN is called in our section, nil if there is no such
+// thing.
 func (b *foreignNet) ref(n *yaml.Node, path string) *yaml.Node {
 	l := b.byID[n.Value]
 	if n.Kind != yaml.ScalarNode || n.Value == "" {
@@ -268,8 +270,8 @@ func (b *foreignNet) make(l *foreignLink, ports map[string]bool) {
 	b.t.extend("network."+l.kind, l.at, out)
 }
 
-// settings adds the item of network.interfaces that an interface needs. Every wired card, every made interface and a radio that has
-// networks ask DHCP by themselves.
+// settings adds the item of network.interfaces that an interface needs. Every wired card, every
+// made interface and a radio that has networks ask DHCP by themselves.
 func (b *foreignNet) settings(l *foreignLink, port, reachable bool, auto *bool) {
 	t := b.t
 	if len(l.routes) > 0 {

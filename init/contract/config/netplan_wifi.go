@@ -6,8 +6,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// accessPoints reads the wireless networks of an interface, whose names are the keys. One that asks for more than a passphrase, or of
-// which a part is not understood and may be the passphrase, is left out: never joined as an open one.
+// accessPoints reads the wireless networks of an interface, whose names are the keys. One that asks
+// for more than a passphrase, or of which a part is not understood and may be the passphrase, is
+// left out: never joined as an open one.
 func (t *translator) accessPoints(p pair, path string) {
 	for _, q := range t.pairs(p.value, path) {
 		here := join(path, q.key.Value)

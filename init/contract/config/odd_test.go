@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// What YAML, an editor or a web page made of a text that was meant as it stands is pointed at, where it is.
+// What YAML, an editor or a web page made of a text that was meant as it stands is pointed at,
+// where it is.
 func TestOddTexts(t *testing.T) {
 	for text, want := range map[string]string{
 		"hostname: a\nk3os:\n  token: !abc12345\n":                        "f.yaml:3:10: warning: k3os.token: what begins with ! is a mark of YAML's",

@@ -4,8 +4,9 @@ import "gopkg.in/yaml.v3"
 
 type pair struct{ key, value *yaml.Node }
 
-// pairs gives the keys of a mapping in the order of the file. Merge keys (<<) are unfolded, and what they bring comes
-// first and only where the mapping does not say otherwise. The same name may come twice.
+// pairs gives the keys of a mapping in the order of the file. Merge keys (<<) are unfolded, and
+// what they bring comes first and only where the mapping does not say otherwise. The same name may
+// come twice.
 func (d *decoder) pairs(n *yaml.Node, path string) []pair {
 	var own, merged []pair
 	names := map[string]bool{}
@@ -56,7 +57,8 @@ func (d *decoder) merged(n *yaml.Node, path string) []pair {
 	return nil
 }
 
-// unique is pairs for a map with free names: of a name that is there twice the later one counts, and that is reported.
+// unique is pairs for a map with free names: of a name that is there twice the later one counts,
+// and that is reported.
 func (d *decoder) unique(n *yaml.Node, path string) []pair {
 	all := d.pairs(n, path)
 	last := map[string]int{}

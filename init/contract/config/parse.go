@@ -15,18 +15,21 @@ import (
 // MaxSize is the largest configuration that is read, in bytes.
 const MaxSize = 1 << 20
 
-// Bounds of what aliases may unfold to, and of how deep values may nest: a 1 KiB file must not fill a 512 MB node.
+// Bounds of what aliases may unfold to, and of how deep values may nest: a 1 KiB file must not fill
+// a 512 MB node.
 const (
 	maxUnfolded      = 10000   // values reached through aliases
 	maxUnfoldedBytes = 4 << 20 // text reached through aliases
 	maxDepth         = 64
 )
 
-// Parse reads one source of YAML. file is the name that problems carry. The layer is never nil. A Fatal problem means
-// that the text as a whole is not a configuration; the layer then holds the top-level keys that could still be read
-// on their own, which is enough to reach a node whose only configuration is broken.
+// Parse reads one source of YAML. file is the name that problems carry. The layer is never nil. A
+// Fatal problem means that the text as a whole is not a configuration; the layer then holds the
+// top-level keys that could still be read on their own, which is enough to reach a node whose only
+// configuration is broken.
 //
-// The file's name tells its format: cloud-init's user-data, network-config and meta-data are read as such.
+// The file's name tells its format: cloud-init's user-data, network-config and meta-data are read
+// as such.
 func Parse(file string, data []byte) (*Layer, []Problem) { return ParseAs(FormatOf(file), file, data) }
 
 // ParseAs is Parse for a source whose name does not tell its format.
@@ -58,7 +61,8 @@ func ParseAs(format Format, file string, data []byte) (*Layer, []Problem) {
 	return layer, d.found.sorted()
 }
 
-// document gives the root node of the first document, nil for an empty one. ok is false after a fatal problem.
+// document gives the root node of the first document, nil for an empty one. ok is false after a
+// fatal problem.
 func (d *decoder) document(data []byte) (doc *yaml.Node, ok bool) {
 	switch {
 	case len(data) > MaxSize:
@@ -95,8 +99,8 @@ func secondDocument(d *decoder, docs []*yaml.Node, data []byte) place {
 	return d.clamp(place{d.file, 1 + bytes.Count(data, []byte("\n")), 1})
 }
 
-// readYAML reads up to n documents. The library panics on some malformed input; a configuration must never take PID 1
-// down, so that a panic is an error like any other.
+// readYAML reads up to n documents. The library panics on some malformed input; a configuration
+// must never take PID 1 down, so that a panic is an error like any other.
 func readYAML(data []byte, n int) (docs []*yaml.Node, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -121,7 +125,8 @@ var (
 	anchorName = pattern{text: `unknown anchor '(.*)' referenced`}
 )
 
-// syntax takes the library's message apart. It knows a line only; the column is the first character on it.
+// syntax takes the library's message apart. It knows a line only; the column is the first character
+// on it.
 func (d *decoder) syntax(data []byte, err error) (place, string) {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
 	word := ""
@@ -144,8 +149,8 @@ func (d *decoder) syntax(data []byte, err error) (place, string) {
 	return d.clamp(at), message
 }
 
-// culprit finds the line of what the library complains about without one: an anchor that does not exist, a byte that is no text.
-// 0 means that it is not to be found.
+// culprit finds the line of what the library complains about without one: an anchor that does not
+// exist, a byte that is no text. 0 means that it is not to be found.
 func culprit(data []byte, message, anchor string) int {
 	at := -1
 	if anchor != "" {

@@ -110,8 +110,9 @@ func TestSalvage(t *testing.T) {
 	}
 }
 
-// What a text as a whole cannot give, its parts do: the key that opens the door and the network outlive a token that is wrong
-// in the same section, a bomb of aliases, an editor that writes UTF-16, and a file that is far too long.
+// What a text as a whole cannot give, its parts do: the key that opens the door and the network
+// outlive a token that is wrong in the same section, a bomb of aliases, an editor that writes
+// UTF-16, and a file that is far too long.
 func TestSalvageWhatever(t *testing.T) {
 	const good = "hostname: a\nssh_authorized_keys:\n- ssh-ed25519 AAAA me\n"
 	wifi := "k3os:\n  token: abc\n\tserver_url: x\n  labels: {a: b\n  wifi:\n  - name: home\n    passphrase: correct horse\n"
@@ -264,7 +265,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// importTwice: what was imported and blanked, imported again, gives the configuration that was kept.
+// importTwice: what was imported and blanked, imported again, gives the configuration that was
+// kept.
 func importTwice(t *testing.T, data []byte) {
 	first, err := Import("f", data, nil, []byte("0123456789abcdef"))
 	if err != nil || first.Blanked == nil {

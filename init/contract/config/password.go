@@ -6,12 +6,13 @@ import (
 	"strconv"
 )
 
-// cryptForm matches crypt(5) hashes of the methods Debian's libxcrypt knows: MD5, bcrypt, SHA-256, SHA-512, scrypt,
-// yescrypt and gost-yescrypt. A mere beginning of one, which a template tool left over of it, does not match.
+// cryptForm matches crypt(5) hashes of the methods Debian's libxcrypt knows: MD5, bcrypt, SHA-256,
+// SHA-512, scrypt, yescrypt and gost-yescrypt. A mere beginning of one, which a template tool left
+// over of it, does not match.
 var cryptForm = pattern{text: `^\$(?:1\$[^$:\n]{0,8}\$[./0-9A-Za-z]{22}|2[abxy]\$\d\d\$[./0-9A-Za-z]{53}|5\$(?:rounds=\d+\$)?[^$:\n]{0,16}\$[./0-9A-Za-z]{43}|6\$(?:rounds=\d+\$)?[^$:\n]{0,16}\$[./0-9A-Za-z]{86}|7\$[./0-9A-Za-z]{11,97}\$[./0-9A-Za-z]{43}|g?y\$[./0-9A-Za-z]+\$[./0-9A-Za-z]{0,86}\$[./0-9A-Za-z]{43})$`}
 
-// Hashed tells whether k3os.password is a crypt(5) hash and not clear text. A locked account (! or *) counts as
-// hashed.
+// Hashed tells whether k3os.password is a crypt(5) hash and not clear text. A locked account (! or
+// *) counts as hashed.
 func Hashed(password string) bool {
 	return password == "!" || password == "*" || cryptForm.MatchString(password)
 }
@@ -22,9 +23,10 @@ const saltLetters = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 // defaultRounds is what SHA-crypt does when the hash names no number.
 const defaultRounds = 5000
 
-// HashPassword gives the crypt(5) hash, method 6 (SHA-512), of a clear-text password, with 5000 rounds. Only the first
-// 16 bytes of salt count, and of each only the lower six bits, so that random bytes are a good salt. The same password and salt give the
-// same hash. yescrypt, Debian's own choice, exists in C only.
+// HashPassword gives the crypt(5) hash, method 6 (SHA-512), of a clear-text password, with 5000
+// rounds. Only the first 16 bytes of salt count, and of each only the lower six bits, so that
+// random bytes are a good salt. The same password and salt give the same hash. yescrypt, Debian's
+// own choice, exists in C only.
 func HashPassword(password string, salt []byte) string {
 	letters := make([]byte, 0, 16)
 	for _, b := range salt[:min(len(salt), 16)] {
@@ -33,8 +35,9 @@ func HashPassword(password string, salt []byte) string {
 	return sha512Crypt([]byte(password), letters, 0)
 }
 
-// sha512Crypt is the algorithm of Ulrich Drepper's "Unix crypt using SHA-256 and SHA-512", version 0.6; the numbers are
-// the steps of that text. rounds 0 means the default, which is not named in the hash.
+// sha512Crypt is the algorithm of Ulrich Drepper's "Unix crypt using SHA-256 and SHA-512", version
+// 0.6; the numbers are the steps of that text. rounds 0 means the default, which is not named in
+// the hash.
 func sha512Crypt(key, salt []byte, rounds int) string {
 	prefix := "$6$"
 	if rounds > 0 {
@@ -99,8 +102,8 @@ func repeat(sum []byte, n int) []byte {
 	return out[:n]
 }
 
-// cryptLetters writes the 64 bytes in the order of step 22: three bytes, 21 apart and turned on by one each time, make
-// four letters, the lowest six bits first.
+// cryptLetters writes the 64 bytes in the order of step 22: three bytes, 21 apart and turned on by
+// one each time, make four letters, the lowest six bits first.
 func cryptLetters(sum []byte) string {
 	out := make([]byte, 0, 86)
 	put := func(v uint, letters int) {

@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// pattern is a regular expression that is compiled when it is first used. Compiling all of them when the program starts
-// would cost PID 1 milliseconds before its first line, and most boots use few of them.
+// pattern is a regular expression that is compiled when it is first used. Compiling all of them
+// when the program starts would cost PID 1 milliseconds before its first line, and most boots use
+// few of them.
 type pattern struct {
 	text string
 	once sync.Once

@@ -10,8 +10,8 @@ import (
 // Severity says what a problem costs.
 type Severity uint8
 
-// From harmless to costly. Note and Warning values are applied; an Error value is left out and everything else still
-// applies.
+// From harmless to costly. Note and Warning values are applied; an Error value is left out and
+// everything else still applies.
 const (
 	Note    Severity = iota // good to know: k3OS read this otherwise, or nothing acts on the key yet
 	Warning                 // applied, or harmless to leave out, but probably not what was meant
@@ -42,7 +42,8 @@ type Problem struct {
 	Fix      string   `json:"fix,omitempty"`  // an imperative sentence without a full stop; may be empty
 	Severity Severity `json:"severity"`
 	Fatal    bool     `json:"fatal,omitempty"` // the file could not be read as a whole; a node keeps the file it imported before
-	// Unknown marks a key that is in no table. The node ignores it; the laptop refuses the file, see Strict.
+	// Unknown marks a key that is in no table. The node ignores it; the laptop refuses the file,
+	// see Strict.
 	Unknown bool `json:"unknown,omitempty"`
 }
 
@@ -78,8 +79,9 @@ func Worst(problems []Problem) (Severity, bool) {
 	return worst, len(problems) > 0
 }
 
-// Strict gives the problems as the laptop judges them: a key that does not exist is an error there, for a person can still
-// correct it, while a node must come up with what is left. The given slice is not changed.
+// Strict gives the problems as the laptop judges them: a key that does not exist is an error there,
+// for a person can still correct it, while a node must come up with what is left. The given slice
+// is not changed.
 func Strict(problems []Problem) []Problem {
 	out := slices.Clone(problems)
 	for i := range out {
@@ -90,8 +92,8 @@ func Strict(problems []Problem) []Problem {
 	return out
 }
 
-// maxProblems bounds what one file can print: a console is 25 lines high, and a binary file taken for a configuration
-// would otherwise give one problem for every byte.
+// maxProblems bounds what one file can print: a console is 25 lines high, and a binary file taken
+// for a configuration would otherwise give one problem for every byte.
 const maxProblems = 100
 
 // place is where a value stands. The zero place is nowhere.

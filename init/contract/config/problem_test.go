@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// A key that does not exist is a warning for the node and an error for the laptop, at every depth; nothing else changes its severity.
+// A key that does not exist is a warning for the node and an error for the laptop, at every depth;
+// nothing else changes its severity.
 func TestStrict(t *testing.T) {
 	many := strings.Builder{}
 	for range maxProblems {

@@ -2,9 +2,10 @@ package config
 
 import "strings"
 
-// RescueFile on BOOT asks for the rescue system, as the word shelf.rescue on the kernel's command line does: nobody has to
-// get at that line, any computer can write this file. It is no key of config.yaml, because it is read before anything
-// else, and must work when config.yaml is what is wrong.
+// RescueFile on BOOT asks for the rescue system, as the word shelf.rescue on the kernel's command
+// line does: nobody has to get at that line, any computer can write this file. It is no key of
+// config.yaml, because it is read before anything else, and must work when config.yaml is what is
+// wrong.
 const RescueFile = "rescue.txt"
 
 // RescueText is RescueFile as an image brings it.
@@ -15,8 +16,8 @@ const RescueText = "no\r\n\r\n" +
 	"\"sudo shelf data\" tells what can be done. Write no again, here or with\r\n" +
 	"\"sudo shelf rescue off\", to be back.\r\n"
 
-// RescueAsked reads the first word of RescueFile. Only a no is a no: a file with nothing in it asks, too. Windows' editor
-// may put a mark before the text, and NULs between its letters.
+// RescueAsked reads the first word of RescueFile. Only a no is a no: a file with nothing in it
+// asks, too. Windows' editor may put a mark before the text, and NULs between its letters.
 func RescueAsked(text []byte) bool {
 	plain := strings.Map(func(r rune) rune {
 		if r == 0 || r == '\ufeff' || r == '\ufffd' {

@@ -11,10 +11,11 @@ import (
 // maxSalvaged bounds the number of keys that are tried; a real file has fewer.
 const maxSalvaged = 100
 
-// salvage reads the top-level keys of a text that cannot be read as a whole, each on its own, so that a slip in one key
-// does not cost the ssh keys and the network in the others. Keys that can be read are taken as they stand; the fatal
-// problem of the whole text is already reported, so that a node that has an earlier configuration keeps that one. Of a
-// text that is too long its first part counts.
+// salvage reads the top-level keys of a text that cannot be read as a whole, each on its own, so
+// that a slip in one key does not cost the ssh keys and the network in the others. Keys that can be
+// read are taken as they stand; the fatal problem of the whole text is already reported, so that a
+// node that has an earlier configuration keeps that one. Of a text that is too long its first part
+// counts.
 func (d *decoder) salvage(data []byte) *value {
 	data = data[:min(len(data), MaxSize)]
 	if isWide(data) {
@@ -47,8 +48,8 @@ func (d *decoder) salvage(data []byte) *value {
 	return out
 }
 
-// rescue reads a part of the text, whose first line is the source's line, into out. Keys of a section that is there
-// already are put next to its others.
+// rescue reads a part of the text, whose first line is the source's line, into out. Keys of a
+// section that is there already are put next to its others.
 func (d *decoder) rescue(out *value, text []byte, line int) bool {
 	nodes, err := readYAML(text, 1)
 	if err != nil || len(nodes) != 1 || len(nodes[0].Content) != 1 || nodes[0].Content[0].Kind != yaml.MappingNode {
@@ -95,8 +96,8 @@ func chunks(data []byte) (out []chunk) {
 	return out
 }
 
-// parts cuts the body of a section before every line that begins, as its first one does or with a tab, with one of its
-// keys. Lines count from 1, which is that of the section's name.
+// parts cuts the body of a section before every line that begins, as its first one does or with a
+// tab, with one of its keys. Lines count from 1, which is that of the section's name.
 func parts(body []byte, k *Key) (out []chunk) {
 	base, line := -1, 2
 	for start, i := 0, 0; i < len(body); {

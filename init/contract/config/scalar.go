@@ -11,8 +11,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// text gives the literal text of a scalar: `hostname: 2020-01-01`, `permissions: 0644` and a passphrase of digits mean
-// what they show. Only !!binary is decoded.
+// text gives the literal text of a scalar: `hostname: 2020-01-01`, `permissions: 0644` and a
+// passphrase of digits mean what they show. Only !!binary is decoded.
 func (d *decoder) text(n *yaml.Node, path string) (string, bool) {
 	d.odd(n, path)
 	if n.ShortTag() != "!!binary" || blanked(n.Value) {
@@ -37,9 +37,10 @@ func (d *decoder) odd(n *yaml.Node, path string) {
 	}
 }
 
-// mapText gives the text of an entry of labels, sysctls or environment. YAML 1.1's words for true and false become
-// true and false as they did in k3OS, because pods select nodes by such labels. Numbers keep their digits: k3OS sent
-// them through floating point, which was a bug, but a value that it changed is pointed out.
+// mapText gives the text of an entry of labels, sysctls or environment. YAML 1.1's words for true
+// and false become true and false as they did in k3OS, because pods select nodes by such labels.
+// Numbers keep their digits: k3OS sent them through floating point, which was a bug, but a value
+// that it changed is pointed out.
 func (d *decoder) mapText(n *yaml.Node, path string) (string, bool) {
 	t, ok := d.text(n, path)
 	if !ok || d.literal || n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 || n.ShortTag() == "!!binary" {
@@ -61,8 +62,9 @@ func (d *decoder) mapText(n *yaml.Node, path string) (string, bool) {
 	return t, true
 }
 
-// Truth is the one reader of true and false, for our own keys and for those of other systems: YAML 1.1's words in any
-// case, and 1 and 0. known is false for anything else; whoever grants a right by such a value takes that for a no.
+// Truth is the one reader of true and false, for our own keys and for those of other systems: YAML
+// 1.1's words in any case, and 1 and 0. known is false for anything else; whoever grants a right by
+// such a value takes that for a no.
 func Truth(text string) (value, known bool) {
 	text = strings.TrimSpace(text)
 	if text == "1" || text == "0" {
@@ -71,7 +73,8 @@ func Truth(text string) (value, known bool) {
 	return boolWord(text)
 }
 
-// boolWord reads YAML 1.1's words for true and false. Numbers are none: in a map of texts they are meant as they stand.
+// boolWord reads YAML 1.1's words for true and false. Numbers are none: in a map of texts they are
+// meant as they stand.
 func boolWord(s string) (value, ok bool) {
 	switch strings.ToLower(s) {
 	case "true", "yes", "on", "y":
@@ -82,8 +85,9 @@ func boolWord(s string) (value, ok bool) {
 	return false, false
 }
 
-// k3osNumber gives the text k3OS made of a plain number that YAML 1.1 writes in another way than people do: octal,
-// underscores, a fraction that ends in 0. Plain large integers, which it turned into 1e+06, are not meant by this.
+// k3osNumber gives the text k3OS made of a plain number that YAML 1.1 writes in another way than
+// people do: octal, underscores, a fraction that ends in 0. Plain large integers, which it turned
+// into 1e+06, are not meant by this.
 func k3osNumber(s string) string {
 	plain := strings.ReplaceAll(s, "_", "")
 	if plain == "" || strings.Trim(plain, "0123456789+-.eExXoObBaAcCdDfF") != "" {
@@ -211,7 +215,8 @@ func wordList(words []string) string {
 	return strings.Join(out, ", ")
 }
 
-// parseDuration reads Go's form (90s, 1h30m) or a bare number of seconds; nothing negative, nothing over a year.
+// parseDuration reads Go's form (90s, 1h30m) or a bare number of seconds; nothing negative, nothing
+// over a year.
 func parseDuration(t string) (time.Duration, bool) {
 	t = strings.TrimSpace(t)
 	if n, err := strconv.ParseUint(t, 10, 32); err == nil {
@@ -221,7 +226,8 @@ func parseDuration(t string) (time.Duration, bool) {
 	return v, err == nil && v >= 0 && v <= 366*24*time.Hour
 }
 
-// parseSize reads bytes with an optional K, M, G or T (powers of 1024; a trailing B, iB is allowed).
+// parseSize reads bytes with an optional K, M, G or T (powers of 1024; a trailing B, iB is
+// allowed).
 func parseSize(t string) (int64, bool) {
 	t = strings.ToUpper(strings.TrimSpace(t))
 	t = strings.TrimSuffix(strings.TrimSuffix(t, "B"), "I")

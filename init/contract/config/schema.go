@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Schema gives the JSON Schema (draft 2020-12) of a configuration, for editors. It knows the canonical spelling of
-// every key and the forms of values that are read without a note; the node reads more than that.
+// Schema gives the JSON Schema (draft 2020-12) of a configuration, for editors. It knows the
+// canonical spelling of every key and the forms of values that are read without a note; the node
+// reads more than that.
 func Schema() []byte {
 	s := root().schema()
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -56,7 +57,8 @@ func (k *Key) sample(text string) any {
 	return v.free()
 }
 
-// shape gives the part of the schema that follows from the type. Every key may be null, which erases it.
+// shape gives the part of the schema that follows from the type. Every key may be null, which
+// erases it.
 func (k *Key) shape() object {
 	switch k.Type {
 	case Section:

@@ -6,8 +6,9 @@ import (
 	"imgbuild/init/contract/mask"
 )
 
-// Secrets lists the secrets of a configuration, so that they can be kept out of what a node says: the values of secret
-// keys and variables, passwords in URLs, and what looks like a secret in commands and arguments.
+// Secrets lists the secrets of a configuration, so that they can be kept out of what a node says:
+// the values of secret keys and variables, passwords in URLs, and what looks like a secret in
+// commands and arguments.
 func (c *Config) Secrets() []string {
 	list := []string{c.K3OS.Token, c.K3OS.Password}
 	for _, w := range c.AllWiFi() {

@@ -80,7 +80,8 @@ func parseAny(text string) *Config {
 	return c
 }
 
-// Every key of the table, with values that have not its form: what is reported as left out leaves the default.
+// Every key of the table, with values that have not its form: what is reported as left out leaves
+// the default.
 func TestLeftOutEverywhere(t *testing.T) {
 	bad := []string{"Germany", "-1", "99999999999", "[]", "{}", "{a: b}", "[[a]]", "1.5", "'not a value'", "../..", "10.0.0.0/33", "zz:zz", "0o9", "[{a: b}, c]"}
 	for _, k := range Table() {

@@ -9,8 +9,9 @@ import (
 	"imgbuild/init/contract/mask"
 )
 
-// A problem carries a place, and a value only if that cannot be a secret: files are malformed in ways that put a token
-// where a host name belongs, and what is said about them reaches the console and report.txt.
+// A problem carries a place, and a value only if that cannot be a secret: files are malformed in
+// ways that put a token where a host name belongs, and what is said about them reaches the console
+// and report.txt.
 
 // quote shows a value in a message: the first word, shortened, or only that it is a value.
 func quote(t string) string {
@@ -36,7 +37,8 @@ func quote(t string) string {
 	return fmt.Sprintf("%q", word)
 }
 
-// random tells whether a word may be a token: letters and digits without anything between them, or simply long.
+// random tells whether a word may be a token: letters and digits without anything between them, or
+// simply long.
 func random(word string) bool {
 	if strings.ContainsAny(word, "./:_-*") && len(word) < 64 {
 		return false
@@ -44,8 +46,8 @@ func random(word string) bool {
 	return len(word) >= 32 || len(word) >= 12 && strings.ContainsAny(word, "0123456789") && strings.ContainsFunc(word, unicode.IsLetter)
 }
 
-// shownPath gives the path of a key for people. Names in it come from the file: who forgets the space behind a colon writes
-// the value into the name.
+// shownPath gives the path of a key for people. Names in it come from the file: who forgets the
+// space behind a colon writes the value into the name.
 func shownPath(path string) string {
 	if at := strings.IndexFunc(path, func(r rune) bool {
 		return !(unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-/[]*@", r))
@@ -65,9 +67,9 @@ func shownPath(path string) string {
 	return strings.Join(parts, ".")
 }
 
-// doubtful lists the words of a source that stand where a secret should: behind a name that is one's, up to the end of the
-// line, and on the next line where nothing is behind it. They are kept out of what is said about the source, however it is
-// malformed. Names of keys are no such words.
+// doubtful lists the words of a source that stand where a secret should: behind a name that is
+// one's, up to the end of the line, and on the next line where nothing is behind it. They are kept
+// out of what is said about the source, however it is malformed. Names of keys are no such words.
 func doubtful(data []byte) (words []string) {
 	known := map[string]bool{}
 	for _, k := range Table() {

@@ -9,8 +9,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// source finds scalars again in the text they were read from. The YAML library tells where a node begins and not where
-// it ends.
+// source finds scalars again in the text they were read from. The YAML library tells where a node
+// begins and not where it ends.
 type source struct {
 	data  []byte
 	lines []int // offsets at which the library's lines begin
@@ -49,8 +49,9 @@ func (s *source) offset(line, col int) (int, bool) {
 	return i, i < len(s.data)
 }
 
-// scalar gives the range of a scalar with its quotes or block indicator, and the ranges of its content: one a line,
-// without the quotes and the indentation. ok is false for forms that are not understood.
+// scalar gives the range of a scalar with its quotes or block indicator, and the ranges of its
+// content: one a line, without the quotes and the indentation. ok is false for forms that are not
+// understood.
 func (s *source) scalar(n *yaml.Node) (whole Span, content []Span, ok bool) {
 	i, ok := s.offset(n.Line, n.Column)
 	if !ok {
@@ -93,7 +94,8 @@ func (s *source) quoted(start int) (whole Span, content []Span, ok bool) {
 	return Span{}, nil, false
 }
 
-// block finds the end of a literal or folded scalar: the first line that is indented less than its first one.
+// block finds the end of a literal or folded scalar: the first line that is indented less than its
+// first one.
 func (s *source) block(start int) (whole Span, content []Span, ok bool) {
 	head := bytes.IndexByte(s.data[start:], '\n')
 	if head < 0 {
@@ -140,8 +142,8 @@ func (s *source) plain(start int, value string) (whole Span, content []Span, ok 
 	return Span{start, i}, s.byLine(start, i, false), i > start
 }
 
-// byLine cuts a range at line ends and takes the indentation off each line but the first, which has none unless
-// indented is set.
+// byLine cuts a range at line ends and takes the indentation off each line but the first, which has
+// none unless indented is set.
 func (s *source) byLine(start, end int, indented bool) []Span {
 	var out []Span
 	for i := start; i < end; {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// ParseFile is Parse for a file; one that does not exist is an empty layer without a problem. Problems carry the path
-// as given.
+// ParseFile is Parse for a file; one that does not exist is an empty layer without a problem.
+// Problems carry the path as given.
 func ParseFile(fsys fs.FS, name string) (*Layer, []Problem) {
 	f, err := fsys.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -26,9 +26,10 @@ func ParseFile(fsys fs.FS, name string) (*Layer, []Problem) {
 	return Parse(name, data)
 }
 
-// ParseDir is ParseFile for every file of a directory such as config.d, sorted by name, whatever its extension, as in
-// k3OS. Files that desktops and editors leave behind (._x, .x, x~) are skipped, directories with a warning; a
-// directory that does not exist is empty. One file that cannot be read does not cost the others.
+// ParseDir is ParseFile for every file of a directory such as config.d, sorted by name, whatever
+// its extension, as in k3OS. Files that desktops and editors leave behind (._x, .x, x~) are
+// skipped, directories with a warning; a directory that does not exist is empty. One file that
+// cannot be read does not cost the others.
 func ParseDir(fsys fs.FS, dir string) ([]*Layer, []Problem) {
 	entries, err := fs.ReadDir(fsys, dir)
 	if errors.Is(err, fs.ErrNotExist) {

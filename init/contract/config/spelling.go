@@ -4,8 +4,9 @@ import (
 	"strings"
 )
 
-// fold brings every spelling of a name that k3OS accepted to one form: ssh_authorized_keys, sshAuthorizedKeys,
-// SSHAuthorizedKeys and, beyond k3OS, ssh-authorized-keys and SSH_AUTHORIZED_KEYS.
+// fold brings every spelling of a name that k3OS accepted to one form: ssh_authorized_keys,
+// sshAuthorizedKeys, SSHAuthorizedKeys and, beyond k3OS, ssh-authorized-keys and
+// SSH_AUTHORIZED_KEYS.
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -18,8 +19,9 @@ func fold(name string) string {
 	}, name)
 }
 
-// spellings gives the folded forms under which k is found: its name, the name without a final s or es (k3OS took
-// those off for the singular), and its aliases. A name is not shortened below three letters.
+// spellings gives the folded forms under which k is found: its name, the name without a final s or
+// es (k3OS took those off for the singular), and its aliases. A name is not shortened below three
+// letters.
 func spellings(k *Key) []string {
 	name := fold(k.name)
 	out := []string{name}
@@ -34,8 +36,8 @@ func spellings(k *Key) []string {
 	return out
 }
 
-// took tells whether k3OS read its key k under this spelling: in camel case, with underscores or joined, each also without
-// the final s or es, and the camel case in any mixture of letters.
+// took tells whether k3OS read its key k under this spelling: in camel case, with underscores or
+// joined, each also without the final s or es, and the camel case in any mixture of letters.
 func (k *Key) took(name string) bool {
 	var camel strings.Builder
 	for i, part := range strings.Split(k.name, "_") {
@@ -58,8 +60,8 @@ func (k *Key) took(name string) bool {
 // find gives the child of k that name means, or nil.
 func (k *Key) find(name string) *Key { return k.spelling[fold(name)] }
 
-// nearest gives the canonical path of the key that an unknown name under k most likely means, or "". It looks among
-// k's own keys first, then for the same name elsewhere in the table.
+// nearest gives the canonical path of the key that an unknown name under k most likely means, or
+// "". It looks among k's own keys first, then for the same name elsewhere in the table.
 func nearest(k *Key, name string) string {
 	folded := fold(name)
 	if len(folded) < 2 || len(folded) > 64 {
@@ -107,7 +109,8 @@ func NearestWord(s string, words []string) string {
 	return best
 }
 
-// distance is the number of inserted, dropped, changed or swapped bytes between a and b (optimal string alignment).
+// distance is the number of inserted, dropped, changed or swapped bytes between a and b (optimal
+// string alignment).
 func distance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 { // nobody mistypes a name that long, and the table is quadratic
 		return max(len(a), len(b))

@@ -115,8 +115,8 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// Every spelling that k3OS made of a name leads to its row: camel, snake and joined, each also without s and es, the
-// camel form in any case, and ours with dashes.
+// Every spelling that k3OS made of a name leads to its row: camel, snake and joined, each also
+// without s and es, the camel form in any case, and ours with dashes.
 func TestSpellings(t *testing.T) {
 	for _, k := range Table() {
 		parent := root()
@@ -156,7 +156,8 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// The schema accepts the example and refuses what is no key; a validator of the few words it uses is enough to see it.
+// The schema accepts the example and refuses what is no key; a validator of the few words it uses
+// is enough to see it.
 func TestSchema(t *testing.T) {
 	var schema object
 	if err := json.Unmarshal(Schema(), &schema); err != nil {

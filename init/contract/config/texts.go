@@ -7,8 +7,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// texts decodes a list of texts. A single scalar is a list of one, as in k3OS; where k3OS made one useless item of
-// what is plainly several, it is taken apart and that is reported.
+// texts decodes a list of texts. A single scalar is a list of one, as in k3OS; where k3OS made one
+// useless item of what is plainly several, it is taken apart and that is reported.
 func (d *decoder) texts(n *yaml.Node, k *Key, path string) *value {
 	out := &value{kind: seq, at: d.at(n)}
 	switch n.Kind {
@@ -94,7 +94,8 @@ func (d *decoder) sound(n *yaml.Node, k *Key, path string, parts []string) []str
 	return out
 }
 
-// split takes a text apart that is plainly a list. why is empty when there was nothing to take apart.
+// split takes a text apart that is plainly a list. why is empty when there was nothing to take
+// apart.
 func split(f Form, t string) (parts []string, why string) {
 	switch f {
 	case Keys:
@@ -121,8 +122,8 @@ func split(f Form, t string) (parts []string, why string) {
 // keyStart finds where a public key, or a place of keys, begins inside a longer text.
 var keyStart = pattern{text: `(?:^|\s)(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp\d+|sk-(?:ssh|ecdsa)-\S+@openssh\.com)\s+AAAA|(?:^|\s)(?:github|gitlab|launchpad):\S|(?:^|\s)https?://`}
 
-// splitKeys separates public keys that stand on lines of one text, or that YAML folded into one line. Options in
-// front of a key stay with it where lines are kept.
+// splitKeys separates public keys that stand on lines of one text, or that YAML folded into one
+// line. Options in front of a key stay with it where lines are kept.
 func splitKeys(t string) []string {
 	var out []string
 	for _, line := range strings.FieldsFunc(t, func(r rune) bool { return r == '\n' || r == '\r' }) {
@@ -141,7 +142,8 @@ func splitKeys(t string) []string {
 	return out
 }
 
-// shellWords splits at blanks outside quotes; a backslash takes the next character as it is. Nothing is expanded.
+// shellWords splits at blanks outside quotes; a backslash takes the next character as it is.
+// Nothing is expanded.
 func shellWords(t string) ([]string, error) {
 	var out []string
 	var word strings.Builder

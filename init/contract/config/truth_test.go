@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// yamlFalse are all ways to write false in YAML 1.1 and in what people write next to it; yamlTrue the same for true.
+// yamlFalse are all ways to write false in YAML 1.1 and in what people write next to it; yamlTrue
+// the same for true.
 var (
 	yamlFalse = []string{"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N", "'no'", `"false"`, "0", "null", "Null", "NULL", "~", "", "!!bool false", "!!str no", "&a no"}
 	yamlTrue  = []string{"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y", "'yes'", `"true"`, "1", "!!bool true"}
@@ -20,7 +21,8 @@ func userDataOf(t *testing.T, text string) *Config {
 	return c
 }
 
-// A user without sudo has no login here, whatever way that is written: the one login may do everything.
+// A user without sudo has no login here, whatever way that is written: the one login may do
+// everything.
 func TestSudo(t *testing.T) {
 	const user = "users:\n- name: bob\n  ssh_authorized_keys: [k]\n"
 	granted := func(sudo string) bool {

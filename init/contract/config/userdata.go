@@ -6,14 +6,15 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// noNeed are keys of cloud-init that ask for what a node does anyway, or for what a server without a screen can do without.
-// They are passed over with a note.
+// noNeed are keys of cloud-init that ask for what a node does anyway, or for what a server without
+// a screen can do without. They are passed over with a note.
 var noNeed = []string{"manage_etc_hosts", "manage_resolv_conf", "preserve_hostname", "enable_ssh", "disable_root", "apt", "keyboard",
 	"locale", "growpart", "resize_rootfs", "final_message", "package_update", "package_upgrade", "package_reboot_if_required",
 	"ssh_deletekeys", "ssh_genkeytypes", "ssh_quiet_keygen", "no_ssh_fingerprints", "datasource_list", "datasource", "system_info", "output",
 	"cloud_init_modules", "cloud_config_modules", "cloud_final_modules", "create_hostname_file", "prefer_fqdn_over_hostname", "groups", "byobu_by_default", "merge_how"}
 
-// notHere are keys of cloud-init that ask for something that will not happen, and what to do instead.
+// notHere are keys of cloud-init that ask for something that will not happen, and what to do
+// instead.
 var notHere = [][2]string{
 	{"packages", "the system is read-only; put the program into a container, or a static one into /usr/local with write_files"},
 	{"snap", "the system is read-only; run containers"},
@@ -30,12 +31,13 @@ var notHere = [][2]string{
 	{"vendor_data", "remove it"},
 }
 
-// foreignCommands are programs of other systems that user-data of Raspberry Pi OS and Ubuntu calls. What they are called
-// for is done by the node itself, or cannot be done.
+// foreignCommands are programs of other systems that user-data of Raspberry Pi OS and Ubuntu calls.
+// What they are called for is done by the node itself, or cannot be done.
 var foreignCommands = []string{"systemctl", "loginctl", "localectl", "timedatectl", "hostnamectl", "rfkill", "setupcon", "raspi-config", "netplan",
 	"apt", "apt-get", "dpkg-reconfigure", "update-rc.d", "service", "snap", "usermod", "useradd", "adduser", "passwd", "chpasswd"}
 
-// userData reads cloud-init's user-data: every key of ours, and those of cloud-init that mean the same.
+// userData reads cloud-init's user-data: every key of ours, and those of cloud-init that mean the
+// same.
 func (t *translator) userData(n *yaml.Node) {
 	var later []pair
 	for _, p := range t.pairs(n, "") {
@@ -128,9 +130,10 @@ type user struct {
 	sudo, denied bool // it may do everything; it is said that it may not
 }
 
-// users gives the keys and the password of cloud-init's users to the one login of a node. That one may do everything, so
-// that only a user who may do so too brings anything: by a rule of sudo for all commands or by a group, or the first one if
-// nothing is said about it and there is no other login. It gives the password of the login, or nil.
+// users gives the keys and the password of cloud-init's users to the one login of a node. That one
+// may do everything, so that only a user who may do so too brings anything: by a rule of sudo for
+// all commands or by a group, or the first one if nothing is said about it and there is no other
+// login. It gives the password of the login, or nil.
 func (t *translator) users(p pair) (password *yaml.Node) {
 	first, isDefault := true, false
 	for i, n := range list1(p.value) {
@@ -207,8 +210,8 @@ var adminGroups = []string{"sudo", "admin", "wheel"}
 // sudoRule is a rule of sudoers(5) for all commands, behind the user.
 var sudoRule = pattern{text: `^ALL\s*=\s*(?:\(\s*(?:ALL|root)\s*(?::\s*ALL\s*)?\)\s*)?(?:(?:NO)?(?:PASSWD|SETENV|EXEC|LOG_INPUT|LOG_OUTPUT|MAIL|FOLLOW)\s*:\s*)*ALL$`}
 
-// sudoer reads cloud-init's sudo: a rule, a list of them, or a form of false. known is false for what is neither; that
-// grants nothing.
+// sudoer reads cloud-init's sudo: a rule, a list of them, or a form of false. known is false for
+// what is neither; that grants nothing.
 func sudoer(n *yaml.Node) (all, known bool) {
 	known = true
 	for _, rule := range list1(n) {
@@ -221,7 +224,8 @@ func sudoer(n *yaml.Node) (all, known bool) {
 	return false, known
 }
 
-// importIDs turns gh:USER and lp:USER, and USER alone as ssh-import-id reads it, into places of keys.
+// importIDs turns gh:USER and lp:USER, and USER alone as ssh-import-id reads it, into places of
+// keys.
 func (t *translator) importIDs(n *yaml.Node, path string) []*yaml.Node {
 	var out []*yaml.Node
 	for i, item := range list1(n) {
@@ -241,7 +245,8 @@ func (t *translator) importIDs(n *yaml.Node, path string) []*yaml.Node {
 	return out
 }
 
-// chpasswd takes the password of the first user in it who is the login of this node: neither root nor one who was left out.
+// chpasswd takes the password of the first user in it who is the login of this node: neither root
+// nor one who was left out.
 func (t *translator) chpasswd(p pair) {
 	for _, q := range t.pairs(p.value, "chpasswd") {
 		switch fold(q.key.Value) {
@@ -273,7 +278,8 @@ func (t *translator) chpasswd(p pair) {
 	}
 }
 
-// commands gives cloud-init's runcmd as run_cmd: an item may be a list of words, and one that fails does not stop the next.
+// commands gives cloud-init's runcmd as run_cmd: an item may be a list of words, and one that fails
+// does not stop the next.
 func (t *translator) commands(n *yaml.Node, path string) *yaml.Node {
 	out := &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column}
 	for i, item := range list1(n) {
@@ -290,7 +296,8 @@ func (t *translator) commands(n *yaml.Node, path string) *yaml.Node {
 		}
 		command, _, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(text, "sudo ")), " ")
 		command = strings.Trim(command[strings.LastIndexByte(command, '/')+1:], "'")
-		// Of several lines the others are still wanted; the one that calls what is not there fails and costs nothing.
+		// Of several lines the others are still wanted; the one that calls what is not there fails
+		// and costs nothing.
 		foreign := contains(foreignCommands, command)
 		if !foreign && (strings.Contains(text, "/systemd/") || strings.Contains(text, "systemctl ")) {
 			foreign, command = true, "systemd"

@@ -1,7 +1,8 @@
 package config
 
-// AllWiFi gives the wireless networks of network.wifi, then those of k3os.wifi whose name is not among them. Those that
-// are not usable are not among them: no network is joined in another way than its item asks for.
+// AllWiFi gives the wireless networks of network.wifi, then those of k3os.wifi whose name is not
+// among them. Those that are not usable are not among them: no network is joined in another way
+// than its item asks for.
 func (c *Config) AllWiFi() []WiFi {
 	var out []WiFi
 	known := map[string]bool{}
@@ -20,8 +21,8 @@ func (c *Config) AllWiFi() []WiFi {
 	return out
 }
 
-// Usable gives why a network cannot be joined as it is written, "" when it can: a name has 1 to 32 bytes, a WPA
-// passphrase 8 to 63 bytes or 64 hex digits (IEEE 802.11).
+// Usable gives why a network cannot be joined as it is written, "" when it can: a name has 1 to 32
+// bytes, a WPA passphrase 8 to 63 bytes or 64 hex digits (IEEE 802.11).
 func (w WiFi) Usable() string {
 	switch p := w.Passphrase; {
 	case w.refused != "":
@@ -34,7 +35,8 @@ func (w WiFi) Usable() string {
 	return ""
 }
 
-// refuse looks at the decoded item of a network for what would make an open one of a network that has a passphrase.
+// refuse looks at the decoded item of a network for what would make an open one of a network that
+// has a passphrase.
 func (w *WiFi) refuse(item *value) {
 	switch v := item.get("passphrase"); {
 	case v == nil && item.odd:

@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// zones.txt has every name of the IANA time zone database, with its old names, which Debian keeps in a package of its own.
+// zones.txt has every name of the IANA time zone database, with its old names, which Debian keeps
+// in a package of its own.
 //
 //go:embed zones.txt
 var zoneNames string

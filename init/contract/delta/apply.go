@@ -23,7 +23,8 @@ type Slot interface {
 type Options struct {
 	Bundle *bundle.Bundle
 
-	// Old is the slot that runs, OldSum the sha256 of its manifest.json, which names it. nil: everything is fetched.
+	// Old is the slot that runs, OldSum the sha256 of its manifest.json, which names it. nil:
+	// everything is fetched.
 	Old    io.ReaderAt
 	OldSum [32]byte
 
@@ -39,7 +40,8 @@ type Options struct {
 
 // Result says where the bytes of the slot came from.
 type Result struct {
-	// First is sector 0 of the slot. Whoever writes it last makes the slot one that a boot loader reads.
+	// First is sector 0 of the slot. Whoever writes it last makes the slot one that a boot loader
+	// reads.
 	First [512]byte
 
 	Kept    int64 // were there
@@ -52,14 +54,16 @@ type Result struct {
 	Broken  error // why the delta was given up, if it was
 }
 
-// Apply makes the slot of a bundle. Every byte that it writes was checked against the signed index or, for the verity tree,
-// against the signed root hash. It needs about 37 MB of memory, 26 under debug.SetMemoryLimit(28 << 20). It flushes nothing and reads nothing back: that is for the
-// caller, who owns the device. Errors of the bundle's source and of the new slot pass with their kind; then Apply can be
-// called once more with Resume.
+// Apply makes the slot of a bundle. Every byte that it writes was checked against the signed index
+// or, for the verity tree, against the signed root hash. It needs about 37 MB of memory, 26 under
+// debug.SetMemoryLimit(28 << 20). It flushes nothing and reads nothing back: that is for the
+// caller, who owns the device. Errors of the bundle's source and of the new slot pass with their
+// kind; then Apply can be called once more with Resume.
 //
-// It goes through the bundle once: the delta from OldSum, if the bundle has one, then the pieces that are still missing.
-// Without a delta the pieces that both slots have are copied. A delta that cannot be used, an encoder that this program
-// lacks and an old slot that cannot be read cost bytes, never the new slot.
+// It goes through the bundle once: the delta from OldSum, if the bundle has one, then the pieces
+// that are still missing. Without a delta the pieces that both slots have are copied. A delta that
+// cannot be used, an encoder that this program lacks and an old slot that cannot be read cost
+// bytes, never the new slot.
 func Apply(ctx context.Context, o Options) (Result, error) {
 	a := &applier{Options: o, ctx: ctx, x: o.Bundle.Index, have: make([]bool, len(o.Bundle.Index.Pieces))}
 	if a.Workers <= 0 {

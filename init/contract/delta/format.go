@@ -1,13 +1,15 @@
-// Package delta makes a slot out of another one: a delta says how the uncompressed contents of the new slot follow from
-// those of the old one, and the contents are compressed again by the encoders that the builder used. What the node makes is
-// compared with the signed index of the bundle, piece by piece; a piece that is not right is fetched whole.
+// Package delta makes a slot out of another one: a delta says how the uncompressed contents of the
+// new slot follow from those of the old one, and the contents are compressed again by the encoders
+// that the builder used. What the node makes is compared with the signed index of the bundle, piece
+// by piece; a piece that is not right is fetched whole.
 //
-// A delta is not signed and need not be: nothing that it makes is written unchecked, and nothing that it asks for exceeds
-// the sizes in the signed index and the limits here.
+// A delta is not signed and need not be: nothing that it makes is written unchecked, and nothing
+// that it asks for exceeds the sizes in the signed index and the limits here.
 //
-// Format: parts of up to 1 MiB, each behind a header of 7 bytes (stream, length of its content, length as it is stored; 1 + 3
-// + 3 bytes, little-endian), compressed by zstdblock or, where both lengths are the same, as they are. The parts of the five
-// streams are mixed in the order in which an applier needs them, so that it reads forward only.
+// Format: parts of up to 1 MiB, each behind a header of 7 bytes (stream, length of its content,
+// length as it is stored; 1 + 3 + 3 bytes, little-endian), compressed by zstdblock or, where both
+// lengths are the same, as they are. The parts of the five streams are mixed in the order in which
+// an applier needs them, so that it reads forward only.
 package delta
 
 import (
@@ -37,8 +39,8 @@ const (
 // PartHeader is the length of the header before each part.
 const PartHeader = 7
 
-// Reach is how far a copy may be from its own place where the source is a stream that is decoded once, in bytes. It is
-// what bounds the memory of an applier.
+// Reach is how far a copy may be from its own place where the source is a stream that is decoded
+// once, in bytes. It is what bounds the memory of an applier.
 const Reach = 3 << 20
 
 // What is done with a unit.
@@ -67,7 +69,8 @@ type Step struct {
 	From  int64 // Copy: offset in the old slot of the first unit, the others lie behind it. Old: number of the source
 }
 
-// Description is the plan of a delta: what is in its Plan stream. Sources that are no streams make up one address space, in their order.
+// Description is the plan of a delta: what is in its Plan stream. Sources that are no streams make
+// up one address space, in their order.
 type Description struct {
 	Sources []Source
 	Steps   []Step
@@ -76,8 +79,9 @@ type Description struct {
 // Sent says whether a unit is subject to a delta: zeros and the verity tree are made without one.
 func Sent(u bundle.Unit) bool { return u.Kind != codec.Zeros && u.Kind != codec.Tree }
 
-// each calls do for all units of the plan, first for those that are patched from streams, then for the others: a stream and the
-// blocks never need memory at the same time. That is the order of the streams, too.
+// each calls do for all units of the plan, first for those that are patched from streams, then for
+// the others: a stream and the blocks never need memory at the same time. That is the order of the
+// streams, too.
 func (d *Description) each(units []bundle.Unit, do func(do int, u bundle.Unit, from int64) error) error {
 	for _, streams := range []bool{true, false} {
 		rest := units

@@ -64,7 +64,8 @@ func (a *applier) same() error {
 	return nil
 }
 
-// delta goes through a delta. An error is errDelta if it cannot be used, or one of the bundle's source or the new slot.
+// delta goes through a delta. An error is errDelta if it cannot be used, or one of the bundle's
+// source or the new slot.
 func (a *applier) delta(d *bundle.Delta) error {
 	r, err := a.Bundle.Source.Range(a.ctx, d.Off, d.Size)
 	if err != nil {

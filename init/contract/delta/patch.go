@@ -19,9 +19,10 @@ type patcher struct {
 	buf   [step]byte
 }
 
-// run makes a content of raw bytes and writes it to w. from is the source; nil goes through the streams only, as far as
-// they say what this content is. w gets something for each byte even if the source fails: the error comes at the end, wrapped
-// in errSource. Any other error but that of w means that the streams are of no use any more.
+// run makes a content of raw bytes and writes it to w. from is the source; nil goes through the
+// streams only, as far as they say what this content is. w gets something for each byte even if the
+// source fails: the error comes at the end, wrapped in errSource. Any other error but that of w
+// means that the streams are of no use any more.
 func (p *patcher) run(w io.Writer, from reader, stream bool, raw int64) error {
 	var bad error
 	pos := &p.pos[0]

@@ -13,7 +13,8 @@ type job struct {
 	done         chan struct{}
 }
 
-// queue encodes blocks on a few goroutines and hands them on in their order, on the goroutine of its user.
+// queue encodes blocks on a few goroutines and hands them on in their order, on the goroutine of
+// its user.
 type queue struct {
 	work  chan *job
 	order []*job // submitted and not handed on, oldest first

@@ -10,7 +10,8 @@ import (
 	"imgbuild/init/contract/codec"
 )
 
-// window is the part of a stream's content that is kept: enough for Reach on both sides of the place of a step.
+// window is the part of a stream's content that is kept: enough for Reach on both sides of the
+// place of a step.
 const window = 2*Reach + step
 
 // step is how many bytes a patch makes at a time.
@@ -64,8 +65,8 @@ func (g *ring) read(p []byte, pos int64) error {
 
 func (g *ring) close() { g.r.Close() }
 
-// blocks gives the contents of blocks and raw parts of the old slot, as one address space. Decoded blocks are kept, the
-// least recently used one gives way.
+// blocks gives the contents of blocks and raw parts of the old slot, as one address space. Decoded
+// blocks are kept, the least recently used one gives way.
 type blocks struct {
 	old    io.ReaderAt
 	list   []Source

@@ -1,13 +1,16 @@
-// Package ext4 writes an ext4 file system with its first files: features, defaults and inode ratio of mke2fs 1.47 for a data
-// partition, checksums on everything, a journal, and room in the descriptor table so that the kernel can grow it while
-// mounted (EXT4_IOC_RESIZE_FS). Source: the kernel's Documentation/filesystems/ext4, and e2fsck's opinion.
+// Package ext4 writes an ext4 file system with its first files: features, defaults and inode ratio
+// of mke2fs 1.47 for a data partition, checksums on everything, a journal, and room in the
+// descriptor table so that the kernel can grow it while mounted (EXT4_IOC_RESIZE_FS). Source: the
+// kernel's Documentation/filesystems/ext4, and e2fsck's opinion.
 //
-// Equal options and entries give equal bytes. Only blocks with something in them are written, so that a new file system of
-// any size costs a few hundred kilobytes.
+// Equal options and entries give equal bytes. Only blocks with something in them are written, so
+// that a new file system of any size costs a few hundred kilobytes.
 //
-// Reader is the other way round: it reads file systems that Linux has written, those of cards that lost power included.
+// Reader is the other way round: it reads file systems that Linux has written, those of cards that
+// lost power included.
 //
-// Not here, because the kernel does it better later: hash trees of large directories, extended attributes, devices.
+// Not here, because the kernel does it better later: hash trees of large directories, extended
+// attributes, devices.
 package ext4
 
 import (
@@ -47,8 +50,8 @@ const (
 	HardLink // one more name of the file Target, an earlier entry
 )
 
-// Entry is one file, directory or link. The root ("", 0755 root) and lost+found (0700 root) are always there; an entry of that
-// path and kind Dir gives them another owner or mode.
+// Entry is one file, directory or link. The root ("", 0755 root) and lost+found (0700 root) are
+// always there; an entry of that path and kind Dir gives them another owner or mode.
 type Entry struct {
 	Path     string // slash separated, no leading slash; its parent is an earlier entry
 	Kind     Kind
@@ -63,7 +66,8 @@ type Entry struct {
 // ErrFull says that there are more entries or content than there is room.
 var ErrFull = errors.New("full")
 
-// Fit gives a size, not below o.Size and in steps of 64 MiB or more, that has room for the entries and spare bytes next to them.
+// Fit gives a size, not below o.Size and in steps of 64 MiB or more, that has room for the entries
+// and spare bytes next to them.
 func Fit(o Options, entries []Entry, spare int64) (int64, error) {
 	least := int64(0)
 	for _, e := range entries {
@@ -97,10 +101,10 @@ func (fs *filesystem) free() (n int64) {
 // Extent is a piece of the file system, in bytes from its start.
 type Extent struct{ Offset, Size int64 }
 
-// Write writes the file system at offset 0 of w, which must read as zeros: blocks of zeros are not written. The primary
-// superblock comes last. Errors: options that cannot be, a bad, doubled or orphaned path, more entries or content
-// than there is room (all of these before anything is written), those of Open, a reader that gives more or less than its
-// size, and those of w.
+// Write writes the file system at offset 0 of w, which must read as zeros: blocks of zeros are not
+// written. The primary superblock comes last. Errors: options that cannot be, a bad, doubled or
+// orphaned path, more entries or content than there is room (all of these before anything is
+// written), those of Open, a reader that gives more or less than its size, and those of w.
 func Write(w io.WriterAt, o Options, entries []Entry) error {
 	fs, err := plan(o, entries)
 	if err != nil {
@@ -123,8 +127,9 @@ func Write(w io.WriterAt, o Options, entries []Entry) error {
 	return nil
 }
 
-// Mapped gives the parts of the file system whose bytes matter, whether Write writes them or leaves them zero, in ascending
-// order. A copier that skips holes must copy all of them: old content in the journal or in a file would come back to life.
+// Mapped gives the parts of the file system whose bytes matter, whether Write writes them or leaves
+// them zero, in ascending order. A copier that skips holes must copy all of them: old content in
+// the journal or in a file would come back to life.
 func Mapped(o Options, entries []Entry) ([]Extent, error) {
 	fs, err := plan(o, entries)
 	if err != nil {
@@ -187,8 +192,8 @@ func (o Options) check() error {
 	return nil
 }
 
-// place gives every node its blocks: directories and links first, so that they lie together, then the double indirect
-// block, the journal, and the files in their order.
+// place gives every node its blocks: directories and links first, so that they lie together, then
+// the double indirect block, the journal, and the files in their order.
 func (fs *filesystem) place() error {
 	for _, n := range fs.nodes {
 		if n.Kind != File {
@@ -216,8 +221,8 @@ func (fs *filesystem) place() error {
 	return nil
 }
 
-// allocate gives n the next free blocks, one extent for each group it reaches into, and blocks for the extents
-// themselves when there are more than an inode holds.
+// allocate gives n the next free blocks, one extent for each group it reaches into, and blocks for
+// the extents themselves when there are more than an inode holds.
 func (fs *filesystem) allocate(n *node, size int64) error {
 	need := (size + BlockSize - 1) / BlockSize
 	for logical := int64(0); logical < need; {

@@ -168,7 +168,8 @@ func TestDumpe2fs(t *testing.T) {
 	}
 }
 
-// TestLikeMke2fs compares the fields of the superblock with those that mke2fs writes for the same size.
+// TestLikeMke2fs compares the fields of the superblock with those that mke2fs writes for the same
+// size.
 func TestLikeMke2fs(t *testing.T) {
 	fields := func(img string) map[string]string {
 		out, err := exec.Command(tool.Path(t, "dumpe2fs"), "-h", img).Output()
@@ -273,7 +274,8 @@ func debugfs(t *testing.T, img, request string) string {
 	return string(out)
 }
 
-// TestGrow grows the file system as the kernel would, by the same on-disk rules: the reserved descriptor blocks.
+// TestGrow grows the file system as the kernel would, by the same on-disk rules: the reserved
+// descriptor blocks.
 func TestGrow(t *testing.T) {
 	for _, c := range []struct {
 		from int64
@@ -325,7 +327,8 @@ func TestSparse(t *testing.T) {
 	}
 }
 
-// TestMapped fills everything outside Mapped with rubbish, as a card that is not blank would have it.
+// TestMapped fills everything outside Mapped with rubbish, as a card that is not blank would have
+// it.
 func TestMapped(t *testing.T) {
 	o, entries := options(400<<20), state()[:18]
 	img := create(t, o, entries)

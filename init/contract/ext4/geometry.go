@@ -16,8 +16,9 @@ const (
 	pointersInBlock = BlockSize / 4
 )
 
-// geometry is where the fixed parts lie. Everything fixed in a group lies at its start, without gaps:
-// superblock, descriptors, reserved descriptors (in groups that have a copy), then the flex group's bitmaps and tables.
+// geometry is where the fixed parts lie. Everything fixed in a group lies at its start, without
+// gaps: superblock, descriptors, reserved descriptors (in groups that have a copy), then the flex
+// group's bitmaps and tables.
 type geometry struct {
 	blocks      int64
 	groups      uint32
@@ -49,7 +50,8 @@ func (g geometry) length(i uint32) uint32 {
 	return uint32(min(g.blocks-int64(i)*blocksPerGroup, blocksPerGroup))
 }
 
-// hasSuper tells whether group i has a copy of the superblock: 0, 1 and the powers of 3, 5 and 7 (sparse_super).
+// hasSuper tells whether group i has a copy of the superblock: 0, 1 and the powers of 3, 5 and 7
+// (sparse_super).
 func hasSuper(i uint32) bool {
 	for _, base := range []uint32{3, 5, 7} {
 		n := i

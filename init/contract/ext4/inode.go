@@ -25,7 +25,8 @@ type extent struct {
 	start   int64
 }
 
-// inodeSeed is where the checksums of an inode and of what belongs to it begin; every generation is 0.
+// inodeSeed is where the checksums of an inode and of what belongs to it begin; every generation is
+// 0.
 func (fs *filesystem) inodeSeed(inode uint32) uint32 {
 	b := binary.LittleEndian.AppendUint32(nil, inode)
 	return checksum(fs.seed, append(b, 0, 0, 0, 0))
@@ -73,8 +74,8 @@ func (fs *filesystem) marshal(n *node) []byte {
 	return b
 }
 
-// stamp writes the four times. Seconds are signed on disk; two bits of the extra field say how often they have
-// wrapped.
+// stamp writes the four times. Seconds are signed on disk; two bits of the extra field say how
+// often they have wrapped.
 func (fs *filesystem) stamp(b []byte) {
 	le := binary.LittleEndian
 	for _, at := range []int{0x08, 0x0C, 0x10, 0x90} { // read, changed, modified, created

@@ -15,8 +15,9 @@ type DirEntry struct {
 
 const maxDir = 256 << 20 // bytes of a directory; the kernel itself gives up at a few million names
 
-// ReadDir gives the names of a directory without . and .., sorted. Directories with a hash tree are read like others: its inner
-// blocks look like empty entries. A name that cannot be one (a slash or a NUL in it, twice the same) is *Damage.
+// ReadDir gives the names of a directory without . and .., sorted. Directories with a hash tree are
+// read like others: its inner blocks look like empty entries. A name that cannot be one (a slash or
+// a NUL in it, twice the same) is *Damage.
 func (f *Reader) ReadDir(i *Inode) ([]DirEntry, error) {
 	if i.Kind != Dir || i.Size > maxDir || i.Size%f.block != 0 {
 		return nil, damaged("directory %d has %d bytes", i.Number, i.Size)
@@ -76,8 +77,8 @@ func dirBlock(i *Inode, b []byte, list []DirEntry) ([]DirEntry, error) {
 	return list, nil
 }
 
-// verifyDir checks the checksum of block n of a directory: in a tail that looks like an entry, or, in the inner blocks of a hash
-// tree, behind its last slot.
+// verifyDir checks the checksum of block n of a directory: in a tail that looks like an entry, or,
+// in the inner blocks of a hash tree, behind its last slot.
 func (f *Reader) verifyDir(i *Inode, b []byte, n int64) error {
 	if f.roCompt&roMetadataCsum == 0 {
 		return nil

@@ -9,12 +9,14 @@ import (
 	"time"
 )
 
-// Reader reads an ext2, ext3 or ext4 file system that somebody else wrote, and never writes: what lies in its journal is laid
-// over the blocks in memory, as mounting would have put it there. Checksums are verified where the file system has them.
-// A damaged or hostile file system gives errors of type *Damage, never a panic or a loop without end.
+// Reader reads an ext2, ext3 or ext4 file system that somebody else wrote, and never writes: what
+// lies in its journal is laid over the blocks in memory, as mounting would have put it there.
+// Checksums are verified where the file system has them. A damaged or hostile file system gives
+// errors of type *Damage, never a panic or a loop without end.
 //
-// go-diskfs is not used for this: it gives what lies next to a hole for the hole, and old bytes of the disk for extents that
-// are allocated and not written, as databases make them, without an error; and it does not look into the journal.
+// go-diskfs is not used for this: it gives what lies next to a hole for the hole, and old bytes of
+// the disk for extents that are allocated and not written, as databases make them, without an
+// error; and it does not look into the journal.
 type Reader struct {
 	Label    string
 	UUID     [16]byte
@@ -72,7 +74,8 @@ var incompatNames = map[uint32]string{0x1: "compression", 0x8: "journal_dev", 0x
 
 const maxDescriptors = 64 << 20 // bytes; of 128 TiB
 
-// NewReader opens the file system at the start of r, which has size bytes. Errors: ErrNone, *Damage, *Unsupported, those of r.
+// NewReader opens the file system at the start of r, which has size bytes. Errors: ErrNone,
+// *Damage, *Unsupported, those of r.
 func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	f := &Reader{r: r, size: size}
 	sb := make([]byte, 1024)
@@ -186,8 +189,8 @@ func (f *Reader) super(sb []byte) error {
 	return f.locate(sb, first, perGroup)
 }
 
-// locate reads the descriptor blocks: with meta_bg those from the first meta group on do so in the groups that they
-// describe.
+// locate reads the descriptor blocks: with meta_bg those from the first meta group on do so in the
+// groups that they describe.
 func (f *Reader) locate(sb []byte, first, perGroup uint64) error {
 	perBlock := uint64(f.block / f.descSz)
 	firstMeta := uint64(1) << 62

@@ -140,7 +140,8 @@ func TestReaderRefuses(t *testing.T) {
 	if err := open(whole[:8<<20]); !errors.As(err, &damage) || !strings.Contains(err.Error(), "cut off") {
 		t.Errorf("cut off: %v", err)
 	}
-	// Every bit that matters has a checksum over it: whichever byte of an inode table or directory is another one is noticed.
+	// Every bit that matters has a checksum over it: whichever byte of an inode table or directory
+	// is another one is noticed.
 	r, err := NewReader(bytes.NewReader(whole), int64(len(whole)))
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,8 @@ const (
 	maxLinkSize = 4096
 )
 
-// Inode reads an inode by number. One that is not in use gives *Damage, as something in use has named it.
+// Inode reads an inode by number. One that is not in use gives *Damage, as something in use has
+// named it.
 func (f *Reader) Inode(n uint32) (*Inode, error) {
 	if n == 0 || n > f.inodes {
 		return nil, damaged("inode %d, of %d", n, f.inodes)
@@ -122,7 +123,8 @@ func (f *Reader) Target(i *Inode) (string, error) {
 	return string(b), nil
 }
 
-// Lookup finds a path below the root, "" being the root. No link is followed; what does not exist gives nil.
+// Lookup finds a path below the root, "" being the root. No link is followed; what does not exist
+// gives nil.
 func (f *Reader) Lookup(name string) (*Inode, error) {
 	i, err := f.Inode(rootInode)
 	if err != nil || name == "" {
@@ -152,8 +154,8 @@ func (f *Reader) Lookup(name string) (*Inode, error) {
 	return i, nil
 }
 
-// Follow is Lookup with links followed, absolute ones from the root of this file system on. It gives the path without links.
-// What does not exist, or goes round in a circle, gives nil.
+// Follow is Lookup with links followed, absolute ones from the root of this file system on. It
+// gives the path without links. What does not exist, or goes round in a circle, gives nil.
 func (f *Reader) Follow(name string) (string, *Inode, error) {
 	at, rest := "", strings.Split(name, "/")
 	for hops := 0; len(rest) > 0 && hops < 256; hops++ {

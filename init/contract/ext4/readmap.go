@@ -5,7 +5,8 @@ import (
 	"io"
 )
 
-// run is where a piece of a file lies: count blocks from start on; start 0 is a hole or was never written, and reads as zeros.
+// run is where a piece of a file lies: count blocks from start on; start 0 is a hole or was never
+// written, and reads as zeros.
 type run struct{ start, count uint64 }
 
 const maxDepth = 5 // of an extent tree
@@ -73,7 +74,8 @@ func (f *Reader) find(i *Inode, logical uint64) (run, error) {
 	}
 }
 
-// indirect is find for the block maps of ext2 and ext3: 12 blocks, then one, two and three levels of tables.
+// indirect is find for the block maps of ext2 and ext3: 12 blocks, then one, two and three levels
+// of tables.
 func (f *Reader) indirect(i *Inode, logical uint64) (run, error) {
 	le := binary.LittleEndian
 	per := uint64(f.block / 4)

@@ -4,7 +4,8 @@ import (
 	"encoding/binary"
 )
 
-// The journal (JBD2): big endian; see the kernel's Documentation/filesystems/ext4/journal.rst and fs/jbd2/recovery.c.
+// The journal (JBD2): big endian; see the kernel's Documentation/filesystems/ext4/journal.rst and
+// fs/jbd2/recovery.c.
 const (
 	journalMagic   = 0xC03B3998
 	descriptorType = 1
@@ -46,8 +47,8 @@ type journalLog struct {
 	whereBefore uint64
 }
 
-// replay reads the journal and fills the overlay, as the kernel does at the next mount: all transactions that are whole, without
-// the blocks that a later one has revoked.
+// replay reads the journal and fills the overlay, as the kernel does at the next mount: all
+// transactions that are whole, without the blocks that a later one has revoked.
 func (f *Reader) replay() error {
 	if f.journal == 0 {
 		return &Unsupported{[]string{"a journal on another device"}}
@@ -173,7 +174,8 @@ func (j *journalLog) after(n, steps uint32) uint32 {
 	return n
 }
 
-// scan finds the sequence number behind the last whole transaction, and which blocks are revoked by which one.
+// scan finds the sequence number behind the last whole transaction, and which blocks are revoked by
+// which one.
 func (j *journalLog) scan() (last uint32, revoked map[uint64]uint32, err error) {
 	revoked = map[uint64]uint32{}
 	pos, used := j.start, uint32(0)
@@ -183,7 +185,8 @@ func (j *journalLog) scan() (last uint32, revoked map[uint64]uint32, err error) 
 		if err != nil {
 			return 0, nil, err
 		}
-		// A transaction that is not whole was not promised to anybody. One that would make the log longer than its place is none.
+		// A transaction that is not whole was not promised to anybody. One that would make the log
+		// longer than its place is none.
 		length := (next + j.end - j.first - pos) % (j.end - j.first)
 		if next == 0 || length == 0 || used+length > j.end-j.first {
 			return s, revoked, nil
@@ -203,8 +206,9 @@ type tag struct {
 	escaped bool
 }
 
-// transaction walks one transaction from block pos on and gives the block behind it, 0 if it is not whole. each gets the
-// blocks with their places in the journal, revoke the revoked ones; either may be nil.
+// transaction walks one transaction from block pos on and gives the block behind it, 0 if it is not
+// whole. each gets the blocks with their places in the journal, revoke the revoked ones; either may
+// be nil.
 func (j *journalLog) transaction(pos, sequence uint32, each func(tag, uint32, []byte) error, revoke func(uint64)) (uint32, error) {
 	be := binary.BigEndian
 	for steps := uint32(0); steps < j.end-j.first; steps++ {

@@ -48,7 +48,8 @@ func TestReplay(t *testing.T) {
 				t.Fatal(err)
 			}
 			text := strings.Trim(strings.ReplaceAll(fmt.Sprint(numbers), " ", ","), "[]")
-			// A block of content that an old transaction had, and that was revoked before it became something else.
+			// A block of content that an old transaction had, and that was revoked before it became
+			// something else.
 			lines := strings.Fields(e2(t, "debugfs", "-R", "bmap a/b/noise 3", before))
 			hard := lines[len(lines)-1]
 			change(t, before, c.open, "jw -b "+hard+" "+stale, "jw -r "+hard, "jw -b "+text+" "+blocks, "jc")

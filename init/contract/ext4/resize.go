@@ -2,8 +2,8 @@ package ext4
 
 import "encoding/binary"
 
-// growth gives the resize inode: a file without extents that owns the reserved descriptor blocks behind every copy of
-// the descriptor table. The kernel takes them from it when the table grows.
+// growth gives the resize inode: a file without extents that owns the reserved descriptor blocks
+// behind every copy of the descriptor table. The kernel takes them from it when the table grows.
 func (fs *filesystem) growth() *node {
 	const size = (pointersInBlock*pointersInBlock + pointersInBlock + 12) * BlockSize
 	n := &node{inode: resizeInode, Entry: Entry{Kind: File, Mode: 0o600, Size: size}}
@@ -11,8 +11,8 @@ func (fs *filesystem) growth() *node {
 	return n
 }
 
-// writeResize writes that file's map: the double indirect block points to the reserved blocks of group 0, each of them is
-// in turn an indirect block that points to its copies in the other groups.
+// writeResize writes that file's map: the double indirect block points to the reserved blocks of
+// group 0, each of them is in turn an indirect block that points to its copies in the other groups.
 func (fs *filesystem) writeResize(out sparse) error {
 	double, copies := make([]byte, BlockSize), fs.copies()
 	le := binary.LittleEndian

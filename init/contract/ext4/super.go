@@ -29,9 +29,10 @@ func (fs *filesystem) superblock(i uint32, freeBlocks int64) []byte {
 	le := binary.LittleEndian
 	put32 := func(at int, v int64) { le.PutUint32(b[at:], uint32(v)) }
 	put64 := func(low, high int, v int64) { put32(low, v); put32(high, v>>32) }
-	// One percent is for root alone, so that a full share or home does not stop the node. When the kernel grows the file
-	// system it takes whole percents of what there is, rounded down at each step of 16 groups: exactly one would
-	// become none at the second step. The half percent more is what the rounding may eat.
+	// One percent is for root alone, so that a full share or home does not stop the node. When the
+	// kernel grows the file system it takes whole percents of what there is, rounded down at each
+	// step of 16 groups: exactly one would become none at the second step. The half percent more is
+	// what the rounding may eat.
 	rootOnly := fs.blocks * 3 / 200
 	inodes := int64(fs.groups) * inodesPerGroup
 	put32(0x00, inodes)
@@ -93,8 +94,9 @@ func (fs *filesystem) inodesUsed(i uint32) uint32 {
 	return uint32(min(max(int64(fs.last)-int64(i)*inodesPerGroup, 0), inodesPerGroup))
 }
 
-// blocksUninit tells whether the kernel may compute the block bitmap of group i: nothing but the group's own fixed parts
-// in use. The first of a flex group holds tables of others, the last group has bits beyond its end.
+// blocksUninit tells whether the kernel may compute the block bitmap of group i: nothing but the
+// group's own fixed parts in use. The first of a flex group holds tables of others, the last group
+// has bits beyond its end.
 func (fs *filesystem) blocksUninit(i uint32) bool {
 	base, _ := fs.flex(i)
 	return i != base && i != fs.groups-1 && fs.used[i] == fs.meta(i)
@@ -124,7 +126,8 @@ func bitmap(used, length uint32) []byte {
 	return b
 }
 
-// descriptor gives the 64 bytes that describe group i. dirs is the number of directories among its inodes.
+// descriptor gives the 64 bytes that describe group i. dirs is the number of directories among its
+// inodes.
 func (fs *filesystem) descriptor(i uint32, dirs uint32) []byte {
 	b := make([]byte, descriptorSize)
 	le := binary.LittleEndian

@@ -28,8 +28,8 @@ func (fs *filesystem) writeNodes(out sparse) error {
 	return nil
 }
 
-// writeJournal writes the journal's superblock (JBD2, big endian), of an empty journal. The kernel adds features at
-// the first mount.
+// writeJournal writes the journal's superblock (JBD2, big endian), of an empty journal. The kernel
+// adds features at the first mount.
 func (fs *filesystem) writeJournal(out sparse) error {
 	b := make([]byte, 1024)
 	be := binary.BigEndian
@@ -109,7 +109,8 @@ func (fs *filesystem) writeGroups(out sparse) error {
 	return nil
 }
 
-// mapped gives the blocks that mean something: of the fixed parts those in use, and everything allocated.
+// mapped gives the blocks that mean something: of the fixed parts those in use, and everything
+// allocated.
 func (fs *filesystem) mapped() (list []Extent) {
 	add := func(block, count int64) {
 		e := Extent{block * BlockSize, count * BlockSize}
@@ -140,7 +141,8 @@ func (fs *filesystem) mapped() (list []Extent) {
 // sparse writes all but zeros.
 type sparse struct{ w io.WriterAt }
 
-// write writes b at offset off, leaving out blocks of zeros. off is a multiple of the block size, or b is short.
+// write writes b at offset off, leaving out blocks of zeros. off is a multiple of the block size,
+// or b is short.
 func (s sparse) write(b []byte, off int64) error {
 	for start := 0; start < len(b); {
 		end := start

@@ -107,7 +107,8 @@ func (d *dir) add(name string, f *File, path string) (*node, error) {
 	return n, nil
 }
 
-// nameShort gives exact short names first, so that a numbered one never takes the name of another file.
+// nameShort gives exact short names first, so that a numbered one never takes the name of another
+// file.
 func (d *dir) nameShort() error {
 	taken := map[shortName]bool{}
 	for _, n := range d.children {
@@ -200,7 +201,8 @@ func entry(s shortName, attr byte, first, size uint32) []byte {
 	return b
 }
 
-// appendLong writes a long name: entries of 13 units, the last one first, ended by 0 and filled with FFFF.
+// appendLong writes a long name: entries of 13 units, the last one first, ended by 0 and filled
+// with FFFF.
 func appendLong(b []byte, name string, sum byte) []byte {
 	units := utf16.Encode([]rune(name))
 	count := (len(units) + unitsInLong - 1) / unitsInLong

@@ -1,9 +1,10 @@
-// Package fat writes FAT32 volumes in one pass: every file lies in one piece, 4 KiB aligned, in the order in which it
-// was given, so that its place is known before a byte is written (Plan) and a part of the volume can be mapped as a
-// block device. Sources: Microsoft FAT32 File System Specification 1.03; the long name scheme of its section 7.
+// Package fat writes FAT32 volumes in one pass: every file lies in one piece, 4 KiB aligned, in the
+// order in which it was given, so that its place is known before a byte is written (Plan) and a
+// part of the volume can be mapped as a block device. Sources: Microsoft FAT32 File System
+// Specification 1.03; the long name scheme of its section 7.
 //
-// Only what an image needs: FAT32, 512-byte sectors, no reading. Equal volumes give equal bytes: every time stamp is
-// 1980-01-01, the oldest that FAT can say.
+// Only what an image needs: FAT32, 512-byte sectors, no reading. Equal volumes give equal bytes:
+// every time stamp is 1980-01-01, the oldest that FAT can say.
 package fat
 
 import (
@@ -15,11 +16,13 @@ import (
 // SectorSize is the only logical sector size this package knows.
 const SectorSize = 512
 
-// Align is what the data area and every file's first byte are a multiple of, from the start of the volume.
+// Align is what the data area and every file's first byte are a multiple of, from the start of the
+// volume.
 const Align = 4096
 
-// MinClusters is the fewest clusters a volume may have. By the specification FAT32 begins at 65,525; firmware that
-// miscounts by a few would take a volume near the limit for FAT16, hence a margin.
+// MinClusters is the fewest clusters a volume may have. By the specification FAT32 begins at
+// 65,525; firmware that miscounts by a few would take a volume near the limit for FAT16, hence a
+// margin.
 const MinClusters = 65600
 
 // File is one file of the volume. Its directories are implied.
@@ -29,7 +32,8 @@ type File struct {
 	Open func() (io.ReadCloser, error)
 }
 
-// Volume says what to write. Neither the order of directories nor the layout depends on anything but these fields.
+// Volume says what to write. Neither the order of directories nor the layout depends on anything
+// but these fields.
 type Volume struct {
 	Label       string // up to 11 characters, printed in upper case; "" = none
 	ID          uint32 // volume serial number
@@ -57,8 +61,9 @@ type layout struct {
 	extents    map[string]Extent
 }
 
-// Plan gives the place of every file, keyed by File.Path; an empty file has no place, {0, 0}. Errors: a volume of fewer
-// than MinClusters clusters, one that is full, a bad or doubled name, a file of 4 GiB or more.
+// Plan gives the place of every file, keyed by File.Path; an empty file has no place, {0, 0}.
+// Errors: a volume of fewer than MinClusters clusters, one that is full, a bad or doubled name, a
+// file of 4 GiB or more.
 func (v *Volume) Plan() (map[string]Extent, error) {
 	l, err := v.plan()
 	if err != nil {
@@ -67,8 +72,9 @@ func (v *Volume) Plan() (map[string]Extent, error) {
 	return l.extents, nil
 }
 
-// Mapped gives the part of the volume whose bytes matter, whether Write writes them or leaves them zero: from the
-// boot sector to the end of the last file. A copier that skips holes must copy all of it (free entries of the FATs are zeros).
+// Mapped gives the part of the volume whose bytes matter, whether Write writes them or leaves them
+// zero: from the boot sector to the end of the last file. A copier that skips holes must copy all
+// of it (free entries of the FATs are zeros).
 func (v *Volume) Mapped() (Extent, error) {
 	l, err := v.plan()
 	if err != nil {
@@ -124,8 +130,8 @@ func (v *Volume) plan() (*layout, error) {
 	return l, nil
 }
 
-// geometry fixes the sizes of the FATs and of the data area. 32 reserved sectors and two FATs of a multiple of 4 sectors
-// put the data area on a multiple of 4 KiB.
+// geometry fixes the sizes of the FATs and of the data area. 32 reserved sectors and two FATs of a
+// multiple of 4 sectors put the data area on a multiple of 4 KiB.
 func (l *layout) geometry() error {
 	v := l.v
 	if v.ClusterSize < SectorSize || v.ClusterSize > 32768 || v.ClusterSize&(v.ClusterSize-1) != 0 {
@@ -138,7 +144,8 @@ func (l *layout) geometry() error {
 	total, perCluster := v.Size/SectorSize, l.cluster/SectorSize
 	clustersWith := func(fat int64) int64 { return (total - reservedSectors - 2*fat) / perCluster }
 	names := func(fat int64) bool { return (clustersWith(fat)+2)*4 <= fat*SectorSize }
-	// FATs for the whole volume are more than enough; then the smallest that name every cluster they leave room for.
+	// FATs for the whole volume are more than enough; then the smallest that name every cluster
+	// they leave room for.
 	fatSectors := (clustersWith(0)*4/SectorSize + fatStep) / fatStep * fatStep
 	for fatSectors > fatStep && names(fatSectors-fatStep) {
 		fatSectors -= fatStep

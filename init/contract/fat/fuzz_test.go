@@ -9,7 +9,8 @@ import (
 	"unicode/utf16"
 )
 
-// FuzzWrite takes a list of names, one a line, and sizes; what Plan accepts must please fsck.vfat and be read back.
+// FuzzWrite takes a list of names, one a line, and sizes; what Plan accepts must please fsck.vfat
+// and be read back.
 func FuzzWrite(f *testing.F) {
 	f.Add("config.txt\noverlays/README\nbcm2711-rpi-4-b.dtb\n", uint32(5000), uint32(3), uint8(9))
 	f.Add("a\nA\n", uint32(0), uint32(1), uint8(9))

@@ -18,8 +18,9 @@ const (
 	rootCluster     = 2
 )
 
-// Write writes the volume at offset 0 of w, which must read as zeros: blocks of zeros are not written. Errors are those of Plan,
-// of Open, of a reader that gives more or less than its size, and of w. The same volume gives the same bytes.
+// Write writes the volume at offset 0 of w, which must read as zeros: blocks of zeros are not
+// written. Errors are those of Plan, of Open, of a reader that gives more or less than its size,
+// and of w. The same volume gives the same bytes.
 func (v *Volume) Write(w io.WriterAt) error {
 	l, err := v.plan()
 	if err != nil {

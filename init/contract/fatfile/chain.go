@@ -42,8 +42,8 @@ func (v *volume) extents(e entry) ([]Extent, error) {
 	return list, nil
 }
 
-// apart makes sure that no directory of the volume shares clusters with the pieces of a file, so that writing the file
-// cannot destroy names. Any doubt about a directory is an error.
+// apart makes sure that no directory of the volume shares clusters with the pieces of a file, so
+// that writing the file cannot destroy names. Any doubt about a directory is an error.
 func (v *volume) apart(file []Extent) error {
 	all := slices.Clone(file)
 	queue, seen := []uint32{v.rootFirst}, map[uint32]bool{}

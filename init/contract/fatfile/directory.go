@@ -137,7 +137,8 @@ func (v *volume) endMark() uint32 {
 	return map[int]uint32{12: 0xFF8, 16: 0xFFF8, 32: 0x0FFFFFF8}[v.bits]
 }
 
-// short gives a short name as one writes it, in upper case. Letters beyond ASCII stay bytes of an unknown code page.
+// short gives a short name as one writes it, in upper case. Letters beyond ASCII stay bytes of an
+// unknown code page.
 func short(b []byte) string {
 	base, ext := strings.TrimRight(string(b[:8]), " "), strings.TrimRight(string(b[8:11]), " ")
 	if b[0] == 0x05 { // the way to write a first byte E5
@@ -149,7 +150,8 @@ func short(b []byte) string {
 	return base + "." + ext
 }
 
-// longName collects the entries of a long name, which come last part first, just before the short entry.
+// longName collects the entries of a long name, which come last part first, just before the short
+// entry.
 type longName struct {
 	units [longParts * longUnits]uint16
 	next  int // number of the part that must follow; 0 = the name is whole

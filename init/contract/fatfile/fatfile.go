@@ -1,12 +1,15 @@
-// Package fatfile finds, reads and overwrites files that exist on a FAT volume (12, 16 or 32 bit), without mounting it
-// and without ever changing a FAT or a directory: an interrupted write can damage nothing but the file's own
-// content. The node keeps the boot report and blanks secrets in this way.
+// Package fatfile finds, reads and overwrites files that exist on a FAT volume (12, 16 or 32 bit),
+// without mounting it and without ever changing a FAT or a directory: an interrupted write can
+// damage nothing but the file's own content. The node keeps the boot report and blanks secrets in
+// this way.
 //
-// A laptop may have written the card since it was flashed: files may lie in pieces, clusters have any size, names be
-// long. And cards break: whatever a volume says about itself is checked, no chain is followed twice around, and memory
-// stays bounded. Sources: Microsoft FAT32 File System Specification 1.03, and Linux where that is more lenient.
+// A laptop may have written the card since it was flashed: files may lie in pieces, clusters have
+// any size, names be long. And cards break: whatever a volume says about itself is checked, no
+// chain is followed twice around, and memory stays bounded. Sources: Microsoft FAT32 File System
+// Specification 1.03, and Linux where that is more lenient.
 //
-// All reads and writes are whole 512-byte sectors from and to buffers that are aligned to 4 KiB, as O_DIRECT wants it.
+// All reads and writes are whole 512-byte sectors from and to buffers that are aligned to 4 KiB, as
+// O_DIRECT wants it.
 package fatfile
 
 import (
@@ -17,7 +20,8 @@ import (
 	"io/fs"
 )
 
-// ErrDamaged says that a volume contradicts itself. Errors about what is not there are fs.ErrNotExist.
+// ErrDamaged says that a volume contradicts itself. Errors about what is not there are
+// fs.ErrNotExist.
 var ErrDamaged = errors.New("the FAT volume is damaged")
 
 const (
@@ -35,9 +39,9 @@ type ReadWriterAt interface {
 	io.WriterAt
 }
 
-// Locate gives the pieces of a file in order, neighbours joined, and its size. The last piece ends with the file, not with
-// its cluster. The path has slashes and no leading one; as FAT has it, case does not count, and the short name of a
-// long one will do.
+// Locate gives the pieces of a file in order, neighbours joined, and its size. The last piece ends
+// with the file, not with its cluster. The path has slashes and no leading one; as FAT has it, case
+// does not count, and the short name of a long one will do.
 func Locate(r io.ReaderAt, path string) ([]Extent, int64, error) {
 	v, err := open(r)
 	if err != nil {
@@ -82,10 +86,11 @@ func ReadFile(r io.ReaderAt, path string) ([]byte, error) {
 	return data, nil
 }
 
-// Overwrite replaces the content of an existing file in place. Its size stays: shorter data is filled up with pad, longer data is
-// an error, and then nothing is written. Parts that do not change are not written, nor are bytes behind the file's end.
-// The caller flushes. A failed write leaves old and new content mixed. On a volume whose directories are damaged, or share
-// clusters with the file, nothing is written.
+// Overwrite replaces the content of an existing file in place. Its size stays: shorter data is
+// filled up with pad, longer data is an error, and then nothing is written. Parts that do not
+// change are not written, nor are bytes behind the file's end. The caller flushes. A failed write
+// leaves old and new content mixed. On a volume whose directories are damaged, or share clusters
+// with the file, nothing is written.
 func Overwrite(rw ReadWriterAt, path string, data []byte, pad byte) error {
 	v, err := open(rw)
 	if err != nil {

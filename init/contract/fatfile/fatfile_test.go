@@ -76,8 +76,8 @@ func pattern(seed byte, size int) []byte {
 	return b
 }
 
-// card makes a volume with the reference tools: full to the brim with small files, every other one emptied, and a large
-// file copied into the holes. It gives the image and what lies in it.
+// card makes a volume with the reference tools: full to the brim with small files, every other one
+// emptied, and a large file copied into the holes. It gives the image and what lies in it.
 func card(t testing.TB, format string) (img string, files map[string][]byte) {
 	dir := t.TempDir()
 	img = filepath.Join(dir, "card.img")

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// handmade makes a FAT12 (or, with other numbers, 16 or 32) volume of a few sectors by hand: a file that is in two pieces
-// and a directory with another one under a long name. Small, so that the fuzzer hits what matters.
+// handmade makes a FAT12 (or, with other numbers, 16 or 32) volume of a few sectors by hand: a file
+// that is in two pieces and a directory with another one under a long name. Small, so that the
+// fuzzer hits what matters.
 func handmade(bits int) []byte {
 	b := make([]byte, 64*sector)
 	le := binary.LittleEndian
@@ -79,8 +80,8 @@ func TestHandmade(t *testing.T) {
 	}
 }
 
-// FuzzDamaged damages a volume in three places and cuts it: no panic, no end of memory, no write outside the volume, and the
-// same answer when asked again.
+// FuzzDamaged damages a volume in three places and cuts it: no panic, no end of memory, no write
+// outside the volume, and the same answer when asked again.
 func FuzzDamaged(f *testing.F) {
 	f.Add(uint8(12), uint16(600), byte(3), uint16(1060), byte(0xff), uint16(13), byte(2), uint16(0))
 	f.Add(uint8(32), uint16(520), byte(2), uint16(532), byte(2), uint16(40), byte(0x80), uint16(9))

@@ -1,7 +1,8 @@
 // Package fault is the error type that people see: what went wrong, with what, and how to fix it.
 //
-// Both programs, imgbuild on the laptop and shelf on the node, exit with the code of the error's kind, so that scripts
-// can tell a typing mistake from a dead network. An error that carries no kind is a bug of ours and exits with 1.
+// Both programs, imgbuild on the laptop and shelf on the node, exit with the code of the error's
+// kind, so that scripts can tell a typing mistake from a dead network. An error that carries no
+// kind is a bug of ours and exits with 1.
 package fault
 
 import (
@@ -55,7 +56,8 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// New makes an error of kind k. what is a format with args, and %w is honoured; fix is plain text and may be empty.
+// New makes an error of kind k. what is a format with args, and %w is honoured; fix is plain text
+// and may be empty.
 func New(k Kind, fix, what string, args ...any) error {
 	err := fmt.Errorf(what, args...)
 	return &Error{Kind: k, What: err.Error(), Fix: fix, Err: silent(errors.Unwrap(err))}
@@ -74,7 +76,8 @@ func silent(err error) error {
 	return quiet{err}
 }
 
-// Wrap gives err kind k unless it has a kind already; nil stays nil. The rest is as for New, but what may be empty.
+// Wrap gives err kind k unless it has a kind already; nil stays nil. The rest is as for New, but
+// what may be empty.
 func Wrap(err error, k Kind, fix, what string, args ...any) error {
 	if err == nil {
 		return nil
@@ -93,8 +96,8 @@ func Wrap(err error, k Kind, fix, what string, args ...any) error {
 	return &Error{Kind: k, What: what, Fix: fix, Err: err}
 }
 
-// Code is the exit code of err: 0 for nil, the kind's where there is one, else what the cause tells (an interrupt, a
-// full disk), else 1.
+// Code is the exit code of err: 0 for nil, the kind's where there is one, else what the cause tells
+// (an interrupt, a full disk), else 1.
 func Code(err error) int {
 	var e *Error
 	switch {

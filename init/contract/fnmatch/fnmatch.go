@@ -1,10 +1,11 @@
-// Package fnmatch is fnmatch(3) without flags and by bytes, as modprobe matches the aliases of kernel modules: * any run,
-// ? any byte, [a-z] a class, [!a-z] or [^a-z] its complement, \ quotes the next byte. A class without an end matches
-// itself. The builder chooses modules by it, the node loads them by it.
+// Package fnmatch is fnmatch(3) without flags and by bytes, as modprobe matches the aliases of
+// kernel modules: * any run, ? any byte, [a-z] a class, [!a-z] or [^a-z] its complement, \ quotes
+// the next byte. A class without an end matches itself. The builder chooses modules by it, the node
+// loads them by it.
 package fnmatch
 
-// Match says whether the whole of s fits pattern. Its time is bounded by the product of the lengths: it goes back to the
-// last * only, which is enough.
+// Match says whether the whole of s fits pattern. Its time is bounded by the product of the
+// lengths: it goes back to the last * only, which is enough.
 func Match(pattern, s string) bool {
 	star, mark := -1, 0
 	i, j := 0, 0
@@ -55,7 +56,8 @@ func Match(pattern, s string) bool {
 	return i == len(pattern)
 }
 
-// class matches c against the class at the start of p and gives the class's length; 0 if it is none.
+// class matches c against the class at the start of p and gives the class's length; 0 if it is
+// none.
 func class(p string, c byte) (bool, int) {
 	i, not, ok := 1, false, false
 	if i < len(p) && (p[i] == '!' || p[i] == '^') {

@@ -60,8 +60,8 @@ func slow(pattern, s string) bool {
 	return pattern[0] == s[0] && slow(pattern[1:], s[1:])
 }
 
-// FuzzAgainstPath holds our fnmatch against path.Match, which means the same for strings without slashes and patterns that it
-// accepts.
+// FuzzAgainstPath holds our fnmatch against path.Match, which means the same for strings without
+// slashes and patterns that it accepts.
 func FuzzAgainstPath(f *testing.F) {
 	for _, s := range [][2]string{{"a*b", "axxb"}, {"of:N*T*Cx*", "of:NaTbCxy"}, {"[a-c]?", "bz"}, {"[!a]", "b"}, {"*[", "x["}, {`\*`, "*"}, {"", ""}, {"***a", "aaa"}} {
 		f.Add(s[0], s[1])

@@ -1,7 +1,9 @@
-// Package manifest is the description of one slot: what it is, for which machines, and the hash of every byte in it.
+// Package manifest is the description of one slot: what it is, for which machines, and the hash of
+// every byte in it.
 //
-// The builder writes it into the slot as manifest.json, next to manifest.sha256; U-Boot never reads it, /init does before
-// it trusts anything else in the slot. It never holds configuration or secrets, so that one slot serves many nodes.
+// The builder writes it into the slot as manifest.json, next to manifest.sha256; U-Boot never reads
+// it, /init does before it trusts anything else in the slot. It never holds configuration or
+// secrets, so that one slot serves many nodes.
 package manifest
 
 import (
@@ -30,7 +32,8 @@ const (
 	DTBDir     = "dtb"
 )
 
-// Manifest describes one slot. Sizes and offsets are in bytes, offsets from the start of the slot's partition.
+// Manifest describes one slot. Sizes and offsets are in bytes, offsets from the start of the slot's
+// partition.
 type Manifest struct {
 	Format     int      `json:"format"`
 	Family     string   `json:"family"`          // boards with the same slot, such as rpi64
@@ -87,7 +90,8 @@ type File struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Marshal gives the canonical bytes and the content of manifest.sha256: one line as sha256sum prints it.
+// Marshal gives the canonical bytes and the content of manifest.sha256: one line as sha256sum
+// prints it.
 func (m *Manifest) Marshal() (data, sum []byte, err error) {
 	data, err = json.MarshalIndent(m, "", "\t")
 	if err != nil {

@@ -1,9 +1,10 @@
-// Package mask takes secrets out of text: out of errors, logs and what a node gives to somebody who helps. It is the one
-// place that knows what a secret looks like.
+// Package mask takes secrets out of text: out of errors, logs and what a node gives to somebody who
+// helps. It is the one place that knows what a secret looks like.
 //
-// Text works by form: what stands behind a name such as token or password, behind a flag such as -u, inside a URL, or has
-// the form of a key. A Scrubber knows a node's own secrets as well and finds them wherever they are. Both would rather take
-// too much than too little, and both leave a text alone that they have masked before.
+// Text works by form: what stands behind a name such as token or password, behind a flag such as
+// -u, inside a URL, or has the form of a key. A Scrubber knows a node's own secrets as well and
+// finds them wherever they are. Both would rather take too much than too little, and both leave a
+// text alone that they have masked before.
 package mask
 
 import (
@@ -21,7 +22,8 @@ const Stars = "********"
 const names = `(?:token|pass(?:w(?:or)?d|wd|phrase|code)?|pwd|secret|psk|cookie|credentials?|key-data|` +
 	`(?:api|access|private|secret|encryption|signing|(?:pre)?_?-?shared|auth|account|master|storage|session|license)[_-]?key)`
 
-// pattern is a regular expression that is compiled when it is first wanted: PID 1 mostly never does.
+// pattern is a regular expression that is compiled when it is first wanted: PID 1 mostly never
+// does.
 func pattern(expression string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
@@ -34,15 +36,16 @@ func Name(name string) bool { return nameForm().MatchString(name) }
 // String is Text for a string.
 func String(s string) string { return string(Text([]byte(s))) }
 
-// form is what a secret looks like. Most texts hold none, and an expression costs a small board much more than a look for
-// a word without which it cannot match.
+// form is what a secret looks like. Most texts hold none, and an expression costs a small board
+// much more than a look for a word without which it cannot match.
 type form struct {
 	need []string // one of these, in small letters, stands in the text
 	re   func() *regexp.Regexp
 	with string // what takes the place
 }
 
-// sep stands between a flag and its value: on a command line, over the end of a line, and in a list.
+// sep stands between a flag and its value: on a command line, over the end of a line, and in a
+// list.
 const sep = `(?:["']?\s*,\s*["']?|[ \t]*(?:\\?\r?\n)?[ \t]*=?[ \t]*["']?)`
 
 var forms = []form{
@@ -64,11 +67,12 @@ var forms = []form{
 // Text gives b with Stars in the place of what looks like a secret. b itself is not changed.
 func Text(b []byte) []byte { return find(b, false, func([]byte) {}) }
 
-// Prose is Text for sentences of our own, in which the name of a key with a colon begins what is said about it. There only
-// a quoted value is one behind a colon and a space.
+// Prose is Text for sentences of our own, in which the name of a key with a colon begins what is
+// said about it. There only a quoted value is one behind a colon and a space.
 func Prose(text string) string { return string(find([]byte(text), true, func([]byte) {})) }
 
-// Secrets lists what looks like a secret in a text by what stands before it, so that it can be found again elsewhere.
+// Secrets lists what looks like a secret in a text by what stands before it, so that it can be
+// found again elsewhere.
 func Secrets(text string) (list []string) {
 	find([]byte(text), false, func(s []byte) {
 		if v := string(s); !strings.HasPrefix(v, Stars) {
@@ -177,7 +181,8 @@ func accounts(b []byte, found func([]byte)) []byte {
 
 var tokenFlag = pattern(`((?:^|[\s"'])-t` + sep + `)([^\s"',]+)`)
 
-// tokens masks what follows -t, k3s' short form of --token, where it is as long as a token or the line speaks of k3s.
+// tokens masks what follows -t, k3s' short form of --token, where it is as long as a token or the
+// line speaks of k3s.
 func tokens(b []byte, found func([]byte)) []byte {
 	var out []byte
 	for {

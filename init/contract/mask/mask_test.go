@@ -121,7 +121,8 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// A secret without white space and quotes is found in every form, and a text that was masked stays as it is.
+// A secret without white space and quotes is found in every form, and a text that was masked stays
+// as it is.
 func FuzzText(f *testing.F) {
 	for i := range said {
 		f.Add(i, canary)

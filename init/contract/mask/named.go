@@ -15,8 +15,9 @@ var (
 	nextName  = pattern(`[,;&][\w.-]+[=:]`)
 )
 
-// named masks what stands behind a name: NAME=VALUE, NAME: VALUE, "NAME": "VALUE", --NAME VALUE, on the same line or on the
-// next one. Where a line begins with the name, as in YAML, all of the line is the value, and a block below it too.
+// named masks what stands behind a name: NAME=VALUE, NAME: VALUE, "NAME": "VALUE", --NAME VALUE, on
+// the same line or on the next one. Where a line begins with the name, as in YAML, all of the line
+// is the value, and a block below it too.
 func named(b []byte, prose bool, found func([]byte)) []byte {
 	var out []byte
 	done, pos := 0, 0 // what is in out already; where to look on
@@ -36,7 +37,8 @@ func named(b []byte, prose bool, found func([]byte)) []byte {
 	return append(out, b[done:]...)
 }
 
-// value gives the range of the value behind the name in b[start:end], from -1 for none, and what of that range stays.
+// value gives the range of the value behind the name in b[start:end], from -1 for none, and what of
+// that range stays.
 func value(b []byte, start, end int, prose bool) (from, to int, stays []byte) {
 	lineStart := bytes.LastIndexByte(b[:start], '\n') + 1
 	before := strings.Trim(string(b[lineStart:start]), " \t-\"'")

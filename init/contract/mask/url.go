@@ -15,7 +15,8 @@ func URL(text string) string {
 	return u.String()
 }
 
-// URLError gives the cause of an error of net/http or net/url, without the URL that those put before it.
+// URLError gives the cause of an error of net/http or net/url, without the URL that those put
+// before it.
 func URLError(err error) error {
 	var u *url.Error
 	switch {

@@ -10,14 +10,15 @@ import (
 	"unicode"
 )
 
-// Scrubber takes secrets out of text: those it was given, in the forms in which they appear, and what looks like one.
+// Scrubber takes secrets out of text: those it was given, in the forms in which they appear, and
+// what looks like one.
 type Scrubber struct {
 	words *strings.Replacer
 	long  []string // without white space; a terminal or a file may break them into lines
 }
 
-// shortest is the length below which a word is not taken for a secret: it would be found everywhere. Only a word of at
-// least wrapped bytes is looked for over line ends.
+// shortest is the length below which a word is not taken for a secret: it would be found
+// everywhere. Only a word of at least wrapped bytes is looked for over line ends.
 const (
 	shortest = 4
 	wrapped  = 12
@@ -40,7 +41,8 @@ func New(secrets []string) *Scrubber {
 	}
 	out := &Scrubber{}
 	var pairs []string
-	// The longest first: the replacer takes the first that fits, and one secret may be the beginning of another.
+	// The longest first: the replacer takes the first that fits, and one secret may be the
+	// beginning of another.
 	for _, s := range byLength(set) {
 		pairs = append(pairs, s, Stars)
 	}
@@ -72,7 +74,8 @@ func byLength(set map[string]bool) (list []string) {
 	return list
 }
 
-// Known takes out only the secrets that it was given, so that what else stands in the text keeps its form.
+// Known takes out only the secrets that it was given, so that what else stands in the text keeps
+// its form.
 func (s *Scrubber) Known(text []byte) []byte {
 	if s == nil {
 		return text

@@ -36,8 +36,8 @@ func TestGrow(t *testing.T) {
 			}
 			continue
 		}
-		// The boot code, and what Marshal makes of the larger table; its own check of 2 TiB does not hold for a disk
-		// whose last partition starts below and ends above.
+		// The boot code, and what Marshal makes of the larger table; its own check of 2 TiB does
+		// not hold for a disk whose last partition starts below and ends above.
 		want := bytes.Clone(before[:])
 		want = Set(want, 4, Partition{Start: 3112960, Sectors: uint32(c.end - 3112960), Type: Linux})
 		copy(want[CodeSize:], []byte{0xBE, 0xBA, 0xFE, 0xCA})

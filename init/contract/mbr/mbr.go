@@ -1,9 +1,11 @@
-// Package mbr writes and reads the partition table in sector 0 of a disk: four primary partitions and the disk
-// signature, which makes PARTUUID=SSSSSSSS-NN. Extended partitions are read as what they are, one entry.
+// Package mbr writes and reads the partition table in sector 0 of a disk: four primary partitions
+// and the disk signature, which makes PARTUUID=SSSSSSSS-NN. Extended partitions are read as what
+// they are, one entry.
 //
-// Layout of the 512 bytes (UEFI specification 2.10, section 5.2.1): 440 bytes of boot code, signature (32 bit, little
-// endian), two zero bytes, four entries of 16 bytes, 0x55 0xAA. Boot code is never written: some boards keep
-// their first stage there, so callers that care write only bytes 440 to 511 of the sector.
+// Layout of the 512 bytes (UEFI specification 2.10, section 5.2.1): 440 bytes of boot code,
+// signature (32 bit, little endian), two zero bytes, four entries of 16 bytes, 0x55 0xAA. Boot code
+// is never written: some boards keep their first stage there, so callers that care write only bytes
+// 440 to 511 of the sector.
 package mbr
 
 import (
@@ -17,7 +19,8 @@ import (
 // SectorSize is the only logical sector size this package knows.
 const SectorSize = 512
 
-// CodeSize is the length of the boot code area: the first byte that belongs to the table is at this offset.
+// CodeSize is the length of the boot code area: the first byte that belongs to the table is at this
+// offset.
 const CodeSize = 440
 
 // Types used by images.
@@ -53,8 +56,9 @@ type Table struct {
 	Partitions [4]Partition
 }
 
-// PartUUID gives the name by which Linux and U-Boot know partition n (1 to 4), such as "1a2b3c4d-01". The number is
-// hexadecimal as well: set_info in Linux' block/partitions/msdos.c and U-Boot's disk/part_dos.c print it with %02x.
+// PartUUID gives the name by which Linux and U-Boot know partition n (1 to 4), such as
+// "1a2b3c4d-01". The number is hexadecimal as well: set_info in Linux' block/partitions/msdos.c and
+// U-Boot's disk/part_dos.c print it with %02x.
 func (t Table) PartUUID(n int) string { return fmt.Sprintf("%08x-%02x", t.Signature, n) }
 
 // ParsePartUUID is the reverse of PartUUID. Linux compares without regard to case, so do we.
@@ -68,8 +72,8 @@ func ParsePartUUID(s string) (signature uint32, n int, err error) {
 	return uint32(a), int(b), nil
 }
 
-// Marshal gives the sector, its boot code zero. It fails when an entry is empty but typed (or the reverse), covers
-// sector 0, ends beyond sector 2^32, or overlaps another one.
+// Marshal gives the sector, its boot code zero. It fails when an entry is empty but typed (or the
+// reverse), covers sector 0, ends beyond sector 2^32, or overlaps another one.
 func (t Table) Marshal() ([SectorSize]byte, error) {
 	var s [SectorSize]byte
 	if err := t.check(); err != nil {
@@ -86,8 +90,9 @@ func (t Table) Marshal() ([SectorSize]byte, error) {
 	return s, nil
 }
 
-// Parse reads the table of a sector (at least 512 bytes; the rest is ignored). CHS addresses are ignored. The error is
-// ErrNoTable where there is none, and the faults of Marshal are faults here too.
+// Parse reads the table of a sector (at least 512 bytes; the rest is ignored). CHS addresses are
+// ignored. The error is ErrNoTable where there is none, and the faults of Marshal are faults here
+// too.
 func Parse(sector []byte) (Table, error) {
 	t, err := Decode(sector)
 	if err != nil {
@@ -106,8 +111,8 @@ func Parse(sector []byte) (Table, error) {
 	return t, nil
 }
 
-// Decode is Parse without the checks, for a node that has to recognize its disk, and repair it, although one entry is
-// damaged: entries are given as they stand, unused ones too.
+// Decode is Parse without the checks, for a node that has to recognize its disk, and repair it,
+// although one entry is damaged: entries are given as they stand, unused ones too.
 func Decode(sector []byte) (Table, error) {
 	var t Table
 	if len(sector) < SectorSize {
@@ -154,8 +159,8 @@ func (t Table) check() error {
 	return nil
 }
 
-// putCHS writes the cylinder, head and sector of LBA for 255 heads and 63 sectors, the geometry everyone assumes;
-// addresses beyond cylinder 1023 get the highest one, as is the custom.
+// putCHS writes the cylinder, head and sector of LBA for 255 heads and 63 sectors, the geometry
+// everyone assumes; addresses beyond cylinder 1023 get the highest one, as is the custom.
 func putCHS(b []byte, lba uint64) {
 	const heads, sectors = 255, 63
 	c, h, s := lba/(heads*sectors), lba/sectors%heads, lba%sectors+1

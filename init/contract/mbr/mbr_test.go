@@ -58,7 +58,8 @@ func TestPartUUID(t *testing.T) {
 	}
 }
 
-// What is decoded without checks is what Parse gives where nothing is wrong, and an entry that Parse refuses otherwise.
+// What is decoded without checks is what Parse gives where nothing is wrong, and an entry that
+// Parse refuses otherwise.
 func TestDecode(t *testing.T) {
 	s, err := disk.Marshal()
 	if err != nil {

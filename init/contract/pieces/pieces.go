@@ -1,6 +1,6 @@
-// Package pieces cuts a slot at the boundaries of its own formats: kernel, initramfs, each block of the squashfs, verity tree,
-// and what lies between. A piece is what can be taken apart and encoded again by itself, and what stays the same when its
-// content does.
+// Package pieces cuts a slot at the boundaries of its own formats: kernel, initramfs, each block of
+// the squashfs, verity tree, and what lies between. A piece is what can be taken apart and encoded
+// again by itself, and what stays the same when its content does.
 package pieces
 
 import (
@@ -41,8 +41,8 @@ const (
 	maxStream = 256 << 20 // of the content of a kernel or an initramfs
 )
 
-// Cut reads a slot's manifest and cuts it. A root or a kernel that it cannot read is one raw piece after the other; an
-// error is one of the device, or says that there is no slot.
+// Cut reads a slot's manifest and cuts it. A root or a kernel that it cannot read is one raw piece
+// after the other; an error is one of the device, or says that there is no slot.
 func Cut(r io.ReaderAt) (*Slot, error) {
 	s := &Slot{}
 	text, err := fatfile.ReadFile(r, manifest.Name)
@@ -137,7 +137,8 @@ func cutStream(r io.ReaderAt, off, size int64) Piece {
 	p := raw
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b, 8}):
-		// Its last four bytes say how much it holds (RFC 1952). Where they lie, it comes out wrong and is sent as it is.
+		// Its last four bytes say how much it holds (RFC 1952). Where they lie, it comes out wrong
+		// and is sent as it is.
 		if _, err := r.ReadAt(head, off+size-4); err != nil {
 			return raw
 		}

@@ -1,5 +1,5 @@
-// Package terminal makes text from outside safe to show: from cards, keys, servers and services. What controls a terminal, or shows
-// text in another order than it has, is shown as an escape.
+// Package terminal makes text from outside safe to show: from cards, keys, servers and services.
+// What controls a terminal, or shows text in another order than it has, is shown as an escape.
 package terminal
 
 import (
@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Text gives s with control characters (C0 but newline and tab, DEL, C1), marks that change the direction of text, invisible marks
-// and bytes that are no UTF-8 as \x1b or \u202e.
+// Text gives s with control characters (C0 but newline and tab, DEL, C1), marks that change the
+// direction of text, invisible marks and bytes that are no UTF-8 as \x1b or \u202e.
 func Text(s string) string {
 	if strings.IndexFunc(s, unsafe) < 0 {
 		return s
@@ -39,7 +39,8 @@ func shown(r rune, raw string) string {
 	return raw
 }
 
-// unsafe tells whether a character must not reach a terminal. RuneError is among them, because it may stand for a stray byte.
+// unsafe tells whether a character must not reach a terminal. RuneError is among them, because it
+// may stand for a stray byte.
 func unsafe(r rune) bool {
 	switch {
 	case r == '\n', r == '\t':
@@ -52,8 +53,8 @@ func unsafe(r rune) bool {
 	return false
 }
 
-// Writer makes safe what is written to a terminal. A character that comes in two writes is put together; a carriage return before
-// a newline is left out.
+// Writer makes safe what is written to a terminal. A character that comes in two writes is put
+// together; a carriage return before a newline is left out.
 type Writer struct {
 	w    io.Writer
 	rest []byte // begin of a character, or a carriage return

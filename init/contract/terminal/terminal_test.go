@@ -30,7 +30,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// Text written in pieces comes out as text written whole, and nothing that controls a terminal comes out at all.
+// Text written in pieces comes out as text written whole, and nothing that controls a terminal
+// comes out at all.
 func FuzzWriter(f *testing.F) {
 	for _, s := range []string{"a\r\nb", "€\x1b[0m", "\x9b\xe2\x82", "\u202e\r"} {
 		f.Add(s, 1)

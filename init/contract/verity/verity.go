@@ -1,9 +1,10 @@
-// Package verity builds the hash tree of dm-verity: SHA-256, blocks of 4096 bytes on both sides, format 1, without a
-// superblock.
+// Package verity builds the hash tree of dm-verity: SHA-256, blocks of 4096 bytes on both sides,
+// format 1, without a superblock.
 //
-// The layout is that of the kernel's Documentation/admin-guide/device-mapper/verity.rst and of veritysetup
-// --no-superblock: every block's hash is sha256(salt || block), a hash block holds 128 hashes and is filled up with zeros,
-// and the levels lie in the tree from the top one down to the leaves. The top level is one block; its hash is the root.
+// The layout is that of the kernel's Documentation/admin-guide/device-mapper/verity.rst and of
+// veritysetup --no-superblock: every block's hash is sha256(salt || block), a hash block holds 128
+// hashes and is filled up with zeros, and the levels lie in the tree from the top one down to the
+// leaves. The top level is one block; its hash is the root.
 package verity
 
 import (
@@ -26,9 +27,10 @@ const (
 	chunk     = 64 * BlockSize // bytes that a worker hashes at a time
 )
 
-// Build reads size bytes of data, writes their hash tree to w and gives the root hash and the bytes written. size must be
-// a multiple of BlockSize. The leaf level is hashed on all cores. One block of data needs no tree: its own hash is the
-// root, and nothing is written. No data at all is an error, for the kernel maps no empty target.
+// Build reads size bytes of data, writes their hash tree to w and gives the root hash and the bytes
+// written. size must be a multiple of BlockSize. The leaf level is hashed on all cores. One block
+// of data needs no tree: its own hash is the root, and nothing is written. No data at all is an
+// error, for the kernel maps no empty target.
 func Build(data io.ReaderAt, size int64, salt []byte, w io.Writer) (root [32]byte, treeSize int64, err error) {
 	switch {
 	case size <= 0:

@@ -153,7 +153,8 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// FuzzBuild checks each hash of the tree by the definition: a block's place in the tree and its hash.
+// FuzzBuild checks each hash of the tree by the definition: a block's place in the tree and its
+// hash.
 func FuzzBuild(f *testing.F) {
 	f.Add([]byte("x"), []byte("salt"), uint16(1))
 	f.Add([]byte{}, []byte{}, uint16(129))

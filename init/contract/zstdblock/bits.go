@@ -2,8 +2,8 @@ package zstdblock
 
 import "encoding/binary"
 
-// bitWriter appends bits, the lowest first. The streams of zstd are read from their end backwards, so what is to be read
-// first is written last.
+// bitWriter appends bits, the lowest first. The streams of zstd are read from their end backwards,
+// so what is to be read first is written last.
 type bitWriter struct {
 	out  []byte
 	acc  uint64

@@ -2,7 +2,8 @@ package zstdblock
 
 import "math/bits"
 
-// Codes of literal lengths and match lengths: from a base value on, with a number of extra bits; RFC 8878, 3.1.1.3.2.1.1.
+// Codes of literal lengths and match lengths: from a base value on, with a number of extra bits;
+// RFC 8878, 3.1.1.3.2.1.1.
 var (
 	literalBase = [36]uint32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64, 128, 256, 512,
 		1024, 2048, 4096, 8192, 16384, 32768, 65536}

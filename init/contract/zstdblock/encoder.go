@@ -1,14 +1,16 @@
-// Package zstdblock compresses independent blocks of up to 1 MiB into zstd frames (RFC 8878) for read-only images.
+// Package zstdblock compresses independent blocks of up to 1 MiB into zstd frames (RFC 8878) for
+// read-only images.
 //
-// It looks for the cheapest sequences by dynamic programming over a match finder whose tables fit a processor's cache: an
-// image is compressed once and read for months, and a block is never longer than a window. The decoder's side is plain
-// zstd: single segment, content size, no checksum, no dictionary.
+// It looks for the cheapest sequences by dynamic programming over a match finder whose tables fit a
+// processor's cache: an image is compressed once and read for months, and a block is never longer
+// than a window. The decoder's side is plain zstd: single segment, content size, no checksum, no
+// dictionary.
 package zstdblock
 
 import "encoding/binary"
 
-// Version changes whenever the same input may give other bytes. It belongs into the key of whoever caches frames; a test
-// fails if the output changes and Version does not.
+// Version changes whenever the same input may give other bytes. It belongs into the key of whoever
+// caches frames; a test fails if the output changes and Version does not.
 const Version = 2
 
 // MaxBlock is the largest number of bytes that Encode takes.
@@ -17,18 +19,20 @@ const MaxBlock = 1 << 20
 const (
 	magic = 0xfd2fb528
 
-	// A zstd block has tables of its own. It is worth them from piece bytes on, if it has something to encode.
+	// A zstd block has tables of its own. It is worth them from piece bytes on, if it has something
+	// to encode.
 	piece          = 16 << 10
 	pieceSequences = 500
 	pieceLiterals  = 4 << 10
 	maxPiece       = 64 << 10
 
-	// maxPart limits literals and match of one sequence, so that no block comes beyond zstd's limit of 128 KiB.
+	// maxPart limits literals and match of one sequence, so that no block comes beyond zstd's limit
+	// of 128 KiB.
 	maxPart = 31 << 10
 )
 
-// Encoder holds the tables for one goroutine, about 2 MiB. The zero value is ready. What it makes of a block does not
-// depend on the blocks before.
+// Encoder holds the tables for one goroutine, about 2 MiB. The zero value is ready. What it makes
+// of a block does not depend on the blocks before.
 type Encoder struct {
 	parser   parser
 	huffman  huffman
@@ -55,8 +59,8 @@ func (e *Encoder) Encode(dst, src []byte) []byte {
 	return e.appendBlocks(dst, src, &repeats{1, 4, 8}, true)
 }
 
-// appendBlocks appends the zstd blocks of src. r are the decoder's repeats before them, and become those behind them. The
-// last block is marked as the frame's last one if last says so.
+// appendBlocks appends the zstd blocks of src. r are the decoder's repeats before them, and become
+// those behind them. The last block is marked as the frame's last one if last says so.
 func (e *Encoder) appendBlocks(dst, src []byte, r *repeats, last bool) []byte {
 	e.list = e.parser.parse(e.list[:0], src, *r)
 	for list := e.list; ; {
@@ -86,7 +90,8 @@ const (
 	blockCompressed = 2
 )
 
-// appendBlock appends the zstd block of src, which list describes. A sequence without a match may only be the last one.
+// appendBlock appends the zstd block of src, which list describes. A sequence without a match may
+// only be the last one.
 func (e *Encoder) appendBlock(dst, src []byte, list []sequence, r *repeats, last bool) []byte {
 	e.literals = e.literals[:0]
 	at := 0

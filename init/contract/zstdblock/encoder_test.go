@@ -83,7 +83,8 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestSize compares with the best that klauspost's encoder does; the point of this one is to be smaller.
+// TestSize compares with the best that klauspost's encoder does; the point of this one is to be
+// smaller.
 func TestSize(t *testing.T) {
 	best, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
 	if err != nil {

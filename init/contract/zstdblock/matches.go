@@ -16,8 +16,9 @@ const (
 	hashBytes = 8
 )
 
-// finder remembers where four bytes were seen before: the 8 latest places of each hash, in rows of half a cache line. A
-// byte of the hash next to each place filters most of those that only share the row.
+// finder remembers where four bytes were seen before: the 8 latest places of each hash, in rows of
+// half a cache line. A byte of the hash next to each place filters most of those that only share
+// the row.
 type finder struct {
 	places [rowSize << rowCount]uint32 // position + 1; 0 is empty
 	tags   [rowSize << rowCount]uint8
@@ -52,8 +53,8 @@ func (f *finder) insert(src []byte, at uint32) {
 	f.short[hash3(v)] = at + 1
 }
 
-// find appends the matches at a position that are longer than best, each longer and further away than the one before,
-// and enters the position.
+// find appends the matches at a position that are longer than best, each longer and further away
+// than the one before, and enters the position.
 func (f *finder) find(found []match, src []byte, at, best uint32) []match {
 	v := binary.LittleEndian.Uint32(src[at:])
 	if s := &f.short[hash3(v)]; best < 3 {

@@ -10,11 +10,13 @@ const (
 	// sufficient is the length of a match that is taken without looking for something better.
 	sufficient = 48
 
-	// goodRepeat is the length of a match at a repeated distance that is not worth a search for others.
+	// goodRepeat is the length of a match at a repeated distance that is not worth a search for
+	// others.
 	goodRepeat = 12
 
-	// hopeless is by how much a position may be dearer than the next one and still be searched for matches. At two bits
-	// half of the time is saved for 0.6 % of size; at two and a half 2.6 % are lost.
+	// hopeless is by how much a position may be dearer than the next one and still be searched for
+	// matches. At two bits half of the time is saved for 0.6 % of size; at two and a half 2.6 % are
+	// lost.
 	hopeless = 2 * priceBit
 
 	// span is how many bytes are parsed at a time. Prices are learned from span to span.
@@ -30,8 +32,8 @@ type step struct {
 	repeats  repeats
 }
 
-// parser finds the cheapest sequences for a block: a shortest path, from each position over one literal, or over matches
-// of all lengths, to later ones.
+// parser finds the cheapest sequences for a block: a shortest path, from each position over one
+// literal, or over matches of all lengths, to later ones.
 type parser struct {
 	finder finder
 	prices prices
@@ -40,8 +42,8 @@ type parser struct {
 	part   []sequence
 }
 
-// parse appends the sequences for src to list. r are the decoder's repeats before src. A sequence without a match is the
-// last one, or precedes literals that go on.
+// parse appends the sequences for src to list. r are the decoder's repeats before src. A sequence
+// without a match is the last one, or precedes literals that go on.
 func (p *parser) parse(list []sequence, src []byte, r repeats) []sequence {
 	p.finder.reset()
 	p.prices.begin(src)
@@ -78,8 +80,8 @@ func appendCut(list []sequence, s sequence) []sequence {
 	return append(list, s)
 }
 
-// parseSpan appends the sequences of src[at:end]. run is the number of literals before at that no sequence has yet; it
-// becomes the number of those before end.
+// parseSpan appends the sequences of src[at:end]. run is the number of literals before at that no
+// sequence has yet; it becomes the number of those before end.
 func (p *parser) parseSpan(list []sequence, src []byte, at, end int, r repeats, run *uint32) []sequence {
 	steps := p.steps[:end-at+1]
 	for i := range steps {
@@ -105,7 +107,8 @@ func (p *parser) parseSpan(list []sequence, src []byte, at, end int, r repeats, 
 			i++
 			continue
 		}
-		// A match that begins here must beat the one that an earlier step has over this byte. It rarely does.
+		// A match that begins here must beat the one that an earlier step has over this byte. It
+		// rarely does.
 		if steps[i+1].price <= s.price+hopeless {
 			p.finder.insert(src, pos)
 			i++
@@ -175,8 +178,8 @@ func (p *parser) parseSpan(list []sequence, src []byte, at, end int, r repeats, 
 	return p.trace(list, steps, run)
 }
 
-// relax enters the match m at step i into the steps that its lengths from shortest on lead to. It gives the length if the
-// match is long enough to be taken as it is.
+// relax enters the match m at step i into the steps that its lengths from shortest on lead to. It
+// gives the length if the match is long enough to be taken as it is.
 func relax(steps []step, pr *prices, i uint32, base int32, m match, shortest uint32) (jump uint32) {
 	if m.length >= sufficient {
 		n := &steps[i+m.length]
@@ -211,7 +214,8 @@ func (p *parser) arrive(steps []step, i uint32) {
 	s.repeats.code(s.distance, from.run)
 }
 
-// trace goes the cheapest way back from the last step and appends its sequences. run becomes the literals behind them.
+// trace goes the cheapest way back from the last step and appends its sequences. run becomes the
+// literals behind them.
 func (p *parser) trace(list []sequence, steps []step, run *uint32) []sequence {
 	first := len(list)
 	i := uint32(len(steps) - 1)

@@ -115,8 +115,8 @@ func (p *prices) matchLength(n uint32) int32 {
 	return p.matches[matchCode(n)]
 }
 
-// logs are logarithms of small numbers in prices. They come from integers alone, because floating point is not the same on
-// all processors, and one price more or less changes the image.
+// logs are logarithms of small numbers in prices. They come from integers alone, because floating
+// point is not the same on all processors, and one price more or less changes the image.
 var logs = func() (t [1024]int32) {
 	for v := uint64(1); v < uint64(len(t)); v++ {
 		whole := bits.Len64(v) - 1
@@ -132,7 +132,8 @@ var logs = func() (t [1024]int32) {
 	return t
 }()
 
-// price is the logarithm of v, at least 1, to the base 2 as a price: the bits by which something once in v times is dearer.
+// price is the logarithm of v, at least 1, to the base 2 as a price: the bits by which something
+// once in v times is dearer.
 func price(v uint32) int32 {
 	if v < uint32(len(logs)) {
 		return logs[v]

@@ -2,7 +2,8 @@ package zstdblock
 
 import "math"
 
-// sequence is a run of literals and the match behind it. distance is how far back the match is, in bytes.
+// sequence is a run of literals and the match behind it. distance is how far back the match is, in
+// bytes.
 type sequence struct {
 	literals, length, distance uint32
 }
@@ -82,7 +83,8 @@ func (e *Encoder) appendSequences(out []byte, list []sequence, r *repeats) []byt
 	return appendCodes(out, list, e.codes, tables)
 }
 
-// choose takes the cheapest way to describe a table, appends the description, and gives the table; nil for a single symbol.
+// choose takes the cheapest way to describe a table, appends the description, and gives the table;
+// nil for a single symbol.
 func (t *fseTable) choose(out []byte, counts *[maxSymbols]uint32, total uint32, fixed *fseTable, limit uint) (*fseTable, byte, []byte) {
 	used, last := 0, 0
 	for s, c := range counts {
@@ -128,7 +130,8 @@ func (t *fseTable) price(counts *[maxSymbols]uint32) int64 {
 	return sum
 }
 
-// appendCodes appends the bit stream, last sequence first. Tables are for literals, offsets, matches.
+// appendCodes appends the bit stream, last sequence first. Tables are for literals, offsets,
+// matches.
 func appendCodes(out []byte, list []sequence, codes []coded, tables [3]*fseTable) []byte {
 	w := bitWriter{out: out}
 	var state [3]uint32

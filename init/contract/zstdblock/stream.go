@@ -11,13 +11,15 @@ import (
 // StreamVersion changes whenever a Writer may make other bytes of the same input.
 const StreamVersion = 1
 
-// Part is how much of its input a Writer compresses at a time. Matches do not leave a part, so that it is the window too.
+// Part is how much of its input a Writer compresses at a time. Matches do not leave a part, so that
+// it is the window too.
 const Part = MaxBlock
 
-// Writer compresses a stream of any length into one zstd frame with a checksum. Its tables and buffers take about 5 MiB.
+// Writer compresses a stream of any length into one zstd frame with a checksum. Its tables and
+// buffers take about 5 MiB.
 //
-// One frame, because the kernel takes no more than one for each archive of an initramfs. The result does not depend on
-// how the input is cut into writes.
+// One frame, because the kernel takes no more than one for each archive of an initramfs. The result
+// does not depend on how the input is cut into writes.
 type Writer struct {
 	w       io.Writer
 	encoder Encoder
@@ -67,7 +69,8 @@ var errClosed = errors.New("zstdblock: the frame has ended")
 func (z *Writer) flush(last bool) {
 	z.out = z.out[:0]
 	if !z.began {
-		// The descriptor says: a checksum, no content size, no single segment; then the window of 1 MiB.
+		// The descriptor says: a checksum, no content size, no single segment; then the window of 1
+		// MiB.
 		z.out = append(binary.LittleEndian.AppendUint32(z.out, magic), 0x04, 0x50)
 		z.began = true
 	}

@@ -62,7 +62,8 @@ func TestStreamRoundTrip(t *testing.T) {
 	}
 }
 
-// TestStreamIsOneFrame: the kernel refuses what follows a frame ("junk at the end of compressed archive").
+// TestStreamIsOneFrame: the kernel refuses what follows a frame ("junk at the end of compressed
+// archive").
 func TestStreamIsOneFrame(t *testing.T) {
 	out := writeStream(t, stream(2*Part+12345), Part)
 	var h zstd.Header

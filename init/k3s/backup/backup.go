@@ -1,9 +1,11 @@
-// Package backup copies what makes a k3s server that server, its datastore and its identity, once a day to another machine.
+// Package backup copies what makes a k3s server that server, its datastore and its identity, once a
+// day to another machine.
 //
-// A backup is a node archive (package archive) of the kind backup; the build option restore= makes a card of it. It is put
-// together on the node's own disk, so that a slow or absent network neither holds k3s' database nor costs a second run, and goes
-// to an sftp or an NFS server under a temporary name before it gets its own. It runs as a process of its own, `shelf backup now`,
-// whose memory and mistakes are not PID 1's.
+// A backup is a node archive (package archive) of the kind backup; the build option restore= makes
+// a card of it. It is put together on the node's own disk, so that a slow or absent network neither
+// holds k3s' database nor costs a second run, and goes to an sftp or an NFS server under a
+// temporary name before it gets its own. It runs as a process of its own, `shelf backup now`, whose
+// memory and mistakes are not PID 1's.
 package backup
 
 import (
@@ -55,7 +57,8 @@ func Load(dir string) (State, error) {
 	return s, err
 }
 
-// For gives the state of the backups to a place: what is known of another place says nothing about it.
+// For gives the state of the backups to a place: what is known of another place says nothing about
+// it.
 func (s State) For(to string) State {
 	if s.To != to {
 		return State{To: to}
@@ -170,8 +173,9 @@ func again(err error) bool {
 	return !errors.As(err, &f) || f.Kind == fault.Network || f.Kind == fault.Device
 }
 
-// send puts the archive where it belongs, and then removes the oldest that are too many. It gives the name: clocks of boards are wrong
-// at times, and the newest backup is to be the last by its name whatever the clock says.
+// send puts the archive where it belongs, and then removes the oldest that are too many. It gives
+// the name: clocks of boards are wrong at times, and the newest backup is to be the last by its
+// name whatever the clock says.
 func (j *Job) send(ctx context.Context, file, name string) (string, error) {
 	p, err := j.open(ctx)
 	if err != nil {
@@ -215,7 +219,8 @@ func after(name string) string {
 	return host + t.Add(time.Second).Format(stampForm) + suffix
 }
 
-// partName is what a backup is called while it is sent: a name that nobody can know before, where others may write too.
+// partName is what a backup is called while it is sent: a name that nobody can know before, where
+// others may write too.
 func partName(name string) string { return "." + name + "." + rand.Text() + partSuffix }
 
 // partSuffix is behind the name of what is not whole yet.
@@ -244,7 +249,8 @@ func (j *Job) List(ctx context.Context) ([]Entry, error) {
 	return ours(all, j.Host), nil
 }
 
-// unsent says why an archive did not get where it belongs. What a person has to change there is not tried again at once.
+// unsent says why an archive did not get where it belongs. What a person has to change there is not
+// tried again at once.
 func unsent(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
@@ -255,7 +261,8 @@ func unsent(err error) error {
 	return fault.Wrap(err, fault.Network, "", "sending the backup")
 }
 
-// named is the form of the names of one host's backups; another host's name may begin as this one's does.
+// named is the form of the names of one host's backups; another host's name may begin as this one's
+// does.
 func named(host string) string {
 	return regexp.QuoteMeta(strings.ToLower(host)) + `-[0-9]{8}T[0-9]{6}Z` + regexp.QuoteMeta(suffix)
 }

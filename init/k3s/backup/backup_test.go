@@ -152,7 +152,8 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// A clock that was wrong once, in either direction, changes nothing about which backup is the newest and which one goes.
+// A clock that was wrong once, in either direction, changes nothing about which backup is the
+// newest and which one goes.
 func TestWrongClock(t *testing.T) {
 	j, _, dir := server(t)
 	j.Config.Backup.Keep = 2
@@ -176,7 +177,8 @@ func TestWrongClock(t *testing.T) {
 	}
 }
 
-// A connection that breaks is tried again, without a second look at the database; in the end there is an error and the state.
+// A connection that breaks is tried again, without a second look at the database; in the end there
+// is an error and the state.
 func TestRetry(t *testing.T) {
 	j, s, dir := server(t)
 	s.Drop(attempts - 1)

@@ -77,7 +77,8 @@ func (j *Job) identity(w *archive.Writer) error {
 	return nil
 }
 
-// datastore adds k3s' server. etcd is the snapshot, relative to dir; empty for SQLite and for databases elsewhere.
+// datastore adds k3s' server. etcd is the snapshot, relative to dir; empty for SQLite and for
+// databases elsewhere.
 func (j *Job) datastore(ctx context.Context, w *archive.Writer, dir, etcd string) error {
 	server, as := j.path(path.Join(dir, "server")), data+path.Join(dir, "server")
 	if _, err := os.Stat(filepath.Join(server, "tls")); err != nil {
@@ -108,8 +109,8 @@ func (j *Job) datastore(ctx context.Context, w *archive.Writer, dir, etcd string
 	return fault.Wrap(AddDatabase(ctx, w, j.path(path.Join(dir, sqliteFile)), path.Join(data+dir, sqliteFile)), fault.Unhealthy, "", "k3s' database")
 }
 
-// etcd has a snapshot made on a server whose database is etcd, and gives its path relative to k3s' data directory; empty where
-// there is no etcd.
+// etcd has a snapshot made on a server whose database is etcd, and gives its path relative to k3s'
+// data directory; empty where there is no etcd.
 func (j *Job) etcd(ctx context.Context, dir string, now time.Time) (string, error) {
 	if !k3s.HasEtcd(j.path(dir)) {
 		return "", nil

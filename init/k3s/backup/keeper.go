@@ -17,7 +17,8 @@ const (
 	lastRetry  = time.Hour
 )
 
-// Keeper sees to it that a backup is made every day. It belongs to PID 1; the work is done by Start, in a process of its own.
+// Keeper sees to it that a backup is made every day. It belongs to PID 1; the work is done by
+// Start, in a process of its own.
 type Keeper struct {
 	Dir    string
 	Config func() *config.Config
@@ -64,8 +65,8 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// wrong says what is wrong with the backups to a place, as the state and the last run in this boot tell; nil for nothing. What failed
-// for another place counts no longer.
+// wrong says what is wrong with the backups to a place, as the state and the last run in this boot
+// tell; nil for nothing. What failed for another place counts no longer.
 func wrong(s State, unread error, to string, failed error) error {
 	s = s.For(to)
 	switch {
@@ -81,8 +82,8 @@ func wrong(s State, unread error, to string, failed error) error {
 	return unread
 }
 
-// due says whether it is time for a backup. Clocks of boards jump: what was made in the future was made with a wrong one, and
-// does not count.
+// due says whether it is time for a backup. Clocks of boards jump: what was made in the future was
+// made with a wrong one, and does not count.
 func due(s State, to string, now time.Time) bool {
 	if s.Fails > 0 && s.To == to {
 		pause := firstRetry

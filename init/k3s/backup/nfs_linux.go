@@ -26,8 +26,9 @@ const nfsFlags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATI
 // nfsVersions are tried in this order.
 var nfsVersions = []string{"4.2", "4.1", "4.0"}
 
-// nfsOptions are what the kernel wants to be told (nfs(5); mount.nfs would look up addr). soft: a server that is gone ends in an
-// error and not in a process that nobody can kill. timeo is in tenths of a second.
+// nfsOptions are what the kernel wants to be told (nfs(5); mount.nfs would look up addr). soft: a
+// server that is gone ends in an error and not in a process that nobody can kill. timeo is in
+// tenths of a second.
 func nfsOptions(address, port, version string) string {
 	o := fmt.Sprintf("vers=%s,addr=%s,proto=tcp,soft,timeo=150,retrans=3,sec=sys", version, address)
 	if ip := net.ParseIP(address); ip != nil && ip.To4() == nil {
@@ -39,8 +40,9 @@ func nfsOptions(address, port, version string) string {
 	return o
 }
 
-// openNFS mounts the directory by the kernel's own client. All calls into it run next to us: the kernel waits for a server as long
-// as the options above say, and whoever wants to end before that can.
+// openNFS mounts the directory by the kernel's own client. All calls into it run next to us: the
+// kernel waits for a server as long as the options above say, and whoever wants to end before that
+// can.
 func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 	find, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -88,7 +90,8 @@ func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 	}, nil
 }
 
-// source is how the kernel wants server and directory to be named (fs/nfs/fs_context.c: an address of IPv6 stands in brackets).
+// source is how the kernel wants server and directory to be named (fs/nfs/fs_context.c: an address
+// of IPv6 stands in brackets).
 func (t target) source() string {
 	if strings.Contains(t.host, ":") {
 		return "[" + t.host + "]:" + t.dir
@@ -96,7 +99,8 @@ func (t target) source() string {
 	return t.host + ":" + t.dir
 }
 
-// mountNFS tries addresses and versions. A server that answers no is not asked again by another name.
+// mountNFS tries addresses and versions. A server that answers no is not asked again by another
+// name.
 func mountNFS(t target, addresses []string) (err error) {
 	for _, address := range addresses {
 		for _, version := range nfsVersions {
@@ -112,7 +116,8 @@ func mountNFS(t target, addresses []string) (err error) {
 	return err
 }
 
-// releaseNFS unmounts. Where that fails, or nobody wants to wait, what is still under way to the server is given up.
+// releaseNFS unmounts. Where that fails, or nobody wants to wait, what is still under way to the
+// server is given up.
 func releaseNFS(ctx context.Context) {
 	if err := beside(ctx, func() error { return unix.Unmount(nfsMount, unix.UMOUNT_NOFOLLOW) }); err == nil {
 		return
@@ -121,7 +126,8 @@ func releaseNFS(ctx context.Context) {
 	_ = unix.Unmount(nfsMount, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 }
 
-// next to runs f in a goroutine of its own and gives its error, or that of ctx as soon as it ends; f is left to itself then.
+// next to runs f in a goroutine of its own and gives its error, or that of ctx as soon as it ends;
+// f is left to itself then.
 func beside(ctx context.Context, f func() error) error {
 	_, err := result(ctx, func() (struct{}, error) { return struct{}{}, f() })
 	return err

@@ -39,7 +39,8 @@ const (
 	stallLimit = 2 * time.Minute
 )
 
-// Key gives the node's key for backup servers, made when there is none, and its public half as a line for authorized_keys.
+// Key gives the node's key for backup servers, made when there is none, and its public half as a
+// line for authorized_keys.
 func (j *Job) Key() (ssh.Signer, string, error) {
 	file := j.path(path.Join(Dir, keyName))
 	text, err := os.ReadFile(file)
@@ -191,7 +192,8 @@ func (p *sftpPlace) put(tmp, name string, r io.Reader) error {
 	return err
 }
 
-// noRoom says whether a file system has so little left, in bytes, that a write failed for that: the protocol has no word for it.
+// noRoom says whether a file system has so little left, in bytes, that a write failed for that: the
+// protocol has no word for it.
 func noRoom(free uint64) bool { return free < 1<<20 }
 
 // rename replaces atomically where the server can.
@@ -202,7 +204,8 @@ func (p *sftpPlace) rename(from, to string) error {
 	return p.Rename(from, to)
 }
 
-// algorithms restricts the server to the kind of key that is pinned, so that it does not show another one of its own.
+// algorithms restricts the server to the kind of key that is pinned, so that it does not show
+// another one of its own.
 func algorithms(key ssh.PublicKey) []string {
 	switch {
 	case key == nil:
@@ -213,7 +216,8 @@ func algorithms(key ssh.PublicKey) []string {
 	return []string{key.Type()}
 }
 
-// pinned gives the key that the server has to show: the configured one, else the one that it showed first; nil before.
+// pinned gives the key that the server has to show: the configured one, else the one that it showed
+// first; nil before.
 func (j *Job) pinned(address string) (ssh.PublicKey, error) {
 	if given := j.Config.Backup.HostKey; given != "" {
 		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(given))

@@ -16,8 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bytes of SQLite's locks (sqlite.org: "File Locking And Concurrency", os_unix.c, wal.c). In the database file itself SHARED is a
-// read lock on a range beyond any page that is written; in the -shm file of a database in WAL mode each lock is a byte.
+// Bytes of SQLite's locks (sqlite.org: "File Locking And Concurrency", os_unix.c, wal.c). In the
+// database file itself SHARED is a read lock on a range beyond any page that is written; in the
+// -shm file of a database in WAL mode each lock is a byte.
 const (
 	pendingByte = 0x40000000
 	sharedFirst = pendingByte + 2
@@ -28,24 +29,27 @@ const (
 	walDeadMan    = 128 // UNIX_SHM_DMS: who opens the -shm file finds out whether anybody else has
 )
 
-// header of a database: magic, and the bytes that say which journal it uses (sqlite.org, fileformat2).
+// header of a database: magic, and the bytes that say which journal it uses (sqlite.org,
+// fileformat2).
 const (
 	sqliteMagic = "SQLite format 3\x00"
 	sqliteHead  = 100
 	inWAL       = 2
 )
 
-// database is a SQLite database that does not change as long as it is held, although whoever works with it goes on.
+// database is a SQLite database that does not change as long as it is held, although whoever works
+// with it goes on.
 //
-// A copy of a database that is in use is nearly always damaged: pages move from the log to the database while it is read. Held is
-// what moves them, the checkpoint, and the log's beginning again; writers append to the log as ever. What they append behind
-// the last whole transaction of the copy, SQLite leaves out when it opens the copy, for no checksum ends it.
+// A copy of a database that is in use is nearly always damaged: pages move from the log to the
+// database while it is read. Held is what moves them, the checkpoint, and the log's beginning
+// again; writers append to the log as ever. What they append behind the last whole transaction of
+// the copy, SQLite leaves out when it opens the copy, for no checksum ends it.
 type database struct {
 	db, wal, shm *os.File // wal and shm are nil if there are none
 }
 
-// AddDatabase copies a database that may be in use into an archive, as a database and its log that SQLite opens at the state of
-// one moment. It waits for SQLite's locks until ctx ends.
+// AddDatabase copies a database that may be in use into an archive, as a database and its log that
+// SQLite opens at the state of one moment. It waits for SQLite's locks until ctx ends.
 func AddDatabase(ctx context.Context, w *archive.Writer, file, as string) error {
 	d, err := hold(ctx, file)
 	if err != nil {
@@ -75,7 +79,8 @@ func hold(ctx context.Context, path string) (d *database, err error) {
 	if d.db, err = os.Open(path); err != nil {
 		return d, err
 	}
-	// PENDING is taken in passing, as SQLite does: a writer that waits for all readers to go must get its turn.
+	// PENDING is taken in passing, as SQLite does: a writer that waits for all readers to go must
+	// get its turn.
 	if err := lock(ctx, d.db, unix.F_RDLCK, pendingByte, 1); err != nil {
 		return d, err
 	}
@@ -125,7 +130,8 @@ func (d *database) Close() {
 	}
 }
 
-// changed says whether somebody has begun to work with a database that nobody had open when it was held.
+// changed says whether somebody has begun to work with a database that nobody had open when it was
+// held.
 func (d *database) changed() bool {
 	if d.shm != nil {
 		return false
@@ -162,8 +168,9 @@ func (d *database) add(w *archive.Writer, name string) error {
 // lockEvery is how often a lock that somebody has is asked for again.
 const lockEvery = 20 * time.Millisecond
 
-// lock takes or gives up a lock that belongs to the open file (fcntl(2), open file description locks), which counts against
-// the process locks that SQLite takes and does not go when another descriptor of this process is closed.
+// lock takes or gives up a lock that belongs to the open file (fcntl(2), open file description
+// locks), which counts against the process locks that SQLite takes and does not go when another
+// descriptor of this process is closed.
 func lock(ctx context.Context, f *os.File, kind int16, start, length int64) error {
 	for {
 		err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: start, Len: length})

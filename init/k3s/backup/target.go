@@ -28,7 +28,8 @@ type target struct {
 	scheme, user, host, port, dir string
 }
 
-// Shown is backup.to as it may be shown and kept: a password that somebody wrote into it is left out.
+// Shown is backup.to as it may be shown and kept: a password that somebody wrote into it is left
+// out.
 func Shown(to string) string {
 	u, err := url.Parse(to)
 	switch {
@@ -40,8 +41,8 @@ func Shown(to string) string {
 	return u.Redacted()
 }
 
-// parseTarget reads sftp://USER@HOST[:PORT]/DIR or nfs://HOST[:PORT]/DIR. A directory of sftp that begins with ~/ lies in the
-// user's home.
+// parseTarget reads sftp://USER@HOST[:PORT]/DIR or nfs://HOST[:PORT]/DIR. A directory of sftp that
+// begins with ~/ lies in the user's home.
 func parseTarget(text string) (target, error) {
 	const form = "write it like sftp://backup@nas/shelf or nfs://nas/export/shelf"
 	u, err := url.Parse(text)
@@ -82,8 +83,8 @@ func (j *Job) open(ctx context.Context) (*place, error) {
 	return j.openSFTP(ctx, t)
 }
 
-// directory is a place that is mounted here. Others may write to it, and the server may show what it likes: names are taken below
-// the directory alone, and links are followed nowhere.
+// directory is a place that is mounted here. Others may write to it, and the server may show what
+// it likes: names are taken below the directory alone, and links are followed nowhere.
 func directory(dir string, close func()) (*place, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

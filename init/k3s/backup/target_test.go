@@ -81,7 +81,8 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
-// Who else may write to the directory lays links that lead out of it: nothing is written, read or removed behind them.
+// Who else may write to the directory lays links that lead out of it: nothing is written, read or
+// removed behind them.
 func TestDirectoryFollowsNothing(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	victim := filepath.Join(outside, "victim")

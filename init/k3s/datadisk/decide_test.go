@@ -56,7 +56,8 @@ func TestAbsence(t *testing.T) {
 	if what, err := (situation{spec: "LABEL=x"}).absence(); what != refuse || !IsAbsent(err) {
 		t.Error("a disk that was never seen is waited for as well", what, err)
 	}
-	// A node made from a backup: its data wait for a disk, or stay where they are when none is named any more.
+	// A node made from a backup: its data wait for a disk, or stay where they are when none is
+	// named any more.
 	if what, err := (situation{spec: "LABEL=x", restored: a, local: true}).absence(); what != refuse || !IsAbsent(err) || !strings.Contains(err.Error(), "data of the backup are moved there") {
 		t.Error(what, err)
 	}

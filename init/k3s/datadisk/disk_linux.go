@@ -75,8 +75,9 @@ func (d *Disk) Status() Status {
 // IsAbsent says whether an error of Ready means that the disk is not there, now.
 func IsAbsent(err error) bool { return errors.As(err, new(absent)) }
 
-// Ready sees to it that k3s finds its data at dataDir: on the disk that spec names, on the node's own if spec is empty. Any
-// error means that k3s must not start. It may be asked again at any time; a disk that is in use stays so until the next boot.
+// Ready sees to it that k3s finds its data at dataDir: on the disk that spec names, on the node's
+// own if spec is empty. Any error means that k3s must not start. It may be asked again at any time;
+// a disk that is in use stays so until the next boot.
 func (d *Disk) Ready(ctx context.Context, spec, dataDir string) error {
 	d.work.Lock()
 	defer d.work.Unlock()
@@ -90,7 +91,8 @@ func (d *Disk) Ready(ctx context.Context, spec, dataDir string) error {
 			}
 			return nil
 		}
-		// Pulled out while it was in use. Whatever still holds it open gets errors; k3s starts on it when it is back.
+		// Pulled out while it was in use. Whatever still holds it open gets errors; k3s starts on
+		// it when it is back.
 		d.detach(dataDir)
 	}
 	path, err := d.ready(ctx, spec, dataDir)
@@ -179,9 +181,10 @@ func (s *situation) look() (what action, err error) {
 	return s.decide()
 }
 
-// take makes the disk the node's, if it is not already. The order of the writes makes a power cut harmless: an empty disk gets
-// its directories and its marker before the node notes it, and a marked disk that the node does not know is adopted; data that
-// are moved are noted before the disk is marked, and a disk without a marker is filled again.
+// take makes the disk the node's, if it is not already. The order of the writes makes a power cut
+// harmless: an empty disk gets its directories and its marker before the node notes it, and a
+// marked disk that the node does not know is adopted; data that are moved are noted before the disk
+// is marked, and a disk without a marker is filled again.
 func (d *Disk) take(ctx context.Context, what action, s situation, dataDir string) error {
 	m := s.marker
 	if m == nil {
@@ -245,7 +248,8 @@ var directories = []mount.Op{
 	mount.Dir{Path: MountPoint + "/kubelet", Mode: 0o750},
 }
 
-// mount mounts the disk on MountPoint: for a look without writing a byte to it, or, checked, for use.
+// mount mounts the disk on MountPoint: for a look without writing a byte to it, or, checked, for
+// use.
 func (d *Disk) mount(ctx context.Context, dev device, look bool) error {
 	if dev.fs.Type == "" && len(dev.parts) > 0 {
 		return fault.New(fault.Input, "name a partition in data.device: "+strings.Join(dev.parts, ", "), "the data disk %s is divided into partitions", dev.path)
@@ -315,8 +319,8 @@ func alive(path string) bool {
 	return err == nil
 }
 
-// writable says whether the file system that is mounted on path still takes what is written: ext4 becomes read-only when it meets
-// an error.
+// writable says whether the file system that is mounted on path still takes what is written: ext4
+// becomes read-only when it meets an error.
 func writable(path string) error {
 	if mount.Frozen(path) {
 		return fault.New(fault.Device, "reboot, which checks it; if that comes again save what is on it and replace it", "the data disk failed and can only be read")
@@ -324,8 +328,8 @@ func writable(path string) error {
 	return nil
 }
 
-// hasData says whether k3s has anything at dir that must not be lost or forked. What people lay there before its first start,
-// manifests and images, does not count.
+// hasData says whether k3s has anything at dir that must not be lost or forked. What people lay
+// there before its first start, manifests and images, does not count.
 func hasData(dir string) bool {
 	for _, name := range []string{"server/db", "server/tls", "server/token", "agent/client-kubelet.crt", "agent/client-ca.crt", "agent/containerd", "storage"} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
@@ -335,7 +339,8 @@ func hasData(dir string) bool {
 	return false
 }
 
-// empty says whether a file system holds nothing but what mkfs, a desktop or a move that was cut short leave there.
+// empty says whether a file system holds nothing but what mkfs, a desktop or a move that was cut
+// short leave there.
 func empty(root string) (bool, error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
@@ -359,7 +364,8 @@ func empty(root string) (bool, error) {
 	return true, nil
 }
 
-// readMarker gives nil for a file that is not there. A marker that cannot be read is no reason to take a disk for empty.
+// readMarker gives nil for a file that is not there. A marker that cannot be read is no reason to
+// take a disk for empty.
 func readMarker(path string) (*Marker, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -76,7 +76,8 @@ func FuzzProbe(f *testing.F) {
 	})
 }
 
-// machine makes /sys/class/block and /dev of disks: name -> content; a name with a slash is a partition DISK/PART.
+// machine makes /sys/class/block and /dev of disks: name -> content; a name with a slash is a
+// partition DISK/PART.
 func machine(t *testing.T, disks map[string][]byte) (sys, dev string) {
 	t.Helper()
 	sys, dev = t.TempDir(), t.TempDir()
@@ -234,7 +235,8 @@ func TestCopyTree(t *testing.T) {
 	}
 }
 
-// Old copies are put aside once; a second try, after a power cut, does not take them for something to replace.
+// Old copies are put aside once; a second try, after a power cut, does not take them for something
+// to replace.
 func TestPutAside(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "k3s")
 	if moved, err := putAside(dir); moved || err != nil {
@@ -257,7 +259,8 @@ func TestPutAside(t *testing.T) {
 	}
 }
 
-// Whoever asks how the disk is gets an answer while it is checked or filled, which can take an hour.
+// Whoever asks how the disk is gets an answer while it is checked or filled, which can take an
+// hour.
 func TestStatusWhileBusy(t *testing.T) {
 	d := &Disk{}
 	d.work.Lock() // as Ready does

@@ -32,7 +32,8 @@ var udevs = []struct{ dir, tag string }{
 	{"/dev/disk/by-uuid/", "UUID="}, {"/dev/disk/by-label/", "LABEL="}, {"/dev/disk/by-partuuid/", "PARTUUID="}, {"/dev/disk/by-partlabel/", "PARTLABEL="},
 }
 
-// byTag gives the tag for a path that udev would make, in which it writes a space as \x20; other specs stay what they are.
+// byTag gives the tag for a path that udev would make, in which it writes a space as \x20; other
+// specs stay what they are.
 func byTag(spec string) string {
 	for _, u := range udevs {
 		if name, ok := strings.CutPrefix(filepath.Clean(spec), u.dir); ok {
@@ -42,8 +43,9 @@ func byTag(spec string) string {
 	return spec
 }
 
-// find gives the one block device that spec names: a /dev path, or UUID=, LABEL=, PARTUUID=, PARTLABEL=. boot is the name of the
-// disk that the node runs from, of which nothing is taken. No device is an absent error; two of one name are refused.
+// find gives the one block device that spec names: a /dev path, or UUID=, LABEL=, PARTUUID=,
+// PARTLABEL=. boot is the name of the disk that the node runs from, of which nothing is taken. No
+// device is an absent error; two of one name are refused.
 func find(sys, dev, boot, spec string) (device, error) {
 	tag, want, tagged := strings.Cut(byTag(spec), "=")
 	entries, err := os.ReadDir(filepath.Join(sys, "class/block"))

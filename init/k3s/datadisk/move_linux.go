@@ -18,14 +18,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// moving is where data lie on the disk until all of them are there. While it is there the disk counts as empty.
+// moving is where data lie on the disk until all of them are there. While it is there the disk
+// counts as empty.
 const moving = ".shelf-moving"
 
 // before is put behind the names of the directories whose data were moved.
 const before = ".before-move"
 
-// carry copies k3s' data to the disk. It runs before k3s' first start in a boot, so nothing changes meanwhile. What k3s makes
-// again stays behind: its unpacked programs, and containerd's images, which come again from their registries.
+// carry copies k3s' data to the disk. It runs before k3s' first start in a boot, so nothing changes
+// meanwhile. What k3s makes again stays behind: its unpacked programs, and containerd's images,
+// which come again from their registries.
 func (d *Disk) carry(ctx context.Context, dataDir string) error {
 	d.say("moving k3s' data to the data disk")
 	tmp := filepath.Join(MountPoint, moving)
@@ -50,8 +52,8 @@ func (d *Disk) carry(ctx context.Context, dataDir string) error {
 	return mount.SyncDir(MountPoint)
 }
 
-// leave puts the node's old copies aside, now that the disk's count; their owner removes them. It is done again after a power cut,
-// and then leaves alone what was put aside before.
+// leave puts the node's old copies aside, now that the disk's count; their owner removes them. It
+// is done again after a power cut, and then leaves alone what was put aside before.
 func (d *Disk) leave(dataDir string) error {
 	if err := os.RemoveAll(filepath.Join(MountPoint, moving)); err != nil {
 		return err
@@ -72,7 +74,8 @@ func (d *Disk) leave(dataDir string) error {
 	return errors.Join(forget(MovePath), forget(RestoredPath))
 }
 
-// putAside gives a directory with something in it its name for old copies, in place of an older copy.
+// putAside gives a directory with something in it its name for old copies, in place of an older
+// copy.
 func putAside(dir string) (bool, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
@@ -101,7 +104,8 @@ func forget(path string) error {
 	return mount.SyncDir(filepath.Dir(path))
 }
 
-// copyTree copies a directory with all owners, modes, times and links; one that does not exist becomes an empty one.
+// copyTree copies a directory with all owners, modes, times and links; one that does not exist
+// becomes an empty one.
 func copyTree(ctx context.Context, from, to string) error {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err
@@ -143,8 +147,8 @@ func syncFS(path string) error {
 // checkLimit ends a check that does not come to an end.
 const checkLimit = 60 * time.Minute
 
-// fsck lets e2fsck mend what is safe without a person and, if that is not enough, all that it can, since nobody sits in front
-// of the node. Its exit codes are those of e2fsck(8).
+// fsck lets e2fsck mend what is safe without a person and, if that is not enough, all that it can,
+// since nobody sits in front of the node. Its exit codes are those of e2fsck(8).
 func (d *Disk) fsck(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()

@@ -1,8 +1,10 @@
-// Package datadisk is the disk that data.device names: another one than the node's own, on which k3s keeps its data.
+// Package datadisk is the disk that data.device names: another one than the node's own, on which
+// k3s keeps its data.
 //
-// A wrong disk, or none, must never look like an empty cluster. So the disk carries a marker, the node keeps its number, and
-// k3s starts on nothing else: not while the disk is away, not on another one, and not on the card after the data went to a disk.
-// A disk is taken into use once, when it is empty, and is never formatted. Data move only on request.
+// A wrong disk, or none, must never look like an empty cluster. So the disk carries a marker, the
+// node keeps its number, and k3s starts on nothing else: not while the disk is away, not on another
+// one, and not on the card after the data went to a disk. A disk is taken into use once, when it is
+// empty, and is never formatted. Data move only on request.
 package datadisk
 
 import (
@@ -25,8 +27,9 @@ type FS struct {
 // superblocks end before this byte; btrfs' lies at 64 KiB and is the last.
 const probed = 64<<10 + 4096
 
-// Probe looks for ext4, xfs and btrfs by their superblocks (the kernel's Documentation/filesystems; btrfs: on-disk format
-// of the btrfs wiki). What is none of them, or too short for one, gives no type and no error.
+// Probe looks for ext4, xfs and btrfs by their superblocks (the kernel's Documentation/filesystems;
+// btrfs: on-disk format of the btrfs wiki). What is none of them, or too short for one, gives no
+// type and no error.
 func Probe(r io.ReaderAt) (FS, error) {
 	b := make([]byte, probed)
 	n, err := r.ReadAt(b, 0)

@@ -1,9 +1,11 @@
-// Package clock gives a board without a battery the right time, and never one that is before its image was made.
+// Package clock gives a board without a battery the right time, and never one that is before its
+// image was made.
 //
-// The time comes in three steps. preinit raises the clock to the image's date and the last write of the data partition;
-// Restore raises it to the time saved here every few minutes and at shutdown; Keeper then asks time servers, steps once
-// and afterwards slews. A node without a server thus runs with a clock that never goes back, so that certificates made in
-// its last life are valid in this one.
+// The time comes in three steps. preinit raises the clock to the image's date and the last write of
+// the data partition; Restore raises it to the time saved here every few minutes and at shutdown;
+// Keeper then asks time servers, steps once and afterwards slews. A node without a server thus runs
+// with a clock that never goes back, so that certificates made in its last life are valid in this
+// one.
 package clock
 
 import (
@@ -21,11 +23,12 @@ import (
 // Path is where the time is saved.
 const Path = "/var/lib/shelf/clock"
 
-// SaveEvery is how often Keeper saves the time: at worst a power cut sets the clock back by this much.
+// SaveEvery is how often Keeper saves the time: at worst a power cut sets the clock back by this
+// much.
 const SaveEvery = 5 * time.Minute
 
-// reasonable is how far beyond its floor a time may lie: a server or a damaged file must not send the clock into a year in
-// which no certificate is valid.
+// reasonable is how far beyond its floor a time may lie: a server or a damaged file must not send
+// the clock into a year in which no certificate is valid.
 const reasonable = 20 * 365 * 24 * time.Hour
 
 // plausible says whether t can be the time on a node whose image was made at floor.
@@ -33,8 +36,8 @@ func plausible(t, floor time.Time) bool {
 	return !t.Before(floor) && t.Before(floor.Add(reasonable)) && t.Before(Farthest())
 }
 
-// Farthest is beyond every time that the clock may be set to: a year in which every certificate has ended, and on a machine
-// of 32 bits the one in which its seconds run out.
+// Farthest is beyond every time that the clock may be set to: a year in which every certificate has
+// ended, and on a machine of 32 bits the one in which its seconds run out.
 func Farthest() time.Time { return farthest(strconv.IntSize) }
 
 func farthest(bits int) time.Time {
@@ -56,8 +59,8 @@ func Saved(path string) (time.Time, error) {
 	return st.ModTime(), nil
 }
 
-// Save notes now as the modification time of path. Only an inode is written, which the journal keeps whole; a file with
-// the time in it would cost the card three times as much.
+// Save notes now as the modification time of path. Only an inode is written, which the journal
+// keeps whole; a file with the time in it would cost the card three times as much.
 func Save(path string, now time.Time) error {
 	err := os.Chtimes(path, now, now)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,8 +77,8 @@ func Save(path string, now time.Time) error {
 	return nil
 }
 
-// Restore raises the clock to the saved time and to floor, the date of the image, and says whether it had to. A saved time
-// that is before floor or absurdly far behind it is not believed.
+// Restore raises the clock to the saved time and to floor, the date of the image, and says whether
+// it had to. A saved time that is before floor or absurdly far behind it is not believed.
 func Restore(path string, floor time.Time) (raised bool, err error) {
 	saved, err := Saved(path)
 	to, must := raise(time.Now(), floor, saved)
@@ -106,7 +109,8 @@ func set(t time.Time) error {
 	return nil
 }
 
-// slew lets the clock run a little faster or slower, by 500 ppm, until it has made up for offset (adjtimex(2)).
+// slew lets the clock run a little faster or slower, by 500 ppm, until it has made up for offset
+// (adjtimex(2)).
 func slew(offset time.Duration) error {
 	var tx unix.Timex
 	tx.Modes = unix.ADJ_OFFSET_SINGLESHOT

@@ -105,7 +105,8 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// ntpServer answers as shift says the time is, until the test ends. bend may spoil the packet (48 bytes, RFC 5905, 7.3).
+// ntpServer answers as shift says the time is, until the test ends. bend may spoil the packet (48
+// bytes, RFC 5905, 7.3).
 func ntpServer(t *testing.T, shift time.Duration, bend func([]byte)) string {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -207,7 +208,8 @@ func TestKeeper(t *testing.T) {
 		time.Sleep(time.Hour)
 		cancel()
 		<-over
-		// Refused twice, then settled, then ever less often; a disturbed clock is looked at again soon.
+		// Refused twice, then settled, then ever less often; a disturbed clock is looked at again
+		// soon.
 		want := []time.Duration{0, 2, 6, 66, 186, 246, 276, 336, 456, 696, 1176}
 		for i, w := range want {
 			if i >= len(at) || at[i] != w*time.Second {
@@ -265,7 +267,8 @@ func TestKeeperKick(t *testing.T) {
 	})
 }
 
-// One answer that is far off, from a server that was right before, does not move the clock; what is said twice does.
+// One answer that is far off, from a server that was right before, does not move the clock; what is
+// said twice does.
 func TestKeeperBelievesWhatIsSaidTwice(t *testing.T) {
 	var said time.Duration
 	k, did := book(func() (sample, error) { return sample{"x", said, time.Millisecond}, nil })
@@ -280,7 +283,8 @@ func TestKeeperBelievesWhatIsSaidTwice(t *testing.T) {
 	}
 }
 
-// Nothing sends the clock of a machine of 32 bits behind the end of its seconds in 2038, neither a server nor what was saved.
+// Nothing sends the clock of a machine of 32 bits behind the end of its seconds in 2038, neither a
+// server nor what was saved.
 func TestFarthest(t *testing.T) {
 	if end := farthest(32); end.Unix() > math.MaxInt32 || end.Year() != 2038 {
 		t.Errorf("32 bits end at %s", end)
@@ -298,7 +302,8 @@ func TestFarthest(t *testing.T) {
 	}
 }
 
-// In February 2036 the seconds of NTP begin again (RFC 5905, 6), and a leap second announced is no reason to refuse a server.
+// In February 2036 the seconds of NTP begin again (RFC 5905, 6), and a leap second announced is no
+// reason to refuse a server.
 func TestAskAcrossTheEra(t *testing.T) {
 	era := time.Date(2036, 2, 7, 6, 28, 16, 0, time.UTC)
 	leap := func(p []byte) { p[0] |= 1 << 6 }
@@ -310,8 +315,8 @@ func TestAskAcrossTheEra(t *testing.T) {
 	}
 }
 
-// A clock that cannot be set is an error each time, not a synced clock.
-// At boot the first network may have no way to a server: what comes right by itself within a moment is no news.
+// A clock that cannot be set is an error each time, not a synced clock. At boot the first network
+// may have no way to a server: what comes right by itself within a moment is no news.
 func TestKeeperGrace(t *testing.T) {
 	known, why := false, "nobody answers"
 	k, _ := book(func() (sample, error) {

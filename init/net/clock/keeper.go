@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// An offset beyond this is stepped the first time; afterwards the clock is slewed, which no program notices, unless
-	// that would take hours.
+	// An offset beyond this is stepped the first time; afterwards the clock is slewed, which no
+	// program notices, unless that would take hours.
 	firstStep = 128 * time.Millisecond // RFC 5905's step threshold
 	laterStep = 500 * time.Millisecond // 17 minutes of slewing
 
@@ -62,8 +62,8 @@ type Status struct {
 	Why    string        // why there is no time, as long as there is none
 }
 
-// New prepares a Keeper. floor is the image's date, path where to save the time, servers gives the tiers to ask (see
-// Tiers) again each time, say gets lines for the log.
+// New prepares a Keeper. floor is the image's date, path where to save the time, servers gives the
+// tiers to ask (see Tiers) again each time, say gets lines for the log.
 func New(floor time.Time, path string, servers func() [][]string, say func(format string, args ...any)) *Keeper {
 	return &Keeper{
 		floor: floor, path: path, servers: servers, say: say, ask: ask,
@@ -161,8 +161,9 @@ func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 	return min(2*pause, longest)
 }
 
-// believes says whether what a server says about a clock that is known to be right may be followed. A step disturbs who
-// measures time by this clock, and one answer that was long under way must not cause it: it has to be said twice.
+// believes says whether what a server says about a clock that is known to be right may be followed.
+// A step disturbs who measures time by this clock, and one answer that was long under way must not
+// cause it: it has to be said twice.
 func (k *Keeper) believes(s sample) bool {
 	was := k.doubt
 	k.doubt = 0
@@ -212,8 +213,8 @@ func (k *Keeper) Status() Status {
 // Synced is closed when a server has told the time.
 func (k *Keeper) Synced() <-chan struct{} { return k.synced }
 
-// Wait waits until the time is known, at most limit; 0 waits not at all. The error, of kind Network, says why it is not; k3s
-// and others then start with the clock as it is.
+// Wait waits until the time is known, at most limit; 0 waits not at all. The error, of kind
+// Network, says why it is not; k3s and others then start with the clock as it is.
 func (k *Keeper) Wait(ctx context.Context, limit time.Duration) error {
 	select {
 	case <-k.synced:

@@ -15,11 +15,12 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// pool is asked when nobody names a better server. It is the vendor zone that Debian's own packages use.
+// pool is asked when nobody names a better server. It is the vendor zone that Debian's own packages
+// use.
 var pool = []string{"0.debian.pool.ntp.org", "1.debian.pool.ntp.org", "2.debian.pool.ntp.org", "3.debian.pool.ntp.org"}
 
-// Tiers gives the servers to ask, in groups: all of a group at once, the next group only when nobody of this one gives a
-// time. fromDHCP are those of option 42.
+// Tiers gives the servers to ask, in groups: all of a group at once, the next group only when
+// nobody of this one gives a time. fromDHCP are those of option 42.
 func Tiers(cfg *config.Config, fromDHCP []string) [][]string {
 	var tiers [][]string
 	var seen []string
@@ -69,7 +70,8 @@ func query(server string, floor time.Time) (sample, error) {
 	return sample{server, r.ClockOffset, max(r.RootDistance, time.Millisecond)}, nil
 }
 
-// reason leaves out of an error our own address and port, which is another one each time: the same trouble is told once.
+// reason leaves out of an error our own address and port, which is another one each time: the same
+// trouble is told once.
 func reason(err error) error {
 	var name *net.DNSError
 	var op *net.OpError
@@ -133,9 +135,10 @@ func ask(ctx context.Context, tier []string, floor time.Time) (sample, error) {
 	return sample{}, errors.Join(errs...)
 }
 
-// choose picks, of at least one sample in order of preference, the most exact of the largest group of servers that can all be
-// right: whose intervals offset ± distance have a point in common (Marzullo's algorithm, RFC 5905, 11.2.1). Of groups of
-// one size the one with the earlier server counts. agree is the size of the group.
+// choose picks, of at least one sample in order of preference, the most exact of the largest group
+// of servers that can all be right: whose intervals offset ± distance have a point in common
+// (Marzullo's algorithm, RFC 5905, 11.2.1). Of groups of one size the one with the earlier server
+// counts. agree is the size of the group.
 func choose(samples []sample) (s sample, agree int) {
 	var best []sample
 	for _, edge := range samples {

@@ -8,7 +8,8 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// device is an interface that is made: a VLAN, a bridge or a bond. It is comparable, so that a change shows.
+// device is an interface that is made: a VLAN, a bridge or a bond. It is comparable, so that a
+// change shows.
 type device struct {
 	kind, name, parent string
 	id                 int
@@ -16,8 +17,9 @@ type device struct {
 	ports              string // names or hardware addresses, joined by spaces
 }
 
-// wantedDevices lists what the configuration wants to be made: bonds before the bridges that may have them as a port, both
-// before the VLANs on top of them. Of two of one name the first counts, and a port belongs to the first that names it.
+// wantedDevices lists what the configuration wants to be made: bonds before the bridges that may
+// have them as a port, both before the VLANs on top of them. Of two of one name the first counts,
+// and a port belongs to the first that names it.
 func wantedDevices(n config.Network) []device {
 	var list []device
 	taken := map[string]bool{}
@@ -51,8 +53,8 @@ func wantedDevices(n config.Network) []device {
 	return list
 }
 
-// planDevices gives the names of the made devices that have to go, and those that have to be made, in order. A change of
-// ports alone keeps a device; one whose kernel settings change is made again.
+// planDevices gives the names of the made devices that have to go, and those that have to be made,
+// in order. A change of ports alone keeps a device; one whose kernel settings change is made again.
 func planDevices(made map[string]device, want []device) (remove []string, add []device) {
 	shape := func(d device) device { d.ports = ""; return d }
 	for name, d := range made {
@@ -72,10 +74,11 @@ func planDevices(made map[string]device, want []device) (remove []string, add []
 // ownerOf gives the bridge or the bond that has an interface as its port, "" for none. mu is held.
 func (m *Manager) ownerOf(name string) string { return m.ports[name] }
 
-// devices makes what is wanted and can be made by now, gives it its ports, and removes what is not wanted any more. It is
-// called again whenever an interface appears. Only what a device that exists really has as its port is none of an
-// interface's own: a device that cannot be made, and a port that is refused, leave the interface as free as one that
-// nobody mentions. applying is held, or nothing else runs yet. changed says that a port came or went.
+// devices makes what is wanted and can be made by now, gives it its ports, and removes what is not
+// wanted any more. It is called again whenever an interface appears. Only what a device that exists
+// really has as its port is none of an interface's own: a device that cannot be made, and a port
+// that is refused, leave the interface as free as one that nobody mentions. applying is held, or
+// nothing else runs yet. changed says that a port came or went.
 func (m *Manager) devices() (changed bool) {
 	m.mu.Lock()
 	want := wantedDevices(m.cfg.Network)

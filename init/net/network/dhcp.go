@@ -41,8 +41,8 @@ type dhcp struct {
 	ends     time.Time                                 // when the lease that is held ends, by now; the zero time: none is held
 }
 
-// run asks, renews, rebinds and asks again until ctx ends. It keeps the address for as long as the lease lasts, whatever
-// the link does.
+// run asks, renews, rebinds and asks again until ctx ends. It keeps the address for as long as the
+// lease lasts, whatever the link does.
 func (d *dhcp) run(ctx context.Context) {
 	pause := firstPause
 	for ctx.Err() == nil {
@@ -78,8 +78,8 @@ func (d *dhcp) lose(why string, args ...any) {
 	d.lease(nil)
 }
 
-// hold lives with a lease until it is lost, which is told, or ctx ends, or nobody answers behind a link that came back: then the
-// lease is still held, until d.ends.
+// hold lives with a lease until it is lost, which is told, or ctx ends, or nobody answers behind a
+// link that came back: then the lease is still held, until d.ends.
 func (d *dhcp) hold(ctx context.Context, ack *dhcpv4.DHCPv4) {
 	for {
 		began := d.now()
@@ -113,11 +113,13 @@ func (d *dhcp) hold(ctx context.Context, ack *dhcpv4.DHCPv4) {
 			}
 			d.say("dhcp: renewing %s: %v", ack.YourIPAddr, err)
 			if kicked {
-				// The cable may be in another network now, whose server keeps silent about an address that is not its own.
-				// Until somebody answers, the address stays; the kernel removes it when the lease ends.
+				// The cable may be in another network now, whose server keeps silent about an
+				// address that is not its own. Until somebody answers, the address stays; the
+				// kernel removes it when the lease ends.
 				return
 			}
-			// RFC 2131, 4.4.5: half of what remains until the next mark, at least a minute if there is that much.
+			// RFC 2131, 4.4.5: half of what remains until the next mark, at least a minute if there
+			// is that much.
 			mark := t.lease
 			if age < t.rebind {
 				mark = t.rebind
@@ -142,8 +144,8 @@ func maskBits(ack *dhcpv4.DHCPv4) int {
 	return n
 }
 
-// client opens a client for one exchange. A socket kept open for the days between two renewals would have every packet of
-// the machine copied to it.
+// client opens a client for one exchange. A socket kept open for the days between two renewals
+// would have every packet of the machine copied to it.
 func (d *dhcp) client() (*nclient4.Client, error) {
 	conn, err := d.dial()
 	if err != nil {
@@ -161,7 +163,8 @@ func (d *dhcp) modifiers() []dhcpv4.Modifier {
 	return m
 }
 
-// acquire gets a lease by discover, offer, request, acknowledge, asking for the address it had last.
+// acquire gets a lease by discover, offer, request, acknowledge, asking for the address it had
+// last.
 func (d *dhcp) acquire(ctx context.Context) (*dhcpv4.DHCPv4, error) {
 	c, err := d.client()
 	if err != nil {
@@ -200,8 +203,9 @@ func usable(ip net.IP) bool {
 	return v4 != nil && v4[0] != 0 && !v4.IsLoopback() && v4[0] < 224
 }
 
-// renew asks for a lease to go on. refused means that the server said no; the error is for everything else. The request is
-// broadcast in both phases: servers answer that just as well, and it needs no ARP from a socket below IP.
+// renew asks for a lease to go on. refused means that the server said no; the error is for
+// everything else. The request is broadcast in both phases: servers answer that just as well, and
+// it needs no ARP from a socket below IP.
 func (d *dhcp) renew(ctx context.Context, ack *dhcpv4.DHCPv4, anyServer bool) (next *dhcpv4.DHCPv4, refused bool, err error) {
 	c, err := d.client()
 	if err != nil {

@@ -172,7 +172,8 @@ func (d *dhcp6) acquire(ctx context.Context, mode mode6) (*dhcpv6.Message, error
 	return reply, err
 }
 
-// exchange sends one message, with the addresses and the server of what went before, and gives the answer to it.
+// exchange sends one message, with the addresses and the server of what went before, and gives the
+// answer to it.
 func (d *dhcp6) exchange(ctx context.Context, kind dhcpv6.MessageType, before *dhcpv6.Message) (*dhcpv6.Message, error) {
 	conn, err := d.dial()
 	if err != nil {
@@ -209,7 +210,8 @@ func (d *dhcp6) exchange(ctx context.Context, kind dhcpv6.MessageType, before *d
 	return answer, nil
 }
 
-// duid names this machine by its hardware address, so that it is the same after every boot (RFC 8415, 11.4).
+// duid names this machine by its hardware address, so that it is the same after every boot (RFC
+// 8415, 11.4).
 func (d *dhcp6) duid() dhcpv6.DUID {
 	return &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: d.mac}
 }
@@ -253,8 +255,8 @@ func (d *dhcp6) message(kind dhcpv6.MessageType, before *dhcpv6.Message) (*dhcpv
 	return m, nil
 }
 
-// fromReply6 gives what a server's message says. Addresses have no network of their own: what is on the link is the
-// routers' to say.
+// fromReply6 gives what a server's message says. Addresses have no network of their own: what is on
+// the link is the routers' to say.
 func fromReply6(m *dhcpv6.Message, now time.Time) State {
 	s := State{Ends: map[netip.Prefix]end{}}
 	for _, ia := range m.Options.IANA() {
@@ -297,8 +299,8 @@ func endsAt(now time.Time, life time.Duration) time.Time {
 	return now.Add(life)
 }
 
-// times6 gives a lease's times, with RFC 8415's advice (0.5 and 0.8 of the shortest preferred lifetime) for those that the
-// server leaves to us or that make no sense.
+// times6 gives a lease's times, with RFC 8415's advice (0.5 and 0.8 of the shortest preferred
+// lifetime) for those that the server leaves to us or that make no sense.
 func times6(m *dhcpv6.Message) times {
 	shortest, valid := time.Duration(maxLifetime), time.Duration(maxLifetime)
 	t := times{}

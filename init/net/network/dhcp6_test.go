@@ -86,7 +86,8 @@ func (w *wire6) SetDeadline(time.Time) error      { return nil }
 func (w *wire6) SetReadDeadline(time.Time) error  { return nil }
 func (w *wire6) SetWriteDeadline(time.Time) error { return nil }
 
-// A lease of DHCPv6 over its life: given, renewed, rebound when its server is silent, lost, given again, taken back. Time is a number.
+// A lease of DHCPv6 over its life: given, renewed, rebound when its server is silent, lost, given
+// again, taken back. Time is a number.
 func TestDHCP6(t *testing.T) {
 	s := &server6{addr: "fd00::1234", life: time.Hour}
 	ctx, stop := context.WithCancel(t.Context())

@@ -88,7 +88,8 @@ func nak(q *dhcpv4.DHCPv4, n byte) *dhcpv4.DHCPv4 {
 	return reply(q, n, "0.0.0.0", 0, dhcpv4.WithMessageType(dhcpv4.MessageTypeNak))
 }
 
-// bench runs a client against s with a clock of its own: sleeping moves it and takes no time. leases gets every call.
+// bench runs a client against s with a clock of its own: sleeping moves it and takes no time.
+// leases gets every call.
 type bench struct {
 	d      *dhcp
 	s      *server
@@ -173,7 +174,8 @@ func TestAcquireAndRenew(t *testing.T) {
 	}
 }
 
-// The server falls silent: the lease is kept to its end, another server may take it over after T2, then it is given up.
+// The server falls silent: the lease is kept to its end, another server may take it over after T2,
+// then it is given up.
 func TestRebindAndExpiry(t *testing.T) {
 	var began time.Time
 	takeover := false
@@ -250,8 +252,8 @@ func TestAcquireTriesAgain(t *testing.T) {
 	}
 }
 
-// A cable that moved to another network, whose server is silent about strange addresses, gets an address there without
-// losing the old one before.
+// A cable that moved to another network, whose server is silent about strange addresses, gets an
+// address there without losing the old one before.
 func TestCableMoved(t *testing.T) {
 	moved, kicked := false, false
 	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
@@ -283,8 +285,8 @@ func TestCableMoved(t *testing.T) {
 	}
 }
 
-// A router that reboots: the link comes back before its server does. The address stays for as long as the lease, then it is given up
-// and that is told; whoever answers later is heard.
+// A router that reboots: the link comes back before its server does. The address stays for as long
+// as the lease, then it is given up and that is told; whoever answers later is heard.
 func TestNobodyBehindTheLink(t *testing.T) {
 	gone, kicked := false, false
 	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
@@ -319,7 +321,8 @@ func TestNobodyBehindTheLink(t *testing.T) {
 	}
 }
 
-// What no machine can have is not taken, and a renewal that names no address is for the one that was asked for.
+// What no machine can have is not taken, and a renewal that names no address is for the one that
+// was asked for.
 func TestOddAddresses(t *testing.T) {
 	tries := 0
 	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {

@@ -16,8 +16,8 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// watchAddresses follows the kernel's news about IPv6 addresses: those that it forms from router advertisements count as
-// the interface's like any other.
+// watchAddresses follows the kernel's news about IPv6 addresses: those that it forms from router
+// advertisements count as the interface's like any other.
 func (m *Manager) watchAddresses(ctx context.Context) {
 	for ctx.Err() == nil {
 		news := make(chan netlink.AddrUpdate, 16)
@@ -55,7 +55,8 @@ func (m *Manager) watchAddresses(ctx context.Context) {
 	}
 }
 
-// hearAddress takes one piece of news. An address counts when the kernel has found that nobody else has it.
+// hearAddress takes one piece of news. An address counts when the kernel has found that nobody else
+// has it.
 func (m *Manager) hearAddress(u netlink.AddrUpdate) {
 	p := prefixOf(&u.LinkAddress)
 	if !p.IsValid() || p.Addr().Is4() || !p.Addr().IsGlobalUnicast() {
@@ -84,7 +85,8 @@ func (m *Manager) hearAddress(u netlink.AddrUpdate) {
 	}
 }
 
-// count puts together the addresses that an interface has by us and by the kernel, and says whether that is a change. mu is held.
+// count puts together the addresses that an interface has by us and by the kernel, and says whether
+// that is a change. mu is held.
 func (m *Manager) count(l *link) (changed bool) {
 	s, run := m.status[l.name]
 	if !run {

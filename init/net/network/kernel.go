@@ -61,9 +61,10 @@ func removeDevice(name string) error {
 	return netlink.LinkDel(l)
 }
 
-// makeDevice makes an interface. A bridge of that name is taken as it is; a VLAN or a bond may be another one, such as the bond0
-// of mode 0 that comes with the kernel's module, and is made again. A bridge or a bond has the address of its first port from
-// the beginning: the DHCP server is to know it again after every boot.
+// makeDevice makes an interface. A bridge of that name is taken as it is; a VLAN or a bond may be
+// another one, such as the bond0 of mode 0 that comes with the kernel's module, and is made again.
+// A bridge or a bond has the address of its first port from the beginning: the DHCP server is to
+// know it again after every boot.
 func makeDevice(d device) (index int, err error) {
 	var l netlink.Link
 	var mac net.HardwareAddr
@@ -114,7 +115,8 @@ func makeDevice(d device) (index int, err error) {
 	return made.Attrs().Index, nil
 }
 
-// joinPort gives a bridge or a bond a port. A port of a bond must be down at that moment; one that is refused is up again.
+// joinPort gives a bridge or a bond a port. A port of a bond must be down at that moment; one that
+// is refused is up again.
 func joinPort(owner device, port string) error {
 	master, err := netlink.LinkByName(owner.name)
 	if err != nil {

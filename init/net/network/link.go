@@ -24,7 +24,8 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// link is one interface that the kernel has. One that the Manager runs has settings and a goroutine.
+// link is one interface that the kernel has. One that the Manager runs has settings and a
+// goroutine.
 type link struct {
 	name    string
 	mac     net.HardwareAddr
@@ -42,7 +43,8 @@ type link struct {
 	cancel context.CancelFunc
 	over   chan struct{} // closed when the goroutine is
 
-	// What the kernel has from us, and the newest lease: the goroutine's alone, or whoever has waited for its end.
+	// What the kernel has from us, and the newest lease: the goroutine's alone, or whoever has
+	// waited for its end.
 	making  sync.Mutex // DHCP and DHCPv6 are two
 	static  State
 	v4, v6  State
@@ -55,8 +57,9 @@ type link struct {
 // maxLifetime fits an int of 32 bits in seconds; every lease is renewed long before.
 const maxLifetime = 30 * 365 * 24 * time.Hour
 
-// run brings the interface up and keeps it as its settings say, until ctx ends. The addresses stay then: who comes next
-// takes away what it does not want. ready is closed when all is done that needs nobody's answer.
+// run brings the interface up and keeps it as its settings say, until ctx ends. The addresses stay
+// then: who comes next takes away what it does not want. ready is closed when all is done that
+// needs nobody's answer.
 func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
 	if err := l.raise(s); err != nil && !l.radio && !gone(err) { // a radio may be blocked until wpa_supplicant runs
 		l.say("%v", err)
@@ -239,8 +242,9 @@ func (l *link) awaitCarrier(ctx context.Context) {
 	}
 }
 
-// sleep waits, and returns early, with true, when the link changes: a cable moved to another network must not keep the
-// address of the old one until half the lease is over. What the kernel forgot while the interface was down is put back.
+// sleep waits, and returns early, with true, when the link changes: a cable moved to another
+// network must not keep the address of the old one until half the lease is over. What the kernel
+// forgot while the interface was down is put back.
 func (l *link) sleep(ctx context.Context, d time.Duration) (kicked bool) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -275,9 +279,10 @@ func (l *link) set(carrier, up bool) {
 	}
 }
 
-// linkSysctls are set for every interface. 2: k3s switches forwarding on, and then 1 would mean that router advertisements
-// are ignored. Routes through a dead link would be taken otherwise although another interface has one. And an address must
-// not go because another one of its network does.
+// linkSysctls are set for every interface. 2: k3s switches forwarding on, and then 1 would mean
+// that router advertisements are ignored. Routes through a dead link would be taken otherwise
+// although another interface has one. And an address must not go because another one of its network
+// does.
 var linkSysctls = []struct{ name, value string }{
 	{"net/ipv6/conf/%s/accept_ra", "2"},
 	{"net/ipv4/conf/%s/ignore_routes_with_linkdown", "1"},
@@ -293,7 +298,8 @@ func (l *link) raise(s settings) error {
 	for _, k := range linkSysctls {
 		sysctl(fmt.Sprintf(k.name, l.name), k.value)
 	}
-	// The kernel's own default routes stand in the same order as ours, and behind one that is configured.
+	// The kernel's own default routes stand in the same order as ours, and behind one that is
+	// configured.
 	metric := max(s.metric, 1)
 	for _, r := range fromConfig(s.Interface, s.metric).Routes {
 		if r.To.Bits() == 0 && r.To.Addr().Is6() {
@@ -380,7 +386,8 @@ func (l *link) do(h netlink.Link, op Op) error {
 		return netlink.AddrReplace(h, a)
 	case AddRoute:
 		if op.Route.To.Addr().Is6() {
-			// A replacement would take the route of another interface, or of a router, with the same metric.
+			// A replacement would take the route of another interface, or of a router, with the
+			// same metric.
 			if err := netlink.RouteAppend(l.route(op.Route)); err != nil && !errors.Is(err, syscall.EEXIST) {
 				return err
 			}

@@ -45,7 +45,8 @@ func isUp(m *Manager) error {
 	return m.Wait(ctx)
 }
 
-// A change that has nothing to do with the network leaves it up, and what is in the way of an interface is still told.
+// A change that has nothing to do with the network leaves it up, and what is in the way of an
+// interface is still told.
 func TestApplyStaysUp(t *testing.T) {
 	m := leased(t, &config.Config{}, "eth0", "eth1")
 	if err := isUp(m); err != nil {
@@ -112,7 +113,8 @@ func heard(kind uint16, family uint8, index int, name string, mac net.HardwareAd
 	return u
 }
 
-// A port that leaves its bridge is told like an interface that goes away, but for the family; a real one takes the VLAN on it along.
+// A port that leaves its bridge is told like an interface that goes away, but for the family; a
+// real one takes the VLAN on it along.
 func TestGone(t *testing.T) {
 	m := leased(t, &config.Config{}, "eth0")
 	k := newFakeKernel("eth0")

@@ -1,10 +1,11 @@
-// Package network brings up a node's network and keeps it as the configuration says: links, DHCP or static addresses,
-// routes, name servers, Wi-Fi, VLANs, bridges and bonds.
+// Package network brings up a node's network and keeps it as the configuration says: links, DHCP or
+// static addresses, routes, name servers, Wi-Fi, VLANs, bridges and bonds.
 //
-// Every wired interface asks DHCP unless the configuration (network.interfaces) says otherwise, also one that is plugged
-// in later. Nothing here blocks a boot: Start returns at once, Wait has the caller's limit, and an interface whose cable
-// or server is missing goes on trying for as long as the node runs. A changed configuration is handed to Apply, which
-// changes what differs and leaves the rest alone. IPv6 addresses and routes come from the kernel, which heeds router
+// Every wired interface asks DHCP unless the configuration (network.interfaces) says otherwise,
+// also one that is plugged in later. Nothing here blocks a boot: Start returns at once, Wait has
+// the caller's limit, and an interface whose cable or server is missing goes on trying for as long
+// as the node runs. A changed configuration is handed to Apply, which changes what differs and
+// leaves the rest alone. IPv6 addresses and routes come from the kernel, which heeds router
 // advertisements; the name servers in these are taken from its news.
 package network
 
@@ -70,7 +71,8 @@ type Manager struct {
 // stopper is a timer.
 type stopper interface{ Stop() bool }
 
-// New prepares a Manager. resolvConf is the file to write; say gets lines for the log and may be called at any time.
+// New prepares a Manager. resolvConf is the file to write; say gets lines for the log and may be
+// called at any time.
 func New(cfg *config.Config, hostname, resolvConf string, say func(format string, args ...any)) *Manager {
 	return &Manager{
 		cfg: cfg, hostname: hostname, resolvConf: resolvConf, say: say, ctx: context.Background(),
@@ -86,7 +88,8 @@ func New(cfg *config.Config, hostname, resolvConf string, say func(format string
 	}
 }
 
-// Start brings up the loopback and every interface that is to be run, those there are and those to come, until ctx ends.
+// Start brings up the loopback and every interface that is to be run, those there are and those to
+// come, until ctx ends.
 func (m *Manager) Start(ctx context.Context) {
 	if lo, err := netlink.LinkByName("lo"); err == nil {
 		if err := netlink.LinkSetUp(lo); err != nil {
@@ -107,8 +110,9 @@ func (m *Manager) Start(ctx context.Context) {
 	guard.Go(func() { m.watchFlags(ctx) })
 }
 
-// Apply makes cfg the configuration of the running network. Interfaces whose settings stay the same are not touched. When
-// it returns, addresses that are not wanted any more are gone and static ones are there; DHCP goes on by itself.
+// Apply makes cfg the configuration of the running network. Interfaces whose settings stay the same
+// are not touched. When it returns, addresses that are not wanted any more are gone and static ones
+// are there; DHCP goes on by itself.
 func (m *Manager) Apply(cfg *config.Config) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -127,7 +131,8 @@ func (m *Manager) Apply(cfg *config.Config) {
 	m.mu.Unlock()
 }
 
-// arrangeAll arranges every interface. The order decides which one is called auto. applying is held.
+// arrangeAll arranges every interface. The order decides which one is called auto. applying is
+// held.
 func (m *Manager) arrangeAll() {
 	m.mu.Lock()
 	links := slices.SortedFunc(maps.Values(m.links), func(a, b *link) int { return cmp.Compare(a.index, b.index) })
@@ -145,8 +150,8 @@ func (m *Manager) rearrange() {
 	}
 }
 
-// watch follows the kernel's news about interfaces. The stream breaks when the kernel has more to say than fits; it then
-// starts again with everything there is.
+// watch follows the kernel's news about interfaces. The stream breaks when the kernel has more to
+// say than fits; it then starts again with everything there is.
 func (m *Manager) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		news := make(chan netlink.LinkUpdate, 16)
@@ -219,7 +224,8 @@ func (m *Manager) hear(u netlink.LinkUpdate) {
 	radio := l != nil && l.radio || l == nil && isRadio(a.Name)
 	carrier, up := linked(a.RawFlags, radio), a.RawFlags&unix.IFF_UP != 0
 	if l != nil && len(a.HardwareAddr) > 0 && !bytes.Equal(l.mac, a.HardwareAddr) {
-		// A bridge or a bond takes over the address of a port that comes later; a lease belongs to an address.
+		// A bridge or a bond takes over the address of a port that comes later; a lease belongs to
+		// an address.
 		l.mac = a.HardwareAddr
 		defer func() {
 			m.applying.Lock()
@@ -270,14 +276,16 @@ func (m *Manager) forget(l *link) {
 	m.tell()
 }
 
-// linked says whether frames get through. A radio has a link as soon as the access point knows it, long before the
-// passphrase is proven: wpa_supplicant says when it is, and the kernel then calls it running.
+// linked says whether frames get through. A radio has a link as soon as the access point knows it,
+// long before the passphrase is proven: wpa_supplicant says when it is, and the kernel then calls
+// it running.
 func linked(flags uint32, radio bool) bool {
 	return flags&unix.IFF_LOWER_UP != 0 && (!radio || flags&unix.IFF_RUNNING != 0)
 }
 
-// arrange gives an interface the settings that the configuration has for it: it starts, changes or ends its goroutine, and
-// returns when the kernel has what does not depend on a server. applying is held.
+// arrange gives an interface the settings that the configuration has for it: it starts, changes or
+// ends its goroutine, and returns when the kernel has what does not depend on a server. applying is
+// held.
 func (m *Manager) arrange(l *link) {
 	m.mu.Lock()
 	if m.links[l.index] != l {
@@ -358,7 +366,8 @@ func (m *Manager) update(l *link, s settings, now State, ack *dhcpv4.DHCPv4) {
 	}
 }
 
-// unanswered notes that nobody answers an interface's DHCP: an address of IPv6 is then all that there is.
+// unanswered notes that nobody answers an interface's DHCP: an address of IPv6 is then all that
+// there is.
 func (m *Manager) unanswered(l *link) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -369,8 +378,8 @@ func (m *Manager) unanswered(l *link) {
 	}
 }
 
-// OnLink has f called with the name of every interface that appears, and again after our own kernel settings of one that is brought
-// up. It is called before Start.
+// OnLink has f called with the name of every interface that appears, and again after our own kernel
+// settings of one that is brought up. It is called before Start.
 func (m *Manager) OnLink(f func(name string)) { m.onLink = f }
 
 func (m *Manager) appeared(name string) {
@@ -379,7 +388,8 @@ func (m *Manager) appeared(name string) {
 	}
 }
 
-// Note puts what is known about an interface's radio into its status: why it is in no network. An empty text removes it.
+// Note puts what is known about an interface's radio into its status: why it is in no network. An
+// empty text removes it.
 func (m *Manager) Note(name, text string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -420,8 +430,8 @@ func (m *Manager) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// Wait returns when at least one interface has an address, and every configured one that is not optional. When ctx ends
-// first, the error, of kind Network, says what is missing and why.
+// Wait returns when at least one interface has an address, and every configured one that is not
+// optional. When ctx ends first, the error, of kind Network, says what is missing and why.
 func (m *Manager) Wait(ctx context.Context) error {
 	for {
 		m.mu.Lock()

@@ -11,9 +11,9 @@ import (
 // Kind is what an Op does.
 type Kind uint8
 
-// The changes that an interface may need, in the order in which a plan has them: first what is new, then away with what
-// is not wanted any more, so that a connection survives a change of what it does not use; then once more what may have
-// gone along with that.
+// The changes that an interface may need, in the order in which a plan has them: first what is new,
+// then away with what is not wanted any more, so that a connection survives a change of what it
+// does not use; then once more what may have gone along with that.
 const (
 	SetMTU Kind = iota
 	AddAddress
@@ -47,10 +47,11 @@ func (o Op) String() string {
 	return fmt.Sprintf("removing the address %s", o.Address)
 }
 
-// plan gives the way from what an interface has to what it is to have. has is what the kernel says, ours what an earlier
-// plan put there: addresses and routes of others, such as the shared address of a cluster, are none of our business.
-// What has a lifetime is always set again, for that is how a lease is prolonged. An empty plan means that nothing is to
-// be done; carrying a plan out and planning again gives no more than those prolongations.
+// plan gives the way from what an interface has to what it is to have. has is what the kernel says,
+// ours what an earlier plan put there: addresses and routes of others, such as the shared address
+// of a cluster, are none of our business. What has a lifetime is always set again, for that is how
+// a lease is prolonged. An empty plan means that nothing is to be done; carrying a plan out and
+// planning again gives no more than those prolongations.
 func plan(ours, has, want State) []Op {
 	var ops []Op
 	if want.MTU != 0 && has.MTU != want.MTU {
@@ -62,7 +63,8 @@ func plan(ours, has, want State) []Op {
 			ops = append(ops, Op{Kind: AddAddress, Address: p, Lifetime: life, Prefer: want.prefer(p)})
 		}
 	}
-	// A removed address takes its routes with it, and those of a network whose first address goes: they are put back.
+	// A removed address takes its routes with it, and those of a network whose first address goes:
+	// they are put back.
 	lost := slices.ContainsFunc(ours.Addresses, func(p netip.Prefix) bool {
 		return !slices.Contains(want.Addresses, p) && slices.Contains(has.Addresses, p)
 	})
@@ -83,7 +85,8 @@ func plan(ours, has, want State) []Op {
 		}
 	}
 	for i, p := range want.Addresses {
-		// The kernel takes the further addresses of a network away with its first one, unless promote_secondaries is set.
+		// The kernel takes the further addresses of a network away with its first one, unless
+		// promote_secondaries is set.
 		if slices.Index(want.Addresses, p) == i && slices.ContainsFunc(ops, func(o Op) bool { return o.Kind == DelAddress && o.Address.Masked() == p.Masked() }) {
 			ops = append(ops, Op{Kind: AddAddress, Address: p, Lifetime: want.lifetime(p), Prefer: want.prefer(p)})
 		}
@@ -96,7 +99,8 @@ func plan(ours, has, want State) []Op {
 	return ops
 }
 
-// order puts routes directly on the link before those that need them to reach their gateway, each once.
+// order puts routes directly on the link before those that need them to reach their gateway, each
+// once.
 func order(list []Route) []Route {
 	var out []Route
 	for _, r := range list {

@@ -61,8 +61,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// model carries a plan out the way the kernel would: a removed address takes the routes through its network along, and the
-// first of a network all others of it.
+// model carries a plan out the way the kernel would: a removed address takes the routes through its
+// network along, and the first of a network all others of it.
 func model(has State, ops []Op) State {
 	has.Addresses, has.Routes = slices.Clone(has.Addresses), slices.Clone(has.Routes)
 	for _, o := range ops {
@@ -91,7 +91,8 @@ func model(has State, ops []Op) State {
 	return has
 }
 
-// From any state to any other: what is wanted is there in the end, what is others' stays, and a second plan is empty.
+// From any state to any other: what is wanted is there in the end, what is others' stays, and a
+// second plan is empty.
 func TestPlanReaches(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	state := func() (s State) {

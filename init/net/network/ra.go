@@ -14,10 +14,11 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// The kernel forms addresses and routes from router advertisements and passes on what it does not act on itself: the
-// options with name servers and search domains (RFC 8106), as RTM_NEWNDUSEROPT.
+// The kernel forms addresses and routes from router advertisements and passes on what it does not
+// act on itself: the options with name servers and search domains (RFC 8106), as RTM_NEWNDUSEROPT.
 
-// advert is what one advertisement says about names. A lifetime of 0 takes back what was said before.
+// advert is what one advertisement says about names. A lifetime of 0 takes back what was said
+// before.
 type advert struct {
 	index  int // of the interface
 	dns    map[netip.Addr]time.Duration
@@ -98,8 +99,8 @@ func (a advertised) domains() []string {
 	return list
 }
 
-// parseAdvert reads the body of RTM_NEWNDUSEROPT (struct nduseroptmsg, linux/rtnetlink.h); ok is false when it has
-// nothing to say about names.
+// parseAdvert reads the body of RTM_NEWNDUSEROPT (struct nduseroptmsg, linux/rtnetlink.h); ok is
+// false when it has nothing to say about names.
 func parseAdvert(b []byte) (n advert, ok bool) {
 	const head = 16
 	if len(b) < head || b[0] != unix.AF_INET6 {
@@ -135,7 +136,8 @@ func parseAdvert(b []byte) (n advert, ok bool) {
 	return n, len(n.dns)+len(n.search) > 0
 }
 
-// wireNames reads domain names in DNS' form (RFC 1035, 3.1, without compression), with zeros behind the last.
+// wireNames reads domain names in DNS' form (RFC 1035, 3.1, without compression), with zeros behind
+// the last.
 func wireNames(b []byte) (names []string) {
 	var labels []string
 	for len(b) > 0 {

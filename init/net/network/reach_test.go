@@ -83,8 +83,8 @@ type never struct{}
 
 func (never) Stop() bool { return true }
 
-// node is a Manager with cards, whose configuration has been taken up as far as devices go; late says what happens when
-// nothing has led to an address for a while.
+// node is a Manager with cards, whose configuration has been taken up as far as devices go; late
+// says what happens when nothing has led to an address for a while.
 func node(t *testing.T, k *fakeKernel, cfg *config.Config) (m *Manager, late func()) {
 	m = New(cfg, "", t.TempDir()+"/resolv.conf", func(string, ...any) {})
 	m.kernel = k.kernel()
@@ -183,8 +183,8 @@ func parseNetwork(text string) *config.Config {
 	return c
 }
 
-// A slip anywhere in a good network section never takes the node off the network: some interface on hardware asks DHCP or
-// has an address.
+// A slip anywhere in a good network section never takes the node off the network: some interface on
+// hardware asks DHCP or has an address.
 func TestSlipsStayReachable(t *testing.T) {
 	good := []string{
 		"network:\n  interfaces:\n  - name: eth0\n    addresses: [192.168.1.10/24]\n    gateway: 192.168.1.1\n    dhcp: false\n  - name: eth1\n    dhcp: false\n",

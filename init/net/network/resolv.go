@@ -9,7 +9,8 @@ import (
 	"slices"
 )
 
-// What glibc takes of resolv.conf (resolv.conf(5)); the kubelet complains about more, and gives the file to pods.
+// What glibc takes of resolv.conf (resolv.conf(5)); the kubelet complains about more, and gives the
+// file to pods.
 const (
 	maxNameservers = 3
 	maxSearch      = 6
@@ -43,7 +44,8 @@ func resolvConf(servers []netip.Addr, search []string) []byte {
 	return b.Bytes()
 }
 
-// replaceFile writes a file so that readers see the old one or the new one. An unchanged one is left alone.
+// replaceFile writes a file so that readers see the old one or the new one. An unchanged one is
+// left alone.
 func replaceFile(path string, data []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil

@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The black hole for a node without a way out, as k3s' own air-gap documentation has it: k3s does not start without a
-// default route, and takes this one. 203.0.113.0/24 is TEST-NET-3 (RFC 5737): nobody is there.
+// The black hole for a node without a way out, as k3s' own air-gap documentation has it: k3s does
+// not start without a default route, and takes this one. 203.0.113.0/24 is TEST-NET-3 (RFC 5737):
+// nobody is there.
 const (
 	dummyName   = "dummy0"
 	dummyMetric = 1 << 20 // any real route wins
@@ -56,8 +57,9 @@ func isDefault(r netlink.Route) bool {
 	return ones == 0 && r.Dst.IP.IsUnspecified()
 }
 
-// DropDummy removes the route into nowhere once there is a real one, and says whether there was something to remove. What was
-// started with it has to start again: k3s takes the node's address from the interface of the default route, once.
+// DropDummy removes the route into nowhere once there is a real one, and says whether there was
+// something to remove. What was started with it has to start again: k3s takes the node's address
+// from the interface of the default route, once.
 func DropDummy() (dropped bool, err error) {
 	d, err := netlink.LinkByName(dummyName)
 	if gone(err) {
@@ -96,7 +98,8 @@ func overtaken(routes []netlink.Route, dummy int) bool {
 	return ours && real
 }
 
-// EnsureDefaultRoute makes a default route into nowhere when there is none, and says whether it had to.
+// EnsureDefaultRoute makes a default route into nowhere when there is none, and says whether it had
+// to.
 func EnsureDefaultRoute() (made bool, err error) {
 	if has, err := HasDefaultRoute(); err != nil || has {
 		return false, err

@@ -22,16 +22,16 @@ type settings struct {
 	mac    string        // the six bytes of the interface's own address, which may change
 }
 
-// The lowest metric wins: what is configured, in its order, before what is not, cables before radios; all behind what
-// somebody sets by hand.
+// The lowest metric wins: what is configured, in its order, before what is not, cables before
+// radios; all behind what somebody sets by hand.
 const (
 	firstMetric   = 100
 	defaultMetric = 1000
 	radioMetric   = 3000
 )
 
-// settings gives what the configuration says about an interface, nil for one that is none of our business: a pod's end of
-// a cable, a tunnel, a radio without a Wi-Fi network. mu is held.
+// settings gives what the configuration says about an interface, nil for one that is none of our
+// business: a pod's end of a cable, a tunnel, a radio without a Wi-Fi network. mu is held.
 func (m *Manager) settings(l *link) *settings {
 	s := m.settingsOf(l)
 	if _, ours := m.made[l.name]; m.lost && (l.wired || ours) && !s.leads() && (s == nil || s.port == "") {
@@ -107,7 +107,8 @@ func (m *Manager) claim(l *link) settings {
 
 func isAuto(c config.Interface) bool { return c.MAC == "" && (c.Name == "auto" || c.Name == "") }
 
-// find gives the settings that name an interface by MAC or, where they have none, by name. ok is false when none do.
+// find gives the settings that name an interface by MAC or, where they have none, by name. ok is
+// false when none do.
 func find(list []config.Interface, name, mac string) (s settings, ok bool) {
 	for i, c := range list {
 		if c.MAC != "" && c.MAC == mac || c.MAC == "" && c.Name == name && name != "auto" {
@@ -140,7 +141,8 @@ func key(c config.Interface) string {
 	return "auto"
 }
 
-// wired says whether an interface is a piece of hardware with an Ethernet plug: not loopback, bridge, veth of a pod, or Wi-Fi.
+// wired says whether an interface is a piece of hardware with an Ethernet plug: not loopback,
+// bridge, veth of a pod, or Wi-Fi.
 func wired(a *netlink.LinkAttrs) bool {
 	if a.Flags&net.FlagLoopback != 0 || a.EncapType != "ether" || len(a.HardwareAddr) != 6 || isRadio(a.Name) {
 		return false

@@ -33,12 +33,13 @@ type Route struct {
 	Metric int
 }
 
-// minMTU is the least that every host must take (RFC 791 and RFC 2132, option 26), maxMTU the most that a server is believed;
-// who writes a configuration may know better, and is told what the driver refuses.
+// minMTU is the least that every host must take (RFC 791 and RFC 2132, option 26), maxMTU the most
+// that a server is believed; who writes a configuration may know better, and is told what the
+// driver refuses.
 const minMTU, maxMTU = 576, 9216
 
-// fromConfig gives what the configuration says about an interface. Values are checked by init/contract/config before they get
-// here; what is unusable all the same is left out.
+// fromConfig gives what the configuration says about an interface. Values are checked by
+// init/contract/config before they get here; what is unusable all the same is left out.
 func fromConfig(c config.Interface, metric int) State {
 	s := State{Search: domains(c.Search...)}
 	if c.MTU >= minMTU {
@@ -77,8 +78,8 @@ func fromConfig(c config.Interface, metric int) State {
 	return s
 }
 
-// route adds a route, with the way to its gateway where the interface's own networks do not have it. The kernel knows one route to a
-// network with one metric; the first that is named counts.
+// route adds a route, with the way to its gateway where the interface's own networks do not have
+// it. The kernel knows one route to a network with one metric; the first that is named counts.
 func (s *State) route(r Route, reachable bool) {
 	if slices.ContainsFunc(s.Routes, func(o Route) bool { return o.To == r.To && o.Metric == r.Metric }) {
 		return
@@ -100,7 +101,8 @@ func defaultRoute(via netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 }
 
-// reach gives the route to a gateway that lies in none of the interface's own networks, as clouds and some routers have it.
+// reach gives the route to a gateway that lies in none of the interface's own networks, as clouds
+// and some routers have it.
 func reach(own []netip.Prefix, gw netip.Addr, metric int) []Route {
 	if gw.IsLinkLocalUnicast() || slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Contains(gw) }) {
 		return nil
@@ -135,7 +137,8 @@ func fromLease(ack *dhcpv4.DHCPv4, metric int) State {
 			}
 		}
 	} else {
-		// The first router is the preferred one; the kernel would not fail over to the others anyway.
+		// The first router is the preferred one; the kernel would not fail over to the others
+		// anyway.
 		if list := ack.Router(); len(list) > 0 {
 			s.addLeaseRoute(own, netip.PrefixFrom(netip.IPv4Unspecified(), 0), list[0], metric)
 		}
@@ -224,8 +227,8 @@ func (s State) without(c config.Interface) State {
 // times of a lease, from when it was given.
 type times struct{ renew, rebind, lease time.Duration }
 
-// leaseTimes gives a lease's times with RFC 2131's defaults (one half and seven eighths) for those that are missing or
-// make no sense. The lease 0xffffffff is for ever: nothing is renewed.
+// leaseTimes gives a lease's times with RFC 2131's defaults (one half and seven eighths) for those
+// that are missing or make no sense. The lease 0xffffffff is for ever: nothing is renewed.
 func leaseTimes(ack *dhcpv4.DHCPv4) times {
 	const forEver = 0xffffffff * time.Second
 	lease := ack.IPAddressLeaseTime(time.Hour)
@@ -243,8 +246,8 @@ func leaseTimes(ack *dhcpv4.DHCPv4) times {
 	return t
 }
 
-// domains keeps what is a domain name, lower case, without a trailing dot, each once. A server on the network may send
-// anything, and this ends in resolv.conf.
+// domains keeps what is a domain name, lower case, without a trailing dot, each once. A server on
+// the network may send anything, and this ends in resolv.conf.
 func domains(list ...string) []string {
 	var out []string
 	for _, d := range list {

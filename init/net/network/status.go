@@ -31,9 +31,9 @@ type Status struct {
 	unanswered bool       // nobody answered its DHCP so far
 }
 
-// up says whether an interface has an address that others may count on. Where DHCP is asked too, one of IPv6 alone counts
-// once nobody has answered: in a network with both, advertisements come first, and what starts then, such as k3s, would
-// take the address for the only one.
+// up says whether an interface has an address that others may count on. Where DHCP is asked too,
+// one of IPv6 alone counts once nobody has answered: in a network with both, advertisements come
+// first, and what starts then, such as k3s, would take the address for the only one.
 func (s Status) up() bool {
 	six := false
 	for _, p := range s.Addresses {
@@ -45,8 +45,8 @@ func (s Status) up() bool {
 	return six && (!s.DHCP || s.unanswered)
 }
 
-// Way gives the metric of an interface's default route; ok is false when it has none. Where the kernel has formed an address from an
-// advertisement, its route has our metric too.
+// Way gives the metric of an interface's default route; ok is false when it has none. Where the
+// kernel has formed an address from an advertisement, its route has our metric too.
 func (s Status) Way() (metric int, ok bool) {
 	for _, r := range s.State.Routes {
 		if r.To.Bits() == 0 && (!ok || r.Metric < metric) {
@@ -113,8 +113,9 @@ func (m *Manager) Status() []Status {
 	return list
 }
 
-// ranked gives the interfaces in the order in which their name servers and time servers are asked: those with a link first, of these
-// the way out with the lowest metric, then the others by their metrics. mu is held.
+// ranked gives the interfaces in the order in which their name servers and time servers are asked:
+// those with a link first, of these the way out with the lowest metric, then the others by their
+// metrics. mu is held.
 func (m *Manager) ranked() []Status {
 	rank := func(s Status) (r [3]int) {
 		metric, out := s.Way()
@@ -141,8 +142,9 @@ func (m *Manager) writeResolvConf() {
 	}
 }
 
-// names gives name servers and search domains: the configuration's, then what it or DHCP says for each interface, then
-// what routers advertise, and only when nobody names a server, k3os.dns_nameservers. mu is held.
+// names gives name servers and search domains: the configuration's, then what it or DHCP says for
+// each interface, then what routers advertise, and only when nobody names a server,
+// k3os.dns_nameservers. mu is held.
 func (m *Manager) names() (servers []netip.Addr, search []string) {
 	addrs := func(list []string) {
 		for _, s := range list {

@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// hearing makes sense of a row of events. wpa_supplicant says nothing when WPA3 fails for a wrong passphrase; it only tries
-// again and again.
+// hearing makes sense of a row of events. wpa_supplicant says nothing when WPA3 fails for a wrong
+// passphrase; it only tries again and again.
 type hearing struct {
 	tries int
 	wrong bool // a passphrase is known to be wrong: guesses would only water that down
@@ -45,8 +45,8 @@ func (h *hearing) news(event string) (text string, ok bool) {
 	return news(event)
 }
 
-// news reads one event of wpa_supplicant (wpa_ctrl.h) and gives what it means for the connection; ok is false when it
-// means nothing. An empty text is a connection.
+// news reads one event of wpa_supplicant (wpa_ctrl.h) and gives what it means for the connection;
+// ok is false when it means nothing. An empty text is a connection.
 func news(event string) (text string, ok bool) {
 	word, rest, _ := strings.Cut(event, " ")
 	switch word {
@@ -102,7 +102,8 @@ func fields(s string) map[string]string {
 	return out
 }
 
-// printable gives a network's name, from wpa_supplicant's escapes (\xNN, \", \\), fit for a console.
+// printable gives a network's name, from wpa_supplicant's escapes (\xNN, \", \\), fit for a
+// console.
 func printable(s string) string {
 	if u, err := strconv.Unquote(`"` + s + `"`); err == nil {
 		s = u
@@ -116,7 +117,8 @@ var firmware = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?:Direct firmware load for|firmware: failed to load) (\S+)`)
 })
 
-// MissingFirmware looks for the file that a radio's driver asked the kernel for in vain, in lines of the kernel's log.
+// MissingFirmware looks for the file that a radio's driver asked the kernel for in vain, in lines
+// of the kernel's log.
 func MissingFirmware(lines string) string {
 	last := ""
 	for line := range strings.Lines(lines) {
@@ -125,7 +127,8 @@ func MissingFirmware(lines string) string {
 			continue
 		}
 		for _, word := range []string{"brcm", "cypress", "iwlwifi", "rtw", "rtl", "ath", "mt7", "mediatek", "carl", "libertas", "mrvl"} {
-			// Tables next to the firmware (clm_blob, txcap) are missing on many boards, and nothing comes of it.
+			// Tables next to the firmware (clm_blob, txcap) are missing on many boards, and nothing
+			// comes of it.
 			if strings.Contains(m[1], word) && !strings.Contains(m[1], "rtl_nic") && !strings.Contains(m[1], "blob") && !strings.Contains(m[1], ".txt") {
 				last = m[1]
 			}

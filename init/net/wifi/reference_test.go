@@ -14,8 +14,9 @@ import (
 	"imgbuild/qemu/tool"
 )
 
-// read gives what Debian's wpa_supplicant makes of a configuration: the number of networks, and what it complains about. It ends
-// because there is no such interface, which it notices after reading.
+// read gives what Debian's wpa_supplicant makes of a configuration: the number of networks, and
+// what it complains about. It ends because there is no such interface, which it notices after
+// reading.
 func read(t *testing.T, program, text string) (networks int, complaints []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "wpa_supplicant.conf")
@@ -37,7 +38,8 @@ func read(t *testing.T, program, text string) (networks int, complaints []string
 	return networks, complaints
 }
 
-// Whatever a configuration says, the real wpa_supplicant takes the file, with every network that is to be joined.
+// Whatever a configuration says, the real wpa_supplicant takes the file, with every network that is
+// to be joined.
 func TestWpaSupplicantReads(t *testing.T) {
 	program := tool.Path(t, "wpa_supplicant")
 	if _, complaints := read(t, program, "country=Germany\nnetwork={\n\tssid=6162\n\tpsk=\"abc\"\n}\n"); len(complaints) == 0 {

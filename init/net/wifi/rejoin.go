@@ -11,15 +11,17 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// How long a radio may be in a network that gives it no address before it joins again; doubled with each time in vain.
+// How long a radio may be in a network that gives it no address before it joins again; doubled with
+// each time in vain.
 const (
 	patient     = 75 * time.Second // a DHCP server that lives has been asked nine times by then
 	mostPatient = 10 * time.Minute
 )
 
-// Mend has a radio join again when it is in a network and gets no address: access points and drivers lose keys, and both sides
-// then believe that all is well while no frame gets through. It calls again for that, until ctx ends. changed gives a channel
-// that is closed when state may have changed; state says whether the radio is in a network, and whether it has an address.
+// Mend has a radio join again when it is in a network and gets no address: access points and
+// drivers lose keys, and both sides then believe that all is well while no frame gets through. It
+// calls again for that, until ctx ends. changed gives a channel that is closed when state may have
+// changed; state says whether the radio is in a network, and whether it has an address.
 func Mend(ctx context.Context, changed func() <-chan struct{}, state func() (joined, addressed bool), again func()) {
 	pause := patient
 	var since time.Time // when it had joined
@@ -52,7 +54,8 @@ func Mend(ctx context.Context, changed func() <-chan struct{}, state func() (joi
 	}
 }
 
-// Rejoin has wpa_supplicant leave the network that a radio is in, and look for the configured ones again.
+// Rejoin has wpa_supplicant leave the network that a radio is in, and look for the configured ones
+// again.
 func Rejoin(radio string) error {
 	err := order(filepath.Join(ControlDir, radio), "DISCONNECT", "RECONNECT")
 	return fault.Wrap(err, fault.Unhealthy, "look with shelf logs wpa_supplicant", "wpa_supplicant takes no orders")
@@ -61,7 +64,8 @@ func Rejoin(radio string) error {
 // orderWait is for the answer to one order.
 const orderWait = 5 * time.Second
 
-// dial opens a control socket of wpa_supplicant, which answers to a socket of our own next to it; prefix sets that apart from others.
+// dial opens a control socket of wpa_supplicant, which answers to a socket of our own next to it;
+// prefix sets that apart from others.
 func dial(path, prefix string) (c *net.UnixConn, hangUp func(), err error) {
 	own := filepath.Join(filepath.Dir(path), prefix+filepath.Base(path))
 	_ = os.Remove(own)

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// A radio whose network gives it no address joins again, ever more rarely; one that has an address, or is in no network, is left alone.
+// A radio whose network gives it no address joins again, ever more rarely; one that has an address,
+// or is in no network, is left alone.
 func TestMend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

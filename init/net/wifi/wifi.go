@@ -1,8 +1,8 @@
-// Package wifi joins wireless networks: it writes what Debian's wpa_supplicant reads, makes the unit that runs it, and
-// tells in words why there is no connection.
+// Package wifi joins wireless networks: it writes what Debian's wpa_supplicant reads, makes the
+// unit that runs it, and tells in words why there is no connection.
 //
-// wpa_supplicant runs only where a Wi-Fi network is configured and a radio exists. Everything about it lies under /run:
-// what is taken out of the configuration leaves nothing behind, unlike in k3OS.
+// wpa_supplicant runs only where a Wi-Fi network is configured and a radio exists. Everything about
+// it lies under /run: what is taken out of the configuration leaves nothing behind, unlike in k3OS.
 package wifi
 
 import (
@@ -25,9 +25,10 @@ const (
 
 var rawKey = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Fa-f]{64}$`) })
 
-// Config writes wpa_supplicant's configuration (wpa_supplicant.conf(5)): the country and the networks. Names are written in
-// hex, so that any byte may stand in them. WPA2 is given the key that passphrase and name make (IEEE 802.11, annex J.4);
-// WPA3 derives its own from the passphrase itself, so that has to stand there too. Networks that are not usable are left out.
+// Config writes wpa_supplicant's configuration (wpa_supplicant.conf(5)): the country and the
+// networks. Names are written in hex, so that any byte may stand in them. WPA2 is given the key
+// that passphrase and name make (IEEE 802.11, annex J.4); WPA3 derives its own from the passphrase
+// itself, so that has to stand there too. Networks that are not usable are left out.
 func Config(country string, networks []config.WiFi) []byte {
 	var b bytes.Buffer
 	b.WriteString("# written by shelf from network.wifi and k3os.wifi; changes are lost\n")
@@ -55,7 +56,8 @@ func Config(country string, networks []config.WiFi) []byte {
 		default:
 			// Management frames are protected where the access point can do it; WPA3 demands it.
 			fmt.Fprintf(&b, "\tkey_mgmt=WPA-PSK SAE\n\tieee80211w=1\n\tpsk=%s\n", PMK(w.Name, w.Passphrase))
-			// In hex like the name: between quotes, a quote and a # in it make a comment of the rest.
+			// In hex like the name: between quotes, a quote and a # in it make a comment of the
+			// rest.
 			fmt.Fprintf(&b, "\tsae_password=%s\n", hex.EncodeToString([]byte(w.Passphrase)))
 		}
 		b.WriteString("}\n")

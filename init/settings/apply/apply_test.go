@@ -210,7 +210,8 @@ func TestSSHD(t *testing.T) {
 	}
 }
 
-// TestNoRoomForKeys: a node on whose data partition nothing can be written is still one that can be logged in to.
+// TestNoRoomForKeys: a node on whose data partition nothing can be written is still one that can be
+// logged in to.
 func TestNoRoomForKeys(t *testing.T) {
 	m := box(t)
 	for _, dir := range []string{KeyDir, filepath.Dir(MachineIDFile)} { // files in the place of the directories, which stop root too
@@ -294,7 +295,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// A line that fails is named by its place: the line itself may hold a password, and the error is for everybody.
+// A line that fails is named by its place: the line itself may hold a password, and the error is
+// for everybody.
 func TestCommandsHideTheLine(t *testing.T) {
 	var log bytes.Buffer
 	line := "true -u me:hunter2zz https://me:hunter2zz@127.0.0.1/ --password hunter2zz; exit 7"

@@ -12,12 +12,13 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// CommandLimit ends a line of init_cmd, boot_cmd or run_cmd that does not come to an end: k3OS waited for ever.
+// CommandLimit ends a line of init_cmd, boot_cmd or run_cmd that does not come to an end: k3OS
+// waited for ever.
 const CommandLimit = 10 * time.Minute
 
-// Commands runs the lines of one phase with sh -c, in order, their output to log. The first that fails ends the phase, as
-// in k3OS. An error names the place of a line and not the line, which may hold a password; where gives that place, and may
-// be nil.
+// Commands runs the lines of one phase with sh -c, in order, their output to log. The first that
+// fails ends the phase, as in k3OS. An error names the place of a line and not the line, which may
+// hold a password; where gives that place, and may be nil.
 func Commands(ctx context.Context, phase string, lines []string, env map[string]string, log io.Writer, where func(path string) string) error {
 	for i, line := range lines {
 		fmt.Fprintf(log, "%s[%d]: %s\n", phase, i, mask.String(line))

@@ -10,15 +10,15 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Where the variables of k3os.environment lie. Two readers need two files: PAM takes a line as it stands and knows no
-// escape, a shell would run what stands in a value.
+// Where the variables of k3os.environment lie. Two readers need two files: PAM takes a line as it
+// stands and knows no escape, a shell would run what stands in a value.
 const (
 	pamEnvironment   = "/etc/environment"
 	shellEnvironment = "/etc/profile.d/00-environment.sh"
 )
 
-// Environment gives the variables to every login, next to those of the image. Both files are for root and User alone, since
-// variables hold secrets. A value with a line break has no place there.
+// Environment gives the variables to every login, next to those of the image. Both files are for
+// root and User alone, since variables hold secrets. A value with a line break has no place there.
 func (m Machine) Environment(env map[string]string) error {
 	first := m.Track == nil || m.Track.environment == nil
 	if len(env) == 0 && first {
@@ -75,9 +75,10 @@ func isVariable(name string) bool {
 	return name != "" && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789") == "" && (name[0] < '0' || name[0] > '9')
 }
 
-// plainForPAM tells whether pam_env reads a value of /etc/environment as it stands. # begins a comment anywhere, quotes
-// around it are taken off, a backslash at the end joins lines, white space at both ends is lost, lines have 1024 bytes, and
-// an empty value takes the variable away. Other values come to shells alone.
+// plainForPAM tells whether pam_env reads a value of /etc/environment as it stands. # begins a
+// comment anywhere, quotes around it are taken off, a backslash at the end joins lines, white space
+// at both ends is lost, lines have 1024 bytes, and an empty value takes the variable away. Other
+// values come to shells alone.
 func plainForPAM(value string) bool {
 	return value != "" && len(value) < 900 && !strings.ContainsAny(value, "#\\\x00") && strings.TrimSpace(value) == value && !strings.ContainsAny(value[:1], `"'`)
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// pamReads is pam_env's reading of /etc/environment (Linux-PAM, _parse_env_file): # ends a line, white space at the ends is
-// lost, quotes around the value are taken off.
+// pamReads is pam_env's reading of /etc/environment (Linux-PAM, _parse_env_file): # ends a line,
+// white space at the ends is lost, quotes around the value are taken off.
 func pamReads(text string) map[string]string {
 	out := map[string]string{}
 	text = strings.ReplaceAll(text, "\\\n", "")
@@ -38,7 +38,8 @@ func shellReads(t *testing.T, path, name string) string {
 	return strings.TrimSuffix(string(out), ".")
 }
 
-// What a login gets is what the configuration says, whatever signs are in it, and nothing in it is run.
+// What a login gets is what the configuration says, whatever signs are in it, and nothing in it is
+// run.
 func TestEnvironmentReaders(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	values := []string{"", "plain", "a b", " a ", "#a", "a#b", `a"b`, `"a"`, "'a'", `a\`, `a\\b`, "$(touch /tmp/never)", "`id`", "$HOME", "a;b", "&", "ü", `'"'"'`, "http://u:p#w@h:3128", "-n", "~", "*", strings.Repeat("x", 2000)}

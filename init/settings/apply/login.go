@@ -19,8 +19,9 @@ const (
 	spareKeys = "/run/shelf/ssh" // host keys for this boot alone
 )
 
-// SSHD makes the host keys that are missing and writes sshd's configuration again at every boot, so that an upgrade
-// reaches it: keys only, nobody but User, no root. With password, a password is asked for on the console alone.
+// SSHD makes the host keys that are missing and writes sshd's configuration again at every boot, so
+// that an upgrade reaches it: keys only, nobody but User, no root. With password, a password is
+// asked for on the console alone.
 func (m Machine) SSHD() error {
 	keys, damaged := identity.HostKeys(m.path(KeyDir))
 	if len(keys) == 0 { // a data partition that is full, or takes no writes: the node must be reached all the same
@@ -54,7 +55,8 @@ func (m Machine) MachineID() error {
 		mount.Do(mount.Symlink{Path: m.path("/var/lib/dbus/machine-id"), Target: "/etc/machine-id"}))
 }
 
-// ParseKeys gives the lines of an authorized_keys text that are keys, and drops comments and what is none.
+// ParseKeys gives the lines of an authorized_keys text that are keys, and drops comments and what
+// is none.
 func ParseKeys(text []byte) []string {
 	var keys []string
 	for len(text) > 0 {

@@ -16,7 +16,8 @@ func owner(st fs.FileInfo) (uid, gid int) {
 	return 0, 0
 }
 
-// owner reads USER, USER:GROUP, USER: or :GROUP, names or numbers, as chown takes them. USER: means the user's own group.
+// owner reads USER, USER:GROUP, USER: or :GROUP, names or numbers, as chown takes them. USER: means
+// the user's own group.
 func (m Machine) owner(text string) (uid, gid int, err error) {
 	user, group, both := strings.Cut(text, ":")
 	if user != "" {

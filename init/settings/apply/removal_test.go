@@ -25,7 +25,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// seenElsewhere names, for the keys whose effect is no file and no unit, the tests that see it come and go.
+// seenElsewhere names, for the keys whose effect is no file and no unit, the tests that see it come
+// and go.
 var seenElsewhere = map[string]string{
 	"init_cmd":               "apply.TestCommands", // commands of a boot leave what they leave
 	"boot_cmd":               "apply.TestCommands",
@@ -54,9 +55,10 @@ var seenElsewhere = map[string]string{
 	"write_files.owner":      "apply.TestOwner",             // a test is not root
 }
 
-// TestRemovingAKeyRemovesItsEffect walks the key table: a node that had a key and has it no more is the node that never had it. What
-// a key does is seen in the node's files below a root, and in what is made of the configuration for k3s, wpa_supplicant, the
-// supervisor, the clock and node-exporter.
+// TestRemovingAKeyRemovesItsEffect walks the key table: a node that had a key and has it no more is
+// the node that never had it. What a key does is seen in the node's files below a root, and in what
+// is made of the configuration for k3s, wpa_supplicant, the supervisor, the clock and
+// node-exporter.
 func TestRemovingAKeyRemovesItsEffect(t *testing.T) {
 	var tests []string
 	var sources []string
@@ -165,7 +167,8 @@ func newNode(t *testing.T) aNode {
 	return aNode{m}
 }
 
-// take applies a configuration and gives what is to be seen of it; without files only what is made of it for others.
+// take applies a configuration and gives what is to be seen of it; without files only what is made
+// of it for others.
 func (n aNode) take(t *testing.T, tree any, files bool) string {
 	t.Helper()
 	text, err := yaml.Marshal(tree)

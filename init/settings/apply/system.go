@@ -1,5 +1,6 @@
-// Package apply makes a configuration true on the running node: names, keys, passwords, files, kernel settings and the
-// commands of its phases. Each function does one thing and can be called again; a failing one does not stop the others.
+// Package apply makes a configuration true on the running node: names, keys, passwords, files,
+// kernel settings and the commands of its phases. Each function does one thing and can be called
+// again; a failing one does not stop the others.
 //
 // Files are written below Root, which is empty on a node and a directory in tests.
 package apply
@@ -57,8 +58,9 @@ func hostsText(host string) string {
 	return "127.0.0.1\tlocalhost\n127.0.1.1\t" + own + "\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
 }
 
-// Keys makes authorized_keys exactly these keys: one that was taken out of the configuration does not open the door any
-// more. Lines that are not keys themselves (github:USER, addresses) are left to Fetch, which gives their keys.
+// Keys makes authorized_keys exactly these keys: one that was taken out of the configuration does
+// not open the door any more. Lines that are not keys themselves (github:USER, addresses) are left
+// to Fetch, which gives their keys.
 func (m Machine) Keys(keys []string) error {
 	dir := m.path(Home + "/.ssh")
 	if err := mount.Do(mount.Dir{Path: m.path(Home), Mode: 0o700, UID: m.UID, GID: m.GID}, mount.Dir{Path: dir, Mode: 0o700, UID: m.UID, GID: m.GID}); err != nil {
@@ -83,8 +85,8 @@ func Remote(key string) bool {
 	return false
 }
 
-// HashPassword puts a hash in the place of a password in clear text, which an import would have hashed and which stands in
-// the node's own files.
+// HashPassword puts a hash in the place of a password in clear text, which an import would have
+// hashed and which stands in the node's own files.
 func HashPassword(cfg *config.Config) error {
 	if p := cfg.K3OS.Password; p != "" && !config.Hashed(p) {
 		var salt [16]byte
@@ -96,8 +98,8 @@ func HashPassword(cfg *config.Config) error {
 	return nil
 }
 
-// Password puts a crypt(5) hash into /etc/shadow for User; an empty one locks the password. sshd takes none anyway. Clear
-// text never gets there.
+// Password puts a crypt(5) hash into /etc/shadow for User; an empty one locks the password. sshd
+// takes none anyway. Clear text never gets there.
 func (m Machine) Password(hash string) error {
 	switch {
 	case hash == "":
@@ -139,8 +141,9 @@ func (m Machine) Sudo() error {
 	return m.write("/etc/sudoers.d/90-shelf", User+" ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
 }
 
-// Sysctls writes kernel settings, sorted by name so that every boot does the same. Names are read as sysctl(8) reads them. One of an
-// interface that is not there yet is no error: LinkSysctls writes it when the interface appears.
+// Sysctls writes kernel settings, sorted by name so that every boot does the same. Names are read
+// as sysctl(8) reads them. One of an interface that is not there yet is no error: LinkSysctls
+// writes it when the interface appears.
 func (m Machine) Sysctls(values map[string]string) error {
 	var errs []error
 	named := map[string]bool{}
@@ -218,8 +221,8 @@ func sorted(m map[string]string) []string {
 	return names
 }
 
-// Files writes write_files. Parents are made 0755 root. An item that fails is told and the others go on. Files of an earlier
-// configuration that are not named any more are taken back.
+// Files writes write_files. Parents are made 0755 root. An item that fails is told and the others
+// go on. Files of an earlier configuration that are not named any more are taken back.
 func (m Machine) Files(files []config.File) error {
 	var errs []error
 	named := map[string]bool{}
@@ -264,8 +267,8 @@ func (m Machine) file(f config.File) error {
 	return mount.Replace(path, data, f.Mode(), uid, gid)
 }
 
-// combined gives what is to stand in a file: behind what is there already with append, once, and of /etc/hosts behind the
-// node's own lines, without which sudo and others do not find their own host.
+// combined gives what is to stand in a file: behind what is there already with append, once, and of
+// /etc/hosts behind the node's own lines, without which sudo and others do not find their own host.
 func (m Machine) combined(f config.File, path string, data []byte) ([]byte, error) {
 	if filepath.Clean("/"+f.Path) == "/etc/hosts" {
 		host, err := os.ReadFile(m.path("/etc/hostname"))

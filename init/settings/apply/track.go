@@ -16,15 +16,16 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Where it is noted which files write_files made: next to what lasts, and next to what a boot empties.
+// Where it is noted which files write_files made: next to what lasts, and next to what a boot
+// empties.
 const (
 	trackLasting  = "/var/lib/shelf/files"
 	trackVolatile = "/run/shelf/files"
 )
 
-// Track remembers what the configuration changed, so that a key that is taken out loses its effect: kernel settings and
-// the environment get their old values back, files that write_files made disappear. One goroutine uses it at a time, but for
-// the kernel settings.
+// Track remembers what the configuration changed, so that a key that is taken out loses its effect:
+// kernel settings and the environment get their old values back, files that write_files made
+// disappear. One goroutine uses it at a time, but for the kernel settings.
 type Track struct {
 	mu          sync.Mutex        // guards sysctls: interfaces appear at any time
 	sysctls     map[string]string // path below /proc/sys -> value before ours
@@ -45,8 +46,8 @@ type before struct {
 	GID  int         `json:"gid"`
 }
 
-// noteDir gives the directory of the note about a path: /etc, /run, /tmp and /dev begin again at every boot, and the notes
-// about them with them.
+// noteDir gives the directory of the note about a path: /etc, /run, /tmp and /dev begin again at
+// every boot, and the notes about them with them.
 func noteDir(path string) string {
 	for _, dir := range []string{"/etc/", "/run/", "/tmp/", "/dev/"} {
 		if strings.HasPrefix(path, dir) && !strings.HasPrefix(path, "/etc/rancher/") {
@@ -63,7 +64,8 @@ func (m Machine) note(path string) string {
 
 func hashOf(data []byte) string { sum := sha256.Sum256(data); return hex.EncodeToString(sum[:]) }
 
-// remember notes that path is about to get this content. What is there and is not ours is put by first.
+// remember notes that path is about to get this content. What is there and is not ours is put by
+// first.
 func (m Machine) remember(path string, data []byte) error {
 	note := m.note(path)
 	w := written{Path: path, SHA256: hashOf(data)}
@@ -106,8 +108,8 @@ func readNote(note string) (w written, ok bool) {
 	return w, true
 }
 
-// dropFiles takes back the files that write_files made and no longer names. One that somebody changed since stays, and
-// that is told.
+// dropFiles takes back the files that write_files made and no longer names. One that somebody
+// changed since stays, and that is told.
 func (m Machine) dropFiles(named map[string]bool) error {
 	var notes []string
 	for _, dir := range []string{trackLasting, trackVolatile} {

@@ -57,7 +57,8 @@ func TestFilesAreTakenBack(t *testing.T) {
 	}
 }
 
-// At a new boot /etc and /run are the image's again, and what is noted about them is gone with them.
+// At a new boot /etc and /run are the image's again, and what is noted about them is gone with
+// them.
 func TestFilesAfterABoot(t *testing.T) {
 	m := box(t)
 	m.Track = &Track{}

@@ -13,8 +13,8 @@ import (
 
 const zoneDir = "/usr/share/zoneinfo"
 
-// Zone sets the time zone of programs that ask for the local time. Old names such as US/Eastern have no file in Debian 13's
-// tzdata; its tzdata.zi says what they are called today.
+// Zone sets the time zone of programs that ask for the local time. Old names such as US/Eastern
+// have no file in Debian 13's tzdata; its tzdata.zi says what they are called today.
 func (m Machine) Zone(zone string) error {
 	if zone == "" || zone == "UTC" { // what programs take without any setting
 		return errors.Join(remove(m.path("/etc/localtime")), remove(m.path("/etc/timezone")))
@@ -34,7 +34,8 @@ func (m Machine) hasZone(name string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// zoneLink gives the zone that a name is a link to, by the lines "L TARGET NAME" of tzdata.zi; "" if there is none.
+// zoneLink gives the zone that a name is a link to, by the lines "L TARGET NAME" of tzdata.zi; ""
+// if there is none.
 func (m Machine) zoneLink(name string) string {
 	f, err := os.Open(m.path(zoneDir + "/tzdata.zi"))
 	if err != nil {

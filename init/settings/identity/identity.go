@@ -1,5 +1,6 @@
-// Package identity is what makes a node the same node after a reboot, an upgrade and a new card for the system: its
-// name, its machine id and its ssh host keys. Each is made once and lies on the data partition.
+// Package identity is what makes a node the same node after a reboot, an upgrade and a new card for
+// the system: its name, its machine id and its ssh host keys. Each is made once and lies on the
+// data partition.
 package identity
 
 import (
@@ -25,7 +26,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// MachineID gives the 32 hex digits in path, and makes them if there are none or they are damaged; see machine-id(5).
+// MachineID gives the 32 hex digits in path, and makes them if there are none or they are damaged;
+// see machine-id(5).
 func MachineID(path string) (string, error) {
 	data, err := os.ReadFile(path)
 	if id := strings.TrimSpace(string(data)); err == nil && validID(id) {
@@ -49,9 +51,10 @@ func validID(id string) bool {
 	return err == nil && len(raw) == 16 && id == strings.ToLower(id) && strings.Trim(id, "0") != ""
 }
 
-// HostKeys makes the ssh host keys that are missing in dir, in OpenSSH's own format, and gives the paths of the private
-// ones that can be used. A key that is there and damaged is replaced. Both an error says: a key that was replaced, for whoever logs
-// in next is warned of another host, and one that could not be made, as on a disk that is full.
+// HostKeys makes the ssh host keys that are missing in dir, in OpenSSH's own format, and gives the
+// paths of the private ones that can be used. A key that is there and damaged is replaced. Both an
+// error says: a key that was replaced, for whoever logs in next is warned of another host, and one
+// that could not be made, as on a disk that is full.
 func HostKeys(dir string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -92,8 +95,8 @@ func HostKeys(dir string) ([]string, error) {
 	return paths, errors.Join(errs...)
 }
 
-// usable tries a key: one whose halves do not belong together any more is read without an error, and then nobody who trusts the
-// one half can log in by the other.
+// usable tries a key: one whose halves do not belong together any more is read without an error,
+// and then nobody who trusts the one half can log in by the other.
 func usable(data []byte) bool {
 	signer, err := ssh.ParsePrivateKey(data)
 	if err != nil {
@@ -128,8 +131,9 @@ func writeKey(path string, key any) error {
 	return write(path, pem.EncodeToMemory(block), 0o600)
 }
 
-// Hostname gives the node's name: configured wins and is not kept; else the one that was generated before and lies in
-// path; else shelf- and the last six hex digits of the first wired MAC address, which is then kept in path.
+// Hostname gives the node's name: configured wins and is not kept; else the one that was generated
+// before and lies in path; else shelf- and the last six hex digits of the first wired MAC address,
+// which is then kept in path.
 func Hostname(path, configured string, mac net.HardwareAddr) (string, error) {
 	if configured != "" {
 		return configured, nil
@@ -149,8 +153,8 @@ func Hostname(path, configured string, mac net.HardwareAddr) (string, error) {
 	return name, write(path, []byte(name+"\n"), 0o644)
 }
 
-// WiredMAC is the address of the first wired network card by name, below sys (/sys); nil if there is none. Cards are
-// those with a device behind them that are no wireless ones.
+// WiredMAC is the address of the first wired network card by name, below sys (/sys); nil if there
+// is none. Cards are those with a device behind them that are no wireless ones.
 func WiredMAC(sys string) net.HardwareAddr {
 	dirs, _ := filepath.Glob(filepath.Join(sys, "class/net/*"))
 	sort.Strings(dirs)

@@ -68,7 +68,8 @@ func TestHostKeys(t *testing.T) {
 	}
 }
 
-// TestHostKeysOfAFailingCard flips one bit after another of a key: none may be left with which sshd says what no client believes.
+// TestHostKeysOfAFailingCard flips one bit after another of a key: none may be left with which sshd
+// says what no client believes.
 func TestHostKeysOfAFailingCard(t *testing.T) {
 	dir := t.TempDir()
 	paths, err := HostKeys(dir)
@@ -89,7 +90,8 @@ func TestHostKeysOfAFailingCard(t *testing.T) {
 		if !usable(bad) {
 			continue
 		}
-		// What is still taken is a key that works, and the node's own: the bit was in a comment or the like.
+		// What is still taken is a key that works, and the node's own: the bit was in a comment or
+		// the like.
 		if is, err := ssh.ParsePrivateKey(bad); err != nil || string(is.PublicKey().Marshal()) != string(was.PublicKey().Marshal()) {
 			t.Errorf("bit 0 of byte %d: another key passes", at)
 		}

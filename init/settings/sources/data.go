@@ -17,8 +17,9 @@ import (
 	"imgbuild/init/contract/mask"
 )
 
-// kept is the directory of the store for what other places gave last: with it a node comes up when they cannot be asked.
-// Each place has a directory of its own there, named by a hash of how the configuration writes it.
+// kept is the directory of the store for what other places gave last: with it a node comes up when
+// they cannot be asked. Each place has a directory of its own there, named by a hash of how the
+// configuration writes it.
 const kept = "data"
 
 // names inside the directory of a place.
@@ -29,7 +30,8 @@ const (
 	maxAnswer = config.MaxSize
 )
 
-// Volume is the name by which the files of a CIDATA volume are kept: all ways to write it mean the same.
+// Volume is the name by which the files of a CIDATA volume are kept: all ways to write it mean the
+// same.
 const Volume = "cidata"
 
 // place is the directory of what a place gave.
@@ -38,9 +40,9 @@ func place(store, source string) string {
 	return filepath.Join(store, kept, hex.EncodeToString(sum[:8]))
 }
 
-// Keep notes what a place gave, by file name, and says whether that is new. A configuration that cannot be read as a whole
-// is an error of kind fault.Input and what was kept stays. Clear-text passwords are hashed. A file that is there no more is
-// forgotten.
+// Keep notes what a place gave, by file name, and says whether that is new. A configuration that
+// cannot be read as a whole is an error of kind fault.Input and what was kept stays. Clear-text
+// passwords are hashed. A file that is there no more is forgotten.
 func Keep(store, source string, files map[string][]byte) (changed bool, err error) {
 	dir := place(store, source)
 	names := []string{urlFile, config.NetworkConfigName, config.MetaDataName, KeysFile}
@@ -113,7 +115,8 @@ func Has(store, source string) bool {
 	return err == nil
 }
 
-// Matches says whether what is kept of a URL is what its hash asks for, so that it need not be fetched.
+// Matches says whether what is kept of a URL is what its hash asks for, so that it need not be
+// fetched.
 func Matches(store, source string, want []byte) bool {
 	now, err := os.ReadFile(filepath.Join(place(store, source), origin))
 	if err != nil || len(want) == 0 {
@@ -172,7 +175,8 @@ func List(items []string) []Source {
 	return out
 }
 
-// dataLayers gives the layers of the places that the layers so far name: who the machine is, its network, the rest.
+// dataLayers gives the layers of the places that the layers so far name: who the machine is, its
+// network, the rest.
 func dataLayers(root string, layers []*config.Layer) (out []*config.Layer, problems []config.Problem) {
 	asked := false
 	for _, l := range layers {

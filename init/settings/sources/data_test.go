@@ -46,7 +46,8 @@ func TestImager(t *testing.T) {
 	}
 }
 
-// A part that is taken away takes its settings with it; BOOT without the directory, or without config.yaml, takes nothing.
+// A part that is taken away takes its settings with it; BOOT without the directory, or without
+// config.yaml, takes nothing.
 func TestPartIsTakenAway(t *testing.T) {
 	n := newNode(t)
 	n.put("config.d/00-image.yaml", "shelf: {board: rpi4}\n")

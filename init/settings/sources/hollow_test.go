@@ -10,7 +10,8 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// A file that a card lost is no wish: the node keeps what it had, and tells it, until the file is whole or gone.
+// A file that a card lost is no wish: the node keeps what it had, and tells it, until the file is
+// whole or gone.
 func TestHollow(t *testing.T) {
 	files := map[string]string{
 		"config.yaml":    "hostname: node1\nssh_authorized_keys: [a]\n",

@@ -19,7 +19,8 @@ network:
   interfaces: [{name: eth0, addresses: [10.0.0.2/24]}]
 `
 
-// TestKeepMain changes the configuration of a running node, loses its data, and looks at what stayed on BOOT.
+// TestKeepMain changes the configuration of a running node, loses its data, and looks at what
+// stayed on BOOT.
 func TestKeepMain(t *testing.T) {
 	n := newNode(t)
 	n.put("config.yaml", string(config.WithRoom([]byte(first))))
@@ -82,7 +83,8 @@ func TestKeepLeavesBoot(t *testing.T) {
 	}
 }
 
-// TestKeepPowerCut cuts the power after each sector that reaches BOOT, in either order, and boots again.
+// TestKeepPowerCut cuts the power after each sector that reaches BOOT, in either order, and boots
+// again.
 func TestKeepPowerCut(t *testing.T) {
 	long := second + "# " + strings.Repeat("z", 1500) + "\n"
 	sectors := func(b []byte) (list [][]byte) {

@@ -1,5 +1,6 @@
-// Package sources is where a node's configuration comes from: it imports what people lay on the boot partition, takes the
-// secrets off it, and gives the layers that make the node's configuration, in order.
+// Package sources is where a node's configuration comes from: it imports what people lay on the
+// boot partition, takes the secrets off it, and gives the layers that make the node's
+// configuration, in order.
 package sources
 
 import (
@@ -42,21 +43,23 @@ const (
 // Importer imports from a mounted BOOT.
 type Importer struct {
 	Boot, Store string
-	// Overwrite replaces a file of BOOT in place by a text of the same length. Nil leaves BOOT as it is, which is right
-	// when the store is not durable: the secrets would be nowhere then.
+	// Overwrite replaces a file of BOOT in place by a text of the same length. Nil leaves BOOT as
+	// it is, which is right when the store is not durable: the secrets would be nowhere then.
 	Overwrite func(name string, text []byte) error
 }
 
-// imager are the files that Raspberry Pi Imager writes in cloud-init's format. config.yaml is above them.
+// imager are the files that Raspberry Pi Imager writes in cloud-init's format. config.yaml is above
+// them.
 var imager = []string{config.UserDataName, config.NetworkConfigName, config.MetaDataName}
 
 // legacy are files that other systems of the Raspberry Pi read from BOOT and this one does not.
 var legacy = []string{"firstrun.sh", "wpa_supplicant.conf", "userconf.txt"}
 
-// Run imports what is new on BOOT: config.yaml, Raspberry Pi Imager's files, and config.d/*.yaml one by one. A file that
-// cannot be read as a whole is not imported and what was imported before stays. A part that was taken out of config.d is
-// forgotten; a config.yaml that is gone is not, for a node without settings is out of reach. Findings about the content
-// come as problems, the rest as errors.
+// Run imports what is new on BOOT: config.yaml, Raspberry Pi Imager's files, and config.d/*.yaml
+// one by one. A file that cannot be read as a whole is not imported and what was imported before
+// stays. A part that was taken out of config.d is forgotten; a config.yaml that is gone is not, for
+// a node without settings is out of reach. Findings about the content come as problems, the rest as
+// errors.
 func (im Importer) Run() ([]config.Problem, error) {
 	names := []string{}
 	for _, name := range append([]string{mainBoot}, imager...) {
@@ -89,7 +92,8 @@ func (im Importer) Run() ([]config.Problem, error) {
 	return problems, errors.Join(errs...)
 }
 
-// misnamed tells of files that are nearly called as one that is read: Windows hides the last ending of a name.
+// misnamed tells of files that are nearly called as one that is read: Windows hides the last ending
+// of a name.
 func (im Importer) misnamed() (problems []config.Problem) {
 	look := func(dir string, meant func(name string) string) {
 		entries, _ := os.ReadDir(filepath.Join(im.Boot, dir))
@@ -120,8 +124,8 @@ func (im Importer) misnamed() (problems []config.Problem) {
 	return problems
 }
 
-// forgetImager removes what came from files of Raspberry Pi Imager that are on BOOT no more, where a config.yaml is there
-// that sets something: without any settings the node would be out of reach.
+// forgetImager removes what came from files of Raspberry Pi Imager that are on BOOT no more, where
+// a config.yaml is there that sets something: without any settings the node would be out of reach.
 func (im Importer) forgetImager() error {
 	data, err := readSome(filepath.Join(im.Boot, mainBoot))
 	if err != nil || !setsAny(mainBoot, data) {
@@ -150,8 +154,8 @@ func isYAML(name string) bool {
 	return !strings.HasPrefix(name, ".") && (ext == ".yaml" || ext == ".yml")
 }
 
-// forgetParts removes the parts that came from BOOT and are there no more. A directory that is gone as a whole is more
-// likely the card's fault than anybody's wish.
+// forgetParts removes the parts that came from BOOT and are there no more. A directory that is gone
+// as a whole is more likely the card's fault than anybody's wish.
 func (im Importer) forgetParts() error {
 	entries, err := os.ReadDir(filepath.Join(im.Boot, parts))
 	if err != nil {
@@ -189,8 +193,9 @@ func (im Importer) stored(name string) string {
 	return filepath.Join(im.Store, name)
 }
 
-// one imports one file. The order of the writes makes a power cut at any moment harmless: first the node keeps the file,
-// then it notes how BOOT is going to look, then it changes BOOT; a change that was cut short is finished, not imported.
+// one imports one file. The order of the writes makes a power cut at any moment harmless: first the
+// node keeps the file, then it notes how BOOT is going to look, then it changes BOOT; a change that
+// was cut short is finished, not imported.
 func (im Importer) one(name string) ([]config.Problem, error) {
 	data, err := readSome(filepath.Join(im.Boot, name))
 	if err != nil {
@@ -241,9 +246,10 @@ func (im Importer) one(name string) ([]config.Problem, error) {
 	return in.Problems, im.settle(name, path, want, data)
 }
 
-// hollow tells of a file with nothing in it, or NULs and white space alone, where the node has taken over settings from it
-// before: that is what a card leaves that was pulled out while it was written, and nobody's wish. What the node has stays
-// in force until the file is whole again, or gone. A meta-data without anything in it is one of cloud-init's usual ways.
+// hollow tells of a file with nothing in it, or NULs and white space alone, where the node has
+// taken over settings from it before: that is what a card leaves that was pulled out while it was
+// written, and nobody's wish. What the node has stays in force until the file is whole again, or
+// gone. A meta-data without anything in it is one of cloud-init's usual ways.
 func hollow(name string, data []byte, path string) []config.Problem {
 	if !config.Hollow(data) || name == config.MetaDataName && !bytes.ContainsRune(data, 0) {
 		return nil
@@ -261,9 +267,10 @@ func setsAny(name string, text []byte) bool {
 	return !l.Empty()
 }
 
-// lost looks whether the node still has what it kept of a file that is on BOOT as it left it: a card that fails, or its repair,
-// may have taken that away, and a node without settings is out of reach. Then the file is imported again, as far as BOOT still
-// has it, and what is left of the other lies next to it for who may need its secrets.
+// lost looks whether the node still has what it kept of a file that is on BOOT as it left it: a
+// card that fails, or its repair, may have taken that away, and a node without settings is out of
+// reach. Then the file is imported again, as far as BOOT still has it, and what is left of the
+// other lies next to it for who may need its secrets.
 func lost(name, path string, boot []byte) []config.Problem {
 	data, err := os.ReadFile(path)
 	why := "is gone"
@@ -284,8 +291,8 @@ func lost(name, path string, boot []byte) []config.Problem {
 // sector is what a disk writes whole. Files begin at one.
 const sector = 512
 
-// torn says whether now is on its way from was, which may be nil for not known, to want: each sector is the one or the other, or
-// the same but for bytes that are going to be blanked.
+// torn says whether now is on its way from was, which may be nil for not known, to want: each
+// sector is the one or the other, or the same but for bytes that are going to be blanked.
 func torn(now, want, was []byte) bool {
 	if len(now) != len(want) {
 		return false
@@ -317,16 +324,18 @@ func (im Importer) settle(name, path string, want, now []byte) error {
 	return mount.SyncDir(filepath.Dir(path))
 }
 
-// Layers gives the node's layers, the later ones winning: what the image says of itself, what Raspberry Pi Imager wrote,
-// the imported main file and its parts, the kernel's command line, k3OS's own file on the data partition, what data sources
-// gave, and k3OS's directory. A source that does not exist is left out. Of a file that could never be imported, because it
-// cannot be read as a whole, those keys count that can.
-// Imported files carry the names that they have on BOOT, where people correct them. root is put before the paths.
+// Layers gives the node's layers, the later ones winning: what the image says of itself, what
+// Raspberry Pi Imager wrote, the imported main file and its parts, the kernel's command line,
+// k3OS's own file on the data partition, what data sources gave, and k3OS's directory. A source
+// that does not exist is left out. Of a file that could never be imported, because it cannot be
+// read as a whole, those keys count that can. Imported files carry the names that they have on
+// BOOT, where people correct them. root is put before the paths.
 func Layers(root, cmdline string) ([]*config.Layer, []config.Problem) {
 	return LayersWith(root, cmdline, nil)
 }
 
-// LayersWith is Layers with another text in the place of the imported main file; nil leaves it as it is.
+// LayersWith is Layers with another text in the place of the imported main file; nil leaves it as
+// it is.
 func LayersWith(root, cmdline string, main []byte) ([]*config.Layer, []config.Problem) {
 	var layers []*config.Layer
 	var problems []config.Problem

@@ -89,8 +89,9 @@ func (n *node) merged() *config.Config {
 	return c
 }
 
-// The first file that a node is given cannot be read as a whole: nothing is imported, and what can be read counts all the
-// same, for nobody could log in otherwise. Once it is right it is imported as ever; and a later slip costs nothing.
+// The first file that a node is given cannot be read as a whole: nothing is imported, and what can
+// be read counts all the same, for nobody could log in otherwise. Once it is right it is imported
+// as ever; and a later slip costs nothing.
 func TestFirstFileIsBroken(t *testing.T) {
 	const key = "ssh_authorized_keys: [ssh-ed25519 AAAA me]\n"
 	n := newNode(t)
@@ -226,8 +227,8 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
-// TestKeptIsLost takes away what the node had kept, as a failing card or its repair does: the settings that stayed on BOOT are
-// in force again, for without them nobody could log in.
+// TestKeptIsLost takes away what the node had kept, as a failing card or its repair does: the
+// settings that stayed on BOOT are in force again, for without them nobody could log in.
 func TestKeptIsLost(t *testing.T) {
 	for what, spoil := range map[string]func(path string) error{
 		"gone":    os.Remove,

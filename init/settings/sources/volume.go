@@ -22,10 +22,12 @@ type Prober struct {
 	Mount func(device string) (dir string, done func(), err error)
 }
 
-// candidates are the names that a file of a CIDATA volume may have; those of user-data are linuxkit's and cloud-init's.
+// candidates are the names that a file of a CIDATA volume may have; those of user-data are
+// linuxkit's and cloud-init's.
 var candidates = [][]string{{config.UserDataName, "user-data", "userdata", "config"}, {config.NetworkConfigName, "network-config"}, {config.MetaDataName, "meta-data"}}
 
-// Read gives the files of the first volume, by device name, that is called CIDATA, and the device; nil if there is none.
+// Read gives the files of the first volume, by device name, that is called CIDATA, and the device;
+// nil if there is none.
 func (p Prober) Read() (files map[string][]byte, device string, err error) {
 	entries, _ := os.ReadDir(filepath.Join(p.Sys, "class/block"))
 	var names []string
@@ -93,8 +95,8 @@ func pick(read func(string) ([]byte, error)) (map[string][]byte, error) {
 	return out, nil
 }
 
-// isoLabel gives the name of an ISO 9660 volume, "" if it is none: the primary volume descriptor lies in sector 16 of 2048
-// bytes and has the name at byte 40 (ECMA-119, 8.4).
+// isoLabel gives the name of an ISO 9660 volume, "" if it is none: the primary volume descriptor
+// lies in sector 16 of 2048 bytes and has the name at byte 40 (ECMA-119, 8.4).
 func isoLabel(r io.ReaderAt) string {
 	b := make([]byte, 2048)
 	if _, err := r.ReadAt(b, 16*2048); err != nil || b[0] != 1 || !bytes.Equal(b[1:6], []byte("CD001")) {

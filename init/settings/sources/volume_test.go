@@ -10,8 +10,8 @@ import (
 	"imgbuild/qemu/tool"
 )
 
-// Sticks as mkfs.vfat and a desktop make them: every kind of FAT, cloud-init's long names, a name in small letters. They go all the way
-// to the node's configuration.
+// Sticks as mkfs.vfat and a desktop make them: every kind of FAT, cloud-init's long names, a name
+// in small letters. They go all the way to the node's configuration.
 func TestProberOnRealVolumes(t *testing.T) {
 	run := func(name string, args ...string) {
 		t.Helper()

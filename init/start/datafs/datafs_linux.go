@@ -1,5 +1,5 @@
-// Package datafs is what a person can do with a data partition that the node does not use: look what is there, repair it,
-// give it up. Nothing here is ever done by the node itself.
+// Package datafs is what a person can do with a data partition that the node does not use: look
+// what is there, repair it, give it up. Nothing here is ever done by the node itself.
 package datafs
 
 import (
@@ -38,7 +38,8 @@ func Find() (*disk.Disk, error) {
 		return nil, err
 	}
 	if d == nil {
-		// The first boot gave the disk its own signature, after the boot script had named it; and only root can read it.
+		// The first boot gave the disk its own signature, after the boot script had named it; and
+		// only root can read it.
 		d, err = running()
 	}
 	if err == nil && d == nil {
@@ -131,8 +132,9 @@ func idle(d *disk.Disk) error {
 	return f.Close()
 }
 
-// Repair puts a lost entry of the partition table back, lets e2fsck change whatever it wants to, and gives the file system its label. What
-// e2fsck says goes to out. When e2fsck gives up, the error says so.
+// Repair puts a lost entry of the partition table back, lets e2fsck change whatever it wants to,
+// and gives the file system its label. What e2fsck says goes to out. When e2fsck gives up, the
+// error says so.
 func Repair(ctx context.Context, d *disk.Disk, out io.Writer) error {
 	if err := idle(d); err != nil {
 		return err
@@ -160,7 +162,8 @@ func Repair(ctx context.Context, d *disk.Disk, out io.Writer) error {
 	return nil
 }
 
-// Format makes an empty file system of the kind that an image brings, in place of whatever is there.
+// Format makes an empty file system of the kind that an image brings, in place of whatever is
+// there.
 func Format(ctx context.Context, d *disk.Disk, out io.Writer) error {
 	if err := idle(d); err != nil {
 		return err

@@ -24,9 +24,9 @@ import (
 // dataMount is where the whole data partition is mounted until switch_root.
 const dataMount = "/data"
 
-// openData checks, grows and mounts the data partition and makes it the place of the new root. An error means that it is
-// not in use. It is never formatted, and never repaired so far that what made the node this node would be gone: that is
-// for a person to decide (package datafs).
+// openData checks, grows and mounts the data partition and makes it the place of the new root. An
+// error means that it is not in use. It is never formatted, and never repaired so far that what
+// made the node this node would be gone: that is for a person to decide (package datafs).
 func openData(t report.Teller, s *preinit.State, l *Layout) error {
 	const fix = "log in over ssh, or on the console, and run sudo shelf data: it tells what can be done; nothing is written to the partition meanwhile"
 	err := mountData(t, s)
@@ -99,10 +99,11 @@ func mountData(t report.Teller, s *preinit.State) error {
 	return nil
 }
 
-// check lets e2fsck, which comes from the squashfs, look at the data partition. First it may only do what is safe without
-// a person. If that is not enough it repairs what it can, because nobody sits in front of the node, but only while the
-// node can be recognised on the partition: of a file system that lost its root a repair makes an empty one, on which the
-// node would begin a second life. Repaired says that it went that far. safe is -p, or -fp for one that calls itself clean.
+// check lets e2fsck, which comes from the squashfs, look at the data partition. First it may only
+// do what is safe without a person. If that is not enough it repairs what it can, because nobody
+// sits in front of the node, but only while the node can be recognised on the partition: of a file
+// system that lost its root a repair makes an empty one, on which the node would begin a second
+// life. Repaired says that it went that far. safe is -p, or -fp for one that calls itself clean.
 func check(t report.Teller, device, safe string) (repaired bool, err error) {
 	res, err := e2fsck(t, safe, device)
 	switch {
@@ -141,8 +142,9 @@ func known(dir string) bool {
 	return false
 }
 
-// emptied says whether a repair, now or at an earlier boot or by a person, took the node off the file system at dir: a second
-// life must not begin next to what is left of the first. A file system that never had a node has nothing in lost+found.
+// emptied says whether a repair, now or at an earlier boot or by a person, took the node off the
+// file system at dir: a second life must not begin next to what is left of the first. A file system
+// that never had a node has nothing in lost+found.
 func emptied(dir string, repaired bool) bool {
 	if known(dir) {
 		return false
@@ -181,8 +183,8 @@ func rescue(t report.Teller, s *preinit.State) string {
 	return by
 }
 
-// e2fsck checks a device. A large disk may take its time, and the watchdog does not fire meanwhile, since the step has a
-// limit of its own.
+// e2fsck checks a device. A large disk may take its time, and the watchdog does not fire meanwhile,
+// since the step has a limit of its own.
 func e2fsck(t report.Teller, mode, device string) (fsck.Result, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
 	defer cancel()
@@ -198,14 +200,16 @@ func e2fsck(t report.Teller, mode, device string) (fsck.Result, error) {
 	return res, err
 }
 
-// checkLimit ends a check that does not come to an end, checkSlow is when it is told that there is one.
+// checkLimit ends a check that does not come to an end, checkSlow is when it is told that there is
+// one.
 const (
 	checkLimit = 30 * time.Minute
 	checkSlow  = 20 * time.Second
 )
 
-// growExt4 makes the mounted file system as large as its partition, online; see EXT4_IOC_RESIZE_FS in the kernel's
-// Documentation/filesystems/ext4/. It may be asked at every boot, and after a growth that was cut short.
+// growExt4 makes the mounted file system as large as its partition, online; see EXT4_IOC_RESIZE_FS
+// in the kernel's Documentation/filesystems/ext4/. It may be asked at every boot, and after a
+// growth that was cut short.
 func growExt4(device string, blockSize int64) error {
 	size, err := deviceSize(device)
 	if err != nil {
@@ -237,7 +241,8 @@ func growExt4(device string, blockSize int64) error {
 	return nil
 }
 
-// mountNothing puts a file system in memory where the data would be, so that a node that lost its data still comes up.
+// mountNothing puts a file system in memory where the data would be, so that a node that lost its
+// data still comes up.
 func mountNothing() error {
 	if err := os.MkdirAll(dataMount, 0o755); err != nil {
 		return err

@@ -18,8 +18,8 @@ const sector = 512
 // verityBlock is the block size of data and tree.
 const verityBlock = 4096
 
-// control makes /dev/mapper/control, which udev would make elsewhere, and opens it. The misc device's minor number is
-// dynamic and stands in /proc/misc.
+// control makes /dev/mapper/control, which udev would make elsewhere, and opens it. The misc
+// device's minor number is dynamic and stands in /proc/misc.
 func control() (*dm.Control, error) {
 	misc, err := os.ReadFile("/proc/misc")
 	if err != nil {
@@ -45,8 +45,8 @@ func control() (*dm.Control, error) {
 	return nil, fmt.Errorf("the kernel has no device mapper (is the module dm_mod in the initramfs?)")
 }
 
-// mapDevice makes a read-only device-mapper device of one target and gives its node. There is no udev to wait for: the
-// kernel has made /dev/dm-N when the table is loaded.
+// mapDevice makes a read-only device-mapper device of one target and gives its node. There is no
+// udev to wait for: the kernel has made /dev/dm-N when the table is loaded.
 func mapDevice(c *dm.Control, name string, t dm.Target) (string, error) {
 	dev, err := c.CreateDevice(name)
 	if err != nil {
@@ -68,8 +68,9 @@ func linear(device string, offset, length int64) dm.Target {
 	return dm.Target{Length: uint64(length / sector), Type: "linear", Params: fmt.Sprintf("%s %d", device, offset/sector)}
 }
 
-// verityTarget checks the squashfs at the start of device against the tree behind it. Without options a bad block reads
-// as EIO and the kernel sends an event; see the kernel's Documentation/admin-guide/device-mapper/verity.rst.
+// verityTarget checks the squashfs at the start of device against the tree behind it. Without
+// options a bad block reads as EIO and the kernel sends an event; see the kernel's
+// Documentation/admin-guide/device-mapper/verity.rst.
 func verityTarget(device string, r manifest.Root) dm.Target {
 	salt := r.Salt
 	if salt == "" {
@@ -82,8 +83,8 @@ func verityTarget(device string, r manifest.Root) dm.Target {
 	}
 }
 
-// mapSlot maps the slot for its two users, the vfat mount and the verity device below /usr: each opens its own mapping,
-// since a partition itself can have one exclusive holder only.
+// mapSlot maps the slot for its two users, the vfat mount and the verity device below /usr: each
+// opens its own mapping, since a partition itself can have one exclusive holder only.
 func mapSlot(slot string, size int64, r manifest.Root) (vfat, usr string, err error) {
 	c, err := control()
 	if err != nil {

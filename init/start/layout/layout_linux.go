@@ -1,6 +1,6 @@
-// Package layout is the second step of the boot: it turns the initramfs into the system. /usr is the slot's squashfs
-// behind dm-verity, / the data partition, and this process goes on running in the new root from its copy in memory, so
-// that it can still act when the disk under it fails.
+// Package layout is the second step of the boot: it turns the initramfs into the system. /usr is
+// the slot's squashfs behind dm-verity, / the data partition, and this process goes on running in
+// the new root from its copy in memory, so that it can still act when the disk under it fails.
 package layout
 
 import (
@@ -30,8 +30,8 @@ type Layout struct {
 
 const newRoot = "/newroot"
 
-// Run does the step. Verity is called, at most once, when the kernel finds a bad block of /usr. What is returned as an
-// error ends the boot; what the node can live with is told.
+// Run does the step. Verity is called, at most once, when the kernel finds a bad block of /usr.
+// What is returned as an error ends the boot; what the node can live with is told.
 func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout, error) {
 	l := &Layout{}
 	s.Modules.Hear(func(ev uevent.Event) {
@@ -87,7 +87,8 @@ func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout,
 	each(t, content)
 	t.Log("/etc and /var are filled")
 	bindSystemConfig(t)
-	// k3s and its containers pass mounts on to each other, which takes shared propagation from the root down.
+	// k3s and its containers pass mounts on to each other, which takes shared propagation from the
+	// root down.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
 		return nil, fmt.Errorf("shared propagation: %w", err)
 	}
@@ -98,8 +99,8 @@ func unixMount(source, target, kind string, flags uintptr) error {
 	return mount.Do(mount.Mount{Source: source, Path: target, Type: kind, Flags: flags})
 }
 
-// each does all lines of a table, telling those that fail: a directory that cannot be mended must not keep the node
-// from coming up.
+// each does all lines of a table, telling those that fail: a directory that cannot be mended must
+// not keep the node from coming up.
 func each(t report.Teller, ops []mount.Op) {
 	for _, op := range ops {
 		if err := mount.Do(op); err != nil {
@@ -112,8 +113,8 @@ func unlike(err error) error {
 	return fault.Wrap(err, fault.Device, "move what is in the way elsewhere and reboot", "the directories of the system are not as they should be")
 }
 
-// prepareRoot makes k3os/data of the data partition the place of the new root, and says what keeps it from being one.
-// It leaves its mounts behind; releaseRoot takes them away.
+// prepareRoot makes k3os/data of the data partition the place of the new root, and says what keeps
+// it from being one. It leaves its mounts behind; releaseRoot takes them away.
 func prepareRoot(t report.Teller) error {
 	if err := mount.Do(mount.Under(dataMount, onData)...); err != nil {
 		return err
@@ -127,7 +128,8 @@ func prepareRoot(t report.Teller) error {
 			told = append(told, err)
 		}
 	}
-	// A system that cannot mount its parts would not come up at all, and a disk that takes no writes any more keeps nothing.
+	// A system that cannot mount its parts would not come up at all, and a disk that takes no
+	// writes any more keeps nothing.
 	for _, dir := range mountPoints {
 		if st, err := os.Stat(newRoot + dir); err != nil || !st.IsDir() {
 			return errors.Join(append(told, err)...)
@@ -175,8 +177,8 @@ func switchRoot() error {
 	return unix.Chdir("/")
 }
 
-// bindSystemConfig shows the imported configuration where k3OS had it, if the slot has a file to lay it on: a mount
-// needs one, and the slot is read-only.
+// bindSystemConfig shows the imported configuration where k3OS had it, if the slot has a file to
+// lay it on: a mount needs one, and the slot is read-only.
 func bindSystemConfig(t report.Teller) {
 	const from, to = "/k3os/config/system.yaml", "/k3os/system/config.yaml"
 	for _, path := range []string{from, to} {

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mine gives a table's directories to whoever runs the test; owners other than root cannot be tried without being root.
+// mine gives a table's directories to whoever runs the test; owners other than root cannot be tried
+// without being root.
 func mine(ops []mount.Op) []mount.Op {
 	out := append([]mount.Op(nil), ops...)
 	for i, op := range out {
@@ -77,8 +78,8 @@ func TestContentFillsEtcAndVar(t *testing.T) {
 	}
 }
 
-// TestSystemTable holds the table against docs/disk.md: what is mounted where, and that everything that can be is nosuid,
-// nodev and noexec.
+// TestSystemTable holds the table against docs/disk.md: what is mounted where, and that everything
+// that can be is nosuid, nodev and noexec.
 func TestSystemTable(t *testing.T) {
 	ops := system("/dev/dm-0", "/dev/vda1")
 	seen := map[string]mount.Mount{}
@@ -122,7 +123,8 @@ func TestVerityTarget(t *testing.T) {
 	}
 }
 
-// TestEmptied: what a repair has emptied stays unused at every later boot, a new file system does not, nor a node with a past.
+// TestEmptied: what a repair has emptied stays unused at every later boot, a new file system does
+// not, nor a node with a past.
 func TestEmptied(t *testing.T) {
 	for name, c := range map[string]struct {
 		files    []string

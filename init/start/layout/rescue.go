@@ -23,8 +23,9 @@ func RescueAsked(boot io.ReaderAt) (bool, error) {
 	return config.RescueAsked(text), nil
 }
 
-// SetRescue writes the answer into config.RescueFile in place; the caller flushes. A file that is not there, or too short
-// for the word, cannot be mended here: the node never changes the directories of BOOT.
+// SetRescue writes the answer into config.RescueFile in place; the caller flushes. A file that is
+// not there, or too short for the word, cannot be mended here: the node never changes the
+// directories of BOOT.
 func SetRescue(boot fatfile.ReadWriterAt, on bool) error {
 	word := "no"
 	if on {

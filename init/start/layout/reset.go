@@ -16,12 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resetFlag lies next to the imported configuration and orders a reset; it holds a number of 8 hex digits, by which a reset
-// that was cut short is recognised.
+// resetFlag lies next to the imported configuration and orders a reset; it holds a number of 8 hex
+// digits, by which a reset that was cut short is recognised.
 const resetFlag = "reset"
 
-// Kept is what of k3os/data survives a reset, next to k3os/config, which is not touched: what makes the node the same node
-// for ssh, for its cluster and for the people who know its name, the time, and which other disk holds its data.
+// Kept is what of k3os/data survives a reset, next to k3os/config, which is not touched: what makes
+// the node the same node for ssh, for its cluster and for the people who know its name, the time,
+// and which other disk holds its data.
 var Kept = []string{
 	"var/lib/rancher/k3os/hostname", "var/lib/rancher/k3os/node", "var/lib/rancher/k3os/ssh",
 	"var/lib/shelf/machine-id", "var/lib/shelf/clock", "var/lib/shelf/data-disk",
@@ -36,15 +37,17 @@ func OrderReset(store string) error {
 	return mount.Replace(filepath.Join(store, resetFlag), []byte(hex.EncodeToString(number[:])), 0o600, os.Getuid(), os.Getgid())
 }
 
-// reset does what OrderReset noted, below dir, the directory k3os of the data partition, before anything of it is in use.
-// done says that the data are new. A power cut at any moment leaves a partition on which the next call finishes the work:
+// reset does what OrderReset noted, below dir, the directory k3os of the data partition, before
+// anything of it is in use. done says that the data are new. A power cut at any moment leaves a
+// partition on which the next call finishes the work:
 //
 //	data-new       is made, with links to the files that are kept, and reaches the disk
 //	data       ->  data-old-NUMBER; that there is one means that data-new was whole
 //	data-new   ->  data
 //	reset          is removed
 //
-// data-old-* is left for sweep, for it may hold a hundred thousand files. at is called before each step, in tests.
+// data-old-* is left for sweep, for it may hold a hundred thousand files. at is called before each
+// step, in tests.
 func reset(dir string, at func(step string)) (done bool, err error) {
 	flag := filepath.Join(dir, "config", resetFlag)
 	if _, err := os.Lstat(flag); err != nil {
@@ -83,8 +86,8 @@ func reset(dir string, at func(step string)) (done bool, err error) {
 	return true, mount.SyncDir(filepath.Dir(flag))
 }
 
-// renew makes fresh again, with links to what is kept of data: they need no room, and a disk that is full is a reason for
-// a reset.
+// renew makes fresh again, with links to what is kept of data: they need no room, and a disk that
+// is full is a reason for a reset.
 func renew(data, fresh string, at func(string)) error {
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
@@ -101,8 +104,8 @@ func renew(data, fresh string, at func(string)) error {
 	return syncFS(fresh)
 }
 
-// keepTree links the file or tree at data/name to fresh/name; the directories above get the modes they have. What is not
-// there is not kept.
+// keepTree links the file or tree at data/name to fresh/name; the directories above get the modes
+// they have. What is not there is not kept.
 func keepTree(data, fresh, name string) error {
 	if _, err := os.Lstat(filepath.Join(data, name)); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -158,8 +161,8 @@ func syncFS(dir string) error {
 	return unix.Syncfs(int(f.Fd()))
 }
 
-// sweep gives what removes the data of resets that were done, at leisure; nil if there is nothing to remove. dir need not
-// be reachable any more when it runs.
+// sweep gives what removes the data of resets that were done, at leisure; nil if there is nothing
+// to remove. dir need not be reachable any more when it runs.
 func sweep(dir string) func() error {
 	olds, _ := filepath.Glob(filepath.Join(dir, "data-old-*"))
 	if len(olds) == 0 {

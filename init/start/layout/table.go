@@ -28,8 +28,8 @@ var onData = []mount.Op{
 	mount.Dir{Path: "/k3os/config", Mode: 0o700},
 }
 
-// skeleton is made again at every boot, so that a data partition that lost a directory, or comes from another system,
-// heals by itself. What people keep there stays.
+// skeleton is made again at every boot, so that a data partition that lost a directory, or comes
+// from another system, heals by itself. What people keep there stays.
 var skeleton = append([]mount.Op{
 	mount.Dir{Path: "/boot", Mode: 0o755},
 	mount.Dir{Path: "/dev", Mode: 0o755},
@@ -51,7 +51,8 @@ var skeleton = append([]mount.Op{
 	mount.Dir{Path: "/var/cache", Mode: 0o755},
 	mount.Dir{Path: "/var/lib", Mode: 0o755},
 	mount.Dir{Path: "/var/lib/rancher", Mode: 0o755},
-	// Passable for all: /etc/rancher links to a directory in it, and kubectl of the login user has to reach its kubeconfig there.
+	// Passable for all: /etc/rancher links to a directory in it, and kubectl of the login user has
+	// to reach its kubeconfig there.
 	mount.Dir{Path: "/var/lib/rancher/k3os", Mode: 0o711},
 	mount.Private{Path: "/var/lib/rancher/k3os/config.yaml"},
 	mount.Private{Path: "/var/lib/rancher/k3os/config.d"},
@@ -72,8 +73,8 @@ var skeleton = append([]mount.Op{
 // mountPoints are the directories of the root that the system cannot do without.
 var mountPoints = []string{"/boot", "/dev", "/etc", "/k3os/config", "/k3os/system", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/lib/shelf", "/var/local"}
 
-// system is the rest of the table in docs/disk.md, done after switch_root; /, /usr, /proc, /sys and /dev are there already.
-// vfat is the mapping of the running slot, boot the partition BOOT.
+// system is the rest of the table in docs/disk.md, done after switch_root; /, /usr, /proc, /sys and
+// /dev are there already. vfat is the mapping of the running slot, boot the partition BOOT.
 func system(vfat, boot string) []mount.Op {
 	return []mount.Op{
 		mount.Mount{Source: "devpts", Path: "/dev/pts", Type: "devpts", Flags: unix.MS_NOSUID | unix.MS_NOEXEC, Data: "gid=5,mode=0620,ptmxmode=0666"},
@@ -99,7 +100,8 @@ func system(vfat, boot string) []mount.Op {
 	}
 }
 
-// Late is what nothing of the boot needs and takes its time: the kernel runs modprobe when bpf is mounted.
+// Late is what nothing of the boot needs and takes its time: the kernel runs modprobe when bpf is
+// mounted.
 var Late = []mount.Op{
 	mount.Mount{Source: "bpf", Path: "/sys/fs/bpf", Type: "bpf", Flags: quiet, Data: "mode=0700", Optional: true},
 }

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Undo unmounts what can be unmounted, last mounted first, and makes the rest read-only, so that no file system is
-// dirty when the power goes. It is for the very end, when all services are gone.
+// Undo unmounts what can be unmounted, last mounted first, and makes the rest read-only, so that no
+// file system is dirty when the power goes. It is for the very end, when all services are gone.
 func Undo(t report.Teller) {
 	mounts, _ := mountinfo.GetMounts(nil)
 	leave(t, mounts)
@@ -41,8 +41,8 @@ func Undo(t report.Teller) {
 // patience is how long one network file system may take to say goodbye.
 const patience = 5 * time.Second
 
-// leave unmounts network file systems. One whose server is gone would hold the end of the node for ever, and with it the disks: what
-// is still under way to it is given up.
+// leave unmounts network file systems. One whose server is gone would hold the end of the node for
+// ever, and with it the disks: what is still under way to it is given up.
 func leave(t report.Teller, mounts []*mountinfo.Info) {
 	limit := patience
 	for _, m := range slices.Backward(mounts) {

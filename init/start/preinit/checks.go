@@ -11,7 +11,8 @@ import (
 	"imgbuild/init/contract/manifest"
 )
 
-// Compatible reads the compatibles of the machine from its device tree below proc (/proc); none without a device tree.
+// Compatible reads the compatibles of the machine from its device tree below proc (/proc); none
+// without a device tree.
 func Compatible(proc string) []string {
 	data, err := os.ReadFile(filepath.Join(proc, "device-tree/compatible"))
 	if err != nil {
@@ -29,7 +30,8 @@ func Model(proc string) string {
 	return "unknown machine"
 }
 
-// Memory is the RAM that the kernel has, in bytes: MemTotal of /proc/meminfo; 0 if it cannot be read.
+// Memory is the RAM that the kernel has, in bytes: MemTotal of /proc/meminfo; 0 if it cannot be
+// read.
 func Memory(proc string) int64 {
 	data, _ := os.ReadFile(filepath.Join(proc, "meminfo"))
 	for _, line := range strings.Split(string(data), "\n") {
@@ -50,8 +52,8 @@ func checkBoard(m *manifest.Manifest, compatible []string, model string) error {
 		"this card is for %s (%s), but the machine is %s (%s)", m.Family, strings.Join(m.Compatible, ", "), model, strings.Join(compatible, ", "))
 }
 
-// EnoughMemory says whether the machine has the memory that the slot's roles need. The kernel and the firmware keep up
-// to a seventh of the memory to themselves, which MemTotal does not count.
+// EnoughMemory says whether the machine has the memory that the slot's roles need. The kernel and
+// the firmware keep up to a seventh of the memory to themselves, which MemTotal does not count.
 func EnoughMemory(m *manifest.Manifest, have int64) error {
 	if have == 0 || have >= m.MinMemory-m.MinMemory/7 {
 		return nil

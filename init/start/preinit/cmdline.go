@@ -2,8 +2,8 @@ package preinit
 
 import "strings"
 
-// Cmdline holds the words of the kernel's command line that have a value, and those that have none as "". A word given
-// twice has its last value. Quotes may enclose a value, as the kernel allows.
+// Cmdline holds the words of the kernel's command line that have a value, and those that have none
+// as "". A word given twice has its last value. Quotes may enclose a value, as the kernel allows.
 type Cmdline map[string]string
 
 // ParseCmdline reads the text of /proc/cmdline.

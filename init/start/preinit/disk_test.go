@@ -24,7 +24,8 @@ func teller() report.Teller {
 	return report.Teller{Console: &report.Console{}, Report: &report.Report{}, Step: "preinit"}
 }
 
-// machine is one below sys and dev with a disk of some signature; its slots and its data partition are written by the tests.
+// machine is one below sys and dev with a disk of some signature; its slots and its data partition
+// are written by the tests.
 func machine(t *testing.T, sys, dev, name string, signature uint32) {
 	t.Helper()
 	must := func(err error) {

@@ -24,7 +24,8 @@ func NewHotplug(t report.Teller) *Hotplug {
 	return &Hotplug{t: t, seen: map[string]bool{}, block: make(chan struct{}, 1)}
 }
 
-// Use takes the modules of another directory from now on: first the initramfs's, later the system's.
+// Use takes the modules of another directory from now on: first the initramfs's, later the
+// system's.
 func (h *Hotplug) Use(dir string) error {
 	x, err := module.Open(dir)
 	if err != nil {
@@ -47,8 +48,9 @@ func (h *Hotplug) Load(name string, params ...string) error {
 	return l.Load(name, params...)
 }
 
-// Coldplug loads the modules of all devices that are there, those of first (a directory of the kernel's tree, such as
-// drivers/watchdog) before the others; done is called in between. Devices that appear because of it are heard by Listen.
+// Coldplug loads the modules of all devices that are there, those of first (a directory of the
+// kernel's tree, such as drivers/watchdog) before the others; done is called in between. Devices
+// that appear because of it are heard by Listen.
 func (h *Hotplug) Coldplug(first string, done func()) {
 	h.mu.Lock()
 	l := h.loader

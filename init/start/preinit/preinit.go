@@ -1,6 +1,6 @@
-// Package preinit is the first step of the boot, while the initramfs is all there is: the watchdog, the kernel's file
-// systems, a clock that does not run before the image was made, the modules for the disk, the disk itself, and the checks
-// that decide whether the rest of the boot makes sense.
+// Package preinit is the first step of the boot, while the initramfs is all there is: the watchdog,
+// the kernel's file systems, a clock that does not run before the image was made, the modules for
+// the disk, the disk itself, and the checks that decide whether the rest of the boot makes sense.
 package preinit
 
 import (
@@ -52,8 +52,9 @@ var kernelFS = []mount.Op{
 	mount.Mount{Source: "devtmpfs", Path: "/dev", Type: "devtmpfs", Flags: unix.MS_NOSUID | unix.MS_NOEXEC, Data: "mode=0755"},
 }
 
-// fileSystems are needed whatever the hardware is. crc32c comes first: ext4 asks the kernel for it by an alias that the
-// kernel cannot resolve without modprobe. Those that are built in, or not in the initramfs, are passed over.
+// fileSystems are needed whatever the hardware is. crc32c comes first: ext4 asks the kernel for it
+// by an alias that the kernel cannot resolve without modprobe. Those that are built in, or not in
+// the initramfs, are passed over.
 var fileSystems = []string{"crc32c_generic", "dm_mod", "dm_verity", "squashfs", "ext4", "vfat", "nls_ascii", "nls_cp437"}
 
 // Mount mounts the kernel's file systems and opens the consoles.
@@ -63,7 +64,8 @@ func Mount(t report.Teller) error {
 	return err
 }
 
-// Run does the step. It fills s as it goes, so that a caller can report with what there is when it fails.
+// Run does the step. It fills s as it goes, so that a caller can report with what there is when it
+// fails.
 func Run(t report.Teller, s *State) error {
 	text, _ := os.ReadFile("/proc/cmdline")
 	s.Cmdline = ParseCmdline(string(text))
@@ -149,8 +151,8 @@ func (s *State) findDisk(t report.Teller, sys, dev string) error {
 	}
 }
 
-// check reads what the slot and the data partition say of themselves. What it returns ends the boot; what the node can
-// live with is told and kept in s.
+// check reads what the slot and the data partition say of themselves. What it returns ends the
+// boot; what the node can live with is told and kept in s.
 func (s *State) check(t report.Teller) error {
 	if err := s.Disk.Check(); err != nil {
 		return err

@@ -14,16 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watchdog resets the board when the node hangs. PID 1 feeds it as long as somebody vouches for progress: each step of
-// the boot gets a limit, and from then on the supervisor keeps it without one. It is opened before anything else can
-// hang. A nil Watchdog does nothing.
+// Watchdog resets the board when the node hangs. PID 1 feeds it as long as somebody vouches for
+// progress: each step of the boot gets a limit, and from then on the supervisor keeps it without
+// one. It is opened before anything else can hang. A nil Watchdog does nothing.
 type Watchdog struct {
 	f     *os.File
 	mu    sync.Mutex
 	until time.Time // zero: no limit
 }
 
-// Seconds that the hardware is asked for; a driver that cannot count so far feeds it by itself in between.
+// Seconds that the hardware is asked for; a driver that cannot count so far feeds it by itself in
+// between.
 const watchdogSeconds = 60
 
 // OpenWatchdog arms the first watchdog and feeds it from now on. None is an error.
@@ -70,7 +71,8 @@ func (w *Watchdog) Limit(d time.Duration) {
 	}
 }
 
-// Close disarms it, before the power is switched off; where the driver cannot be disarmed the board comes back up.
+// Close disarms it, before the power is switched off; where the driver cannot be disarmed the board
+// comes back up.
 func (w *Watchdog) Close() {
 	if w == nil {
 		return
@@ -84,9 +86,9 @@ func (w *Watchdog) Close() {
 	}
 }
 
-// watchdogAllowed says whether the watchdog may be opened, and if not why. shelf.watchdog=off forbids it. So does a
-// Raspberry Pi's device tree without the marks that every real firmware sets: then it is an emulator, whose watchdog
-// resets the machine at once.
+// watchdogAllowed says whether the watchdog may be opened, and if not why. shelf.watchdog=off
+// forbids it. So does a Raspberry Pi's device tree without the marks that every real firmware sets:
+// then it is an emulator, whose watchdog resets the machine at once.
 func watchdogAllowed(c Cmdline, compatible []string, firmwareMarks bool) (bool, string) {
 	if on, known := config.Truth(c["shelf.watchdog"]); known && !on {
 		return false, "shelf.watchdog=off"

@@ -1,6 +1,6 @@
-// Package control is the line between PID 1 and the people who type shelf: a Unix socket that takes one request, a line of
-// JSON, and answers with one. Anyone on the node may ask how it is; orders are for root and the group shelf, which the
-// kernel vouches for (SO_PEERCRED).
+// Package control is the line between PID 1 and the people who type shelf: a Unix socket that takes
+// one request, a line of JSON, and answers with one. Anyone on the node may ask how it is; orders
+// are for root and the group shelf, which the kernel vouches for (SO_PEERCRED).
 package control
 
 import (
@@ -32,7 +32,8 @@ const Socket = "/run/shelf.sock"
 // Group may give orders, as root may.
 const Group = "shelf"
 
-// Request is what is asked. What the verbs are, and which words each takes, is decided by the handler.
+// Request is what is asked. What the verbs are, and which words each takes, is decided by the
+// handler.
 type Request struct {
 	Verb   string            `json:"verb"`
 	Reason string            `json:"reason,omitempty"`
@@ -51,19 +52,21 @@ type Response struct {
 	Flow  bool            `json:"flow,omitempty"` // bytes follow until the end of the connection; see Flow
 }
 
-// Flow is what a handler returns as data when its answer has no end or does not fit into memory: write is called with the
-// connection, and ctx ends when the caller has gone.
+// Flow is what a handler returns as data when its answer has no end or does not fit into memory:
+// write is called with the connection, and ctx ends when the caller has gone.
 type Flow func(ctx context.Context, w io.Writer) error
 
-// limit of a request in bytes, and how long a client has for it. Strangers have nothing long to say.
+// limit of a request in bytes, and how long a client has for it. Strangers have nothing long to
+// say.
 const (
 	requestLimit  = 1 << 20 // a whole config.yaml fits
 	strangerLimit = 4 << 10
 	requestTime   = 10 * time.Second
 )
 
-// callers is how many of those who may give orders are answered at a time; further ones wait. Anybody on the node may call:
-// strangers have places of their own, so that a thousand of them do not keep root away, and are sent away when those are taken.
+// callers is how many of those who may give orders are answered at a time; further ones wait.
+// Anybody on the node may call: strangers have places of their own, so that a thousand of them do
+// not keep root away, and are sent away when those are taken.
 const (
 	callers   = 64
 	strangers = 16
@@ -227,8 +230,8 @@ func trusted(c *net.UnixConn) bool {
 	return slices.Contains(groups, uint32(gid))
 }
 
-// peerGroups gives the further groups that the peer had when it connected (SO_PEERGROUPS, socket(7)): asking /proc for
-// its number later could hit another process.
+// peerGroups gives the further groups that the peer had when it connected (SO_PEERGROUPS,
+// socket(7)): asking /proc for its number later could hit another process.
 func peerGroups(fd uintptr) []uint32 {
 	groups := make([]uint32, 1024)
 	size := uint32(len(groups) * 4)

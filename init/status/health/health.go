@@ -1,6 +1,6 @@
-// Package health says whether a node does what its role promises. The names of the checks come from the role's data (package
-// checks); Judge is a pure function of Facts. The commit of a trial, shelf status and its exit code, the metrics and the alert
-// all go by its verdict.
+// Package health says whether a node does what its role promises. The names of the checks come from
+// the role's data (package checks); Judge is a pure function of Facts. The commit of a trial, shelf
+// status and its exit code, the metrics and the alert all go by its verdict.
 package health
 
 import (
@@ -76,8 +76,9 @@ type Verdict struct {
 	Results []Result
 }
 
-// Judge runs the named checks. Names that this program does not know are left out, and so are checks of services that
-// cannot be there: those that the image was built without, and the role's on a node without its data.
+// Judge runs the named checks. Names that this program does not know are left out, and so are
+// checks of services that cannot be there: those that the image was built without, and the role's
+// on a node without its data.
 func Judge(names []string, f Facts) Verdict {
 	v := Verdict{State: Good}
 	for _, name := range names {

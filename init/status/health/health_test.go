@@ -124,8 +124,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// Whatever the services do: the node is not good while one of them is not, no reason is missing or said twice, and a service
-// that was stopped by somebody is nobody's fault.
+// Whatever the services do: the node is not good while one of them is not, no reason is missing or
+// said twice, and a service that was stopped by somebody is nobody's fault.
 func TestJudgeServices(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	phases := []supervise.Phase{supervise.Stopped, supervise.Pending, supervise.Starting, supervise.Up, supervise.Stopping, supervise.Failed, supervise.Done}

@@ -9,7 +9,8 @@ import (
 	"imgbuild/init/k3s/datadisk"
 )
 
-// certificateWarning is how long before its end a certificate of k3s is told of. The node restarts k3s sooner than that by itself.
+// certificateWarning is how long before its end a certificate of k3s is told of. The node restarts
+// k3s sooner than that by itself.
 const certificateWarning = 45 * 24 * time.Hour
 
 // table holds the checks of the machine itself.
@@ -88,7 +89,8 @@ func disks(list []Disk, trouble func(Disk) string) (State, []string) {
 	return state, why
 }
 
-// reachable says whether somebody on another machine can use an address: it is more than the link's own.
+// reachable says whether somebody on another machine can use an address: it is more than the link's
+// own.
 func reachable(p netip.Prefix) bool {
 	return p.IsValid() && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsLoopback()
 }

@@ -10,16 +10,16 @@ import (
 	"imgbuild/init/contract/checks"
 )
 
-// Probe asks a service that counts as ready whether it does its work. It is one of the project's three seams: each role
-// brings its own, and whoever waits for their answers knows nothing else about the role. Ask honours ctx, changes nothing
-// and returns one line that says what is wrong.
+// Probe asks a service that counts as ready whether it does its work. It is one of the project's
+// three seams: each role brings its own, and whoever waits for their answers knows nothing else
+// about the role. Ask honours ctx, changes nothing and returns one line that says what is wrong.
 type Probe struct {
 	Check string // its name in package checks
 	Ask   func(ctx context.Context) error
 }
 
-// Answer is what a probe has found. The zero value is that of one that was not asked since its unit became ready, which
-// takes the same question.
+// Answer is what a probe has found. The zero value is that of one that was not asked since its unit
+// became ready, which takes the same question.
 type Answer struct {
 	Failures int   // in a row
 	Err      error // of the last one
@@ -63,8 +63,8 @@ func (p *Prober) Answers() map[string]Answer {
 	return all
 }
 
-// Round asks all probes whose unit is ready, at once, and forgets the answers of the others. It returns when all have
-// answered, or after patience.
+// Round asks all probes whose unit is ready, at once, and forgets the answers of the others. It
+// returns when all have answered, or after patience.
 func (p *Prober) Round(ctx context.Context, ready func(unit string) bool) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -7,8 +7,8 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// Failing says whether a unit failed, or has failed and has not come back yet: between two attempts it is starting, and no
-// better for that.
+// Failing says whether a unit failed, or has failed and has not come back yet: between two attempts
+// it is starting, and no better for that.
 func Failing(u supervise.State) bool {
 	between := u.Phase == supervise.Starting || u.Phase == supervise.Pending && !u.Outside()
 	return u.Phase == supervise.Failed || u.Failures > 0 && !u.Ready && between
@@ -35,7 +35,8 @@ func state(u supervise.State) State {
 	return Starting
 }
 
-// unit judges a check of a service that the role is for; ok is false where the service cannot be there.
+// unit judges a check of a service that the role is for; ok is false where the service cannot be
+// there.
 func (f Facts) unit(c checks.Check, names []string) (s State, why []string, ok bool) {
 	i := slices.IndexFunc(f.Units, func(u supervise.State) bool { return u.Name == c.Unit })
 	switch {
@@ -65,7 +66,8 @@ func named(names []string, unit string) bool {
 	})
 }
 
-// services judges the units that no other of the named checks is about. One that somebody stopped is as it should be.
+// services judges the units that no other of the named checks is about. One that somebody stopped
+// is as it should be.
 func (f Facts) services(names []string) (State, []string) {
 	worst, why := Good, map[State][]string{}
 	for _, u := range f.Units {

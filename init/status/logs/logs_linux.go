@@ -26,7 +26,8 @@ type Logs struct {
 	Commands *supervise.Log // of init_cmd, boot_cmd and run_cmd
 }
 
-// Answer gives the newest lines of a log, and those to come if follow is set. Args: name, lines (0 is all), follow.
+// Answer gives the newest lines of a log, and those to come if follow is set. Args: name, lines (0
+// is all), follow.
 func (l Logs) Answer(r control.Request) (any, error) {
 	name := r.Args["name"]
 	count, err := strconv.Atoi(r.Args["lines"])
@@ -93,8 +94,8 @@ func logFiles(dir, name string) []string {
 	return files
 }
 
-// newest gives the last count lines, 0 for all, of a log: what memory holds of it, and before that what only the files
-// hold. Lines begin with their time, which tells where memory takes over.
+// newest gives the last count lines, 0 for all, of a log: what memory holds of it, and before that
+// what only the files hold. Lines begin with their time, which tells where memory takes over.
 func newest(ring []byte, files []string, count int) []byte {
 	have := bytes.Count(ring, []byte("\n"))
 	var parts [][]byte
@@ -116,7 +117,8 @@ func newest(ring []byte, files []string, count int) []byte {
 	return lastLines(slices.Concat(append(parts, ring)...), count)
 }
 
-// before cuts lines off at the first that is not older than a time, which is text of a form that sorts.
+// before cuts lines off at the first that is not older than a time, which is text of a form that
+// sorts.
 func before(data, when []byte) []byte {
 	end := 0
 	for line := range bytes.Lines(data) {

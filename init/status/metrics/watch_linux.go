@@ -1,5 +1,5 @@
-// Package metrics writes what a node tells about itself in numbers, keeps count of the writes to its boot disk, and has
-// node-exporter listen where the shelf knows the node.
+// Package metrics writes what a node tells about itself in numbers, keeps count of the writes to
+// its boot disk, and has node-exporter listen where the shelf knows the node.
 package metrics
 
 import (
@@ -24,7 +24,8 @@ const (
 	calmLimit   = 30 * time.Second // node-exporter starts then at the latest, ready or not
 )
 
-// Watch watches a node. Its exported fields are not changed after it was made; all methods may be called from any goroutine.
+// Watch watches a node. Its exported fields are not changed after it was made; all methods may be
+// called from any goroutine.
 type Watch struct {
 	Config  func() *config.Config // the newest one
 	Units   *supervise.Supervisor
@@ -79,7 +80,8 @@ func (w *Watch) address() (string, error) {
 	return address, err
 }
 
-// Run begins when ready is closed, or after a while, and never returns. begun is called after the first sample.
+// Run begins when ready is closed, or after a while, and never returns. begun is called after the
+// first sample.
 func (w *Watch) Run(ready <-chan struct{}, begun func()) {
 	if err := os.MkdirAll(monitor.Dir, 0o755); err != nil {
 		w.Tell.Problem(err)

@@ -16,7 +16,8 @@ var update = flag.Bool("update", false, "write the table of docs/monitoring.md")
 
 const docs = "../../../docs/"
 
-// node are the metrics of node-exporter that alerts and dashboard use; a boot test sees that the exporter serves them.
+// node are the metrics of node-exporter that alerts and dashboard use; a boot test sees that the
+// exporter serves them.
 var node = []string{"node_cpu_seconds_total", "node_filesystem_avail_bytes", "node_filesystem_files", "node_filesystem_files_free", "node_filesystem_readonly",
 	"node_filesystem_size_bytes", "node_load1", "node_memory_MemAvailable_bytes",
 	"node_memory_MemTotal_bytes", "node_network_receive_bytes_total", "node_textfile_mtime_seconds", "node_time_seconds"}
@@ -72,8 +73,9 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// What Grafana's documentation says of a dashboard's JSON (classic model): the fields that it must have, their types, ids that are
-// unique, a grid of 24 columns in which nothing overlaps, sources and variables that exist. Grafana itself was not asked.
+// What Grafana's documentation says of a dashboard's JSON (classic model): the fields that it must
+// have, their types, ids that are unique, a grid of 24 columns in which nothing overlaps, sources
+// and variables that exist. Grafana itself was not asked.
 func TestDashboard(t *testing.T) {
 	text, err := os.ReadFile(docs + "monitoring/dashboard.json")
 	if err != nil {

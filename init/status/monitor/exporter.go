@@ -19,14 +19,16 @@ const UnitName = "node-exporter"
 // Port is where node-exporter listens unless the configuration says otherwise.
 const Port = 9100
 
-// collectors are those that say something on a small board; each of the others costs memory and time at every scrape.
+// collectors are those that say something on a small board; each of the others costs memory and
+// time at every scrape.
 var collectors = [...]string{"cpu", "cpufreq", "diskstats", "filefd", "filesystem", "hwmon", "loadavg", "meminfo", "netdev", "pressure", "stat", "textfile", "thermal_zone", "time", "timex", "uname", "vmstat"}
 
 // Unit is node-exporter as a service. listen gives the address again at each start.
 func Unit(listen func() (string, error)) supervise.Unit {
 	return supervise.Unit{
 		Name: UnitName, User: "prometheus", Command: []string{"/usr/bin/prometheus-node-exporter"},
-		// It has one thing to do every half minute: one processor, and a heap that is collected before it grows.
+		// It has one thing to do every half minute: one processor, and a heap that is collected
+		// before it grows.
 		Env:      []string{"GOMAXPROCS=1", "GOMEMLIMIT=16MiB", "GOGC=50"},
 		Limits:   cgroup.Limits{MemoryMax: 64 << 20, CPUWeight: 20},
 		OOMScore: 500, StopOrder: 10, NoFile: 1024,
@@ -46,7 +48,8 @@ func arguments(address string) []string {
 		"/usr/bin/prometheus-node-exporter", "--web.listen-address=" + address, "--web.disable-exporter-metrics", "--web.max-requests=2", "--log.level=warn",
 		"--collector.disable-defaults", "--collector.textfile.directory=" + Dir,
 		"--path.udev.data=" + Dir, // there is no udev; a directory that is missing would be told as an error
-		// Pods' mounts come and go by the hundred and say nothing that their node's disk does not say.
+		// Pods' mounts come and go by the hundred and say nothing that their node's disk does not
+		// say.
 		`--collector.filesystem.mount-points-exclude=^/(dev|proc|sys|run|etc|tmp|usr|boot|k3os/system|k3os/config|var/lib/(kubelet|rancher/k3s|containerd)/.+)($|/)`,
 		`--collector.filesystem.fs-types-exclude=^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|mqueue|nsfs|overlay|proc|pstore|securityfs|squashfs|sysfs|tmpfs|tracefs)$`,
 		`--collector.netdev.device-exclude=^(lo|veth.*|cali.*|tunl.*|sit.*|ip6tnl.*|dummy.*)$`,
@@ -58,10 +61,11 @@ func arguments(address string) []string {
 	return args
 }
 
-// Listen gives the address that node-exporter listens on. setting is monitoring.listen: an address and a port, either
-// alone, or an interface's name in the place of the address. Without an address it is that of the shelf: the interface with
-// the default route, else the first with an address. Every interface at once is served only if the setting says so with
-// 0.0.0.0 or [::]. Without an address yet the error is a *supervise.Waiting.
+// Listen gives the address that node-exporter listens on. setting is monitoring.listen: an address
+// and a port, either alone, or an interface's name in the place of the address. Without an address
+// it is that of the shelf: the interface with the default route, else the first with an address.
+// Every interface at once is served only if the setting says so with 0.0.0.0 or [::]. Without an
+// address yet the error is a *supervise.Waiting.
 func Listen(setting string, interfaces []network.Status) (string, error) {
 	host, port, err := splitListen(setting)
 	if err != nil {
@@ -111,8 +115,8 @@ func splitListen(s string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// Primary is the address under which the shelf knows the node: that of the interface with the default route of the lowest
-// metric, else of the first that has one.
+// Primary is the address under which the shelf knows the node: that of the interface with the
+// default route of the lowest metric, else of the first that has one.
 func Primary(interfaces []network.Status) (netip.Addr, bool) {
 	var best netip.Addr
 	metric := 0

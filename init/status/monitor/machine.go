@@ -80,8 +80,9 @@ func numbered(sys, pattern string) []string {
 	return dirs
 }
 
-// firmware reads get_throttled, which the Raspberry Pi archive's kernels have: bits 0 to 3 say what is, 16 to 19 what has
-// been since the boot (0 under-voltage, 1 frequency capped, 2 throttled, 3 soft temperature limit). Debian's have it not.
+// firmware reads get_throttled, which the Raspberry Pi archive's kernels have: bits 0 to 3 say what
+// is, 16 to 19 what has been since the boot (0 under-voltage, 1 frequency capped, 2 throttled, 3
+// soft temperature limit). Debian's have it not.
 func (m *Machine) firmware(sys string) {
 	paths, _ := filepath.Glob(filepath.Join(sys, "devices/platform/soc*/soc*:firmware/get_throttled"))
 	if len(paths) == 0 {
@@ -113,8 +114,8 @@ func lowVoltage(sys string) *bool {
 	return nil
 }
 
-// hot says whether a thermal zone slows the processor down. Only a zone that is bound to the processor's frequency can
-// tell; the Pis' are not.
+// hot says whether a thermal zone slows the processor down. Only a zone that is bound to the
+// processor's frequency can tell; the Pis' are not.
 func hot(sys string) (on, ok bool) {
 	links, _ := filepath.Glob(filepath.Join(sys, "class/thermal/thermal_zone*/cdev[0-9]*"))
 	for _, dir := range links {
@@ -129,7 +130,8 @@ func hot(sys string) (on, ok bool) {
 	return on, ok
 }
 
-// wear reads what an eMMC says of itself. SD cards and USB sticks say nothing; an NVMe disk only answers commands.
+// wear reads what an eMMC says of itself. SD cards and USB sticks say nothing; an NVMe disk only
+// answers commands.
 func wear(sys string) []Wear {
 	var list []Wear
 	for _, dir := range numbered(sys, "block/mmcblk*") {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// tree makes files below a directory: path and content in turn. A content that begins with -> is a link.
+// tree makes files below a directory: path and content in turn. A content that begins with -> is a
+// link.
 func tree(t *testing.T, files ...string) string {
 	t.Helper()
 	root := t.TempDir()

@@ -23,7 +23,8 @@ func promtool(t *testing.T, stdin []byte, args ...string) (string, error) {
 	return string(out), err
 }
 
-// Prometheus loads the alerts; each fires on a node that has it, after its time, and is silent on those that have not.
+// Prometheus loads the alerts; each fires on a node that has it, after its time, and is silent on
+// those that have not.
 func TestAlertsInPrometheus(t *testing.T) {
 	const rules, cases = docs + "monitoring/alerts.yaml", "testdata/alerts_test.yaml"
 	if out, err := promtool(t, nil, "check", "rules", "--lint-fatal", rules); err != nil {
@@ -89,7 +90,8 @@ func TestDashboardInPrometheus(t *testing.T) {
 	if err := json.Unmarshal(text, &d); err != nil {
 		t.Fatal(err)
 	}
-	// One file of rules for all of them: the tool is started once. Grafana puts its variables in before it asks.
+	// One file of rules for all of them: the tool is started once. Grafana puts its variables in
+	// before it asks.
 	type rule struct{ Record, Expr string }
 	var rules []rule
 	for _, p := range d.Panels {

@@ -22,7 +22,8 @@ const (
 // metric is one row of the table of metrics.
 type metric struct{ name, kind, help string }
 
-// table is the order of the file. Names follow Prometheus: base units, _total for counters, _info for labels.
+// table is the order of the file. Names follow Prometheus: base units, _total for counters, _info
+// for labels.
 var table = [...]metric{
 	{"shelf_info", "gauge", "The running system; always 1."},
 	{"shelf_boot_timestamp_seconds", "gauge", "When the kernel started."},
@@ -106,7 +107,8 @@ func bit(b bool) float64 {
 
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
-// Render gives a sample in Prometheus' text format (version 0.0.4). now is the moment of the sample.
+// Render gives a sample in Prometheus' text format (version 0.0.4). now is the moment of the
+// sample.
 func Render(s Sample, now time.Time) []byte {
 	w := &writer{}
 	w.row("shelf_info", 1, "version", s.Version, "slot", s.Slot, "program", s.Program, "role", s.Role, "board", s.Board, "model", s.Model, "kernel", s.Kernel)

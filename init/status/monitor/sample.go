@@ -1,8 +1,9 @@
-// Package monitor is what a node tells about itself in numbers: the metrics shelf_* that node-exporter serves from a text
-// file, and the readings of the machine (temperature, throttling, wear, bytes written) that shelf status shows as well.
+// Package monitor is what a node tells about itself in numbers: the metrics shelf_* that
+// node-exporter serves from a text file, and the readings of the machine (temperature, throttling,
+// wear, bytes written) that shelf status shows as well.
 //
-// A reading that the kernel cannot give is absent, never zero: a Pi whose kernel has no sensor for under-voltage must not
-// look like one with a good power supply.
+// A reading that the kernel cannot give is absent, never zero: a Pi whose kernel has no sensor for
+// under-voltage must not look like one with a good power supply.
 package monitor
 
 import (

@@ -14,7 +14,8 @@ import (
 // window is the time over which the bytes written a day are averaged.
 const window = 7 * 24 * time.Hour
 
-// enough is how long must have been watched before an average is told: a boot alone writes more than its share.
+// enough is how long must have been watched before an average is told: a boot alone writes more
+// than its share.
 const enough = time.Hour
 
 // Tally counts the bytes written to one disk, over reboots.
@@ -30,8 +31,8 @@ type Tally struct {
 // PerDay is the average of bytes written a day; ok is false until there is enough to tell.
 func (t *Tally) PerDay() (bytes float64, ok bool) { return t.Rate * 86400, t.Watched >= enough }
 
-// Add takes what the kernel has counted since the boot. now must be monotonic; the first call after a boot takes the
-// sectors written before it, and up as the time for them.
+// Add takes what the kernel has counted since the boot. now must be monotonic; the first call after
+// a boot takes the sectors written before it, and up as the time for them.
 func (t *Tally) Add(sectors uint64, now time.Time, up time.Duration) {
 	passed := up
 	if !t.when.IsZero() {
@@ -49,8 +50,8 @@ func (t *Tally) Add(sectors uint64, now time.Time, up time.Duration) {
 	t.Watched = min(watched, window)
 }
 
-// Sectors reads how many sectors of 512 bytes the kernel has written to a disk since the boot: the seventh number of
-// /sys/block/NAME/stat (the kernel's Documentation/block/stat.rst).
+// Sectors reads how many sectors of 512 bytes the kernel has written to a disk since the boot: the
+// seventh number of /sys/block/NAME/stat (the kernel's Documentation/block/stat.rst).
 func Sectors(sys, disk string) (uint64, error) {
 	text := line(filepath.Join(sys, "block", disk), "stat")
 	f := strings.Fields(text)
@@ -60,8 +61,9 @@ func Sectors(sys, disk string) (uint64, error) {
 	return strconv.ParseUint(f[6], 10, 64)
 }
 
-// attribute is where a tally is kept, on the file of the saved clock: a few bytes in an inode that is written every few
-// minutes anyway cost a card nothing, a file of its own would cost it four blocks each time.
+// attribute is where a tally is kept, on the file of the saved clock: a few bytes in an inode that
+// is written every few minutes anyway cost a card nothing, a file of its own would cost it four
+// blocks each time.
 const attribute = "user.shelf.written"
 
 // Load reads the tally that Save left at path; none is a new one.

@@ -17,7 +17,8 @@ type Usage struct {
 	Tasks  *int64   `json:"tasks,omitempty"`
 }
 
-// UsageOf reads groups below root (/sys/fs/cgroup) and adds up what they use; the limit is that of the first.
+// UsageOf reads groups below root (/sys/fs/cgroup) and adds up what they use; the limit is that of
+// the first.
 func UsageOf(name, root string, groups ...string) Usage {
 	u := Usage{Name: name}
 	for i, group := range groups {
@@ -58,7 +59,8 @@ func sum[T int64 | float64](a, b *T) *T {
 	return &s
 }
 
-// Groups reads the groups of a node below root (/sys/fs/cgroup): the init's, each service's, and what k3s made.
+// Groups reads the groups of a node below root (/sys/fs/cgroup): the init's, each service's, and
+// what k3s made.
 func Groups(root string) []Usage {
 	var list []Usage
 	add := func(name, group string) {

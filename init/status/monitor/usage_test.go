@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// What a service uses is counted wherever its processes went: k3s leaves its group for one of its own.
+// What a service uses is counted wherever its processes went: k3s leaves its group for one of its
+// own.
 func TestUsageOfSeveralGroups(t *testing.T) {
 	root := t.TempDir()
 	for file, text := range map[string]string{

@@ -11,7 +11,8 @@ import (
 	"imgbuild/init/contract/mask"
 )
 
-// Member is one file of a bundle. Read is called when its turn comes; what it fails with stands in errors.txt.
+// Member is one file of a bundle. Read is called when its turn comes; what it fails with stands in
+// errors.txt.
 type Member struct {
 	Name string
 	Read func() ([]byte, error)

@@ -1,4 +1,5 @@
-// Package support takes secrets out of what leaves a node, and puts together what somebody who helps needs to see.
+// Package support takes secrets out of what leaves a node, and puts together what somebody who
+// helps needs to see.
 package support
 
 import (
@@ -16,8 +17,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Masked gives a configuration as YAML without its secrets: values of secret keys, environments, what looks like a secret by its
-// name in the values of add-ons, Secrets among their objects, tokens in arguments, passwords in URLs, and the content of files.
+// Masked gives a configuration as YAML without its secrets: values of secret keys, environments,
+// what looks like a secret by its name in the values of add-ons, Secrets among their objects,
+// tokens in arguments, passwords in URLs, and the content of files.
 func Masked(c *config.Config) (*yaml.Node, error) {
 	var n yaml.Node
 	if err := n.Encode(c); err != nil {
@@ -27,8 +29,8 @@ func Masked(c *config.Config) (*yaml.Node, error) {
 	return &n, nil
 }
 
-// OfRole takes out of a configuration what is only there by default and means nothing to the node's role, such as backup.keep on
-// a worker. What somebody wrote stays.
+// OfRole takes out of a configuration what is only there by default and means nothing to the node's
+// role, such as backup.keep on a worker. What somebody wrote stays.
 func OfRole(n *yaml.Node, role string) {
 	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
 		n = n.Content[0]
@@ -110,7 +112,8 @@ func bare(n *yaml.Node) {
 	}
 }
 
-// objects masks Kubernetes objects, YAML documents in one text: all that a Secret holds, and elsewhere what looks like one.
+// objects masks Kubernetes objects, YAML documents in one text: all that a Secret holds, and
+// elsewhere what looks like one.
 func (h *hider) objects(text string) string {
 	var out strings.Builder
 	for d := yaml.NewDecoder(strings.NewReader(text)); ; {
@@ -146,7 +149,8 @@ func (h *hider) objects(text string) string {
 	}
 }
 
-// hide masks below one node. path is that of the key table, without items; names of maps are in it as they stand.
+// hide masks below one node. path is that of the key table, without items; names of maps are in it
+// as they stand.
 func (h *hider) hide(n *yaml.Node, path string) {
 	switch n.Kind {
 	case yaml.DocumentNode, yaml.SequenceNode:
@@ -187,8 +191,9 @@ func (h *hider) hide(n *yaml.Node, path string) {
 	}
 }
 
-// Values lists the texts in configuration files that are secrets, so that they can be found again elsewhere: in a log, in
-// a command line. name tells the format of a file, data is the file as it stands.
+// Values lists the texts in configuration files that are secrets, so that they can be found again
+// elsewhere: in a log, in a command line. name tells the format of a file, data is the file as it
+// stands.
 func Values(name string, data []byte) []string {
 	var list []string
 	for _, s := range config.FindSecrets(config.FormatOf(name), data) {
@@ -199,7 +204,8 @@ func Values(name string, data []byte) []string {
 	return append(list, InConfig(c)...)
 }
 
-// InConfig gives the secrets of a configuration, wherever it came from, also those in values that are no secrets as a whole.
+// InConfig gives the secrets of a configuration, wherever it came from, also those in values that
+// are no secrets as a whole.
 func InConfig(c *config.Config) []string {
 	var list []string
 	h, n := newHider(), yaml.Node{}
@@ -207,14 +213,16 @@ func InConfig(c *config.Config) []string {
 		h.hide(&n, "")
 	}
 	for _, v := range h.found {
-		// What is short, or a path, is masked where it stands, but would be found everywhere in a log.
+		// What is short, or a path, is masked where it stands, but would be found everywhere in a
+		// log.
 		if len(v) >= 8 && !strings.HasPrefix(v, "/") {
 			list = append(list, v)
 		}
 	}
 	list = append(list, c.Secrets()...)
 	for _, f := range c.WriteFiles {
-		// Of a file that not everybody may read: what stands behind = and : in it, and lines that are one word.
+		// Of a file that not everybody may read: what stands behind = and : in it, and lines that
+		// are one word.
 		if !strings.HasSuffix(f.Permissions, "0") {
 			continue
 		}
@@ -236,7 +244,8 @@ func InConfig(c *config.Config) []string {
 }
 
 var (
-	// Variables that say nothing which others must not know; a password in the address of a proxy is masked in it.
+	// Variables that say nothing which others must not know; a password in the address of a proxy
+	// is masked in it.
 	plainVariable = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`(?i)^(LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|PATH|HOME|GOGC|GOMAXPROCS|GOMEMLIMIT|(http|https|all|no|ftp)_proxy)$`)
 	})

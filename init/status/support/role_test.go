@@ -9,7 +9,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// A worker's configuration shows no defaults of a server's keys, but what somebody wrote; a server's shows them.
+// A worker's configuration shows no defaults of a server's keys, but what somebody wrote; a
+// server's shows them.
 func TestOfRole(t *testing.T) {
 	for _, c := range []struct {
 		text, want string

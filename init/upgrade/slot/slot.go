@@ -1,7 +1,8 @@
 // Package slot brings a system into the slot that is not running.
 //
-// At every moment the slot either holds a whole system or none that loads: its first sector, without which U-Boot finds no file
-// system, is zeroed and flushed before anything else changes, and written after everything else was flushed and read back.
+// At every moment the slot either holds a whole system or none that loads: its first sector,
+// without which U-Boot finds no file system, is zeroed and flushed before anything else changes,
+// and written after everything else was flushed and read back.
 package slot
 
 import (
@@ -16,8 +17,9 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Device is a disk. Flush returns when everything written before is on the medium; what Direct reads afterwards comes from the
-// medium, not from a cache. Offsets and lengths of Direct are multiples of Sector; those of ReadAt and WriteAt are not.
+// Device is a disk. Flush returns when everything written before is on the medium; what Direct
+// reads afterwards comes from the medium, not from a cache. Offsets and lengths of Direct are
+// multiples of Sector; those of ReadAt and WriteAt are not.
 type Device interface {
 	io.ReaderAt
 	io.WriterAt
@@ -38,8 +40,8 @@ type Area struct{ Start, Size int64 }
 type System struct {
 	Size   int64 // bytes from the start of the slot
 	SHA256 [sha256.Size]byte
-	// Fill writes everything but the first sector, which it returns. With resume it may keep what is there already. It must
-	// have checked each byte that it writes.
+	// Fill writes everything but the first sector, which it returns. With resume it may keep what
+	// is there already. It must have checked each byte that it writes.
 	Fill func(ctx context.Context, p Partition, resume bool) (first [Sector]byte, err error)
 }
 
@@ -62,9 +64,9 @@ const (
 	omitLastFlush                   // no flush behind the first sector
 )
 
-// Write brings a system into a slot. When it returns nil the slot is whole, flushed and read back. After an error, or a power cut,
-// the slot does not load, and another Write of the same system goes on where this one stopped. report hears how many bytes
-// were read back; it may be nil.
+// Write brings a system into a slot. When it returns nil the slot is whole, flushed and read back.
+// After an error, or a power cut, the slot does not load, and another Write of the same system goes
+// on where this one stopped. report hears how many bytes were read back; it may be nil.
 func Write(ctx context.Context, d Device, a Area, s System, report func(done, total int64)) error {
 	return write(ctx, d, a, s, report, 0)
 }
@@ -103,7 +105,8 @@ func write(ctx context.Context, d Device, a Area, s System, report func(done, to
 	return nil
 }
 
-// invalidate zeroes the first sector. begun reports that it was zero already, as an interrupted write leaves it.
+// invalidate zeroes the first sector. begun reports that it was zero already, as an interrupted
+// write leaves it.
 func invalidate(d Device, a Area) (begun bool, err error) {
 	zero, sector := make([]byte, Sector), make([]byte, Sector)
 	// A sector that cannot be read may be written all the same.

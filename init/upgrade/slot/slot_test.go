@@ -58,7 +58,8 @@ func (m *memory) loads() bool {
 	return !bytes.Equal(m.medium[area.Start:][:Sector], make([]byte, Sector))
 }
 
-// system gives bytes, and a system that fills a slot with them in runs of any length; resumed counts the bytes it kept.
+// system gives bytes, and a system that fills a slot with them in runs of any length; resumed
+// counts the bytes it kept.
 func system(seed uint64, size int) (data []byte, s System, resumed *int) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	data = make([]byte, size)
@@ -125,7 +126,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestResume: whatever ends a write, the slot does not load, and the next one goes on where it stopped.
+// TestResume: whatever ends a write, the slot does not load, and the next one goes on where it
+// stopped.
 func TestResume(t *testing.T) {
 	broken := errors.New("no more power")
 	for stop := 1; ; stop++ {
@@ -185,7 +187,8 @@ func TestSteps(t *testing.T) {
 			t.Errorf("%s: got %v, want %v; the slot is right: %v", c.name, err, c.want, m.holds(data))
 		}
 	}
-	// An old system that is still to be seen while the new one is written: with the step it does not load.
+	// An old system that is still to be seen while the new one is written: with the step it does
+	// not load.
 	for o, want := range map[omit]bool{0: false, omitInvalidate: true} {
 		m := newMemory()
 		_, s, _ := system(6, 3<<20)

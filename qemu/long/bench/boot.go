@@ -16,8 +16,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// boot measures, on the kernel's own clock, how long it takes from kernel entry to /init and to the exec of k3s, with
-// DHCP and time from a LAN of the test's own.
+// boot measures, on the kernel's own clock, how long it takes from kernel entry to /init and to the
+// exec of k3s, with DHCP and time from a LAN of the test's own.
 func (b *bench) boot(ctx context.Context, n int) error {
 	standin := filepath.Join(b.dir, "standin")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", standin, "./qemu/fixtures/standin")
@@ -33,7 +33,8 @@ func (b *bench) boot(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	// The first boot of a card makes keys and grows its data partition; it is shown, the boots after it count.
+	// The first boot of a card makes keys and grows its data partition; it is shown, the boots
+	// after it count.
 	var ratios []float64
 	for i := range n + 1 {
 		entry, k3s, err := bootOnce(ctx, key, &image, filepath.Join(b.dir, fmt.Sprint("guest", i)))
@@ -50,8 +51,9 @@ func (b *bench) boot(ctx context.Context, n int) error {
 	return nil
 }
 
-// bootOnce gives when /init and k3s were started, in seconds of the kernel's clock: the line in its log, and the start
-// time of the process in /proc (in ticks of 1/100 s, proc(5)). disk becomes the one that the guest leaves behind.
+// bootOnce gives when /init and k3s were started, in seconds of the kernel's clock: the line in its
+// log, and the start time of the process in /proc (in ticks of 1/100 s, proc(5)). disk becomes the
+// one that the guest leaves behind.
 func bootOnce(ctx context.Context, key ssh.Signer, disk *string, dir string) (entry, k3s float64, err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return 0, 0, err

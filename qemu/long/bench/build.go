@@ -65,8 +65,8 @@ type result struct {
 	}
 }
 
-// build compares a build from locked packages in the cache with the reference: dpkg-deb, the same drops, mksquashfs at
-// zstd level 15, mkfs.vfat with mcopy, genimage.
+// build compares a build from locked packages in the cache with the reference: dpkg-deb, the same
+// drops, mksquashfs at zstd level 15, mkfs.vfat with mcopy, genimage.
 func (b *bench) build(ctx context.Context) error {
 	words := []string{"board=rpi4", "role=worker", "k3s=none", "output=json", "out=" + filepath.Join(b.dir, "out")}
 	if _, _, err := measure(exec.CommandContext(ctx, b.program, words...)); err != nil { // fetches what is missing
@@ -108,7 +108,8 @@ func (b *bench) build(ctx context.Context) error {
 	fmt.Printf("build of rpi4 worker, locked packages in the cache to .img; CPU seconds\n")
 	fmt.Printf("  %-12s %8s %8s %8s %8s   squashfs\n", "", "decode", "compress", "rest", "all")
 	sec := func(d time.Duration) float64 { return d.Seconds() }
-	// The measure ends with the .img: packing it and its sums are extras that the reference does not make.
+	// The measure ends with the .img: packing it and its sums are extras that the reference does
+	// not make.
 	extra := cpu["pack"] + cpu["publish"]
 	total := ours.cpu - extra
 	fmt.Printf("  %-12s %8.2f %8.2f %8.2f %8.2f   %d\n", "imgbuild", sec(decode), sec(compress), sec(total-decode-compress), sec(total), res.Root)

@@ -13,7 +13,8 @@ import (
 	"imgbuild/builder/initramfs"
 )
 
-// handover writes the initramfs: the program of that name, and of the modules in dir those that a disk with ext4 needs.
+// handover writes the initramfs: the program of that name, and of the modules in dir those that a
+// disk with ext4 needs.
 func (b *bench) handover(ctx context.Context, out, dir string) error {
 	program := out + "-init"
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./qemu/long/bench/handover")
@@ -51,8 +52,8 @@ func (b *bench) handover(ctx context.Context, out, dir string) error {
 	return f.Close()
 }
 
-// order gives the files of modules and of all they depend on, dependencies first, out of modules.dep: a line is
-// "FILE: DEPENDENCY...", the farthest dependency last.
+// order gives the files of modules and of all they depend on, dependencies first, out of
+// modules.dep: a line is "FILE: DEPENDENCY...", the farthest dependency last.
 func order(dep string, names ...string) (list []string, err error) {
 	data, err := os.ReadFile(dep)
 	if err != nil {

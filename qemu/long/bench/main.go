@@ -1,5 +1,6 @@
-// Command bench measures what the project promises about its speed, next to the reference tools, on the same input in one
-// run: make bench [only=build|boot|node] [n=RUNS]. It prints ratios; nothing fails because a machine is slow.
+// Command bench measures what the project promises about its speed, next to the reference tools, on
+// the same input in one run: make bench [only=build|boot|node] [n=RUNS]. It prints ratios; nothing
+// fails because a machine is slow.
 package main
 
 import (

@@ -16,9 +16,9 @@ import (
 // settled is how long after the first login a node has come to rest.
 const settled = time.Minute
 
-// memory measures a node of 512 MB that runs sshd and node-exporter, and nothing that its role would add: what of the machine
-// is not available for anything else, as node-exporter tells it to whoever asks, while nobody is logged in, and what PID 1
-// has in memory.
+// memory measures a node of 512 MB that runs sshd and node-exporter, and nothing that its role
+// would add: what of the machine is not available for anything else, as node-exporter tells it to
+// whoever asks, while nobody is logged in, and what PID 1 has in memory.
 func (b *bench) memory(ctx context.Context, key ssh.Signer, disk string) error {
 	const exporter = 9100
 	g, err := b.start(ctx, "memory", vm.Options{Image: disk, Memory: 512, Ports: []int{exporter}})
@@ -87,7 +87,8 @@ func metric(ctx context.Context, host, name string) (float64, error) {
 	return 0, fmt.Errorf("node-exporter does not tell %s", name)
 }
 
-// start starts a guest with a directory of its own, its kernel without firmware, on a card of 4 GiB.
+// start starts a guest with a directory of its own, its kernel without firmware, on a card of 4
+// GiB.
 func (b *bench) start(ctx context.Context, name string, o vm.Options) (*vm.VM, error) {
 	dir, err := b.mkdir(name)
 	if err != nil {

@@ -13,9 +13,10 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// reach measures how long it takes from kernel entry until sshd greets whoever knocks, on a node of ours and on the
-// reference, with DHCP from a network of the test's own. First boots, which make keys and caches, do not count: both boot
-// once, go down in order, and every boot that counts starts from a copy of the disk that was left then.
+// reach measures how long it takes from kernel entry until sshd greets whoever knocks, on a node of
+// ours and on the reference, with DHCP from a network of the test's own. First boots, which make
+// keys and caches, do not count: both boot once, go down in order, and every boot that counts
+// starts from a copy of the disk that was left then.
 func (b *bench) reach(ctx context.Context, key ssh.Signer, image string, n int) error {
 	m, err := b.systemd(ctx, image, key.PublicKey())
 	if err != nil {

@@ -23,9 +23,10 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// The reference is what a careful Debian user would have without us: systemd with udev and networkd, and sshd. The kernel, its
-// modules and its command line are those of our image. Everything that may be left out is, in the reference's favour: no
-// dbus, no logind, no getty, no PAM, no table of hardware names, no waiting for the network, one host key.
+// The reference is what a careful Debian user would have without us: systemd with udev and
+// networkd, and sshd. The kernel, its modules and its command line are those of our image.
+// Everything that may be left out is, in the reference's favour: no dbus, no logind, no getty, no
+// PAM, no table of hardware names, no waiting for the network, one host key.
 var systemd = struct {
 	want  []string
 	need  []string          // what our own slots drop
@@ -109,8 +110,8 @@ func (b *bench) systemd(ctx context.Context, image string, key ssh.PublicKey) (m
 	return m, b.handover(ctx, m.initrd, filepath.Join(usr, "lib/modules", slot.Kernel))
 }
 
-// packages gives the tree of the reference's packages, the newest of the archive that this machine uses. It refers to files
-// of the cache until done is called.
+// packages gives the tree of the reference's packages, the newest of the archive that this machine
+// uses. It refers to files of the cache until done is called.
 func packages(ctx context.Context) (*tree.Tree, func(), error) {
 	cache, err := blockcache.Open(os.Getenv("IMGBUILD_CACHE"))
 	if err != nil {
@@ -172,7 +173,8 @@ func packages(ctx context.Context) (*tree.Tree, func(), error) {
 	return t, done, nil
 }
 
-// finish makes a root that boots out of the packages: the table above, users, keys, and our kernel's modules from usr.
+// finish makes a root that boots out of the packages: the table above, users, keys, and our
+// kernel's modules from usr.
 func finish(t *tree.Tree, usr string, login ssh.PublicKey) error {
 	t.Strip(systemd.strip, nil)
 	put := func(name string, mode uint16, data []byte) error {

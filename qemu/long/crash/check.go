@@ -29,12 +29,13 @@ const (
 	dataStart = disk.DataStart * mbr.SectorSize
 )
 
-// Secret is in the configuration on BOOT when the node boots first. It is to be on BOOT or on the data partition at every
-// moment; both is what the import looks like half way.
+// Secret is in the configuration on BOOT when the node boots first. It is to be on BOOT or on the
+// data partition at every moment; both is what the import looks like half way.
 const Secret = "K10crash::server:secret"
 
-// Check says what is wrong with the state of a disk. e2fsck works on a copy of the data partition, repairing it as the node
-// would. An empty list is a good state; the error is about the check itself.
+// Check says what is wrong with the state of a disk. e2fsck works on a copy of the data partition,
+// repairing it as the node would. An empty list is a good state; the error is about the check
+// itself.
 func Check(ctx context.Context, path string, due map[string]Mark) ([]string, error) {
 	var bad []string
 	wrong := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
@@ -74,8 +75,8 @@ func Check(ctx context.Context, path string, due map[string]Mark) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	// A file of its own: e2fsck forgets an offset when it has recovered the journal. It is as long as the partition, so
-	// that a file system that is longer shows.
+	// A file of its own: e2fsck forgets an offset when it has recovered the journal. It is as long
+	// as the partition, so that a file system that is longer shows.
 	data := path + ".p4"
 	defer os.Remove(data)
 	_ = os.Remove(data)
@@ -137,8 +138,8 @@ func (m Mark) lost(data []byte) string {
 	return ""
 }
 
-// fsck lets e2fsck do what it may do without a person, as the node does at its boot, but look at everything; after that
-// nothing may be left.
+// fsck lets e2fsck do what it may do without a person, as the node does at its boot, but look at
+// everything; after that nothing may be left.
 func fsck(ctx context.Context, path string) ([]string, error) {
 	var bad []string
 	for _, mode := range []string{"-fp", "-fn"} {
@@ -161,7 +162,8 @@ func fsck(ctx context.Context, path string) ([]string, error) {
 	return bad, nil
 }
 
-// dump reads files of the data partition by their names on the node; what is not there is not in the map.
+// dump reads files of the data partition by their names on the node; what is not there is not in
+// the map.
 func dump(ctx context.Context, path string, names []string) (map[string][]byte, error) {
 	dir, err := os.MkdirTemp(filepath.Dir(path), "dump-")
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestCrash is make crash in short: the first boot and one after a power cut are recorded, three cuts looked at, one of
-// them booted, and the disk that lies must be noticed.
+// TestCrash is make crash in short: the first boot and one after a power cut are recorded, three
+// cuts looked at, one of them booted, and the disk that lies must be noticed.
 func TestCrash(t *testing.T) {
 	temp, err := tool.Scratch("crash") // disks and logs, too much for /tmp
 	if err != nil {

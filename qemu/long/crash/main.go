@@ -1,13 +1,15 @@
-// Command crash cuts a node's power at random moments and looks at what is left: make crash [n=200] [seed=N] [only=CUT]
-// [minutes=MOST]. With only=states it explores the raw writes of an upgrade instead, n of a million states without a guest: see
-// package powercut. It records one node's first boot and some later ones with every write and flush of its disk, then makes
-// the disk as a power cut in the middle may leave it: what was flushed is there, of the rest nothing, everything, some, or
-// some sectors. Each such disk must be repaired by e2fsck without a person, hold everything that was acknowledged before
-// the cut, a boot record and a readable BOOT; every twentieth is booted. Controls, in which the disk has lied about its
-// last flushes, must lose something, else the search proves nothing.
+// Command crash cuts a node's power at random moments and looks at what is left: make crash [n=200]
+// [seed=N] [only=CUT] [minutes=MOST]. With only=states it explores the raw writes of an upgrade
+// instead, n of a million states without a guest: see package powercut. It records one node's first
+// boot and some later ones with every write and flush of its disk, then makes the disk as a power
+// cut in the middle may leave it: what was flushed is there, of the rest nothing, everything, some,
+// or some sectors. Each such disk must be repaired by e2fsck without a person, hold everything that
+// was acknowledged before the cut, a boot record and a readable BOOT; every twentieth is booted.
+// Controls, in which the disk has lied about its last flushes, must lose something, else the search
+// proves nothing.
 //
-// A run that was ended goes on where it was; out/crash holds its recording and results. Another commit gets a recording of its
-// own; for a new one of the same commit remove out/crash.
+// A run that was ended goes on where it was; out/crash holds its recording and results. Another
+// commit gets a recording of its own; for a new one of the same commit remove out/crash.
 package main
 
 import (

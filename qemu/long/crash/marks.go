@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// markArea is where the writer on the node notes what is acknowledged: in the space that the disk reserves for a second
-// BOOT, which nothing uses.
+// markArea is where the writer on the node notes what is acknowledged: in the space that the disk
+// reserves for a second BOOT, which nothing uses.
 const markArea = 200 << 20
 
 // Mark is one acknowledgement; see writer.
@@ -40,7 +40,8 @@ func ReadMarks(r io.ReaderAt, entries []Entry) ([]Mark, error) {
 	return marks, nil
 }
 
-// Due gives what must be there when the power goes before entry cut is over: of every file the last mark before it.
+// Due gives what must be there when the power goes before entry cut is over: of every file the last
+// mark before it.
 func Due(marks []Mark, cut int) map[string]Mark {
 	due := map[string]Mark{}
 	for _, m := range marks {

@@ -23,13 +23,15 @@ const diskSize = 2304 << 20
 // patience is for one event of a guest; it only ends what hangs.
 const patience = 4 * time.Minute
 
-// states are the node's own files that the writer acknowledges: who the node is, and how it is configured.
+// states are the node's own files that the writer acknowledges: who the node is, and how it is
+// configured.
 var states = []string{
 	"/k3os/config/system.yaml", "/var/lib/shelf/machine-id",
 	"/var/lib/rancher/k3os/ssh/ssh_host_ed25519_key", "/var/lib/rancher/k3os/ssh/ssh_host_ecdsa_key",
 }
 
-// Recording is the log of a disk's writes over some boots of a node, and the image that it began with.
+// Recording is the log of a disk's writes over some boots of a node, and the image that it began
+// with.
 type Recording struct {
 	Image, Log string
 	Entries    []Entry
@@ -72,8 +74,9 @@ func build(ctx context.Context, program, dir, public string) (string, error) {
 	return images[0], nil
 }
 
-// Record runs a node: its first boot, then as many further ones, each with a load of operations. The power goes between
-// them, but for every second time, when the node reboots in order; so recovery is in the log as well.
+// Record runs a node: its first boot, then as many further ones, each with a load of operations.
+// The power goes between them, but for every second time, when the node reboots in order; so
+// recovery is in the log as well.
 func Record(ctx context.Context, image string, key ssh.Signer, dir string, boots, operations int, say func(string, ...any)) error {
 	program, err := vm.Program(ctx, "imgbuild/qemu/long/crash/writer", filepath.Join(dir, "writer"))
 	if err != nil {
@@ -136,8 +139,8 @@ func tail(s string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// Load reads a recording, and refuses one in which anything was written that must not be: the slots, and of BOOT all but
-// the content of the files that the node writes in place.
+// Load reads a recording, and refuses one in which anything was written that must not be: the
+// slots, and of BOOT all but the content of the files that the node writes in place.
 func Load(image, log string) (*Recording, map[string]int64, error) {
 	f, err := os.Open(log)
 	if err != nil {
@@ -171,8 +174,8 @@ func Load(image, log string) (*Recording, map[string]int64, error) {
 	return r, areas, nil
 }
 
-// places names the part of the disk that a sector belongs to; "" is where a node never writes. The kernel writes whole
-// pages around the partition table and around what changes in a file on BOOT.
+// places names the part of the disk that a sector belongs to; "" is where a node never writes. The
+// kernel writes whole pages around the partition table and around what changes in a file on BOOT.
 func places(image string) (func(offset int64) string, error) {
 	f, err := os.Open(image)
 	if err != nil {

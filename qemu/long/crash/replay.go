@@ -24,8 +24,8 @@ var ways = []string{"nothing", "everything", "some", "torn"}
 // lies is how many flushes the disk of a control has lied about.
 const lies = 60
 
-// Cuts spreads n moments over the log from entry first on, one in each of n equal parts, so that every phase has its
-// share. The same seed gives the same moments.
+// Cuts spreads n moments over the log from entry first on, one in each of n equal parts, so that
+// every phase has its share. The same seed gives the same moments.
 func Cuts(seed uint64, n, first, entries int) []Cut {
 	var cuts []Cut
 	for i := range n {
@@ -74,8 +74,8 @@ func (r *Replayer) Close() {
 	r.disk.Close()
 }
 
-// State writes the disk as the power cut leaves it to path: all that was durable, and of the rest what the cut says. Cuts
-// come in ascending order of entries.
+// State writes the disk as the power cut leaves it to path: all that was durable, and of the rest
+// what the cut says. Cuts come in ascending order of entries.
 func (r *Replayer) State(c Cut, path string) error {
 	durable := r.durable(c)
 	if durable < r.done {
@@ -118,8 +118,8 @@ func (r *Replayer) State(c Cut, path string) error {
 	return nil
 }
 
-// durable is the number of entries that are on the medium for sure: those before the last flush; a lying disk's are those
-// before a flush long ago.
+// durable is the number of entries that are on the medium for sure: those before the last flush; a
+// lying disk's are those before a flush long ago.
 func (r *Replayer) durable(c Cut) int {
 	flushes := 0
 	for i := c.Entry - 1; i >= 0; i-- {
@@ -153,8 +153,8 @@ func (r *Replayer) apply(out io.WriterAt, e Entry, keep func(sector int) bool) e
 	return nil
 }
 
-// Areas says how many bytes the log writes to which parts of the disk, and names the first write that goes where nothing
-// may be written; place gives the name of a sector's part, or "".
+// Areas says how many bytes the log writes to which parts of the disk, and names the first write
+// that goes where nothing may be written; place gives the name of a sector's part, or "".
 func Areas(entries []Entry, place func(offset int64) string) (areas map[string]int64, stray string) {
 	areas = map[string]int64{}
 	for i, e := range entries {

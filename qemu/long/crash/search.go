@@ -28,8 +28,8 @@ type id struct {
 
 func (s *search) add(r Result) { s.done = append(s.done, r) }
 
-// all does the cuts that are not done yet, then the controls. A control is cut where something is acknowledged: there are
-// a tenth as many, and at least three.
+// all does the cuts that are not done yet, then the controls. A control is cut where something is
+// acknowledged: there are a tenth as many, and at least three.
 func (s *search) all(ctx context.Context) error {
 	have := map[id]bool{}
 	for _, r := range s.done {
@@ -97,7 +97,8 @@ func (s *search) tell(r Result) {
 	}
 }
 
-// one makes a state, boots it if it is its turn, and checks it. A disk that is not as it should be is kept.
+// one makes a state, boots it if it is its turn, and checks it. A disk that is not as it should be
+// is kept.
 func (s *search) one(ctx context.Context, replayer *Replayer, c Cut) (Result, error) {
 	path := filepath.Join(s.dir, "cut.img")
 	defer os.Remove(path)

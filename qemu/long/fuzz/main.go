@@ -1,6 +1,7 @@
-// Command fuzz runs every fuzz target of the repository in turn: make fuzz [only=NAME] [minutes=EACH]. It prints date,
-// commit, executions and failures; inputs that failed stay in the package's testdata, so that go test runs them ever after. A run
-// that was ended goes on with the next target.
+// Command fuzz runs every fuzz target of the repository in turn: make fuzz [only=NAME]
+// [minutes=EACH]. It prints date, commit, executions and failures; inputs that failed stay in the
+// package's testdata, so that go test runs them ever after. A run that was ended goes on with the
+// next target.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package longrun is the frame of the long commands, make bench, fuzz, crash and soak: the words they take, what they print of
-// themselves, and how a run that was interrupted goes on.
+// Package longrun is the frame of the long commands, make bench, fuzz, crash and soak: the words
+// they take, what they print of themselves, and how a run that was interrupted goes on.
 package longrun
 
 import (
@@ -16,7 +16,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Command is a long command. The meanings are what people read, such as NODES in n=NODES; a word without a meaning is not taken.
+// Command is a long command. The meanings are what people read, such as NODES in n=NODES; a word
+// without a meaning is not taken.
 type Command struct {
 	Name    string
 	Only    string   // meaning of only=
@@ -97,7 +98,8 @@ func (r *Run) Head(format string, args ...any) {
 // Say prints a line below the head.
 func (r *Run) Say(format string, args ...any) { fmt.Fprintf(r.Out, "  "+format+"\n", args...) }
 
-// End prints the line that every run ends with, which format begins with the counts, and makes failures an error.
+// End prints the line that every run ends with, which format begins with the counts, and makes
+// failures an error.
 func (r *Run) End(failed int, format string, args ...any) error {
 	fmt.Fprintf(r.Out, "%s; failures: %d\n", fmt.Sprintf(format, args...), failed)
 	if failed > 0 {

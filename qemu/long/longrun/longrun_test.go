@@ -84,7 +84,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// What was done before an interruption is not done again, and a run that came to its end begins again.
+// What was done before an interruption is not done again, and a run that came to its end begins
+// again.
 func TestResume(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	var did []int

@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 )
 
-// Notes are the results of a run, kept until the run has come to its end: a file with a line of JSON for each, after one that
-// says of which commit they are.
+// Notes are the results of a run, kept until the run has come to its end: a file with a line of
+// JSON for each, after one that says of which commit they are.
 type Notes[R any] struct {
 	Done []R // those of earlier runs, then those of Add
 	file *os.File
@@ -20,8 +20,9 @@ type Notes[R any] struct {
 
 type head struct{ Commit string }
 
-// Resume opens the notes that an earlier run of the same commit left under key, and says so, or begins new ones. key names what
-// was asked for: seed and count for example. A line that was cut off in the middle is left out and done again.
+// Resume opens the notes that an earlier run of the same commit left under key, and says so, or
+// begins new ones. key names what was asked for: seed and count for example. A line that was cut
+// off in the middle is left out and done again.
 func Resume[R any](r *Run, key string) (*Notes[R], error) {
 	path := filepath.Join(r.Dir, "results-"+url.PathEscape(key)+".jsonl")
 	if err := os.MkdirAll(r.Dir, 0o755); err != nil {

@@ -1,5 +1,6 @@
-// Package powercut explores what a power cut leaves of an upgrade: a disk that records what is written to it, the states that its
-// medium may be in at each moment, and an oracle that runs boot.scr on each of them.
+// Package powercut explores what a power cut leaves of an upgrade: a disk that records what is
+// written to it, the states that its medium may be in at each moment, and an oracle that runs
+// boot.scr on each of them.
 package powercut
 
 import (
@@ -8,7 +9,8 @@ import (
 	"slices"
 )
 
-// Sector is the unit that a disk writes, Area what an SD card may lose at once when its power fails, in bytes.
+// Sector is the unit that a disk writes, Area what an SD card may lose at once when its power
+// fails, in bytes.
 const (
 	Sector = 512
 	Area   = 4 << 20
@@ -32,7 +34,8 @@ type op struct {
 
 func (o op) flush() bool { return o.ids == nil }
 
-// Disk is a simulated disk. What is read from it is what was written last; Ops are the writes and flushes since Record.
+// Disk is a simulated disk. What is read from it is what was written last; Ops are the writes and
+// flushes since Record.
 type Disk struct {
 	*contents
 	now   medium

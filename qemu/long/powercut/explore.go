@@ -5,9 +5,10 @@ import "math/rand/v2"
 // tears are the places inside a sector, in bytes, at which a write of one sector may stop.
 var tears = []int{4, 12, 32, 60, 256}
 
-// explore visits the states that the medium may be in while ops are under way: before a flush has returned, each write since the
-// flush before it may have arrived, not arrived, or arrived in part; the order is the medium's. done tells how many of ops had
-// returned. random is the number of random orders tried per write. visit returns false to stop.
+// explore visits the states that the medium may be in while ops are under way: before a flush has
+// returned, each write since the flush before it may have arrived, not arrived, or arrived in part;
+// the order is the medium's. done tells how many of ops had returned. random is the number of
+// random orders tried per write. visit returns false to stop.
 func (d *Disk) explore(v *view, ops []op, rng *rand.Rand, random int, visit func(done int) bool) {
 	e := &explorer{Disk: d, view: v, visit: visit, rng: rng, flushed: v.clone()}
 	stable := 0 // ops before it are on the medium
@@ -72,7 +73,8 @@ func (e *explorer) apply(w op) (u undo) {
 	return u
 }
 
-// epoch visits what may be left of writes that no flush has followed. At the end the medium is as it was.
+// epoch visits what may be left of writes that no flush has followed. At the end the medium is as
+// it was.
 func (e *explorer) epoch(writes []op, done, random int) {
 	// Each one alone, and torn, on a medium that none of the others has reached.
 	for i, w := range writes {
@@ -80,7 +82,8 @@ func (e *explorer) epoch(writes []op, done, random int) {
 		e.see(done + i + 1)
 		e.back(u)
 	}
-	// In order: k have arrived, the next one is torn; one of those before is lost; the card lost the area that it wrote to.
+	// In order: k have arrived, the next one is torn; one of those before is lost; the card lost
+	// the area that it wrote to.
 	var all undo
 	for k, w := range writes {
 		e.see(done + k)
@@ -88,7 +91,8 @@ func (e *explorer) epoch(writes []op, done, random int) {
 		all = append(all, e.apply(w)...)
 		e.see(done + k + 1)
 		e.area(w, done+k+1)
-		// The others without one of them: all for short epochs, the nearest and some others for long ones.
+		// The others without one of them: all for short epochs, the nearest and some others for
+		// long ones.
 		for j := range writes[:k] {
 			if k < 40 || j > k-4 || e.rng.IntN(k) < 12 {
 				e.without(writes[:k+1], j, done+k+1)
@@ -105,7 +109,8 @@ func (e *explorer) epoch(writes []op, done, random int) {
 	}
 }
 
-// walk visits random sets of writes that have arrived, in steps of one write, so that a state costs one write.
+// walk visits random sets of writes that have arrived, in steps of one write, so that a state costs
+// one write.
 func (e *explorer) walk(writes []op, done, steps int) {
 	arrived := make([]bool, len(writes))
 	overlaps := make([][]int, len(writes))
@@ -154,7 +159,8 @@ func overlap(a, b op) bool {
 	return a.sector < b.sector+int64(len(b.ids)) && b.sector < a.sector+int64(len(a.ids))
 }
 
-// pairs visits two writes of one sector each, one of them torn, gone with its area, or not there, whatever the other is.
+// pairs visits two writes of one sector each, one of them torn, gone with its area, or not there,
+// whatever the other is.
 func (e *explorer) pairs(writes []op, done int) {
 	var single []int
 	for i, w := range writes {

@@ -3,7 +3,8 @@ package powercut
 // pageSectors is how many sectors an erase area has.
 const pageSectors = Area / Sector
 
-// A medium is what each sector of a disk holds. Areas that were never touched take no memory and read as zeros.
+// A medium is what each sector of a disk holds. Areas that were never touched take no memory and
+// read as zeros.
 type medium struct{ areas []*[pageSectors]id }
 
 func (m *medium) get(sector int64) id {

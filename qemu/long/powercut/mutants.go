@@ -12,8 +12,8 @@ type mutant struct {
 	ops  []op
 }
 
-// mutants drops each flush and swaps each operation with the one behind it. Two writes that no flush parts may arrive in any
-// order already, so swapping them is no mutant.
+// mutants drops each flush and swaps each operation with the one behind it. Two writes that no
+// flush parts may arrive in any order already, so swapping them is no mutant.
 func mutants(ops []op) (all []mutant) {
 	for i, o := range ops {
 		if o.flush() {

@@ -18,7 +18,8 @@ type oracle struct {
 	known  map[question][]boot // what was asked before
 }
 
-// script is boot.scr as it lies on QEMU's virt; the parts that read and write the record are every board's.
+// script is boot.scr as it lies on QEMU's virt; the parts that read and write the record are every
+// board's.
 var script = sync.OnceValue(func() string {
 	text, err := bootscript.Script(bootscript.Params{Board: "qemu-arm64", Kernel: bootscript.ImageGz, Console: "ttyAMA0",
 		Addr: bootscript.Addresses{Kernel: 0x40400000, Packed: 0x48000000, Initrd: 0x44000000}})
@@ -32,13 +33,15 @@ func newOracle(d *Disk) *oracle {
 	return &oracle{disk: d, script: script(), known: map[question][]boot{}}
 }
 
-// A question is all of the medium that boot.scr reads: the record's two sectors, and which slots load.
+// A question is all of the medium that boot.scr reads: the record's two sectors, and which slots
+// load.
 type question struct {
 	copies [2]id
 	loads  [2]bool
 }
 
-// A boot is one run of boot.scr: the slot that it started, or why it did not, and the record it left.
+// A boot is one run of boot.scr: the slot that it started, or why it did not, and the record it
+// left.
 type boot struct {
 	slot   int // 0 and 1; -1 = none
 	end    string
@@ -46,7 +49,8 @@ type boot struct {
 	writes []int // of copies, in order
 }
 
-// boots are as many boots as it takes for a system that never comes up to use up all its attempts, and the other one's.
+// boots are as many boots as it takes for a system that never comes up to use up all its attempts,
+// and the other one's.
 const boots = 2*bootstate.MaxLeft + 2
 
 // ask gives the boots that follow each other when no system ever reports that it is healthy.
@@ -97,14 +101,16 @@ func (o *oracle) questions(v *view) (all []question) {
 	return all
 }
 
-// An expectation is what must hold of a medium: the images that may start, each with the slot it may start from.
+// An expectation is what must hold of a medium: the images that may start, each with the slot it
+// may start from.
 type expectation struct {
 	may   [][2]int // slot, image
 	first [][2]int // of the very next boot, where that is narrower; nil = may
 }
 
-// judge says what is wrong with a state; "" if nothing is. Whatever boots, the record can be read, and a slot that may load is whole,
-// so that a second fault (the other slot does not load, the record is lost) finds a system too.
+// judge says what is wrong with a state; "" if nothing is. Whatever boots, the record can be read,
+// and a slot that may load is whole, so that a second fault (the other slot does not load, the
+// record is lost) finds a system too.
 func (o *oracle) judge(v *view, want expectation) string {
 	for i, q := range o.questions(v) {
 		if i == 0 {

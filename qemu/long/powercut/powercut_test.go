@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestPowerCuts explores upgrades of slots of 64 MiB: no state is left in which nothing starts, a slot that is not whole, or one
-// that was given up; a committed system stays committed.
+// TestPowerCuts explores upgrades of slots of 64 MiB: no state is left in which nothing starts, a
+// slot that is not whole, or one that was given up; a committed system stays committed.
 func TestPowerCuts(t *testing.T) {
 	report, err := Run(t.Context(), 1, 100_000, 64<<20, func(s string) { t.Log(s) })
 	if err != nil {
@@ -39,7 +39,8 @@ var harmless = func() map[string]string {
 	return all
 }()
 
-// TestMutants: the exploration has teeth. Each flush left out and each pair of steps swapped is found out.
+// TestMutants: the exploration has teeth. Each flush left out and each pair of steps swapped is
+// found out.
 func TestMutants(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	all, err := scenarios(rng, 3<<20)

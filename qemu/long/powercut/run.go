@@ -22,7 +22,8 @@ func (r *Report) String() string {
 	return fmt.Sprintf("%d states (%d of them in recoveries, %d seen twice), %d wrong", r.States, r.Recovery, r.Again, r.Wrong)
 }
 
-// Run explores at least n distinct states of upgrades of slots of size bytes; progress hears of each scenario.
+// Run explores at least n distinct states of upgrades of slots of size bytes; progress hears of
+// each scenario.
 func Run(ctx context.Context, seed uint64, n, size int, progress func(string)) (*Report, error) {
 	report := &Report{Scenario: map[string]int{}}
 	for round := uint64(0); report.States < n; round++ {
@@ -84,7 +85,8 @@ func (x *exploration) explore(s scenario, random int) {
 	}
 }
 
-// recover is what happens after a power cut left v: U-Boot boots, and the system that runs finds itself healthy, or gives up.
+// recover is what happens after a power cut left v: U-Boot boots, and the system that runs finds
+// itself healthy, or gives up.
 func (s scenario) recover(v *view) (all []scenario) {
 	for _, healthy := range []bool{true, false} {
 		d := &Disk{now: v.clone(), contents: s.disk.contents}

@@ -11,7 +11,8 @@ import (
 	"imgbuild/init/upgrade/slot"
 )
 
-// The slots of the model lie where those of a card do; their systems are smaller than a real one's, whose size is an image's own.
+// The slots of the model lie where those of a card do; their systems are smaller than a real one's,
+// whose size is an image's own.
 const (
 	slotA = 240 << 20
 	slotB = 880 << 20
@@ -46,7 +47,8 @@ type scenario struct {
 	disk   *Disk
 	ops    []op
 	images []image
-	// want gives what must hold once these operations have returned, or all. A write returns before it is on the medium.
+	// want gives what must hold once these operations have returned, or all. A write returns before
+	// it is on the medium.
 	want func(done []op, all bool) expectation
 }
 
@@ -179,7 +181,8 @@ func upgrade(d *Disk, system []byte) error {
 	return err
 }
 
-// boot is U-Boot's part: the script runs, what it writes to the record is on the medium when it goes on, and a slot starts.
+// boot is U-Boot's part: the script runs, what it writes to the record is on the medium when it
+// goes on, and a slot starts.
 func (d *Disk) boot() (running int, err error) {
 	o := newOracle(d)
 	q := question{copies: [2]id{d.now.get(bootstate.Copy0 / Sector), d.now.get(bootstate.Copy1 / Sector)}}

@@ -1,10 +1,12 @@
 package powercut
 
-// An image is a system that may lie in a slot: the content of each sector from the slot's first one on.
+// An image is a system that may lie in a slot: the content of each sector from the slot's first one
+// on.
 type image []id
 
-// A view is one state of a medium, changed step by step. It keeps count of how far each slot is from each image, and a digest of
-// the whole, so that a state costs only the sectors in which it differs from the one before.
+// A view is one state of a medium, changed step by step. It keeps count of how far each slot is
+// from each image, and a digest of the whole, so that a state costs only the sectors in which it
+// differs from the one before.
 type view struct {
 	medium
 	start  medium

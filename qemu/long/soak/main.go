@@ -1,9 +1,10 @@
-// Command soak runs misbehaving services on nodes and judges, over ssh, whether the nodes bear them:
+// Command soak runs misbehaving services on nodes and judges, over ssh, whether the nodes bear
+// them:
 //
 //	make soak [minutes=TOTAL] [n=NODES] [seed=SEED] [only=NAME]
 //
-// Each node is a fresh boot whose numbers the seed draws. It prints date, commit, seed, counts and failures. A run that was
-// interrupted goes on with the next node when it is started again.
+// Each node is a fresh boot whose numbers the seed draws. It prints date, commit, seed, counts and
+// failures. A run that was interrupted goes on with the next node when it is started again.
 package main
 
 import (

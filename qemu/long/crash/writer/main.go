@@ -1,10 +1,12 @@
-// Command writer runs on a node and keeps writing files as careful programs do, next to others that do not care. Whenever
-// the kernel has said that something is durable, it notes so in a block of the same disk that nothing else uses: in the
-// log of the disk's writes, what is acknowledged then stands in its place among them.
+// Command writer runs on a node and keeps writing files as careful programs do, next to others that
+// do not care. Whenever the kernel has said that something is durable, it notes so in a block of
+// the same disk that nothing else uses: in the log of the disk's writes, what is acknowledged then
+// stands in its place among them.
 //
 //	writer DISK OPERATIONS FILE...
 //
-// FILES are the node's own: they are acknowledged as they are, since whoever wrote them meant them to stay.
+// FILES are the node's own: they are acknowledged as they are, since whoever wrote them meant them
+// to stay.
 package main
 
 import (
@@ -170,7 +172,8 @@ func syncDir(path string) error {
 	return d.Sync()
 }
 
-// careless does what nothing is promised for: files that are never synced, made longer, cut, renamed, linked and removed.
+// careless does what nothing is promised for: files that are never synced, made longer, cut,
+// renamed, linked and removed.
 func careless(seq int, random *rand.Rand) {
 	sub := fmt.Sprintf("%s/careless/%d", dir, random.IntN(20))
 	_ = os.MkdirAll(sub, 0o755)

@@ -29,8 +29,9 @@ type Case struct {
 // configFile is a further source of the node's configuration.
 const configFile = "/var/lib/rancher/k3os/config.d/soak.yaml"
 
-// Run lets the units loose on a node that is up, takes them away, lets them loose again and switches the node off. It
-// gives what was wrong; an error means that the node could not be judged, such as when nobody can log in.
+// Run lets the units loose on a node that is up, takes them away, lets them loose again and
+// switches the node off. It gives what was wrong; an error means that the node could not be judged,
+// such as when nobody can log in.
 func (c *Case) Run(ctx context.Context) (failures []string, err error) {
 	if err := c.install(ctx); err != nil {
 		return nil, err
@@ -84,7 +85,8 @@ func (c *Case) Run(ctx context.Context) (failures []string, err error) {
 	}
 	c.Say("after: PID 1 takes %d KiB and has %d open files", after.RSS, after.FDs)
 
-	// All again, for the end; what each of them does was seen before, so that it is enough that they run.
+	// All again, for the end; what each of them does was seen before, so that it is enough that
+	// they run.
 	if err := c.services(ctx, append(c.Units[:len(c.Units):len(c.Units)], Healthy...)...); err != nil {
 		return failures, err
 	}

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// look prints what can be seen of the node, for parse. A zombie whose parent is PID 1 is one that PID 1 has not reaped.
+// look prints what can be seen of the node, for parse. A zombie whose parent is PID 1 is one that
+// PID 1 has not reaped.
 const look = `sudo sh -c '
 awk "/^VmRSS/ {print \"rss\", \$2}" /proc/1/status
 echo fds $(ls /proc/1/fd | wc -l)
@@ -89,7 +90,8 @@ func (l Look) line(name string) string {
 	return fmt.Sprintf("phase=%s detail=%s last=%s; starts=%d failures=%d log=%d %s", s.Phase, s.Detail, s.LastExit, s.Starts, s.Failures, l.Logs[name], l.Last[name])
 }
 
-// Bounds that hold at every moment. A log is a file of 1 MiB and three old ones (supervise.DefaultLogLimits).
+// Bounds that hold at every moment. A log is a file of 1 MiB and three old ones
+// (supervise.DefaultLogLimits).
 const (
 	rssLimit  = 32 << 10 // KiB
 	logLimit  = 4<<20 + 64<<10

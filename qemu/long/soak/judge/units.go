@@ -1,5 +1,5 @@
-// Package judge runs misbehaving services on a node and says whether the node bore them. The soak command and a short test
-// of package qemu share it.
+// Package judge runs misbehaving services on a node and says whether the node bore them. The soak
+// command and a short test of package qemu share it.
 package judge
 
 import (
@@ -18,7 +18,8 @@ type Unit struct {
 	Kind string // of rogue
 	N    int    // its argument
 	More string // further lines, indented as they stand below the unit's name
-	// Seen is a pattern that shows, in the unit's line of the final look, that it did what it is for: see Look.
+	// Seen is a pattern that shows, in the unit's line of the final look, that it did what it is
+	// for: see Look.
 	Seen string
 }
 
@@ -28,8 +29,8 @@ var Healthy = []Unit{
 	{Name: "good-answer", Kind: "answer", N: 7777, More: "ready: {tcp: '127.0.0.1:7777'}\nneeds: [good-idle]\nuser: rancher"},
 }
 
-// Rogues gives every way to misbehave once, with numbers that a seed draws, in an order that it draws; only chooses those whose
-// name contains it.
+// Rogues gives every way to misbehave once, with numbers that a seed draws, in an order that it
+// draws; only chooses those whose name contains it.
 func Rogues(seed uint64, only string) []Unit {
 	r := rand.New(rand.NewPCG(seed, 3))
 	between := func(low, high int) int { return low + r.IntN(high-low+1) }
@@ -58,7 +59,8 @@ func Rogues(seed uint64, only string) []Unit {
 	return all
 }
 
-// Some gives a part of the units, the others with other numbers: what a node looks like after a change of its configuration.
+// Some gives a part of the units, the others with other numbers: what a node looks like after a
+// change of its configuration.
 func Some(units []Unit, seed uint64) []Unit {
 	r := rand.New(rand.NewPCG(seed, 5))
 	var out []Unit
