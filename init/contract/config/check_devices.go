@@ -1,10 +1,19 @@
 package config
 
-import "strings"
+import (
+	"net"
+	"strings"
+)
 
 // interfaceName says whether the kernel takes it as the name of an interface (dev_valid_name).
 func interfaceName(s string) bool {
 	return s != "" && len(s) <= 15 && s != "." && s != ".." && s != "auto" && !strings.ContainsAny(s, "/: \t\n\v\f\r")
+}
+
+// interfaceRef says whether a port or a parent can be found by it: a name, or a hardware address.
+func interfaceRef(s string) bool {
+	mac, err := net.ParseMAC(s)
+	return interfaceName(s) || err == nil && len(mac) == 6
 }
 
 // checkDevices looks at VLANs, bridges and bonds: their names, and that no interface is a port
@@ -29,7 +38,7 @@ func (k *checker) checkDevices(n Network) {
 			here := index(path+".ports", i)
 			if first, twice := ports[s]; twice {
 				k.report(Error, here, "leave it in one of them", "%s is a port of %s as well", quote(s), first)
-			} else if !interfaceName(s) || s == own {
+			} else if !interfaceRef(s) || s == own {
 				k.report(Error, here, "write it as ip link shows it, for example eth0", "%s cannot be a port", quote(s))
 			}
 			ports[s] = path
@@ -41,7 +50,7 @@ func (k *checker) checkDevices(n Network) {
 		if v.ID < 1 || v.ID > 4094 {
 			k.report(Error, path+".id", "give the number that the switch uses", "a VLAN has a number from 1 to 4094, not %d", v.ID)
 		}
-		if !interfaceName(v.Parent) {
+		if !interfaceRef(v.Parent) {
 			k.report(Error, path+".parent", "name the interface that carries it, for example eth0", "%s is not the name of an interface", quote(v.Parent))
 		}
 	}

@@ -96,4 +96,12 @@ func TestDevices(t *testing.T) {
 			t.Errorf("%s: %q is not among\n%s", text, want, strings.Join(all, "\n"))
 		}
 	}
+	// A port and a parent may be named by hardware address, which init/net/network resolves.
+	good, _ := Parse("f", []byte("network: {bonds: [{name: bond0, ports: [eth0, 'dc:a6:32:01:02:03']}], vlans: [{name: v, parent: 'dc:a6:32:01:02:04', id: 2}]}"))
+	merged, _ := Merge(good)
+	for _, p := range Check(merged, Facts{}) {
+		if strings.Contains(p.String(), "network.") {
+			t.Errorf("got %s, want no problem", p)
+		}
+	}
 }
