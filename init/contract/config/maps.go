@@ -47,10 +47,10 @@ func (d *decoder) textMap(n *yaml.Node, k *Key, path string) *value {
 		switch v.Kind {
 		case yaml.ScalarNode:
 			if secretEntry(k, p.key.Value, v.Value) {
-				at, t, ok := d.at(v), v.Value, true
+				at := d.at(v)
 				if d.secret(v, here) {
 					out.add(p.key.Value, d.at(p.key), &value{kind: moved, at: at})
-				} else if t, ok = d.text(v, here); ok {
+				} else if t, ok := d.text(v, here); ok {
 					out.add(p.key.Value, d.at(p.key), &value{kind: scalar, at: at, text: t})
 				}
 			} else if t, ok := d.mapText(v, here); ok {
