@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // tracked lists the files of the project that git knows and that match a pattern, from the
@@ -32,7 +33,8 @@ var (
 	marks  = regexp.MustCompile(`[^\pL\pN _-]`)
 )
 
-// anchors are the names that GitHub gives to the headings of a page: lower case, without marks, blanks as dashes.
+// anchors are the names that GitHub gives to the headings of a page: lower case, without marks,
+// blanks as dashes.
 func anchors(text []byte) map[string]bool {
 	all := map[string]bool{}
 	for _, m := range header.FindAllSubmatch(text, -1) {
@@ -96,8 +98,8 @@ func TestLinksInDocs(t *testing.T) {
 
 var hostName = regexp.MustCompile(`[a-z0-9-]+(\.[a-z0-9-]+)+\.?(com|org|net|io)\b`)
 
-// registries are the hosts that this machine fetches packages and modules from. They change from machine to machine, so no
-// tracked file may depend on one.
+// registries are the hosts that this machine fetches packages and modules from. They change from
+// machine to machine, so no tracked file may depend on one.
 func registries(t *testing.T) map[string]bool {
 	t.Helper()
 	text, err := exec.CommandContext(t.Context(), "go", "env", "GOPROXY", "GOSUMDB").Output()
@@ -136,6 +138,29 @@ func TestNoRegistryHosts(t *testing.T) {
 		for host := range hosts {
 			if bytes.Contains(text, []byte(host)) {
 				t.Errorf("%s names the registry %s", name, host)
+			}
+		}
+	}
+}
+
+// commentWidth is the widest that a line of comment may be, in columns; a tab is four.
+const commentWidth = 100
+
+// TestCommentWidth leaves out code and tables in comments, which begin with a tab, and comments
+// next to code.
+func TestCommentWidth(t *testing.T) {
+	for _, name := range tracked(t, "*.go") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // deleted in the work tree
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			trimmed := strings.TrimLeft(line, "\t")
+			if !strings.HasPrefix(trimmed, "// ") || !strings.Contains(trimmed[3:], " ") {
+				continue // a long word, such as an address, cannot be folded
+			}
+			if w := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    ")); w > commentWidth {
+				t.Errorf("%s:%d: got a comment of %d columns, want at most %d", name, i+1, w, commentWidth)
 			}
 		}
 	}

@@ -229,7 +229,8 @@ func (p *parser) node() (n node, err error) {
 	return n, nil
 }
 
-// expand gives the words that a raw word becomes: none for an empty variable outside of quotes, several for one with spaces.
+// expand gives the words that a raw word becomes: none for an empty variable outside of quotes,
+// several for one with spaces.
 func (s *Shell) expand(w word) []string {
 	text, quoted := "", false
 	for _, p := range w.parts {
@@ -365,7 +366,8 @@ func test(a []string) bool {
 	panic(fmt.Sprintf("test %q", a))
 }
 
-// Walk calls f with the raw words of every simple command of a script, those in variables for run too.
+// Walk calls f with the raw words of every simple command of a script, those in variables for run
+// too.
 func Walk(script string, f func(words []string)) error {
 	l, err := parse(script)
 	if err != nil {
@@ -408,7 +410,8 @@ func flat(arms [][2]list) (all []list) {
 	return all
 }
 
-// Last is the command that a script ends with, outside of every if and loop; "" if it ends in one of those.
+// Last is the command that a script ends with, outside of every if and loop; "" if it ends in one
+// of those.
 func Last(script string) (string, error) {
 	l, err := parse(script)
 	if err != nil || len(l) == 0 || l[len(l)-1].words == nil {

@@ -206,7 +206,8 @@ func nthLine(data []byte, n int) string {
 	return strings.TrimSuffix(string(line), "\r")
 }
 
-// lineLengths gives the number of characters of every line, so that no problem points outside the file.
+// lineLengths gives the number of characters of every line, so that no problem points outside the
+// file.
 func lineLengths(data []byte) []int {
 	var out []int
 	for _, line := range bytes.Split(data, []byte("\n")) {
@@ -215,7 +216,8 @@ func lineLengths(data []byte) []int {
 	return out
 }
 
-// clamp keeps a place inside the file: the library counts some Unicode separators as line ends, editors do not.
+// clamp keeps a place inside the file: the library counts some Unicode separators as line ends,
+// editors do not.
 func (d *decoder) clamp(at place) place {
 	if at.line == 0 || d.lines == nil {
 		return at

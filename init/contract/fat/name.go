@@ -45,8 +45,8 @@ func shortChar(c byte) bool {
 	return c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("$%'-_@~`!(){}^#&", c) >= 0
 }
 
-// exactShort gives the short name that says all of name but its case: "config.txt" is CONFIG.TXT. ok is false if name is
-// too long or has characters that a short name cannot hold.
+// exactShort gives the short name that says all of name but its case: "config.txt" is CONFIG.TXT.
+// ok is false if name is too long or has characters that a short name cannot hold.
 func exactShort(name string) (s shortName, ok bool) {
 	base, ext, dot := strings.Cut(strings.ToUpper(name), ".")
 	if base == "" || len(base) > 8 || len(ext) > 3 || dot && ext == "" || notASCII(name) {
@@ -68,20 +68,23 @@ func exactShort(name string) (s shortName, ok bool) {
 	return s, true
 }
 
-// notASCII tells whether name has letters outside ASCII; some of them turn into ASCII in upper case.
+// notASCII tells whether name has letters outside ASCII; some of them turn into ASCII in upper
+// case.
 func notASCII(name string) bool {
 	return strings.IndexFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0
 }
 
-// needsLong tells whether name cannot be read from its short name alone. Lower case counts: Linux, U-Boot and desktops
-// show it from the long name, and readers that only know short names compare without case.
+// needsLong tells whether name cannot be read from its short name alone. Lower case counts: Linux,
+// U-Boot and desktops show it from the long name, and readers that only know short names compare
+// without case.
 func needsLong(name string) bool {
 	_, ok := exactShort(name)
 	return !ok || name != strings.ToUpper(name)
 }
 
-// tailShort makes the n-th (1, 2, ..) numbered short name of a long one: "bcm2711-rpi-4-b.dtb" is BCM271~1.DTB. What a short
-// name cannot hold becomes an underscore; spaces and inner dots are dropped.
+// tailShort makes the n-th (1, 2, ..) numbered short name of a long one: "bcm2711-rpi-4-b.dtb" is
+// BCM271~1.DTB. What a short name cannot hold becomes an underscore; spaces and inner dots are
+// dropped.
 func tailShort(name string, n int) (s shortName) {
 	base, ext := name, ""
 	if i := strings.LastIndexByte(strings.TrimLeft(name, "."), '.'); i >= 0 {

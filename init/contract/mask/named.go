@@ -145,7 +145,8 @@ func nextLine(b []byte, i int) int {
 	return j
 }
 
-// quoted gives the place of the quote that closes the one at i, or the end of the line if there is none.
+// quoted gives the place of the quote that closes the one at i, or the end of the line if there is
+// none.
 func quoted(b []byte, i int) int {
 	for j := i + 1; j < len(b); j++ {
 		switch {
@@ -163,7 +164,8 @@ func quoted(b []byte, i int) int {
 	return len(b)
 }
 
-// restOfLine gives the end of a plain value of YAML that begins at i: in braces at a comma or their end.
+// restOfLine gives the end of a plain value of YAML that begins at i: in braces at a comma or their
+// end.
 func restOfLine(b []byte, lineStart, i int) int {
 	end := len(b)
 	if n := bytes.IndexByte(b[i:], '\n'); n >= 0 {
@@ -179,8 +181,8 @@ func restOfLine(b []byte, lineStart, i int) int {
 	return i + len(bytes.TrimRight(b[i:end], "\r \t"))
 }
 
-// block gives the end of a block of YAML whose mark stands at i in a line that begins at lineStart: all lines below that
-// are indented more. i if there is none.
+// block gives the end of a block of YAML whose mark stands at i in a line that begins at lineStart:
+// all lines below that are indented more. i if there is none.
 func block(b []byte, lineStart, i int) int {
 	indent := blanks(b, lineStart) - lineStart
 	n := bytes.IndexByte(b[i:], '\n')
