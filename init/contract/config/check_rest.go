@@ -24,7 +24,7 @@ func (k *checker) checkFiles() {
 		case f.Path == "":
 			k.report(Error, here, "set path", "the file has no path")
 		case !path.IsAbs(f.Path):
-			k.report(Error, here+".path", "begin it with /", "%s is not an absolute path", quote(f.Path))
+			k.report(Error, here+".path", "begin it with /", "%s is not an absolute path; the file is left out", quote(f.Path))
 		case clean == "/" || strings.HasSuffix(f.Path, "/"):
 			k.report(Error, here+".path", "name a file in it", "%s is a directory", quote(f.Path))
 		case clean == "/usr/local" || strings.HasPrefix(clean, "/usr/local/"):

@@ -3,7 +3,9 @@ package apply
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -168,7 +170,8 @@ func TestFiles(t *testing.T) {
 		{Path: "/opt/a/b", Content: "aGVsbG8=", Encoding: "b64", Permissions: "0750"},
 		{Path: "/opt/bad", Content: "%%%", Encoding: "b64"},
 		{Path: "/opt/nobody", Content: "x", Owner: "nosuchuser"},
-		{Path: "../../../opt/inside", Content: "in"},
+		{Path: "/../../../opt/inside", Content: "in"},
+		{Path: "opt/relative", Content: "out"},
 		{Path: "/opt/last", Content: "last"},
 	})
 	if err == nil || !strings.Contains(err.Error(), "/opt/bad") || !strings.Contains(err.Error(), `no user "nosuchuser"`) {
@@ -176,6 +179,9 @@ func TestFiles(t *testing.T) {
 	}
 	if m.read(t, "/opt/a/b") != "hello" || m.read(t, "/opt/last") != "last" || m.read(t, "/opt/inside") != "in" {
 		t.Error("an item that fails costs others")
+	}
+	if _, err := os.Stat(m.Root + "/opt/relative"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a relative path: got %v, want no file", err)
 	}
 	if st, _ := os.Stat(m.Root + "/opt/a/b"); st.Mode().Perm() != 0o750 {
 		t.Errorf("%v", st.Mode())

@@ -227,8 +227,8 @@ func (m Machine) Files(files []config.File) error {
 	var errs []error
 	named := map[string]bool{}
 	for _, f := range files {
-		if config.NodeFile(f.Path) != "" {
-			continue // the check has told it
+		if config.NodeFile(f.Path) != "" || !filepath.IsAbs(f.Path) {
+			continue // the check has reported it
 		}
 		named[filepath.Clean("/"+f.Path)] = true
 		if err := m.file(f); err != nil {
