@@ -57,8 +57,9 @@ func fillB(t *testing.T, f *os.File) {
 	}
 }
 
-// damageA fills slot b and takes the mark off slot a's kernel: it is there, can be read, and is no
-// gzip file.
+// damageA fills slot b and damages slot a's kernel: it is there and can be read, and its compressed
+// data begins with a block of a type that deflate does not have (RFC 1951, section 3.2.3). U-Boot's
+// unzip looks neither at the mark of a gzip file nor at its checksum.
 func damageA(t *testing.T, f *os.File) {
 	fillB(t, f)
 	block := make([]byte, 4096)
@@ -67,7 +68,7 @@ func damageA(t *testing.T, f *os.File) {
 			t.Fatal(err)
 		}
 		if bytes.HasPrefix(block, []byte{0x1f, 0x8b, 8}) {
-			if _, err := f.WriteAt([]byte{0, 0}, at); err != nil {
+			if _, err := f.WriteAt(bytes.Repeat([]byte{0xff}, 64), at+10); err != nil { // after the header
 				t.Fatal(err)
 			}
 			return
