@@ -48,6 +48,7 @@ type condition struct {
 	synced  bool          // a time server has told the time
 	untimed bool          // k3s was started before that
 	shift   time.Duration // by which the clock was set since that start
+	read    bool          // its certificates were read since that start
 	ends    time.Time     // of the certificate that ends first, of those that a restart renews; zero for none
 	window  bool          // now is the time of the day for restarts
 }
@@ -67,7 +68,7 @@ func decide(c condition) verdict {
 	case !c.synced:
 	case c.untimed && c.shift.Abs() > bigShift:
 		return verdict{true, false, fmt.Sprintf("the clock was set by %s after k3s had started", c.shift.Round(time.Minute))}
-	case c.ends.IsZero():
+	case c.ends.IsZero(), !c.read: // a start renews certificates; those of before it say nothing
 	case left < renewNow, left < renewSoon && c.window:
 		return verdict{true, true, fmt.Sprintf("a certificate of k3s ends on %s", c.ends.UTC().Format(time.DateOnly))}
 	}
@@ -122,7 +123,7 @@ func (u *Upkeep) look(ctx context.Context, units *supervise.Supervisor, synced b
 		u.observe(dataDir(cfg), st.Starts, now, synced && !untimed)
 		u.trimLabels(ctx, name)
 	}
-	v := decide(condition{now, synced, untimed, shifted(began, now), u.renewable(), inWindow(now, p.Config().Time.Zone)})
+	v := decide(condition{now, synced, untimed, shifted(began, now), u.readSince(st.Starts), u.renewable(), inWindow(now, p.Config().Time.Zone)})
 	if !v.restart || ctx.Err() != nil {
 		return
 	}
@@ -195,6 +196,13 @@ func (u *Upkeep) observe(data string, starts int, now time.Time, sure bool) {
 		}
 	}
 	u.starts, u.read, u.list, u.soonest = starts, now, list, soonest(list, nil)
+}
+
+// readSince says whether the certificates were read after the start with this number.
+func (u *Upkeep) readSince(starts int) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.starts == starts && !u.read.IsZero()
 }
 
 // renewable is when the first certificate ends that a restart renews.
