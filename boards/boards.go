@@ -251,7 +251,7 @@ func Of(family string) []*Board {
 	return all
 }
 
-// Supports says whether the board takes a role, and if not, why.
+// Supports reports whether the board takes a role, and if not, why.
 func (b *Board) Supports(role string) (bool, string) {
 	for _, r := range b.Roles {
 		if r == role {

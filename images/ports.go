@@ -61,8 +61,8 @@ func (p *Port) parse() error {
 	return nil
 }
 
-// Covers says whether the declaration allows a socket that is bound to an address of a node whose
-// address on the shelf is shelf.
+// Covers reports whether the declaration allows a socket that is bound to an address of a node
+// whose address on the shelf is shelf.
 func (p Port) Covers(proto string, at netip.AddrPort, shelf netip.Addr) bool {
 	if proto != p.proto || at.Port() < p.first || at.Port() > p.last {
 		return false

@@ -2,7 +2,7 @@
 // maintainer scripts would have done (directories, links, modes), which are never run. One folder
 // and one table per slot or family that needs them, and "base" for all.
 //
-// Users and groups stand in base/etc/passwd and base/etc/group with pinned ids: /var outlives every
+// Users and groups are in base/etc/passwd and base/etc/group with pinned ids: /var outlives every
 // upgrade, so an id must never depend on the order in which packages were installed.
 package overlays
 

@@ -12,7 +12,7 @@ import (
 // leaf are the packages of formats: they know nothing of this product.
 var leaf = []string{"builder/squashfs", "builder/initramfs", "builder/ubootscript", "builder/tree", "builder/kmod"}
 
-// allowed tells whether a package may import another one of ours. docs/CONTRIBUTING.md gives the
+// allowed reports whether a package may import another one of ours. docs/CONTRIBUTING.md gives the
 // reasons.
 func allowed(from, to string) bool {
 	below := func(p string, dirs ...string) bool {

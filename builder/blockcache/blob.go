@@ -20,7 +20,7 @@ func (c *Cache) Blob(sum [32]byte) (*os.File, bool) {
 	return opened(c.path("blob", sum), sha256.New(), -1, sum[:])
 }
 
-// Has tells whether a download named sum of size bytes is there, without reading it: it was whole
+// Has reports whether a download named sum of size bytes is there, without reading it: it was whole
 // when it was stored, and Blob looks again.
 func (c *Cache) Has(sum [32]byte, size int64) bool {
 	name := c.path("blob", sum)
@@ -143,7 +143,8 @@ func (c *Cache) Partial(ctx context.Context, sum [32]byte) (*Partial, error) {
 	}
 }
 
-// sameFile tells whether name still is f: the holder of the lock may have finished and renamed it.
+// sameFile reports whether name still is f: the holder of the lock may have finished and renamed
+// it.
 func sameFile(f *os.File, name string) bool {
 	a, err := f.Stat()
 	if err != nil {

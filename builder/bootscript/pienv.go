@@ -10,8 +10,8 @@ const PiEnvSize = 0x4000
 // serial line would otherwise stop the boot of a node without a cable.
 //
 // U-Boot looks for the file on the first card only, and the firmware may have come from a USB disk
-// while a card lies in the slot; the firmware says so in the device tree (boot modes 4 and 5) where
-// it is new enough. If the script is not to be had there, U-Boot searches everywhere, as it would
+// while a card is in the slot; the firmware says so in the device tree (boot modes 4 and 5) where
+// it is new enough. If the script is not available there, U-Boot searches everywhere, as it would
 // without this file.
 func PiEnv() map[string]string {
 	return map[string]string{

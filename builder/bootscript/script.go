@@ -22,7 +22,7 @@ const (
 	ZImage                // arm: for bootz
 )
 
-// Addresses are where things lie in memory while U-Boot runs. They are the board's data: a Pi's own
+// Addresses are where things are in memory while U-Boot runs. They are the board's data: a Pi's own
 // defaults, for one, let the kernel run over its initramfs.
 type Addresses struct {
 	Kernel uint64

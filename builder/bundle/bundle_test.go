@@ -108,7 +108,7 @@ func (p *pair) open(t testing.TB, s *source) *bundle.Bundle {
 	return b
 }
 
-// right says whether the new slot was made.
+// right reports whether the new slot was made.
 func (p *pair) right(t testing.TB, got *disk, res delta.Result) {
 	t.Helper()
 	size := int(p.to.Size)

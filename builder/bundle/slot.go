@@ -164,7 +164,7 @@ func (u *unfolded) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// find gives the unit that off lies in.
+// find gives the unit that off is in.
 func (u *unfolded) find(off int64) *bundle.Unit {
 	list := u.index.Units
 	lo, hi := 0, len(list)

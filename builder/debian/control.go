@@ -28,7 +28,7 @@ type stanzaReader struct {
 	dup    bool // repeated fields are an error
 }
 
-// span is where a field lies in buf, which moves while it grows.
+// span is where a field is in buf, which moves while it grows.
 type span struct{ start, colon, end int }
 
 func newStanzaReader(r io.Reader) *stanzaReader {

@@ -114,7 +114,7 @@ func (c *Client) Scripts(ctx context.Context, l Locked) (*Deb, error) {
 	return d, nil
 }
 
-// counter tells how much of a package was read, about every megabyte.
+// counter reports how much of a package was read, about every megabyte.
 type counter struct {
 	c           *Client
 	r           io.Reader

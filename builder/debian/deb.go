@@ -112,8 +112,8 @@ func (d *Deb) readControl(name string) error {
 	return nil
 }
 
-// Data gives the plain tar stream of the package's files; it can be had once. The stream ends with
-// an error when the package is truncated or altered. release frees the decoder.
+// Data gives the plain tar stream of the package's files; it is available once. The stream ends
+// with an error when the package is truncated or altered. release frees the decoder.
 func (d *Deb) Data() (plain io.Reader, release func(), err error) {
 	plain, release, err = decompress(d.name, d.ar)
 	if err != nil {

@@ -13,7 +13,7 @@ type Relation struct {
 	Version string
 }
 
-// String gives the relation as it stands in a control file.
+// String gives the relation as it is in a control file.
 func (r Relation) String() string {
 	s := r.Name
 	if r.Arch != "" {
@@ -37,7 +37,7 @@ func (c Clause) String() string {
 	return strings.Join(parts, " | ")
 }
 
-// allows tells whether version satisfies r's version condition.
+// allows reports whether version satisfies r's version condition.
 func (r Relation) allows(version string) bool {
 	if r.Op == "" {
 		return true
@@ -150,7 +150,7 @@ func archListed(list []string, arch string) bool {
 }
 
 // validName follows Policy 5.6.1, loosely: names in the archive are at least two bytes of
-// [a-z0-9+.-]; capitals and underscores stand in a few old virtual names.
+// [a-z0-9+.-]; capitals and underscores are in a few old virtual names.
 func validName(s string) bool {
 	if s == "" || len(s) > 200 {
 		return false

@@ -46,7 +46,7 @@ func (w *wrongSize) Error() string {
 	return fmt.Sprintf("the file has %d bytes, it should have %d", w.got, w.want)
 }
 
-// mismatched tells whether what was served is another file than the one asked for.
+// mismatched reports whether what was served is another file than the one asked for.
 func mismatched(err error) bool {
 	var m *blockcache.Mismatch
 	var w *wrongSize
@@ -55,7 +55,7 @@ func mismatched(err error) bool {
 
 func cancelled(err error) bool { return errors.Is(err, context.Canceled) }
 
-// transient tells whether trying again may help. Silence counts only when bytes came before it:
+// transient reports whether trying again may help. Silence counts only when bytes came before it:
 // nobody wants to wait through several silences of a host that is not there.
 func transient(err error, moved bool) bool {
 	var s *status
@@ -235,8 +235,8 @@ func (c *Client) fetch(ctx context.Context, address string, sum [32]byte, size i
 // much is how many bytes make a try worth another one.
 const much = 64 << 10
 
-// transfer goes on with p until it is whole. moved tells whether p is longer by much: a server that
-// always breaks off at the same byte and cannot resume moves nothing.
+// transfer goes on with p until it is whole. moved reports whether p is longer by much: a server
+// that always breaks off at the same byte and cannot resume moves nothing.
 func (c *Client) transfer(ctx context.Context, address string, p *blockcache.Partial, size int64, m *meter) (moved bool, err error) {
 	start := p.Size()
 	had := start

@@ -20,7 +20,7 @@ type Suite struct {
 func (s Suite) String() string { return s.Archive + "/" + s.Name }
 
 // Package is one stanza of an index, as far as it is needed here. The relationship fields are as
-// they stand there.
+// they are there.
 type Package struct {
 	Name, Version, Arch string
 	Pool                string // path below the archive's base, pool/...

@@ -65,7 +65,7 @@ type LockedK3s struct {
 // k3sVersion is how releases of k3s are called.
 var k3sVersion = regexp.MustCompile(`^v1\.[0-9]{1,3}\.[0-9]{1,3}(-[0-9A-Za-z.]{1,20})?\+k3s[0-9]{1,3}$`)
 
-// ValidK3s says whether a word is the name of a release of k3s.
+// ValidK3s reports whether a word is the name of a release of k3s.
 func ValidK3s(version string) bool { return k3sVersion.MatchString(version) }
 
 const lockHeader = "imgbuild-lock 1"
@@ -258,7 +258,7 @@ func (l *Lock) pkg(f []string) string {
 // NoSecurity is what a lock without the security archive is warned about with.
 const NoSecurity = "no security suite in this lock"
 
-// Security tells whether the packages come from an index that has Debian's security updates too.
+// Security reports whether the packages come from an index that has Debian's security updates too.
 func (l *Lock) Security() bool {
 	return slices.ContainsFunc(l.Suites, func(s LockedSuite) bool { return s.Archive == "debian-security" })
 }
@@ -283,10 +283,10 @@ type Change struct {
 	same    bool // CompareScripts has found that they do the same
 }
 
-// ScriptsChanged tells whether the maintainer scripts do something else now, or are new: overlays/
-// may need a change. Locks have hashes of what scripts do, which an older imgbuild may have made in
-// another way: the same file never has other scripts, and CompareScripts clears what only differs
-// by that.
+// ScriptsChanged reports whether the maintainer scripts do something else now, or are new:
+// overlays/ may need a change. Locks have hashes of what scripts do, which an older imgbuild may
+// have made in another way: the same file never has other scripts, and CompareScripts clears what
+// only differs by that.
 func (c Change) ScriptsChanged() bool {
 	if c.Old.SHA256 == c.New.SHA256 || c.same {
 		return false

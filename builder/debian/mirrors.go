@@ -12,7 +12,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Mirrors are the base addresses of the archives, without a slash at the end: dists/ and pool/ lie
+// Mirrors are the base addresses of the archives, without a slash at the end: dists/ and pool/ are
 // below each. The others are asked in their order for what the first does not have or has wrong.
 type Mirrors struct {
 	Main, Security           string
@@ -155,7 +155,7 @@ type source struct {
 	signedBy                 string
 }
 
-// debian tells whether the entry is for Debian's own archive, and whether that is sure.
+// debian reports whether the entry is for Debian's own archive, and whether that is sure.
 func (s source) debian() (sure, ok bool) {
 	if s.signedBy != "" {
 		// A path of a keyring. A key in the file itself, or a fingerprint, is somebody's choice:
@@ -176,7 +176,7 @@ func (s source) debian() (sure, ok bool) {
 	return false, true
 }
 
-// security tells whether the entry is for the security archive.
+// security reports whether the entry is for the security archive.
 func (s source) security(base string) bool {
 	if strings.HasSuffix(base, "/debian-security") {
 		return true

@@ -109,8 +109,8 @@ func parseSum(s string) (sum [32]byte, err error) {
 	return sum, nil
 }
 
-// cleanPath tells whether p is a plain relative path that cannot leave its base and means itself in
-// a URL.
+// cleanPath reports whether p is a plain relative path that cannot leave its base and means itself
+// in a URL.
 func cleanPath(p string) bool {
 	if p == "" || len(p) > 1000 || path.IsAbs(p) || path.Clean(p) != p || p == "." || p == ".." || strings.HasPrefix(p, "../") {
 		return false

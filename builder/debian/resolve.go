@@ -13,7 +13,7 @@ import (
 type Resolution struct {
 	Packages []*Package // sorted by name
 	Dropped  []string   // names of the drop list that something asked for, sorted
-	Unmet    []string   // what could not be had, one sentence each; Resolve then gives an error as well
+	Unmet    []string   // what was not available, one sentence each; Resolve then gives an error as well
 }
 
 // Resolve computes what `apt-get install --no-install-recommends` would install on an empty system:
@@ -21,11 +21,11 @@ type Resolution struct {
 // a name in drop, be it a package or a virtual one, counts as satisfied and brings nothing.
 //
 // Clauses with one way to satisfy them go first; alternatives are decided after that, in the order
-// of the packages that ask, so that whatever is there anyway is preferred, then the first that can
-// be had. A name that is no package is satisfied by its provider of the highest priority.
+// of the packages that ask, so that whatever is there anyway is preferred, then the first that is
+// available. A name that is no package is satisfied by its provider of the highest priority.
 //
-// Errors are of the kind Input: a wanted package that does not exist, a dependency that cannot be
-// had.
+// Errors are of the kind Input: a wanted package that does not exist, a dependency that is not
+// available.
 func (ix *Index) Resolve(want, drop []string) (Resolution, error) {
 	s := &solver{ix: ix, drop: map[string]bool{}, chosen: map[string]*Package{}, dropped: map[string]bool{},
 		provided: map[string][]provider{}, enemies: map[string][]enemy{}}
@@ -166,7 +166,7 @@ func (s *solver) satisfy(d demand) {
 	s.unmet = append(s.unmet, fmt.Sprintf("%s needs %s, but %s", d.by.Name, d.clause, strings.Join(why, ", and ")))
 }
 
-// satisfied tells whether a chosen package satisfies r.
+// satisfied reports whether a chosen package satisfies r.
 func (s *solver) satisfied(r Relation) bool {
 	if !s.ix.archFits(r) {
 		return false

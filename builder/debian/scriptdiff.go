@@ -4,8 +4,8 @@ import "context"
 
 // CompareScripts looks at the maintainer scripts of packages whose locks have different hashes of
 // them, and fills Change.Scripts. The older package comes from the cache or the archive; where it
-// cannot be had any more, all that the new one does is listed. The new packages have to be fetched
-// already.
+// is not available any more, all that the new one does is listed. The new packages have to be
+// fetched already.
 func (c *Client) CompareScripts(ctx context.Context, changes []Change) error {
 	for i := range changes {
 		ch := &changes[i]

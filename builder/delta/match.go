@@ -155,7 +155,7 @@ func (m *matcher) parts(new []byte, from int) []part {
 	return list
 }
 
-// equal says whether the diagonal offset has the right byte for new[at].
+// equal reports whether the diagonal offset has the right byte for new[at].
 func (m *matcher) equal(new []byte, at, offset int) bool {
 	p := at + offset
 	return p >= 0 && p < len(m.old) && m.old[p] == new[at]

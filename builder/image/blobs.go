@@ -24,7 +24,7 @@ type Blobs struct {
 	Skip bool
 }
 
-// Check says whether the user's directory, if there is one, has these blobs, before anything is
+// Check reports whether the user's directory, if there is one, has these blobs, before anything is
 // fetched for them.
 func (b Blobs) Check(raws []boards.Raw) error {
 	if b.Dir == "" {

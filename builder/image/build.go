@@ -43,7 +43,7 @@ type Options struct {
 	// Key signs an upgrade bundle of the slot, and its public half is laid on the data partition;
 	// nil for neither.
 	Key *minisign.PrivateKey
-	// Warnings are what the steps before the build had to say; they stand in the result too.
+	// Warnings are what the steps before the build had to say; they are in the result too.
 	Warnings []string
 	// Progress is told how far a long step is; units are the step's own. May be nil.
 	Progress func(step string, done, total int64)
@@ -127,7 +127,7 @@ func Build(ctx context.Context, o Options) (res *Result, err error) {
 	return &b.result, nil
 }
 
-// CheckOut says whether a build could write to the directory out, before anything is fetched for
+// CheckOut reports whether a build could write to the directory out, before anything is fetched for
 // it.
 func CheckOut(out string) error {
 	temp, err := tempIn(out)
@@ -215,7 +215,7 @@ func (b *build) create(name string) (*os.File, error) {
 	return os.OpenFile(b.path(name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 }
 
-// secret tells whether the image holds somebody's configuration.
+// secret reports whether the image holds somebody's configuration.
 func (b *build) secret() bool { return b.Config != nil || b.Node != nil }
 
 // createDisk begins a file that holds the whole disk. Where that has secrets the file has no name

@@ -97,7 +97,7 @@ func validate(sources []Source, facts config.Facts) ([]config.Problem, error) {
 	var layers, given []*config.Layer
 	var problems []config.Problem
 	for _, s := range sources {
-		// Warnings stand in the image's .json, so they name the file without the place where
+		// Warnings are in the image's .json, so they name the file without the place where
 		// somebody keeps it.
 		if s.Name != "" {
 			s.Name = filepath.Base(s.Name)

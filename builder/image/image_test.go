@@ -173,7 +173,7 @@ func TestMergeSums(t *testing.T) {
 	}
 }
 
-// A blob that cannot be had is an error that names file, address, sum and the ways out.
+// A blob that is not available is an error that names file, address, sum and the ways out.
 func TestBlobs(t *testing.T) {
 	cache, err := blockcache.Open(t.TempDir())
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"imgbuild/builder/recipe"
 )
 
-// What lies next to an image for a Raspberry Pi has every field that Imager asks for, and tells it
+// The list next to an image for a Raspberry Pi has every field that Imager asks for, and tells it
 // to write cloud-init's files.
 func TestImagerList(t *testing.T) {
 	write := func(board string) (string, []byte) {

@@ -22,7 +22,7 @@ import (
 // system.
 type kernel struct {
 	release string
-	size    int64 // of the file "kernel", as it lies in the slot
+	size    int64 // of the file "kernel", as it is in the slot
 	dtbDir  string
 	slotDTB map[string]tree.Content
 	boot    map[string]*tree.Node // files outside the root that BOOT and the raw blobs are made of

@@ -1,6 +1,6 @@
 package image
 
-// Where everything lies on the disk, in bytes. Frozen by the first flashed card: docs/disk.md.
+// Where everything is on the disk, in bytes. Frozen by the first flashed card: docs/disk.md.
 const (
 	mib = 1 << 20
 

@@ -16,7 +16,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// unnamedNode stands in the name of an image for the hostname that its configuration does not give.
+// unnamedNode is the part of the name of an image for the hostname that its configuration does not
+// give.
 const unnamedNode = "configured"
 
 // name is what the files of the image are called: board, role, the node if it is for one, version.

@@ -68,7 +68,7 @@ const (
 	localParts = "k3os/data/var/lib/rancher/k3os/config.d/"
 )
 
-// isLocal tells whether a member is a file of k3OS's usual place.
+// isLocal reports whether a member is a file of k3OS's usual place.
 func isLocal(m member) bool {
 	return m.Typeflag == tar.TypeReg && (m.Name == localMain || strings.HasPrefix(m.Name, localParts))
 }
@@ -167,7 +167,7 @@ const (
 // option is the build option for an archive of a kind.
 var option = map[string]string{archive.Migrate: "import", archive.Backup: "restore"}
 
-// fits says whether an archive belongs into an image.
+// fits reports whether an archive belongs into an image.
 func (n *Node) fits(kind string, r *recipe.Recipe) error {
 	if n.Kind != kind {
 		return fault.New(fault.Input, fmt.Sprintf("say %s=%s", option[n.Kind], terminal.Quote(n.name)), "it is a %s archive, and %s= takes one of %s", n.Kind, option[kind], kind)
@@ -178,7 +178,7 @@ func (n *Node) fits(kind string, r *recipe.Recipe) error {
 	return nil
 }
 
-// CheckK3s says whether the image's k3s may start with the archive's data. Where one of the
+// CheckK3s reports whether the image's k3s may start with the archive's data. Where one of the
 // versions is not known the answer is a warning.
 func (n *Node) CheckK3s(version string) (warning string, err error) {
 	if !n.Has(archive.Datastore) {

@@ -35,7 +35,7 @@ func (b *build) seal(ctx context.Context) error {
 }
 
 // pack compresses the finished disk. The image holds little that compresses, so the fastest level
-// is as good as any; holes are not read but stand in for zeros, which costs next to nothing.
+// is as good as any; holes are not read but stand for zeros, which costs next to nothing.
 func (b *build) pack(ctx context.Context) error {
 	in, err := os.Open(b.path("disk.img"))
 	if err != nil {
@@ -140,7 +140,7 @@ func dataRanges(f *os.File, size int64) ([]dataRange, error) {
 	return all, err
 }
 
-// publish gives everything its final name, the image last: where it stands, all that belongs to it
+// publish gives everything its final name, the image last: where it is, all that belongs to it
 // does.
 func (b *build) publish() error {
 	name := func(suffix string) string { return filepath.Join(b.Out, b.result.Name+suffix) }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Index writes depmod's files for a closed set of modules, to lie in lib/modules/VERSION: each name
+// Index writes depmod's files for a closed set of modules, to be in lib/modules/VERSION: each name
 // with its content. Aliases, softdeps and symbols are those of mods alone, so that modprobe never
 // looks for a file that is not there. A module that depends on one that is not among mods is an
 // error, and so is a circle.
@@ -97,7 +97,7 @@ func order(mods []Module) []byte {
 }
 
 // dependencies gives for every module all that it needs, directly and not, as positions in mods.
-// modprobe loads such a list from its end, so a module stands before those that it needs itself.
+// modprobe loads such a list from its end, so a module is before those that it needs itself.
 func dependencies(mods []Module) ([][]int, error) {
 	byName := map[string]int{}
 	for i, m := range mods {

@@ -31,7 +31,7 @@ func e2(t testing.TB, name string, args ...string) {
 	}
 }
 
-// files are what lies on a card: paths below the partition's root; a value that begins with "-> "
+// files are what is on a card: paths below the partition's root; a value that begins with "-> "
 // is a link.
 type files map[string]string
 

@@ -13,7 +13,7 @@ import (
 	"imgbuild/init/contract/mbr"
 )
 
-// FuzzPartitions: whatever a disk begins with, the partitions that are found lie on it.
+// FuzzPartitions: whatever a disk begins with, the partitions that are found are on it.
 func FuzzPartitions(f *testing.F) {
 	part := f.TempDir() + "/part"
 	if err := os.WriteFile(part, make([]byte, 64<<10), 0o600); err != nil {

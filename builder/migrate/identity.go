@@ -13,7 +13,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Where things lie on the partition of an old card. The first is its running system's root.
+// Where things are on the partition of an old card. The first is its running system's root.
 const (
 	root      = "k3os/data"
 	system    = "k3os/system"

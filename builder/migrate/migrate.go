@@ -266,7 +266,7 @@ func (t *taker) leave(name, why string) {
 	}
 }
 
-// made tells whether a member is made here.
+// made reports whether a member is made here.
 func (p part) made() bool { return p.data != nil }
 
 func (t *taker) take(p part) error {

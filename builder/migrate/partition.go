@@ -26,7 +26,7 @@ const (
 
 // partitions lists the partitions of a disk of size bytes and 512-byte sectors: of its GPT, else of
 // its MBR with the logical ones. A disk that begins with an ext superblock is one partition. Those
-// that do not lie on the disk are left out.
+// that are not on the disk are left out.
 func partitions(r io.ReaderAt, size int64) ([]partition, error) {
 	whole := partition{"the whole of it", 0, size}
 	magic := make([]byte, 2)

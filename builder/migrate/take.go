@@ -153,7 +153,7 @@ func loginKeys(dir string) func(string) string {
 	}
 }
 
-// tree takes the file or directory i, which lies at below in the part p.
+// tree takes the file or directory i, which is at below in the part p.
 func (t *taker) tree(p part, below string, i *ext4.Inode, item *Item) error {
 	if err := t.ctx.Err(); err != nil {
 		return err
@@ -246,7 +246,7 @@ func interpreter(head []byte) string {
 	if len(b) < 64 || string(b[:4]) != elf.ELFMAG {
 		return ""
 	}
-	// The section table lies at the end and is not wanted.
+	// The section table is at the end and is not wanted.
 	if elf.Class(b[elf.EI_CLASS]) == elf.ELFCLASS64 {
 		clear(b[0x28:0x30])
 		clear(b[0x3C:0x40])

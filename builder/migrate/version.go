@@ -24,7 +24,7 @@ func parseVersion(v string) (minor int, name string, ok bool) {
 	return minor, v, true
 }
 
-// CheckJump says whether a server's data of k3s version from may be started by version to.
+// CheckJump reports whether a server's data of k3s version from may be started by version to.
 // Kubernetes moves its servers one minor version at a time and never back; the error names the
 // versions in between. A version that is not that of a release cannot be judged and gives nil.
 func CheckJump(from, to string) error {
@@ -46,7 +46,7 @@ func CheckJump(from, to string) error {
 		"the data are those of k3s %s and the image has %s: a server moves one minor version at a time", from, to)
 }
 
-// IsVersion tells whether v names a release of k3s.
+// IsVersion reports whether v names a release of k3s.
 func IsVersion(v string) bool {
 	_, _, ok := parseVersion(v)
 	return ok

@@ -74,7 +74,7 @@ func (l *Locked) Decide(ctx context.Context) (*Ready, error) {
 	return &Ready{l}, nil
 }
 
-// Build makes the image. Warnings of the build itself are reported as they stand in the result.
+// Build makes the image. Warnings of the build itself are reported as they are in the result.
 func (r *Ready) Build(ctx context.Context) (*image.Result, error) {
 	before := append(r.warnings, r.changes...)
 	res, err := image.Build(ctx, image.Options{

@@ -22,7 +22,7 @@ type K3s struct {
 	SHA256  string `json:"sha256,omitempty"`
 	URL     string `json:"url,omitempty"`
 	Size    int64  `json:"size,omitempty"`
-	File    string `json:"-"` // embedded: where the binary lies on this host
+	File    string `json:"-"` // embedded: where the binary is on this host
 	Warning string `json:"warning,omitempty"`
 }
 
@@ -144,7 +144,7 @@ var machines = map[string]struct {
 // named is in every k3s, which is built by its project's path and prints its version.
 var named = regexp.MustCompile(`k3s-io/k3s|rancher/k3s|v1\.\d{1,2}\.\d{1,2}(-rc\d+)?\+k3s\d`)
 
-// checkK3s tells whether a file is a k3s for this architecture: an ELF program for it that names
+// checkK3s reports whether a file is a k3s for this architecture: an ELF program for it that names
 // itself so. The file's offset is 0 afterwards.
 func checkK3s(f io.ReadSeeker, arch string) error {
 	const fix = "give the release's own k3s binary, k3s-arm64 for 64-bit boards and k3s-armhf for 32-bit ones"

@@ -15,7 +15,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// k3sPatience is how long k3s=auto asks, in all, whether the download can be had.
+// k3sPatience is how long k3s=auto asks, in all, whether the download is available.
 const k3sPatience = 15 * time.Second
 
 // DecideK3s carries out k3s=auto, firstboot, none, VERSION or FILE: it decides where k3s comes from
@@ -85,7 +85,7 @@ func (r *Recipe) PlanK3s(option string) (K3s, error) {
 	return K3sFile(option, r.Family.Arch)
 }
 
-// IsK3sFile tells whether a value of k3s= names a file.
+// IsK3sFile reports whether a value of k3s= names a file.
 func IsK3sFile(option string) bool {
 	return option != "" && option != "auto" && option != FirstBoot && option != NoK3s && !isVersion(option)
 }

@@ -18,8 +18,8 @@ import (
 
 // Releases is where releases of k3s and their channels are.
 type Releases struct {
-	Base     string // TAG/ASSET lies below
-	Channels string // CHANNEL lies below, and answers with a redirect to the version
+	Base     string // TAG/ASSET is below
+	Channels string // CHANNEL is below, and answers with a redirect to the version
 	Client   *http.Client
 }
 

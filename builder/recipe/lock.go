@@ -16,7 +16,7 @@ import (
 // LocalLock is the file that lock=auto prefers to the embedded lock, in the working directory.
 const LocalLock = "imgbuild.lock"
 
-// Relock tells what a lock that was made again changes, and why it was made.
+// Relock reports what a lock that was made again changes, and why it was made.
 type Relock struct {
 	Why     string
 	Changes []debian.Change

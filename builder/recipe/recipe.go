@@ -166,7 +166,7 @@ func (r *Recipe) Version() (string, error) {
 // InRelease, as long as they do not.
 const Broken = "broken"
 
-// CheckWithout says whether the suites to leave out exist and leave something.
+// CheckWithout reports whether the suites to leave out exist and leave something.
 func (r *Recipe) CheckWithout() error {
 	var known []string
 	for _, s := range r.Base.Suites {

@@ -58,7 +58,7 @@ func (t *trust) wanted() []knownhosts.KnownKey {
 	if t.known == nil {
 		return nil
 	}
-	// The library tells what it knows only when it is shown a key that it does not.
+	// The library reports what it knows only when it is shown a key that it does not.
 	var key *knownhosts.KeyError
 	if errors.As(t.known(t.n.Address, &net.TCPAddr{}, strange{}), &key) {
 		return key.Want

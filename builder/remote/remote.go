@@ -111,7 +111,7 @@ func Dial(ctx context.Context, host string, o Options) (*Node, error) {
 	return n, nil
 }
 
-// target reads [user@]host[:port]; an IPv6 address with a port stands in brackets.
+// target reads [user@]host[:port]; an IPv6 address with a port is in brackets.
 func target(text, user string) (*Node, error) {
 	n := &Node{User: user}
 	if at := strings.LastIndexByte(text, '@'); at >= 0 {

@@ -63,9 +63,9 @@ func NewFile(parent, purpose string) (*os.File, error) {
 	}
 }
 
-// hold takes the lock of a file or directory that was just made, and tells whether it still has its
-// name: a sweeper may have been faster. A file system without locks (some network ones) is one on
-// which nothing is ever swept.
+// hold takes the lock of a file or directory that was just made, and reports whether it still has
+// its name: a sweeper may have been faster. A file system without locks (some network ones) is one
+// on which nothing is ever swept.
 func hold(f *os.File) bool {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)

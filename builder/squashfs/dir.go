@@ -53,7 +53,7 @@ func writeListing(m *metadata, entries []*node) (listing, error) {
 	return l, nil
 }
 
-// runLength counts the first entries that can share a header: their inodes lie in one metadata
+// runLength counts the first entries that can share a header: their inodes are in one metadata
 // block and have numbers near the first one's. A run also ends where it reaches the next metadata
 // block of the listing, so that each block has a header for the index to point to. offset is the
 // header's own in its block.

@@ -58,7 +58,7 @@ type Entry struct {
 	Size         int64                         // of a file, in bytes; Open must give exactly as many
 	Open         func() (io.ReadCloser, error) // content of a file; may be called twice; may be nil when Size is 0
 
-	// Group names files that are read together, such as those of one boot step: their fragments lie
+	// Group names files that are read together, such as those of one boot step: their fragments are
 	// in the same blocks, which a reader with a small cache then unpacks once. The image is a
 	// little larger for it.
 	Group string

@@ -81,7 +81,7 @@ func (t *xattrTable) add(list []Xattr) uint32 {
 	return i
 }
 
-// bytes gives the whole table as it lies in the image from position at on: values, ids, and at
+// bytes gives the whole table as it is in the image from position at on: values, ids, and at
 // start the header with the list of id blocks.
 func (t *xattrTable) bytes(at int64) (data []byte, start int64) {
 	t.values.flush()

@@ -9,7 +9,7 @@ import (
 // below a directory.
 type Patterns []string
 
-// Match says whether one of the patterns covers name.
+// Match reports whether one of the patterns covers name.
 func (p Patterns) Match(name string) bool {
 	for _, pattern := range p {
 		if Match(pattern, name) {
@@ -19,8 +19,8 @@ func (p Patterns) Match(name string) bool {
 	return false
 }
 
-// Match says whether a pattern covers name. A pattern that ends in /** covers everything below its
-// directory, which may itself hold wildcards, but not the directory. A malformed pattern covers
+// Match reports whether a pattern covers name. A pattern that ends in /** covers everything below
+// its directory, which may itself hold wildcards, but not the directory. A malformed pattern covers
 // nothing.
 func Match(pattern, name string) bool {
 	dir, deep := strings.CutSuffix(pattern, "/**")
@@ -37,8 +37,8 @@ func Match(pattern, name string) bool {
 	return err == nil && ok
 }
 
-// Strip drops what the patterns in drop cover, but for what keep covers and the directories above
-// it. A directory that a pattern with ** empties goes too.
+// Strip drops what the patterns in drop cover, except for what keep covers and the directories
+// above it. A directory that a pattern with ** empties goes too.
 func (t *Tree) Strip(drop, keep Patterns) int {
 	kept := map[string]bool{}
 	for name, n := range t.nodes {

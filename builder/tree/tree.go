@@ -169,7 +169,7 @@ func (t *Tree) Remove(name string) int {
 	return t.RemoveFunc(func(n *Node) bool { return n.Path == name || strings.HasPrefix(n.Path, name+"/") })
 }
 
-// RemoveFunc takes out every node that drop says, but for the root. The caller keeps parents of
+// RemoveFunc takes out every node that drop says, except for the root. The caller keeps parents of
 // what stays.
 func (t *Tree) RemoveFunc(drop func(*Node) bool) int {
 	count := 0
@@ -208,7 +208,7 @@ func less(a, b string) bool {
 	return len(a) < len(b)
 }
 
-// Check says whether every node's parent is a directory and every hard link has its file.
+// Check reports whether every node's parent is a directory and every hard link has its file.
 func (t *Tree) Check() error {
 	for _, n := range t.Nodes() {
 		if n.Path == "" {

@@ -96,7 +96,7 @@ func (n *node) do(command, text string) (string, error) {
 	return "", fault.New(fault.Usage, "", "unknown command %s", command)
 }
 
-// did tells whether a command with this word reached the node.
+// did reports whether a command with this word reached the node.
 func (n *node) did(word string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

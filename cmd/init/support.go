@@ -81,7 +81,7 @@ func rootOnly() error {
 	return nil
 }
 
-// secretsHere gathers every secret of this node that could stand in a log.
+// secretsHere gathers every secret of this node that could be in a log.
 func secretsHere() []string {
 	var list []string
 	for _, dir := range []string{sources.Store, sources.Store + "/config.d", sources.Local, sources.Local + "/config.d", sources.Boot, sources.Boot + "/config.d"} {
@@ -110,7 +110,7 @@ func secretsHere() []string {
 	return list
 }
 
-// small says whether a file may be a configuration: BOOT holds kernels as well.
+// small reports whether a file may be a configuration: BOOT holds kernels as well.
 func small(path string) bool {
 	st, err := os.Stat(path)
 	return err == nil && st.Size() <= 1<<20 && !strings.HasSuffix(path, ".bin") && !strings.HasSuffix(path, ".dtb") && !strings.HasSuffix(path, ".elf") && !strings.HasSuffix(path, ".dat")
@@ -208,7 +208,7 @@ func writeConfig(w io.Writer, open, asJSON bool, problems io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if !open { // a secret may stand in a command as well
+	if !open { // a secret may be in a command as well
 		out = mask.New(secretsHere()).Known(out)
 	}
 	_, err = w.Write(out)

@@ -51,7 +51,7 @@ func (k Key) values() (words []string) {
 	return words
 }
 
-// words are what may follow a verb, but for files.
+// words are what may follow a verb, except for files.
 func (v *Verb) words() []string {
 	words := strings.Fields(v.Words)
 	if strings.Contains(v.Words, "$(") {

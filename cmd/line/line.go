@@ -23,7 +23,7 @@ type Program struct {
 	Usage   string // the line below it
 	Default string // the verb that is meant when keys are given and no verb; "" for none
 	Verbs   []Verb // in the order of the help
-	More    string // what stands below the verbs in the help
+	More    string // what is below the verbs in the help
 }
 
 // Verb is one word of the command line and all that is known of it.
@@ -35,7 +35,7 @@ type Verb struct {
 	Keys     []Key
 	Examples []string // each a whole command
 	Run      func(context.Context, *Args) error
-	Through  []string // not nil: the words behind the first operand are for another program, whose verbs these are, but for Keys
+	Through  []string // not nil: the words behind the first operand are for another program, whose verbs these are, except for Keys
 	Lax      bool     // options that are not known are passed over
 }
 
@@ -196,7 +196,7 @@ func (p *Program) option(w string) (k *Key, value string, has bool) {
 	return nil, "", false
 }
 
-// passes tells whether a word belongs to the program that a verb hands its words on to. The
+// passes reports whether a word belongs to the program that a verb hands its words on to. The
 // operands so far begin with the verb.
 func (p *Program) passes(operands []string, word string) bool {
 	if len(operands) < 2 {
@@ -218,7 +218,7 @@ func (p *Program) Names() (names []string) {
 	return names
 }
 
-// JSON tells whether data is printed as JSON.
+// JSON reports whether data is printed as JSON.
 func (a *Args) JSON() bool { return a.Values["output"] == "json" }
 
 // Bool reads a key whose value is yes or no.

@@ -84,7 +84,7 @@ func (n *Node) crashed(f crash.Found, ours bool) {
 	n.Write(c.Note(), "panic")
 }
 
-// importBoot imports what lies on BOOT, and merges all sources. A data partition that is lost keeps
+// importBoot imports what is on BOOT, and merges all sources. A data partition that is lost keeps
 // nothing, so then the secrets stay where they are.
 func importBoot(n *Node) error {
 	problems, err := n.importer().Run()
@@ -179,7 +179,7 @@ func (n *Node) importer() sources.Importer {
 	return im
 }
 
-// read merges all sources, checks the result and tells what is wrong, with what was found before.
+// read merges all sources, checks the result and reports what is wrong, with what was found before.
 func (n *Node) read(problems []config.Problem) *config.Config {
 	cmdline, _ := os.ReadFile("/proc/cmdline")
 	layers, parsed := sources.LayersWith("/", string(cmdline), n.Trial.Text())

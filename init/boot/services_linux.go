@@ -183,8 +183,8 @@ func startRole(n *Node) error {
 	return units.StartUnit(u.Name)
 }
 
-// startExtra starts node-exporter and the services of the configuration, but for those whose data
-// are elsewhere now.
+// startExtra starts node-exporter and the services of the configuration, except for those whose
+// data are elsewhere now.
 func startExtra(n *Node) error {
 	config, watch, degraded, tell, save := n.Config, n.watch, n.lay.Degraded, n.Base.For("units"), n.SaveReport
 	n.extra = &services.Extra{Units: n.Units.Load(), Tell: tell, List: func() []supervise.Unit {

@@ -125,9 +125,9 @@ func (d *Disk) reaches(end uint64) error {
 		"the partitions end at %d MiB, but the disk %s has only %d MiB", end>>11, d.Name, d.Sectors>>11)
 }
 
-// GrowData makes partition 4 reach to the end of the disk, in the table and in the kernel, and says
-// whether it changed anything. It may be done at every boot. The write of sector 0 is the one
-// exception from the rule that areas of 4 MiB have one writer: it happens once in the life of a
+// GrowData makes partition 4 reach to the end of the disk, in the table and in the kernel, and
+// reports whether it changed anything. It may be done at every boot. The write of sector 0 is the
+// one exception from the rule that areas of 4 MiB have one writer: it happens once in the life of a
 // card, before anything of value is on it.
 func (d *Disk) GrowData() (bool, error) {
 	f, err := os.OpenFile(d.Path, os.O_RDWR|unix.O_SYNC, 0)

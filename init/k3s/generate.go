@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// Where the generated files go. The token lies in memory only: its lasting place is the imported
+// Where the generated files go. The token is in memory only: its lasting place is the imported
 // configuration.
 const (
 	DropInPath = "/etc/rancher/k3s/config.yaml.d/10-k3os.yaml"
@@ -96,7 +96,7 @@ func Files(cfg *config.Config, extra ...Extra) ([]File, error) {
 	return []File{token, {DropInPath, 0o600, text}}, nil
 }
 
-// Command is k3s' command line: the verb of the role, then k3s_args as they stand. A list on it
+// Command is k3s' command line: the verb of the role, then k3s_args as they are. A list on it
 // replaces that of the files, so where k3s_args have a list, our extra values of it are added
 // there.
 func Command(binary, role string, cfg *config.Config, extra ...Extra) []string {
@@ -117,7 +117,7 @@ func Command(binary, role string, cfg *config.Config, extra ...Extra) []string {
 }
 
 // pluginDir is where the kubelet looks for volume plugins, and which it wants to make; its default
-// lies in the read-only /usr.
+// is in the read-only /usr.
 const pluginDir = "/var/lib/kubelet/volumeplugins"
 
 // kubeArguments are arguments of ours for the kubelet, unless the user has set the same ones, in
@@ -132,7 +132,7 @@ func kubeArguments(cfg *config.Config, root string) []Extra {
 	return []Extra{{flag, []string{name + pluginDir}}}
 }
 
-// onCommandLine says whether k3s_args have a flag.
+// onCommandLine reports whether k3s_args have a flag.
 func onCommandLine(cfg *config.Config, long string) bool {
 	return slices.ContainsFunc(cfg.K3sArguments(), func(a string) bool { return a == "--"+long || strings.HasPrefix(a, "--"+long+"=") })
 }
@@ -156,7 +156,7 @@ func Environment(cfg *config.Config, name string) []string {
 	return env
 }
 
-// wanted says whether a variable is for k3s: those that its installer keeps.
+// wanted reports whether a variable is for k3s: those that its installer keeps.
 func wanted(name string) bool {
 	switch strings.ToUpper(name) {
 	case "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY":

@@ -77,7 +77,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// The kubelet's plugins lie below /var unless the user says where: behind his other arguments of
+// The kubelet's plugins are below /var unless the user says where: behind his other arguments of
 // the kubelet, wherever those are.
 func TestKubeArguments(t *testing.T) {
 	const ours = "--kubelet-arg=volume-plugin-dir=/var/lib/kubelet/volumeplugins"

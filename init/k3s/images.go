@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// ImageDir is where air-gap images lie on the node's own disk, whatever disk k3s' data are on.
+// ImageDir is where air-gap images are on the node's own disk, whatever disk k3s' data are on.
 const ImageDir = "/var/lib/shelf/images"
 
 // imageNames are the ends of names that k3s imports (k3s' documentation, import images).

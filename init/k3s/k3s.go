@@ -192,8 +192,8 @@ func (p *preparation) prepare(ctx context.Context, say supervise.Say) error {
 	return nil
 }
 
-// awaitTime waits for the right time, once in a boot, and says whether k3s starts without it. The
-// error is that of ctx.
+// awaitTime waits for the right time, once in a boot, and reports whether k3s starts without it.
+// The error is that of ctx.
 func (p *preparation) awaitTime(ctx context.Context, cfg *config.Config, say supervise.Say) (untimed bool, err error) {
 	if p.Time == nil {
 		return false, nil

@@ -38,7 +38,7 @@ var sysctls = map[string]string{
 }
 
 // writeFiles writes generated files below root, whole or not at all, and removes those without
-// content. One that is right already is left alone: it may lie on a card.
+// content. One that is right already is left alone: it may be on a card.
 func writeFiles(root string, files []File) error {
 	for _, f := range files {
 		path := filepath.Join(root, f.Path)

@@ -53,14 +53,14 @@ func snapshotCommand(cfg *config.Config, name, dir string) []string {
 	return line
 }
 
-// HasEtcd says whether the server in a data directory keeps its database in its own etcd (k3s looks
-// for the same directory).
+// HasEtcd reports whether the server in a data directory keeps its database in its own etcd (k3s
+// looks for the same directory).
 func HasEtcd(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "server/db/etcd/member"))
 	return err == nil
 }
 
-// Elsewhere says whether k3s was told to keep its database on another machine: by arguments,
+// Elsewhere reports whether k3s was told to keep its database on another machine: by arguments,
 // environment or its own files below root (k3s' documentation, datastore; cli/server).
 func Elsewhere(cfg *config.Config, root string) bool {
 	if flag(cfg, "datastore-endpoint", "", cfg.K3OS.Environment["K3S_DATASTORE_ENDPOINT"]) != "" || onCommandLine(cfg, "disable-etcd") {

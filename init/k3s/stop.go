@@ -125,7 +125,7 @@ func (p pods) ask(ctx context.Context) {
 	}
 }
 
-// unmountAll unmounts what lies below podMounts, the innermost and newest first.
+// unmountAll unmounts what is below podMounts, the innermost and newest first.
 func (p pods) unmountAll() error {
 	f, err := os.Open(filepath.Join(p.proc, "self", "mountinfo"))
 	if err != nil {

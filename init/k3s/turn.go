@@ -99,8 +99,8 @@ func (c cluster) do(ctx context.Context, method, path, kind string, in, out any)
 	return json.Unmarshal(data, out)
 }
 
-// take asks for the turn to restart and says whether the node has it now: of several servers only
-// one does at a time.
+// take asks for the turn to restart and reports whether the node has it now: of several servers
+// only one does at a time.
 func (c cluster) take(ctx context.Context, node string, now time.Time) (bool, error) {
 	var have lease
 	err := c.do(ctx, http.MethodGet, turns+"/"+turnName, "", nil, &have)
@@ -126,7 +126,7 @@ func (c cluster) take(ctx context.Context, node string, now time.Time) (bool, er
 	return err == nil, err
 }
 
-// held says whether somebody holds the turn. One that was taken in the future was taken with a
+// held reports whether somebody holds the turn. One that was taken in the future was taken with a
 // wrong clock.
 func (l lease) held(now time.Time) bool {
 	at, err := time.Parse(time.RFC3339Nano, l.Spec.Renewed)

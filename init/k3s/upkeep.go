@@ -60,8 +60,8 @@ type verdict struct {
 	why     string // for the log
 }
 
-// decide says whether k3s has to be restarted. A clock that nobody has confirmed says nothing about
-// certificates.
+// decide reports whether k3s has to be restarted. A clock that nobody has confirmed says nothing
+// about certificates.
 func decide(c condition) verdict {
 	left := c.ends.Sub(c.now)
 	switch {
@@ -75,8 +75,8 @@ func decide(c condition) verdict {
 	return verdict{}
 }
 
-// inWindow says whether the node may restart services by itself: between three and five at night in
-// its time zone.
+// inWindow reports whether the node may restart services by itself: between three and five at night
+// in its time zone.
 func inWindow(now time.Time, zone string) bool {
 	if where, err := time.LoadLocation(zone); err == nil { // UTC for none
 		now = now.In(where)
@@ -90,7 +90,8 @@ func shifted(from, to time.Time) time.Duration {
 	return to.Round(0).Sub(from.Round(0)) - to.Sub(from)
 }
 
-// Run looks until ctx ends. synced says whether the time is known, kick wakes it when that changes.
+// Run looks until ctx ends. synced reports whether the time is known, kick wakes it when that
+// changes.
 func (u *Upkeep) Run(ctx context.Context, units *supervise.Supervisor, synced func() bool, kick <-chan struct{}) {
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
@@ -198,7 +199,7 @@ func (u *Upkeep) observe(data string, starts int, now time.Time, sure bool) {
 	u.starts, u.read, u.list, u.soonest = starts, now, list, soonest(list, nil)
 }
 
-// readSince says whether the certificates were read after the start with this number.
+// readSince reports whether the certificates were read after the start with this number.
 func (u *Upkeep) readSince(starts int) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

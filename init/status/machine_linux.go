@@ -14,7 +14,7 @@ import (
 )
 
 // Disks says how full the file systems are that can fill up: those of paths, and other disks below
-// /var/lib/rancher, /srv and /mnt, but for what k3s mounts for pods.
+// /var/lib/rancher, /srv and /mnt, except for what k3s mounts for pods.
 func Disks(paths ...string) []health.Disk {
 	mounts, _ := mountinfo.GetMounts(nil)
 	for _, m := range mounts {
@@ -37,7 +37,7 @@ func Disks(paths ...string) []health.Disk {
 	return list
 }
 
-// shown says whether a mount point is one that people know.
+// shown reports whether a mount point is one that people know.
 func shown(path string) bool {
 	if strings.Contains(path, "/kubelet/") || strings.Count(path, "/") > 4 {
 		return false

@@ -66,7 +66,7 @@ func (s *Supervisor) endRest(r *runner, u Unit, p *process, group *cgroup.Group,
 	}
 }
 
-// restLives says whether something lives of what the command has started.
+// restLives reports whether something lives of what the command has started.
 func restLives(p *process, group *cgroup.Group) bool {
 	if group == nil {
 		return syscall.Kill(-p.pid, 0) == nil

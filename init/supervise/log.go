@@ -135,7 +135,7 @@ func wholeLines(b []byte, n int) []byte {
 	if len(b) <= n {
 		return b
 	}
-	b = b[len(b)-n-1:] // the byte before tells whether b begins a line
+	b = b[len(b)-n-1:] // the byte before reports whether b begins a line
 	return b[bytes.IndexByte(b, '\n')+1:]
 }
 

@@ -31,7 +31,7 @@ type Exit struct {
 	Starved bool
 }
 
-// OK says whether the process ended by itself with status 0.
+// OK reports whether the process ended by itself with status 0.
 func (e Exit) OK() bool { return e.Status.Exited() && e.Status.ExitStatus() == 0 }
 
 // String says it as a shell user would: exit status 1, killed by SIGKILL.
@@ -127,7 +127,7 @@ func startProcess(s Spec, files [3]*os.File) (*process, error) {
 	return p, nil
 }
 
-// within waits for the end of the process and says whether it came in time.
+// within waits for the end of the process and reports whether it came in time.
 func (p *process) within(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -258,7 +258,7 @@ func mergeEnv(lists ...[]string) []string {
 }
 
 // openOnce opens directory and program once and closes them, whatever comes of it: what is wrong
-// with them, the start says. Both may lie on a network file system whose server is gone, and then
+// with them, the start says. Both may be on a network file system whose server is gone, and then
 // this waits, and with it the one unit. Left to the start, the wait would be the child's before its
 // execve, for which the kernel holds the forking thread (vfork(2)), that thread Go's fork lock and
 // a processor of its scheduler, and we the reaper: PID 1 would stand still.

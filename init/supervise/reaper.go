@@ -75,7 +75,7 @@ func (r *reaper) pass() {
 	}
 }
 
-// some collects at most passLimit ends and says whether there may be more.
+// some collects at most passLimit ends and reports whether there may be more.
 func (r *reaper) some() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,7 +93,7 @@ func (r *reaper) some() bool {
 	return true
 }
 
-// wait collects one end, of pid or of any child, and says whether there was one.
+// wait collects one end, of pid or of any child, and reports whether there was one.
 func (r *reaper) wait(pid int) bool {
 	var status syscall.WaitStatus
 	var use syscall.Rusage

@@ -12,7 +12,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Phase is where a unit stands.
+// Phase is where a unit is.
 type Phase string
 
 // The phases of a unit.
@@ -42,7 +42,7 @@ type State struct {
 	MaxRSS   int64  // bytes, of the run that ended last
 }
 
-// Outside says whether the unit waits for something that must come from outside, from people or
+// Outside reports whether the unit waits for something that must come from outside, from people or
 // from the network: Prepare returned a *Waiting error, or said so with Say.Outside.
 func (s State) Outside() bool { return s.Wait == Outside }
 

@@ -34,7 +34,7 @@ func TestSync(t *testing.T) {
 		}
 	}
 	kept, changed, gone := unit("kept", "exec sleep 1000"), unit("changed", "exec sleep 1001", "gone"), unit("gone", "exec sleep 1000", "sshd")
-	// What needs another may stand before it in the list.
+	// What needs another may be before it in the list.
 	sync("", changed, kept, gone)
 	up("sshd", "kept", "changed", "gone")
 	before := map[string]State{}

@@ -127,7 +127,7 @@ write_files:
 	s.off()
 }
 
-// opens tells whether a key opens the door.
+// opens reports whether a key opens the door.
 func opens(g *guest, key ssh.Signer) bool {
 	c, err := ssh.Dial("tcp", g.Forward[22], &ssh.ClientConfig{User: "rancher", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeyCallback: ssh.InsecureIgnoreHostKey()})
 	if err == nil {

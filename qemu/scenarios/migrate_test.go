@@ -18,7 +18,7 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// oldNode is what lies on a card of k3OS or picl, by path below the partition's root; a value "->
+// oldNode is what is on a card of k3OS or picl, by path below the partition's root; a value "->
 // x" is a link.
 func oldNode(t *testing.T, hostname, config string, more map[string]string) (files map[string]string, key ssh.PublicKey) {
 	t.Helper()

@@ -17,7 +17,7 @@ import (
 )
 
 // nfsServer boots an NFS server on its end of a cable: Debian's kernel with nfsd, and what nfsd
-// brings along. Its disk lies at disk.
+// brings along. Its disk is at disk.
 func nfsServer(t *testing.T, link *vm.Link, disk string) vm.Options {
 	t.Helper()
 	dir, err := tool.Packages(t.Context(), "nfsd", "arm64", []string{"linux-image-arm64", "nfs-kernel-server", "libtirpc-common"},

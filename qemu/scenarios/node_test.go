@@ -366,7 +366,7 @@ func scrapeOnce(address string) (map[string]*dto.MetricFamily, error) {
 	return p.TextToMetricFamilies(r.Body)
 }
 
-// told says whether a metric with these labels, name and value in turn, is there.
+// told reports whether a metric with these labels, name and value in turn, is there.
 func told(f map[string]*dto.MetricFamily, name string, labels []string) bool {
 	for _, m := range f[name].GetMetric() {
 		have := map[string]string{}

@@ -393,7 +393,7 @@ func duplicate(t *testing.T, src, dst string) {
 	}
 }
 
-// dataFS is how e2fsprogs is told where the data partition lies in a disk image.
+// dataFS is how e2fsprogs is told where the data partition is in a disk image.
 func dataFS(disk string) string { return fmt.Sprintf("%s?offset=%d", disk, 1520<<20) }
 
 // cloudConfig is a node's config.yaml: who may log in, and more lines.

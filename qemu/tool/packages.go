@@ -91,7 +91,7 @@ func File(ctx context.Context, pkg, name string) (string, error) {
 	return path, nil
 }
 
-// Packages gives a directory with Debian packages for arch and with what they depend on, but for
+// Packages gives a directory with Debian packages for arch and with what they depend on, except for
 // drop: for guests that are no node of ours. name is what the cache calls it.
 func Packages(ctx context.Context, name, arch string, want, drop []string) (string, error) {
 	lock.Lock()

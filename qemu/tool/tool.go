@@ -55,7 +55,7 @@ var (
 // Find gives a file that runs the program name in a version of at least least ("" = what the table
 // asks for): an absolute path of PATH, or a small script in the cache that starts the program of a
 // Debian package. Errors: fault.Usage for a name that the table does not have, fault.Network and
-// others when the packages cannot be had.
+// others when the packages are not available.
 func Find(ctx context.Context, name, least string) (string, error) {
 	p, ok := row(name)
 	if !ok {

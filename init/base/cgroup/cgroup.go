@@ -56,8 +56,8 @@ type Tree struct {
 // Open prepares the hierarchy mounted at root: the leaf init with every process of the root in it,
 // the inner group shelf, and every controller that the kernel offers switched on for the children
 // of both: in one write, which is many times faster, and one at a time if that is refused, because
-// one that the kernel refuses takes the others of the same write with it. Controllers that could
-// not be had are told by Missing.
+// one that the kernel refuses takes the others of the same write with it. Controllers that were not
+// available are listed by Missing.
 func Open(root string) (*Tree, error) {
 	t := &Tree{root: root, write: writeControl}
 	return t, t.prepare()
@@ -130,7 +130,7 @@ func (t *Tree) Group(path string) *Group {
 	return &Group{dir: filepath.Join(t.root, path), write: t.write}
 }
 
-// LeafPath is where the group of a unit lies below the root.
+// LeafPath is where the group of a unit is below the root.
 func LeafPath(name string) string { return filepath.Join(shelfGroup, name) }
 
 // Existing names the leaf of a unit without making it.

@@ -53,7 +53,7 @@ func (g *Group) Path() string { return g.dir }
 // Open gives the directory, as clone3's CLONE_INTO_CGROUP wants it.
 func (g *Group) Open() (*os.File, error) { return os.Open(g.dir) }
 
-// Exists says whether somebody made the group.
+// Exists reports whether somebody made the group.
 func (g *Group) Exists() bool {
 	_, err := os.Stat(g.dir)
 	return err == nil
@@ -124,7 +124,7 @@ func (g *Group) Procs() ([]int, error) {
 	return slices.Compact(all), nil
 }
 
-// Populated says whether a living process is in the group or below it.
+// Populated reports whether a living process is in the group or below it.
 func (g *Group) Populated() bool {
 	data, err := os.ReadFile(filepath.Join(g.dir, "cgroup.events"))
 	return err == nil && strings.Contains(string(data), "populated 1")

@@ -103,7 +103,7 @@ func place(files *token.FileSet, n ast.Node) string {
 	return p.Filename + ":" + strconv.Itoa(p.Line)
 }
 
-// starts says whether a call begins a goroutine: X.Go, as of a WaitGroup, time.AfterFunc,
+// starts reports whether a call begins a goroutine: X.Go, as of a WaitGroup, time.AfterFunc,
 // context.AfterFunc.
 func starts(s *ast.SelectorExpr) bool {
 	if x, ok := s.X.(*ast.Ident); ok && x.Name == "guard" {
@@ -112,7 +112,7 @@ func starts(s *ast.SelectorExpr) bool {
 	return s.Sel.Name == "Go" || s.Sel.Name == "AfterFunc"
 }
 
-// catches says whether an argument is a function that begins with defer guard.Catch().
+// catches reports whether an argument is a function that begins with defer guard.Catch().
 func catches(arg ast.Expr) bool {
 	f, ok := arg.(*ast.FuncLit)
 	if !ok || len(f.Body.List) == 0 {

@@ -106,10 +106,11 @@ func (x *Index) softdep(line string) {
 
 func (x *Index) built(line string) { x.builtin[Name(line)] = true }
 
-// Has says whether a module file of that name is in the index.
+// Has reports whether a module file of that name is in the index.
 func (x *Index) Has(name string) bool { _, ok := x.file[Name(name)]; return ok }
 
-// In says whether the module lies below a directory of the kernel's tree such as drivers/watchdog.
+// In reports whether the module is below a directory of the kernel's tree such as
+// drivers/watchdog.
 func (x *Index) In(name, dir string) bool {
 	return strings.HasPrefix(x.file[Name(name)], "kernel/"+strings.Trim(dir, "/")+"/")
 }

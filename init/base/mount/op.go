@@ -28,7 +28,7 @@ type Op interface {
 }
 
 // Dir is a directory with exactly this mode and owner, parents 0755 root. One that exists is
-// mended.
+// repaired.
 type Dir struct {
 	Path     string
 	Mode     fs.FileMode // permission bits with setuid, setgid and sticky as os.FileMode has them

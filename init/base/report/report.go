@@ -26,7 +26,7 @@ type Report struct {
 	hide     *mask.Scrubber
 }
 
-// Hide keeps secrets out of the report from now on, and takes them out of what stands in it.
+// Hide keeps secrets out of the report from now on, and takes them out of what is in it.
 func (r *Report) Hide(s *mask.Scrubber) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -205,7 +205,7 @@ func (t Teller) Say(format string, args ...any) { t.Console.Printf(format, args.
 // Log notes a line for dmesg.
 func (t Teller) Log(format string, args ...any) { t.Console.Log(format, args...) }
 
-// Problem tells what went wrong; nil is nothing. What was told already is not told again.
+// Problem reports what went wrong; nil is nothing. What was told already is not told again.
 func (t Teller) Problem(err error) {
 	if err == nil {
 		return

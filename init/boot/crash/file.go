@@ -16,7 +16,7 @@ import (
 	"syscall"
 )
 
-// Path is where the file lies on a node, and Kept where the words of an earlier failure are kept.
+// Path is where the file is on a node, and Kept where the words of an earlier failure are kept.
 const (
 	Path = "/var/lib/shelf/crash"
 	Kept = "/var/log/shelf/crash.log"

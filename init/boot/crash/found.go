@@ -16,7 +16,7 @@ type Found struct {
 	Words string
 }
 
-// Failed says whether the program failed.
+// Failed reports whether the program failed.
 func (f Found) Failed() bool { return f.Words != "" }
 
 // Take reads what an earlier boot left at path and, if it failed, moves it to kept, where one older

@@ -63,7 +63,7 @@ func (c Corner) Cornered() bool {
 	return c.Disk && !c.Trial && c.Last && c.Other != bootstate.Good
 }
 
-// How long a message stands before a reboot, for somebody to read it. Shorter when the node was up,
+// How long a message is before a reboot, for somebody to read it. Shorter when the node was up,
 // because then it can be read later as well; longer when no attempt of any system has come up, so
 // that a node does not wear out its card by rebooting for weeks.
 const (

@@ -61,7 +61,7 @@ func (s Settling) Settle() (Outcome, []health.Result) {
 	return Stay, open // a committed system may be reached, and there may be nothing better
 }
 
-// counts says whether a check has a part in the decision. A committed slot is not to blame for a
+// counts reports whether a check has a part in the decision. A committed slot is not to blame for a
 // disk: that its services run is enough. Above the floor, only a check that passed before an
 // upgrade can fail its trial.
 func (s Settling) counts(r health.Result) bool {
@@ -75,8 +75,8 @@ func (s Settling) counts(r health.Result) bool {
 	return s.Before == nil || c.Floor || slices.Contains(s.Before, r.Check)
 }
 
-// passes says whether a result is good enough. What waits for something from outside is as good as
-// it can be, unless it was there before.
+// passes reports whether a result is good enough. What waits for something from outside is as good
+// as it can be, unless it was there before.
 func (s Settling) passes(r health.Result) bool {
 	return r.State == health.Good || r.State == health.Waiting && !(s.Trial && slices.Contains(s.Before, r.Check))
 }

@@ -47,8 +47,8 @@ type Fetcher struct {
 	what string // the places, to see whether they changed
 }
 
-// Volume reads the disk called CIDATA, if the configuration names it, and says whether it brought
-// something new. load loads a kernel module.
+// Volume reads the disk called CIDATA, if the configuration names it, and reports whether it
+// brought something new. load loads a kernel module.
 func Volume(cfg *config.Config, store string, load func(module string, params ...string) error, t report.Teller) (changed bool) {
 	asked := false
 	for _, s := range sources.List(cfg.K3OS.DataSources) {

@@ -48,7 +48,7 @@ func (v *View) Answer(r control.Request, trusted bool) (any, error) {
 	return nil, fault.New(fault.Usage, "", "unknown request %q", r.Verb)
 }
 
-// reset notes that the next boot makes the data partition new but for the configuration and what
+// reset notes that the next boot makes the data partition new except for the configuration and what
 // makes the node the same one, and reboots.
 func (v *View) reset() error {
 	if v.Layout.Degraded {

@@ -85,7 +85,7 @@ func (s *Shared) Config() *config.Config { return s.Newest.Load() }
 // Reload has run read the configuration again.
 func (s *Shared) Reload(why string) { s.Orders.Give(order.Order{Verb: order.Reload, Reason: why}) }
 
-// OnTrial says whether the running slot is under trial.
+// OnTrial reports whether the running slot is under trial.
 func (s *Shared) OnTrial() bool { return s.Pre().Cmdline["shelf.trial"] == "1" }
 
 // Cornered says that the boot script would only come back here.

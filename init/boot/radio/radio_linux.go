@@ -97,7 +97,7 @@ func (r *Radio) hear() {
 	}
 }
 
-// mend has a radio that gets no address join its network again.
+// repair has a radio that gets no address join its network again.
 func (r *Radio) mend(ctx context.Context, name string) {
 	state := func() (joined, addressed bool) {
 		for _, s := range r.Net.Status() {

@@ -28,7 +28,7 @@ func (r *Record) On(path string) {
 	r.path = path
 }
 
-// Read gives the record as it stands. errors.Is(err, bootstate.ErrNone) tells that there is none.
+// Read gives the record as it is. errors.Is(err, bootstate.ErrNone) tells that there is none.
 func (r *Record) Read() (state bootstate.Record, err error) {
 	err = r.with(false, func(d *bootstate.Disk) error {
 		state, err = bootstate.Load(d)
@@ -47,7 +47,7 @@ func (r *Record) Healthy(slot string) error {
 }
 
 // Note notes why the boot ends, and gives up the trial if that is the decision. A reason that
-// stands there already, or a record that is lost, costs no write.
+// is there already, or a record that is lost, costs no write.
 func (r *Record) Note(note decide.Note, reason string) error {
 	if note == decide.Nothing {
 		return nil

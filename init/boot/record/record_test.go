@@ -48,7 +48,7 @@ func TestNote(t *testing.T) {
 		name  string
 		start *bootstate.Record
 		do    func(*Record) error
-		want  bootstate.Record // but for seq
+		want  bootstate.Record // except for seq
 	}{
 		{"a reason", trial(), func(r *Record) error { return r.Note(decide.Reason, "ctrl-alt-del") }, bootstate.Record{Active: "a", Trial: "b", Left: 2, A: "good", B: "empty", Last: "ctrl-alt-del"}},
 		{"blame", trial(), func(r *Record) error { return r.Note(decide.Blame, "layout failed") }, bootstate.Record{Active: "a", Left: 3, A: "good", B: "bad", Last: "layout-failed"}},

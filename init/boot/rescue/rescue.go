@@ -18,9 +18,9 @@ type Node struct {
 	Forced   bool   // the kernel's command line asks for it, which no command takes back
 }
 
-// MayRun says whether the commands of a phase run. In the rescue system none do: one of them may be
-// what is wrong. A node that lost its data runs those that it may need to be reached, and not those
-// that work with its data.
+// MayRun reports whether the commands of a phase run. In the rescue system none do: one of them may
+// be what is wrong. A node that lost its data runs those that it may need to be reached, and not
+// those that work with its data.
 func (n Node) MayRun(phase string) bool {
 	return !n.Degraded || n.Rescue == "" && phase != "run_cmd"
 }

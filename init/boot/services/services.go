@@ -93,7 +93,7 @@ func (w Words) Changed(s supervise.State) {
 	}
 }
 
-// worthSaying says whether people want to read a change on the console: a new phase, or what it
+// worthSaying reports whether people want to read a change on the console: a new phase, or what it
 // waits for now. Of a service of the user's that fails again and again, ever fewer lines.
 func worthSaying(was, is supervise.State) bool {
 	if strings.HasPrefix(is.Name, consoles.Prefix) {

@@ -9,10 +9,10 @@ import (
 	"syscall"
 )
 
-// AddTree adds what lies at root of the running system as prefix, a directory with all in it or a
+// AddTree adds what is at root of the running system as prefix, a directory with all in it or a
 // single file, in order of names. keep chooses by the path relative to root ("." for root itself; a
 // directory that it drops drops all below) and may be nil. Links are kept as links, names of one
-// file as hard links where they lie in this tree. Sockets, pipes and devices cannot be taken along;
+// file as hard links where they are in this tree. Sockets, pipes and devices cannot be taken along;
 // their paths are given. What vanishes meanwhile is no error, a file that shrinks is.
 func (a *Writer) AddTree(root, prefix string, keep func(name string, info fs.FileInfo) bool) (left []string, err error) {
 	first := map[inode]string{}

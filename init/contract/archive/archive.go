@@ -3,7 +3,7 @@
 // data partition.
 //
 // It is a PAX tar, under zstd where its name ends in .zst. The first member, shelf-node.json, is
-// the Header; the last, shelf-end.json, counts and sums what lies between, so that an archive that
+// the Header; the last, shelf-end.json, counts and sums what is between, so that an archive that
 // was cut off or changed by hand is not taken for a whole one. Members are directories, regular
 // files, symbolic links and hard links to earlier members. Their names are paths relative to the
 // root of the data partition ("k3os/data/var/lib/rancher/k3os/hostname"), owners are numbers.
@@ -55,7 +55,7 @@ const (
 	Home      = "home"      // home directories and /usr/local, /opt
 )
 
-// Has tells whether the archive holds that part.
+// Has reports whether the archive holds that part.
 func (h Header) Has(part string) bool { return slices.Contains(h.Contents, part) }
 
 const (
@@ -90,7 +90,7 @@ func (h Header) check() error {
 	return nil
 }
 
-// CheckName says whether name may be a member: relative, clean, slash separated.
+// CheckName reports whether name may be a member: relative, clean, slash separated.
 func CheckName(name string) error {
 	if name == "" || len(name) > maxName || strings.IndexByte(name, 0) >= 0 {
 		return fmt.Errorf("%.40q is not a path", name)

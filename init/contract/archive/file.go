@@ -18,7 +18,7 @@ import (
 )
 
 // Create writes an archive to a file, 0600 because it holds secrets, whole or not at all: fill adds
-// the members, and what stands under name afterwards, a power cut included, is the old file or the
+// the members, and what is under name afterwards, a power cut included, is the old file or the
 // whole new one. It is compressed if name ends in .zst.
 func Create(name string, h Header, fill func(*Writer) error) (err error) {
 	dir := filepath.Dir(name)

@@ -10,7 +10,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Types of members; the last is a directory that is there only because something lies in it.
+// Types of members; the last is a directory that is there only because something is in it.
 const (
 	typeFile    = tar.TypeReg
 	typeDir     = tar.TypeDir

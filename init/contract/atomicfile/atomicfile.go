@@ -1,7 +1,7 @@
 // Package atomicfile writes files that appear under their name whole or not at all. Until then they
 // have no name (O_TMPFILE of open(2)), so that a process that is killed leaves nothing behind,
 // neither space nor secrets. Where the file system has no such files, a hidden one under a lock
-// stands in, which the next Create in the same directory removes if its writer is gone.
+// is in, which the next Create in the same directory removes if its writer is gone.
 package atomicfile
 
 import (
@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prefix begins the names of the files that stand in.
+// prefix begins the names of temporary files.
 const prefix = ".imgbuild-new-"
 
 // File is a file that is being written. It is open for reading and writing.
 type File struct {
 	*os.File
 	dir  string
-	name string // of the file that stands in; empty: there is none
+	name string // of the temporary file; empty: there is none
 	done bool
 }
 
@@ -61,7 +61,7 @@ func (f *File) Path() string {
 }
 
 // Commit gives the file its name, in the place of what may be there. The file stays open. name must
-// lie on the file system of dir.
+// be on the file system of dir.
 func (f *File) Commit(name string) error {
 	if f.name != "" {
 		err := os.Rename(f.name, name)

@@ -78,7 +78,7 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
-// A file that stands in is removed once its writer is gone, and not before.
+// A temporary file is removed once its writer is gone, and not before.
 func TestSweep(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "odd [dir]")
 	if err := os.Mkdir(dir, 0o700); err != nil {

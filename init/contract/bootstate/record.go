@@ -3,7 +3,7 @@
 // The record is a U-Boot environment block of one 512-byte sector: a CRC32 (IEEE, little endian)
 // over the rest, then NAME=VALUE strings that each end in NUL, an empty string, and zeros. U-Boot
 // imports it with `env import -c` and writes it with `env export -c -s 0x200`, so both sides use
-// code that is older than this project. Two copies lie in different 4 MiB areas of the disk,
+// code that is older than this project. Two copies are in different 4 MiB areas of the disk,
 // because an SD card that loses power may lose a whole erase block.
 //
 // Only Linux raises seq. U-Boot takes the valid copy with the higher one (copy 0 if they are

@@ -168,6 +168,6 @@ func (m *Manifest) Accept(n Node) error {
 	return nil
 }
 
-// Expired says whether the bundle is stale at a time. Ask only where the clock is known to be
+// Expired reports whether the bundle is stale at a time. Ask only where the clock is known to be
 // right.
 func (m *Manifest) Expired(now time.Time) bool { return m.Expires != 0 && now.Unix() >= m.Expires }

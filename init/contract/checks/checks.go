@@ -70,7 +70,7 @@ func Find(name string) (Check, bool) {
 	return Check{}, false
 }
 
-// Valid says which name of a list is unknown or stands there twice.
+// Valid says which name of a list is unknown or is there twice.
 func Valid(names []string) error {
 	seen := map[string]bool{}
 	for _, name := range names {

@@ -1,5 +1,5 @@
 // Package codec has the encoders whose output a slot is made of. The builder runs them to make a
-// slot, the node to make the same bytes again out of a delta, so name and version of each stand in
+// slot, the node to make the same bytes again out of a delta, so name and version of each are in
 // a bundle.
 //
 // Every encoder gives the same bytes for the same input on all processors and however the input is
@@ -71,8 +71,8 @@ func (k Kind) Encoder() string {
 	return ""
 }
 
-// Has says whether this program makes the same bytes as somebody with these encoders, for pieces of
-// kind k.
+// Has reports whether this program makes the same bytes as somebody with these encoders, for pieces
+// of kind k.
 func Has(theirs []Encoder, k Kind) bool {
 	name := k.Encoder()
 	if name == "" {

@@ -17,8 +17,8 @@ type Span struct{ Start, End int }
 // is an example.
 const blankLength = 4
 
-// blanked tells whether a text is what Blank leaves of a secret: only the letter x, and white space
-// at line ends.
+// blanked reports whether a text is what Blank leaves of a secret: only the letter x, and white
+// space at line ends.
 func blanked(t string) bool {
 	return strings.Count(t, "x") >= blankLength && strings.Trim(t, "x \t\r\n") == ""
 }
@@ -30,7 +30,7 @@ type secret struct {
 	moved bool // it is blanked already
 }
 
-// secret notes a secret and tells whether it is blanked.
+// secret notes a secret and reports whether it is blanked.
 func (d *decoder) secret(n *yaml.Node, path string) bool {
 	s := secret{path, n, blanked(n.Value)}
 	d.secrets = append(d.secrets, s)
@@ -112,7 +112,7 @@ func Blank(format Format, data []byte) (out []byte, changed bool, err error) {
 	return out, len(spans) > 0, nil
 }
 
-// sameButMoved tells whether b is a with some secrets moved.
+// sameButMoved reports whether b is a with some secrets moved.
 func sameButMoved(a, b *value) bool {
 	if a == nil || b == nil {
 		return a == b

@@ -55,7 +55,7 @@ func (c *Config) Missing(role string) []string {
 	return out
 }
 
-// givenElsewhere tells whether a k3s flag stands in k3s_args or its variable in environment.
+// givenElsewhere reports whether a k3s flag is in k3s_args or its variable in environment.
 func (c *Config) givenElsewhere(flag, short, variable string) bool {
 	for _, a := range c.K3OS.K3sArgs {
 		if a == flag || short != "" && a == short || strings.HasPrefix(a, flag+"=") {

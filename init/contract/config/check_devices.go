@@ -5,12 +5,13 @@ import (
 	"strings"
 )
 
-// interfaceName says whether the kernel takes it as the name of an interface (dev_valid_name).
+// interfaceName reports whether the kernel takes it as the name of an interface (dev_valid_name).
 func interfaceName(s string) bool {
 	return s != "" && len(s) <= 15 && s != "." && s != ".." && s != "auto" && !strings.ContainsAny(s, "/: \t\n\v\f\r")
 }
 
-// interfaceRef says whether a port or a parent can be found by it: a name, or a hardware address.
+// interfaceRef reports whether a port or a parent can be found by it: a name, or a hardware
+// address.
 func interfaceRef(s string) bool {
 	mac, err := net.ParseMAC(s)
 	return interfaceName(s) || err == nil && len(mac) == 6

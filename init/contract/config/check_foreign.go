@@ -41,8 +41,8 @@ var nodeFiles = map[string]string{
 	"/etc/localtime": "use time.zone", "/etc/timezone": "use time.zone", "/etc/machine-id": "remove it; the node keeps its own",
 }
 
-// NodeFile tells whether write_files must leave a path alone, because the node writes it, and gives
-// what to use instead; "" for any other path.
+// NodeFile reports whether write_files must leave a path alone, because the node writes it, and
+// gives what to use instead; "" for any other path.
 func NodeFile(p string) string { return nodeFiles[path.Clean("/"+p)] }
 
 // absent are programs of k3OS and of other systems that a node does not have.

@@ -246,7 +246,7 @@ var kubeletLabels = []string{
 	"failure-domain.beta.kubernetes.io/region", "failure-domain.beta.kubernetes.io/zone",
 }
 
-// ValidLabel tells why a kubelet would refuse a node label.
+// ValidLabel reports why a kubelet would refuse a node label.
 func ValidLabel(name, value string) error {
 	if err := qualified(name); err != nil {
 		return err
@@ -284,7 +284,7 @@ func (c *Config) UsableTaints() (out []string) {
 	return out
 }
 
-// ValidTaint tells why text is not key=value:Effect or key:Effect.
+// ValidTaint reports why text is not key=value:Effect or key:Effect.
 func ValidTaint(text string) error {
 	rest, effect, ok := strings.Cut(text, ":")
 	if !ok || strings.Contains(effect, ":") {

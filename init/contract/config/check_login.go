@@ -51,7 +51,7 @@ func (k *checker) checkLogin() {
 	}
 }
 
-// ConsoleHash says whether the login on the console can check a password of this form: it is
+// ConsoleHash reports whether the login on the console can check a password of this form: it is
 // busybox's, which knows what the node itself makes (SHA-512), SHA-256 and MD5.
 func ConsoleHash(hash string) bool {
 	return Hashed(hash) && (strings.HasPrefix(hash, "$6$") || strings.HasPrefix(hash, "$5$") || strings.HasPrefix(hash, "$1$"))

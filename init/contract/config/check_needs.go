@@ -9,8 +9,8 @@ import (
 // role's to say.
 var ownServices = []string{"sshd", "k3s", "node-exporter"}
 
-// Taken says whether a name is the system's own: of a service that it has or may get, or of a log
-// in /var/log/shelf. A service of the user's would take its place or write into its log.
+// Taken reports whether a name is the system's own: of a service that it has or may get, or of a
+// log in /var/log/shelf. A service of the user's would take its place or write into its log.
 func Taken(name string) bool {
 	return contains(ownServices, name) || contains([]string{"wpa_supplicant", "commands", "crash"}, name) || strings.HasPrefix(name, "getty-")
 }

@@ -108,7 +108,7 @@ func (k *checker) checkInterface(n Interface, path string) {
 	}
 }
 
-// sameFamily says whether two addresses are both IPv4 or both IPv6.
+// sameFamily reports whether two addresses are both IPv4 or both IPv6.
 func sameFamily(a, b string) bool {
 	x, errA := netip.ParseAddr(a)
 	y, errB := netip.ParseAddr(b)

@@ -35,7 +35,7 @@ type Config struct {
 	Backup     Backup             `yaml:"backup,omitempty"`
 	Shelf      Shelf              `yaml:"shelf,omitempty"`
 
-	where  map[string]place // key path with indexes -> where its value stands; nil for a Config made by hand
+	where  map[string]place // key path with indexes -> where its value is; nil for a Config made by hand
 	unseen map[string]bool  // names of the layers that nobody edits: nothing is missing "there"
 }
 

@@ -40,7 +40,7 @@ func parseKeys(text string) (f keyFile) {
 
 var connmanService = pattern{text: `^(ethernet|wifi)_([0-9a-f]{12})_`}
 
-// ConnmanService tells whether a name is that of a directory that connman keeps of a network.
+// ConnmanService reports whether a name is that of a directory that connman keeps of a network.
 func ConnmanService(name string) bool { return connmanService.MatchString(name) }
 
 // Connman is what the files of connman say, k3OS's network manager: k3OS had no other way to an
@@ -124,8 +124,8 @@ func (n *Connman) network(name string, s keySection) {
 	}
 }
 
-// protected tells whether a network is not an open one, by its security or, in what connman keeps,
-// by its name.
+// protected reports whether a network is not an open one, by its security or, in what connman
+// keeps, by its name.
 func protected(s keySection) bool {
 	kind := strings.ToLower(s.keys["Security"])
 	if kind == "" {
@@ -214,7 +214,7 @@ func (c *Config) connman() (n Connman, items []int) {
 	return n, items
 }
 
-// takeConnman makes write_files' files for connman part of the network. What stands in our own
+// takeConnman makes write_files' files for connman part of the network. What is in our own
 // sections counts before them.
 func (c *Config) takeConnman() {
 	n, _ := c.connman()

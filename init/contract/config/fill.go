@@ -44,7 +44,7 @@ func (k *Key) defaultValue() *value {
 	return (&decoder{}).value(docs[0].Content[0], k, k.Path)
 }
 
-// fill copies a merged value into c and notes where everything stands.
+// fill copies a merged value into c and notes where everything is.
 func (c *Config) fill(v *value, found *list) {
 	if v == nil || v.kind != mapping {
 		return
@@ -54,7 +54,7 @@ func (c *Config) fill(v *value, found *list) {
 }
 
 // note records the places of v and of all below it: a text's own, for the rest that of the key. It
-// reports secrets that were moved off their source and are nowhere to be had.
+// reports secrets that were moved off their source and are nowhere available.
 func (c *Config) note(v *value, key place, path string, found *list) {
 	switch v.kind {
 	case scalar:
@@ -73,7 +73,7 @@ func (c *Config) note(v *value, key place, path string, found *list) {
 	}
 }
 
-// Place gives where a value stands, "config.yaml:12", by its path with indexes; "" if that is not
+// Place gives where a value is, "config.yaml:12", by its path with indexes; "" if that is not
 // known.
 func (c *Config) Place(path string) string {
 	at, ok := c.where[path]
@@ -87,7 +87,7 @@ func (c *Config) Place(path string) string {
 // enforced the shapes.
 func setValue(f reflect.Value, v *value, k *Key) {
 	if v.kind == null || v.kind == moved {
-		return // erased or not to be had: the default stays
+		return // erased or not available: the default stays
 	}
 	switch k.Type {
 	case Section:

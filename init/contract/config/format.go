@@ -43,7 +43,7 @@ func FormatOf(file string) Format {
 	return Native
 }
 
-// ScriptPath is where a user-data that is a script lies on the node, as in k3OS.
+// ScriptPath is where a user-data that is a script is on the node, as in k3OS.
 const ScriptPath = "/run/k3os/userdata"
 
 // script gives the layer of a user-data that is a program and no YAML: it is written to ScriptPath
@@ -61,13 +61,13 @@ func script(file string, data []byte) *value {
 	return out
 }
 
-// isScript tells whether a user-data is something that the kernel runs. k3OS ran all that has a NUL
-// in it.
+// isScript reports whether a user-data is something that the kernel runs. k3OS ran all that has a
+// NUL in it.
 func isScript(data []byte) bool {
 	return bytes.HasPrefix(data, []byte("#!")) || bytes.HasPrefix(data, []byte("\x7fELF"))
 }
 
-// Hollow tells whether a file has nothing in it but NULs and white space.
+// Hollow reports whether a file has nothing in it but NULs and white space.
 func Hollow(data []byte) bool {
 	return len(bytes.Trim(bytes.TrimPrefix(data, []byte("\ufeff")), "\x00 \t\r\n\v\f")) == 0
 }
@@ -142,7 +142,7 @@ func (t *translator) put(path string, name, v *yaml.Node) {
 			at.Content = append(at.Content, word(part, name), here)
 		}
 		if here = resolve(here); here.Kind != yaml.MappingNode {
-			return // the decoder tells what is wrong with it
+			return // the decoder reports what is wrong with it
 		}
 		at = here
 	}

@@ -14,7 +14,7 @@ import (
 // node's own data.
 type Imported struct {
 	Keep     []byte    // to keep on the node, 0600: whole, with the password hashed
-	Blanked  []byte    // to lie on the boot partition, as long as the original; nil when there is no secret to blank
+	Blanked  []byte    // to be on the boot partition, as long as the original; nil when there is no secret to blank
 	Layer    *Layer    // Keep, parsed
 	Problems []Problem // of the original, then of the import
 }

@@ -16,7 +16,7 @@ const (
 	Int                 // a whole number
 	Texts               // a list of texts
 	TextMap             // names and texts
-	Section             // a fixed set of keys, which stand in the table below it
+	Section             // a fixed set of keys, which are in the table below it
 	Items               // a list of sections
 	Named               // a map from free names to sections
 	Free                // anything; its form is not decided yet and it is not checked

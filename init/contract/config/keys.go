@@ -2,7 +2,7 @@ package config
 
 import "slices"
 
-// rows gives the key table: k3OS's keys, then ours. A section stands before its keys.
+// rows gives the key table: k3OS's keys, then ours. A section is before its keys.
 func rows() []Key { return slices.Concat(k3osRows, shelfRows) }
 
 // k3sRoles are the roles that run k3s.

@@ -12,10 +12,10 @@ type Layer struct {
 	root   *value // a map; nil means empty
 }
 
-// Empty tells whether the source sets nothing at all.
+// Empty reports whether the source sets nothing at all.
 func (l *Layer) Empty() bool { return l == nil || l.root == nil || len(l.root.entries) == 0 }
 
-// Has tells whether the source has the key, by canonical path ("k3os.token"); an explicit null
+// Has reports whether the source has the key, by canonical path ("k3os.token"); an explicit null
 // counts.
 func (l *Layer) Has(path string) bool {
 	if l == nil {

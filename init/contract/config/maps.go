@@ -64,7 +64,7 @@ func (d *decoder) textMap(n *yaml.Node, k *Key, path string) *value {
 	return out
 }
 
-// secretEntry tells whether an entry of a map of texts is a secret: a variable of such a name, or
+// secretEntry reports whether an entry of a map of texts is a secret: a variable of such a name, or
 // an address with a password in it, or one that was blanked.
 func secretEntry(k *Key, name, text string) bool {
 	if !strings.HasSuffix(k.Path, ".environment") {

@@ -43,7 +43,7 @@ func merge(a, b *value, k *Key) *value {
 		return a
 	case b.kind != mapping || b.reset || k.Type == TextMap || k.Type == Text:
 		return b
-	case a.kind == null: // remember the erasure for whatever lies below
+	case a.kind == null: // remember the erasure for whatever is below
 		out := *b
 		out.reset = true
 		return &out

@@ -23,7 +23,7 @@ type foreignRule struct {
 	fine    []string // values of a key at which nothing is lost
 }
 
-// netplanKeys are the keys of netplan 1.1 and of version 1, by the mapping that they stand in. The
+// netplanKeys are the keys of netplan 1.1 and of version 1, by the mapping that they are in. The
 // mark behind a name says what becomes of it: ! taken, - idle, ? lost, ?=a,b lost unless its value
 // is a or b.
 var netplanKeys = map[string]string{
@@ -82,7 +82,7 @@ var foreignRules = sync.OnceValue(func() map[string]map[string]foreignRule {
 	return out
 })
 
-// judge says whether a key of one of the mappings scopes is taken, and reports it by name
+// judge reports whether a key of one of the mappings scopes is taken, and reports it by name
 // otherwise.
 func (t *translator) judge(p pair, path string, scopes ...string) bool {
 	var r foreignRule
@@ -104,7 +104,7 @@ func (t *translator) judge(p pair, path string, scopes ...string) bool {
 	return false
 }
 
-// fine tells whether a value, or every item of it, is one of a list. Truth values count whatever
+// fine reports whether a value, or every item of it, is one of a list. Truth values count whatever
 // way they are written.
 func fine(n *yaml.Node, values []string) bool {
 	if len(values) == 0 {

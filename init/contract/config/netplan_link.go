@@ -60,7 +60,7 @@ func (b *foreignNet) add(l *foreignLink, path string) bool {
 	return true
 }
 
-// asks tells whether the configuration gives an interface a way to an address.
+// asks reports whether the configuration gives an interface a way to an address.
 func (l *foreignLink) asks() bool {
 	return l.static || l.dhcp4 != nil && isTrue(l.dhcp4) || l.dhcp6 != nil && isTrue(l.dhcp6)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // netplanTable has every key of netplan 1.1 (its reference of the YAML format), by the place that
-// it stands in, with a value other than the default, and what becomes of it: + it is taken, and
+// it is in, with a value other than the default, and what becomes of it: + it is taken, and
 // changes the configuration; ? it is reported by name; - it is reported as having no effect.
 var netplanTable = []struct{ scope, doc, keys string }{
 	{"network", "{version: 2, %s}", `renderer: networkd -|ethernets: {eth0: {addresses: [10.0.0.2/24]}} +|wifis: {wlan0: {dhcp4: true, access-points: {a: {password: abcdefgh}}}} +

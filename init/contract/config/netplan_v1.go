@@ -216,7 +216,7 @@ func (b *foreignNet) routeV1(l *foreignLink, n *yaml.Node, path string) {
 	b.addRoute(l, &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}, to, parts["gateway"], parts["metric"])
 }
 
-// globalV1 reads name servers and routes that stand next to the interfaces.
+// globalV1 reads name servers and routes that are next to the interfaces.
 func (b *foreignNet) globalV1(n *yaml.Node, path string) {
 	t := b.t
 	if resolve(child(n, "type")).Value == "nameserver" {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What YAML, an editor or a web page made of a text that was meant as it stands is pointed at,
+// What YAML, an editor or a web page made of a text that was meant literally is reported,
 // where it is.
 func TestOddTexts(t *testing.T) {
 	for text, want := range map[string]string{

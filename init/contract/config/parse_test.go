@@ -220,7 +220,7 @@ func TestMergeLeavesLayersAlone(t *testing.T) {
 	}
 }
 
-// inside tells whether a problem points into the text.
+// inside reports whether a problem points into the text.
 func inside(p Problem, data []byte) bool {
 	if p.Line == 0 {
 		return p.Col == 0

@@ -11,8 +11,8 @@ import (
 // over of it, does not match.
 var cryptForm = pattern{text: `^\$(?:1\$[^$:\n]{0,8}\$[./0-9A-Za-z]{22}|2[abxy]\$\d\d\$[./0-9A-Za-z]{53}|5\$(?:rounds=\d+\$)?[^$:\n]{0,16}\$[./0-9A-Za-z]{43}|6\$(?:rounds=\d+\$)?[^$:\n]{0,16}\$[./0-9A-Za-z]{86}|7\$[./0-9A-Za-z]{11,97}\$[./0-9A-Za-z]{43}|g?y\$[./0-9A-Za-z]+\$[./0-9A-Za-z]{0,86}\$[./0-9A-Za-z]{43})$`}
 
-// Hashed tells whether k3os.password is a crypt(5) hash and not clear text. A locked account (! or
-// *) counts as hashed.
+// Hashed reports whether k3os.password is a crypt(5) hash and not clear text. A locked account (!
+// or *) counts as hashed.
 func Hashed(password string) bool {
 	return password == "!" || password == "*" || cryptForm.MatchString(password)
 }

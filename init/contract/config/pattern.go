@@ -19,5 +19,5 @@ func (p *pattern) compiled() *regexp.Regexp {
 	return p.re
 }
 
-// MatchString tells whether the pattern is found in s.
+// MatchString reports whether the pattern is found in s.
 func (p *pattern) MatchString(s string) bool { return p.compiled().MatchString(s) }

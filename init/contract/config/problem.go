@@ -18,7 +18,7 @@ const (
 	Error                   // this value is not applied, or the node will not do what the file asks for
 )
 
-// String gives the word that stands in a printed problem.
+// String gives the word that is in a printed problem.
 func (s Severity) String() string {
 	switch s {
 	case Note:
@@ -96,7 +96,7 @@ func Strict(problems []Problem) []Problem {
 // for a configuration would otherwise give one problem for every byte.
 const maxProblems = 100
 
-// place is where a value stands. The zero place is nowhere.
+// place is where a value is. The zero place is nowhere.
 type place struct {
 	file      string
 	line, col int

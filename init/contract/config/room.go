@@ -60,7 +60,7 @@ func withoutRoom(text []byte) []byte {
 	}
 }
 
-// ForBoot gives what is to lie on BOOT in the place of a configuration of size bytes: text with its
+// ForBoot gives what is to be on BOOT in the place of a configuration of size bytes: text with its
 // secrets blanked, filled up to that length, and proven to say the same. The error is of kind
 // fault.Input.
 func ForBoot(text []byte, size int) ([]byte, error) {

@@ -13,7 +13,7 @@ const maxSalvaged = 100
 
 // salvage reads the top-level keys of a text that cannot be read as a whole, each on its own, so
 // that a slip in one key does not cost the ssh keys and the network in the others. Keys that can be
-// read are taken as they stand; the fatal problem of the whole text is already reported, so that a
+// read are taken as they are; the fatal problem of the whole text is already reported, so that a
 // node that has an earlier configuration keeps that one. Of a text that is too long its first part
 // counts.
 func (d *decoder) salvage(data []byte) *value {

@@ -26,7 +26,7 @@ func (d *decoder) text(n *yaml.Node, path string) (string, bool) {
 	return string(raw), true
 }
 
-// odd points out what YAML or a word processor made of a text that was meant as it stands.
+// odd points out what YAML or a word processor made of a text that was meant as it is.
 func (d *decoder) odd(n *yaml.Node, path string) {
 	const quotes = "\u201c\u201d\u201e\u2018\u2019\u201a"
 	switch first, _ := utf8.DecodeRuneInString(n.Value); {
@@ -74,7 +74,7 @@ func Truth(text string) (value, known bool) {
 }
 
 // boolWord reads YAML 1.1's words for true and false. Numbers are none: in a map of texts they are
-// meant as they stand.
+// meant literally.
 func boolWord(s string) (value, ok bool) {
 	switch strings.ToLower(s) {
 	case "true", "yes", "on", "y":

@@ -37,8 +37,8 @@ func quote(t string) string {
 	return fmt.Sprintf("%q", word)
 }
 
-// random tells whether a word may be a token: letters and digits without anything between them, or
-// simply long.
+// random reports whether a word may be a token: letters and digits without anything between them,
+// or simply long.
 func random(word string) bool {
 	if strings.ContainsAny(word, "./:_-*") && len(word) < 64 {
 		return false

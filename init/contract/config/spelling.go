@@ -36,7 +36,7 @@ func spellings(k *Key) []string {
 	return out
 }
 
-// took tells whether k3OS read its key k under this spelling: in camel case, with underscores or
+// took reports whether k3OS read its key k under this spelling: in camel case, with underscores or
 // joined, each also without the final s or es, and the camel case in any mixture of letters.
 func (k *Key) took(name string) bool {
 	var camel strings.Builder

@@ -122,7 +122,7 @@ func split(f Form, t string) (parts []string, why string) {
 // keyStart finds where a public key, or a place of keys, begins inside a longer text.
 var keyStart = pattern{text: `(?:^|\s)(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp\d+|sk-(?:ssh|ecdsa)-\S+@openssh\.com)\s+AAAA|(?:^|\s)(?:github|gitlab|launchpad):\S|(?:^|\s)https?://`}
 
-// splitKeys separates public keys that stand on lines of one text, or that YAML folded into one
+// splitKeys separates public keys that are on lines of one text, or that YAML folded into one
 // line. Options in front of a key stay with it where lines are kept.
 func splitKeys(t string) []string {
 	var out []string

@@ -60,7 +60,7 @@ func (t *translator) userData(n *yaml.Node) {
 			t.other(p)
 		}
 	}
-	var password *yaml.Node // of the users: what stands under password and chpasswd comes before it, as in cloud-init
+	var password *yaml.Node // of the users: what is under password and chpasswd comes before it, as in cloud-init
 	for _, p := range later {
 		if f := fold(p.key.Value); f == "users" || f == "user" {
 			if one := t.users(p); password == nil {

@@ -6,8 +6,8 @@ import (
 	"unicode/utf16"
 )
 
-// isWide tells whether a text is UTF-16, as Windows PowerShell's > and an old Notepad write it: by
-// its mark, or because every other one of its first bytes is 0.
+// isWide reports whether a text is UTF-16, as Windows PowerShell's > and an old Notepad write it:
+// by its mark, or because every other one of its first bytes is 0.
 func isWide(data []byte) bool {
 	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff}) {
 		return true

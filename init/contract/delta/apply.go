@@ -155,7 +155,7 @@ func (a *applier) put(i int, data []byte) (bool, error) {
 	return true, nil
 }
 
-// lacks says whether a piece of the unit is missing.
+// lacks reports whether a piece of the unit is missing.
 func (a *applier) lacks(u bundle.Unit) bool {
 	for i := u.First; i < u.First+u.Count; i++ {
 		if !a.have[i] {

@@ -59,14 +59,14 @@ type Source struct {
 	Raw  int64      // of its content
 }
 
-// Stream says whether a source can only be read from its beginning.
+// Stream reports whether a source can only be read from its beginning.
 func (s Source) Stream() bool { return s.Kind == codec.Gzip || s.Kind == codec.Stream }
 
 // Step is what is done with the next Count units of the index that are sent at all.
 type Step struct {
 	Do    int
 	Count int
-	From  int64 // Copy: offset in the old slot of the first unit, the others lie behind it. Old: number of the source
+	From  int64 // Copy: offset in the old slot of the first unit, the others are behind it. Old: number of the source
 }
 
 // Description is the plan of a delta: what is in its Plan stream. Sources that are no streams make
@@ -76,7 +76,8 @@ type Description struct {
 	Steps   []Step
 }
 
-// Sent says whether a unit is subject to a delta: zeros and the verity tree are made without one.
+// Sent reports whether a unit is subject to a delta: zeros and the verity tree are made without
+// one.
 func Sent(u bundle.Unit) bool { return u.Kind != codec.Zeros && u.Kind != codec.Tree }
 
 // each calls do for all units of the plan, first for those that are patched from streams, then for
@@ -103,7 +104,7 @@ func (d *Description) each(units []bundle.Unit, do func(do int, u bundle.Unit, f
 	return nil
 }
 
-// Marshal gives the plan as it stands in its stream.
+// Marshal gives the plan as it is in its stream.
 func (d *Description) Marshal() []byte {
 	b := binary.AppendUvarint([]byte{Version}, uint64(len(d.Sources)))
 	end := int64(0)

@@ -16,7 +16,7 @@ const (
 	pointersInBlock = BlockSize / 4
 )
 
-// geometry is where the fixed parts lie. Everything fixed in a group lies at its start, without
+// geometry is where the fixed parts lie. Everything fixed in a group is at its start, without
 // gaps: superblock, descriptors, reserved descriptors (in groups that have a copy), then the flex
 // group's bitmaps and tables.
 type geometry struct {
@@ -50,7 +50,7 @@ func (g geometry) length(i uint32) uint32 {
 	return uint32(min(g.blocks-int64(i)*blocksPerGroup, blocksPerGroup))
 }
 
-// hasSuper tells whether group i has a copy of the superblock: 0, 1 and the powers of 3, 5 and 7
+// hasSuper reports whether group i has a copy of the superblock: 0, 1 and the powers of 3, 5 and 7
 // (sparse_super).
 func hasSuper(i uint32) bool {
 	for _, base := range []uint32{3, 5, 7} {

@@ -323,7 +323,7 @@ func (j *journalLog) commitSum(b []byte) bool {
 	return checksum(sum, b[20:]) == binary.BigEndian.Uint32(b[16:])
 }
 
-// dataSum verifies a block as it lies in the journal.
+// dataSum verifies a block as it is in the journal.
 func (j *journalLog) dataSum(t tag, sequence uint32, data []byte) bool {
 	if !j.csum2 && !j.csum3 {
 		return true

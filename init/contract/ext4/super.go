@@ -94,7 +94,7 @@ func (fs *filesystem) inodesUsed(i uint32) uint32 {
 	return uint32(min(max(int64(fs.last)-int64(i)*inodesPerGroup, 0), inodesPerGroup))
 }
 
-// blocksUninit tells whether the kernel may compute the block bitmap of group i: nothing but the
+// blocksUninit reports whether the kernel may compute the block bitmap of group i: nothing but the
 // group's own fixed parts in use. The first of a flex group holds tables of others, the last group
 // has bits beyond its end.
 func (fs *filesystem) blocksUninit(i uint32) bool {

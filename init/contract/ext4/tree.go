@@ -16,7 +16,7 @@ const (
 const (
 	maxName   = 255
 	maxTarget = BlockSize - 1
-	fastLink  = 60 // a target shorter than this lies in the inode
+	fastLink  = 60 // a target shorter than this is in the inode
 	maxLinks  = 65000
 )
 

@@ -1,4 +1,4 @@
-// Package fat writes FAT32 volumes in one pass: every file lies in one piece, 4 KiB aligned, in the
+// Package fat writes FAT32 volumes in one pass: every file is in one piece, 4 KiB aligned, in the
 // order in which it was given, so that its place is known before a byte is written (Plan) and a
 // part of the volume can be mapped as a block device. Sources: Microsoft FAT32 File System
 // Specification 1.03; the long name scheme of its section 7.

@@ -40,7 +40,7 @@ func checkName(name string) error {
 // fold gives the key under which two names are the same name.
 func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
-// shortChar tells whether c may stand in a short name; lower case letters may not.
+// shortChar reports whether c may be in a short name; lower case letters may not.
 func shortChar(c byte) bool {
 	return c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("$%'-_@~`!(){}^#&", c) >= 0
 }
@@ -68,15 +68,15 @@ func exactShort(name string) (s shortName, ok bool) {
 	return s, true
 }
 
-// notASCII tells whether name has letters outside ASCII; some of them turn into ASCII in upper
+// notASCII reports whether name has letters outside ASCII; some of them turn into ASCII in upper
 // case.
 func notASCII(name string) bool {
 	return strings.IndexFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0
 }
 
-// needsLong tells whether name cannot be read from its short name alone. Lower case counts: Linux,
-// U-Boot and desktops show it from the long name, and readers that only know short names compare
-// without case.
+// needsLong reports whether name cannot be read from its short name alone. Lower case counts:
+// Linux, U-Boot and desktops show it from the long name, and readers that only know short names
+// compare without case.
 func needsLong(name string) bool {
 	_, ok := exactShort(name)
 	return !ok || name != strings.ToUpper(name)

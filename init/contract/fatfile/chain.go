@@ -96,7 +96,7 @@ func (v *volume) directoryExtents(first uint32, root bool) (list []Extent, err e
 	}
 }
 
-// crossed tells whether two extents share bytes.
+// crossed reports whether two extents share bytes.
 func crossed(list []Extent) bool {
 	sorted := slices.SortedFunc(slices.Values(list), func(a, b Extent) int { return cmp.Compare(a.Offset, b.Offset) })
 	for i := 1; i < len(sorted); i++ {

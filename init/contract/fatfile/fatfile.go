@@ -3,7 +3,7 @@
 // damage nothing but the file's own content. The node keeps the boot report and blanks secrets in
 // this way.
 //
-// A laptop may have written the card since it was flashed: files may lie in pieces, clusters have
+// A laptop may have written the card since it was flashed: files may be in pieces, clusters have
 // any size, names be long. And cards break: whatever a volume says about itself is checked, no
 // chain is followed twice around, and memory stays bounded. Sources: Microsoft FAT32 File System
 // Specification 1.03, and Linux where that is more lenient.

@@ -153,7 +153,7 @@ func readFull(r io.ReaderAt, b []byte, at int64) error {
 }
 
 // alignedBuffer gives n bytes that begin on a multiple of 4096, which O_DIRECT needs and make does
-// not promise. They go to ReadAt of an interface, hence lie on the heap, where nothing moves.
+// not promise. They go to ReadAt of an interface, hence are on the heap, where nothing moves.
 func alignedBuffer(n int) []byte {
 	b := make([]byte, n+alignment)
 	skip := (alignment - int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))%alignment)) % alignment

@@ -4,7 +4,7 @@
 // loads them by it.
 package fnmatch
 
-// Match says whether the whole of s fits pattern. Its time is bounded by the product of the
+// Match reports whether the whole of s fits pattern. Its time is bounded by the product of the
 // lengths: it goes back to the last * only, which is enough.
 func Match(pattern, s string) bool {
 	star, mark := -1, 0

@@ -21,7 +21,7 @@ import (
 // Format is the version of the manifest's own shape.
 const Format = 1
 
-// Names of the slot's files. Device trees lie under DTBDir.
+// Names of the slot's files. Device trees are under DTBDir.
 const (
 	Name       = "manifest.json"
 	SumName    = "manifest.sha256"
@@ -153,7 +153,7 @@ func (m *Manifest) File(name string) *File {
 	return nil
 }
 
-// Fits says whether the slot may boot on a machine with these device tree compatibles.
+// Fits reports whether the slot may boot on a machine with these device tree compatibles.
 func (m *Manifest) Fits(compatible []string) bool {
 	for _, have := range compatible {
 		for _, want := range m.Compatible {

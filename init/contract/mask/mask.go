@@ -30,7 +30,7 @@ func pattern(expression string) func() *regexp.Regexp {
 
 var nameForm = pattern(`(?i)` + names + `$`)
 
-// Name tells whether the value of a variable, a key or a flag is a secret, by its name.
+// Name reports whether the value of a variable, a key or a flag is a secret, by its name.
 func Name(name string) bool { return nameForm().MatchString(name) }
 
 // String is Text for a string.
@@ -39,7 +39,7 @@ func String(s string) string { return string(Text([]byte(s))) }
 // form is what a secret looks like. Most texts hold none, and an expression costs a small board
 // much more than a look for a word without which it cannot match.
 type form struct {
-	need []string // one of these, in small letters, stands in the text
+	need []string // one of these, in small letters, is in the text
 	re   func() *regexp.Regexp
 	with string // what takes the place
 }
@@ -71,7 +71,7 @@ func Text(b []byte) []byte { return find(b, false, func([]byte) {}) }
 // said about it. There only a quoted value is one behind a colon and a space.
 func Prose(text string) string { return string(find([]byte(text), true, func([]byte) {})) }
 
-// Secrets lists what looks like a secret in a text by what stands before it, so that it can be
+// Secrets lists what looks like a secret in a text by what is before it, so that it can be
 // found again elsewhere.
 func Secrets(text string) (list []string) {
 	find([]byte(text), false, func(s []byte) {

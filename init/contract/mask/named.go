@@ -181,7 +181,7 @@ func restOfLine(b []byte, lineStart, i int) int {
 	return i + len(bytes.TrimRight(b[i:end], "\r \t"))
 }
 
-// block gives the end of a block of YAML whose mark stands at i in a line that begins at lineStart:
+// block gives the end of a block of YAML whose mark is at i in a line that begins at lineStart:
 // all lines below that are indented more. i if there is none.
 func block(b []byte, lineStart, i int) int {
 	indent := blanks(b, lineStart) - lineStart

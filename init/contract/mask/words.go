@@ -74,7 +74,7 @@ func byLength(set map[string]bool) (list []string) {
 	return list
 }
 
-// Known takes out only the secrets that it was given, so that what else stands in the text keeps
+// Known takes out only the secrets that it was given, so that what else is in the text keeps
 // its form.
 func (s *Scrubber) Known(text []byte) []byte {
 	if s == nil {

@@ -112,7 +112,7 @@ func Parse(sector []byte) (Table, error) {
 }
 
 // Decode is Parse without the checks, for a node that has to recognize its disk, and repair it,
-// although one entry is damaged: entries are given as they stand, unused ones too.
+// although one entry is damaged: entries are given as they are, unused ones too.
 func Decode(sector []byte) (Table, error) {
 	var t Table
 	if len(sector) < SectorSize {

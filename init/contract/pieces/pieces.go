@@ -1,5 +1,5 @@
 // Package pieces cuts a slot at the boundaries of its own formats: kernel, initramfs, each block of
-// the squashfs, verity tree, and what lies between. A piece is what can be taken apart and encoded
+// the squashfs, verity tree, and what is between. A piece is what can be taken apart and encoded
 // again by itself, and what stays the same when its content does.
 package pieces
 
@@ -29,7 +29,7 @@ type Piece struct {
 type Slot struct {
 	Manifest *manifest.Manifest
 	Sum      [32]byte // sha256 of manifest.json, by which deltas name the slot
-	Size     int64    // up to the end of the last file; what lies behind does not matter
+	Size     int64    // up to the end of the last file; what is behind does not matter
 	Pieces   []Piece  // without gaps, from the start of the slot on
 }
 
@@ -98,7 +98,7 @@ func Cut(r io.ReaderAt) (*Slot, error) {
 	return s, s.between(r, at, s.Size)
 }
 
-// between cuts what lies between files: the first sector by itself, runs of zeros, and the rest.
+// between cuts what is between files: the first sector by itself, runs of zeros, and the rest.
 func (s *Slot) between(r io.ReaderAt, at, end int64) error {
 	buf, begin := make([]byte, block), len(s.Pieces)
 	for at < end {

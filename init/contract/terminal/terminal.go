@@ -39,7 +39,7 @@ func shown(r rune, raw string) string {
 	return raw
 }
 
-// unsafe tells whether a character must not reach a terminal. RuneError is among them, because it
+// unsafe reports whether a character must not reach a terminal. RuneError is among them, because it
 // may stand for a stray byte.
 func unsafe(r rune) bool {
 	switch {

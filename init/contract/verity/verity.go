@@ -3,7 +3,7 @@
 //
 // The layout is that of the kernel's Documentation/admin-guide/device-mapper/verity.rst and of
 // veritysetup --no-superblock: every block's hash is sha256(salt || block), a hash block holds 128
-// hashes and is filled up with zeros, and the levels lie in the tree from the top one down to the
+// hashes and is filled up with zeros, and the levels are in the tree from the top one down to the
 // leaves. The top level is one block; its hash is the root.
 package verity
 

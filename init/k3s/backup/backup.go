@@ -167,7 +167,7 @@ func (j *Job) run(ctx context.Context, dir, name string, now time.Time) (sent st
 	}
 }
 
-// again says whether an error may go away by itself: a wrong key or a strange server does not.
+// again reports whether an error may go away by itself: a wrong key or a strange server does not.
 func again(err error) bool {
 	var f *fault.Error
 	return !errors.As(err, &f) || f.Kind == fault.Network || f.Kind == fault.Device
@@ -279,7 +279,7 @@ func halves(all []Entry, host string) []string {
 	return list
 }
 
-// ours are the backups of one host among what lies in a directory, the newest first.
+// ours are the backups of one host among what is in a directory, the newest first.
 func ours(all []Entry, host string) []Entry {
 	form := regexp.MustCompile(`^` + named(host) + `$`)
 	var list []Entry

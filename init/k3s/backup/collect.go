@@ -19,7 +19,7 @@ import (
 // holdLimit is how long a database may be in the way of being held.
 const holdLimit = time.Minute
 
-// data is where the node's / lies on its data partition.
+// data is where the node's / is on its data partition.
 const data = "k3os/data"
 
 // trees are what a backup takes along next to the datastore: where they lie, and as what.

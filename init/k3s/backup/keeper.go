@@ -82,8 +82,8 @@ func wrong(s State, unread error, to string, failed error) error {
 	return unread
 }
 
-// due says whether it is time for a backup. Clocks of boards jump: what was made in the future was
-// made with a wrong one, and does not count.
+// due reports whether it is time for a backup. Clocks of boards jump: what was made in the future
+// was made with a wrong one, and does not count.
 func due(s State, to string, now time.Time) bool {
 	if s.Fails > 0 && s.To == to {
 		pause := firstRetry

@@ -91,7 +91,7 @@ func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 }
 
 // source is how the kernel wants server and directory to be named (fs/nfs/fs_context.c: an address
-// of IPv6 stands in brackets).
+// of IPv6 is in brackets).
 func (t target) source() string {
 	if strings.Contains(t.host, ":") {
 		return "[" + t.host + "]:" + t.dir

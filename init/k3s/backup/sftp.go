@@ -192,8 +192,8 @@ func (p *sftpPlace) put(tmp, name string, r io.Reader) error {
 	return err
 }
 
-// noRoom says whether a file system has so little left, in bytes, that a write failed for that: the
-// protocol has no word for it.
+// noRoom reports whether a file system has so little left, in bytes, that a write failed for that:
+// the protocol has no word for it.
 func noRoom(free uint64) bool { return free < 1<<20 }
 
 // rename replaces atomically where the server can.

@@ -130,8 +130,8 @@ func (d *database) Close() {
 	}
 }
 
-// changed says whether somebody has begun to work with a database that nobody had open when it was
-// held.
+// changed reports whether somebody has begun to work with a database that nobody had open when it
+// was held.
 func (d *database) changed() bool {
 	if d.shm != nil {
 		return false

@@ -42,7 +42,7 @@ func Shown(to string) string {
 }
 
 // parseTarget reads sftp://USER@HOST[:PORT]/DIR or nfs://HOST[:PORT]/DIR. A directory of sftp that
-// begins with ~/ lies in the user's home.
+// begins with ~/ is in the user's home.
 func parseTarget(text string) (target, error) {
 	const form = "write it like sftp://backup@nas/shelf or nfs://nas/export/shelf"
 	u, err := url.Parse(text)

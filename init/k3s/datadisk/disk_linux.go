@@ -30,7 +30,7 @@ const (
 	markerName   = ".shelf-data"                       // in the disk's root
 )
 
-// State is where the disk stands.
+// State is where the disk is.
 type State string
 
 // The states.
@@ -62,7 +62,7 @@ type Disk struct {
 	status Status
 }
 
-// Status tells how it is.
+// Status reports how it is.
 func (d *Disk) Status() Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -72,7 +72,7 @@ func (d *Disk) Status() Status {
 	return d.status
 }
 
-// IsAbsent says whether an error of Ready means that the disk is not there, now.
+// IsAbsent reports whether an error of Ready means that the disk is not there, now.
 func IsAbsent(err error) bool { return errors.As(err, new(absent)) }
 
 // Ready sees to it that k3s finds its data at dataDir: on the disk that spec names, on the node's
@@ -115,7 +115,7 @@ func (d *Disk) set(s Status) {
 	d.mu.Unlock()
 }
 
-// busy tells what takes its time.
+// busy reports what takes its time.
 func (d *Disk) busy(spec, path, what string) { d.set(Status{spec, path, Busy, what}) }
 
 func (d *Disk) ready(ctx context.Context, spec, dataDir string) (path string, err error) {
@@ -303,13 +303,13 @@ func (d *Disk) say(format string, a ...any) {
 	}
 }
 
-// mountedOn says whether something is mounted on path.
+// mountedOn reports whether something is mounted on path.
 func mountedOn(path string) bool {
 	var here, above unix.Stat_t
 	return unix.Stat(path, &here) == nil && unix.Stat(filepath.Dir(path), &above) == nil && here.Dev != above.Dev
 }
 
-// alive says whether the block device behind a mount is still there.
+// alive reports whether the block device behind a mount is still there.
 func alive(path string) bool {
 	here, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(path))
 	if err != nil || len(here) == 0 {
@@ -319,8 +319,8 @@ func alive(path string) bool {
 	return err == nil
 }
 
-// writable says whether the file system that is mounted on path still takes what is written: ext4
-// becomes read-only when it meets an error.
+// writable reports whether the file system that is mounted on path still takes what is written:
+// ext4 becomes read-only when it meets an error.
 func writable(path string) error {
 	if mount.Frozen(path) {
 		return fault.New(fault.Device, "reboot, which checks it; if that comes again save what is on it and replace it", "the data disk failed and can only be read")
@@ -328,7 +328,7 @@ func writable(path string) error {
 	return nil
 }
 
-// hasData says whether k3s has anything at dir that must not be lost or forked. What people lay
+// hasData reports whether k3s has anything at dir that must not be lost or forked. What people lay
 // there before its first start, manifests and images, does not count.
 func hasData(dir string) bool {
 	for _, name := range []string{"server/db", "server/tls", "server/token", "agent/client-kubelet.crt", "agent/client-ca.crt", "agent/containerd", "storage"} {
@@ -339,7 +339,7 @@ func hasData(dir string) bool {
 	return false
 }
 
-// empty says whether a file system holds nothing but what mkfs, a desktop or a move that was cut
+// empty reports whether a file system holds nothing but what mkfs, a desktop or a move that was cut
 // short leave there.
 func empty(root string) (bool, error) {
 	entries, err := os.ReadDir(root)

@@ -103,7 +103,7 @@ func find(sys, dev, boot, spec string) (device, error) {
 	return d, nil
 }
 
-// usable says whether a block device may be a data disk by its kind.
+// usable reports whether a block device may be a data disk by its kind.
 func usable(name string) bool {
 	kind := disk.KindOf(name)
 	return kind == disk.Plain || kind == disk.Array

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// moving is where data lie on the disk until all of them are there. While it is there the disk
+// moving is where data are on the disk until all of them are there. While it is there the disk
 // counts as empty.
 const moving = ".shelf-moving"
 
@@ -147,8 +147,8 @@ func syncFS(path string) error {
 // checkLimit ends a check that does not come to an end.
 const checkLimit = 60 * time.Minute
 
-// fsck lets e2fsck mend what is safe without a person and, if that is not enough, all that it can,
-// since nobody sits in front of the node. Its exit codes are those of e2fsck(8).
+// fsck lets e2fsck repair what is safe without a person and, if that is not enough, all that it
+// can, since nobody sits in front of the node. Its exit codes are those of e2fsck(8).
 func (d *Disk) fsck(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()

@@ -21,10 +21,10 @@ type FS struct {
 	Type  string // ext4, xfs, btrfs; empty: none of them
 	UUID  string // small letters
 	Label string
-	Clean bool // nothing for e2fsck to do; true for all but ext4, which mend themselves when mounted
+	Clean bool // nothing for e2fsck to do; true for all but ext4, which repair themselves when mounted
 }
 
-// superblocks end before this byte; btrfs' lies at 64 KiB and is the last.
+// superblocks end before this byte; btrfs' is at 64 KiB and is the last.
 const probed = 64<<10 + 4096
 
 // Probe looks for ext4, xfs and btrfs by their superblocks (the kernel's Documentation/filesystems;

@@ -27,11 +27,11 @@ const Path = "/var/lib/shelf/clock"
 // much.
 const SaveEvery = 5 * time.Minute
 
-// reasonable is how far beyond its floor a time may lie: a server or a damaged file must not send
+// reasonable is how far beyond its floor a time may be: a server or a damaged file must not send
 // the clock into a year in which no certificate is valid.
 const reasonable = 20 * 365 * 24 * time.Hour
 
-// plausible says whether t can be the time on a node whose image was made at floor.
+// plausible reports whether t can be the time on a node whose image was made at floor.
 func plausible(t, floor time.Time) bool {
 	return !t.Before(floor) && t.Before(floor.Add(reasonable)) && t.Before(Farthest())
 }
@@ -77,8 +77,8 @@ func Save(path string, now time.Time) error {
 	return nil
 }
 
-// Restore raises the clock to the saved time and to floor, the date of the image, and says whether
-// it had to. A saved time that is before floor or absurdly far behind it is not believed.
+// Restore raises the clock to the saved time and to floor, the date of the image, and reports
+// whether it had to. A saved time that is before floor or absurdly far behind it is not believed.
 func Restore(path string, floor time.Time) (raised bool, err error) {
 	saved, err := Saved(path)
 	to, must := raise(time.Now(), floor, saved)

@@ -161,9 +161,9 @@ func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 	return min(2*pause, longest)
 }
 
-// believes says whether what a server says about a clock that is known to be right may be followed.
-// A step disturbs who measures time by this clock, and one answer that was long under way must not
-// cause it: it has to be said twice.
+// believes reports whether what a server says about a clock that is known to be right may be
+// followed. A step disturbs who measures time by this clock, and one answer that was long under way
+// must not cause it: it has to be said twice.
 func (k *Keeper) believes(s sample) bool {
 	was := k.doubt
 	k.doubt = 0
@@ -203,7 +203,7 @@ func (k *Keeper) correct(s sample, first bool) error {
 	return nil
 }
 
-// Status tells what is known.
+// Status reports what is known.
 func (k *Keeper) Status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()

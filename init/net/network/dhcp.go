@@ -197,7 +197,7 @@ func (d *dhcp) acquire(ctx context.Context) (*dhcpv4.DHCPv4, error) {
 	return lease.ACK, nil
 }
 
-// usable says whether a machine can have this address.
+// usable reports whether a machine can have this address.
 func usable(ip net.IP) bool {
 	v4 := ip.To4()
 	return v4 != nil && v4[0] != 0 && !v4.IsLoopback() && v4[0] < 224

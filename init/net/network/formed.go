@@ -85,8 +85,8 @@ func (m *Manager) hearAddress(u netlink.AddrUpdate) {
 	}
 }
 
-// count puts together the addresses that an interface has by us and by the kernel, and says whether
-// that is a change. mu is held.
+// count puts together the addresses that an interface has by us and by the kernel, and reports
+// whether that is a change. mu is held.
 func (m *Manager) count(l *link) (changed bool) {
 	s, run := m.status[l.name]
 	if !run {

@@ -298,7 +298,7 @@ func (l *link) raise(s settings) error {
 	for _, k := range linkSysctls {
 		sysctl(fmt.Sprintf(k.name, l.name), k.value)
 	}
-	// The kernel's own default routes stand in the same order as ours, and behind one that is
+	// The kernel's own default routes are in the same order as ours, and behind one that is
 	// configured.
 	metric := max(s.metric, 1)
 	for _, r := range fromConfig(s.Interface, s.metric).Routes {
@@ -326,14 +326,15 @@ func sysctl(name, value string) {
 	_ = os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0)
 }
 
-// make makes the kernel have want, and tells what it refuses.
+// make makes the kernel have want, and reports what it refuses.
 func (l *link) make(want State) {
 	if err := l.apply(want); err != nil && !gone(err) {
 		l.say("%v", err)
 	}
 }
 
-// gone says whether an interface is not there any more; the kernel's news of that are on their way.
+// gone reports whether an interface is not there any more; the kernel's news of that are on their
+// way.
 func gone(err error) bool {
 	var none netlink.LinkNotFoundError
 	return errors.As(err, &none)

@@ -113,7 +113,7 @@ func heard(kind uint16, family uint8, index int, name string, mac net.HardwareAd
 	return u
 }
 
-// A port that leaves its bridge is told like an interface that goes away, but for the family; a
+// A port that leaves its bridge is told like an interface that goes away, except for the family; a
 // real one takes the VLAN on it along.
 func TestGone(t *testing.T) {
 	m := leased(t, &config.Config{}, "eth0")

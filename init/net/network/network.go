@@ -276,9 +276,9 @@ func (m *Manager) forget(l *link) {
 	m.tell()
 }
 
-// linked says whether frames get through. A radio has a link as soon as the access point knows it,
-// long before the passphrase is proven: wpa_supplicant says when it is, and the kernel then calls
-// it running.
+// linked reports whether frames get through. A radio has a link as soon as the access point knows
+// it, long before the passphrase is proven: wpa_supplicant says when it is, and the kernel then
+// calls it running.
 func linked(flags uint32, radio bool) bool {
 	return flags&unix.IFF_LOWER_UP != 0 && (!radio || flags&unix.IFF_RUNNING != 0)
 }
@@ -453,7 +453,7 @@ func (m *Manager) Wait(ctx context.Context) error {
 	}
 }
 
-// onlyRadios says whether no interface but radios is run.
+// onlyRadios reports whether no interface but radios is run.
 func (m *Manager) onlyRadios() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

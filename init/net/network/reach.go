@@ -6,13 +6,13 @@ import "time"
 // configuration says otherwise: an adapter or a radio may come that late.
 const lostAfter = 15 * time.Second
 
-// leads says whether settings lead to an address.
+// leads reports whether settings lead to an address.
 func (s *settings) leads() bool {
 	return s != nil && s.port == "" && (s.claim || s.DHCP || s.DHCP6 == "true" || len(fromConfig(s.Interface, 0).Addresses) > 0)
 }
 
-// reachable says whether the configuration leads to an address on an interface that frames can get
-// to. A bond without ports has no cable, and a VLAN on it neither. mu is held.
+// reachable reports whether the configuration leads to an address on an interface that frames can
+// get to. A bond without ports has no cable, and a VLAN on it neither. mu is held.
 func (m *Manager) reachable() bool {
 	for _, l := range m.links {
 		if s := m.settingsOf(l); s.leads() && m.backed(l.name, len(m.links)) && (!l.radio || len(s.nets) > 0) {
@@ -22,7 +22,7 @@ func (m *Manager) reachable() bool {
 	return false
 }
 
-// backed says whether there is hardware under an interface. mu is held.
+// backed reports whether there is hardware under an interface. mu is held.
 func (m *Manager) backed(name string, depth int) bool {
 	d, ours := m.made[name]
 	if !ours {
@@ -48,9 +48,9 @@ func (m *Manager) backed(name string, depth int) bool {
 	return false
 }
 
-// watchReach notes whether anything leads to an address, and says whether that changes the settings
-// of interfaces. When nothing does, a while later the cards, and what is made of them, ask DHCP: a
-// slip in the configuration must not put a node out of reach for good. applying is held.
+// watchReach notes whether anything leads to an address, and reports whether that changes the
+// settings of interfaces. When nothing does, a while later the cards, and what is made of them, ask
+// DHCP: a slip in the configuration must not put a node out of reach for good. applying is held.
 func (m *Manager) watchReach() (changed bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -81,7 +81,7 @@ func (m *Manager) watchReach() (changed bool) {
 	return false
 }
 
-// anyHardware says whether there is a card. mu is held.
+// anyHardware reports whether there is a card. mu is held.
 func (m *Manager) anyHardware() bool {
 	for _, l := range m.links {
 		if l.wired {

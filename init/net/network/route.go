@@ -24,7 +24,7 @@ var (
 	dummyGate = netip.MustParseAddr("203.0.113.255")
 )
 
-// HasDefaultRoute says whether the main table has a default route, for IPv4 or for IPv6.
+// HasDefaultRoute reports whether the main table has a default route, for IPv4 or for IPv6.
 func HasDefaultRoute() (bool, error) {
 	routes, err := mainRoutes()
 	return slices.ContainsFunc(routes, isDefault), err
@@ -45,7 +45,7 @@ func mainRoutes() (all []netlink.Route, err error) {
 	return all, nil
 }
 
-// isDefault says whether a route leads everywhere: not one that only says that there is no way.
+// isDefault reports whether a route leads everywhere: not one that only says that there is no way.
 func isDefault(r netlink.Route) bool {
 	if r.Type != unix.RTN_UNSPEC && r.Type != unix.RTN_UNICAST {
 		return false
@@ -57,7 +57,7 @@ func isDefault(r netlink.Route) bool {
 	return ones == 0 && r.Dst.IP.IsUnspecified()
 }
 
-// DropDummy removes the route into nowhere once there is a real one, and says whether there was
+// DropDummy removes the route into nowhere once there is a real one, and reports whether there was
 // something to remove. What was started with it has to start again: k3s takes the node's address
 // from the interface of the default route, once.
 func DropDummy() (dropped bool, err error) {
@@ -81,7 +81,8 @@ func DropDummy() (dropped bool, err error) {
 	return true, nil
 }
 
-// overtaken says whether our default route through the interface dummy stands next to a real one.
+// overtaken reports whether our default route through the interface dummy is next to a real
+// one.
 func overtaken(routes []netlink.Route, dummy int) bool {
 	ours, real := false, false
 	for _, r := range routes {
@@ -98,8 +99,8 @@ func overtaken(routes []netlink.Route, dummy int) bool {
 	return ours && real
 }
 
-// EnsureDefaultRoute makes a default route into nowhere when there is none, and says whether it had
-// to.
+// EnsureDefaultRoute makes a default route into nowhere when there is none, and reports whether it
+// had to.
 func EnsureDefaultRoute() (made bool, err error) {
 	if has, err := HasDefaultRoute(); err != nil || has {
 		return false, err

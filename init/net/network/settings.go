@@ -141,7 +141,7 @@ func key(c config.Interface) string {
 	return "auto"
 }
 
-// wired says whether an interface is a piece of hardware with an Ethernet plug: not loopback,
+// wired reports whether an interface is a piece of hardware with an Ethernet plug: not loopback,
 // bridge, veth of a pod, or Wi-Fi.
 func wired(a *netlink.LinkAttrs) bool {
 	if a.Flags&net.FlagLoopback != 0 || a.EncapType != "ether" || len(a.HardwareAddr) != 6 || isRadio(a.Name) {
@@ -151,7 +151,7 @@ func wired(a *netlink.LinkAttrs) bool {
 	return err == nil
 }
 
-// isRadio says whether an interface is one of a Wi-Fi radio.
+// isRadio reports whether an interface is one of a Wi-Fi radio.
 func isRadio(name string) bool {
 	for _, sign := range []string{"wireless", "phy80211"} {
 		if _, err := os.Stat(filepath.Join("/sys/class/net", name, sign)); err == nil {

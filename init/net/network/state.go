@@ -101,7 +101,7 @@ func defaultRoute(via netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 }
 
-// reach gives the route to a gateway that lies in none of the interface's own networks, as clouds
+// reach gives the route to a gateway that is in none of the interface's own networks, as clouds
 // and some routers have it.
 func reach(own []netip.Prefix, gw netip.Addr, metric int) []Route {
 	if gw.IsLinkLocalUnicast() || slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Contains(gw) }) {

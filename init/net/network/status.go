@@ -31,7 +31,7 @@ type Status struct {
 	unanswered bool       // nobody answered its DHCP so far
 }
 
-// up says whether an interface has an address that others may count on. Where DHCP is asked too,
+// up reports whether an interface has an address that others may count on. Where DHCP is asked too,
 // one of IPv6 alone counts once nobody has answered: in a network with both, advertisements come
 // first, and what starts then, such as k3s, would take the address for the only one.
 func (s Status) up() bool {

@@ -76,7 +76,7 @@ func news(event string) (text string, ok bool) {
 	return "", false
 }
 
-// fields takes name=value words apart; a value may stand in quotes.
+// fields takes name=value words apart; a value may be in quotes.
 func fields(s string) map[string]string {
 	out := map[string]string{}
 	for s != "" {

@@ -18,10 +18,10 @@ const (
 	mostPatient = 10 * time.Minute
 )
 
-// Mend has a radio join again when it is in a network and gets no address: access points and
+// repair has a radio join again when it is in a network and gets no address: access points and
 // drivers lose keys, and both sides then believe that all is well while no frame gets through. It
 // calls again for that, until ctx ends. changed gives a channel that is closed when state may have
-// changed; state says whether the radio is in a network, and whether it has an address.
+// changed; state reports whether the radio is in a network, and whether it has an address.
 func Mend(ctx context.Context, changed func() <-chan struct{}, state func() (joined, addressed bool), again func()) {
 	pause := patient
 	var since time.Time // when it had joined

@@ -2,7 +2,7 @@
 // unit that runs it, and tells in words why there is no connection.
 //
 // wpa_supplicant runs only where a Wi-Fi network is configured and a radio exists. Everything about
-// it lies under /run: what is taken out of the configuration leaves nothing behind, unlike in k3OS.
+// it is under /run: what is taken out of the configuration leaves nothing behind, unlike in k3OS.
 package wifi
 
 import (
@@ -26,9 +26,9 @@ const (
 var rawKey = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Fa-f]{64}$`) })
 
 // Config writes wpa_supplicant's configuration (wpa_supplicant.conf(5)): the country and the
-// networks. Names are written in hex, so that any byte may stand in them. WPA2 is given the key
+// networks. Names are written in hex, so that any byte may be in them. WPA2 is given the key
 // that passphrase and name make (IEEE 802.11, annex J.4); WPA3 derives its own from the passphrase
-// itself, so that has to stand there too. Networks that are not usable are left out.
+// itself, so that has to be there too. Networks that are not usable are left out.
 func Config(country string, networks []config.WiFi) []byte {
 	var b bytes.Buffer
 	b.WriteString("# written by shelf from network.wifi and k3os.wifi; changes are lost\n")

@@ -11,7 +11,7 @@ import (
 )
 
 // Where the variables of k3os.environment lie. Two readers need two files: PAM takes a line as it
-// stands and knows no escape, a shell would run what stands in a value.
+// is and knows no escape, a shell would run what is in a value.
 const (
 	pamEnvironment   = "/etc/environment"
 	shellEnvironment = "/etc/profile.d/00-environment.sh"
@@ -70,12 +70,12 @@ func (m Machine) Environment(env map[string]string) error {
 	return errors.Join(append(errs, mount.Replace(m.path(shellEnvironment), []byte(shell.String()), 0o640, os.Getuid(), m.GID))...)
 }
 
-// isVariable tells whether a shell takes a word for the name of a variable.
+// isVariable reports whether a shell takes a word for the name of a variable.
 func isVariable(name string) bool {
 	return name != "" && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789") == "" && (name[0] < '0' || name[0] > '9')
 }
 
-// plainForPAM tells whether pam_env reads a value of /etc/environment as it stands. # begins a
+// plainForPAM reports whether pam_env reads a value of /etc/environment as it is. # begins a
 // comment anywhere, quotes around it are taken off, a backslash at the end joins lines, white space
 // at both ends is lost, lines have 1024 bytes, and an empty value takes the variable away. Other
 // values come to shells alone.

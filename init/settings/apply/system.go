@@ -75,7 +75,7 @@ func (m Machine) Keys(keys []string) error {
 	return mount.Replace(filepath.Join(dir, "authorized_keys"), []byte(b.String()), 0o600, m.UID, m.GID)
 }
 
-// Remote says whether an entry of ssh_authorized_keys names a place where keys are, and no key.
+// Remote reports whether an entry of ssh_authorized_keys names a place where keys are, and no key.
 func Remote(key string) bool {
 	for _, p := range []string{"github:", "gitlab:", "launchpad:", "http://", "https://"} {
 		if strings.HasPrefix(key, p) {
@@ -86,7 +86,7 @@ func Remote(key string) bool {
 }
 
 // HashPassword puts a hash in the place of a password in clear text, which an import would have
-// hashed and which stands in the node's own files.
+// hashed and which is in the node's own files.
 func HashPassword(cfg *config.Config) error {
 	if p := cfg.K3OS.Password; p != "" && !config.Hashed(p) {
 		var salt [16]byte
@@ -267,7 +267,7 @@ func (m Machine) file(f config.File) error {
 	return mount.Replace(path, data, f.Mode(), uid, gid)
 }
 
-// combined gives what is to stand in a file: behind what is there already with append, once, and of
+// combined gives what is to be in a file: behind what is there already with append, once, and of
 // /etc/hosts behind the node's own lines, without which sudo and others do not find their own host.
 func (m Machine) combined(f config.File, path string, data []byte) ([]byte, error) {
 	if filepath.Clean("/"+f.Path) == "/etc/hosts" {

@@ -25,7 +25,7 @@ const (
 
 // Track remembers what the configuration changed, so that a key that is taken out loses its effect:
 // kernel settings and the environment get their old values back, files that write_files made
-// disappear. One goroutine uses it at a time, but for the kernel settings.
+// disappear. One goroutine uses it at a time, except for the kernel settings.
 type Track struct {
 	mu          sync.Mutex        // guards sysctls: interfaces appear at any time
 	sysctls     map[string]string // path below /proc/sys -> value before ours
@@ -36,7 +36,7 @@ type Track struct {
 type written struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"` // of the content as it was written; a file that somebody changed since is his
-	// What was there before: it lies under the same name as the note, with .before behind it.
+	// What was there before: it is under the same name as the note, with .before behind it.
 	Before *before `json:"before,omitempty"`
 }
 

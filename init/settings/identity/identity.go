@@ -1,5 +1,5 @@
 // Package identity is what makes a node the same node after a reboot, an upgrade and a new card for
-// the system: its name, its machine id and its ssh host keys. Each is made once and lies on the
+// the system: its name, its machine id and its ssh host keys. Each is made once and is on the
 // data partition.
 package identity
 
@@ -132,7 +132,7 @@ func writeKey(path string, key any) error {
 }
 
 // Hostname gives the node's name: configured wins and is not kept; else the one that was generated
-// before and lies in path; else shelf- and the last six hex digits of the first wired MAC address,
+// before and is in path; else shelf- and the last six hex digits of the first wired MAC address,
 // which is then kept in path.
 func Hostname(path, configured string, mac net.HardwareAddr) (string, error) {
 	if configured != "" {

@@ -40,7 +40,7 @@ func place(store, source string) string {
 	return filepath.Join(store, kept, hex.EncodeToString(sum[:8]))
 }
 
-// Keep notes what a place gave, by file name, and says whether that is new. A configuration that
+// Keep notes what a place gave, by file name, and reports whether that is new. A configuration that
 // cannot be read as a whole is an error of kind fault.Input and what was kept stays. Clear-text
 // passwords are hashed. A file that is there no more is forgotten.
 func Keep(store, source string, files map[string][]byte) (changed bool, err error) {
@@ -109,13 +109,13 @@ func Kept(store, source, name string) []byte {
 	return data
 }
 
-// Has says whether anything is kept of a place.
+// Has reports whether anything is kept of a place.
 func Has(store, source string) bool {
 	_, err := os.Stat(filepath.Join(place(store, source), origin))
 	return err == nil
 }
 
-// Matches says whether what is kept of a URL is what its hash asks for, so that it need not be
+// Matches reports whether what is kept of a URL is what its hash asks for, so that it need not be
 // fetched.
 func Matches(store, source string, want []byte) bool {
 	now, err := os.ReadFile(filepath.Join(place(store, source), origin))

@@ -18,7 +18,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Where things lie on a node.
+// Where things are on a node.
 const (
 	Boot  = "/boot"                 // BOOT, mounted read-only
 	Store = "/k3os/config"          // what was imported, on the data partition, 0700
@@ -261,7 +261,7 @@ func hollow(name string, data []byte, path string) []config.Problem {
 		Fix: "write it again, or delete it to take its settings away"}}
 }
 
-// setsAny tells whether a text sets anything.
+// setsAny reports whether a text sets anything.
 func setsAny(name string, text []byte) bool {
 	l, _ := config.Parse(name, text)
 	return !l.Empty()
@@ -270,7 +270,7 @@ func setsAny(name string, text []byte) bool {
 // lost looks whether the node still has what it kept of a file that is on BOOT as it left it: a
 // card that fails, or its repair, may have taken that away, and a node without settings is out of
 // reach. Then the file is imported again, as far as BOOT still has it, and what is left of the
-// other lies next to it for who may need its secrets.
+// other is next to it for who may need its secrets.
 func lost(name, path string, boot []byte) []config.Problem {
 	data, err := os.ReadFile(path)
 	why := "is gone"
@@ -291,8 +291,8 @@ func lost(name, path string, boot []byte) []config.Problem {
 // sector is what a disk writes whole. Files begin at one.
 const sector = 512
 
-// torn says whether now is on its way from was, which may be nil for not known, to want: each
-// sector is the one or the other, or the same but for bytes that are going to be blanked.
+// torn reports whether now is on its way from was, which may be nil for not known, to want: each
+// sector is the one or the other, or the same except for bytes that are going to be blanked.
 func torn(now, want, was []byte) bool {
 	if len(now) != len(want) {
 		return false

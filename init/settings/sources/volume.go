@@ -96,7 +96,7 @@ func pick(read func(string) ([]byte, error)) (map[string][]byte, error) {
 }
 
 // isoLabel gives the name of an ISO 9660 volume, "" if it is none: the primary volume descriptor
-// lies in sector 16 of 2048 bytes and has the name at byte 40 (ECMA-119, 8.4).
+// is in sector 16 of 2048 bytes and has the name at byte 40 (ECMA-119, 8.4).
 func isoLabel(r io.ReaderAt) string {
 	b := make([]byte, 2048)
 	if _, err := r.ReadAt(b, 16*2048); err != nil || b[0] != 1 || !bytes.Equal(b[1:6], []byte("CD001")) {

@@ -189,7 +189,7 @@ func SetRescue(d *disk.Disk, on bool) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// Rescue says whether rescue.txt asks for the rescue system.
+// Rescue reports whether rescue.txt asks for the rescue system.
 func Rescue(d *disk.Disk) (bool, error) {
 	f, err := os.Open(d.Partition(disk.Boot))
 	if err != nil {

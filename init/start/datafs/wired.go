@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Wired says whether a cable is plugged into one of the machine's network cards, below sys. The
-// rescue system has no other way in: the passphrases of wireless networks lie on the data
+// Wired reports whether a cable is plugged into one of the machine's network cards, below sys. The
+// rescue system has no other way in: the passphrases of wireless networks are on the data
 // partition.
 func Wired(sys string) bool {
 	dirs, _ := filepath.Glob(filepath.Join(sys, "class/net/*"))

@@ -132,7 +132,7 @@ func check(t report.Teller, device, safe string) (repaired bool, err error) {
 // witnesses are what a node has from its first boot on, below the data partition's root.
 var witnesses = []string{"k3os/data/var/lib/shelf/machine-id", "k3os/config/system.yaml", "k3os/data/var/lib/rancher/k3os/ssh"}
 
-// known says whether the data of a node are mounted at dir.
+// known reports whether the data of a node are mounted at dir.
 func known(dir string) bool {
 	for _, w := range witnesses {
 		if _, err := os.Stat(dir + "/" + w); err == nil {
@@ -142,7 +142,7 @@ func known(dir string) bool {
 	return false
 }
 
-// emptied says whether a repair, now or at an earlier boot or by a person, took the node off the
+// emptied reports whether a repair, now or at an earlier boot or by a person, took the node off the
 // file system at dir: a second life must not begin next to what is left of the first. A file system
 // that never had a node has nothing in lost+found.
 func emptied(dir string, repaired bool) bool {

@@ -19,7 +19,7 @@ const sector = 512
 const verityBlock = 4096
 
 // control makes /dev/mapper/control, which udev would make elsewhere, and opens it. The misc
-// device's minor number is dynamic and stands in /proc/misc.
+// device's minor number is dynamic and is in /proc/misc.
 func control() (*dm.Control, error) {
 	misc, err := os.ReadFile("/proc/misc")
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resetFlag lies next to the imported configuration and orders a reset; it holds a number of 8 hex
+// resetFlag is next to the imported configuration and orders a reset; it holds a number of 8 hex
 // digits, by which a reset that was cut short is recognised.
 const resetFlag = "reset"
 
@@ -151,7 +151,7 @@ func likeDir(from, to string) error {
 	return os.Chmod(to, st.Mode().Perm())
 }
 
-// syncFS writes out the file system that dir lies on.
+// syncFS writes out the file system that dir is on.
 func syncFS(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

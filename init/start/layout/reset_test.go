@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// partition makes what lies below k3os of a data partition in use.
+// partition makes what is below k3os of a data partition in use.
 func partition(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -131,7 +131,7 @@ func finish(t *testing.T, dir string) {
 	}
 }
 
-// A second reset is not taken for the end of the first, whose old data still lie there.
+// A second reset is not taken for the end of the first, whose old data still are there.
 func TestResetAgain(t *testing.T) {
 	dir := partition(t)
 	for range 2 {

@@ -87,7 +87,7 @@ func within(limit time.Duration, f func() error) error {
 	}
 }
 
-// keep is what the end of the program still stands on.
+// keep is what the end of the program still is on.
 var keep = map[string]bool{"/": true, "/usr": true}
 
 // disks are the file systems for which it matters.
@@ -98,7 +98,7 @@ func network(kind string) bool {
 	return slices.Contains([]string{"nfs", "nfs4", "cifs", "smb3", "ceph"}, kind)
 }
 
-// busy tells which processes are left, for they are what keeps a file system writable.
+// busy reports which processes are left, for they are what keeps a file system writable.
 func busy(t report.Teller) {
 	dirs, _ := os.ReadDir("/proc")
 	var names []string

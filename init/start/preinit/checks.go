@@ -43,7 +43,7 @@ func Memory(proc string) int64 {
 	return 0
 }
 
-// checkBoard says whether the slot is made for this machine.
+// checkBoard reports whether the slot is made for this machine.
 func checkBoard(m *manifest.Manifest, compatible []string, model string) error {
 	if m.Fits(compatible) {
 		return nil
@@ -52,8 +52,8 @@ func checkBoard(m *manifest.Manifest, compatible []string, model string) error {
 		"this card is for %s (%s), but the machine is %s (%s)", m.Family, strings.Join(m.Compatible, ", "), model, strings.Join(compatible, ", "))
 }
 
-// EnoughMemory says whether the machine has the memory that the slot's roles need. The kernel and
-// the firmware keep up to a seventh of the memory to themselves, which MemTotal does not count.
+// EnoughMemory reports whether the machine has the memory that the slot's roles need. The kernel
+// and the firmware keep up to a seventh of the memory to themselves, which MemTotal does not count.
 func EnoughMemory(m *manifest.Manifest, have int64) error {
 	if have == 0 || have >= m.MinMemory-m.MinMemory/7 {
 		return nil

@@ -20,8 +20,8 @@ func latest(times ...time.Time) time.Time {
 	return floor
 }
 
-// raiseClock sets the clock to floor if it runs before it and says whether it did. A board without
-// a battery starts in 1970, where certificates are not valid yet and k3s refuses to start.
+// raiseClock sets the clock to floor if it runs before it and reports whether it did. A board
+// without a battery starts in 1970, where certificates are not valid yet and k3s refuses to start.
 func raiseClock(floor time.Time) (bool, error) {
 	if !time.Now().Before(floor) {
 		return false, nil

@@ -37,7 +37,7 @@ func (h *Hotplug) Use(dir string) error {
 	return nil
 }
 
-// Has says whether a module is among those in use.
+// Has reports whether a module is among those in use.
 func (h *Hotplug) Has(name string) bool { h.mu.Lock(); defer h.mu.Unlock(); return h.loader.Has(name) }
 
 // Load loads a module by name with parameters.

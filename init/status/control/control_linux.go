@@ -202,7 +202,7 @@ func from(c *net.UnixConn, r Request) Request {
 	return r
 }
 
-// trusted says whether the process at the other end belongs to root or has the group.
+// trusted reports whether the process at the other end belongs to root or has the group.
 func trusted(c *net.UnixConn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {

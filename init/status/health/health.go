@@ -1,6 +1,6 @@
-// Package health says whether a node does what its role promises. The names of the checks come from
-// the role's data (package checks); Judge is a pure function of Facts. The commit of a trial, shelf
-// status and its exit code, the metrics and the alert all go by its verdict.
+// Package health reports whether a node does what its role promises. The names of the checks come
+// from the role's data (package checks); Judge is a pure function of Facts. The commit of a trial,
+// shelf status and its exit code, the metrics and the alert all go by its verdict.
 package health
 
 import (
@@ -41,7 +41,7 @@ type Facts struct {
 	DataDisk  *datadisk.Status
 
 	Certificate *Certificate      // of k3s, that ends first; nil for none known, and while nobody knows the time
-	Units       []supervise.State // but for logins on consoles, which end with every logout
+	Units       []supervise.State // except for logins on consoles, which end with every logout
 	Without     []string          // units that the image was built without
 	Answers     map[string]Answer // to probes, by check
 }

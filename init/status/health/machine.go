@@ -89,8 +89,8 @@ func disks(list []Disk, trouble func(Disk) string) (State, []string) {
 	return state, why
 }
 
-// reachable says whether somebody on another machine can use an address: it is more than the link's
-// own.
+// reachable reports whether somebody on another machine can use an address: it is more than the
+// link's own.
 func reachable(p netip.Prefix) bool {
 	return p.IsValid() && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsLoopback()
 }

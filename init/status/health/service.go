@@ -7,8 +7,8 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// Failing says whether a unit failed, or has failed and has not come back yet: between two attempts
-// it is starting, and no better for that.
+// Failing reports whether a unit failed, or has failed and has not come back yet: between two
+// attempts it is starting, and no better for that.
 func Failing(u supervise.State) bool {
 	between := u.Phase == supervise.Starting || u.Phase == supervise.Pending && !u.Outside()
 	return u.Phase == supervise.Failed || u.Failures > 0 && !u.Ready && between
@@ -58,7 +58,7 @@ func (f Facts) unit(c checks.Check, names []string) (s State, why []string, ok b
 	return s, why, true
 }
 
-// named says whether a check other than a probe is about a unit.
+// named reports whether a check other than a probe is about a unit.
 func named(names []string, unit string) bool {
 	return slices.ContainsFunc(names, func(name string) bool {
 		c, ok := checks.Find(name)

@@ -145,7 +145,7 @@ func lastLines(b []byte, count int) []byte {
 	return b
 }
 
-// Dmesg gives the kernel's messages as they stand in its buffer, as lines "<level>[seconds] text".
+// Dmesg gives the kernel's messages as they are in its buffer, as lines "<level>[seconds] text".
 func Dmesg() (any, error) {
 	size, err := unix.Klogctl(unix.SYSLOG_ACTION_SIZE_BUFFER, nil)
 	if err != nil {

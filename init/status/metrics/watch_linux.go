@@ -31,7 +31,7 @@ type Watch struct {
 	Units   *supervise.Supervisor
 	Net     *network.Manager
 	Probes  *health.Prober
-	Sample  func() monitor.Sample // but for what Watch itself knows
+	Sample  func() monitor.Sample // except for what Watch itself knows
 	Tell    report.Teller
 	Dir     string // where the tally is kept
 	Discard bool   // nothing is kept

@@ -26,7 +26,7 @@ type Zone struct {
 	Celsius float64 `json:"celsius"`
 }
 
-// Throttle says whether the processor is slowed down for a cause: heat, undervoltage or limit.
+// Throttle reports whether the processor is slowed down for a cause: heat, undervoltage or limit.
 type Throttle struct {
 	Cause string `json:"cause"`
 	On    bool   `json:"on"`
@@ -114,7 +114,7 @@ func lowVoltage(sys string) *bool {
 	return nil
 }
 
-// hot says whether a thermal zone slows the processor down. Only a zone that is bound to the
+// hot reports whether a thermal zone slows the processor down. Only a zone that is bound to the
 // processor's frequency can tell; the Pis' are not.
 func hot(sys string) (on, ok bool) {
 	links, _ := filepath.Glob(filepath.Join(sys, "class/thermal/thermal_zone*/cdev[0-9]*"))

@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/contract/mask"
 )
 
-// Member is one file of a bundle. Read is called when its turn comes; what it fails with stands in
+// Member is one file of a bundle. Read is called when its turn comes; what it fails with is in
 // errors.txt.
 type Member struct {
 	Name string

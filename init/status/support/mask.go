@@ -150,7 +150,7 @@ func (h *hider) objects(text string) string {
 }
 
 // hide masks below one node. path is that of the key table, without items; names of maps are in it
-// as they stand.
+// as they are.
 func (h *hider) hide(n *yaml.Node, path string) {
 	switch n.Kind {
 	case yaml.DocumentNode, yaml.SequenceNode:
@@ -193,7 +193,7 @@ func (h *hider) hide(n *yaml.Node, path string) {
 
 // Values lists the texts in configuration files that are secrets, so that they can be found again
 // elsewhere: in a log, in a command line. name tells the format of a file, data is the file as it
-// stands.
+// is.
 func Values(name string, data []byte) []string {
 	var list []string
 	for _, s := range config.FindSecrets(config.FormatOf(name), data) {
@@ -213,7 +213,7 @@ func InConfig(c *config.Config) []string {
 		h.hide(&n, "")
 	}
 	for _, v := range h.found {
-		// What is short, or a path, is masked where it stands, but would be found everywhere in a
+		// What is short, or a path, is masked where it is, but would be found everywhere in a
 		// log.
 		if len(v) >= 8 && !strings.HasPrefix(v, "/") {
 			list = append(list, v)

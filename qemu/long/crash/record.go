@@ -75,7 +75,7 @@ func build(ctx context.Context, program, dir, public string) (string, error) {
 }
 
 // Record runs a node: its first boot, then as many further ones, each with a load of operations.
-// The power goes between them, but for every second time, when the node reboots in order; so
+// The power goes between them, except for every second time, when the node reboots in order; so
 // recovery is in the log as well.
 func Record(ctx context.Context, image string, key ssh.Signer, dir string, boots, operations int, say func(string, ...any)) error {
 	program, err := vm.Program(ctx, "imgbuild/qemu/long/crash/writer", filepath.Join(dir, "writer"))

@@ -7,7 +7,7 @@ var tears = []int{4, 12, 32, 60, 256}
 
 // explore visits the states that the medium may be in while ops are under way: before a flush has
 // returned, each write since the flush before it may have arrived, not arrived, or arrived in part;
-// the order is the medium's. done tells how many of ops had returned. random is the number of
+// the order is the medium's. done reports how many of ops had returned. random is the number of
 // random orders tried per write. visit returns false to stop.
 func (d *Disk) explore(v *view, ops []op, rng *rand.Rand, random int, visit func(done int) bool) {
 	e := &explorer{Disk: d, view: v, visit: visit, rng: rng, flushed: v.clone()}

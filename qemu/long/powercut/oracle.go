@@ -11,14 +11,14 @@ import (
 	"imgbuild/init/contract/bootstate"
 )
 
-// An oracle tells what U-Boot does with a medium, by running boot.scr on a model of the board.
+// An oracle reports what U-Boot does with a medium, by running boot.scr on a model of the board.
 type oracle struct {
 	disk   *Disk
 	script string
 	known  map[question][]boot // what was asked before
 }
 
-// script is boot.scr as it lies on QEMU's virt; the parts that read and write the record are every
+// script is boot.scr as it is on QEMU's virt; the parts that read and write the record are every
 // board's.
 var script = sync.OnceValue(func() string {
 	text, err := bootscript.Script(bootscript.Params{Board: "qemu-arm64", Kernel: bootscript.ImageGz, Console: "ttyAMA0",

@@ -1,6 +1,6 @@
 package powercut
 
-// An image is a system that may lie in a slot: the content of each sector from the slot's first one
+// An image is a system that may be in a slot: the content of each sector from the slot's first one
 // on.
 type image []id
 
@@ -71,7 +71,7 @@ func mark(sector int64, n, start id) uint64 {
 	return x
 }
 
-// whole is the number of the image that a slot holds but for its first sector; -1 if none.
+// whole is the number of the image that a slot holds except for its first sector; -1 if none.
 func (v *view) whole(slot int) int {
 	for j, m := range v.images {
 		off := v.off[slot][j]

@@ -1,7 +1,7 @@
 // Command writer runs on a node and keeps writing files as careful programs do, next to others that
 // do not care. Whenever the kernel has said that something is durable, it notes so in a block of
 // the same disk that nothing else uses: in the log of the disk's writes, what is acknowledged then
-// stands in its place among them.
+// is in its place among them.
 //
 //	writer DISK OPERATIONS FILE...
 //

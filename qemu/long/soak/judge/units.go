@@ -1,5 +1,5 @@
-// Package judge runs misbehaving services on a node and says whether the node bore them. The soak
-// command and a short test of package qemu share it.
+// Package judge runs misbehaving services on a node and reports whether the node bore them. The
+// soak command and a short test of package qemu share it.
 package judge
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Program is where the misbehaving program lies on the node; see qemu/fixtures/rogue.
+// Program is where the misbehaving program is on the node; see qemu/fixtures/rogue.
 const Program = "/opt/rogue"
 
 // Unit is one entry of the section services.
@@ -17,7 +17,7 @@ type Unit struct {
 	Name string
 	Kind string // of rogue
 	N    int    // its argument
-	More string // further lines, indented as they stand below the unit's name
+	More string // further lines, indented as they are below the unit's name
 	// Seen is a pattern that shows, in the unit's line of the final look, that it did what it is
 	// for: see Look.
 	Seen string
