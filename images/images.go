@@ -1,6 +1,6 @@
 // Package images holds what a node is for as data: one file per role, one per slot (roles with the
-// same packages share it: a server and a worker are the same slot, told apart by their config), and
-// the locks of every board family.
+// same packages share it: a server and a worker are the same slot, distinguished by their config),
+// and the locks of every board family.
 package images
 
 import (

@@ -35,8 +35,8 @@ type Options struct {
 	Out     io.Writer // gets what each node answers, made safe for a terminal
 }
 
-// Run applies a configuration to all nodes, one after the other. An error tells of all of them
-// where they are.
+// Run applies a configuration to all nodes, one after the other. An error names each node with its
+// state.
 func Run(ctx context.Context, o Options) error {
 	o.Out = terminal.NewWriter(o.Out)
 	if err := check(o); err != nil {
@@ -258,8 +258,8 @@ type confirmation struct {
 	done bool
 }
 
-// at tries one address until it is told that the trial is confirmed, nil, or over, a fault of kind
-// Usage, or until ctx ends; then it gives what went wrong last.
+// at tries one address until the node reports that the trial is confirmed, nil, or over, a fault of
+// kind Usage, or until ctx ends; then it gives what went wrong last.
 func (c *confirmation) at(ctx context.Context, host string) error {
 	var last error
 	for {

@@ -45,8 +45,8 @@ func (c *Cache) PutBlob(r io.Reader) (sum [32]byte, err error) {
 	return sum, err
 }
 
-// store writes what produce gives, under the name that final tells once h has seen it all. Errors
-// of the disk are faults of the kind Device; errors of produce pass as they are.
+// store writes what produce gives, under the name that final returns once h has seen all of it.
+// Errors of the disk are faults of the kind Device; errors of produce pass as they are.
 func (c *Cache) store(h hash.Hash, produce func(io.Writer) error, final func(size int64) string) error {
 	f, err := c.temp()
 	if err != nil {

@@ -27,7 +27,8 @@ func (b Blocks) Get(key [32]byte) ([]byte, bool) {
 	return raw[4:], true
 }
 
-// Put stores a block. A block that cannot be stored is only a loss of time, so errors are not told.
+// Put stores a block. A block that cannot be stored is only a loss of time, so errors are not
+// reported.
 func (b Blocks) Put(key [32]byte, data []byte) {
 	sum := binary.BigEndian.AppendUint32(nil, crc32.Checksum(data, castagnoli))
 	_ = b.c.write(b.c.path("block", key), sum, data)

@@ -34,8 +34,8 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Cache is an open cache directory. It is safe for use by many goroutines, and by many processes at
-// once.
+// Cache is an open cache directory. It is safe for use by many goroutines and many processes at the
+// same time.
 type Cache struct {
 	dir string
 
@@ -83,7 +83,7 @@ func Open(dir string) (*Cache, error) {
 	return c, nil
 }
 
-// Dir is where the cache lies.
+// Dir is the directory of the cache.
 func (c *Cache) Dir() string { return c.dir }
 
 // Scratch makes a directory for files of any size; /tmp is memory on many systems. The caller
@@ -100,7 +100,7 @@ func (c *Cache) Scratch(purpose string) (*scratch.Dir, error) {
 // dead.
 const stale = 24 * time.Hour
 
-// sweep removes what writers left behind that were killed.
+// sweep removes what writers left behind when they were killed.
 func (c *Cache) sweep() {
 	scratch.Sweep(filepath.Join(c.dir, "tmp"))
 	list, _ := os.ReadDir(filepath.Join(c.dir, "tmp"))
@@ -111,7 +111,7 @@ func (c *Cache) sweep() {
 	}
 }
 
-// path is where the file of kind named sum lies.
+// path is the path of the file of kind named sum.
 func (c *Cache) path(kind string, sum [32]byte) string {
 	name := hex.EncodeToString(sum[:])
 	return filepath.Join(c.dir, kind, name[:2], name)

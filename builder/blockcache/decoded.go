@@ -13,8 +13,8 @@ import (
 )
 
 // Decoded opens the data that key stands for, made once by produce. key names the input and the way
-// of decoding, for example "deb-data 1 " and the sha256 of a package; who changes the decoder
-// changes the key. The file is read-only by convention, checked, and at offset 0. Goroutines that
+// of decoding, for example "deb-data 1 " and the sha256 of a package; a change of the decoder must
+// change the key. The file is read-only by convention, checked, and at offset 0. Goroutines that
 // ask for the same key wait for one another; processes may do the work twice, with the same result.
 // Errors of produce pass as they are; those of the disk are of the kind Device.
 func (c *Cache) Decoded(key string, produce func(io.Writer) error) (*os.File, error) {

@@ -23,7 +23,7 @@ func Kept(name string) (*bundle.Manifest, []Delta, error) {
 	defer f.Close()
 	head := make([]byte, bundle.HeaderSize)
 	if _, err := io.ReadFull(f, head); err != nil {
-		return nil, nil, nil // too short for either; who opens the slot reports it
+		return nil, nil, nil // too short for either; opening the slot reports it
 	}
 	h, err := bundle.ParseHeader(head)
 	if err != nil {

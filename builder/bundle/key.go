@@ -12,7 +12,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// KeyFile is where the private key lies if nobody names another place: imgbuild/key in the user's
+// KeyFile is the default place of the private key: imgbuild/key in the user's
 // configuration directory.
 func KeyFile() (string, error) {
 	dir, err := os.UserConfigDir()

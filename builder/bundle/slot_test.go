@@ -21,7 +21,7 @@ import (
 	"imgbuild/init/contract/verity"
 )
 
-// disk is a device in memory. What is behind its end reads as zeros.
+// disk is a device in memory. Reads after its end give zeros.
 type disk struct {
 	data []byte
 	fail int // writes until they fail; negative for never

@@ -29,8 +29,8 @@ type Options struct {
 	Mirrors Mirrors
 	HTTP    *http.Client // default: proxies of the environment, 15 s to connect
 	Keyring Keyring      // default: DebianKeyring
-	// Progress hears how far a step is, in bytes; name is "index", "packages", or "decode NAME" for
-	// one package. Calls never overlap. total may be 0 when it is not known.
+	// Progress is called with how far a step is, in bytes; name is "index", "packages", or "decode
+	// NAME" for one package. Calls never overlap. total may be 0 when it is not known.
 	Progress func(name string, done, total int64)
 	Stall    time.Duration    // a server silent for so long is given up; default 30 s
 	Backoff  time.Duration    // the wait before the first retry, doubled for each further one; default 500 ms
@@ -43,7 +43,7 @@ type Client struct {
 	mu sync.Mutex // guards calls of Progress
 }
 
-// parallel is how many downloads run at once, from all archives together.
+// parallel is how many downloads run in parallel, from all archives together.
 const parallel = 4
 
 // NewClient makes a client.
@@ -251,7 +251,7 @@ func (c *Client) readIndex(ctx context.Context, ix *Index, w wanted, m *meter) e
 	return ix.add(&bounded{plain, maxIndex * 4, w.name}, w.suite)
 }
 
-// each runs do for 0..n-1, at most width at once, and gives the first error by index. The first
+// each runs do for 0..n-1, at most width in parallel, and gives the first error by index. The first
 // error stops the rest.
 func each(ctx context.Context, width, n int, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancel(ctx)

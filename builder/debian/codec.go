@@ -20,11 +20,11 @@ const maxDict = 128 << 20
 // a hundred of them.
 var xzReaders sync.Pool
 
-// decompress gives the plain bytes of r, whose name tells by its ending how it is packed. release
-// gives the decoder back; plain must not be used after that.
+// decompress gives the plain bytes of r, whose name shows by its ending how it is compressed.
+// release gives the decoder back; plain must not be used after that.
 //
 // therootcompany/xz is the faster of the readers at hand: 3.0 s of CPU for a kernel package where
-// ulikunitz/xz takes 3.6 s behind a bufio.Reader and more than 20 s without one. It has its own
+// ulikunitz/xz takes 3.6 s through a bufio.Reader and more than 20 s without one. It has its own
 // input buffer.
 func decompress(name string, r io.Reader) (plain io.Reader, release func(), err error) {
 	switch ext := path.Ext(name); ext {

@@ -91,7 +91,7 @@ func TestNextRunResumes(t *testing.T) {
 // ranges.
 func TestResumeAgainstOddServers(t *testing.T) {
 	for name, hook := range map[string]func(w http.ResponseWriter, r *http.Request, file []byte) bool{
-		"honest":         nil, // goes on behind the part, and what comes out is not the file
+		"honest":         nil, // continues after the part, and what comes out is not the file
 		"longer":         nil,
 		"ignores ranges": func(w http.ResponseWriter, r *http.Request, file []byte) bool { w.Write(file); return true },
 		"refuses ranges": func(w http.ResponseWriter, r *http.Request, file []byte) bool {
@@ -326,7 +326,7 @@ func TestParallelFetch(t *testing.T) {
 				close(four)
 			}
 		}
-		<-four // nobody is served before four ask at once
+		<-four // no request is answered before four are open
 		return false
 	})
 	if err := a.client().Fetch(context.Background(), list); err != nil {

@@ -22,10 +22,10 @@ func (e *NotFound) Error() string {
 	return "no longer in the archive: " + strings.Join(names, ", ")
 }
 
-// Fetch brings packages into the cache, 4 at once. A download that breaks off is resumed, now or by
-// the next run. Packages that the archive does not have any more do not stop the others; they make
-// a *NotFound (kind Input) in the end. Other errors, of the kinds Network, Verify and Device, stop
-// it.
+// Fetch brings packages into the cache, 4 in parallel. A download that breaks off is resumed, now
+// or by the next run. Packages that the archive does not have any more do not stop the others; they
+// make a *NotFound (kind Input) in the end. Other errors, of the kinds Network, Verify and Device,
+// stop it.
 func (c *Client) Fetch(ctx context.Context, packages []Locked) error {
 	var total int64
 	for _, p := range packages {

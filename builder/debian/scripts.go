@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// scriptsHashLen is the length of a hash of scripts: 64 bits in hexadecimal. It tells that
-// something changed, it does not guard against anyone: the package itself has a sha256.
+// scriptsHashLen is the length of a hash of scripts: 64 bits in hexadecimal. It shows that
+// something changed; it does not protect against an attacker: the package itself has a sha256.
 const scriptsHashLen = 16
 
 // effect finds the lines of a maintainer script that change the system beyond the package's own
 // files, other than by what an image never has (systemd, rc links, debconf, ldconfig): a command
-// with such an effect where a command may stand, or output to a file.
+// with such an effect in the position of a command, or output to a file.
 var effect = regexp.MustCompile(`(?:^|[;&|({!\x60]|\b(?:then|else|do|if|elif)\b)\s*(?:[A-Z_]+=\S*\s+)*(?:/\S*/)?` +
 	`(?:adduser|addgroup|useradd|groupadd|usermod|groupmod|systemd-sysusers|chown|chgrp|chmod|setcap|setfacl|` +
 	`install|mkdir|mknod|ln|cp|mv|touch|update-alternatives|dpkg-statoverride|dpkg-divert|ucf|pam-auth-update|update-passwd|` +

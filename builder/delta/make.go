@@ -26,7 +26,7 @@ type Slot struct {
 // Make writes the delta from one slot to another to w. The same slots give the same delta. It holds
 // the contents of what changed in memory, once of each slot.
 func Make(ctx context.Context, w io.Writer, old, new Slot) error {
-	// Half of what Go would let lie around: contents are long, and few.
+	// Half of what Go would leave uncollected: contents are long, and few.
 	defer debug.SetGCPercent(debug.SetGCPercent(25))
 	m := &maker{ctx: ctx, old: old, new: new}
 	for _, do := range []func() error{m.pair, m.streams, m.blocks} {
@@ -86,7 +86,7 @@ func (m *maker) pair() error {
 			m.do, end = append(m.do, action{do: format.Whole}), -1
 			continue
 		}
-		// One behind the last copy costs nothing to name.
+		// Naming one after the last copy costs nothing.
 		pick := max(slices.IndexFunc(list, func(o bundle.Unit) bool { return o.Off == end }), 0)
 		m.do = append(m.do, action{do: format.Copy, from: list[pick].Off})
 		end, used[k] = list[pick].Off+u.Size, true

@@ -21,7 +21,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// AirGap is an archive of container images that is laid on the data partition, for a node that
+// AirGap is an archive of container images that is written to the data partition, for a node that
 // cannot or should not fetch them. The node shows it to k3s, which imports it (k3s' documentation,
 // air-gap and import images).
 type AirGap struct {
@@ -39,7 +39,7 @@ type airGapKind struct {
 }
 
 // airGapKinds are the ends of names, each with the first bytes of its content; a plain tar has its
-// magic further behind.
+// magic further in.
 var airGapKinds = []airGapKind{
 	{".tar", nil},
 	{".tar.gz", []byte{0x1f, 0x8b}},
@@ -157,7 +157,7 @@ func scanImages(r io.Reader, arch string) error {
 			seen[config.Architecture] = true
 		}
 	}
-	if _, err := io.Copy(io.Discard, r); err != nil { // the sum of a compressed archive stands behind the tar
+	if _, err := io.Copy(io.Discard, r); err != nil { // the checksum of a compressed archive follows the tar
 		return err
 	}
 	if !listed {
@@ -174,7 +174,7 @@ func scanImages(r io.Reader, arch string) error {
 	return nil
 }
 
-// airGapEntries gives what is laid on the data partition, with the directories above that others
+// airGapEntries gives what is written to the data partition, with the directories above that others
 // has not.
 func airGapEntries(list []AirGap, others []ext4.Entry, date uint32) (out []ext4.Entry) {
 	if len(list) == 0 {

@@ -104,7 +104,7 @@ func TestAirGap(t *testing.T) {
 	}
 }
 
-// TestAirGapEntries lays archives on a data partition, next to a node's own files and without.
+// TestAirGapEntries writes archives to a data partition, next to a node's own files and without.
 func TestAirGapEntries(t *testing.T) {
 	t.Parallel()
 	data := imagesTar(t, map[string]string{"manifest.json": strings.Repeat("x", 70000)})

@@ -29,8 +29,8 @@ type Options struct {
 	Recipe *recipe.Recipe // with its lock and its k3s decided
 	Client *debian.Client
 	Cache  *blockcache.Cache
-	Config []byte // laid on BOOT as config.yaml; nil for a template
-	Node   *Node  // laid on the data partition, its configuration on BOOT; nil for an empty one
+	Config []byte // written to BOOT as config.yaml; nil for a template
+	Node   *Node  // written to the data partition, its configuration on BOOT; nil for an empty one
 	AirGap []AirGap
 	Blobs  Blobs
 	// ImageOnly leaves .img.zst and SHA256SUMS out: for an image that goes into QEMU or onto a card
@@ -40,16 +40,16 @@ type Options struct {
 	// Workers compress in parallel; 0 for the number of processors. The result does not depend on
 	// it.
 	Workers int
-	// Key signs an upgrade bundle of the slot, and its public half is laid on the data partition;
-	// nil for neither.
+	// Key signs an upgrade bundle of the slot, and its public half is written to the data
+	// partition; nil for neither.
 	Key *minisign.PrivateKey
 	// Warnings are what the steps before the build had to say; they are in the result too.
 	Warnings []string
-	// Progress is told how far a long step is; units are the step's own. May be nil.
+	// Progress is called with how far a long step is; units are the step's own. May be nil.
 	Progress func(step string, done, total int64)
 }
 
-// Result is what a build leaves behind.
+// Result is what a build produced.
 type Result struct {
 	Version  string            `json:"version"`
 	Name     string            `json:"name"` // of the files in Out, without suffix

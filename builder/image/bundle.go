@@ -36,7 +36,7 @@ func (b *build) bundle(ctx context.Context) error {
 	return out.Close()
 }
 
-// keyEntries lays the builder's public key on the data partition: what it signs is what the node
+// keyEntries writes the builder's public key to the data partition: what it signs is what the node
 // takes. A node that moves in with keys of its own keeps those.
 func keyEntries(key *minisign.PrivateKey, have []ext4.Entry) []ext4.Entry {
 	if key == nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // What the documentation shows as a configuration is one: each block of YAML in it, and each
-// example, goes through the code behind `imgbuild validate FILE board= role=`.
+// example, goes through the code of `imgbuild validate FILE board= role=`.
 func TestDocumentedConfigurations(t *testing.T) {
 	// What the reader has to put in, and the blocks that are for other programs, by their first
 	// key.

@@ -10,8 +10,8 @@ import (
 	"imgbuild/builder/recipe"
 )
 
-// The list next to an image for a Raspberry Pi has every field that Imager asks for, and tells it
-// to write cloud-init's files.
+// The list next to an image for a Raspberry Pi has every field that Imager asks for, and makes it
+// write cloud-init's files.
 func TestImagerList(t *testing.T) {
 	write := func(board string) (string, []byte) {
 		r, err := recipe.New(board, "worker")

@@ -26,14 +26,14 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Node is an archive that is laid on the data partition of an image: of a node that moves in, or
+// Node is an archive that is written to the data partition of an image: of a node that moves in, or
 // comes back. What configures it goes onto BOOT instead, where the node imports it as if its owner
-// had laid it there; the secrets in it are blanked there then.
+// had put it there; the secrets in it are blanked there then.
 type Node struct {
 	archive.Header
 	Config []byte            // its config.yaml; nil for none
 	Parts  map[string][]byte // its config.d, by name
-	Local  []Source          // of a backup: what its users wrote in k3OS's usual place, which is laid there again; in the order in which it counts
+	Local  []Source          // of a backup: what its users wrote in k3OS's usual place, which is put there again; in the order in which it counts
 	Disk   bool              // its k3s had its data on a disk of their own
 	Files  int
 	Bytes  int64
@@ -130,7 +130,7 @@ func (n *Node) Close() error {
 func (n *Node) unpack(dir string) error {
 	magic := make([]byte, 4)
 	if _, err := n.content.ReadAt(magic, 0); err != nil || !bytes.Equal(magic, []byte{0x28, 0xB5, 0x2F, 0xFD}) {
-		return nil // too short is told by whoever reads it
+		return nil // too short is reported when it is read
 	}
 	z, err := zstd.NewReader(n.content, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20))
 	if err != nil {
@@ -327,8 +327,8 @@ var modes = map[string]uint16{
 	"k3os/data/var/lib/shelf":                  0o700,
 }
 
-// entries gives what is laid on the data partition next to what is always there, parents first and
-// hard links last.
+// entries gives what is written to the data partition next to what is always there, parents first
+// and hard links last.
 func (n *Node) entries() (list []ext4.Entry) {
 	if n == nil {
 		return nil

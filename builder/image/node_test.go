@@ -58,7 +58,7 @@ func plan(t testing.TB, role string) *recipe.Recipe {
 	return r
 }
 
-// TestNodeEntries lays an archive on a file system and reads it back.
+// TestNodeEntries writes an archive to a file system and reads it back.
 func TestNodeEntries(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"n.tar", "n.tar.zst"} {
@@ -171,8 +171,8 @@ func TestNodeUsualPlace(t *testing.T) {
 	}
 }
 
-// A backup's data disk may be what was lost: its number is laid where the node takes it for a
-// question and not for an answer.
+// A backup's data disk may be what was lost: its number is put where the node takes it as a
+// question, not as an answer.
 func TestRestoredDataDisk(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]string{archive.Backup: restoredDisk, archive.Migrate: knownDisk} {

@@ -141,7 +141,7 @@ func (o *overlay) apply(t *tree.Tree, ids ids, date uint32) error {
 	return nil
 }
 
-// addFiles lays the overlay's files over the tree, root's, 0644, or 0755 in a folder bin or sbin.
+// addFiles puts the overlay's files over the tree, root's, 0644, or 0755 in a folder bin or sbin.
 // The place decides because go:embed keeps no modes; anything else is in the table.
 func (o *overlay) addFiles(t *tree.Tree, date uint32) error {
 	return fs.WalkDir(o.files, ".", func(name string, d fs.DirEntry, err error) error {

@@ -35,7 +35,7 @@ func (b *build) seal(ctx context.Context) error {
 }
 
 // pack compresses the finished disk. The image holds little that compresses, so the fastest level
-// is as good as any; holes are not read but stand for zeros, which costs next to nothing.
+// is as good as any; holes are not read; zeros take their place, which costs next to nothing.
 func (b *build) pack(ctx context.Context) error {
 	in, err := os.Open(b.path("disk.img"))
 	if err != nil {
@@ -108,8 +108,8 @@ func (b *build) pack(ctx context.Context) error {
 type dataRange struct{ start, end int64 }
 
 // dataRanges gives the parts of a file that are not holes, as SEEK_DATA and SEEK_HOLE of lseek(2)
-// tell; where the file system knows no holes, that is all of it. The zeros at their edges do not
-// matter: the compressed stream is the same content either way, but its bytes are cut at the
+// report them; where the file system knows no holes, that is all of it. The zeros at their edges do
+// not matter: the compressed stream is the same content either way, but its bytes are cut at the
 // ranges, so they are widened to whole MiB to be the same everywhere.
 func dataRanges(f *os.File, size int64) ([]dataRange, error) {
 	var all []dataRange

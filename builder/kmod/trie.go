@@ -14,7 +14,7 @@ import (
 //	       each its priority and its text with NUL
 //
 // A reference is the node's offset in the file with flags in the top bits that say which of the
-// three parts it has. A node stands behind its children.
+// three parts it has. A node follows its children.
 const (
 	trieMagic   = 0xb007f457
 	trieVersion = 2<<16 | 1

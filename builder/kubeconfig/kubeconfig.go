@@ -16,7 +16,7 @@ import (
 // lists are the parts that have named entries.
 var lists = []string{"clusters", "contexts", "users"}
 
-// Merge lays the entries of one file over those of another, by name, and keeps the rest of it. The
+// Merge puts the entries of one file over those of another, by name, and keeps the rest of it. The
 // new current context counts. An empty file is as good as none.
 func Merge(old, fresh []byte) ([]byte, error) {
 	from, err := parse(fresh)
@@ -49,7 +49,7 @@ func Merge(old, fresh []byte) ([]byte, error) {
 	return encode(into)
 }
 
-// replace puts item in the place of the one of its name, or behind all.
+// replace puts item in the place of the one of its name, or at the end.
 func replace(items, item *yaml.Node) {
 	for i, o := range items.Content {
 		if a, b := get(o, "name"), get(item, "name"); a != nil && b != nil && a.Value == b.Value {

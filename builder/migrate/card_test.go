@@ -127,7 +127,7 @@ func server(t testing.TB) files {
 	}
 }
 
-// piclServer is the same node as picl laid it out: the configurations of all nodes, and an absolute
+// piclServer is the same node as picl arranged it: the configurations of all nodes, and an absolute
 // link to its own.
 func piclServer(t testing.TB) files {
 	f := server(t)

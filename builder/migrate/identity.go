@@ -34,7 +34,7 @@ const (
 type node struct {
 	hostname string
 	role     string
-	k3s      string // version; empty when it is not to be told
+	k3s      string // version; empty when it is not known
 	system   []byte // its cloud-config; nil for none
 	from     string // where that was
 	network  []byte // what connman had, as cloud-config; nil for none

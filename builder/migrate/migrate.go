@@ -31,7 +31,7 @@ type Options struct {
 	From   string // the k3s version on the card; empty: found there
 	K3s    string // the k3s version of the image it is for
 	Now    time.Time
-	Say    func(string) // hears which place is being read, for it may take minutes; may be nil
+	Say    func(string) // is called with the place that is being read, for it may take minutes; may be nil
 }
 
 // Report says what was taken, what was left and why, and what is to be done.

@@ -50,8 +50,8 @@ func partitions(r io.ReaderAt, size int64) ([]partition, error) {
 	var list []partition
 	add := func(name string, start, sectors uint64) {
 		if start < uint64(size)/512 && sectors > 0 {
-			// A card may have been copied to a smaller one; what is missing then is told by whoever
-			// reads it.
+			// A card may have been copied to a smaller one; what is missing then is reported when
+			// it is read.
 			list = append(list, partition{name, int64(start) * 512, int64(min(sectors, uint64(size)/512-start)) * 512})
 		}
 	}
@@ -94,7 +94,7 @@ func logical(r io.ReaderAt, first uint64, add func(string, uint64, uint64)) erro
 	return nil
 }
 
-// gpt reads the GUID partition table behind the MBR, or the copy at the disk's end; see the UEFI
+// gpt reads the GUID partition table after the MBR, or the copy at the disk's end; see the UEFI
 // specification, chapter 5.3.
 func gpt(r io.ReaderAt, size int64, add func(string, uint64, uint64), list *[]partition) ([]partition, error) {
 	var last error

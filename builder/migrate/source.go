@@ -113,7 +113,7 @@ func unpack(r io.Reader, dir string) (*source, error) {
 	return &source{f, size, f.Close}, f.Truncate(size)
 }
 
-// ended tells the end of a stream from one that was cut off, which io.ReadFull calls by one name.
+// ended distinguishes the end of a stream from a truncated one, for which io.ReadFull has one name.
 func ended(r io.Reader) bool {
 	_, err := r.Read(make([]byte, 1))
 	return errors.Is(err, io.EOF)

@@ -240,7 +240,7 @@ type failing struct{ error }
 func (f failing) Read([]byte) (int, error) { return 0, f.error }
 
 // interpreter gives the dynamic loader that an ELF program asks for, as far as its first bytes
-// tell; head is left as it is.
+// show; head is left as it is.
 func interpreter(head []byte) string {
 	b := bytes.Clone(head)
 	if len(b) < 64 || string(b[:4]) != elf.ELFMAG {

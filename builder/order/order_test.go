@@ -9,13 +9,13 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// heard keeps what an order reports.
+// heard stores what an order reports.
 type heard struct{ warnings []string }
 
 func (h *heard) Progress(string, int64, int64) {}
 func (h *heard) Warn(lines ...string)          { h.warnings = append(h.warnings, strings.Join(lines, "\n")) }
 
-// Whatever of an order cannot be carried out is refused before the network is asked for anything:
+// An order that cannot be carried out is refused before the network is asked for anything:
 // the archive here answers nobody.
 func TestAsk(t *testing.T) {
 	dir := t.TempDir()

@@ -92,7 +92,7 @@ func (r *Recipe) misfit(l *debian.Lock) string {
 
 // Fetch brings the locked packages into the client's cache. With lock=auto a lock that is missing
 // or has packages that the archive no longer has is made again from the signed index; the changes
-// are told.
+// are reported.
 func (r *Recipe) Fetch(ctx context.Context, c *debian.Client, option string) (*Relock, error) {
 	why, err := r.TakeLock(option)
 	if err != nil {

@@ -23,8 +23,8 @@ import (
 // DefaultUser is who logs in on a node.
 const DefaultUser = "rancher"
 
-// Options says who logs in and who is believed. The zero value is what `ssh rancher@HOST` does
-// without a terminal.
+// Options are the user that logs in and the host keys that are trusted. The zero value is what `ssh
+// rancher@HOST` does without a terminal.
 type Options struct {
 	User       string                        // DefaultUser if empty; user@ before the host's name wins
 	Identity   string                        // file of the only private key to try; empty: the agent's, then those of ~/.ssh
@@ -49,9 +49,9 @@ type Node struct {
 	client  *ssh.Client
 }
 
-// Dial logs in on host: name or address, with user@ before it and :port behind it where they are
-// not the usual ones. An unreachable node is of kind Network, a wrong host key of kind Verify, a
-// refused login of kind Input.
+// Dial logs in on host: name or address, with user@ before it and :port after it where they are not
+// the defaults. An unreachable node is of kind Network, a wrong host key of kind Verify, a refused
+// login of kind Input.
 func Dial(ctx context.Context, host string, o Options) (*Node, error) {
 	n, err := target(host, o.User)
 	if err != nil {

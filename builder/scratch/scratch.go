@@ -1,6 +1,6 @@
 // Package scratch makes temporary files and directories that do not outlive their owner: each is
-// held under flock(2), so that the next start can tell what a killed process left behind from what
-// a running one works in, and sweeps it.
+// held under flock(2), so that the next start can distinguish what a killed process left behind
+// from what a running one uses, and sweeps it.
 package scratch
 
 import (
@@ -85,7 +85,7 @@ func hold(f *os.File) bool {
 	return err == nil && os.SameFile(there, mine)
 }
 
-// Sweep removes from parent what owners left behind that are gone. What cannot be removed stays:
+// Sweep removes from parent what owners that are gone left behind. What cannot be removed stays:
 // the next start tries again.
 func Sweep(parent string) {
 	list, err := os.ReadDir(parent)

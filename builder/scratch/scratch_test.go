@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestMain is also the process that is killed: it makes what it is told to make and waits.
+// TestMain is also the process that is killed: it makes what it is asked to make and waits.
 func TestMain(m *testing.M) {
 	if parent := os.Getenv("SCRATCH_PARENT"); parent != "" {
 		d, err := NewDir(parent, "killed")

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// image is what is behind the data: inode table, directory table, then fragments, exports, ids
+// image is what follows the data: inode table, directory table, then fragments, exports, ids
 // and xattrs.
 type image struct {
 	encoder   *encoder

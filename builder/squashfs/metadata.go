@@ -9,7 +9,7 @@ const (
 
 var le = binary.LittleEndian
 
-// metadata collects a stream that is cut into compressed blocks of 8 KiB, each behind a 16-bit
+// metadata collects a stream that is cut into compressed blocks of 8 KiB, each after a 16-bit
 // header with its size.
 type metadata struct {
 	encoder *encoder

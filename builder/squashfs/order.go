@@ -7,8 +7,8 @@ import (
 )
 
 // orderFiles gives the inodes of files in the order in which their contents go into the image:
-// those of one Group lie together, since they are read together; the rest by kind, since fragments
-// of like files compress better.
+// those of one Group are stored together, since they are read together; the rest by kind, since
+// fragments of like files compress better.
 func orderFiles(inodes []*inode) []*inode {
 	var files []*inode
 	kinds := make(map[*inode]string)

@@ -24,7 +24,7 @@ type pipeline struct {
 	w       io.WriterAt
 	encoder *encoder
 	options Options
-	work    chan *job // to whoever is free
+	work    chan *job // to the worker that is free
 	order   chan *job // to the writing goroutine
 	free    chan *job // jobs to use again, with their buffers
 	stop    chan struct{}

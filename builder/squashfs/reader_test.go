@@ -159,7 +159,7 @@ func (r *reader) inode(path string, ref, parent int64) (basic int) {
 		return basic
 	}
 	r.seen[number] = path
-	// Read exactly what each kind has, for the table may end behind it.
+	// Read exactly what each kind has, for the table may end after it.
 	more := func(n int) []byte { return r.meta(r.at["inode"]+ref>>16, int(ref&0xffff), n) }
 	xattr := int64(-1)
 	switch basic {

@@ -102,7 +102,7 @@ type Stats struct {
 	Size          int64 // of the image, with the padding to 4096
 	DataBytes     int64 // data blocks
 	FragmentBytes int64 // fragment blocks
-	MetadataBytes int64 // everything behind the data: inodes, directories, tables
+	MetadataBytes int64 // everything after the data: inodes, directories, tables
 	InputBytes    int64 // content of all files, before compression
 	EncodedBytes  int64 // bytes that went through the encoder: no cache hits, holes, duplicates
 	Inodes        int

@@ -70,7 +70,7 @@ func buildTree(entries []Entry) (*node, []*inode, error) {
 		sort.Slice(n.children, func(a, b int) bool { return n.children[a].name < n.children[b].name })
 	}
 	inodes := number(root, nil)
-	// The root has no parent; mksquashfs gives the number behind the last one, and readers accept
+	// The root has no parent; mksquashfs gives the number after the last one, and readers accept
 	// it.
 	root.inode.parent = uint32(len(inodes)) + 1
 	return root, inodes, nil

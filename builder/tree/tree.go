@@ -114,8 +114,8 @@ func (t *Tree) Put(n *Node) error {
 	n.Path = name
 	old := t.nodes[name]
 	if old != nil && (old.Kind == Dir) != (n.Kind == Dir) {
-		// A package's directory where a link to a directory stands (usr-merge, /var/run) keeps the
-		// link.
+		// A package's directory where there is a link to a directory (usr-merge, /var/run) keeps
+		// the link.
 		if n.Kind == Dir && old.Kind == Symlink {
 			return nil
 		}
@@ -192,7 +192,7 @@ func (t *Tree) Nodes() []*Node {
 	return all
 }
 
-// less sorts a directory's children right behind it: the slash counts as the lowest byte.
+// less sorts a directory's children right after it: the slash counts as the lowest byte.
 func less(a, b string) bool {
 	for i := 0; i < len(a) && i < len(b); i++ {
 		if a[i] != b[i] {

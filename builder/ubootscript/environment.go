@@ -11,8 +11,8 @@ import (
 
 // Environment makes a single-copy U-Boot environment of size bytes: a CRC32 (little endian, over
 // the rest), NAME=VALUE strings that each end in NUL, an empty string, zeros. As uboot.env on the
-// first partition of a Pi's card it replaces the built-in environment, it is not laid over it: what
-// is not in vars is gone.
+// first partition of a Pi's card it replaces the built-in environment, it is not merged with it:
+// what is not in vars is gone.
 func Environment(vars map[string]string, size int) ([]byte, error) {
 	if size < 8 {
 		return nil, fmt.Errorf("U-Boot environment: a size of %d bytes is too small", size)

@@ -172,7 +172,7 @@ func TestApplyChecksAll(t *testing.T) {
 	failed(t, give(t, newText, nodes[0].Address, nodes[0].Address), fault.Usage, "are the same node")
 }
 
-// The first failure ends it, and every node is told about.
+// The first failure ends it, and every node is reported.
 func TestApplyStops(t *testing.T) {
 	nodes := newNodes(t, 4)
 	nodes[0].text = newText
@@ -254,7 +254,7 @@ func TestApplyOnlyOne(t *testing.T) {
 	}
 }
 
-// Somebody who does not want to wait is told what the node does.
+// A user who does not want to wait is informed what the node does.
 func TestApplyInterrupted(t *testing.T) {
 	n := newNodes(t, 1)[0]
 	ctx, stop := context.WithCancel(t.Context())
@@ -272,8 +272,8 @@ func TestApplyInterrupted(t *testing.T) {
 	}
 }
 
-// A node without k3s' access file, such as a worker, is told from one that cannot be reached, and
-// the way out is said.
+// A node without k3s' access file, such as a worker, is distinguished from one that cannot be
+// reached, and the error says how to fix it.
 func TestKubeconfigOfNoServer(t *testing.T) {
 	n := newNodes(t, 1)[0]
 	ask := func() error {

@@ -39,7 +39,7 @@ func main() {
 		ends = append(ends, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
-	context.AfterFunc(ctx, stop) // a second one ends at once, without tidying up
+	context.AfterFunc(ctx, stop) // a second one ends immediately, without tidying up
 	err := dispatch(ctx, os.Args[1:])
 	interrupted := ctx.Err() != nil
 	stop()

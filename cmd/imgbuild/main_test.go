@@ -112,8 +112,8 @@ func TestData(t *testing.T) {
 	}
 }
 
-// What is wrong with a file is told under the path that was given, in the order of its lines, and
-// as data.
+// What is wrong with a file is reported under the path that was given, in the order of its lines,
+// and as data.
 func TestValidate(t *testing.T) {
 	printed := silence(t)
 	file := filepath.Join(t.TempDir(), "node.yaml")

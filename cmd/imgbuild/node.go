@@ -91,7 +91,7 @@ func printOwnEnds(w io.Writer, host string) {
 }
 
 // nodeInput is what the node's verb reads: a configuration that comes from here, if none is named
-// there. A person at a terminal is told of the verb that was made for it.
+// there. A person at a terminal is pointed to the verb that was made for it.
 func nodeInput(words []string, stdin *os.File) (io.Reader, error) {
 	if len(words) < 2 || words[0] != "config" || words[1] != "check" && words[1] != "apply" {
 		return nil, nil

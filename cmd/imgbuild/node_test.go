@@ -23,7 +23,7 @@ func TestNodeWords(t *testing.T) {
 	}
 }
 
-// What is completed behind a host is what the node knows.
+// Completion after a host offers the node's verbs.
 func TestShelfVerbs(t *testing.T) {
 	text, err := os.ReadFile("../../overlays/base/etc/profile.d/shelf-completion.sh") // which cmd/init's tests hold against its verbs
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// backupVerb makes a backup now, or tells about those that were made. PID 1 calls `backup now`
+// backupVerb makes a backup now, or lists those that were made. PID 1 calls `backup now`
 // every day.
 func backupVerb(args []string) error {
 	if len(args) > 1 {

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dataVerb tells of the data partition, or does to it what a person asks for.
+// dataVerb reports on the data partition, or does to it what a person asks for.
 func dataVerb(a *line.Args) error {
 	what, yes := "", a.Values["yes"]
 	switch {
@@ -89,7 +89,7 @@ func describe(s datafs.State) {
 		"\nGive up what is there and make it again, empty:\n  sudo shelf data format\n\nThen: sudo shelf reboot\n")
 }
 
-// ask asks on a terminal for the word that says yes; who has none gives it with yes=.
+// ask asks on a terminal for the confirming word; without a terminal it is given with yes=.
 func ask(yes, word, warning string) error {
 	if yes == word {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"imgbuild/init/status/control"
 )
 
-// diskVerb tells of the data disk, moves k3s' data there, or gives up those that are on it.
+// diskVerb reports on the data disk, moves k3s' data there, or gives up those that are on it.
 func diskVerb(args []string) error {
 	switch {
 	case len(args) == 0:

@@ -69,7 +69,7 @@ func logWords(a *line.Args) (name string, follow bool, lines int, err error) {
 }
 
 // stream copies what PID 1 sends to standard output, as it is or each line as a JSON object, until
-// it ends or somebody says stop, which is no error.
+// it ends or is stopped, which is no error.
 func stream(r control.Request, asJSON bool, split func(string) any) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()

@@ -13,7 +13,7 @@ import (
 	"imgbuild/init/contract/terminal"
 )
 
-// version is this program's own. It tells nothing of the commit: a slot must not change because a
+// version is this program's own. It does not contain the commit: a slot must not change because a
 // document did. Once the slot's manifest is read, its hash of this program takes its place.
 const version = "unknown"
 

@@ -69,7 +69,7 @@ func TestLogWords(t *testing.T) {
 	}
 }
 
-// Whatever is typed that makes no sense is told with exit code 2, without a node to ask.
+// A command line that makes no sense is reported with exit code 2, without a node to ask.
 func TestUsage(t *testing.T) {
 	for _, words := range []string{"nope", "status now", "services x", "start", "start a b", "logs a b c", "top -x", "config x", "reset no", "reset", "support x", "completion", "completion nosh", "config check try=1", "config apply a b", "reset yes=no", "data format x", "statsu", "dmesg x", "network x"} {
 		f := strings.Fields(words)

@@ -61,7 +61,7 @@ func supportVerb(a *line.Args) (err error) {
 	if err := support.Write(f, name, now, scrubber, members()); err != nil {
 		return fault.Wrap(err, fault.Device, "", "the bundle cannot be written")
 	}
-	// Who said sudo wants to fetch it without.
+	// A user who ran sudo wants to fetch it without.
 	if uid, uerr := strconv.Atoi(os.Getenv("SUDO_UID")); uerr == nil {
 		gid, _ := strconv.Atoi(os.Getenv("SUDO_GID"))
 		_ = f.Chown(uid, gid)

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Columns is the width of the terminal that f is, 80 for one that does not tell, such as a serial
-// console; 0 is no terminal.
+// Columns is the width of the terminal that f is, 80 for one that does not report it, such as a
+// serial console; 0 is no terminal.
 func Columns(f *os.File) int {
 	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
 		return 0

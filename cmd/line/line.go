@@ -35,7 +35,7 @@ type Verb struct {
 	Keys     []Key
 	Examples []string // each a whole command
 	Run      func(context.Context, *Args) error
-	Through  []string // not nil: the words behind the first operand are for another program, whose verbs these are, except for Keys
+	Through  []string // not nil: the words after the first operand are for another program, whose verbs these are, except for Keys
 	Lax      bool     // options that are not known are passed over
 }
 
@@ -115,7 +115,7 @@ func (p *Program) Parse(words []string) (*Args, error) {
 		short[k.Name] = true
 	}
 	err := p.pick(a, len(words) == 0)
-	if len(options) > 0 && (a.Verb == nil || !a.Verb.Lax) { // a word behind it may be its value, and no verb
+	if len(options) > 0 && (a.Verb == nil || !a.Verb.Lax) { // a word after it may be its value, and no verb
 		return nil, fault.New(fault.Usage, "settings are written key=value; run `"+p.Name+" help`", "there is no option %s", options[0])
 	}
 	if err != nil || a.Verb == nil {

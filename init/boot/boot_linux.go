@@ -39,7 +39,7 @@ type Node struct {
 	lay      *layout.Layout
 	groups   *cgroup.Tree
 	imported []config.Problem // of the import from BOOT
-	how      string           // the boot before ended, as far as the data partition tells
+	how      string           // the boot before ended, as far as the data partition shows
 	host     string
 	log      *supervise.Log // of init_cmd, boot_cmd and run_cmd
 	do       chan func()    // what else run does between orders

@@ -29,7 +29,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// tester is a node that tells nobody anything.
+// tester is a node without consoles.
 func tester() *Node {
 	n := &Node{Shared: new(node.Shared)}
 	n.Base = report.Teller{Console: &report.Console{}, Report: &report.Report{}, Step: "run"}
@@ -37,7 +37,7 @@ func tester() *Node {
 	return n
 }
 
-// A part that fails is told, and the step goes on; one that is needed ends it.
+// A part that fails is reported, and the step continues; one that is needed ends it.
 func TestParts(t *testing.T) {
 	var done []string
 	part := func(name string, needed bool, err error) Part {

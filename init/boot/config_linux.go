@@ -53,7 +53,7 @@ func markBoot(n *Node) (err error) {
 	return err
 }
 
-// takeCrash tells of the panic that ended an earlier boot, if one did, and gets ready to write down
+// takeCrash reports the panic that ended an earlier boot, if one did, and gets ready to write down
 // that of this one.
 func takeCrash(n *Node) error {
 	if n.lay.Degraded {
@@ -71,7 +71,7 @@ func takeCrash(n *Node) error {
 	return nil
 }
 
-// crashed tells of an earlier panic, and acts on it; ours says that the running system had it.
+// crashed reports an earlier panic, and acts on it; ours means that the running system had it.
 func (n *Node) crashed(f crash.Found, ours bool) {
 	told := fault.New(fault.Internal, "if it comes again, report it with "+crash.Kept, "the init program failed in an earlier boot (%s): %s", f.Who, f.Gist())
 	n.tell.For("panic").Problem(told) // problems of the step config are dropped when the configuration is read
@@ -100,7 +100,7 @@ func makeKeys(n *Node) error {
 	return apply.Here.Sudo()
 }
 
-// greet has everybody who logs in read first what is different, and tells whose ssh keys these are.
+// greet shows at each login what is different on this node, and whose ssh keys these are.
 func greet(n *Node) error {
 	head, back := n.rescue().Greeting()
 	if head == "" {

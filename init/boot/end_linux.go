@@ -15,7 +15,8 @@ import (
 // stopLimit is how long the services have to end.
 const stopLimit = 90 * time.Second
 
-// hearOrder is how long who ordered the end has at least to hear over ssh that it is on its way.
+// hearOrder is the least time in which an ssh session that ordered the end learns that it has
+// begun.
 const hearOrder = time.Second
 
 // sweepGrace is how long what is no service has to end after that.
@@ -30,8 +31,8 @@ func (n *Node) end(o order.Order) {
 	began := time.Now()
 	n.Stop(stopLimit)
 	time.Sleep(hearOrder - time.Since(began))
-	// Logins, and what commands and units have left behind: who still writes keeps its file system
-	// from being closed.
+	// Logins, and what commands and units have left behind: a process that still writes keeps its
+	// file system from being closed.
 	if err := supervise.Sweep(context.Background(), sweepGrace); err != nil {
 		n.tell.Say("stopping: %v", err)
 	}

@@ -29,7 +29,7 @@ const restingMemory = 10 << 20
 // reload of the configuration that waits for all it may wait for.
 const loopLimit = 15 * time.Minute
 
-// run is the life after the boot: it tells when the node is ready, looks for changes of the
+// run is the life after the boot: it reports when the node is ready, looks for changes of the
 // configuration, and waits for an order.
 func (n *Node) run() {
 	n.Pre().Watchdog.Limit(loopLimit)
@@ -85,9 +85,9 @@ func (n *Node) run() {
 	}
 }
 
-// readAgain reads the configuration again and makes true what can change on a running node;
-// services that wait for a setting look at once. Roles, the network and what runs already stay as
-// they are until the next boot.
+// readAgain reads the configuration again and applies what can change on a running node; services
+// that wait for a setting look immediately. Roles, the network and what runs already stay as they
+// are until the next boot.
 func (n *Node) readAgain() {
 	n.tell.Say("the configuration changed")
 	cfg := n.read(nil)
@@ -105,8 +105,8 @@ func (n *Node) readAgain() {
 
 func (n *Node) consoles() { consoles.Apply(n.Units.Load(), n.Config().K3OS.Password, n.Base.Problem) }
 
-// watchData tells, once, when the kernel has found the file system of the data partition damaged
-// and takes no writes for it any more (errors=remount-ro). It notes that in the superblock, so that
+// watchData reports, once, when the kernel has found the file system of the data partition damaged
+// and accepts no more writes for it (errors=remount-ro). It notes that in the superblock, so that
 // the next boot repairs it.
 func (n *Node) watchData() {
 	if n.lay.Degraded || !mount.Frozen("/") {
@@ -119,8 +119,8 @@ func (n *Node) watchData() {
 	})
 }
 
-// Signals by which a test makes this program fail. They are heard only with shelf.test=panic on the
-// kernel's command line, which nothing that imgbuild writes ever has.
+// Signals by which a test makes this program fail. They are handled only with shelf.test=panic on
+// the kernel's command line, which nothing that imgbuild writes ever has.
 const (
 	panicSignal = syscall.Signal(40) // a panic in a goroutine
 	fatalSignal = syscall.Signal(41) // an error of the runtime, which nothing can catch

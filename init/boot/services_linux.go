@@ -142,7 +142,7 @@ func startRadio(n *Node) error {
 func runCommands(n *Node) error {
 	lines := n.Config().RunCmd
 	if len(lines) > 0 {
-		_ = n.online.Await(context.Background()) // they may need it; that it is not there is told elsewhere
+		_ = n.online.Await(context.Background()) // they may need it; its absence is reported elsewhere
 	}
 	return n.commands("run_cmd", lines)
 }
@@ -198,7 +198,7 @@ func startExtra(n *Node) error {
 	return nil
 }
 
-// awaitSSHD waits for sshd, so that whoever reads the line of the step can log in.
+// awaitSSHD waits for sshd, so that a login works once the line of the step is shown.
 func awaitSSHD(n *Node) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()

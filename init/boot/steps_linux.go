@@ -9,9 +9,9 @@ import (
 	"imgbuild/init/status"
 )
 
-// Step is one step of the boot. Fatal ones leave nothing to go on with: the node says why and
-// reboots, so that the boot script can count and take the other slot. The others are told, and the
-// node comes up as far as it can.
+// Step is one step of the boot. After a fatal one the boot cannot continue: the node reports why
+// and reboots, so that the boot script can count and take the other slot. The others are reported,
+// and the node comes up as far as it can.
 type Step struct {
 	Name  string
 	Limit time.Duration // the watchdog resets a board whose step takes longer; 0 for none
@@ -20,7 +20,7 @@ type Step struct {
 }
 
 // Part is a named part of a step. The error of one that is needed ends the step; that of another is
-// told, and the step goes on.
+// reported, and the step continues.
 type Part struct {
 	Name   string
 	Needed bool

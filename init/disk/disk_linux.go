@@ -170,7 +170,7 @@ func (d *Disk) GrowData() (bool, error) {
 	return true, tellKernel(f, resizePartition, Data, int64(p.Start)*mbr.SectorSize, int64(p.Sectors)*mbr.SectorSize)
 }
 
-// RestoreData puts a lost or too long partition 4 back into the table and tells the kernel; see
+// RestoreData puts a lost or too long partition 4 back into the table and informs the kernel; see
 // Restore. Nothing is written if there is nothing wrong with it.
 func (d *Disk) RestoreData() error {
 	f, err := os.OpenFile(d.Path, os.O_RDWR|unix.O_SYNC, 0)
@@ -202,13 +202,13 @@ func (d *Disk) RestoreData() error {
 	return tellKernel(f, order, Data, int64(p.Start)*mbr.SectorSize, int64(p.Sectors)*mbr.SectorSize)
 }
 
-// What the kernel can be told of a partition; see linux/blkpg.h.
+// What the kernel can be given about a partition; see linux/blkpg.h.
 const (
 	addPartition    = 1
 	resizePartition = 3
 )
 
-// tellKernel tells the kernel of a new partition, or the new length of one that may be in use.
+// tellKernel informs the kernel of a new partition, or the new length of one that may be in use.
 func tellKernel(f *os.File, order, n int32, start, length int64) error {
 	const blkpg = 0x1269
 	part := struct {

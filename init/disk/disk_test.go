@@ -29,7 +29,7 @@ func card(t testing.TB, signature uint32) []byte {
 	return s[:]
 }
 
-// machine lays disks out as /sys/block and /dev show them.
+// machine makes disks as /sys/block and /dev show them.
 func machine(t *testing.T, disks map[string][]byte) (sys, dev string) {
 	t.Helper()
 	sys, dev = t.TempDir(), t.TempDir()

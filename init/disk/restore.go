@@ -24,7 +24,7 @@ const DataStart = 1520 << 20 / mbr.SectorSize
 // the disk's end: for a table that lost the entry, or whose entry reaches beyond the disk.
 // Everything else stays, the signature included. It gives nil if partition 4 is there and ends on
 // the disk. sectors is the size of the disk. Errors: no table, a partition 4 that begins elsewhere,
-// no room behind DataStart, another partition in that place.
+// no space after DataStart, another partition in that place.
 func Restore(sector []byte, sectors uint64) ([]byte, error) {
 	t, err := mbr.Decode(sector)
 	if err != nil {

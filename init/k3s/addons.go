@@ -15,7 +15,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// addonPrefix marks the manifests that are ours among those that people lay next to them.
+// addonPrefix marks the manifests that are ours among those that people put next to them.
 const addonPrefix = "shelf-"
 
 // kubeSystem is where k3s' Helm controller looks for charts, and where what k3s brings lives.

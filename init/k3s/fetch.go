@@ -159,7 +159,7 @@ func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func
 	return syncDir(filepath.Dir(path))
 }
 
-// transfer appends what is missing behind have bytes to f and sum, and gives the bytes there are
+// transfer appends what is missing after have bytes to f and sum, and gives the bytes there are
 // then.
 func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum hash.Hash, have int64, say func(string)) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)

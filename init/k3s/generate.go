@@ -37,9 +37,9 @@ type Extra struct {
 	Values []string
 }
 
-// Files gives what k3s finds on its disk. config.yaml is left to the user: the drop-in stands
-// behind it, so that k3os.* wins over it key by key, and labels, taints and extra lists are added
-// to its own (the + of k3s' file format).
+// Files gives what k3s finds on its disk. config.yaml is left to the user: the drop-in comes after
+// it, so that k3os.* wins over it key by key, and labels, taints and extra lists are added to its
+// own (the + of k3s' file format).
 func Files(cfg *config.Config, extra ...Extra) ([]File, error) {
 	var drop yaml.Node
 	drop.Kind = yaml.MappingNode
@@ -210,7 +210,7 @@ func valueOr(v, otherwise string) string {
 	return v
 }
 
-// missing says what a node still has to be told before k3s can start; empty when nothing.
+// missing gives the setting that k3s still needs before it can start; empty when nothing.
 func missing(cfg *config.Config, role string) string {
 	keys := cfg.Missing(role)
 	if len(keys) == 0 {

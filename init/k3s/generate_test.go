@@ -77,8 +77,8 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// The kubelet's plugins are below /var unless the user says where: behind his other arguments of
-// the kubelet, wherever those are.
+// The kubelet's plugins are below /var unless the user says where: after his other arguments of the
+// kubelet, wherever those are.
 func TestKubeArguments(t *testing.T) {
 	const ours = "--kubelet-arg=volume-plugin-dir=/var/lib/kubelet/volumeplugins"
 	for name, c := range map[string]struct {

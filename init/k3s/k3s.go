@@ -1,7 +1,7 @@
 // Package k3s runs k3s on a node: what it reads, what must be in place before it starts, how one
 // sees that it works, and how it and its pods end.
 //
-// k3s reads three things of ours: a drop-in behind the user's config.yaml, a token file, and
+// k3s reads three things of ours: a drop-in after the user's config.yaml, a token file, and
 // environment variables as defaults. k3s_args stay arguments. The binary is the slot's own
 // (/usr/bin/k3s) or one that the node has fetched and checked against the slot's manifest. iptables
 // is the image's, not the one bundled with k3s: the two would have to be of one kind, and the
@@ -100,7 +100,7 @@ type preparation struct {
 	waited   bool   // the time was waited for in this boot
 	starting *config.Config
 	name     string  // of the node in the cluster
-	extra    []Extra // lists of ours behind the user's
+	extra    []Extra // lists of ours after the user's
 	began    time.Time
 	untimed  bool // that start came before the time was known
 	told     bool // that the node has another name in the cluster
@@ -214,7 +214,7 @@ func (p *preparation) awaitTime(ctx context.Context, cfg *config.Config, say sup
 	return err != nil, nil
 }
 
-// naming gives the node's name in the cluster, and tells once when that is not the hostname.
+// naming gives the node's name in the cluster, and reports once when that is not the hostname.
 func (p *preparation) naming(cfg *config.Config) (string, error) {
 	name, changed, err := nodeName(NamePath, cfg, p.Hostname)
 	if err != nil {

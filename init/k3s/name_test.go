@@ -12,8 +12,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// The name in the cluster is the first one, through renames and other names by DHCP; who wants
-// another one says so to k3s.
+// The name in the cluster is the first one, through renames and other names by DHCP; another one is
+// set by k3s' own option.
 func TestNodeName(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "name")
 	args := func(a ...string) *config.Config { return &config.Config{K3OS: config.K3OS{K3sArgs: a}} }
@@ -36,7 +36,7 @@ func TestNodeName(t *testing.T) {
 			t.Errorf("%d: %q, %v, %v", i, got, changed, err)
 		}
 	}
-	// The told way to rename.
+	// The documented way to rename.
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
-// k3s does not make the directory that it is told to put a snapshot into, and takes an earlier
+// k3s does not make the directory that a snapshot is to go into, and takes an earlier
 // one's leftovers for its own.
 func TestSnapshot(t *testing.T) {
 	data := t.TempDir()

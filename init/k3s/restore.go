@@ -21,8 +21,8 @@ import (
 // cluster begins from again: a path relative to k3s' data directory.
 const ResetPath = "/var/lib/shelf/etcd-restore"
 
-// Snapshot has k3s make a snapshot of etcd below its data directory and gives the file. k3s puts
-// the node's name and the time behind name. run runs a command to its end.
+// Snapshot has k3s make a snapshot of etcd below its data directory and gives the file. k3s appends
+// the node's name and the time to name. run runs a command to its end.
 func Snapshot(ctx context.Context, cfg *config.Config, name string, run func(ctx context.Context, argv ...string) error) (string, error) {
 	dir := filepath.Join(dataDir(cfg), "server", "db", "shelf-snapshot")
 	if err := os.RemoveAll(dir); err != nil {
@@ -43,7 +43,7 @@ func Snapshot(ctx context.Context, cfg *config.Config, name string, run func(ctx
 }
 
 // snapshotCommand has the running server save etcd as dir/NAME-NODE-TIME (k3s' documentation,
-// cli/etcd-snapshot). Newer k3s asks the server for it, at port 6443 unless told otherwise; older
+// cli/etcd-snapshot). Newer k3s asks the server for it, at port 6443 by default; older
 // k3s knows no --etcd-server.
 func snapshotCommand(cfg *config.Config, name, dir string) []string {
 	line := []string{"k3s", "etcd-snapshot", "save", "--data-dir=" + dataDir(cfg), "--name=" + name, "--etcd-snapshot-dir=" + dir}
@@ -60,8 +60,8 @@ func HasEtcd(dir string) bool {
 	return err == nil
 }
 
-// Elsewhere reports whether k3s was told to keep its database on another machine: by arguments,
-// environment or its own files below root (k3s' documentation, datastore; cli/server).
+// Elsewhere reports whether k3s is configured to keep its database on another machine: by
+// arguments, environment or its own files below root (k3s' documentation, datastore; cli/server).
 func Elsewhere(cfg *config.Config, root string) bool {
 	if flag(cfg, "datastore-endpoint", "", cfg.K3OS.Environment["K3S_DATASTORE_ENDPOINT"]) != "" || onCommandLine(cfg, "disable-etcd") {
 		return true
@@ -117,7 +117,7 @@ func fileValues(cfg *config.Config, root, flag string) []string {
 }
 
 // alone is the configuration with which etcd's database is made from a snapshot: k3s refuses to as
-// long as it is told of another server.
+// long as another server is configured.
 func alone(cfg *config.Config) *config.Config {
 	c := *cfg
 	c.K3OS.ServerURL = ""
@@ -141,7 +141,7 @@ func alone(cfg *config.Config) *config.Config {
 }
 
 // resetCluster makes etcd's database out of the snapshot that note names, once (k3s' documentation,
-// cli/etcd-snapshot, restore). k3s ends by itself when that is done. write lays the files that k3s
+// cli/etcd-snapshot, restore). k3s ends by itself when that is done. write makes the files that k3s
 // reads.
 func resetCluster(ctx context.Context, note, binary, name string, cfg *config.Config, write func(*config.Config) error, say func(string)) error {
 	text, err := os.ReadFile(note)

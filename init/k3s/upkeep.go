@@ -15,7 +15,7 @@ const (
 	readEvery  = 24 * time.Hour
 	bigShift   = time.Hour           // the clock was set by more than this after k3s had started
 	renewSoon  = 60 * 24 * time.Hour // k3s is restarted in the window; its own limit is 90 days, of newer versions 120
-	renewNow   = 14 * 24 * time.Hour // and at once
+	renewNow   = 14 * 24 * time.Hour // and immediately
 	stopLimit  = 2 * time.Minute     // for k3s to end before it starts again
 	readyLimit = 10 * time.Minute    // for it to be ready again, until the turn is given back
 )
@@ -45,7 +45,7 @@ func (u *Upkeep) Soonest() Certificate {
 // condition is what a restart is decided by.
 type condition struct {
 	now     time.Time
-	synced  bool          // a time server has told the time
+	synced  bool          // a time server has answered
 	untimed bool          // k3s was started before that
 	shift   time.Duration // by which the clock was set since that start
 	read    bool          // its certificates were read since that start

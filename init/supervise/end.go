@@ -16,13 +16,13 @@ const (
 )
 
 // end asks the command to end. If it does and leaves others behind, they are asked as well: a shell
-// around a database ends at once, and the database has to get its turn. Who does not end in time is
-// killed, here or by the killRest of who called.
+// around a database ends immediately, and the database has to get its turn. A process that does not
+// end in time is killed, here or by the caller's killRest.
 func (s *Supervisor) end(r *runner, u Unit, p *process, group *cgroup.Group, hurry <-chan struct{}) {
 	timeout := time.NewTimer(u.StopTimeout)
 	defer timeout.Stop()
 	p.signal(u.StopSignal)
-	p.signal(syscall.SIGCONT) // who is stopped could not end
+	p.signal(syscall.SIGCONT) // what is stopped could not end
 	select {
 	case <-p.done:
 		if !u.KeepOthers {

@@ -141,7 +141,7 @@ func TestPollGivesUp(t *testing.T) {
 	})
 }
 
-// A unit whose end never comes is told, and the shutdown goes on without it.
+// A unit whose end never comes is reported, and the shutdown goes on without it.
 func TestStopGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
@@ -223,7 +223,7 @@ func TestRestartBesideABrokenNeed(t *testing.T) {
 	}
 }
 
-// A process that ends at once leaves no trace of what its number becomes.
+// A process that ends immediately leaves no trace of what its number becomes.
 func TestNumberOfABriefProcess(t *testing.T) {
 	wrong := make(chan State, 1000)
 	s := New(Options{Changed: func(st State) {

@@ -162,7 +162,7 @@ func TestReaperLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// children lists the children of this process, dead ones too, as /proc/PID/stat tells.
+// children lists the children of this process, dead ones too, as /proc/PID/stat gives them.
 func children() []string {
 	var list []string
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")

@@ -23,7 +23,7 @@ type LogLimits struct {
 	Keep  int           // old files kept
 	Every time.Duration // lines reach the file in batches, at most this old
 	Batch int           // or at most this many bytes
-	Burst int64         // bytes that may be written at once; what is beyond is in the ring only
+	Burst int64         // bytes that may be written in one burst; what is beyond is in the ring only
 	Rate  int64         // bytes a second by which Burst refills: 2 KiB are 170 MB a day, the most a flood can wear
 }
 

@@ -107,7 +107,7 @@ func (s *Supervisor) stopAll(ctx context.Context, units []Unit) error {
 		units[i].Needs = slices.DeleteFunc(slices.Clone(u.Needs), func(need string) bool { return find(units, need) < 0 })
 	}
 	rounds, err := stopRounds(units)
-	if err != nil { // added after Start and never started: stop all at once
+	if err != nil { // added after Start and never started: stop all in parallel
 		rounds = [][]string{nil}
 		for _, u := range units {
 			rounds[0] = append(rounds[0], u.Name)

@@ -52,10 +52,10 @@ type Spec struct {
 	Env      []string      // NAME=value, added to PATH, HOME, USER, LOGNAME and SHELL
 	Dir      string        // working directory; "/" if empty
 	User     string        // name in /etc/passwd with its groups; empty runs as the init does
-	Group    *cgroup.Group // started in there at once, without a moment elsewhere; nil is the init's own
+	Group    *cgroup.Group // started directly in it; nil is the init's own
 	NoFile   uint64        // limit of open files, under PID 1 the hard one too; 0 leaves the init's
 	NProc    uint64        // the same for processes of the user; Unlimited for none
-	OOMScore int           // -1000 to 1000, who dies first when memory is short; 0 leaves the init's
+	OOMScore int           // -1000 to 1000, higher is killed first when memory is short; 0 leaves the init's
 	Terminal string        // a tty that becomes stdin, stdout, stderr and the controlling terminal; empty for none
 }
 
@@ -190,8 +190,8 @@ func setLimit(which int, n uint64) (restore func()) {
 	if n == 0 || syscall.Getrlimit(which, &old) != nil {
 		return func() {}
 	}
-	// A program may raise its soft limit to the hard one, and those written in Go do. But whoever
-	// lowers his hard limit can only put it back with privilege, so that is for PID 1 alone.
+	// A program may raise its soft limit to the hard one, and those written in Go do. But a lowered
+	// hard limit can only be raised again with privilege, so that is for PID 1 alone.
 	hard := max(n, old.Max)
 	if os.Getpid() == 1 {
 		hard = n
@@ -261,7 +261,7 @@ func mergeEnv(lists ...[]string) []string {
 // with them, the start says. Both may be on a network file system whose server is gone, and then
 // this waits, and with it the one unit. Left to the start, the wait would be the child's before its
 // execve, for which the kernel holds the forking thread (vfork(2)), that thread Go's fork lock and
-// a processor of its scheduler, and we the reaper: PID 1 would stand still.
+// a processor of its scheduler, and we the reaper: PID 1 would hang.
 func openOnce(dir, program string) {
 	if !filepath.IsAbs(program) {
 		program = filepath.Join(dir, program)

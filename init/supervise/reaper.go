@@ -11,11 +11,11 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// The kernel keeps one list of a process's dead children, and whoever waits for "any child", as PID
-// 1 must for the orphans of the whole machine, also takes those that someone else waits for by
-// number. So there is exactly one waiter in this program, and everybody who starts a process starts
-// it through here: units, Run, nothing else. os/exec is not used below init/, because its Wait
-// would find its child taken.
+// The kernel keeps one list of a process's dead children, and a process that waits for "any child",
+// as PID 1 must for the orphans of the whole machine, also takes those that someone else waits for
+// by number. So there is exactly one waiter in this program, and everybody who starts a process
+// starts it through here: units, Run, nothing else. os/exec is not used below init/, because its
+// Wait would find its child taken.
 
 // reaper starts processes and collects their ends.
 type reaper struct {
@@ -52,7 +52,7 @@ func (r *reaper) watch() {
 }
 
 // start runs fork, which starts one process, and arranges for ended to be called once with its end.
-// No pass can run between the two, so that even a process that ends at once is known when it is
+// No pass can run between the two, so that even a process that ends immediately is known when it is
 // reaped.
 func (r *reaper) start(fork func() (*os.Process, error), ended func(Exit)) (*os.Process, error) {
 	r.watch()

@@ -45,8 +45,8 @@ func Cmd(args ...string) Command { return Command{Spec: Spec{Args: args}} }
 // cloud-config line. A status other than 0 is an error that ends with the last line the command
 // printed; Result is filled in all the same, so that a caller may know better (e2fsck's 1 means
 // repaired). When ctx ends, the command's process group gets SIGTERM and a little later SIGKILL,
-// and the error wraps ctx.Err. Who does not even die of that, because it sleeps in the kernel, is
-// left behind: Run ends all the same.
+// and the error wraps ctx.Err. A process that does not even die of that, because it sleeps in the
+// kernel, is left behind: Run ends all the same.
 func Run(ctx context.Context, c Command) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err

@@ -14,7 +14,7 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// session is the life of a unit from being told to start until being told to stop, over any number
+// session is the life of a unit from the order to start until the order to stop, over any number
 // of runs.
 func (s *Supervisor) session(ctx context.Context, r *runner, done, hurry chan struct{}) {
 	failures := 0 // since the last run that was stable
@@ -303,7 +303,7 @@ func (s *Supervisor) listen(r *runner, u Unit, notified chan struct{}) (*notifyS
 	return socket, nil
 }
 
-// heard acts on what a unit says about itself.
+// heard acts on a unit's messages about itself.
 func (s *Supervisor) heard(r *runner, notified chan struct{}) func(notice) {
 	return func(n notice) {
 		if n.status != "" {

@@ -17,7 +17,7 @@ type Phase string
 
 // The phases of a unit.
 const (
-	Stopped  Phase = "stopped"  // told to, or never started
+	Stopped  Phase = "stopped"  // ordered to, or never started
 	Pending  Phase = "waiting"  // for a unit it needs, for a setting, or in Prepare
 	Starting Phase = "starting" // the command runs and is not ready
 	Up       Phase = "ready"
@@ -37,7 +37,7 @@ type State struct {
 	PID      int    // 0 when no process runs
 	Since    time.Time
 	Starts   int    // how often its command was started
-	Failures int    // how often it ended without having been told to, or could not be started
+	Failures int    // how often it ended without an order, or could not be started
 	LastExit string // how the command ended last; empty if it never has
 	MaxRSS   int64  // bytes, of the run that ended last
 }
@@ -85,7 +85,7 @@ type runner struct {
 	state   State
 	stop    context.CancelFunc // ends the session; nil when there is none
 	done    chan struct{}      // closed when the session is over
-	hurry   chan struct{}      // closed when whoever stops it has no more time
+	hurry   chan struct{}      // closed when the caller that stops it has no more time
 	recheck chan struct{}      // one slot: look again now
 	out     *os.File           // the write end of the log's pipe; only the session uses it
 	in      *os.File
@@ -133,7 +133,7 @@ func (s *Supervisor) all() []Unit {
 }
 
 // Start starts every unit that is not running, each as soon as what it needs is ready, and returns
-// at once. It fails, and starts nothing, when needs go in a circle or name a unit that does not
+// immediately. It fails, and starts nothing, when needs go in a circle or name a unit that does not
 // exist. The end of ctx stops all units without regard to their order; Stop does it properly.
 func (s *Supervisor) Start(ctx context.Context) error {
 	s.mu.Lock()
@@ -168,7 +168,7 @@ func (s *Supervisor) runner(name string) (*runner, error) {
 	return nil, fault.New(fault.Usage, "", "there is no service %q; there are %s", name, strings.Join(s.order, ", "))
 }
 
-// Recheck makes waiting units look again at once, as after a change of configuration.
+// Recheck makes waiting units look again immediately, as after a change of configuration.
 func (s *Supervisor) Recheck() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,7 +254,7 @@ func (s *Supervisor) Wait(ctx context.Context, names ...string) error {
 	}
 }
 
-// set changes a unit's state under the lock and tells whoever waits.
+// set changes a unit's state under the lock and wakes waiting callers.
 func (s *Supervisor) set(r *runner, change func(*State)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

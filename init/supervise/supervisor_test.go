@@ -262,7 +262,7 @@ func TestStopKills(t *testing.T) {
 	eventually(t, "the forked child is gone", func() bool { return !alive(child) })
 }
 
-// A dead context makes Stop kill at once instead of waiting for the timeout.
+// A dead context makes Stop kill immediately instead of waiting for the timeout.
 func TestStopInAHurry(t *testing.T) {
 	s := start(t, Unit{Name: "slow", Command: sh("trap '' TERM; while :; do sleep 0.1; done"), StopTimeout: time.Hour})
 	eventually(t, "it runs", func() bool { return state(t, s, "slow").PID != 0 })

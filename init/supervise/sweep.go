@@ -21,7 +21,7 @@ func Sweep(ctx context.Context, grace time.Duration) error {
 	reap.watch()
 	_ = syscall.Kill(-1, syscall.SIGTERM) // PID 1 itself and kernel threads are spared by the kernel
 	_ = syscall.Kill(-1, syscall.SIGHUP)
-	_ = syscall.Kill(-1, syscall.SIGCONT) // who is stopped could not end
+	_ = syscall.Kill(-1, syscall.SIGCONT) // what is stopped could not end
 	soft, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	if awaitNobody(soft) {

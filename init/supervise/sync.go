@@ -15,7 +15,7 @@ import (
 // that came by Add are not touched; a unit of their name is refused.
 //
 // A unit that cannot be taken is left out, and one that runs under its name goes on as it was; the
-// others are not held up. The errors tell which, and name those that need each other in a circle.
+// others are not held up. The errors name them, and those that need each other in a circle.
 // When ctx ends, what is being stopped is killed.
 func (s *Supervisor) Sync(ctx context.Context, units []Unit) []error {
 	s.syncing.Lock()
@@ -159,8 +159,8 @@ func find(units []Unit, name string) int {
 	return slices.IndexFunc(units, func(u Unit) bool { return u.Name == name })
 }
 
-// same compares what is data in two units. Their functions cannot be compared: who makes units
-// again out of a configuration gives them the same ones.
+// same compares what is data in two units. Their functions cannot be compared: a caller that makes
+// units again from a configuration passes the same ones.
 func same(a, b Unit) bool {
 	a.Prepare, a.Arguments, a.Finish, a.Ready.Probe = nil, nil, nil, nil
 	b.Prepare, b.Arguments, b.Finish, b.Ready.Probe = nil, nil, nil, nil

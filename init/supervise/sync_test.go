@@ -116,7 +116,7 @@ func TestSyncStopsInOrder(t *testing.T) {
 	}
 }
 
-// Many configurations in a row, some while others still run, leave nothing behind but the last.
+// Many configurations in a row, some while others still run, leave nothing but the last.
 func TestSyncOften(t *testing.T) {
 	s := start(t)
 	done := make(chan struct{})
@@ -148,8 +148,8 @@ func TestSyncAgainstRestart(t *testing.T) {
 	s := start(t, Unit{Name: "sshd", Command: sh("exec sleep 1000")})
 	file := filepath.Join(t.TempDir(), "pids")
 	for range 20 {
-		// Ready is who has written itself down: one that is killed before that leaves nothing to
-		// look for.
+		// A process is ready when it has written its number down: one that is killed before that
+		// leaves nothing to look for.
 		u := Unit{Name: "x", Command: sh("echo $$ >>" + file + "; touch " + file + ".ready; exec sleep 1000"), Delay: time.Millisecond,
 			Ready: Ready{Kind: File, Path: file + ".ready"}}
 		s.Sync(t.Context(), []Unit{u})

@@ -41,7 +41,7 @@ type Unit struct {
 
 	StopSignal  syscall.Signal // SIGTERM if 0
 	StopTimeout time.Duration  // until what is left is killed, 10 s if 0
-	StopOrder   int            // Stop goes from low to high; within one number, who needs another stops before it
+	StopOrder   int            // Stop goes from low to high; within one number, a unit that needs another stops before it
 	KeepOthers  bool           // stopping ends the command alone, not the rest of its group: pods, ssh sessions
 
 	// Prepare runs before each start and may write files or fetch what is missing. It must honour
@@ -60,7 +60,7 @@ type Restart uint8
 
 // The zero value is what a service wants.
 const (
-	Always    Restart = iota // whenever it ends without having been told to
+	Always    Restart = iota // whenever it ends without an order
 	OnFailure                // unless it ended with status 0
 	Never                    // not at all
 	Once                     // runs to its end and is ready then; started again only when it failed
@@ -100,7 +100,7 @@ type Waiting struct {
 
 func (w *Waiting) Error() string { return "waiting: " + w.What }
 
-// RecheckEvery is how often a waiting unit looks again without being told to.
+// RecheckEvery is how often a waiting unit looks again without an order.
 const RecheckEvery = 15 * time.Second
 
 // stableAfter is how long a unit must have run for its next failure to count as the first one
@@ -158,7 +158,7 @@ func validName(s string) bool {
 	})
 }
 
-// startOrder sorts units so that each stands behind those it needs; equals keep the order in which
+// startOrder sorts units so that each comes after those it needs; equals keep the order in which
 // they were added.
 func startOrder(units []Unit) ([]string, error) {
 	byName := map[string]Unit{}

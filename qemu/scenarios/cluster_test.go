@@ -109,7 +109,7 @@ func TestCluster(t *testing.T) {
 	}
 	if standin {
 		at.until("sudo cat /var/log/shelf/k3s.log | tail -50", "k3s agent is up and running")
-		// The stand-in leaves a shim and mounts behind, as real k3s does. They must not keep the
+		// The stand-in leaves a shim and mounts, as real k3s does. They must not keep the
 		// node from going down clean.
 		if got := at.run("cat /sys/fs/cgroup/kubepods/podstandin/cgroup.procs"); got == "" {
 			t.Error("there is no shim")

@@ -319,7 +319,7 @@ func identityOf(s *shell) string {
 		"sudo sha256sum " + k + "token " + k + "tls/server-ca.crt " + k + "tls/server-ca.key " + k + "db/state.db | sort")
 }
 
-// killPods ends the pods at once: those of the stand-in let a shutdown wait as long as it may,
+// killPods ends the pods immediately: those of the stand-in let a shutdown wait as long as it may,
 // which other tests look at.
 func (s *shell) killPods() {
 	s.g.t.Helper()

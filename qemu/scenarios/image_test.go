@@ -48,7 +48,7 @@ func openImage(t *testing.T, name string) *vm.Image {
 	return im
 }
 
-// TestImageFormats lets the reference tool of every format judge the image of the Pi 4.
+// TestImageFormats has the reference tool of every format check the image of the Pi 4.
 func TestImageFormats(t *testing.T) {
 	t.Parallel()
 	built := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3s(t, "arm64"))

@@ -11,8 +11,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// Three networks of one simulated radio: with WPA2 alone, hidden, and open. Behind them is
-// 10.66.0.1.
+// Three networks of one simulated radio: with WPA2 alone, hidden, and open. The host 10.66.0.1 is
+// reached through them.
 const threeNetworks = `
 write_files:
 - path: /etc/hostapd.conf

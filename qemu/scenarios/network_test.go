@@ -19,8 +19,8 @@ import (
 )
 
 // The radios of this test are simulated ones: one is the node's, the other an access point in a
-// network namespace of its own, where the card on QEMU's network is bridged to it. So whoever logs
-// in on the node comes over Wi-Fi, and there is no other way.
+// network namespace of its own, where the card on QEMU's network is bridged to it. So every login
+// on the node comes over Wi-Fi; there is no other way.
 const accessPoint = `
 write_files:
 - path: /etc/hostapd.conf

@@ -292,7 +292,7 @@ func keptOnNFS(t *testing.T, disk string) (identity string) {
 		// PID 1 answers, and starts programs.
 		s.run("sudo shelf services && sudo shelf restart node-exporter")
 		s.until("cat /tmp/gone", "trying again in")
-		// Whoever does not want to wait need not.
+		// A caller need not wait.
 		s.run("sudo kill -INT $(cat /tmp/gone.pid)")
 		s.until("cat /tmp/gone", "ended")
 		thaw(nas)

@@ -63,7 +63,7 @@ type nodeStatus struct {
 }
 
 // TestNode is everything that shelf says and does on one node, over ssh, from the laptop and over
-// its socket, and what the node tells a Prometheus.
+// its socket, and what the node reports to a Prometheus.
 func TestNode(t *testing.T) {
 	t.Parallel()
 	identity, line := keyFile(t)
@@ -161,7 +161,7 @@ func TestNode(t *testing.T) {
 				t.Errorf("no %s %v among %d families", name, labels, len(f))
 			}
 		}
-		// The machine has no sensors: what is not known is not told.
+		// The machine has no sensors: what is not known is not reported.
 		for _, name := range []string{"shelf_temperature_celsius", "shelf_throttled", "shelf_undervoltage", "shelf_disk_wear_percent", "shelf_backup_age_seconds", "node_textfile_scrape_error_total"} {
 			if f[name] != nil {
 				t.Errorf("%s is told: %v", name, f[name])
@@ -176,7 +176,7 @@ func TestNode(t *testing.T) {
 		if got := s.run("ps -o user,args | grep prometheus-node | grep -v grep; cat /sys/fs/cgroup/shelf/node-exporter/memory.max"); !strings.HasPrefix(got, "promethe") || !strings.HasSuffix(got, "\n67108864") {
 			t.Errorf("node-exporter: %s", got)
 		}
-		// It moves when it is told to, and ends.
+		// It moves when it is ordered to, and ends.
 		s.run("sudo mkdir -p /var/lib/rancher/k3os/config.d && echo 'monitoring: {listen: eth1}' | sudo tee /var/lib/rancher/k3os/config.d/90-monitoring && sudo shelf config reload")
 		s.until("wget -q -T 5 -O - http://10.9.8.2:9100/metrics | grep shelf_info", "shelf_info")
 		if _, err := s.try("wget -q -T 5 -O /dev/null http://10.0.2.15:9100/metrics"); err == nil {

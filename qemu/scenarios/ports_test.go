@@ -57,7 +57,7 @@ type listener struct {
 func (l listener) String() string { return l.proto + " " + l.at.String() }
 
 // listeners reads lines of /proc/net/{tcp,tcp6,udp,udp6} (proc_net_tcp of the kernel's
-// documentation), each behind its file's name: TCP sockets in the state LISTEN (0A), UDP sockets
+// documentation), each after its file's name: TCP sockets in the state LISTEN (0A), UDP sockets
 // without a peer.
 func listeners(t *testing.T, text string) (all []listener) {
 	t.Helper()

@@ -31,7 +31,7 @@ services:
 }
 
 // TestRescue takes an installed node to its rescue system and back, destroys its data partition
-// there, and repairs it with the command that the node tells of.
+// there, and repairs it with the command that the node shows.
 func TestRescue(t *testing.T) {
 	t.Parallel()
 	im := build(t, rescueConfig(), "board=qemu-arm64", "role=worker", "k3s=none")
@@ -242,7 +242,7 @@ func zero(t *testing.T, disk string, at, n int64) {
 	}
 }
 
-// inodeTable is where the first group's inodes lie.
+// inodeTable is the place of the first group's inodes.
 func inodeTable(t *testing.T, disk string) int64 {
 	return blockAfter(t, ref(t, "debugfs", "-R", "show_super_stats", dataFS(disk)), `inode table at (\d+)`)
 }

@@ -91,7 +91,7 @@ var (
 	buildsMu sync.Mutex
 )
 
-// build makes an image once per run, whoever asks first; words are as on the command line.
+// build makes an image once per run, for the first caller; words are as on the command line.
 func build(t *testing.T, config string, words ...string) image {
 	t.Helper()
 	id := config + strings.Join(words, " ")
@@ -340,7 +340,7 @@ func (s *shell) k3sPID() int {
 	return 0
 }
 
-// off powers nodes off from inside, all at once, and waits for the end of QEMU.
+// off powers nodes off from inside, all together, and waits for the end of QEMU.
 func off(all ...*shell) {
 	for _, s := range all {
 		s.try("sudo shelf poweroff") // the connection may go before the status comes
@@ -393,10 +393,10 @@ func duplicate(t *testing.T, src, dst string) {
 	}
 }
 
-// dataFS is how e2fsprogs is told where the data partition is in a disk image.
+// dataFS is how e2fsprogs is given the place of the data partition in a disk image.
 func dataFS(disk string) string { return fmt.Sprintf("%s?offset=%d", disk, 1520<<20) }
 
-// cloudConfig is a node's config.yaml: who may log in, and more lines.
+// cloudConfig is a node's config.yaml: keys for the login, and more lines.
 func cloudConfig(hostname, more string) string {
 	return fmt.Sprintf("hostname: %s\nssh_authorized_keys:\n- %s\n%s", hostname, public, more)
 }

@@ -64,7 +64,7 @@ func TestSoak(t *testing.T) {
 	}
 	sub(t, "clock", func(t *testing.T) {
 		s := g.login()
-		// Nobody tells this node the time, and its machine begins in 1970 with each boot.
+		// This node gets no time, and its machine begins in 1970 with each boot.
 		if now, _ := strconv.ParseInt(s.run("date +%s"), 10, 64); now < im.Slot.Date {
 			t.Errorf("it is %d, the image is of %d", now, im.Slot.Date)
 		}

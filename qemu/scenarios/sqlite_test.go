@@ -21,7 +21,7 @@ import (
 )
 
 // TestBackupOfLiveDatabase copies a database while SQLite itself, another process, writes to it and
-// moves its log into it all the time, and has SQLite judge the copies.
+// moves its log into it all the time, and has SQLite check the copies.
 func TestBackupOfLiveDatabase(t *testing.T) {
 	t.Parallel()
 	sqlite := tool.Path(t, "sqlite3")
@@ -86,7 +86,7 @@ func TestBackupOfLiveDatabase(t *testing.T) {
 	// What is held, shown by SQLite's own answer: no checkpoint while the copy is made, and one
 	// again afterwards.
 	copied := filepath.Join(t.TempDir(), "x.tar")
-	keep := exec.Command(sqlite, "-batch", live) // somebody who has it open
+	keep := exec.Command(sqlite, "-batch", live) // a process that has it open
 	keepIn, err := keep.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

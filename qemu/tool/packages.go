@@ -115,7 +115,7 @@ func unpacked(ctx context.Context, name string, r debian.Request, finish func(di
 	if err := os.MkdirAll(tools, 0o755); err != nil {
 		return "", err
 	}
-	release, err := flock(filepath.Join(tools, ".lock")) // test programs of many packages start at once
+	release, err := flock(filepath.Join(tools, ".lock")) // test programs of many packages start together
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-// Package tool finds the programs that judge our work: QEMU and the reference tools of each format.
+// Package tool finds the programs that check our work: QEMU and the reference tools of each format.
 //
 // A program comes from PATH when it is new enough, else from Debian packages for this host, fetched
 // by imgbuild's own code into its cache and run through the packages' own loader and libraries.

@@ -28,9 +28,9 @@ func inRoot(name string) string {
 	return name
 }
 
-// unpack lays one package's data tar into root: directories, files and links, as the calling user.
-// Owners, devices and set-id bits have no place in a tool box and are left out. Documentation is
-// left out too.
+// unpack writes one package's data tar into root: directories, files and links, as the calling
+// user. Owners, devices and set-id bits have no place in a tool box and are left out. Documentation
+// is left out too.
 func unpack(r io.Reader, root *os.Root) error {
 	t := tar.NewReader(r)
 	for {

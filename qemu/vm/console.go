@@ -77,8 +77,8 @@ func (c *console) output() string {
 // in pieces may be what is waited for.
 var fatal = regexp.MustCompile(`(?:Kernel panic - not syncing|Internal error: Oops|### ERROR ### Please RESET|Synchronous Abort).*\n`)
 
-// expect waits for the first match of re behind the last one; the groups of the match are returned.
-// It ends early when the guest ends or prints a fatal line behind the last match.
+// expect waits for the first match of re after the last one; the groups of the match are returned.
+// It ends early when the guest ends or prints a fatal line after the last match.
 func (c *console) expect(ctx context.Context, re *regexp.Regexp, limit time.Duration) ([]string, error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

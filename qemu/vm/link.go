@@ -25,7 +25,7 @@ func NewLink(macA, macB string) (a, b *Link, err error) {
 // Close gives the end up.
 func (l *Link) Close() error { return l.end.Close() }
 
-// Read and Write are for who plays a machine at this end itself, as qemu/fixtures/lan does:
-// Ethernet frames, each behind its length in four bytes, big-endian (QEMU's -netdev socket).
+// Read and Write are for a program that plays a machine at this end, as qemu/fixtures/lan does:
+// Ethernet frames, each after its length in four bytes, big-endian (QEMU's -netdev socket).
 func (l *Link) Read(p []byte) (int, error)  { return l.end.Read(p) }
 func (l *Link) Write(p []byte) (int, error) { return l.end.Write(p) }

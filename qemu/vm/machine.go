@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Machine is one kind of emulated machine: what QEMU is told, and how the firmware of the boards it
+// Machine is one kind of emulated machine: QEMU's arguments, and how the firmware of the boards it
 // stands for starts.
 type Machine struct {
 	Name    string
@@ -16,7 +16,7 @@ type Machine struct {
 	Args    []string // machine and processor
 	Memory  int      // MiB unless the options say otherwise
 	Fixed   bool     // Memory cannot be changed
-	Disk    []string // device arguments behind the drive "disk"
+	Disk    []string // device arguments after the drive "disk"
 	Drive   string   // the drive's if=
 	NIC     string   // device model, empty = none
 	Serial  int      // number of the serial port that carries the console

@@ -46,7 +46,7 @@ type Options struct {
 	Memory  int       // MiB
 	Clock   string    // start of the real time clock; "" = 1970-01-01, as on a board that has none
 	Offline bool      // no card on QEMU's user network (DHCP, the host's loopback)
-	Links   []*Link   // cables to other guests or a LAN, each with a card of its own behind the first
+	Links   []*Link   // cables to other guests or a LAN, each with a card of its own after the first
 	Ports   []int     // TCP ports of the guest to forward next to 22
 	Console io.Writer // gets every byte of the console as it comes
 	Input   io.Reader // typed on the console
@@ -58,7 +58,7 @@ type VM struct {
 	Name    string
 	Disk    string         // the copy of the image that it writes to
 	Forward map[int]string // guest port -> host:port
-	Entered time.Time      // when the processor was let go, which enters a kernel without firmware at once
+	Entered time.Time      // when the processor was let go, which enters a kernel without firmware directly
 	cmd     *exec.Cmd
 	private *atomicfile.File // the copy, where Options.Private asks for it; QEMU inherits it
 	console *console
@@ -149,7 +149,7 @@ func (v *VM) ready(o Options) error {
 // destination address and port.
 var forwarded = regexp.MustCompile(`TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+(\d+)`)
 
-// arguments puts QEMU's command line together and lays the files that it names into o.Dir.
+// arguments puts QEMU's command line together and puts the files that it names into o.Dir.
 func (v *VM) arguments(ctx context.Context, o Options) (Machine, []string, error) {
 	var im *Image
 	var arch string
@@ -244,7 +244,7 @@ func (v *VM) disk(o Options, m Machine, im *Image) ([]string, error) {
 
 // growData makes partition 4 of a disk as large as the first boot would, and keeps the signature: a
 // kernel that is started directly gets the same command line at every reboot, and would not find a
-// disk again that has drawn another one.
+// disk again with another one.
 func growData(path string, signature uint32) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -342,7 +342,7 @@ func (v *VM) network(o Options, m Machine) (args []string) {
 	return args
 }
 
-// Expect waits for the first match of a regular expression on the console behind the last match,
+// Expect waits for the first match of a regular expression on the console after the last match,
 // and gives its groups. The error says what was waited for and shows the console's last lines; it
 // comes early when the guest panics or QEMU ends.
 func (v *VM) Expect(ctx context.Context, pattern string, limit time.Duration) ([]string, error) {
@@ -380,7 +380,7 @@ func (v *VM) Wait(ctx context.Context) error {
 	}
 }
 
-// Stop ends QEMU at once, without a shutdown of the guest; it returns when QEMU is gone.
+// Stop ends QEMU immediately, without a shutdown of the guest; it returns when QEMU is gone.
 func (v *VM) Stop() {
 	if v.cmd == nil || v.cmd.Process == nil {
 		return

@@ -33,7 +33,7 @@ func TestExpect(t *testing.T) {
 	c := newConsole(nil)
 	ctx := t.Context()
 	go c.Write([]byte("step one ok\nstep two ok\n"))
-	for _, want := range []string{"one", "two"} { // each match starts behind the last one
+	for _, want := range []string{"one", "two"} { // each match starts after the last one
 		m, err := c.expect(ctx, regexp.MustCompile(`step (\w+) ok`), time.Minute)
 		if err != nil || m[1] != want {
 			t.Fatalf("%q, %v", m, err)
@@ -220,8 +220,8 @@ func TestGrowData(t *testing.T) {
 	}
 }
 
-// TestUnplug: taking a device away ends when QEMU says that it has gone, not when it has heard of
-// the wish, and not with the news about another device or an earlier one of that name.
+// TestUnplug: taking a device away ends when QEMU reports that it has gone, not when it has taken
+// the request, and not with an event of another device or an earlier one of that name.
 func TestUnplug(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()

@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 )
 
-// Handler is told of a panic: its value and the stack of the goroutine. It need not return.
+// Handler is called with a panic: its value and the stack of the goroutine. It need not return.
 type Handler func(value any, stack []byte)
 
 var handler atomic.Pointer[Handler]

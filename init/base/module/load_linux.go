@@ -31,8 +31,8 @@ func Release() string {
 }
 
 // Load loads a module by name or alias, its dependencies first. params are its own. A module that
-// is loaded already is fine. If a dependency fails the module is tried all the same and its error
-// tells.
+// is loaded already is fine. If a dependency fails the module is tried all the same, and its own
+// error is returned.
 func (l *Loader) Load(name string, params ...string) error {
 	order, err := l.Order(name)
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 )
 
 // patterns finds the aliases that match a string without trying thousands of them. Almost all
-// patterns are either device tree ones, of:N*T*CVENDOR,DEVICE with or without C* behind, which are
-// looked up by each compatible of the device, or start with a long fixed part, by which they are
-// found; the few that are left are tried one by one.
+// patterns are either device tree ones, of:N*T*CVENDOR,DEVICE with or without C* at the end, which
+// are looked up by each compatible of the device, or start with a long fixed part, by which they
+// are found; the few that are left are tried one by one.
 type patterns struct {
 	compatible map[string][]string // VENDOR,DEVICE -> modules
 	fixed      map[string][]rule   // by the part before the first * ? or [

@@ -2,8 +2,8 @@
 // and copies.
 //
 // A layout is a table of such values, done in order; each prints itself, so that a step that fails
-// can say which line of the table it was. The taste is u-root's libinit. Paths in a table are
-// absolute; Under lays a table below another root, which is how the layout is built before
+// can name the line of the table it was. The style is u-root's libinit. Paths in a table are
+// absolute; Under puts a table below another root, which is how the layout is built before
 // switch_root and how it is tested without being root.
 package mount
 
@@ -64,7 +64,7 @@ type Private struct {
 
 // Do does the lines of a table in order and stops at the first that fails, naming it.
 func Do(ops ...Op) error {
-	// Modes are exact: a umask from whoever started us must not show.
+	// Modes are exact: a umask that we inherited must not matter.
 	defer unix.Umask(unix.Umask(0))
 	for _, op := range ops {
 		if err := op.Do(); err != nil {
@@ -74,7 +74,7 @@ func Do(ops ...Op) error {
 	return nil
 }
 
-// Under lays a table below root.
+// Under puts a table below root.
 func Under(root string, ops []Op) []Op {
 	out := make([]Op, len(ops))
 	for i, op := range ops {
@@ -90,7 +90,7 @@ func (d Dir) Under(root string) Op { d.Path = below(root, d.Path); return d }
 
 // Do implements Op.
 func (d Dir) Do() error {
-	// Nearly always it is there and right, and one look tells.
+	// Nearly always it is there and right, which one look shows.
 	if st, err := os.Lstat(d.Path); err == nil && st.Mode() == fs.ModeDir|d.Mode {
 		return own(d.Path, d.UID, d.GID)
 	}

@@ -1,4 +1,4 @@
-// Package report tells people what the node does and what went wrong: on every console at once, in
+// Package report shows people what the node does and what went wrong: on every console at once, in
 // a text file that any laptop can read, and by an LED for those who have neither.
 package report
 

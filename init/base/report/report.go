@@ -16,7 +16,7 @@ const Size = 64 << 10
 // Width is the number of columns of the text.
 const Width = 78
 
-// Report collects what is told about one boot. It may be used from several goroutines.
+// Report collects the messages of one boot. It may be used from several goroutines.
 type Report struct {
 	mu       sync.Mutex
 	facts    [][2]string
@@ -66,7 +66,7 @@ func (r *Report) Fact(name, value string) {
 	r.facts = append(r.facts, [2]string{name, value})
 }
 
-// State sets the sentence at the top: how it stands with the node.
+// State sets the sentence at the top: the state of the node.
 func (r *Report) State(s string) { r.mu.Lock(); r.state = r.hide.Prose(oneLine(s)); r.mu.Unlock() }
 
 // Step notes a step that ended.
@@ -153,7 +153,7 @@ func (r *Report) Text() []byte {
 	return text
 }
 
-// write writes text behind a label, wrapped at Width, the following lines indented as far as the
+// write writes text after a label, wrapped at Width, the following lines indented as far as the
 // label. Words that are longer than a line are cut.
 func write(b *bytes.Buffer, label, text string) {
 	b.WriteString(label)
@@ -183,7 +183,7 @@ func write(b *bytes.Buffer, label, text string) {
 	b.WriteByte('\n')
 }
 
-// Teller tells the same thing to the consoles and to the report, in the name of a step.
+// Teller writes the same message to the consoles and to the report, in the name of a step.
 type Teller struct {
 	Console *Console
 	Report  *Report
@@ -193,7 +193,7 @@ type Teller struct {
 // For gives the teller of another step.
 func (t Teller) For(step string) Teller { t.Step = step; return t }
 
-// Hide keeps secrets out of all that is told from now on.
+// Hide keeps secrets out of all messages from now on.
 func (t Teller) Hide(s *mask.Scrubber) {
 	t.Console.Hide(s)
 	t.Report.Hide(s)
@@ -205,7 +205,8 @@ func (t Teller) Say(format string, args ...any) { t.Console.Printf(format, args.
 // Log notes a line for dmesg.
 func (t Teller) Log(format string, args ...any) { t.Console.Log(format, args...) }
 
-// Problem reports what went wrong; nil is nothing. What was told already is not told again.
+// Problem reports what went wrong; nil is nothing. A problem that was reported is not reported
+// again.
 func (t Teller) Problem(err error) {
 	if err == nil {
 		return

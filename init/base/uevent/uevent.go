@@ -1,5 +1,5 @@
-// Package uevent hears the kernel's device events, for there is no udev on the node: new devices
-// want their modules, a block device that was waited for appears, dm-verity tells that it read a
+// Package uevent receives the kernel's device events, for there is no udev on the node: new devices
+// need their modules, a block device that was waited for appears, dm-verity reports that it read a
 // bad block.
 package uevent
 
@@ -38,7 +38,7 @@ func Parse(msg []byte) Event {
 	return ev
 }
 
-// Listen opens the kernel's event socket and calls hear for each event from a goroutine of its own,
+// Listen opens the kernel's event socket and calls hear for each event from one goroutine,
 // for as long as the process lives. Events that come faster than hear works wait in a buffer of 4
 // MiB.
 func Listen(hear func(Event)) error {

@@ -1,6 +1,6 @@
 // Package configtrial tries a configuration on a running node.
 //
-// A configuration that is on trial lies nowhere but in memory: a reboot or a power cut takes it
+// A configuration on trial is held only in memory: a reboot or a power cut takes it
 // back by itself. It takes the place of the imported main file, and is written there once somebody
 // has logged in over ssh after the change and confirmed it.
 package configtrial

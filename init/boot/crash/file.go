@@ -36,7 +36,7 @@ type File struct {
 	f  *os.File
 }
 
-// Arm lays the file out, with the name of this system and boot at its head, and gives it to the
+// Arm prepares the file, with the name of this system and boot at its head, and gives it to the
 // runtime.
 func (c *File) Arm(path, who string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_DSYNC, 0o600)

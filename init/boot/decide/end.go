@@ -63,9 +63,9 @@ func (c Corner) Cornered() bool {
 	return c.Disk && !c.Trial && c.Last && c.Other != bootstate.Good
 }
 
-// How long a message is before a reboot, for somebody to read it. Shorter when the node was up,
-// because then it can be read later as well; longer when no attempt of any system has come up, so
-// that a node does not wear out its card by rebooting for weeks.
+// How long a message is shown before a reboot, for somebody to read it. Shorter when the node was
+// up, because then it can be read later as well; longer when no attempt of any system has come up,
+// so that a node does not wear out its card by rebooting for weeks.
 const (
 	PauseUp       = 10 * time.Second
 	PauseBoot     = 60 * time.Second
@@ -91,7 +91,7 @@ type Damage uint8
 const (
 	Endure Damage = iota // there is no other system to go to: half dead but reachable is better
 	Reboot               // in order
-	Now                  // at once: nobody takes orders yet
+	Now                  // immediately: nobody takes orders yet
 )
 
 // OnDamage decides.

@@ -173,8 +173,8 @@ func (f *Fetcher) Follow(cfg *config.Config, t report.Teller) {
 }
 
 // until tries again and again, ever more rarely, and has the configuration read again when
-// something new came. The first failure is told: a slip in an address shows at once, and of a
-// network that comes late it says what it costs. dated says that certificates are looked at, which
+// something new came. The first failure is reported: that shows a mistake in an address
+// immediately, and the cost of a network that comes late. dated: certificates are checked, which
 // have dates.
 func (f *Fetcher) until(ctx context.Context, dated bool, tell func(error), try func() (changed bool, err error)) {
 	guard.Go(func() {

@@ -76,8 +76,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// A place that does not answer is asked ever more rarely, and told once for each reason, until it
-// answers or is named no more.
+// A place that does not answer is asked ever more rarely, and reported once for each reason, until
+// it answers or is no longer configured.
 func TestUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		waited, changed := 0, 0

@@ -1,4 +1,4 @@
-// Package marks tells an orderly end of the node from one that was not, with two files on the data
+// Package marks distinguishes an orderly end of the node from any other, with two files on the data
 // partition.
 package marks
 

@@ -131,7 +131,7 @@ func TestGivesUp(t *testing.T) {
 	})
 }
 
-// A lost data partition ends a trial at once; the committed system stays.
+// A lost data partition ends a trial immediately; the committed system stays.
 func TestDegraded(t *testing.T) {
 	v := made(t, true)
 	v.Layout = &layout.Layout{Degraded: true}

@@ -28,7 +28,7 @@ type View struct {
 	*Shared
 	Version  string // of this program
 	Host     string
-	How      string // the boot before ended, as far as the data partition tells
+	How      string // the boot before ended, as far as the data partition shows
 	Logs     string // the directory of logs
 	Layout   *layout.Layout
 	Log      *supervise.Log // of init_cmd, boot_cmd and run_cmd

@@ -1,5 +1,5 @@
-// Package online follows the network of a node once it was started: it waits for it, tells when it
-// does not come up, and keeps the time.
+// Package online follows the network of a node once it was started: it waits for it, reports when
+// it does not come up, and keeps the time.
 package online
 
 import (
@@ -25,7 +25,7 @@ type Online struct {
 }
 
 // Start starts the network and what follows it. Nothing waits here: a lease takes its time, and
-// sshd, keys and k3s' own preparations need not stand behind it.
+// sshd, keys and k3s' own preparations need not wait for it.
 func (o *Online) Start() {
 	o.Net.Start(context.Background())
 	guard.Go(o.report)
@@ -59,7 +59,7 @@ func (o *Online) Time(ctx context.Context, limit time.Duration) error {
 	return o.Clock.Wait(ctx, limit)
 }
 
-// complain tells when the network does not come up, once for each time.
+// complain reports when the network does not come up, once for each time.
 func (o *Online) complain() {
 	for {
 		if err := o.Await(context.Background()); err != nil {

@@ -41,9 +41,9 @@ func (q Queue) Give(o Order) {
 // Next is where orders come out.
 func (q Queue) Next() <-chan Order { return q.c }
 
-// Hear makes Ctrl-Alt-Del and the signals that other inits know into orders.
+// Hear turns Ctrl-Alt-Del and the signals that other inits take into orders.
 func (q Queue) Hear() {
-	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF) // the kernel then sends SIGINT instead of rebooting at once
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF) // the kernel then sends SIGINT instead of rebooting immediately
 	got := make(chan os.Signal, 4)
 	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR)
 	// A closed pipe or terminal must not end PID 1.

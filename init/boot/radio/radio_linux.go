@@ -115,7 +115,7 @@ func (r *Radio) mend(ctx context.Context, name string) {
 	})
 }
 
-// miss tells in the report when Wi-Fi is configured and no radio has come up.
+// miss reports when Wi-Fi is configured and no radio has come up.
 func (r *Radio) miss() {
 	time.Sleep(network.WaitLimit)
 	if r.Net.Radio() == "" && len(r.Config().AllWiFi()) > 0 {

@@ -21,14 +21,14 @@ type Record struct {
 	path string
 }
 
-// On says where the record lies: the whole disk, such as /dev/mmcblk0.
+// On is the device of the record: the whole disk, such as /dev/mmcblk0.
 func (r *Record) On(path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.path = path
 }
 
-// Read gives the record as it is. errors.Is(err, bootstate.ErrNone) tells that there is none.
+// Read gives the record as it is. errors.Is(err, bootstate.ErrNone) means that there is none.
 func (r *Record) Read() (state bootstate.Record, err error) {
 	err = r.with(false, func(d *bootstate.Disk) error {
 		state, err = bootstate.Load(d)

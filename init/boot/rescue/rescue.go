@@ -1,4 +1,4 @@
-// Package rescue tells people what is different on a node that runs without its data.
+// Package rescue explains what is different on a node that runs without its data.
 package rescue
 
 import (
@@ -25,7 +25,7 @@ func (n Node) MayRun(phase string) bool {
 	return !n.Degraded || n.Rescue == "" && phase != "run_cmd"
 }
 
-// Told is the state at the head of the report when the node is up.
+// Told is the state at the top of the report when the node is up.
 func (n Node) Told() string {
 	switch {
 	case n.Rescue != "":

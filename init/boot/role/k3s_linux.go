@@ -61,7 +61,7 @@ func (r *K3s) Data(ctx context.Context, say supervise.Say) error {
 		case err == nil:
 			if t.Report.Drop(t.Step); r.Disk.Status().State == datadisk.Mounted && was != datadisk.Mounted {
 				r.Tell.Say("data disk: %s holds k3s' data", r.Disk.Status().Path)
-				r.Reload("data disk") // files that the configuration lays into k3s' directories belong on the disk
+				r.Reload("data disk") // files that the configuration puts into k3s' directories belong on the disk
 			}
 			if was == datadisk.Absent || was == datadisk.Refused {
 				r.Save()

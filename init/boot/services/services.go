@@ -20,12 +20,12 @@ import (
 // limit is how long services that are taken away or changed have to end.
 const limit = time.Minute
 
-// Of gives the units of the section services. What cannot be made is told and left out.
+// Of gives the units of the section services. What cannot be made is reported and left out.
 func Of(cfg *config.Config, problem func(error)) []supervise.Unit {
 	var units []supervise.Unit
 	for _, name := range slices.Sorted(maps.Keys(cfg.Services)) {
 		s := cfg.Services[name]
-		if !s.Enabled || len(s.Command) == 0 { // without a command it was told by the check of the configuration
+		if !s.Enabled || len(s.Command) == 0 { // without a command: reported by the check of the configuration
 			continue
 		}
 		u, err := supervise.FromConfig(name, s)

@@ -1,6 +1,6 @@
-// Package archive is the file in which a node travels: what `imgbuild migrate` takes off an old
-// card, what a server's backup holds, and what the build options import= and restore= lay on the
-// data partition.
+// Package archive reads and writes a node's archive: what `imgbuild migrate` takes off an old card,
+// what a server's backup holds, and what the build options import= and restore= write to the data
+// partition.
 //
 // It is a PAX tar, under zstd where its name ends in .zst. The first member, shelf-node.json, is
 // the Header; the last, shelf-end.json, counts and sums what is between, so that an archive that
@@ -39,8 +39,8 @@ type Header struct {
 	Kind     string    `json:"kind"`
 	Created  time.Time `json:"created"`
 	Hostname string    `json:"hostname"`
-	Role     string    `json:"role"`           // server or worker; empty when it was not to be told
-	K3s      string    `json:"k3s,omitempty"`  // version whose data it holds, v1.22.2+k3s1; empty: none, or not to be told
+	Role     string    `json:"role"`           // server or worker; empty when it is not known
+	K3s      string    `json:"k3s,omitempty"`  // version whose data it holds, v1.22.2+k3s1; empty: none, or not known
 	From     string    `json:"from,omitempty"` // what it was made from, in words
 	Contents []string  `json:"contents"`       // what is in it, the words below
 }
@@ -157,7 +157,7 @@ func (m *members) add(name string, typ byte, target string) error {
 	return nil
 }
 
-// note sums a member's facts. Content goes into the sum behind them, its length being one of them.
+// note sums a member's facts. Content goes into the sum after them, its length being one of them.
 func (m *members) note(name string, typ byte, mode, uid, gid, mtime, size int64, target string) {
 	fmt.Fprintf(m.sum, "%q %c %o %d %d %d %d %q\n", name, typ, mode, uid, gid, mtime, size, target)
 	m.bytes += size

@@ -70,7 +70,7 @@ func Create(name string, h Header, fill func(*Writer) error) (err error) {
 
 var zstdMagic = []byte{0x28, 0xB5, 0x2F, 0xFD}
 
-// ReadFile is Read for a file, compressed or not; its first bytes tell.
+// ReadFile is Read for a file, compressed or not, as its first bytes show.
 func ReadFile(name string, head func(Header) error, each func(*tar.Header, io.Reader) error) error {
 	f, err := os.Open(name)
 	if err != nil {

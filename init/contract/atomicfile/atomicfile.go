@@ -1,7 +1,7 @@
 // Package atomicfile writes files that appear under their name whole or not at all. Until then they
 // have no name (O_TMPFILE of open(2)), so that a process that is killed leaves nothing behind,
-// neither space nor secrets. Where the file system has no such files, a hidden one under a lock
-// is in, which the next Create in the same directory removes if its writer is gone.
+// neither space nor secrets. Where the file system has no such files, a hidden one under a lock is
+// used, which the next Create in the same directory removes if its writer is gone.
 package atomicfile
 
 import (

@@ -67,7 +67,7 @@ func whole(p []byte, off int64) error {
 	return nil
 }
 
-// Flush tells the device to empty its own cache.
+// Flush makes the device write out its own cache.
 func (d *Disk) Flush() error { return d.f.Sync() }
 
 // Close closes the device.

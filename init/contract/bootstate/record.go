@@ -21,7 +21,7 @@ import (
 	"strings"
 )
 
-// Where the copies lie, in bytes from the start of the disk, and how large one is.
+// Where the copies are, in bytes from the start of the disk, and how large one is.
 const (
 	Copy0 = 4 << 20
 	Copy1 = 12 << 20
@@ -43,7 +43,7 @@ const (
 	B = "b"
 )
 
-// What is known of a slot. Empty also stands for a slot that is written and has never been healthy.
+// The state of a slot. Empty also stands for a slot that is written and has never been healthy.
 const (
 	Good  = "good"
 	Bad   = "bad"

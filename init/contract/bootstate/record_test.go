@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// all gives every record that can be told apart except for seq and last.
+// all gives every record that can be distinguished, except for seq and last.
 func all() (records []Record) {
 	states := []string{Good, Bad, Empty}
 	for _, active := range []string{A, B} {
@@ -58,7 +58,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// The layout is what U-Boot's export writes, so the sector is the same whoever wrote it last.
+// The layout is what U-Boot's export writes, so the sector is the same whether U-Boot or Linux
+// wrote it last.
 func TestLayout(t *testing.T) {
 	r := Fresh(A)
 	r.Seq, r.Trial = 12, B

@@ -17,7 +17,7 @@ type Device interface {
 var offsets = [2]int64{Copy0, Copy1}
 
 // Load reads the record that holds. A copy that cannot be read counts as invalid; errors.Is(err,
-// ErrNone) tells a lost record, and a disk whose both copies cannot be read gives the read errors
+// ErrNone) means a lost record, and a disk whose both copies cannot be read gives the read errors
 // as well.
 func Load(d Device) (Record, error) {
 	r, _, err := load(d)

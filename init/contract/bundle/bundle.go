@@ -2,7 +2,7 @@
 // from other slots.
 //
 // Layout, without gaps: a header of 512 bytes, the manifest, its signature, the piece index, the
-// deltas, and the pieces of the slot in their order. Whoever reads it goes forward only, except for
+// deltas, and the pieces of the slot in their order. A reader only goes forward, except for
 // pieces that a delta did not bring.
 //
 // What is trusted: the signature covers the manifest, the manifest holds the hash of the index, the

@@ -27,7 +27,7 @@ const headerMagic = "ShelfOS bundle\n\x01"
 // Span is a part of the bundle's file, in bytes.
 type Span struct{ Off, Size int64 }
 
-// End is the first byte behind it.
+// End is the first byte after it.
 func (s Span) End() int64 { return s.Off + s.Size }
 
 // Delta is a delta in the bundle: from which slot, and where.

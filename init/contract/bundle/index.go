@@ -57,7 +57,7 @@ type Index struct {
 	Pieces []Piece
 }
 
-// Add appends a unit behind those that are there. sums are for each PieceSize of its stored bytes.
+// Add appends a unit. sums are for each PieceSize of its stored bytes.
 func (x *Index) Add(kind codec.Kind, size, raw int64, sums []Sum) {
 	u := Unit{Kind: kind, Off: x.Size, Size: size, Raw: raw, First: len(x.Pieces), Count: len(sums)}
 	at := x.Sent()

@@ -1,7 +1,7 @@
 // Package checks names what a role promises: the checks of health. The data of a role list them by
-// name, the manifest of a slot carries the lists to the node, and package init/status/health judges
-// them there. Names are stable across versions: an upgrade compares the results of the old and the
-// new system by them.
+// name, the manifest of a slot carries the lists to the node, and package init/status/health
+// evaluates them there. Names are stable across versions: an upgrade compares the results of the
+// old and the new system by them.
 package checks
 
 import "fmt"
@@ -70,7 +70,7 @@ func Find(name string) (Check, bool) {
 	return Check{}, false
 }
 
-// Valid says which name of a list is unknown or is there twice.
+// Valid reports a name of a list that is unknown or there twice.
 func Valid(names []string) error {
 	seen := map[string]bool{}
 	for _, name := range names {

@@ -55,7 +55,7 @@ func secretsOf(format Format, data []byte) (*value, []secret) {
 }
 
 // FindSecrets gives the bytes that hold secrets in a configuration: passwords, tokens and
-// passphrases, whatever way they are quoted, those behind an alias and those that a later key
+// passphrases, whatever way they are quoted, those reached by an alias and those that a later key
 // overrides included. Overwriting every byte with x leaves a file of equal length and equal
 // meaning, in which each secret reads as moved. The spans are sorted and do not overlap; a secret
 // of several lines has one for each. A text that cannot be read, or a secret of fewer than 4 bytes,

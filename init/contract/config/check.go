@@ -73,9 +73,8 @@ type checker struct {
 	f    Facts
 }
 
-// report adds a problem at the place of key path. What is not there is told at the closest section
-// above it, if somebody wrote that section into a file, and else without a place: nobody could look
-// for it there.
+// report adds a problem at the place of key path. What is missing is reported at the closest
+// section above it that is in a file, and else without a place.
 func (k *checker) report(s Severity, path, fix, format string, args ...any) {
 	at, ok := k.c.where[path]
 	for up := path; !ok; {

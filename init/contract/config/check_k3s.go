@@ -145,8 +145,7 @@ func (k *checker) checkArgs() {
 	}
 }
 
-// checkNodeValue judges labels and taints as k3s' own arguments give them, as those of the sections
-// are judged.
+// checkNodeValue checks labels and taints in k3s' own arguments like those of the sections.
 func (k *checker) checkNodeValue(path, flag, value string) {
 	var err error
 	switch strings.TrimLeft(flag, "-+") {
@@ -161,7 +160,7 @@ func (k *checker) checkNodeValue(path, flag, value string) {
 	}
 }
 
-// checkK3sFiles judges the same in files that write_files puts where k3s reads its configuration.
+// checkK3sFiles checks the same in files that write_files puts where k3s reads its configuration.
 func (k *checker) checkK3sFiles() {
 	for i, f := range k.c.WriteFiles {
 		clean := path.Clean("/" + f.Path)

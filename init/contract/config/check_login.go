@@ -59,7 +59,7 @@ func ConsoleHash(hash string) bool {
 
 var account = pattern{text: `^(?:github|gitlab|launchpad):[A-Za-z0-9](?:[A-Za-z0-9._+-]{0,254})$`}
 
-// sshKey judges one item of ssh_authorized_keys; why is empty for a good one.
+// sshKey checks one item of ssh_authorized_keys; why is empty for a good one.
 func sshKey(line string) (s Severity, fix, why string) {
 	line = strings.TrimSpace(line)
 	lower := strings.ToLower(line)

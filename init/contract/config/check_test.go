@@ -106,7 +106,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// What is missing is told where somebody could write it, and else without a place.
+// What is missing is reported where it belongs, and else without a place.
 func TestMissingHasNoStrangePlace(t *testing.T) {
 	image, _ := Parse("the image", []byte("shelf: {role: worker}\nk3os: {labels: {a: b}}"))
 	image.Unseen = true

@@ -46,7 +46,7 @@ type File struct {
 	Encoding    string `yaml:"encoding,omitempty"`    // "", b64, base64, gz, gzip, gz+b64, gz+base64, gzip+b64, gzip+base64
 	Owner       string `yaml:"owner,omitempty"`       // as chown takes it; empty means root
 	Permissions string `yaml:"permissions,omitempty"` // octal digits, "0644"
-	Append      bool   `yaml:"append,omitempty"`      // behind what is in the file, unless it is there already
+	Append      bool   `yaml:"append,omitempty"`      // after what is in the file, unless it is there already
 }
 
 // K3OS is the section k3OS knew.

@@ -17,7 +17,7 @@ type Change struct {
 	Path string `json:"path"`           // of the key, with indexes and names: "network.interfaces[0].gateway"
 	Old  string `json:"old,omitempty"`  // as YAML on one line; empty where there was nothing
 	New  string `json:"new,omitempty"`  // the same; empty where nothing is left
-	When string `json:"when,omitempty"` // when it takes effect, if not at once; the node fills it in
+	When string `json:"when,omitempty"` // when it takes effect, if not immediately; the node fills it in
 }
 
 // String is the change as one line for people.
@@ -38,7 +38,7 @@ func (c Change) String() string {
 }
 
 // Diff gives the way from one configuration to another in the order of the key table, secrets
-// masked: that a secret changed is told, what it is or was is not. Lists of texts are one value,
+// masked: a change of a secret is reported, its values are not. Lists of texts are one value,
 // lists of sections go item by item.
 func Diff(from, to *Config) []Change {
 	var out []Change
@@ -165,8 +165,8 @@ type Plan struct {
 	Trial    uint64   `json:"trial,omitempty"` // its number, which a confirmation may name
 }
 
-// When says when a change of a key takes effect on a running node; "" is at once. path is a
-// Change's.
+// When gives the time at which a change of a key takes effect on a running node; "" is immediately.
+// path is a Change's.
 func When(path string) string {
 	in := func(list ...string) bool {
 		return slices.ContainsFunc(list, func(p string) bool {

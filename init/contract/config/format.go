@@ -148,7 +148,7 @@ func (t *translator) put(path string, name, v *yaml.Node) {
 	}
 }
 
-// extend puts items behind those of a list that is there already.
+// extend appends items to a list that is there already.
 func (t *translator) extend(path string, name *yaml.Node, items ...*yaml.Node) {
 	if len(items) == 0 {
 		return
@@ -182,7 +182,7 @@ func (t *translator) tell(s Severity, n *yaml.Node, path, fix, format string, ar
 	t.d.found.add(t.d.at(n), s, path, fix, format, args...)
 }
 
-// pairs gives the entries of a mapping with their values behind aliases; nothing for anything else.
+// pairs gives the entries of a mapping with aliases resolved; nothing for anything else.
 func (t *translator) pairs(n *yaml.Node, path string) []pair {
 	if n = resolve(n); n.Kind != yaml.MappingNode {
 		if !isNull(n) {

@@ -7,7 +7,7 @@ import "strings"
 type Layer struct {
 	Name string // as given to Parse
 	// Unseen says that no person writes this source: what the image says of itself, the kernel's
-	// command line, cloud-init's files. A key that is missing is not told as missing there.
+	// command line, cloud-init's files. A key that is missing is not reported there.
 	Unseen bool
 	root   *value // a map; nil means empty
 }

@@ -67,7 +67,7 @@ func notOwn(p netip.Prefix) string {
 	return ""
 }
 
-// allOnes reports whether every bit behind the prefix is set.
+// allOnes reports whether every bit after the prefix is set.
 func allOnes(a [4]byte, bits int) bool {
 	for i := bits; i < 32; i++ {
 		if a[i/8]&(0x80>>(i%8)) == 0 {

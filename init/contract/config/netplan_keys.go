@@ -24,8 +24,8 @@ type foreignRule struct {
 }
 
 // netplanKeys are the keys of netplan 1.1 and of version 1, by the mapping that they are in. The
-// mark behind a name says what becomes of it: ! taken, - idle, ? lost, ?=a,b lost unless its value
-// is a or b.
+// mark after a name is what becomes of it: ! taken, - idle, ? lost, ?=a,b lost unless its value is
+// a or b.
 var netplanKeys = map[string]string{
 	"network": `version! renderer- ethernets! wifis! bonds! bridges! vlans! tunnels? vrfs? modems? dummy-devices? virtual-ethernets? nm-devices? openvswitch?`,
 	"device": `renderer- dhcp4! dhcp6! ipv6-mtu? ipv6-privacy?=false link-local?=ipv6 ignore-carrier- critical- dhcp-identifier?=mac

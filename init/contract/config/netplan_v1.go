@@ -156,7 +156,7 @@ func (b *foreignNet) subnet(l *foreignLink, n *yaml.Node, path string) {
 	}
 }
 
-// grow puts texts behind those of a list of the item.
+// grow appends texts to a list of the item.
 func (l *foreignLink) grow(name string, at *yaml.Node, items []*yaml.Node) {
 	if list := child(l.item, name); list != nil {
 		list.Content = append(list.Content, items...)
@@ -175,7 +175,7 @@ func words(n *yaml.Node) (out []*yaml.Node) {
 	return out
 }
 
-// withMask gives an address with its prefix length, which may stand apart or be a mask.
+// withMask gives an address with its prefix length, which may be separate or a mask.
 func withMask(a, mask, prefix *yaml.Node) *yaml.Node {
 	text := a.Value
 	if strings.Contains(text, "/") {

@@ -35,7 +35,7 @@ func (d *decoder) pairs(n *yaml.Node, path string) []pair {
 	return append(out, own...)
 }
 
-// merged gives the pairs behind a merge key: a mapping, or a list of them.
+// merged gives the pairs of a merge key: a mapping, or a list of them.
 func (d *decoder) merged(n *yaml.Node, path string) []pair {
 	at := d.at(n)
 	n, leave := d.enter(n)

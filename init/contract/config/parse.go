@@ -28,11 +28,11 @@ const (
 // top-level keys that could still be read on their own, which is enough to reach a node whose only
 // configuration is broken.
 //
-// The file's name tells its format: cloud-init's user-data, network-config and meta-data are read
+// The file's name gives its format: cloud-init's user-data, network-config and meta-data are read
 // as such.
 func Parse(file string, data []byte) (*Layer, []Problem) { return ParseAs(FormatOf(file), file, data) }
 
-// ParseAs is Parse for a source whose name does not tell its format.
+// ParseAs is Parse for a source whose name does not give its format.
 func ParseAs(format Format, file string, data []byte) (*Layer, []Problem) {
 	d := &decoder{file: file, format: format, lines: lineLengths(data)}
 	d.found.doubts = doubtful(data)

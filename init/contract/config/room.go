@@ -7,14 +7,14 @@ import (
 )
 
 // A file on the boot partition never changes its length on a running node, so the images bring
-// config.yaml with room for what is changed later: a comment behind its end.
+// config.yaml with space for later changes: a comment at its end.
 const (
 	roomLine  = "# Room for changes by imgbuild apply, which writes in place."
 	roomLeast = 1 << 10
 	roomAlign = 4 << 10
 )
 
-// WithRoom gives text with room behind it, as an image lays it on BOOT. A text that is none of
+// WithRoom gives text with space after it, as an image has it on BOOT. A text that is none of
 // single bytes stays as it is.
 func WithRoom(text []byte) []byte {
 	size := (len(text) + roomLeast + roomAlign - 1) / roomAlign * roomAlign
@@ -61,7 +61,7 @@ func withoutRoom(text []byte) []byte {
 }
 
 // ForBoot gives what is to be on BOOT in the place of a configuration of size bytes: text with its
-// secrets blanked, filled up to that length, and proven to say the same. The error is of kind
+// secrets blanked, filled up to that length, and verified to mean the same. The error is of kind
 // fault.Input.
 func ForBoot(text []byte, size int) ([]byte, error) {
 	bare := withoutRoom(text)

@@ -63,8 +63,8 @@ func (d *decoder) mapText(n *yaml.Node, path string) (string, bool) {
 }
 
 // Truth is the one reader of true and false, for our own keys and for those of other systems: YAML
-// 1.1's words in any case, and 1 and 0. known is false for anything else; whoever grants a right by
-// such a value takes that for a no.
+// 1.1's words in any case, and 1 and 0. known is false for anything else; code that grants a right
+// by such a value takes that as false.
 func Truth(text string) (value, known bool) {
 	text = strings.TrimSpace(text)
 	if text == "1" || text == "0" {

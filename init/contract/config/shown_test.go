@@ -10,7 +10,7 @@ import (
 )
 
 // hidden are the secrets of a configuration that has one in every place for it. Each is made of
-// words that stand nowhere else.
+// words that are nowhere else.
 var hidden = []string{"Zq7tokenish", "hunter2zz", "wif1passZZ", "envS3cretZZ", "proxyPWzz", "argT0kenZZ", "urlT0kenZZ"}
 
 var whole = strings.ReplaceAll(`hostname: node-1

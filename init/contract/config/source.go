@@ -9,7 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// source finds scalars again in the text they were read from. The YAML library tells where a node
+// source finds scalars again in the text they were read from. The YAML library gives where a node
 // begins and not where it ends.
 type source struct {
 	data  []byte

@@ -47,7 +47,7 @@ func TestSudo(t *testing.T) {
 	}
 }
 
-// Whoever is not the login of the node brings neither keys nor a password.
+// A user who is not the login of the node brings neither keys nor a password.
 func TestOthers(t *testing.T) {
 	for text, want := range map[string]string{
 		"users: [{name: bob, ssh_authorized_keys: [k], passwd: p, lock_passwd: false}]":                                                          `["k"] p`,

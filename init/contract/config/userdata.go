@@ -124,7 +124,7 @@ func (t *translator) other(p pair) {
 // user is an entry of cloud-init's users.
 type user struct {
 	name         string
-	keys, names  []*yaml.Node // ssh keys; the names of the keys under which they stand
+	keys, names  []*yaml.Node // ssh keys; the names of the keys that hold them
 	password     *yaml.Node
 	locked       bool // the password is not used
 	sudo, denied bool // it may do everything; it is said that it may not
@@ -207,7 +207,7 @@ func (t *translator) user(n *yaml.Node, path string) user {
 // adminGroups are the groups whose members may do everything on Debian, Ubuntu and Fedora.
 var adminGroups = []string{"sudo", "admin", "wheel"}
 
-// sudoRule is a rule of sudoers(5) for all commands, behind the user.
+// sudoRule is a rule of sudoers(5) for all commands, after the user.
 var sudoRule = pattern{text: `^ALL\s*=\s*(?:\(\s*(?:ALL|root)\s*(?::\s*ALL\s*)?\)\s*)?(?:(?:NO)?(?:PASSWD|SETENV|EXEC|LOG_INPUT|LOG_OUTPUT|MAIL|FOLLOW)\s*:\s*)*ALL$`}
 
 // sudoer reads cloud-init's sudo: a rule, a list of them, or a form of false. known is false for

@@ -12,8 +12,8 @@ import (
 )
 
 // Decode reads the one YAML document of a file into a struct. What the struct has no field for is
-// an error: a slip in a file of data must not be read as nothing. room is where the files are in
-// the source, for the message.
+// an error: a slip in a file of data must not be read as nothing. room is the directory of the
+// files in the source, for the message.
 func Decode(fsys fs.FS, room, name string, into any) error {
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {

@@ -34,14 +34,14 @@ type Options struct {
 	Resume bool
 	// Workers encode blocks, each with about 3 MB; 0 is 2.
 	Workers int
-	// Progress is told how many bytes of the slot are in place. May be nil.
+	// Progress is called with how many bytes of the slot are in place. May be nil.
 	Progress func(done, total int64)
 }
 
 // Result says where the bytes of the slot came from.
 type Result struct {
-	// First is sector 0 of the slot. Whoever writes it last makes the slot one that a boot loader
-	// reads.
+	// First is sector 0 of the slot. A caller that writes it last makes the slot loadable only when
+	// it is complete.
 	First [512]byte
 
 	Kept    int64 // were there

@@ -6,7 +6,7 @@
 // A delta is not signed and need not be: nothing that it makes is written unchecked, and nothing
 // that it asks for exceeds the sizes in the signed index and the limits here.
 //
-// Format: parts of up to 1 MiB, each behind a header of 7 bytes (stream, length of its content,
+// Format: parts of up to 1 MiB, each after a header of 7 bytes (stream, length of its content,
 // length as it is stored; 1 + 3 + 3 bytes, little-endian), compressed by zstdblock or, where both
 // lengths are the same, as they are. The parts of the five streams are mixed in the order in which
 // an applier needs them, so that it reads forward only.
@@ -66,7 +66,7 @@ func (s Source) Stream() bool { return s.Kind == codec.Gzip || s.Kind == codec.S
 type Step struct {
 	Do    int
 	Count int
-	From  int64 // Copy: offset in the old slot of the first unit, the others are behind it. Old: number of the source
+	From  int64 // Copy: offset in the old slot of the first unit, the others follow it. Old: number of the source
 }
 
 // Description is the plan of a delta: what is in its Plan stream. Sources that are no streams make

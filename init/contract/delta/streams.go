@@ -72,7 +72,7 @@ func (s *streams) read(id int, p []byte) error {
 	return nil
 }
 
-// parts reads the parts of a delta from where it lies.
+// parts reads the parts of a delta from its source.
 type parts struct {
 	r      io.Reader
 	left   int64 // bytes of the delta that were not read

@@ -192,7 +192,7 @@ func (o Options) check() error {
 	return nil
 }
 
-// place gives every node its blocks: directories and links first, so that they lie together, then
+// place gives every node its blocks: directories and links first, so that they are together, then
 // the double indirect block, the journal, and the files in their order.
 func (fs *filesystem) place() error {
 	for _, n := range fs.nodes {

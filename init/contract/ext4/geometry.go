@@ -10,13 +10,13 @@ const (
 	tableBlocks     = inodesPerGroup / inodesPerBlock // inode table of a group
 	descriptorSize  = 64
 	perDescriptors  = BlockSize / descriptorSize
-	groupsPerFlex   = 16 // bitmaps and inode tables of so many groups lie together at the first one's start
+	groupsPerFlex   = 16 // bitmaps and inode tables of so many groups are together at the first one's start
 	logFlex         = 4
 	leastFree       = 50 // mke2fs drops a last group with less room than this
 	pointersInBlock = BlockSize / 4
 )
 
-// geometry is where the fixed parts lie. Everything fixed in a group is at its start, without
+// geometry is the place of the fixed parts. Everything fixed in a group is at its start, without
 // gaps: superblock, descriptors, reserved descriptors (in groups that have a copy), then the flex
 // group's bitmaps and tables.
 type geometry struct {

@@ -78,7 +78,7 @@ func dirBlock(i *Inode, b []byte, list []DirEntry) ([]DirEntry, error) {
 }
 
 // verifyDir checks the checksum of block n of a directory: in a tail that looks like an entry, or,
-// in the inner blocks of a hash tree, behind its last slot.
+// in the inner blocks of a hash tree, after its last slot.
 func (f *Reader) verifyDir(i *Inode, b []byte, n int64) error {
 	if f.roCompt&roMetadataCsum == 0 {
 		return nil

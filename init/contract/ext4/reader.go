@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Reader reads an ext2, ext3 or ext4 file system that somebody else wrote, and never writes: what
-// is in its journal is laid over the blocks in memory, as mounting would have put it there.
-// Checksums are verified where the file system has them. A damaged or hostile file system gives
-// errors of type *Damage, never a panic or a loop without end.
+// Reader reads an ext2, ext3 or ext4 file system that another program wrote, and never writes: its
+// journal is applied to the blocks in memory, as mounting would have put it there. Checksums are
+// verified where the file system has them. A damaged or hostile file system gives errors of type
+// *Damage, never a panic or a loop without end.
 //
 // go-diskfs is not used for this: it gives what is next to a hole for the hole, and old bytes of
 // the disk for extents that are allocated and not written, as databases make them, without an

@@ -95,7 +95,7 @@ func (f *Reader) Inode(n uint32) (*Inode, error) {
 		seconds += int64(le.Uint32(b[0x88:])&3) << 32
 	}
 	i.Time = time.Unix(seconds, 0)
-	const magic = 0xEA020000 // of attributes behind the inode
+	const magic = 0xEA020000 // of attributes after the inode
 	i.Xattrs = le.Uint32(b[0x68:]) != 0 || extra > 0 && 128+extra+4 <= len(b) && le.Uint32(b[128+extra:]) == magic
 	if i.Size < 0 || i.Links == 0 {
 		return nil, damaged("inode %d has size %d and %d names", n, i.Size, i.Links)

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// run is where a piece of a file lies: count blocks from start on; start 0 is a hole or was never
+// run is a contiguous piece of a file: count blocks from start on; start 0 is a hole or was never
 // written, and reads as zeros.
 type run struct{ start, count uint64 }
 

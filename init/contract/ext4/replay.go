@@ -140,7 +140,7 @@ func (f *Reader) openJournal(i *Inode) (*journalLog, error) {
 	return j, nil
 }
 
-// block gives where block n of the journal lies. The journal is never in itself.
+// block gives the place of block n of the journal. The journal is never in itself.
 func (j *journalLog) block(n uint32) (uint64, error) {
 	if off := uint64(n) - j.whereBefore; uint64(n) >= j.whereBefore && off < j.where.count {
 		return j.where.start + off, nil
@@ -174,7 +174,7 @@ func (j *journalLog) after(n, steps uint32) uint32 {
 	return n
 }
 
-// scan finds the sequence number behind the last whole transaction, and which blocks are revoked by
+// scan finds the sequence number after the last whole transaction, and which blocks are revoked by
 // which one.
 func (j *journalLog) scan() (last uint32, revoked map[uint64]uint32, err error) {
 	revoked = map[uint64]uint32{}
@@ -206,7 +206,7 @@ type tag struct {
 	escaped bool
 }
 
-// transaction walks one transaction from block pos on and gives the block behind it, 0 if it is not
+// transaction walks one transaction from block pos on and gives the block after it, 0 if it is not
 // whole. each gets the blocks with their places in the journal, revoke the revoked ones; either may
 // be nil.
 func (j *journalLog) transaction(pos, sequence uint32, each func(tag, uint32, []byte) error, revoke func(uint64)) (uint32, error) {

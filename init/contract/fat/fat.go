@@ -51,7 +51,7 @@ type layout struct {
 	v          *Volume
 	cluster    int64 // bytes
 	fatSectors uint32
-	dataStart  int64  // bytes: where cluster 2 lies
+	dataStart  int64  // bytes: offset of cluster 2
 	clusters   uint32 // data clusters; valid numbers are 2 .. clusters+1
 	dirs       []*dir // the root first, then in order of appearance
 	files      []*node

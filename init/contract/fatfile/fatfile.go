@@ -88,7 +88,7 @@ func ReadFile(r io.ReaderAt, path string) ([]byte, error) {
 
 // Overwrite replaces the content of an existing file in place. Its size stays: shorter data is
 // filled up with pad, longer data is an error, and then nothing is written. Parts that do not
-// change are not written, nor are bytes behind the file's end. The caller flushes. A failed write
+// change are not written, nor are bytes after the file's end. The caller flushes. A failed write
 // leaves old and new content mixed. On a volume whose directories are damaged, or share clusters
 // with the file, nothing is written.
 func Overwrite(rw ReadWriterAt, path string, data []byte, pad byte) error {

@@ -50,7 +50,7 @@ func open(r io.ReaderAt) (*volume, error) {
 	}
 	v := &volume{r: r, windowAt: -1}
 	active := int64(0)
-	if fatSectors == 0 { // as Linux tells FAT32, which does not insist on the least number of clusters
+	if fatSectors == 0 { // as Linux detects FAT32; it does not insist on the least number of clusters
 		v.bits = 32
 		fatSectors = int64(le.Uint32(b[36:]))
 		v.rootFirst = le.Uint32(b[44:])

@@ -1,8 +1,8 @@
 // Package fault is the error type that people see: what went wrong, with what, and how to fix it.
 //
 // Both programs, imgbuild on the laptop and shelf on the node, exit with the code of the error's
-// kind, so that scripts can tell a typing mistake from a dead network. An error that carries no
-// kind is a bug of ours and exits with 1.
+// kind, so that scripts can distinguish a typing mistake from a dead network. An error that carries
+// no kind is a bug of ours and exits with 1.
 package fault
 
 import (
@@ -96,8 +96,8 @@ func Wrap(err error, k Kind, fix, what string, args ...any) error {
 	return &Error{Kind: k, What: what, Fix: fix, Err: err}
 }
 
-// Code is the exit code of err: 0 for nil, the kind's where there is one, else what the cause tells
-// (an interrupt, a full disk), else 1.
+// Code is the exit code of err: 0 for nil, the kind's where there is one, else the cause's (an
+// interrupt, a full disk), else 1.
 func Code(err error) int {
 	var e *Error
 	switch {

@@ -72,7 +72,7 @@ type Health struct {
 	Deadline int64    `json:"deadline"` // seconds after the start of its services in which a trial has to pass them
 }
 
-// Root locates the squashfs and its verity tree, which lie one behind the other.
+// Root locates the squashfs and its verity tree, the tree after the squashfs.
 type Root struct {
 	Offset     int64  `json:"offset"`
 	Size       int64  `json:"size"`        // of the squashfs, a multiple of 4096

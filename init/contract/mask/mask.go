@@ -1,7 +1,7 @@
 // Package mask takes secrets out of text: out of errors, logs and what a node gives to somebody who
 // helps. It is the one place that knows what a secret looks like.
 //
-// Text works by form: what stands behind a name such as token or password, behind a flag such as
+// Text works by form: what follows a name such as token or password, follows a flag such as
 // -u, inside a URL, or has the form of a key. A Scrubber knows a node's own secrets as well and
 // finds them wherever they are. Both would rather take too much than too little, and both leave a
 // text alone that they have masked before.
@@ -44,7 +44,7 @@ type form struct {
 	with string // what takes the place
 }
 
-// sep stands between a flag and its value: on a command line, over the end of a line, and in a
+// sep separates a flag and its value: on a command line, over the end of a line, and in a
 // list.
 const sep = `(?:["']?\s*,\s*["']?|[ \t]*(?:\\?\r?\n)?[ \t]*=?[ \t]*["']?)`
 
@@ -68,7 +68,7 @@ var forms = []form{
 func Text(b []byte) []byte { return find(b, false, func([]byte) {}) }
 
 // Prose is Text for sentences of our own, in which the name of a key with a colon begins what is
-// said about it. There only a quoted value is one behind a colon and a space.
+// said about it. There only a quoted value counts as a value after a colon and a space.
 func Prose(text string) string { return string(find([]byte(text), true, func([]byte) {})) }
 
 // Secrets lists what looks like a secret in a text by what is before it, so that it can be
@@ -122,7 +122,7 @@ func urls(b []byte, found func([]byte)) []byte {
 	for _, re := range []func() *regexp.Regexp{userinfo, userinfo2} {
 		b = re().ReplaceAllFunc(b, func(m []byte) []byte {
 			p := re().FindSubmatch(m)
-			if port().Match(p[3]) && bytes.ContainsAny(p[3], "/?#") { // host:port/..., with an @ behind
+			if port().Match(p[3]) && bytes.ContainsAny(p[3], "/?#") { // host:port/..., with an @ after it
 				return m
 			}
 			found(p[3])

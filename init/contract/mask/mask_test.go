@@ -148,7 +148,7 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// Known secrets are found whatever they are made of and whatever stands around them, in base64 too.
+// Known secrets are found whatever they are made of and whatever is around them, in base64 too.
 func FuzzScrubber(f *testing.F) {
 	f.Add("swordfish-12", "a", "b")
 	f.Add("pa ss\nword", "token=", "")

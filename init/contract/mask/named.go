@@ -15,7 +15,7 @@ var (
 	nextName  = pattern(`[,;&][\w.-]+[=:]`)
 )
 
-// named masks what stands behind a name: NAME=VALUE, NAME: VALUE, "NAME": "VALUE", --NAME VALUE, on
+// named masks what follows a name: NAME=VALUE, NAME: VALUE, "NAME": "VALUE", --NAME VALUE, on
 // the same line or on the next one. Where a line begins with the name, as in YAML, all of the line
 // is the value, and a block below it too.
 func named(b []byte, prose bool, found func([]byte)) []byte {
@@ -37,7 +37,7 @@ func named(b []byte, prose bool, found func([]byte)) []byte {
 	return append(out, b[done:]...)
 }
 
-// value gives the range of the value behind the name in b[start:end], from -1 for none, and what of
+// value gives the range of the value after the name in b[start:end], from -1 for none, and what of
 // that range stays.
 func value(b []byte, start, end int, prose bool) (from, to int, stays []byte) {
 	lineStart := bytes.LastIndexByte(b[:start], '\n') + 1

@@ -5,7 +5,7 @@ import (
 	"net/url"
 )
 
-// URL gives a URL for people: without a name, a password, and what stands behind ? and #.
+// URL gives a URL for people: without a name, a password, and what follows ? and #.
 func URL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {

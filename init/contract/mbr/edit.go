@@ -24,7 +24,7 @@ func Set(sector []byte, n int, p Partition) []byte {
 
 // Grow gives a copy of sector (512 bytes) in which partition n, 1 to 4, reaches to the end of a
 // disk of so many sectors, rounded down to align sectors, and with a new signature, so that two
-// disks written from one image can be told apart. It gives nil if the partition already reaches
+// disks written from one image can be distinguished. It gives nil if the partition already reaches
 // that far. Errors: no table, no partition n.
 func Grow(sector []byte, n int, sectors, align uint64, signature uint32) ([]byte, error) {
 	t, err := Decode(sector)

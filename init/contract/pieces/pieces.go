@@ -137,8 +137,8 @@ func cutStream(r io.ReaderAt, off, size int64) Piece {
 	p := raw
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b, 8}):
-		// Its last four bytes say how much it holds (RFC 1952). Where they lie, it comes out wrong
-		// and is sent as it is.
+		// Its last four bytes say how much it holds (RFC 1952). Where they are wrong, the result
+		// differs and is sent as it is.
 		if _, err := r.ReadAt(head, off+size-4); err != nil {
 			return raw
 		}

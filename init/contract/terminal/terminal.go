@@ -63,7 +63,7 @@ type Writer struct {
 // NewWriter gives a Writer in front of w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Write takes all of p, or gives the error of the writer behind it.
+// Write takes all of p, or gives the error of the underlying writer.
 func (t *Writer) Write(p []byte) (int, error) {
 	text := string(append(t.rest, p...))
 	t.rest = nil

@@ -82,7 +82,7 @@ func padded(level []byte) []byte {
 	return level
 }
 
-// hasher hashes blocks behind a salt.
+// hasher hashes blocks after a salt.
 type hasher struct {
 	hash hash.Hash
 	salt []byte

@@ -30,7 +30,7 @@ func (w *bitWriter) flush() {
 	w.acc = 0
 }
 
-// end closes a stream with the one bit that tells a reader where to begin.
+// end closes a stream with the one bit that shows a reader where to begin.
 func (w *bitWriter) end() {
 	w.add(1, 1)
 	w.flush()

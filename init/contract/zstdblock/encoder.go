@@ -9,8 +9,8 @@ package zstdblock
 
 import "encoding/binary"
 
-// Version changes whenever the same input may give other bytes. It belongs into the key of whoever
-// caches frames; a test fails if the output changes and Version does not.
+// Version changes whenever the same input may give other bytes. It belongs in the key of a cache of
+// frames; a test fails if the output changes and Version does not.
 const Version = 2
 
 // MaxBlock is the largest number of bytes that Encode takes.
@@ -60,7 +60,7 @@ func (e *Encoder) Encode(dst, src []byte) []byte {
 }
 
 // appendBlocks appends the zstd blocks of src. r are the decoder's repeats before them, and become
-// those behind them. The last block is marked as the frame's last one if last says so.
+// those after them. The last block is marked as the frame's last one if last says so.
 func (e *Encoder) appendBlocks(dst, src []byte, r *repeats, last bool) []byte {
 	e.list = e.parser.parse(e.list[:0], src, *r)
 	for list := e.list; ; {

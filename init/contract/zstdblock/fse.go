@@ -81,7 +81,7 @@ func (t *fseTable) normalize(counts []uint32, total uint32, log uint) {
 		}
 	}
 	for left < 0 {
-		// Take from whoever loses least: the largest.
+		// Take from the one that loses least: the largest.
 		for s := range t.top {
 			if t.norm[s] > t.norm[largest] {
 				largest = s

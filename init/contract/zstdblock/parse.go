@@ -14,9 +14,9 @@ const (
 	// others.
 	goodRepeat = 12
 
-	// hopeless is by how much a position may be dearer than the next one and still be searched for
-	// matches. At two bits half of the time is saved for 0.6 % of size; at two and a half 2.6 % are
-	// lost.
+	// hopeless is by how much a position may be more expensive than the next one and still be
+	// searched for matches. At two bits half of the time is saved for 0.6 % of size; at two and a
+	// half 2.6 % are lost.
 	hopeless = 2 * priceBit
 
 	// span is how many bytes are parsed at a time. Prices are learned from span to span.
@@ -89,7 +89,7 @@ func (p *parser) parseSpan(list []sequence, src []byte, at, end int, r repeats, 
 	}
 	steps[0] = step{run: *run, repeats: r}
 	pr := &p.prices
-	// Behind the last positions there are not enough bytes to look at.
+	// After the last positions there are not enough bytes to look at.
 	searchable := min(end, len(src)-hashBytes)
 	size := uint32(end - at)
 	for i := uint32(0); i < size; {
@@ -215,7 +215,7 @@ func (p *parser) arrive(steps []step, i uint32) {
 }
 
 // trace goes the cheapest way back from the last step and appends its sequences. run becomes the
-// literals behind them.
+// literals after them.
 func (p *parser) trace(list []sequence, steps []step, run *uint32) []sequence {
 	first := len(list)
 	i := uint32(len(steps) - 1)

@@ -133,7 +133,7 @@ var logs = func() (t [1024]int32) {
 }()
 
 // price is the logarithm of v, at least 1, to the base 2 as a price: the bits by which something
-// once in v times is dearer.
+// once in v times costs more.
 func price(v uint32) int32 {
 	if v < uint32(len(logs)) {
 		return logs[v]

@@ -2,7 +2,7 @@ package zstdblock
 
 import "math"
 
-// sequence is a run of literals and the match behind it. distance is how far back the match is, in
+// sequence is a run of literals and the match after it. distance is how far back the match is, in
 // bytes.
 type sequence struct {
 	literals, length, distance uint32
@@ -25,7 +25,7 @@ type repeats [3]uint32
 
 // code gives the offset value for a distance, and updates the repeats.
 func (r *repeats) code(distance, literals uint32) uint32 {
-	shift := 0 // behind no literals, repeat codes mean the second, the third, and the first less one
+	shift := 0 // after no literals, repeat codes mean the second, the third, and the first less one
 	if literals == 0 {
 		shift = 1
 	}

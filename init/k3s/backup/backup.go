@@ -223,7 +223,7 @@ func after(name string) string {
 // others may write too.
 func partName(name string) string { return "." + name + "." + rand.Text() + partSuffix }
 
-// partSuffix is behind the name of what is not whole yet.
+// partSuffix ends the name of an incomplete file.
 const partSuffix = ".part"
 
 // stampForm is the time in a name: it sorts as text.
@@ -249,8 +249,8 @@ func (j *Job) List(ctx context.Context) ([]Entry, error) {
 	return ours(all, j.Host), nil
 }
 
-// unsent says why an archive did not get where it belongs. What a person has to change there is not
-// tried again at once.
+// unsent reports why an archive was not sent. What a person has to change there is not tried again
+// immediately.
 func unsent(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
@@ -292,7 +292,7 @@ func ours(all []Entry, host string) []Entry {
 	return list
 }
 
-// surplus gives the names behind the newest keep.
+// surplus gives the names after the newest keep.
 func surplus(all []Entry, host string, keep int) []string {
 	var names []string
 	for i, e := range ours(all, host) {

@@ -333,7 +333,7 @@ func TestPasswordInURL(t *testing.T) {
 	}
 }
 
-// What a person has to repair on the server is said, and not tried again at once.
+// What a person has to repair on the server is said, and not tried again immediately.
 func TestUnsent(t *testing.T) {
 	for err, want := range map[error]string{
 		&os.PathError{Op: "open", Path: "x", Err: unix.EACCES}: "lets nobody write there", &os.PathError{Op: "open", Path: "x", Err: unix.EROFS}: "lets nobody write there",
@@ -348,7 +348,7 @@ func TestUnsent(t *testing.T) {
 	}
 }
 
-// A call that the kernel does not let go does not hold whoever asked beyond their patience.
+// A call that the kernel does not let go does not hold its caller beyond the limit.
 func TestBeside(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stuck := make(chan bool)
@@ -419,7 +419,7 @@ func TestKeeper(t *testing.T) {
 	}
 }
 
-// An error is told once, whole, and until a backup succeeds, whoever made it.
+// An error is reported once, as a whole, and until a backup succeeds, whatever made it.
 func TestKeeperTellsWhatHoldsNow(t *testing.T) {
 	now := time.Now()
 	const to = "sftp://b@nas/x"

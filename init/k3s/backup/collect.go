@@ -22,7 +22,7 @@ const holdLimit = time.Minute
 // data is where the node's / is on its data partition.
 const data = "k3os/data"
 
-// trees are what a backup takes along next to the datastore: where they lie, and as what.
+// trees are what a backup takes along next to the datastore: where they are, and under which name.
 var trees = []struct{ from, as string }{
 	{"/k3os/config", "k3os/config"},                                         // the imported configuration, with its secrets
 	{"/var/lib/rancher/k3os", data + "/var/lib/rancher/k3os"},               // hostname, node password, ssh host keys, k3OS's own files, /etc/rancher

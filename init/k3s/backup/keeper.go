@@ -66,7 +66,7 @@ func (k *Keeper) Run(ctx context.Context) {
 }
 
 // wrong says what is wrong with the backups to a place, as the state and the last run in this boot
-// tell; nil for nothing. What failed for another place counts no longer.
+// show; nil for nothing. What failed for another place counts no longer.
 func wrong(s State, unread error, to string, failed error) error {
 	s = s.For(to)
 	switch {

@@ -26,7 +26,7 @@ const nfsFlags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATI
 // nfsVersions are tried in this order.
 var nfsVersions = []string{"4.2", "4.1", "4.0"}
 
-// nfsOptions are what the kernel wants to be told (nfs(5); mount.nfs would look up addr). soft: a
+// nfsOptions are what the kernel needs (nfs(5); mount.nfs would look up addr). soft: a
 // server that is gone ends in an error and not in a process that nobody can kill. timeo is in
 // tenths of a second.
 func nfsOptions(address, port, version string) string {
@@ -41,8 +41,8 @@ func nfsOptions(address, port, version string) string {
 }
 
 // openNFS mounts the directory by the kernel's own client. All calls into it run next to us: the
-// kernel waits for a server as long as the options above say, and whoever wants to end before that
-// can.
+// kernel waits for a server as long as the options above say, and a caller that wants to end before
+// that can.
 func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 	find, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()

@@ -134,7 +134,7 @@ func (j *Job) openSFTP(ctx context.Context, t target) (*place, error) {
 	return &place{list: p.list, put: p.put, remove: p.remove, close: func() { stop(); client.Close(); c.Close() }}, nil
 }
 
-// sftpPlace is a directory behind sftp.
+// sftpPlace is a directory reached by sftp.
 type sftpPlace struct {
 	*sftp.Client
 	conn net.Conn

@@ -24,9 +24,9 @@ const (
 	sharedFirst = pendingByte + 2
 	sharedSize  = 510
 
-	walCheckpoint = 121 // WAL_CKPT_LOCK: whoever copies the log's pages into the database
+	walCheckpoint = 121 // WAL_CKPT_LOCK: held while the log's pages are copied into the database
 	walRead1      = 124 // WAL_READ_LOCK(1): the log is not begun again while somebody reads it
-	walDeadMan    = 128 // UNIX_SHM_DMS: who opens the -shm file finds out whether anybody else has
+	walDeadMan    = 128 // UNIX_SHM_DMS: opening the -shm file shows whether anybody else has
 )
 
 // header of a database: magic, and the bytes that say which journal it uses (sqlite.org,
@@ -37,12 +37,12 @@ const (
 	inWAL       = 2
 )
 
-// database is a SQLite database that does not change as long as it is held, although whoever works
-// with it goes on.
+// database is a SQLite database that does not change as long as it is held, although its users go
+// on.
 //
 // A copy of a database that is in use is nearly always damaged: pages move from the log to the
 // database while it is read. Held is what moves them, the checkpoint, and the log's beginning
-// again; writers append to the log as ever. What they append behind the last whole transaction of
+// again; writers append to the log as ever. What they append after the last whole transaction of
 // the copy, SQLite leaves out when it opens the copy, for no checksum ends it.
 type database struct {
 	db, wal, shm *os.File // wal and shm are nil if there are none

@@ -81,8 +81,8 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
-// Who else may write to the directory lays links that lead out of it: nothing is written, read or
-// removed behind them.
+// Another user of the directory puts links there that lead out of it: nothing is written, read or
+// removed through them.
 func TestDirectoryFollowsNothing(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	victim := filepath.Join(outside, "victim")
@@ -104,7 +104,7 @@ func TestDirectoryFollowsNothing(t *testing.T) {
 			t.Errorf("%s was written to", tmp)
 		}
 	}
-	if err := p.put(".b.part", "a", strings.NewReader("text")); err != nil { // the link goes, not what is behind it
+	if err := p.put(".b.part", "a", strings.NewReader("text")); err != nil { // the link goes, not its target
 		t.Error(err)
 	}
 	if err := p.put(".c.part", "sub/x", strings.NewReader("text")); err == nil {

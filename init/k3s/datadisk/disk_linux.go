@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where things lie.
+// Places.
 const (
 	MountPoint   = "/run/shelf/data"                   // the whole disk
 	Kubelet      = "/var/lib/kubelet"                  // pods' volumes
@@ -288,7 +288,7 @@ func (d *Disk) bind(dataDir string) error {
 	return nil
 }
 
-// detach takes the disk away, whoever still uses it.
+// detach takes the disk away, even if it is in use.
 func (d *Disk) detach(dataDir string) {
 	for _, path := range []string{Kubelet, dataDir, MountPoint} {
 		if mountedOn(path) {
@@ -309,7 +309,7 @@ func mountedOn(path string) bool {
 	return unix.Stat(path, &here) == nil && unix.Stat(filepath.Dir(path), &above) == nil && here.Dev != above.Dev
 }
 
-// alive reports whether the block device behind a mount is still there.
+// alive reports whether the block device of a mount is still there.
 func alive(path string) bool {
 	here, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(path))
 	if err != nil || len(here) == 0 {
@@ -328,7 +328,7 @@ func writable(path string) error {
 	return nil
 }
 
-// hasData reports whether k3s has anything at dir that must not be lost or forked. What people lay
+// hasData reports whether k3s has anything at dir that must not be lost or forked. What people put
 // there before its first start, manifests and images, does not count.
 func hasData(dir string) bool {
 	for _, name := range []string{"server/db", "server/tls", "server/token", "agent/client-kubelet.crt", "agent/client-ca.crt", "agent/containerd", "storage"} {

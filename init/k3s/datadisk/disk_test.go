@@ -259,7 +259,7 @@ func TestPutAside(t *testing.T) {
 	}
 }
 
-// Whoever asks how the disk is gets an answer while it is checked or filled, which can take an
+// A question about the disk gets an answer while it is checked or filled, which can take an
 // hour.
 func TestStatusWhileBusy(t *testing.T) {
 	d := &Disk{}

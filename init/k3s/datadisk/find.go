@@ -67,7 +67,7 @@ func find(sys, dev, boot, spec string) (device, error) {
 		f, err := os.Open(d.path)
 		if err != nil {
 			if tagged {
-				continue // nothing can be told of it; another one may be meant
+				continue // nothing is known of it; another one may be meant
 			}
 			return d, fault.Wrap(err, fault.Device, "", "the data disk %s cannot be opened", spec)
 		}

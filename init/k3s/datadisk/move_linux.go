@@ -22,7 +22,7 @@ import (
 // counts as empty.
 const moving = ".shelf-moving"
 
-// before is put behind the names of the directories whose data were moved.
+// before is appended to the names of the directories whose data were moved.
 const before = ".before-move"
 
 // carry copies k3s' data to the disk. It runs before k3s' first start in a boot, so nothing changes

@@ -78,7 +78,7 @@ func Save(path string, now time.Time) error {
 }
 
 // Restore raises the clock to the saved time and to floor, the date of the image, and reports
-// whether it had to. A saved time that is before floor or absurdly far behind it is not believed.
+// whether it had to. A saved time that is before floor or absurdly far after it is not believed.
 func Restore(path string, floor time.Time) (raised bool, err error) {
 	saved, err := Saved(path)
 	to, must := raise(time.Now(), floor, saved)
@@ -121,7 +121,7 @@ func slew(offset time.Duration) error {
 	return nil
 }
 
-// synced tells the kernel, and so whoever asks it, that the clock is right within maxError.
+// synced reports to the kernel, and so to its users, that the clock is right within maxError.
 func synced(maxError time.Duration) {
 	var tx unix.Timex
 	tx.Modes = unix.ADJ_STATUS | unix.ADJ_MAXERROR | unix.ADJ_ESTERROR

@@ -237,7 +237,8 @@ func TestKeeper(t *testing.T) {
 	})
 }
 
-// A small offset at the start needs no step; a change of the network makes the keeper ask at once.
+// A small offset at the start needs no step; a change of the network makes the keeper ask
+// immediately.
 func TestKeeperKick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := false
@@ -283,7 +284,7 @@ func TestKeeperBelievesWhatIsSaidTwice(t *testing.T) {
 	}
 }
 
-// Nothing sends the clock of a machine of 32 bits behind the end of its seconds in 2038, neither a
+// Nothing sends the clock of a machine of 32 bits beyond the end of its seconds in 2038, neither a
 // server nor what was saved.
 func TestFarthest(t *testing.T) {
 	if end := farthest(32); end.Unix() > math.MaxInt32 || end.Year() != 2038 {
@@ -359,7 +360,7 @@ func TestKeeperGrace(t *testing.T) {
 	}
 }
 
-// What differs from one try to the next for no reason would be told each time.
+// What differs from one try to the next for no reason would be reported each time.
 func TestReason(t *testing.T) {
 	late := &net.OpError{Op: "read", Net: "udp", Source: &net.UDPAddr{Port: 4711}, Err: os.ErrDeadlineExceeded}
 	for want, err := range map[string]error{

@@ -19,9 +19,9 @@ const (
 	soon    = time.Second // between tries until there is a time
 	late    = 30 * time.Second
 	settle  = time.Minute      // after the first time
-	grace   = 30 * time.Second // before it is told that nobody answers: at boot the way to a server may come up after the first network
+	grace   = 30 * time.Second // before it is reported that nobody answers: at boot the way to a server may come up after the first network
 	longest = 1024 * time.Second
-	again   = time.Hour // until another reason for the same is told: behind a router without a line they alternate
+	again   = time.Hour // until another reason for the same is reported: behind a router without a line they alternate
 )
 
 // Keeper keeps the clock right. Make one with New, then Run it.
@@ -101,7 +101,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// Kick asks again at once: the network has changed.
+// Kick asks again immediately: the network has changed.
 func (k *Keeper) Kick() {
 	select {
 	case k.kick <- struct{}{}:
@@ -210,7 +210,7 @@ func (k *Keeper) Status() Status {
 	return k.status
 }
 
-// Synced is closed when a server has told the time.
+// Synced is closed when a server has given the time.
 func (k *Keeper) Synced() <-chan struct{} { return k.synced }
 
 // Wait waits until the time is known, at most limit; 0 waits not at all. The error, of kind

@@ -78,8 +78,8 @@ func (d *dhcp) lose(why string, args ...any) {
 	d.lease(nil)
 }
 
-// hold lives with a lease until it is lost, which is told, or ctx ends, or nobody answers behind a
-// link that came back: then the lease is still held, until d.ends.
+// hold lives with a lease until it is lost, which is reported, or ctx ends, or nobody answers after
+// a link came back: then the lease is still held, until d.ends.
 func (d *dhcp) hold(ctx context.Context, ack *dhcpv4.DHCPv4) {
 	for {
 		began := d.now()

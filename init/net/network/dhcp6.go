@@ -136,7 +136,7 @@ func (d *dhcp6) hold(ctx context.Context, reply *dhcpv6.Message) {
 				return
 			}
 			if kicked && age < t.renew {
-				continue // it stays until its time; whoever answers then
+				continue // it stays until its time; any server may answer then
 			}
 			mark := t.lease
 			if age < t.rebind {

@@ -98,7 +98,7 @@ func TestDHCP6(t *testing.T) {
 		func() {},                  // T1: renewed
 		func() { s.silent = true }, // T1: nobody
 		func() {},                  // nobody
-		func() { clock = clock.Add(5 * time.Minute) }, // behind T2: nobody
+		func() { clock = clock.Add(5 * time.Minute) }, // after T2: nobody
 		func() { clock = clock.Add(3 * time.Hour) },   // the end
 		func() { s.silent, s.addr = false, "fd00::5" },
 		func() { s.refuse = true }, // T1: taken back

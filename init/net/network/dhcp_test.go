@@ -209,7 +209,7 @@ func TestRebindAndExpiry(t *testing.T) {
 	}
 }
 
-// A server that says no to a renewal takes the address back at once.
+// A server that says no to a renewal takes the address back immediately.
 func TestNak(t *testing.T) {
 	ip := "192.0.2.50"
 	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
@@ -230,7 +230,7 @@ func TestNak(t *testing.T) {
 	}
 }
 
-// Silence, a refused offer and a bad packet are all tried again, and the reasons are told.
+// Silence, a refused offer and a bad packet are all tried again, and the reasons are reported.
 func TestAcquireTriesAgain(t *testing.T) {
 	n := 0
 	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
@@ -286,7 +286,7 @@ func TestCableMoved(t *testing.T) {
 }
 
 // A router that reboots: the link comes back before its server does. The address stays for as long
-// as the lease, then it is given up and that is told; whoever answers later is heard.
+// as the lease, then it is given up and that is reported; a later answer is taken.
 func TestNobodyBehindTheLink(t *testing.T) {
 	gone, kicked := false, false
 	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {

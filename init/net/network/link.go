@@ -43,8 +43,8 @@ type link struct {
 	cancel context.CancelFunc
 	over   chan struct{} // closed when the goroutine is
 
-	// What the kernel has from us, and the newest lease: the goroutine's alone, or whoever has
-	// waited for its end.
+	// What the kernel has from us, and the newest lease: used by the goroutine alone, or after its
+	// end.
 	making  sync.Mutex // DHCP and DHCPv6 are two
 	static  State
 	v4, v6  State
@@ -58,14 +58,14 @@ type link struct {
 const maxLifetime = 30 * 365 * 24 * time.Hour
 
 // run brings the interface up and keeps it as its settings say, until ctx ends. The addresses stay
-// then: who comes next takes away what it does not want. ready is closed when all is done that
+// then: the next one removes what it does not want. ready is closed when all is done that
 // needs nobody's answer.
 func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
 	if err := l.raise(s); err != nil && !l.radio && !gone(err) { // a radio may be blocked until wpa_supplicant runs
 		l.say("%v", err)
 	}
 	if s.claim {
-		// Whoever has a link first may be the one that the configuration calls auto.
+		// The first interface with a link may be the one that the configuration calls auto.
 		l.change(s, func() { l.static, l.v4, l.v6 = State{}, State{}, State{} })
 		close(ready)
 		l.awaitCarrier(ctx)
@@ -298,7 +298,7 @@ func (l *link) raise(s settings) error {
 	for _, k := range linkSysctls {
 		sysctl(fmt.Sprintf(k.name, l.name), k.value)
 	}
-	// The kernel's own default routes are in the same order as ours, and behind one that is
+	// The kernel's own default routes are in the same order as ours, and after one that is
 	// configured.
 	metric := max(s.metric, 1)
 	for _, r := range fromConfig(s.Interface, s.metric).Routes {
@@ -407,7 +407,7 @@ func (l *link) do(h netlink.Link, op Op) error {
 	return nil
 }
 
-// has reads what the kernel has for the interface, whoever put it there.
+// has reads what the kernel has for the interface, whatever put it there.
 func (l *link) has(h netlink.Link) (State, error) {
 	s := State{MTU: h.Attrs().MTU}
 	addrs, err := netlink.AddrList(h, netlink.FAMILY_ALL)

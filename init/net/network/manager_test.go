@@ -46,7 +46,7 @@ func isUp(m *Manager) error {
 }
 
 // A change that has nothing to do with the network leaves it up, and what is in the way of an
-// interface is still told.
+// interface is still reported.
 func TestApplyStaysUp(t *testing.T) {
 	m := leased(t, &config.Config{}, "eth0", "eth1")
 	if err := isUp(m); err != nil {
@@ -104,7 +104,7 @@ func TestWaitFor(t *testing.T) {
 	}
 }
 
-// heard makes a piece of the kernel's news.
+// heard makes an event of the kernel.
 func heard(kind uint16, family uint8, index int, name string, mac net.HardwareAddr, flags uint32) netlink.LinkUpdate {
 	a := netlink.NewLinkAttrs()
 	a.Index, a.Name, a.HardwareAddr, a.RawFlags, a.EncapType = index, name, mac, flags, "ether"
@@ -113,8 +113,8 @@ func heard(kind uint16, family uint8, index int, name string, mac net.HardwareAd
 	return u
 }
 
-// A port that leaves its bridge is told like an interface that goes away, except for the family; a
-// real one takes the VLAN on it along.
+// A port that leaves its bridge is reported like an interface that goes away, except for the
+// family; a real one takes the VLAN on it along.
 func TestGone(t *testing.T) {
 	m := leased(t, &config.Config{}, "eth0")
 	k := newFakeKernel("eth0")
@@ -194,7 +194,7 @@ func TestAuto(t *testing.T) {
 	}
 }
 
-// A way out that comes after k3s is told from the one that leads nowhere.
+// A way out that comes after k3s is distinguished from the one that leads nowhere.
 func TestOvertaken(t *testing.T) {
 	const dummy, eth0 = 7, 2
 	nowhere := netlink.Route{LinkIndex: dummy, Gw: dummyGate.AsSlice(), Priority: dummyMetric, Dst: ipNet(defaultRoute(dummyGate))}

@@ -2,9 +2,9 @@
 // static addresses, routes, name servers, Wi-Fi, VLANs, bridges and bonds.
 //
 // Every wired interface asks DHCP unless the configuration (network.interfaces) says otherwise,
-// also one that is plugged in later. Nothing here blocks a boot: Start returns at once, Wait has
-// the caller's limit, and an interface whose cable or server is missing goes on trying for as long
-// as the node runs. A changed configuration is handed to Apply, which changes what differs and
+// also one that is plugged in later. Nothing here blocks a boot: Start returns immediately, Wait
+// has the caller's limit, and an interface whose cable or server is missing goes on trying for as
+// long as the node runs. A changed configuration is handed to Apply, which changes what differs and
 // leaves the rest alone. IPv6 addresses and routes come from the kernel, which heeds router
 // advertisements; the name servers in these are taken from its news.
 package network
@@ -35,7 +35,7 @@ import (
 // WaitLimit is how long what needs a network waits for it.
 const WaitLimit = 30 * time.Second
 
-// ResolvConf is where name servers are told to programs.
+// ResolvConf is the file in which programs find the name servers.
 const ResolvConf = "/etc/resolv.conf"
 
 // Manager runs the interfaces. All methods may be called from any goroutine.
@@ -159,7 +159,7 @@ func (m *Manager) watch(ctx context.Context) {
 		err := netlink.LinkSubscribeWithOptions(news, stop, netlink.LinkSubscribeOptions{
 			ListExisting: true,
 			ErrorCallback: func(err error) {
-				if !errors.Is(err, netlink.ErrDumpInterrupted) { // what came meanwhile is told by itself
+				if !errors.Is(err, netlink.ErrDumpInterrupted) { // what came meanwhile is reported by itself
 					m.say("network: news about interfaces: %v", err)
 				}
 			},
@@ -199,7 +199,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// hear takes one piece of news.
+// hear handles one event.
 func (m *Manager) hear(u netlink.LinkUpdate) {
 	a := u.Attrs()
 	if u.IfInfomsg.Family == unix.AF_BRIDGE {
@@ -238,7 +238,7 @@ func (m *Manager) hear(u netlink.LinkUpdate) {
 		if s, run := m.status[l.name]; run && s.Carrier != carrier {
 			s.Carrier = carrier
 			m.status[l.name] = s
-			m.writeResolvConf() // the servers behind a dead link come last
+			m.writeResolvConf() // the servers on a dead link come last
 			m.tell()
 			m.say("%s: %s", l.name, map[bool]string{true: "link is up", false: "link is down"}[carrier])
 		}
@@ -337,7 +337,7 @@ func (m *Manager) arrange(l *link) {
 	<-ready
 }
 
-// update notes what an interface has now, and tells resolv.conf and who waits.
+// update notes what an interface has now, and updates resolv.conf and wakes waiting callers.
 func (m *Manager) update(l *link, s settings, now State, ack *dhcpv4.DHCPv4) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -417,13 +417,13 @@ func (m *Manager) Radio() string {
 	return names[0]
 }
 
-// tell wakes who waits. mu is held.
+// tell wakes waiting callers. mu is held.
 func (m *Manager) tell() {
 	close(m.changed)
 	m.changed = make(chan struct{})
 }
 
-// Changed is closed at the next change of anything that Status or NTPServers tell.
+// Changed is closed at the next change of anything that Status or NTPServers return.
 func (m *Manager) Changed() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()

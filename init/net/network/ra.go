@@ -136,7 +136,7 @@ func parseAdvert(b []byte) (n advert, ok bool) {
 	return n, len(n.dns)+len(n.search) > 0
 }
 
-// wireNames reads domain names in DNS' form (RFC 1035, 3.1, without compression), with zeros behind
+// wireNames reads domain names in DNS' form (RFC 1035, 3.1, without compression), with zeros after
 // the last.
 func wireNames(b []byte) (names []string) {
 	var labels []string
@@ -157,7 +157,7 @@ func wireNames(b []byte) (names []string) {
 	return names
 }
 
-// watchRA hears what routers say about names, for as long as the program runs.
+// watchRA receives what routers advertise about names, for as long as the program runs.
 func (m *Manager) watchRA(ctx context.Context) {
 	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_ND_USEROPT)
 	if err != nil {

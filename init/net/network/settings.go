@@ -23,7 +23,7 @@ type settings struct {
 }
 
 // The lowest metric wins: what is configured, in its order, before what is not, cables before
-// radios; all behind what somebody sets by hand.
+// radios; all after what is set by hand.
 const (
 	firstMetric   = 100
 	defaultMetric = 1000

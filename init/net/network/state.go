@@ -34,8 +34,8 @@ type Route struct {
 }
 
 // minMTU is the least that every host must take (RFC 791 and RFC 2132, option 26), maxMTU the most
-// that a server is believed; who writes a configuration may know better, and is told what the
-// driver refuses.
+// that a server is believed; a configuration may ask for more, and what the driver refuses is
+// reported.
 const minMTU, maxMTU = 576, 9216
 
 // fromConfig gives what the configuration says about an interface. Values are checked by
@@ -129,7 +129,7 @@ func fromLease(ack *dhcpv4.DHCPv4, metric int) State {
 	s.Addresses, s.Leased = []netip.Prefix{own}, []netip.Prefix{own}
 	s.Lifetime = leaseTimes(ack).lease
 	if classless := ack.ClasslessStaticRoute(); len(classless) > 0 {
-		// RFC 3442: who understands this option must ignore the routers of option 3.
+		// RFC 3442: a client that understands this option must ignore the routers of option 3.
 		for _, r := range classless {
 			dst, ok := netip.AddrFromSlice(r.Dest.IP.To4())
 			if n, bits := r.Dest.Mask.Size(); ok && bits == 32 {
@@ -184,7 +184,7 @@ func (s *State) addLeaseRoute(own, to netip.Prefix, router net.IP, metric int) {
 	s.Routes = append(s.Routes, Route{To: to, Via: via, Metric: metric})
 }
 
-// add puts what another source says about the same interface behind s.
+// add appends what another source says about the same interface.
 func (s State) add(o State) State {
 	s.Addresses = append(slices.Clone(s.Addresses), o.Addresses...)
 	s.Routes = append(slices.Clone(s.Routes), o.Routes...)
@@ -203,7 +203,7 @@ func (s State) add(o State) State {
 	return s
 }
 
-// join puts what DHCPv6 says about the same interface behind s.
+// join appends what DHCPv6 says about the same interface.
 func (s State) join(o State) State {
 	s.Addresses = append(slices.Clone(s.Addresses), o.Addresses...)
 	s.DNS = append(slices.Clone(s.DNS), o.DNS...)

@@ -19,7 +19,7 @@ func TestLeaseTimes(t *testing.T) {
 	for _, c := range []struct{ renew, rebind, lease, wantRenew, wantRebind, wantLease int }{
 		{0, 0, 3600, 1800, 3150, 3600},
 		{100, 200, 3600, 100, 200, 3600},
-		{4000, 5000, 3600, 1575, 3150, 3600}, // both behind the end
+		{4000, 5000, 3600, 1575, 3150, 3600}, // both after the end
 		{300, 200, 3600, 100, 200, 3600},     // the wrong way round
 		{0, 0, 1, 5, 8, 10},                  // too short to live with
 	} {

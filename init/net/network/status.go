@@ -94,7 +94,7 @@ func (s Status) String() string {
 	return s.Name + ": no address"
 }
 
-// join tells of addresses behind a link that is down.
+// join reports addresses on a link that is down.
 func join(name string, addresses []string, why string) string {
 	if len(addresses) == 0 {
 		return name + ": " + why

@@ -40,7 +40,7 @@ func (h *hearing) news(event string) (text string, ok bool) {
 		return "", false
 	}
 	if h.tries >= patience && strings.HasPrefix(event, "CTRL-EVENT-DISCONNECTED") {
-		return "", false // what was said tells more
+		return "", false // the earlier message says more
 	}
 	return news(event)
 }

@@ -56,7 +56,7 @@ func Unit(n Node) supervise.Unit {
 	return u
 }
 
-// NoRadio says why there is no radio, as far as the kernel's log tells.
+// NoRadio gives the reason for a missing radio, as far as the kernel's log shows it.
 func NoRadio() string {
 	if file := MissingFirmware(kernelLog()); file != "" {
 		return "the Wi-Fi radio's firmware " + file + " is not in this image, so Wi-Fi does not work; use the cable, or another radio"

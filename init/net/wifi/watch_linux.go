@@ -12,8 +12,8 @@ import (
 // alive is how long wpa_supplicant may be silent before it is asked whether it is still there.
 const alive = 30 * time.Second
 
-// Watch hears wpa_supplicant about one interface until ctx ends, and tells in words why there is no
-// connection; an empty text is a connection. One that was started again is heard again.
+// Watch follows wpa_supplicant's events of one interface until ctx ends, and reports in words why
+// there is no connection; an empty text is a connection. A restarted one is followed again.
 func Watch(ctx context.Context, radio string, tell func(text string)) {
 	for ctx.Err() == nil {
 		_ = listen(ctx, filepath.Join(ControlDir, radio), tell) // it is not there, or went away

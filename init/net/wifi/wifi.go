@@ -1,5 +1,5 @@
 // Package wifi joins wireless networks: it writes what Debian's wpa_supplicant reads, makes the
-// unit that runs it, and tells in words why there is no connection.
+// unit that runs it, and reports in words why there is no connection.
 //
 // wpa_supplicant runs only where a Wi-Fi network is configured and a radio exists. Everything about
 // it is under /run: what is taken out of the configuration leaves nothing behind, unlike in k3OS.
@@ -17,7 +17,7 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// Where things lie.
+// Places.
 const (
 	ConfigFile = "/run/shelf/wpa_supplicant.conf" // 0600
 	ControlDir = "/run/wpa_supplicant"

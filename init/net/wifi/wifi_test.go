@@ -166,7 +166,7 @@ brcmfmac mmc1:0001:1: Direct firmware load for brcm/brcmfmac43455-sdio.clm_blob 
 	}
 }
 
-// A supplicant that tells of an event, and goes away.
+// A supplicant that reports an event, and goes away.
 func TestListen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wlan0")
 	s, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})

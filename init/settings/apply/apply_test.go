@@ -21,7 +21,7 @@ import (
 
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHw8WBtRRxbMs3dCD1WoWOfx3IP55xZmLXCC8CqOsl+4 me@laptop"
 
-// box is a node's root in a directory, owned by whoever runs the test.
+// box is a node's root in a directory, owned by the user who runs the test.
 func box(t *testing.T) Machine {
 	t.Helper()
 	m := Machine{Root: t.TempDir(), UID: os.Getuid(), GID: os.Getgid()}

@@ -10,8 +10,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Where the variables of k3os.environment lie. Two readers need two files: PAM takes a line as it
-// is and knows no escape, a shell would run what is in a value.
+// The files with the variables of k3os.environment. Two readers need two files: PAM takes a line as
+// it is and knows no escape, a shell would run what is in a value.
 const (
 	pamEnvironment   = "/etc/environment"
 	shellEnvironment = "/etc/profile.d/00-environment.sh"

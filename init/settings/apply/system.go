@@ -43,7 +43,7 @@ func (m Machine) write(path, text string, mode fs.FileMode) error {
 	return mount.File{Path: m.path(path), Content: text, Mode: mode}.Do()
 }
 
-// Names writes the host name to where programs look for it; the kernel is told by Hostname.
+// Names writes the host name to where programs look for it; the kernel gets it by Hostname.
 func (m Machine) Names(host string) error {
 	return errors.Join(m.write("/etc/hostname", host+"\n", 0o644), m.write("/etc/hosts", hostsText(host), 0o644))
 }
@@ -221,8 +221,8 @@ func sorted(m map[string]string) []string {
 	return names
 }
 
-// Files writes write_files. Parents are made 0755 root. An item that fails is told and the others
-// go on. Files of an earlier configuration that are not named any more are taken back.
+// Files writes write_files. Parents are made 0755 root. An item that fails is reported; the others
+// are written. Files of an earlier configuration that are not named any more are taken back.
 func (m Machine) Files(files []config.File) error {
 	var errs []error
 	named := map[string]bool{}
@@ -267,8 +267,8 @@ func (m Machine) file(f config.File) error {
 	return mount.Replace(path, data, f.Mode(), uid, gid)
 }
 
-// combined gives what is to be in a file: behind what is there already with append, once, and of
-// /etc/hosts behind the node's own lines, without which sudo and others do not find their own host.
+// combined gives what is to be in a file: after what is there already with append, once, and of
+// /etc/hosts after the node's own lines, without which sudo and others do not find their own host.
 func (m Machine) combined(f config.File, path string, data []byte) ([]byte, error) {
 	if filepath.Clean("/"+f.Path) == "/etc/hosts" {
 		host, err := os.ReadFile(m.path("/etc/hostname"))

@@ -36,7 +36,7 @@ type Track struct {
 type written struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"` // of the content as it was written; a file that somebody changed since is his
-	// What was there before: it is under the same name as the note, with .before behind it.
+	// What was there before: it is under the same name as the note, with .before appended.
 	Before *before `json:"before,omitempty"`
 }
 
@@ -108,8 +108,8 @@ func readNote(note string) (w written, ok bool) {
 	return w, true
 }
 
-// dropFiles takes back the files that write_files made and no longer names. One that somebody
-// changed since stays, and that is told.
+// dropFiles takes back the files that write_files made and no longer names. One that was changed
+// since stays, and that is reported.
 func (m Machine) dropFiles(named map[string]bool) error {
 	var notes []string
 	for _, dir := range []string{trackLasting, trackVolatile} {

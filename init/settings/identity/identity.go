@@ -52,9 +52,9 @@ func validID(id string) bool {
 }
 
 // HostKeys makes the ssh host keys that are missing in dir, in OpenSSH's own format, and gives the
-// paths of the private ones that can be used. A key that is there and damaged is replaced. Both an
-// error says: a key that was replaced, for whoever logs in next is warned of another host, and one
-// that could not be made, as on a disk that is full.
+// paths of the private ones that can be used. A key that is there and damaged is replaced. An error
+// reports both: a key that was replaced, for the next login warns of another host, and one that
+// could not be made, as on a disk that is full.
 func HostKeys(dir string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func Hostname(path, configured string, mac net.HardwareAddr) (string, error) {
 }
 
 // WiredMAC is the address of the first wired network card by name, below sys (/sys); nil if there
-// is none. Cards are those with a device behind them that are no wireless ones.
+// is none. Cards are those with a device that are not wireless.
 func WiredMAC(sys string) net.HardwareAddr {
 	dirs, _ := filepath.Glob(filepath.Join(sys, "class/net/*"))
 	sort.Strings(dirs)

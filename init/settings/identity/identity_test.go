@@ -104,7 +104,7 @@ func TestHostKeysWithoutRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Remove(paths[1]), os.Remove(paths[1]+".pub"), os.Mkdir(paths[1]+".pub", 0o700)); err != nil { // nothing can be written there, whoever asks
+	if err := errors.Join(os.Remove(paths[1]), os.Remove(paths[1]+".pub"), os.Mkdir(paths[1]+".pub", 0o700)); err != nil { // nothing can be written there, even by root
 		t.Fatal(err)
 	}
 	got, err := HostKeys(dir)

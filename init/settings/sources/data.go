@@ -154,7 +154,7 @@ type Source struct {
 	config.DataSource
 }
 
-// List gives the places that a configuration names; what is none the check has told.
+// List gives the places that a configuration names; the check has reported invalid ones.
 func List(items []string) []Source {
 	var out []Source
 	seen := map[string]bool{}

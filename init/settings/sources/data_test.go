@@ -146,7 +146,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// iso is enough of an ISO 9660 volume to tell its name.
+// iso is enough of an ISO 9660 volume to show its name.
 func iso(label string) []byte {
 	b := make([]byte, 20*2048)
 	copy(b[16*2048:], "\x01CD001\x01")

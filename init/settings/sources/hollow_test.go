@@ -10,8 +10,8 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// A file that a card lost is no wish: the node keeps what it had, and tells it, until the file is
-// whole or gone.
+// A file that a card lost is not a change: the node keeps what it had, and reports it, until the
+// file is whole or gone.
 func TestHollow(t *testing.T) {
 	files := map[string]string{
 		"config.yaml":    "hostname: node1\nssh_authorized_keys: [a]\n",
@@ -66,7 +66,7 @@ func TestEmptyIsAWish(t *testing.T) {
 			t.Errorf("%s is still %q", name, data)
 		}
 	}
-	n.run() // it is told once
+	n.run() // it is reported once
 	n.put("config.yaml", "hostname: b\n")
 	n.put("user-data", "hostname: c\n")
 	n.run()

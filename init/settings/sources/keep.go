@@ -10,7 +10,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Fits says what keeps a new main file from being laid on BOOT too; see Keep.
+// Fits returns why a new main file cannot be written to BOOT too; see Keep.
 func (im Importer) Fits(text []byte) error {
 	_, _, err := im.forBoot(text)
 	return err

@@ -43,7 +43,7 @@ func TestKeepMain(t *testing.T) {
 	}
 	n.run()
 	check("at the next boot", "node2", "K10another-token")
-	// Who edits the file on a laptop edits what is in force.
+	// Editing the file on a laptop edits what is in force.
 	n.put("config.yaml", strings.Replace(n.boot("config.yaml"), "node2", "node3", 1))
 	n.run()
 	check("edited on BOOT", "node3", "K10another-token")

@@ -1,4 +1,4 @@
-// Package sources is where a node's configuration comes from: it imports what people lay on the
+// Package sources is where a node's configuration comes from: it imports what people put on the
 // boot partition, takes the secrets off it, and gives the layers that make the node's
 // configuration, in order.
 package sources
@@ -92,7 +92,7 @@ func (im Importer) Run() ([]config.Problem, error) {
 	return problems, errors.Join(errs...)
 }
 
-// misnamed tells of files that are nearly called as one that is read: Windows hides the last ending
+// misnamed reports files that are nearly called as one that is read: Windows hides the last ending
 // of a name.
 func (im Importer) misnamed() (problems []config.Problem) {
 	look := func(dir string, meant func(name string) string) {
@@ -246,7 +246,7 @@ func (im Importer) one(name string) ([]config.Problem, error) {
 	return in.Problems, im.settle(name, path, want, data)
 }
 
-// hollow tells of a file with nothing in it, or NULs and white space alone, where the node has
+// hollow reports a file with nothing in it, or NULs and white space alone, where the node has
 // taken over settings from it before: that is what a card leaves that was pulled out while it was
 // written, and nobody's wish. What the node has stays in force until the file is whole again, or
 // gone. A meta-data without anything in it is one of cloud-init's usual ways.

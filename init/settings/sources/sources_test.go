@@ -246,7 +246,7 @@ func TestKeptIsLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		problems, err := n.Run()
-		if what == "a directory" { // nothing can take its place; it is told, and costs nothing else
+		if what == "a directory" { // nothing can take its place; it is reported, and costs nothing else
 			if err == nil {
 				t.Errorf("%s: nothing is told", what)
 			}

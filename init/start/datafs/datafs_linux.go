@@ -125,7 +125,7 @@ func idle(d *disk.Disk) error {
 		}
 		return fault.New(fault.Usage, fix, "the data partition %s is in use, mounted at %s", device, at)
 	}
-	f, err := os.OpenFile(device, os.O_RDWR|unix.O_EXCL, 0) // whoever holds it otherwise
+	f, err := os.OpenFile(device, os.O_RDWR|unix.O_EXCL, 0) // whatever holds it otherwise
 	if err != nil {
 		return fault.Wrap(err, fault.Device, "use sudo", "the data partition cannot be had")
 	}

@@ -200,8 +200,8 @@ func e2fsck(t report.Teller, mode, device string) (fsck.Result, error) {
 	return res, err
 }
 
-// checkLimit ends a check that does not come to an end, checkSlow is when it is told that there is
-// one.
+// checkLimit ends a check that does not come to an end, checkSlow is when a running check is
+// reported.
 const (
 	checkLimit = 30 * time.Minute
 	checkSlow  = 20 * time.Second

@@ -68,7 +68,7 @@ func linear(device string, offset, length int64) dm.Target {
 	return dm.Target{Length: uint64(length / sector), Type: "linear", Params: fmt.Sprintf("%s %d", device, offset/sector)}
 }
 
-// verityTarget checks the squashfs at the start of device against the tree behind it. Without
+// verityTarget checks the squashfs at the start of device against the tree after it. Without
 // options a bad block reads as EIO and the kernel sends an event; see the kernel's
 // Documentation/admin-guide/device-mapper/verity.rst.
 func verityTarget(device string, r manifest.Root) dm.Target {

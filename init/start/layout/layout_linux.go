@@ -1,5 +1,5 @@
 // Package layout is the second step of the boot: it turns the initramfs into the system. /usr is
-// the slot's squashfs behind dm-verity, / the data partition, and this process goes on running in
+// the slot's squashfs through dm-verity, / the data partition, and this process goes on running in
 // the new root from its copy in memory, so that it can still act when the disk under it fails.
 package layout
 
@@ -31,7 +31,7 @@ type Layout struct {
 const newRoot = "/newroot"
 
 // Run does the step. Verity is called, at most once, when the kernel finds a bad block of /usr.
-// What is returned as an error ends the boot; what the node can live with is told.
+// What is returned as an error ends the boot; what the node can live with is reported.
 func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout, error) {
 	l := &Layout{}
 	s.Modules.Hear(func(ev uevent.Event) {
@@ -99,8 +99,8 @@ func unixMount(source, target, kind string, flags uintptr) error {
 	return mount.Do(mount.Mount{Source: source, Path: target, Type: kind, Flags: flags})
 }
 
-// each does all lines of a table, telling those that fail: a directory that cannot be mended must
-// not keep the node from coming up.
+// each does all lines of a table and reports those that fail: a directory that cannot be mended
+// must not keep the node from coming up.
 func each(t report.Teller, ops []mount.Op) {
 	for _, op := range ops {
 		if err := mount.Do(op); err != nil {
@@ -114,7 +114,7 @@ func unlike(err error) error {
 }
 
 // prepareRoot makes k3os/data of the data partition the place of the new root, and says what keeps
-// it from being one. It leaves its mounts behind; releaseRoot takes them away.
+// it from being one. Its mounts remain; releaseRoot takes them away.
 func prepareRoot(t report.Teller) error {
 	if err := mount.Do(mount.Under(dataMount, onData)...); err != nil {
 		return err
@@ -178,7 +178,7 @@ func switchRoot() error {
 }
 
 // bindSystemConfig shows the imported configuration where k3OS had it, if the slot has a file to
-// lay it on: a mount needs one, and the slot is read-only.
+// mount it on: a mount needs one, and the slot is read-only.
 func bindSystemConfig(t report.Teller) {
 	const from, to = "/k3os/config/system.yaml", "/k3os/system/config.yaml"
 	for _, path := range []string{from, to} {

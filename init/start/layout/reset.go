@@ -51,7 +51,7 @@ func OrderReset(store string) error {
 func reset(dir string, at func(step string)) (done bool, err error) {
 	flag := filepath.Join(dir, "config", resetFlag)
 	if _, err := os.Lstat(flag); err != nil {
-		return false, nil // there is none; and of a file system that is damaged on the way there others will tell
+		return false, nil // there is none; and a file system that is damaged on the way there is reported elsewhere
 	}
 	text, err := os.ReadFile(flag)
 	number := strings.TrimSpace(string(text))

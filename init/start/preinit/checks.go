@@ -21,7 +21,7 @@ func Compatible(proc string) []string {
 	return strings.FieldsFunc(string(data), func(r rune) bool { return r == 0 })
 }
 
-// Model is the machine's name as its device tree tells it, or "unknown machine".
+// Model is the machine's name as its device tree gives it, or "unknown machine".
 func Model(proc string) string {
 	data, err := os.ReadFile(filepath.Join(proc, "device-tree/model"))
 	if s := string(bytes.TrimRight(data, "\x00\n ")); err == nil && s != "" {

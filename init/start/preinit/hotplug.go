@@ -50,7 +50,7 @@ func (h *Hotplug) Load(name string, params ...string) error {
 
 // Coldplug loads the modules of all devices that are there, those of first (a directory of the
 // kernel's tree, such as drivers/watchdog) before the others; done is called in between. Devices
-// that appear because of it are heard by Listen.
+// that appear because of it are handled by Listen.
 func (h *Hotplug) Coldplug(first string, done func()) {
 	h.mu.Lock()
 	l := h.loader
@@ -87,7 +87,7 @@ func (h *Hotplug) device(alias string) {
 	}
 }
 
-// Listen hears the kernel's events from now on.
+// Listen receives the kernel's events from now on.
 func (h *Hotplug) Listen() error {
 	return uevent.Listen(func(ev uevent.Event) {
 		if alias := ev["MODALIAS"]; alias != "" && ev["ACTION"] == "add" {

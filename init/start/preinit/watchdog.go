@@ -88,7 +88,7 @@ func (w *Watchdog) Close() {
 
 // watchdogAllowed reports whether the watchdog may be opened, and if not why. shelf.watchdog=off
 // forbids it. So does a Raspberry Pi's device tree without the marks that every real firmware sets:
-// then it is an emulator, whose watchdog resets the machine at once.
+// then it is an emulator, whose watchdog resets the machine immediately.
 func watchdogAllowed(c Cmdline, compatible []string, firmwareMarks bool) (bool, string) {
 	if on, known := config.Truth(c["shelf.watchdog"]); known && !on {
 		return false, "shelf.watchdog=off"

@@ -121,7 +121,7 @@ func serve(path string, h Handler, trusted func(*net.UnixConn) bool) error {
 	return nil
 }
 
-// refuse sends a caller away at once: the answer fits into the socket's buffer.
+// refuse sends a caller away immediately: the answer fits into the socket's buffer.
 func refuse(c *net.UnixConn) {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(100 * time.Millisecond))
@@ -129,7 +129,7 @@ func refuse(c *net.UnixConn) {
 	_, _ = c.Write(append(text, '\n'))
 }
 
-// answer hears one caller out. free gives his place to the next one: a flow may go on for days.
+// answer serves one caller. free gives its place to the next one: a flow may go on for days.
 func answer(c *net.UnixConn, h Handler, may bool, free func()) {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(requestTime))
@@ -242,7 +242,8 @@ func peerGroups(fd uintptr) []uint32 {
 	return groups[:size/4]
 }
 
-// Call asks the PID 1 behind path and puts its answer's data into data, unless that is nil.
+// Call asks the PID 1 that listens at path and puts its answer's data into data, unless that is
+// nil.
 func Call(path string, req Request, data any) error {
 	c, out, _, err := ask(path, req)
 	if err != nil {
@@ -298,7 +299,7 @@ func ask(path string, req Request) (c net.Conn, out Response, rest io.Reader, er
 	if err != nil {
 		return nil, out, nil, err
 	}
-	// Who is sent away finds the connection closed, and the reason waiting to be read.
+	// A caller that is sent away finds the connection closed, and the reason waiting to be read.
 	_, sent := conn.Write(append(text, '\n'))
 	r := bufio.NewReader(conn)
 	line, err := r.ReadBytes('\n')

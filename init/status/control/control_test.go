@@ -71,7 +71,7 @@ func TestNoise(t *testing.T) {
 	}
 }
 
-// A flow is copied until it ends, and told when its reader has gone.
+// A flow is copied until it ends, and its end is noticed when its reader has gone.
 func TestStream(t *testing.T) {
 	gone := make(chan struct{})
 	path := open(t, func(r Request, _ bool) (any, error) {

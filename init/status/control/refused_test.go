@@ -9,7 +9,7 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// Who is sent away reads why, also when the connection is closed before he has asked.
+// A caller that is sent away reads why, also when the connection is closed before it has asked.
 func TestRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})

@@ -1,6 +1,6 @@
 // Package health reports whether a node does what its role promises. The names of the checks come
 // from the role's data (package checks); Judge is a pure function of Facts. The commit of a trial,
-// shelf status and its exit code, the metrics and the alert all go by its verdict.
+// shelf status and its exit code, the metrics and the alert all use its result.
 package health
 
 import (
@@ -30,7 +30,7 @@ func (s State) rank() int {
 	return slices.Index([]State{Good, Starting, Waiting, Bad}, s)
 }
 
-// Facts is what the checks judge.
+// Facts is the input of the checks.
 type Facts struct {
 	Booting   bool   // services are still being set up: one that is missing may come
 	Damaged   string // the block of /usr that is not as built; empty for none

@@ -9,7 +9,7 @@ import (
 	"imgbuild/init/k3s/datadisk"
 )
 
-// certificateWarning is how long before its end a certificate of k3s is told of. The node restarts
+// certificateWarning is how long before its end a certificate of k3s is reported. The node restarts
 // k3s sooner than that by itself.
 const certificateWarning = 45 * 24 * time.Hour
 

@@ -11,8 +11,8 @@ import (
 )
 
 // Probe asks a service that counts as ready whether it does its work. It is one of the project's
-// three seams: each role brings its own, and whoever waits for their answers knows nothing else
-// about the role. Ask honours ctx, changes nothing and returns one line that says what is wrong.
+// three seams: each role brings its own, and the caller needs to know nothing else about the role.
+// Ask honours ctx, changes nothing and returns one line that says what is wrong.
 type Probe struct {
 	Check string // its name in package checks
 	Ask   func(ctx context.Context) error
@@ -63,7 +63,7 @@ func (p *Prober) Answers() map[string]Answer {
 	return all
 }
 
-// Round asks all probes whose unit is ready, at once, and forgets the answers of the others. It
+// Round asks all probes whose unit is ready, in parallel, and forgets the answers of the others. It
 // returns when all have answered, or after patience.
 func (p *Prober) Round(ctx context.Context, ready func(unit string) bool) {
 	ctx, cancel := context.WithTimeout(ctx, patience)

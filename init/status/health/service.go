@@ -22,7 +22,7 @@ func line(u supervise.State) string {
 	return u.Name + ": " + u.Detail
 }
 
-// state judges one unit.
+// state checks one unit.
 func state(u supervise.State) State {
 	switch {
 	case Failing(u):
@@ -35,7 +35,7 @@ func state(u supervise.State) State {
 	return Starting
 }
 
-// unit judges a check of a service that the role is for; ok is false where the service cannot be
+// unit evaluates a check of a service that the role is for; ok is false where the service cannot be
 // there.
 func (f Facts) unit(c checks.Check, names []string) (s State, why []string, ok bool) {
 	i := slices.IndexFunc(f.Units, func(u supervise.State) bool { return u.Name == c.Unit })
@@ -66,7 +66,7 @@ func named(names []string, unit string) bool {
 	})
 }
 
-// services judges the units that no other of the named checks is about. One that somebody stopped
+// services checks the units that no other of the named checks is about. One that somebody stopped
 // is as it should be.
 func (f Facts) services(names []string) (State, []string) {
 	worst, why := Good, map[State][]string{}

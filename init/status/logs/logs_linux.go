@@ -95,7 +95,7 @@ func logFiles(dir, name string) []string {
 }
 
 // newest gives the last count lines, 0 for all, of a log: what memory holds of it, and before that
-// what only the files hold. Lines begin with their time, which tells where memory takes over.
+// what only the files hold. Lines begin with their time, which shows where memory takes over.
 func newest(ring []byte, files []string, count int) []byte {
 	have := bytes.Count(ring, []byte("\n"))
 	var parts [][]byte

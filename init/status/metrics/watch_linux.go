@@ -1,4 +1,4 @@
-// Package metrics writes what a node tells about itself in numbers, keeps count of the writes to
+// Package metrics writes what a node reports about itself in numbers, keeps count of the writes to
 // its boot disk, and has node-exporter listen where the shelf knows the node.
 package metrics
 
@@ -41,7 +41,7 @@ type Watch struct {
 	moving sync.Mutex    // one move of node-exporter at a time
 	mu     sync.Mutex
 	tally  *monitor.Tally // nil before the first sample
-	listen string         // where node-exporter was told to listen last
+	listen string         // the last address given to node-exporter
 }
 
 // New gives w what it needs to begin.

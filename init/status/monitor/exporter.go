@@ -47,7 +47,7 @@ func arguments(address string) []string {
 	args := []string{
 		"/usr/bin/prometheus-node-exporter", "--web.listen-address=" + address, "--web.disable-exporter-metrics", "--web.max-requests=2", "--log.level=warn",
 		"--collector.disable-defaults", "--collector.textfile.directory=" + Dir,
-		"--path.udev.data=" + Dir, // there is no udev; a directory that is missing would be told as an error
+		"--path.udev.data=" + Dir, // there is no udev; a missing directory would be reported as an error
 		// Pods' mounts come and go by the hundred and say nothing that their node's disk does not
 		// say.
 		`--collector.filesystem.mount-points-exclude=^/(dev|proc|sys|run|etc|tmp|usr|boot|k3os/system|k3os/config|var/lib/(kubelet|rancher/k3s|containerd)/.+)($|/)`,
@@ -64,7 +64,7 @@ func arguments(address string) []string {
 // Listen gives the address that node-exporter listens on. setting is monitoring.listen: an address
 // and a port, either alone, or an interface's name in the place of the address. Without an address
 // it is that of the shelf: the interface with the default route, else the first with an address.
-// Every interface at once is served only if the setting says so with 0.0.0.0 or [::]. Without an
+// All interfaces are served only if the setting says so with 0.0.0.0 or [::]. Without an
 // address yet the error is a *supervise.Waiting.
 func Listen(setting string, interfaces []network.Status) (string, error) {
 	host, port, err := splitListen(setting)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Machine is what the kernel tells about the hardware. What it does not tell is nil.
+// Machine is what the kernel reports about the hardware. What it does not report is nil.
 type Machine struct {
 	Zones            []Zone     `json:"temperature,omitempty"`
 	Throttled        []Throttle `json:"throttled,omitempty"`
@@ -36,7 +36,7 @@ type Throttle struct {
 type Wear struct {
 	Device string `json:"device"`
 	Life   []Life `json:"life,omitempty"`
-	PreEOL int    `json:"pre_eol,omitempty"` // 1 normal, 2 80 % of the reserve used, 3 90 %; 0 not told
+	PreEOL int    `json:"pre_eol,omitempty"` // 1 normal, 2 80 % of the reserve used, 3 90 %; 0 not reported
 }
 
 // Life is the upper bound of the life used by one type of cells, in per cent; 110 means beyond.
@@ -45,7 +45,7 @@ type Life struct {
 	Percent int    `json:"percent"`
 }
 
-// Read asks the kernel, below sys (/sys). Whatever fails is not told.
+// Read asks the kernel, below sys (/sys). Whatever fails is left out.
 func Read(sys string) Machine {
 	m := Machine{Zones: zones(sys), Wear: wear(sys)}
 	m.firmware(sys)
@@ -115,7 +115,7 @@ func lowVoltage(sys string) *bool {
 }
 
 // hot reports whether a thermal zone slows the processor down. Only a zone that is bound to the
-// processor's frequency can tell; the Pis' are not.
+// processor's frequency can show it; the Pis' are not.
 func hot(sys string) (on, ok bool) {
 	links, _ := filepath.Glob(filepath.Join(sys, "class/thermal/thermal_zone*/cdev[0-9]*"))
 	for _, dir := range links {

@@ -14,7 +14,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// promtool runs Prometheus' own judge of rules, expressions and metrics.
+// promtool runs Prometheus' own checker of rules, expressions and metrics.
 func promtool(t *testing.T, stdin []byte, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), tool.Path(t, "promtool"), args...)
@@ -110,7 +110,7 @@ func TestDashboardInPrometheus(t *testing.T) {
 	if out, err := promtool(t, nil, "check", "rules", path); err != nil || len(rules) < 20 {
 		t.Errorf("%d expressions: %v\n%s", len(rules), err, out)
 	}
-	// The judge does judge.
+	// The checker finds mistakes.
 	text = bytes.Replace(text, []byte("[5m]"), []byte("[5 parrots]"), 1)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestDashboardInPrometheus(t *testing.T) {
 	}
 }
 
-// Prometheus' own linter has nothing against what is told: names, units, types, help.
+// Prometheus' own linter accepts what is reported: names, units, types, help.
 func TestMetricsInPrometheus(t *testing.T) {
 	for name, s := range map[string]Sample{"everything": everything(), "hardly anything": {}} {
 		if out, err := promtool(t, Render(s, noon), "check", "metrics"); err != nil || out != "" {

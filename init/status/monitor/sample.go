@@ -1,4 +1,4 @@
-// Package monitor is what a node tells about itself in numbers: the metrics shelf_* that
+// Package monitor is what a node reports about itself in numbers: the metrics shelf_* that
 // node-exporter serves from a text file, and the readings of the machine (temperature, throttling,
 // wear, bytes written) that shelf status shows as well.
 //
@@ -12,7 +12,8 @@ import (
 	"imgbuild/init/status/health"
 )
 
-// Sample is everything that is told at one moment. Pointers and lists that are nil are not told.
+// Sample is everything that is reported at one moment. Pointers and lists that are nil are left
+// out.
 type Sample struct {
 	// What runs.
 	Version, Slot, Program, Role, Board, Model, Kernel string
@@ -27,7 +28,7 @@ type Sample struct {
 
 	// How it is.
 	Degraded       bool
-	Problems       int // told since boot
+	Problems       int // reported since boot
 	ConfigProblems int // of those, what is wrong in the configuration
 	Services       []Service
 	Checks         []health.Result

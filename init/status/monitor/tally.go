@@ -14,7 +14,7 @@ import (
 // window is the time over which the bytes written a day are averaged.
 const window = 7 * 24 * time.Hour
 
-// enough is how long must have been watched before an average is told: a boot alone writes more
+// enough is how long must have been watched before an average is reported: a boot alone writes more
 // than its share.
 const enough = time.Hour
 
@@ -28,7 +28,7 @@ type Tally struct {
 	when time.Time
 }
 
-// PerDay is the average of bytes written a day; ok is false until there is enough to tell.
+// PerDay is the average of bytes written a day; ok is false until enough was watched.
 func (t *Tally) PerDay() (bytes float64, ok bool) { return t.Rate * 86400, t.Watched >= enough }
 
 // Add takes what the kernel has counted since the boot. now must be monotonic; the first call after
@@ -38,7 +38,7 @@ func (t *Tally) Add(sectors uint64, now time.Time, up time.Duration) {
 	if !t.when.IsZero() {
 		passed = now.Sub(t.when)
 	}
-	if sectors < t.last || passed <= 0 { // another disk behind the same name, or a clock that stood still
+	if sectors < t.last || passed <= 0 { // another disk under the same name, or a clock that did not move
 		t.last, t.when = sectors, now
 		return
 	}

@@ -192,7 +192,7 @@ func (h *hider) hide(n *yaml.Node, path string) {
 }
 
 // Values lists the texts in configuration files that are secrets, so that they can be found again
-// elsewhere: in a log, in a command line. name tells the format of a file, data is the file as it
+// elsewhere: in a log, in a command line. name gives the format of a file, data is the file as it
 // is.
 func Values(name string, data []byte) []string {
 	var list []string
@@ -221,7 +221,7 @@ func InConfig(c *config.Config) []string {
 	}
 	list = append(list, c.Secrets()...)
 	for _, f := range c.WriteFiles {
-		// Of a file that not everybody may read: what stands behind = and : in it, and lines that
+		// Of a file that not everybody may read: what follows = and : in it, and lines that
 		// are one word.
 		if !strings.HasSuffix(f.Permissions, "0") {
 			continue

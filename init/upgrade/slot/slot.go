@@ -27,13 +27,13 @@ type Device interface {
 	Flush() error
 }
 
-// Sector is the unit of the medium, chunk how much is read back at once, in bytes.
+// Sector is the unit of the medium, chunk how much is read back in one piece, in bytes.
 const (
 	Sector = 512
 	chunk  = 1 << 20
 )
 
-// Area is where a slot lies, in bytes from the start of the disk.
+// Area is the place of a slot, in bytes from the start of the disk.
 type Area struct{ Start, Size int64 }
 
 // System is what is brought into a slot.
@@ -61,12 +61,12 @@ const (
 	omitInvalidate omit = 1 << iota // the first sector stays while the rest changes
 	omitFlush                       // no flush before the read-back
 	omitVerify                      // nothing is read back
-	omitLastFlush                   // no flush behind the first sector
+	omitLastFlush                   // no flush after the first sector
 )
 
 // Write brings a system into a slot. When it returns nil the slot is whole, flushed and read back.
 // After an error, or a power cut, the slot does not load, and another Write of the same system goes
-// on where this one stopped. report hears how many bytes were read back; it may be nil.
+// on where this one stopped. report is called with how many bytes were read back; it may be nil.
 func Write(ctx context.Context, d Device, a Area, s System, report func(done, total int64)) error {
 	return write(ctx, d, a, s, report, 0)
 }

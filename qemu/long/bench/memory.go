@@ -17,8 +17,8 @@ import (
 const settled = time.Minute
 
 // memory measures a node of 512 MB that runs sshd and node-exporter, and nothing that its role
-// would add: what of the machine is not available for anything else, as node-exporter tells it to
-// whoever asks, while nobody is logged in, and what PID 1 has in memory.
+// would add: what of the machine is not available for anything else, as node-exporter reports it
+// while nobody is logged in, and what PID 1 has in memory.
 func (b *bench) memory(ctx context.Context, key ssh.Signer, disk string) error {
 	const exporter = 9100
 	g, err := b.start(ctx, "memory", vm.Options{Image: disk, Memory: 512, Ports: []int{exporter}})

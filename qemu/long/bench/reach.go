@@ -13,7 +13,7 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// reach measures how long it takes from kernel entry until sshd greets whoever knocks, on a node of
+// reach measures how long it takes from kernel entry until sshd sends its banner, on a node of
 // ours and on the reference, with DHCP from a network of the test's own. First boots, which make
 // keys and caches, do not count: both boot once, go down in order, and every boot that counts
 // starts from a copy of the disk that was left then.

@@ -16,7 +16,7 @@ type Entry struct {
 
 // The form of the kernel's dm-log-writes (Documentation/admin-guide/device-mapper/log-writes.rst,
 // drivers/md/dm-log-writes.c), which QEMU's blklogwrites writes as well: sector 0 is the head, then
-// entries, each one sector with its data behind it.
+// entries, each one sector followed by its data.
 const (
 	logMagic   = 0x6a736677736872
 	logVersion = 1
@@ -30,8 +30,8 @@ const (
 // maxEntries bounds what a damaged head can ask for.
 const maxEntries = 1 << 24
 
-// ReadLog reads the entries of a log of size bytes. Errors: another form, an entry that ends behind
-// the log, a discard, of which nobody can say what it leaves on the disk.
+// ReadLog reads the entries of a log of size bytes. Errors: another form, an entry that ends after
+// the log, a discard, whose effect on the disk is not defined.
 func ReadLog(r io.ReaderAt, size int64) ([]Entry, error) {
 	head := make([]byte, 32)
 	if _, err := r.ReadAt(head, 0); err != nil {

@@ -88,7 +88,7 @@ func (s *search) pass(ctx context.Context, cuts []Cut) error {
 	return nil
 }
 
-// tell says what is wrong with a cut; that a lying disk loses something is right.
+// tell reports what is wrong with a cut; that a lying disk loses something is right.
 func (s *search) tell(r Result) {
 	if !r.Lying {
 		for _, b := range r.Bad {

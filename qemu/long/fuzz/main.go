@@ -97,7 +97,7 @@ func fuzz(ctx context.Context, t target, minutes float64) (result, []byte, error
 	return one, out, nil
 }
 
-// fuzztime is how go test is told a time. 0 would be for ever to it.
+// fuzztime is how go test takes a time. 0 would mean for ever.
 func fuzztime(minutes float64) string {
 	return max(time.Second, time.Duration(minutes*float64(time.Minute)).Round(time.Second)).String()
 }

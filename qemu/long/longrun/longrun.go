@@ -59,7 +59,7 @@ func (c Command) Main() {
 	os.Exit(fault.Code(err))
 }
 
-// Run runs the command with words. An interruption is told as one, whatever it made fail.
+// Run runs the command with words. An interruption is reported as one, whatever it made fail.
 func (c Command) Run(ctx context.Context, words []string, out io.Writer) error {
 	o, err := c.Parse(words)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// Sector is the unit that a disk writes, Area what an SD card may lose at once when its power
+// Sector is the unit that a disk writes, Area what an SD card may lose together when its power
 // fails, in bytes.
 const (
 	Sector = 512

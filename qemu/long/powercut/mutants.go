@@ -12,7 +12,7 @@ type mutant struct {
 	ops  []op
 }
 
-// mutants drops each flush and swaps each operation with the one behind it. Two writes that no
+// mutants drops each flush and swaps each operation with the next. Two writes that no
 // flush parts may arrive in any order already, so swapping them is no mutant.
 func mutants(ops []op) (all []mutant) {
 	for i, o := range ops {

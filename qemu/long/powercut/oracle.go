@@ -108,9 +108,9 @@ type expectation struct {
 	first [][2]int // of the very next boot, where that is narrower; nil = may
 }
 
-// judge says what is wrong with a state; "" if nothing is. Whatever boots, the record can be read,
-// and a slot that may load is whole, so that a second fault (the other slot does not load, the
-// record is lost) finds a system too.
+// judge reports what is wrong with a state; "" if nothing is. Whatever boots, the record can be
+// read, and a slot that may load is whole, so that a second fault (the other slot does not load,
+// the record is lost) finds a system too.
 func (o *oracle) judge(v *view, want expectation) string {
 	for i, q := range o.questions(v) {
 		if i == 0 {

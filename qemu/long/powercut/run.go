@@ -22,8 +22,8 @@ func (r *Report) String() string {
 	return fmt.Sprintf("%d states (%d of them in recoveries, %d seen twice), %d wrong", r.States, r.Recovery, r.Again, r.Wrong)
 }
 
-// Run explores at least n distinct states of upgrades of slots of size bytes; progress hears of
-// each scenario.
+// Run explores at least n distinct states of upgrades of slots of size bytes; progress is called
+// for each scenario.
 func Run(ctx context.Context, seed uint64, n, size int, progress func(string)) (*Report, error) {
 	report := &Report{Scenario: map[string]int{}}
 	for round := uint64(0); report.States < n; round++ {

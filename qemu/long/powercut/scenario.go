@@ -11,8 +11,8 @@ import (
 	"imgbuild/init/upgrade/slot"
 )
 
-// The slots of the model lie where those of a card do; their systems are smaller than a real one's,
-// whose size is an image's own.
+// The slots of the model are where those of a card are; their systems are smaller than a real
+// one's, whose size is an image's own.
 const (
 	slotA = 240 << 20
 	slotB = 880 << 20
@@ -54,7 +54,7 @@ type scenario struct {
 
 const (
 	imageOld  = iota // runs, in slot a
-	imagePrev        // lay in slot b before
+	imagePrev        // was in slot b before
 	imageNew         // is written to slot b
 )
 

@@ -12,7 +12,7 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// What the judge gives a node is a configuration without a fault, the same for the same seed.
+// The judge gives a node a configuration without a fault, the same for the same seed.
 func TestServices(t *testing.T) {
 	for seed := range uint64(20) {
 		units := Rogues(seed, "")
