@@ -96,8 +96,8 @@ type Script struct {
 	DTBAddr uint64 `yaml:"dtb_addr" json:"dtb_addr,omitempty"`
 }
 
-// UBootEnv says that the board's U-Boot reads its environment from BOOT, which saves its boot delay
-// and USB scan.
+// UBootEnv is true if the board's U-Boot reads its environment from BOOT, which saves its boot
+// delay and USB scan.
 type UBootEnv struct {
 	File string
 	Size int
@@ -108,7 +108,7 @@ type Raw struct {
 	Name    string `yaml:"name" json:"name"`
 	Sector  int64  `yaml:"sector" json:"sector"`
 	Sectors int64  `yaml:"sectors" json:"sectors"` // the most it may take
-	// Cut says that the file is longer than its place and its end is not written: the vendor's own
+	// Cut is true if the file is longer than its place and its end is not written: the vendor's own
 	// script lets the next blob overwrite it.
 	Cut bool `yaml:"cut" json:"cut,omitempty"`
 	// Either out of a package ...

@@ -22,7 +22,7 @@ type Port struct {
 	Listen string `yaml:"listen" json:"listen"`
 	By     string `yaml:"by" json:"by"` // the service
 	For    string `yaml:"for" json:"for"`
-	// Sometimes says that it is open in some configurations only.
+	// Sometimes: it is open in some configurations only.
 	Sometimes bool `yaml:"sometimes" json:"sometimes,omitempty"`
 
 	proto, where string

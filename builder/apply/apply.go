@@ -24,7 +24,7 @@ import (
 	"imgbuild/init/contract/terminal"
 )
 
-// Options say what is applied where.
+// Options are the nodes and the configuration.
 type Options struct {
 	Hosts   []string // [USER@]HOST[:PORT]
 	File    string   // where Text comes from, for messages
@@ -182,7 +182,7 @@ func applyTo(ctx context.Context, o Options, n *checked, text []byte, try int) e
 	return nil
 }
 
-// stopped says of all nodes where they are when the one with number i failed.
+// stopped reports the state of all nodes when the one with number i failed.
 func stopped(err error, nodes []*checked, i int) error {
 	if len(nodes) < 2 {
 		return err
@@ -254,7 +254,7 @@ type confirmation struct {
 	options remote.Options
 	trial   uint64
 
-	mu   sync.Mutex // one at a time says it
+	mu   sync.Mutex // one at a time reports it
 	done bool
 }
 

@@ -207,7 +207,7 @@ func (p *Partial) Close() error {
 	return p.f.Close()
 }
 
-// Mismatch says that bytes do not have the sha256 they should have.
+// Mismatch is the error of bytes that do not have the sha256 they should have.
 type Mismatch struct {
 	Want, Got [32]byte
 	Size      int64

@@ -170,7 +170,7 @@ func (c *Cache) write(final string, parts ...[]byte) error {
 	return c.commit(f, final)
 }
 
-// deviceFault says that the cache in dir could not be written.
+// deviceFault is the error of a cache in dir that cannot be written.
 func deviceFault(err error, dir string) error {
 	return fault.Wrap(err, fault.Device, "free some space there, or name another directory with cache=DIR",
 		"the cache %s cannot be written", dir)

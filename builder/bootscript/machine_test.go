@@ -77,7 +77,7 @@ func count(r bootstate.Record) bootstate.Record {
 	return r
 }
 
-// Every record, in either copy or both, with slots that load: the script counts as the rules say,
+// Every record, in either copy or both, with slots that load: the script counts by the rules,
 // writes the copy that it chose, and the other one only if that holds no record, and boots the slot
 // of the record with its arguments.
 func TestCounting(t *testing.T) {

@@ -61,7 +61,7 @@ var outcomes = map[string]func(old, young []byte) []byte{
 	"erased": func(old, _ []byte) []byte { return bytes.Repeat([]byte{0xff}, bootstate.Size) },
 }
 
-// world is a node whose slot a works. Of slot b: whole says that it loads and is what was meant to
+// world is a node whose slot a works. Of slot b: whole means that it loads and is what was meant to
 // be written; half that it loads and is not.
 type world struct {
 	m     *emulate.Machine

@@ -52,7 +52,8 @@ func virt(k Kernel) Addresses {
 	return a
 }
 
-// Check says what is wrong with the parameters: they become words of a shell and of a command line.
+// Check returns what is wrong with the parameters: they become words of a shell and of a command
+// line.
 func (p Params) Check() error {
 	word := func(name, s, more string) error {
 		for _, c := range s {

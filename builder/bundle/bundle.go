@@ -22,7 +22,7 @@ import (
 // not come back once this one was committed.
 const Floor = 1
 
-// Options say what a bundle promises next to its slot.
+// Options are the properties of a bundle beyond its slot.
 type Options struct {
 	Floor   int64
 	Expires int64 // seconds since 1970; 0 for never

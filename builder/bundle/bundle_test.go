@@ -271,7 +271,7 @@ func TestEncoders(t *testing.T) {
 	}
 }
 
-// TestWrongEncoder: an encoder that says that it is the same and is not costs bytes only.
+// TestWrongEncoder: an encoder that claims to be the same and is not costs bytes only.
 func TestWrongEncoder(t *testing.T) {
 	p := makePair(t, first, second)
 	b := p.open(t, &source{data: p.data, fail: -1})

@@ -63,7 +63,8 @@ func Open(data io.ReaderAt) (*Slot, error) {
 }
 
 // OpenFile opens the slot in an image (.img) or in a bundle (.upgrade). The signature of a bundle
-// is not looked at: what is made of it is signed again or checked by who trusts the new one.
+// is not looked at: what is made of it is signed again or checked by the nodes that trust the new
+// one.
 func OpenFile(name string) (*Slot, error) {
 	f, err := os.Open(name)
 	if err != nil {

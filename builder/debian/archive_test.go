@@ -182,7 +182,7 @@ func (a *archive) index(c *Client) (*Index, error) {
 	return c.Index(context.Background(), "arm64", trixie)
 }
 
-// makeDeb writes a .deb whose members are packed as compression says: gz, zst or "".
+// makeDeb writes a .deb whose members are packed with compression: gz, zst or "".
 func makeDeb(t testing.TB, control string, scripts, files map[string]string, compression string) []byte {
 	t.Helper()
 	inner := map[string]string{"./control": control}

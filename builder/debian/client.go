@@ -200,7 +200,8 @@ func findIndex(s *Suite, r *release, component, arch string) (wanted, error) {
 		"InRelease of %s has no hash of the index of %s for %s", s, component, arch)
 }
 
-// Inconsistent says that an archive serves an index that does not fit the InRelease it serves.
+// Inconsistent is the error of an archive that serves an index that does not fit the InRelease it
+// serves.
 type Inconsistent struct{ Suite, Arch string }
 
 func (e *Inconsistent) Error() string {

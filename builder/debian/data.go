@@ -21,9 +21,9 @@ func (c *Client) Data(ctx context.Context, l Locked) (*os.File, error) {
 	})
 }
 
-// DataFiltered is Data with only the members for which keep says yes; it is called with paths like
-// "usr/bin/x", for directories as well. key names the filter: a change of what keep selects must
-// change key.
+// DataFiltered is Data with only the members for which keep returns true; it is called with paths
+// like "usr/bin/x", for directories as well. key names the filter: a change of what keep selects
+// must change key.
 func (c *Client) DataFiltered(ctx context.Context, l Locked, key string, keep func(path string) bool) (*os.File, error) {
 	return c.decoded(ctx, l, "deb-data-filtered 1 "+l.SHA256+" "+key, func(w io.Writer, r io.Reader) error {
 		in, out := tar.NewReader(r), tar.NewWriter(w)

@@ -39,7 +39,7 @@ func notFound(err error) bool {
 	return errors.As(err, &s) && (s.code == http.StatusNotFound || s.code == http.StatusGone)
 }
 
-// wrongSize says that a server has a file of another size.
+// wrongSize is the error of a server that has a file of another size.
 type wrongSize struct{ got, want int64 }
 
 func (w *wrongSize) Error() string {

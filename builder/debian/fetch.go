@@ -10,8 +10,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// NotFound says which packages of a lock the archive no longer has: newer versions took their
-// place. A lock made again helps.
+// NotFound lists the packages of a lock that the archive no longer has, because newer versions
+// replaced them. A lock made again helps.
 type NotFound struct{ Packages []Locked }
 
 func (e *NotFound) Error() string {

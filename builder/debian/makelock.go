@@ -10,7 +10,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Request says what a lock shall hold.
+// Request is what a lock shall hold.
 type Request struct {
 	Arch   string
 	Suites []Suite

@@ -208,7 +208,7 @@ func (s *solver) candidates(r Relation) (list []*Package, reason string) {
 	return list, reason
 }
 
-// blocked says why p cannot be installed next to what is chosen; "" when it can.
+// blocked reports why p cannot be installed next to what is chosen; "" when it can.
 func (s *solver) blocked(p *Package) string {
 	for _, e := range s.enemies[p.Name] {
 		if e.by != p && s.ix.archFits(e.r) && e.r.allows(p.Version) {

@@ -193,7 +193,7 @@ func (m *matcher) backward(new []byte, pos, scan int) int {
 	return length
 }
 
-// split says how many of over bytes of new from at on, which both copies cover, the first one
+// split returns how many of over bytes of new from at on, which both copies cover, the first one
 // keeps.
 func (m *matcher) split(new []byte, at, over, first, second int) int {
 	score, best, cut := 0, math.MinInt, 0

@@ -128,7 +128,7 @@ var goArch = map[string]string{"arm64": "arm64", "armhf": "arm", "amd64": "amd64
 
 // scanImages reads a tar of images to its end: the archive's list (manifest.json of docker save;
 // index.json of an OCI layout) has to be there, and one configuration for the processor where any
-// says what it is for.
+// names what it is for.
 func scanImages(r io.Reader, arch string) error {
 	listed, seen := false, map[string]bool{}
 	t := tar.NewReader(r)

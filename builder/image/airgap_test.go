@@ -71,7 +71,7 @@ func TestAirGap(t *testing.T) {
 		{"a.tar", docker, "arm64", ""},
 		{"a.tar.gz", gzipped(oci), "arm64", ""},
 		{"a.tgz", gzipped(docker), "arm64", ""},
-		{"bare.tar", imagesTar(t, map[string]string{"manifest.json": "[]"}), "armhf", ""}, // nothing says what it is for
+		{"bare.tar", imagesTar(t, map[string]string{"manifest.json": "[]"}), "armhf", ""}, // nothing names what it is for
 		{"other.tar", amd, "arm64", "fetch the one for arm64"},
 		{"b.tar", docker, "armhf", "images are for arm64, and the board has arm"},
 		{"cut.tar.zst", whole[:len(whole)-6], "arm64", "fetch it again"},

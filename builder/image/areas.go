@@ -8,7 +8,7 @@ type Area struct {
 	What  string `json:"what"`
 }
 
-// Areas lists the disk from its start to its end; docs/disk.md says more.
+// Areas lists the disk from its start to its end; docs/disk.md has more.
 func Areas() []Area {
 	return []Area{
 		{"mbr", 0, sector, "partition table"},

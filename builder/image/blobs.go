@@ -17,7 +17,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Blobs says where the vendor's unlicensed boot blobs come from: the pinned address (the zero
+// Blobs is the source of the vendor's unlicensed boot blobs: the pinned address (the zero
 // value), a directory of the user's, or nowhere.
 type Blobs struct {
 	Dir  string

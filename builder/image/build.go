@@ -24,7 +24,7 @@ import (
 	"imgbuild/init/contract/manifest"
 )
 
-// Options say what is built and with what.
+// Options are the input of a build.
 type Options struct {
 	Recipe *recipe.Recipe // with its lock and its k3s decided
 	Client *debian.Client

@@ -44,7 +44,7 @@ func CheckConfig(name string, r *recipe.Recipe, lenient bool, sources ...Source)
 	return warnings, nil
 }
 
-// Validate gives everything that the node's own code says about a configuration on this board and
+// Validate gives all that the node's own code reports about a configuration on this board and
 // in this role. r may be nil: then only what holds anywhere is checked.
 func Validate(name string, data []byte, r *recipe.Recipe) ([]config.Problem, error) {
 	return validate([]Source{{name, data}}, facts(r))

@@ -231,7 +231,7 @@ func TestCheckConfig(t *testing.T) {
 	}
 }
 
-// A board or a role alone is enough to say what will not work there.
+// A board or a role alone is enough to find what will not work there.
 func TestValidateFor(t *testing.T) {
 	const text = "ssh_authorized_keys: [github:me]\nk3os: {wifi: [{name: home, passphrase: 12345678}], k3s_args: [server]}\nnetwork: {country: DE}\n"
 	for _, c := range []struct{ board, role, want string }{

@@ -209,7 +209,7 @@ func (n *Node) add(m member, content io.Reader) error {
 		}
 		return nil
 	case strings.HasPrefix(m.Name, "k3os/config/") && (strings.HasSuffix(base, ".boot") || strings.HasSuffix(base, ".pending") || base == "00-image.yaml"):
-		return nil // what the old BOOT looked like, and what the old image said of itself
+		return nil // what the old BOOT looked like, and what the old image recorded of itself
 	case m.Name == storedMain || strings.HasPrefix(m.Name, storedParts):
 		if m.Typeflag != tar.TypeReg || m.Size > config.MaxSize {
 			return fault.New(fault.Input, "make it again", "its %s is no configuration", m.Name)
@@ -291,7 +291,7 @@ func (n *Node) Sources() (list []Source) {
 	return append(list, n.Local...)
 }
 
-// Replace puts a configuration of the user's in the place of the archive's, and says what that
+// Replace puts a configuration of the user's in the place of the archive's, and returns what that
 // changes.
 func (n *Node) Replace(own []byte) (warnings []string) {
 	if n.Config != nil || n.Local != nil {

@@ -13,7 +13,7 @@ import (
 //	       reference for each character from first to last, 0 for none; then, if it has values, their number and for
 //	       each its priority and its text with NUL
 //
-// A reference is the node's offset in the file with flags in the top bits that say which of the
+// A reference is the node's offset in the file with flags in the top bits for which of the
 // three parts it has. A node follows its children.
 const (
 	trieMagic   = 0xb007f457

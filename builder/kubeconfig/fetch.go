@@ -20,7 +20,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Options say whose access is fetched and where it goes.
+// Options are the server whose access is fetched and the file that it goes to.
 type Options struct {
 	Host    string // [USER@]HOST[:PORT] of ssh
 	Name    string // of cluster, user and context; empty: the host's

@@ -15,7 +15,7 @@ func without(n *config.Connman, known []config.WiFi) {
 	})
 }
 
-// yaml gives the cloud-config that says the same; nil when there is nothing to say.
+// yaml gives the equivalent cloud-config; nil when it is empty.
 func connmanYAML(n *config.Connman) ([]byte, error) {
 	if len(n.Interfaces) == 0 && len(n.WiFi) == 0 {
 		return nil, nil

@@ -203,8 +203,8 @@ func hexDigits(s string) string {
 
 var inBinary = regexp.MustCompile(`v1\.\d{1,2}\.\d{1,2}(-rc\d)?\+k3s\d{1,2}`)
 
-// k3sVersion finds the k3s that ran last: by the name of its directory, else by what its binary
-// says of itself.
+// k3sVersion finds the k3s that ran last: by the name of its directory, else by the version in its
+// binary.
 func (c *card) k3sVersion() (string, error) {
 	const dir = system + "/k3s"
 	at, i, err := c.Follow(dir + "/current")

@@ -21,7 +21,7 @@ const (
 	Full  = "full"  // k3s' data and the files of people too
 )
 
-// Options say what is taken from where.
+// Options are the source and what is taken from it.
 type Options struct {
 	Source string // device or image
 	Out    string // the archive; compressed if it ends in .zst
@@ -34,7 +34,7 @@ type Options struct {
 	Say    func(string) // is called with the place that is being read, for it may take minutes; may be nil
 }
 
-// Report says what was taken, what was left and why, and what is to be done.
+// Report lists what was taken, what was left and why, and what is to be done.
 type Report struct {
 	Out       string   `json:"out"`
 	From      string   `json:"from"`
@@ -137,7 +137,7 @@ type part struct {
 	why      string
 	data     []byte                    // made here: there is no from
 	mode     uint16                    // of data
-	skip     func(below string) string // says why something below from is left; empty: it is taken
+	skip     func(below string) string // why something below from is left; empty: it is taken
 }
 
 // plan decides what is taken and what is left, in the order in which it goes into the archive.

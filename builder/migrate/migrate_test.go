@@ -307,7 +307,7 @@ func TestWorker(t *testing.T) {
 }
 
 // TestElsewhere: k3s' data that people had moved to another disk are not on the card, and that is
-// said before an empty cluster starts.
+// reported before an empty cluster starts.
 
 // TestSudo: the archive of a card that was read under sudo belongs to the user who ran sudo. Run by
 // somebody else it stays theirs.

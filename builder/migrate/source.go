@@ -195,7 +195,7 @@ func find(s *source) (*card, error) {
 const stateLabel = "K3OS_STATE"
 
 // choose takes the one that the old node would have booted from; where that is not clear a person
-// has to say it.
+// has to choose.
 func choose(found []*card) (*card, error) {
 	if len(found) == 1 {
 		return found[0], nil

@@ -143,7 +143,7 @@ func containerStore(below string) string {
 	return ""
 }
 
-// loginKeys leaves out who could log in: the configuration says it, and k3OS never took a key away.
+// loginKeys leaves out who could log in: the configuration has it, and k3OS never took a key away.
 func loginKeys(dir string) func(string) string {
 	return func(below string) string {
 		if dir == root+"/home" && below == "rancher/.ssh/authorized_keys" {

@@ -15,7 +15,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// K3s says which k3s goes into the slot, or how the node gets it.
+// K3s is the k3s of the slot, or how the node gets it.
 type K3s struct {
 	Version string `json:"version,omitempty"`
 	Source  string `json:"source"` // embedded, firstboot, none
@@ -135,7 +135,7 @@ func K3sFile(name, arch string) (K3s, error) {
 	return K3s{Version: "file-" + sum[:8], Source: Embedded, SHA256: sum, Size: size, File: name}, nil
 }
 
-// machines are what an ELF file says of itself, by Debian architecture.
+// machines are the machine fields of ELF files, by Debian architecture.
 var machines = map[string]struct {
 	machine elf.Machine
 	class   elf.Class

@@ -37,7 +37,7 @@ func (r *Recipe) DecideK3s(ctx context.Context, option string, cache *blockcache
 			}
 			var f *fault.Error
 			if errors.As(err, &f) && f.Err != nil {
-				err = f.Err // that it was fetched, and the ways out, are said below
+				err = f.Err // that it was fetched, and the ways out, are reported below
 			}
 			r.K3s.Warning = fmt.Sprintf("k3s %s could not be fetched: %v\nthe node fetches it at its first boot, so it needs the internet then; or give the binary as k3s=FILE", r.K3s.Version, err)
 		}
@@ -48,7 +48,7 @@ func (r *Recipe) DecideK3s(ctx context.Context, option string, cache *blockcache
 			if r.Lock == nil || r.Strict || !debian.ValidK3s(option) {
 				return err
 			}
-			// Any release will do: its own sums say what it is, and the lock keeps them.
+			// Any release will do: its own sums identify it, and the lock keeps them.
 			if err := r.LockK3s(ctx, option); err != nil {
 				return err
 			}

@@ -23,8 +23,8 @@ type Relock struct {
 }
 
 // TakeLock finds the lock that lock=auto (or "") or lock=FILE means, without the network. A nil
-// lock says that there is none that fits, and why; then MakeLock has to make one. A named file that
-// does not fit is an error of kind Input.
+// lock means that there is none that fits, with the reason; then MakeLock has to make one. A named
+// file that does not fit is an error of kind Input.
 func (r *Recipe) TakeLock(option string) (why string, err error) {
 	if option != "" && option != "auto" {
 		l, err := readLock(option)
@@ -70,7 +70,7 @@ func readLock(name string) (*debian.Lock, error) {
 	return debian.ParseLock(name, data)
 }
 
-// misfit says why a lock is not one of this recipe, "" if it is.
+// misfit reports why a lock is not one of this recipe, "" if it is.
 func (r *Recipe) misfit(l *debian.Lock) string {
 	q := r.Request()
 	same := func(a, b []string) bool {

@@ -35,7 +35,7 @@ type Recipe struct {
 	K3s     K3s          `json:"k3s"`
 	Lock    *debian.Lock `json:"-"`
 	// Releases is where k3s comes from; nil for its own releases. Strict is a lock that the user
-	// named: nothing is added to it. Locked says that the lock has got a release of k3s that is in
+	// named: nothing is added to it. Locked: the lock has a release of k3s that is in
 	// no file yet.
 	Releases *Releases `json:"-"`
 	Strict   bool      `json:"-"`
@@ -191,7 +191,8 @@ func (r *Recipe) Health() map[string]manifest.Health {
 	return all
 }
 
-// HealthyWhen says for people what is true of a healthy node, one line for each check of its role.
+// HealthyWhen describes for people what is true of a healthy node, one line for each check of its
+// role.
 func (r *Recipe) HealthyWhen() []string {
 	var lines []string
 	for _, name := range r.Health()[r.Role.Name].Checks {

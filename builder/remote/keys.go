@@ -61,7 +61,7 @@ func (k *keys) close() {
 	}
 }
 
-// tried says what was tried.
+// tried lists what was tried.
 func (k *keys) tried() string {
 	if len(k.list) == 0 {
 		return "no key at all"

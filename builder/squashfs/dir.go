@@ -12,7 +12,7 @@ const (
 	maxListing = math.MaxUint32 - 3
 )
 
-// listing says where a directory's entries are in the directory table.
+// listing is the place of a directory's entries in the directory table.
 type listing struct {
 	block  uint32 // start of the metadata block, in the compressed stream
 	offset uint16 // in that block

@@ -96,7 +96,7 @@ const (
 	padding          = 4096 // a block device of the kernel ends at a whole page
 )
 
-// Stats say what a Write did. Byte counts are sizes in the image unless their comment says
+// Stats describe a Write. Byte counts are sizes in the image unless their comment says
 // otherwise.
 type Stats struct {
 	Size          int64 // of the image, with the padding to 4096

@@ -169,8 +169,8 @@ func (t *Tree) Remove(name string) int {
 	return t.RemoveFunc(func(n *Node) bool { return n.Path == name || strings.HasPrefix(n.Path, name+"/") })
 }
 
-// RemoveFunc takes out every node that drop says, except for the root. The caller keeps parents of
-// what stays.
+// RemoveFunc takes out every node that drop selects, except for the root. The caller keeps parents
+// of what stays.
 func (t *Tree) RemoveFunc(drop func(*Node) bool) int {
 	count := 0
 	for name, n := range t.nodes {

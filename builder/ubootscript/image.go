@@ -47,7 +47,7 @@ func Image(script string, time uint32) []byte {
 	return out
 }
 
-// Parse reads a script image back: its text and time. Errors say which part is wrong.
+// Parse reads a script image back: its text and time. Errors name the wrong part.
 func Parse(image []byte) (script string, time uint32, err error) {
 	be := binary.BigEndian
 	if len(image) < headerSize+8 {

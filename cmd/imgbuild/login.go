@@ -22,7 +22,7 @@ var (
 	hostKey     = line.Key{Name: "key", Value: "ask|accept-new|SHA256:...", Doc: "A host that is not in ~/.ssh/known_hosts: ask (default), note its key, or compare its fingerprint."}
 )
 
-// login opens a connection to a node as the command line says.
+// login opens a connection to a node with the keys of the command line.
 func login(ctx context.Context, a *line.Args, host string) (*remote.Node, error) {
 	return remote.Dial(ctx, host, loginOptions(a))
 }

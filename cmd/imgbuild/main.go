@@ -46,7 +46,7 @@ func main() {
 	if err == nil {
 		return
 	}
-	if interrupted && err == context.Canceled { // not wrapped: there is nothing more to say
+	if interrupted && err == context.Canceled { // not wrapped: there is nothing to add
 		err = errors.New("interrupted")
 	}
 	fmt.Fprintln(os.Stderr, terminal.Text("imgbuild: "+strings.TrimSuffix(err.Error(), ": "+context.Canceled.Error())))

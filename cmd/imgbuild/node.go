@@ -97,7 +97,7 @@ func nodeInput(words []string, stdin *os.File) (io.Reader, error) {
 		return nil, nil
 	}
 	for i, w := range words[2:] {
-		isForm := words[i+1] == "-o" || words[i+1] == "--output" // w is what that wants to know
+		isForm := words[i+1] == "-o" || words[i+1] == "--output" // w is what that asks
 		if !strings.HasPrefix(w, "-") && !strings.Contains(w, "=") && !isForm {
 			return nil, nil // a file of the node
 		}
@@ -108,7 +108,7 @@ func nodeInput(words []string, stdin *os.File) (io.Reader, error) {
 	return stdin, nil
 }
 
-// onNode says shelf with these words, as root. What the node says on standard error goes to ours.
+// onNode runs shelf with these words on the node, as root. Its standard error goes to ours.
 func onNode(ctx context.Context, n *remote.Node, words []string, in io.Reader, out io.Writer) error {
 	command := "sudo -n shelf"
 	for _, w := range words {

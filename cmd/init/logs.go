@@ -20,7 +20,7 @@ import (
 	"imgbuild/init/status/control"
 )
 
-// defaultLines is how many lines of a log are shown unless -n says otherwise.
+// defaultLines is how many lines of a log are shown without -n.
 const defaultLines = 100
 
 // logs shows the newest lines of a service's log, and with -f those to come. Without a name it

@@ -1,6 +1,6 @@
 // Command init is the program of the node. As PID 1 it boots the machine and keeps it running;
-// called shelf (or k3os, for those who come from there) it is what people type. Which of both it
-// is, argv[0] and the process number say.
+// called shelf (or k3os, for those who come from there) it is what people type. argv[0] and the
+// process number decide which of both it is.
 package main
 
 import (

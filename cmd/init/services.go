@@ -42,7 +42,7 @@ func services(words []string, asJSON bool) error {
 	return t.Flush()
 }
 
-// unitOrder starts, stops or restarts a service and says what became of it.
+// unitOrder starts, stops or restarts a service and reports the result.
 func unitOrder(verb string, words []string, asJSON bool) error {
 	if len(words) != 1 {
 		return fault.New(fault.Usage, "run shelf "+verb+" NAME; shelf services lists them", "%s takes one service", verb)

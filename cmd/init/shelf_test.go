@@ -107,7 +107,7 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-// One screen says all there is to say.
+// One screen has everything.
 func TestStatusText(t *testing.T) {
 	yes, now := true, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	backup, fails := now.Add(-26*time.Hour), 3

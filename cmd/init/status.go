@@ -91,7 +91,7 @@ func writeStatus(w io.Writer, s status.Status) {
 		if slices.ContainsFunc(s.Why, func(why string) bool {
 			return u.Detail != "" && strings.HasSuffix(why, strings.TrimPrefix(u.Detail, u.Phase+": "))
 		}) {
-			u.Detail = "" // said above
+			u.Detail = "" // reported above
 		}
 		line(once("services", i), "%s", serviceLine(u))
 	}

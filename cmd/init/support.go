@@ -73,7 +73,7 @@ func supportVerb(a *line.Args) (err error) {
 	return nil
 }
 
-// rootOnly says who may read what holds secrets.
+// rootOnly is the error for files with secrets.
 func rootOnly() error {
 	if _, err := os.ReadDir(sources.Store); err != nil {
 		return fault.Wrap(err, fault.Usage, "use sudo", "the configuration holds secrets and is for root alone")

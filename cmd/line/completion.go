@@ -37,7 +37,7 @@ func Completion(program string) Verb {
 		}}
 }
 
-// values are what may be said for a key: its words, else what its help has in small letters; what
+// values are the possible values of a key: its words, else what its help has in small letters; what
 // it has in capitals stands for files and the like.
 func (k Key) values() (words []string) {
 	if k.Words != nil {

@@ -58,8 +58,8 @@ func (n *Node) saveClock() {
 	}
 }
 
-// die ends a boot that cannot go on: it says why everywhere, notes it in the record, waits and
-// reboots. The attempts that the boot script counts bring the other slot's turn.
+// die ends a boot that cannot go on: it reports the reason everywhere, notes it in the record,
+// waits and reboots. The attempts that the boot script counts bring the other slot's turn.
 func (n *Node) die(reason string, err error) {
 	n.tell.Problem(err)
 	n.tell.Report.State("The node could not start. It tries again, or the other system if there is one.")

@@ -55,7 +55,7 @@ func fetchSources(n *Node) error {
 	return nil
 }
 
-// time gives what waits for the right time as long as the configuration says.
+// time lets units wait for the right time for as long as configured.
 func (n *Node) time() func(context.Context) error {
 	c, config := n.online.Clock, n.Config
 	return func(ctx context.Context) error { return c.Wait(ctx, config().Time.Wait) }
@@ -116,7 +116,7 @@ func sshd(units *supervise.Supervisor, after bool) supervise.Unit {
 // sshdYield is how long sshd may be held up.
 const sshdYield = 2 * time.Second
 
-// yield waits until the role's program was started, or has said what it waits for.
+// yield waits until the role's program was started, or has reported what it waits for.
 func yield(ctx context.Context, units *supervise.Supervisor) error {
 	ctx, cancel := context.WithTimeout(ctx, sshdYield)
 	defer cancel()

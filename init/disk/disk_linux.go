@@ -93,7 +93,7 @@ func (d *Disk) Partition(n int) string {
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
-// Check says what makes the disk unfit to run from: sectors that are not of 512 bytes, or a disk
+// Check returns what makes the disk unfit to run from: sectors that are not of 512 bytes, or a disk
 // that is smaller than its boot partition and slots.
 func (d *Disk) Check() error {
 	if n, err := number(filepath.Join(d.sys, "queue/logical_block_size")); err == nil && n != mbr.SectorSize {
@@ -107,8 +107,8 @@ func (d *Disk) Check() error {
 	return d.reaches(end)
 }
 
-// CheckData says what keeps partition 4 from being used: it is not there, or the disk ends before
-// it does.
+// CheckData returns what keeps partition 4 from being used: it is not there, or the disk ends
+// before it does.
 func (d *Disk) CheckData() error {
 	if d.Table.Partitions[Data-1].Sectors == 0 || d.Partition(Data) == "" {
 		return fault.New(fault.Device, "", "the disk %s has no partition 4, which is the data partition", d.Name)
@@ -116,7 +116,7 @@ func (d *Disk) CheckData() error {
 	return d.reaches(d.Table.Partitions[Data-1].End())
 }
 
-// reaches says when the disk ends before sector end.
+// reaches returns an error when the disk ends before sector end.
 func (d *Disk) reaches(end uint64) error {
 	if end <= d.Sectors {
 		return nil

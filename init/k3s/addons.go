@@ -39,8 +39,8 @@ type helmSpec struct {
 }
 
 // Addons gives the manifests of the section addons, by add-on, with paths relative to k3s'
-// directory of manifests. One that cannot be made is left out, and the error says why; the others
-// are good.
+// directory of manifests. One that cannot be made is left out, and the error has the reason; the
+// others are good.
 func Addons(cfg *config.Config) ([]File, error) {
 	var files []File
 	var errs []error
@@ -124,9 +124,9 @@ func manifestDir(cfg *config.Config) string {
 	return filepath.Join(dataDir(cfg), "server", "manifests")
 }
 
-// WriteAddons makes the manifests of a server what the section addons says. It may be called while
-// k3s runs, which sees what is new within seconds. Those of add-ons that were taken out stay: k3s
-// uninstalls them at its next start, see disabled.
+// WriteAddons makes the manifests of a server as the section addons has them. It may be called
+// while k3s runs, which sees what is new within seconds. Those of add-ons that were taken out stay:
+// k3s uninstalls them at its next start, see disabled.
 func WriteAddons(cfg *config.Config, role string) error {
 	if role != Server {
 		return nil

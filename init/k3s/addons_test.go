@@ -171,8 +171,8 @@ func TestDisable(t *testing.T) {
 	}
 }
 
-// The examples in docs are read by the node's own code, and what it makes of them is YAML that says
-// what k3s' Helm controller wants.
+// The examples in docs are read by the node's own code, and what it makes of them is YAML as k3s'
+// Helm controller needs it.
 func TestExamples(t *testing.T) {
 	paths, err := filepath.Glob("../../docs/examples/*.yaml")
 	if err != nil || len(paths) < 8 {

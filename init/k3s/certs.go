@@ -37,7 +37,7 @@ func certificates(data string) ([]Certificate, error) {
 			}
 			c, err := x509.ParseCertificate(block.Bytes)
 			if err != nil || c.IsCA {
-				continue // what k3s cannot use it says itself
+				continue // k3s itself reports what it cannot use
 			}
 			list = append(list, Certificate{strings.TrimPrefix(file, data+"/"), c.NotAfter})
 		}

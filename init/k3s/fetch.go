@@ -218,7 +218,7 @@ func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum ha
 			have += int64(n)
 		}
 		if have > limit(k) {
-			return have, nil // the sum will say no
+			return have, nil // the sum will differ
 		}
 		if rerr == io.EOF {
 			return have, nil

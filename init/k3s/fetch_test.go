@@ -313,7 +313,7 @@ func TestProxy(t *testing.T) {
 }
 
 // A wrong content is asked for ever less often, for hours, apart from what the network does; the
-// word says when.
+// word has the time.
 func TestBackoff(t *testing.T) {
 	for _, c := range []struct {
 		first, last time.Duration

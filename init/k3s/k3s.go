@@ -1,5 +1,5 @@
-// Package k3s runs k3s on a node: what it reads, what must be in place before it starts, how one
-// sees that it works, and how it and its pods end.
+// Package k3s runs k3s on a node: what it reads, what must be in place before it starts, how to see
+// that it works, and how it and its pods end.
 //
 // k3s reads three things of ours: a drop-in after the user's config.yaml, a token file, and
 // environment variables as defaults. k3s_args stay arguments. The binary is the slot's own

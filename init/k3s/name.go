@@ -17,7 +17,7 @@ const NamePath = "/var/lib/rancher/k3os/node/name"
 // nodeName gives the name of the Kubernetes node and keeps it in path. It is the one that was
 // configured for k3s; else the one that the node had first, whatever its hostname is now; else the
 // hostname. A renamed node would be a second one with pods of its own, while the first stays in the
-// cluster as lost. changed says that the hostname is another one by now.
+// cluster as lost. changed: the hostname is another one by now.
 func nodeName(path string, cfg *config.Config, hostname string) (name string, changed bool, err error) {
 	given := flag(cfg, "node-name", "", cfg.K3OS.Environment["K3S_NODE_NAME"])
 	kept, err := os.ReadFile(path)

@@ -20,11 +20,11 @@ import (
 )
 
 // Modules are loaded before k3s starts. Its own modprobe only warns when it fails, and some are
-// never asked for: without nft_chain_nat pods stay without network while the node says Ready.
+// never asked for: without nft_chain_nat pods stay without network while the node is Ready.
 var Modules = strings.Fields(`overlay br_netfilter bridge veth vxlan nf_conntrack nf_tables nft_compat nft_chain_nat
 	xt_comment xt_conntrack xt_MASQUERADE xt_mark xt_addrtype xt_statistic xt_multiport xt_nat xt_tcpudp`)
 
-// sysctls that k3s and its pods need, where the user has not said otherwise. k3s itself sets
+// sysctls that k3s and its pods need, where the user has not set them. k3s itself sets
 // forwarding, bridge and conntrack; the kubelet sets its own. The inotify limits are for pods:
 // every kubectl logs -f takes one.
 var sysctls = map[string]string{
@@ -171,8 +171,8 @@ const natCheck = `*nat
 COMMIT
 `
 
-// checkNAT tries the packet filter. A node whose kernel or iptables cannot do this says Ready all
-// the same, and its pods have no network.
+// checkNAT tries the packet filter. A node whose kernel or iptables cannot do this is Ready all the
+// same, and its pods have no network.
 func checkNAT(ctx context.Context) error {
 	c := supervise.Cmd("iptables-restore", "-w", "10", "--noflush")
 	c.Stdin = strings.NewReader(natCheck)
@@ -205,7 +205,7 @@ func pruneData(dir string) error {
 		}
 	}
 	if len(keep) == 0 {
-		return nil // nobody says which one is in use
+		return nil // it is not known which one is in use
 	}
 	unpacked := regexp.MustCompile(`^[0-9a-f]{64}(-tmp)?$`)
 	for _, e := range entries {

@@ -17,8 +17,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// ResetPath says, on a disk that was made from a backup of a server with etcd, which snapshot the
-// cluster begins from again: a path relative to k3s' data directory.
+// ResetPath names, on a disk that was made from a backup of a server with etcd, the snapshot from
+// which the cluster starts again: a path relative to k3s' data directory.
 const ResetPath = "/var/lib/shelf/etcd-restore"
 
 // Snapshot has k3s make a snapshot of etcd below its data directory and gives the file. k3s appends
@@ -75,7 +75,7 @@ func Elsewhere(cfg *config.Config, root string) bool {
 			Endpoint string `yaml:"datastore-endpoint"`
 			NoEtcd   bool   `yaml:"disable-etcd"`
 		}
-		_ = yaml.Unmarshal(text, &given) // what k3s cannot read it says itself
+		_ = yaml.Unmarshal(text, &given) // k3s itself reports what it cannot read
 		if given.Endpoint != "" || given.NoEtcd {
 			return true
 		}
@@ -101,7 +101,7 @@ func fileValues(cfg *config.Config, root, flag string) []string {
 			continue
 		}
 		var given map[string]yaml.Node
-		_ = yaml.Unmarshal(text, &given) // what k3s cannot read it says itself
+		_ = yaml.Unmarshal(text, &given) // k3s itself reports what it cannot read
 		for _, key := range []string{flag, flag + "+"} {
 			node := given[key]
 			var list []string

@@ -32,7 +32,7 @@ type Upkeep struct {
 	read     time.Time            // when that was
 	list     []Certificate        // of it
 	hopeless map[string]time.Time // certificates that the last start has not renewed though they end soon, with their ends
-	failed   string               // what was said last about labels
+	failed   string               // the last message about labels
 }
 
 // Soonest is the certificate that ends first; its name is empty as long as none is known.
@@ -60,7 +60,7 @@ type verdict struct {
 	why     string // for the log
 }
 
-// decide reports whether k3s has to be restarted. A clock that nobody has confirmed says nothing
+// decide reports whether k3s has to be restarted. A clock that was not confirmed proves nothing
 // about certificates.
 func decide(c condition) verdict {
 	left := c.ends.Sub(c.now)
@@ -68,7 +68,7 @@ func decide(c condition) verdict {
 	case !c.synced:
 	case c.untimed && c.shift.Abs() > bigShift:
 		return verdict{true, false, fmt.Sprintf("the clock was set by %s after k3s had started", c.shift.Round(time.Minute))}
-	case c.ends.IsZero(), !c.read: // a start renews certificates; those of before it say nothing
+	case c.ends.IsZero(), !c.read: // a start renews certificates; those of before it do not count
 	case left < renewNow, left < renewSoon && c.window:
 		return verdict{true, true, fmt.Sprintf("a certificate of k3s ends on %s", c.ends.UTC().Format(time.DateOnly))}
 	}
@@ -171,8 +171,8 @@ func (u *Upkeep) release(ctx context.Context, units *supervise.Supervisor, name 
 	}
 }
 
-// observe reads the certificates once a day, and after each start. sure says that the clock was
-// right when k3s started: what ends soon in spite of that start, another one will not renew.
+// observe reads the certificates once a day, and after each start. sure: the clock was right when
+// k3s started: a certificate that ends soon in spite of that start is not renewed by another one.
 func (u *Upkeep) observe(data string, starts int, now time.Time, sure bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -54,8 +54,8 @@ func ClockOf(c clock.Status) Clock {
 	return out
 }
 
-// LastEnd is why the boot before this one ended: what the data partition says (how), for that knows
-// of power cuts and panics, else what the boot record says.
+// LastEnd is why the boot before this one ended: the data partition's entry (how), which covers
+// power cuts and panics, else the boot record's.
 func LastEnd(how, record string) string {
 	if how == "" {
 		return record

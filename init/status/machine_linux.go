@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disks says how full the file systems are that can fill up: those of paths, and other disks below
-// /var/lib/rancher, /srv and /mnt, except for what k3s mounts for pods.
+// Disks reports how full the file systems are that can fill up: those of paths, and other disks
+// below /var/lib/rancher, /srv and /mnt, except for what k3s mounts for pods.
 func Disks(paths ...string) []health.Disk {
 	mounts, _ := mountinfo.GetMounts(nil)
 	for _, m := range mounts {

@@ -10,8 +10,8 @@ import (
 	"imgbuild/init/status/monitor"
 )
 
-// Status is how the node is. Its JSON is read by scripts and by imgbuild: fields may be added, none
-// changes its meaning. What is not known is left out.
+// Status is the state of the node. Its JSON is read by scripts and by imgbuild: fields may be
+// added, none changes its meaning. What is not known is left out.
 type Status struct {
 	Hostname string `json:"hostname"`
 	Role     string `json:"role"`

@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// What a service of the configuration gets when it says nothing else: enough for any program that
+// What a service of the configuration gets when nothing else is set: enough for any program that
 // belongs on a small board, and too little for one that runs wild to take the node along.
 const (
 	userPids   = 1024

@@ -248,7 +248,7 @@ func TestNumberOfABriefProcess(t *testing.T) {
 	}
 }
 
-// Nobody but the unit's own user and the init can say that it is ready.
+// Nobody but the unit's own user and the init can report that it is ready.
 func TestNotifySocketIsItsOwn(t *testing.T) {
 	args, env := helper(t, "notify")
 	s := start(t, Unit{Name: "n", Command: args, Env: env, Ready: Ready{Kind: Notify}})

@@ -113,7 +113,7 @@ func TestLogRotation(t *testing.T) {
 	}
 }
 
-// A flood reaches the medium only up to its budget, says how much is missing, and the ring has the
+// A flood reaches the medium only up to its budget, notes how much is missing, and the ring has the
 // newest all the same.
 func TestLogFlood(t *testing.T) {
 	lim := wide

@@ -92,7 +92,7 @@ func (s *Supervisor) RestartUnit(ctx context.Context, name string) error {
 }
 
 // Stop stops every unit in stop order and runs its Finish; nothing can be started afterwards. When
-// ctx ends, what still runs is killed. The error joins what Finish functions had to say.
+// ctx ends, what still runs is killed. The error joins the errors of Finish functions.
 func (s *Supervisor) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	s.over = true

@@ -26,7 +26,7 @@ type Exit struct {
 	Status syscall.WaitStatus
 	CPU    time.Duration // user and system, children that it waited for included
 	MaxRSS int64         // bytes
-	// Starved says that the kernel killed it, or something that it started, because memory was
+	// Starved: the kernel killed it, or something that it started, because memory was
 	// short.
 	Starved bool
 }
@@ -34,7 +34,7 @@ type Exit struct {
 // OK reports whether the process ended by itself with status 0.
 func (e Exit) OK() bool { return e.Status.Exited() && e.Status.ExitStatus() == 0 }
 
-// String says it as a shell user would: exit status 1, killed by SIGKILL.
+// String gives it as a shell user would: exit status 1, killed by SIGKILL.
 func (e Exit) String() string {
 	if e.Starved {
 		e.Starved = false
@@ -46,7 +46,7 @@ func (e Exit) String() string {
 	return "exit status " + strconv.Itoa(e.Status.ExitStatus())
 }
 
-// Spec is what both units and one-shot commands say about their process.
+// Spec is the part on the process that units and one-shot commands share.
 type Spec struct {
 	Args     []string      // program and arguments; a program without a slash is looked for in PATH
 	Env      []string      // NAME=value, added to PATH, HOME, USER, LOGNAME and SHELL
@@ -257,11 +257,11 @@ func mergeEnv(lists ...[]string) []string {
 	return env
 }
 
-// openOnce opens directory and program once and closes them, whatever comes of it: what is wrong
-// with them, the start says. Both may be on a network file system whose server is gone, and then
-// this waits, and with it the one unit. Left to the start, the wait would be the child's before its
-// execve, for which the kernel holds the forking thread (vfork(2)), that thread Go's fork lock and
-// a processor of its scheduler, and we the reaper: PID 1 would hang.
+// openOnce opens directory and program once and closes them, whatever comes of it: the start
+// reports what is wrong with them. Both may be on a network file system whose server is gone, and
+// then this waits, and with it the one unit. Left to the start, the wait would be the child's
+// before its execve, for which the kernel holds the forking thread (vfork(2)), that thread Go's
+// fork lock and a processor of its scheduler, and we the reaper: PID 1 would hang.
 func openOnce(dir, program string) {
 	if !filepath.IsAbs(program) {
 		program = filepath.Join(dir, program)

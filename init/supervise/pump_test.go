@@ -66,7 +66,7 @@ func fileSize(path string) int64 {
 	return st.Size()
 }
 
-// What an ordinary service says is not held up.
+// An ordinary service's output is not held up.
 func TestPumpIsQuick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _, _ := testLog(t, wide)

@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// Ready says how one sees that a unit does its work.
+// Ready is how to see that a unit does its work.
 type Ready struct {
 	Kind    ReadyKind
 	Address string        // TCP: host:port that accepts a connection

@@ -139,8 +139,8 @@ func (s *Supervisor) awaitNeeds(ctx context.Context, r *runner, needs []string) 
 	}
 }
 
-// prepareAndRun takes a unit through one run, whose length it gives. The error says why there was
-// none, or why it was ended.
+// prepareAndRun takes a unit through one run, whose length it gives. The error has the reason why
+// there was none, or why it was ended.
 func (s *Supervisor) prepareAndRun(ctx context.Context, r *runner, u Unit, hurry <-chan struct{}) (exit Exit, ran time.Duration, err error) {
 	say := Say(func(kind Wait, text string) {
 		s.set(r, func(st *State) {
@@ -151,7 +151,7 @@ func (s *Supervisor) prepareAndRun(ctx context.Context, r *runner, u Unit, hurry
 		say.Progress("preparing")
 	}
 	for u.Prepare != nil {
-		// Nothing is said before another look: what it waits for is still the truth.
+		// Nothing is reported before another look: what it waits for is still the truth.
 		err := u.Prepare(ctx, say)
 		if err == nil {
 			break
@@ -331,7 +331,7 @@ func (s *Supervisor) watchReady(ctx context.Context, r *runner, u Unit, spec Spe
 		wait, cancel = context.WithTimeout(ctx, u.Ready.Timeout)
 		defer cancel()
 	}
-	// A unit that is being ended is not ready, whatever a late answer says.
+	// A unit that is being ended is not ready, whatever a late answer.
 	tell := func(change func(*State)) {
 		s.set(r, func(st *State) {
 			if ctx.Err() == nil {

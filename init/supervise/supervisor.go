@@ -22,18 +22,18 @@ const (
 	Starting Phase = "starting" // the command runs and is not ready
 	Up       Phase = "ready"
 	Stopping Phase = "stopping"
-	Failed   Phase = "failed" // ended by itself; started again after a while, if its rule says so
+	Failed   Phase = "failed" // ended by itself; started again after a while, if its rule asks for it
 	Done     Phase = "done"   // ended well and is not started again
 )
 
 // State is what there is to know about a unit now.
 type State struct {
 	Name     string
-	Optional bool // as the unit says
+	Optional bool // as the unit reports
 	Phase    Phase
 	Ready    bool
 	Wait     Wait   // what it waits for; NoWait unless Phase is Pending
-	Detail   string // one line: what it waits for, what it says about itself, why it failed
+	Detail   string // one line: what it waits for, its own status line, why it failed
 	PID      int    // 0 when no process runs
 	Since    time.Time
 	Starts   int    // how often its command was started
@@ -43,7 +43,7 @@ type State struct {
 }
 
 // Outside reports whether the unit waits for something that must come from outside, from people or
-// from the network: Prepare returned a *Waiting error, or said so with Say.Outside.
+// from the network: Prepare returned a *Waiting error, or reported so with Say.Outside.
 func (s State) Outside() bool { return s.Wait == Outside }
 
 // String is the state as one line for people.
@@ -77,7 +77,7 @@ type Supervisor struct {
 	synced  []string   // units that belong to Sync
 }
 
-// runner is one unit with its life. Its fields are guarded by the Supervisor's mu unless said
+// runner is one unit with its life. Its fields are guarded by the Supervisor's mu unless noted
 // otherwise.
 type runner struct {
 	unit    Unit
@@ -223,7 +223,7 @@ func (s *Supervisor) Log(name string) *Log {
 }
 
 // Wait returns when the named units, or all units when none is named, are ready. When ctx ends
-// first, the error says which are not and why.
+// first, the error names those that are not and why.
 func (s *Supervisor) Wait(ctx context.Context, names ...string) error {
 	for {
 		s.mu.Lock()

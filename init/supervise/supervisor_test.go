@@ -297,7 +297,7 @@ func TestKeepOthers(t *testing.T) {
 	_ = syscall.Kill(child, syscall.SIGKILL)
 }
 
-// A unit whose setting is missing says so, and starts when it is there.
+// A unit whose setting is missing reports it, and starts when it is there.
 func TestWaitingForASetting(t *testing.T) {
 	var mu sync.Mutex
 	url := ""

@@ -113,7 +113,7 @@ func (s *Supervisor) accept(units []Unit) (want []Unit, refused []string, errs [
 	return want, refused, errs
 }
 
-// needable says what is wrong with a unit's own needs: one that is not among all, or a way that
+// needable returns what is wrong with a unit's own needs: one that is not among all, or a way that
 // leads back to it.
 func needable(all []Unit, u Unit) error {
 	seen := map[string]bool{}

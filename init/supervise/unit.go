@@ -45,7 +45,7 @@ type Unit struct {
 	KeepOthers  bool           // stopping ends the command alone, not the rest of its group: pods, ssh sessions
 
 	// Prepare runs before each start and may write files or fetch what is missing. It must honour
-	// ctx. A *Waiting error says that something must come from outside; the unit then waits for
+	// ctx. A *Waiting error means that something must come from outside; the unit then waits for
 	// Recheck, or RecheckEvery.
 	Prepare func(ctx context.Context, say Say) error
 	// Arguments, if set, gives the command again at each start, after Prepare.
@@ -55,10 +55,10 @@ type Unit struct {
 	Finish func(ctx context.Context) error
 }
 
-// Restart says when a unit that ended is started again.
+// Restart is when a unit that ended is started again.
 type Restart uint8
 
-// The zero value is what a service wants.
+// The zero value suits a service.
 const (
 	Always    Restart = iota // whenever it ends without an order
 	OnFailure                // unless it ended with status 0

@@ -56,7 +56,7 @@ func runTests(all []row, full bool, only string) results {
 		if full {
 			cmd.Env = append(cmd.Env, "IMGBUILD_FULL=1")
 		}
-		output, _ := cmd.Output() // how each test ended says more than the exit code
+		output, _ := cmd.Output() // the results of the tests are more than the exit code
 		ended.add(output)
 	}
 	return ended

@@ -279,7 +279,7 @@ func keptOnNFS(t *testing.T, disk string) (identity string) {
 		s.run("sudo shelf backup now")
 	}, both...)
 	const mounted = "grep -q ' /run/shelf/backup nfs' /proc/self/mounts && echo mounted"
-	// background makes a backup while we go on; what it says, and at last "ended", goes to
+	// background makes a backup while we go on; its output, and at last "ended", goes to
 	// /tmp/NAME, its number to /tmp/NAME.pid.
 	background := func(name string) {
 		t.Helper()

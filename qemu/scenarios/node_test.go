@@ -27,8 +27,8 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// secrets that the node of TestNode is given, in every place that takes one, and some that it says
-// aloud.
+// secrets that the node of TestNode is given, in every place that takes one, and some that it
+// prints.
 const nodeSecrets = `k3os:
   password: canary-password-1
   wifi: [{name: nowhere, passphrase: canary-wifi-3}]
@@ -62,7 +62,7 @@ type nodeStatus struct {
 	Record struct{ Active string }
 }
 
-// TestNode is everything that shelf says and does on one node, over ssh, from the laptop and over
+// TestNode is everything that shelf shows and does on one node, over ssh, from the laptop and over
 // its socket, and what the node reports to a Prometheus.
 func TestNode(t *testing.T) {
 	t.Parallel()

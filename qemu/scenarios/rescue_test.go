@@ -85,7 +85,7 @@ func TestRescue(t *testing.T) {
 		if out := s.run("cat /etc/motd"); !strings.Contains(out, "RESCUE") || !strings.Contains(out, "sudo shelf rescue off") {
 			t.Errorf("who logs in reads:\n%s", out)
 		}
-		// It may be looked at, as shelf data says.
+		// It may be looked at, as shelf data shows.
 		look := regexp.MustCompile(`sudo mount -o ro,noload \S+ /mnt`).FindString(s.run("sudo shelf data"))
 		if got := s.run(look + " && cat /mnt/k3os/data/home/rancher/keep-me && sudo umount /mnt"); got != "precious" {
 			t.Errorf("%s shows %q", look, got)
@@ -261,7 +261,7 @@ func blockAfter(t *testing.T, text, pattern string) int64 {
 	return p4 + n*4096
 }
 
-// damaged boots an installed disk with one damage, and makes it well again as the node says.
+// damaged boots an installed disk with one damage, and repairs it by the node's own advice.
 func damaged(t *testing.T, installed string, d damage) {
 	disk := filepath.Join(t.TempDir(), "disk.img")
 	duplicate(t, installed, disk)

@@ -16,8 +16,8 @@ import (
 
 // TestSoak runs services of qemu/fixtures/rogue next to two that are well: the short form of make
 // soak, one of each kind of trouble, and every one of them in the full suite. On the same node,
-// before that, PID 1 fails, in the full suite in both ways in which a Go program can: it says so,
-// reboots, and knows of it afterwards.
+// before that, PID 1 fails, in the full suite in both ways in which a Go program can: it reports
+// so, reboots, and shows it afterwards.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-soak", ""), "board=qemu-arm64", "role=worker", "k3s=none")

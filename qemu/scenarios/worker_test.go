@@ -67,7 +67,7 @@ func TestWorker(t *testing.T) {
 		}
 	}, g)
 	sub(t, "clock", func(t *testing.T) {
-		// The machine's own clock began in 1970; only our time server says this.
+		// The machine's own clock began in 1970; only our time server gives this.
 		s.until(fmt.Sprintf("test $(date +%%s) -gt %d && echo set", clock.Now().Add(-time.Hour).Unix()), "set")
 	}, g)
 	sub(t, "what is missing", func(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Settings say where packages come from and go. The zero value: the default cache, the host's own
+// Settings are where packages come from and go. The zero value: the default cache, the host's own
 // mirrors.
 type Settings struct {
 	CacheDir string // "" = blockcache.Default

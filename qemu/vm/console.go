@@ -59,7 +59,7 @@ func (c *console) wake() {
 	c.more = make(chan struct{})
 }
 
-// end says that nothing more will come.
+// end marks that nothing more will come.
 func (c *console) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,7 +14,7 @@ type Machine struct {
 	Program string   // of qemu/tool's table
 	Least   string   // oldest QEMU that runs it; "" = the table's
 	Args    []string // machine and processor
-	Memory  int      // MiB unless the options say otherwise
+	Memory  int      // MiB unless the options have another
 	Fixed   bool     // Memory cannot be changed
 	Disk    []string // device arguments after the drive "disk"
 	Drive   string   // the drive's if=

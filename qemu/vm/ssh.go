@@ -31,8 +31,8 @@ type Shell struct {
 	HostKey ssh.PublicKey // what the guest showed
 }
 
-// SSH logs in. It tries until ctx ends, because sshd may come up a moment after the console says
-// so.
+// SSH logs in. It tries until ctx ends, because sshd may come up a moment after the console shows
+// it.
 func (v *VM) SSH(ctx context.Context, user string, key ssh.Signer) (*Shell, error) {
 	s := &Shell{}
 	config := &ssh.ClientConfig{

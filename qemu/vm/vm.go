@@ -30,13 +30,13 @@ import (
 // Host is how a guest of QEMU's user network reaches services on this host's loopback.
 const Host = "10.0.2.2"
 
-// Options say what to run. The zero value of each field but Image and Dir is a sensible one.
+// Options are what to run. The zero value of each field but Image and Dir is a sensible one.
 type Options struct {
-	Image   string    // disk image; "" = no disk, Machine and Args say what to run
+	Image   string    // disk image; "" = no disk, Machine and Args are what to run
 	Dir     string    // existing directory for the copy and the files given to QEMU
 	Name    string    // of this guest, in messages and file names; "" = guest
 	Machine string    // of Machines(); "" = the first that runs the image's architecture
-	Board   string    // for the command line of a direct boot; "" = what BOOT/config.d/00-image.yaml says
+	Board   string    // for the command line of a direct boot; "" = from BOOT/config.d/00-image.yaml
 	Direct  bool      // start the kernel of slot A without U-Boot
 	Append  string    // more words for the kernel's command line, with Direct alone
 	Private bool      // the copy has no name: nothing of it outlives the guest, whatever ends this process
@@ -343,7 +343,7 @@ func (v *VM) network(o Options, m Machine) (args []string) {
 }
 
 // Expect waits for the first match of a regular expression on the console after the last match,
-// and gives its groups. The error says what was waited for and shows the console's last lines; it
+// and gives its groups. The error names what was waited for and shows the console's last lines; it
 // comes early when the guest panics or QEMU ends.
 func (v *VM) Expect(ctx context.Context, pattern string, limit time.Duration) ([]string, error) {
 	re, err := regexp.Compile(pattern)

@@ -24,7 +24,7 @@ type Limits struct {
 	PidsMax    int64 // processes and threads
 }
 
-// Check says which limit the kernel would not take.
+// Check returns the limit that the kernel did not take.
 func (l Limits) Check() error {
 	switch {
 	case l.MemoryMax < 0:
@@ -50,7 +50,7 @@ type Group struct {
 // Path is the group's directory.
 func (g *Group) Path() string { return g.dir }
 
-// Open gives the directory, as clone3's CLONE_INTO_CGROUP wants it.
+// Open gives the directory, as clone3's CLONE_INTO_CGROUP needs it.
 func (g *Group) Open() (*os.File, error) { return os.Open(g.dir) }
 
 // Exists reports whether somebody made the group.

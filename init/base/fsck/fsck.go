@@ -23,17 +23,17 @@ type Result struct {
 	Last string // the last line of the output
 }
 
-// Sound says that nothing is wrong any more: nothing was, or it is repaired.
+// Sound: nothing is wrong any more: nothing was, or it is repaired.
 func (r Result) Sound() bool { return r.Code < 4 }
 
-// Repaired says that the file system was changed and is sound now.
+// Repaired: the file system was changed and is sound now.
 func (r Result) Repaired() bool { return r.Code > 0 && r.Sound() }
 
-// Failed says that the disk or e2fsck itself failed: the file system is not judged.
+// Failed: the disk or e2fsck itself failed; nothing is known of the file system.
 func (r Result) Failed() bool { return r.Code >= 8 }
 
 // Run checks the ext4 file system on a device that is not mounted. out gets the output as it comes
-// and may be nil. The error says that e2fsck did not run to its end.
+// and may be nil. The error means that e2fsck did not run to its end.
 func Run(ctx context.Context, mode, device string, out io.Writer) (Result, error) {
 	return run(ctx, supervise.Command{Spec: supervise.Spec{Args: []string{"/usr/sbin/e2fsck", mode, device}}, Output: out})
 }

@@ -119,9 +119,9 @@ func (x *Index) In(name, dir string) bool {
 func (x *Index) Match(modalias string) []string { return x.alias.match(modalias) }
 
 // Order gives the modules to load, in order, for one module name or alias: softdeps first, then
-// dependencies, the module, and what it wants afterwards. Names that are built into the kernel give
-// nothing. Softdeps that cannot be found are left out, for they are wishes. A name that is neither
-// module nor alias nor built in is an error.
+// dependencies, the module, and what it asks to be loaded after it. Names that are built into the
+// kernel give nothing. Softdeps that cannot be found are left out, for they are wishes. A name that
+// is neither module nor alias nor built in is an error.
 func (x *Index) Order(name string) ([]string, error) {
 	var out []string
 	seen := map[string]bool{}

@@ -110,7 +110,7 @@ func (c Copy) dir(from, to string) error {
 
 func mine(st *unix.Stat_t) bool { return int(st.Uid) == os.Getuid() && int(st.Gid) == os.Getgid() }
 
-// file copies one file; fs.ErrExist says that there is one already.
+// file copies one file; fs.ErrExist means that there is one already.
 func file(from, to string, buf []byte) (err error) {
 	in, err := unix.Open(from, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {

@@ -20,8 +20,8 @@ type Node struct {
 }
 
 // Examine reads a configuration as an import would, with everything else that the node has, and
-// says what it would change. keep is the text with its secrets. One that has errors of its own is
-// refused.
+// reports what it would change. keep is the text with its secrets. One that has errors of its own
+// is refused.
 func (n Node) Examine(text []byte) (keep []byte, plan config.Plan, err error) {
 	plan = config.Plan{Hostname: n.Hostname, Role: n.Role, Board: n.Facts.Board}
 	var salt [16]byte

@@ -43,7 +43,7 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// What a boot writes is found by the next one, kept, and found only once.
+// A boot's record is found by the next one, kept, and found only once.
 func TestLife(t *testing.T) {
 	dir := t.TempDir()
 	path, kept := filepath.Join(dir, "crash"), filepath.Join(dir, "log", "crash.log")

@@ -48,8 +48,8 @@ func split(text []byte) Found {
 	return Found{strings.TrimSpace(string(first)), strings.Trim(string(rest), "\n\x00")}
 }
 
-// Gist is the line of the last words that says most. The runtime prints the name of an error of its
-// own before it begins to copy what it says, so that of those only the stack is there: its first
+// Gist is the most useful line of the last words. The runtime prints the name of an error of its
+// own before it begins to copy its text, so that of those only the stack is there: its first
 // function.
 func (f Found) Gist() string {
 	first, rest, _ := strings.Cut(f.Words, "\n")

@@ -71,8 +71,8 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// Whatever the checks say: nothing that is given up was committed, a committed slot is never given
-// up, and past the deadline nobody waits.
+// Whatever the results of the checks: nothing that is given up was committed, a committed slot is
+// never given up, and past the deadline nobody waits.
 func TestSettleAlwaysEnds(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	states := []health.State{health.Good, health.Starting, health.Waiting, health.Bad}

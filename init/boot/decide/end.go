@@ -22,7 +22,7 @@ type Ending struct {
 	Fault bool // the system itself is at fault
 }
 
-// Note says what to write.
+// Note is what to write.
 func (e Ending) Note() Note {
 	if e.Trial && e.Fault {
 		return Blame
@@ -37,7 +37,7 @@ type Crash struct {
 	Recorded bool // the boot record has it already
 }
 
-// Note says what to write. A trial that did not even get to note its end is given up, as if it had
+// Note is what to write. A trial that did not even get to note its end is given up, as if it had
 // failed now.
 func (c Crash) Note() Note {
 	switch {
@@ -54,10 +54,10 @@ type Corner struct {
 	Disk  bool   // the boot disk was found
 	Trial bool   // the running slot is under trial
 	Last  bool   // this is the last attempt of the running slot
-	Other string // what the boot record says of the other slot; empty if it cannot be read
+	Other string // the boot record's state of the other slot; empty if it cannot be read
 }
 
-// Cornered says that the boot script would only come back here: this is the last attempt, and the
+// Cornered: the boot script would only come back here: this is the last attempt, and the
 // other slot is not good.
 func (c Corner) Cornered() bool {
 	return c.Disk && !c.Trial && c.Last && c.Other != bootstate.Good
@@ -86,7 +86,7 @@ func Pause(up, cornered bool) time.Duration {
 // Damage is what is done about a block of /usr that is not what was built.
 type Damage uint8
 
-// What to do. Programs may fail from then on without saying why, so the node reboots if that leads
+// What to do. Programs may fail from then on without a message, so the node reboots if that leads
 // anywhere.
 const (
 	Endure Damage = iota // there is no other system to go to: half dead but reachable is better

@@ -52,7 +52,7 @@ func (s Settling) Settle() (Outcome, []health.Result) {
 	case len(open) > 0 && !s.Late:
 		return Wait, open
 	case s.Trial && s.Rescue:
-		return Stay, nil // says nothing about the system under trial
+		return Stay, nil // shows nothing about the system under trial
 	case len(open) == 0:
 		return Commit, nil
 	case s.Trial:

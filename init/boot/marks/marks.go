@@ -11,16 +11,16 @@ import (
 	"imgbuild/init/base/mount"
 )
 
-// running is there while the node runs; after an orderly end last says why.
+// running is there while the node runs; after an orderly end the file last has the reason.
 const (
 	running = "running"
 	last    = "last"
 )
 
-// NoShutdown is how a boot ended that did not say so itself.
+// NoShutdown is the reason of a boot that left none itself.
 const NoShutdown = "no orderly shutdown: the power went, or the watchdog reset the board"
 
-// Running notes in dir that the node runs and says how the boot before ended: the reason of an
+// Running notes in dir that the node runs and returns how the boot before ended: the reason of an
 // orderly end, or that there was none. At the first boot of all it is empty.
 func Running(dir string) (how string, err error) {
 	reason, err := os.ReadFile(filepath.Join(dir, last))

@@ -99,8 +99,8 @@ func (v *View) began(ctx context.Context, name string) {
 	defer cancel()
 	for ctx.Err() == nil {
 		st, _ := v.Services.State(name)
-		// One that says nothing of itself counts as ready as soon as it runs: it has to stay so for
-		// a moment.
+		// One that reports nothing of itself counts as ready as soon as it runs: it has to stay so
+		// for a moment.
 		if st.Ready && time.Since(st.Since) > time.Second || st.Phase == supervise.Failed || st.Phase == supervise.Done || st.Outside() {
 			return
 		}

@@ -11,8 +11,8 @@ import (
 	"imgbuild/init/status/health"
 )
 
-// defaultDeadline is how long the services of a role have to become healthy where the slot does not
-// say.
+// defaultDeadline is how long the services of a role have to become healthy where the slot has
+// none.
 const defaultDeadline = 10 * time.Minute
 
 // Settle waits until the node's checks have passed as far as they can, prints the line that

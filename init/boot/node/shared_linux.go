@@ -88,7 +88,7 @@ func (s *Shared) Reload(why string) { s.Orders.Give(order.Order{Verb: order.Relo
 // OnTrial reports whether the running slot is under trial.
 func (s *Shared) OnTrial() bool { return s.Pre().Cmdline["shelf.trial"] == "1" }
 
-// Cornered says that the boot script would only come back here.
+// Cornered: the boot script would only come back here.
 func (s *Shared) Cornered() bool {
 	p := s.Pre()
 	c := decide.Corner{Disk: p.Disk != nil, Trial: s.OnTrial(), Last: p.Cmdline["shelf.left"] == "0"}

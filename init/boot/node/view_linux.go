@@ -50,7 +50,7 @@ func (v *View) health() manifest.Health {
 	return h
 }
 
-// judge says how the node is by the checks of its role.
+// judge reports the node's health by the checks of its role.
 func (v *View) judge() health.Verdict { return health.Judge(v.health().Checks, v.facts()) }
 
 // facts gathers what the checks judge.

@@ -1,4 +1,4 @@
-// Package order is what somebody wants PID 1 to do, and the queue in which it finds that.
+// Package order is the orders to PID 1, and the queue from which it takes them.
 package order
 
 import (

@@ -1,4 +1,4 @@
-// Package radio keeps wpa_supplicant running as the configuration says.
+// Package radio keeps wpa_supplicant running as configured.
 package radio
 
 import (
@@ -34,7 +34,7 @@ type Radio struct {
 // radioStop is how long wpa_supplicant has to end.
 const radioStop = 15 * time.Second
 
-// Apply makes wpa_supplicant run with what cfg says, or not at all. When it returns, the networks
+// Apply makes wpa_supplicant run with cfg, or not at all. When it returns, the networks
 // that were left out are left.
 func (r *Radio) Apply(cfg *config.Config) {
 	networks := cfg.AllWiFi()
@@ -64,8 +64,8 @@ func (r *Radio) Apply(cfg *config.Config) {
 	t.Problem(err)
 }
 
-// hear puts what wpa_supplicant says into the status of the radio there is, and wakes the unit when
-// one appears.
+// hear puts what wpa_supplicant reports into the status of the radio there is, and wakes the unit
+// when one appears.
 func (r *Radio) hear() {
 	for {
 		changed := r.Net.Changed()

@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/contract/bootstate"
 )
 
-// ErrNoDisk says that the boot disk was not found, so that there is no record to read or write.
+// ErrNoDisk means that the boot disk was not found, so that there is no record to read or write.
 var ErrNoDisk = errors.New("boot record: the boot disk is not known")
 
 // Record is the boot record of a disk. The zero value has none. All methods may be called from any

@@ -102,7 +102,7 @@ func TestNoWrite(t *testing.T) {
 	}
 }
 
-// Goroutines that note things at the same time lose none of what a commit says.
+// Goroutines that note things at the same time lose nothing of a commit.
 func TestTogether(t *testing.T) {
 	rec, _ := disk(t, trial())
 	var all sync.WaitGroup

@@ -36,7 +36,7 @@ func (n Node) Told() string {
 	return "The node is up."
 }
 
-// Greeting is what everybody reads who logs in: what is different, and what can be done. Both are
+// Greeting is shown at each login: what is different, and what can be done. Both are
 // empty on a node with its data.
 func (n Node) Greeting() (head, back string) {
 	switch {

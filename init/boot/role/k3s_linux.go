@@ -50,7 +50,7 @@ func (r *K3s) Hear(ev uevent.Event) {
 	}
 }
 
-// Data is called before k3s starts: it sees to k3s' data, or says what is awaited.
+// Data is called before k3s starts: it prepares k3s' data, or returns what is awaited.
 func (r *K3s) Data(ctx context.Context, say supervise.Say) error {
 	cfg := r.Config()
 	t := r.Tell.For("data disk")

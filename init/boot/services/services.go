@@ -1,4 +1,4 @@
-// Package services runs the services that may come and go while the node runs, and says on the
+// Package services runs the services that may come and go while the node runs, and reports on the
 // console what becomes of services.
 package services
 
@@ -65,7 +65,7 @@ func (e *Extra) Sync() {
 	e.After()
 }
 
-// Words prints what units have to say about themselves.
+// Words prints what units report about themselves.
 type Words struct{ said chan supervise.State }
 
 // NewWords prints to say, which may be slow, until the process ends.
@@ -93,7 +93,7 @@ func (w Words) Changed(s supervise.State) {
 	}
 }
 
-// worthSaying reports whether people want to read a change on the console: a new phase, or what it
+// worthSaying reports whether a change belongs on the console: a new phase, or what it
 // waits for now. Of a service of the user's that fails again and again, ever fewer lines.
 func worthSaying(was, is supervise.State) bool {
 	if strings.HasPrefix(is.Name, consoles.Prefix) {

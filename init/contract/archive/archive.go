@@ -33,7 +33,7 @@ const (
 	Backup  = "backup"  // a server's datastore and identity; for restore=
 )
 
-// Header says what an archive is. Created is RFC 3339, UTC.
+// Header describes an archive. Created is RFC 3339, UTC.
 type Header struct {
 	Format   int       `json:"format"`
 	Kind     string    `json:"kind"`

@@ -94,7 +94,7 @@ func outcomes(old, young []byte) [][]byte {
 	return out
 }
 
-// reader is a second opinion on what a disk says, written without this package: the text of the
+// reader is a second opinion on a disk, written without this package: the text of the
 // winning copy without seq, or "" when there is none.
 func reader(sectors [2][]byte) string {
 	best, text := 0, ""
@@ -118,7 +118,7 @@ func reader(sectors [2][]byte) string {
 	return text
 }
 
-// explore runs op on every start and says of how many crash states the reader finds neither the
+// explore runs op on every start and counts the crash states of which the reader finds neither the
 // state before nor after.
 func explore(t *testing.T, op func(*disk) error) (states int, wrong []string) {
 	t.Helper()

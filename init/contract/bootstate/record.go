@@ -50,7 +50,7 @@ const (
 	Empty = "empty"
 )
 
-// ErrNone says that neither copy holds a valid record.
+// ErrNone means that neither copy holds a valid record.
 var ErrNone = errors.New("no valid boot record")
 
 // Record is one boot state.
@@ -80,7 +80,7 @@ func (r Record) Slot() string {
 	return r.Active
 }
 
-// State is what the record says of a slot.
+// State is the record's state of a slot.
 func (r Record) State(slot string) string {
 	if slot == A {
 		return r.A
@@ -104,7 +104,7 @@ func Other(slot string) string {
 	return A
 }
 
-// Check says what is wrong with a record. The boot script applies the same rules.
+// Check returns what is wrong with a record. The boot script applies the same rules.
 func (r Record) Check() error {
 	slot := func(s string) bool { return s == A || s == B }
 	state := func(s string) bool { return s == Good || s == Bad || s == Empty }
@@ -208,7 +208,7 @@ func number(vars map[string]string, name string, most uint64) (uint64, error) {
 }
 
 // Choose gives the record that holds and the number of its copy: the valid one with the higher seq,
-// copy 0 if they are equal. Without any the error wraps ErrNone and says what is wrong with each.
+// copy 0 if they are equal. Without any the error wraps ErrNone and names what is wrong with each.
 func Choose(copy0, copy1 []byte) (r Record, newer int, err error) {
 	r0, err0 := Parse(copy0)
 	r1, err1 := Parse(copy1)

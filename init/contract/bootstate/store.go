@@ -77,8 +77,8 @@ func write(d Device, number int, r Record) error {
 	return nil
 }
 
-// Forget says that nothing is known of a slot any more: it is about to be written. The slot must be
-// neither committed nor under trial.
+// Forget records that nothing is known of a slot any more: it is about to be written. The slot must
+// be neither committed nor under trial.
 func Forget(d Device, slot string) (Record, error) {
 	r, err := Load(d)
 	if err != nil {

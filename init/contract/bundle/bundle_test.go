@@ -186,7 +186,7 @@ func TestTampering(t *testing.T) {
 				cut[i] = nil
 			}
 			refused(what+" cut", cut, at)
-			// And with a header that says that it is complete.
+			// And with a header that claims to be complete.
 			if part > 0 {
 				whole := good
 				whole[part] = good[part][:at]

@@ -36,7 +36,7 @@ type Delta struct {
 	Span
 }
 
-// Header says where the parts of a bundle are. Manifest, signature and index follow it, then
+// Header has the places of the parts of a bundle. Manifest, signature and index follow it, then
 // deltas, then pieces.
 //
 // In the file, little-endian: magic (16 bytes), lengths of manifest, signature and index (4 each),

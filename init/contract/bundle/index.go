@@ -24,7 +24,7 @@ func SumOf(b []byte) Sum {
 	return Sum(h[:SumSize])
 }
 
-// Limits of units, in bytes. They bound what a decoder is asked for, whatever a bundle says.
+// Limits of units, in bytes. They bound what a decoder is asked for, whatever a bundle claims.
 const (
 	MaxRaw   = 256 << 20 // of a kernel or an initramfs
 	MaxBlock = 1 << 20   // of a squashfs block

@@ -151,8 +151,8 @@ type Node struct {
 	Room   int64 // bytes of the slot's partition
 }
 
-// Accept says why a node must not take the bundle; nil if it may. Nothing is written before it was
-// asked.
+// Accept returns why a node must not take the bundle; nil if it may. Nothing is written before it
+// was asked.
 func (m *Manifest) Accept(n Node) error {
 	switch {
 	case m.Family != n.Family:

@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/contract/zstdblock"
 )
 
-// metaRaw in the header of a metadata block says that it is stored as it is.
+// metaRaw in the header of a metadata block marks it as stored uncompressed.
 const metaRaw = 1 << 15
 
 // Encode appends the stored form of a content of the kind Raw, Block or Meta. It needs an Encoder

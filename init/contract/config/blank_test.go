@@ -109,7 +109,7 @@ func TestImport(t *testing.T) {
 			t.Errorf("network %d has %q, want %q", i, got, want)
 		}
 	}
-	// Without the kept file the value is gone, and that is said.
+	// Without the kept file the value is gone, and that is reported.
 	in, err = Import("config.yaml", []byte(second), nil, salt)
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ var elsewhere = [][2]string{
 // ownFiles are written by the node itself: another content may lock everybody out.
 var ownFiles = []string{"/etc/ssh/sshd_config", "/etc/passwd", "/etc/shadow", "/etc/group", "/etc/sudoers", "/home/rancher/.ssh/authorized_keys"}
 
-// nodeFiles are what the node writes itself, at every boot and later; and where that is said in the
+// nodeFiles are what the node writes itself, at every boot and later; and where that is set in the
 // configuration.
 var nodeFiles = map[string]string{
 	"/etc/resolv.conf": "use network.dns and network.search", "/etc/hostname": "use hostname", "/etc/environment": "use k3os.environment",

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// ownServices are the services of the system that others may need; whether k3s is among them is the
-// role's to say.
+// ownServices are the services of the system that others may need; whether k3s is among them
+// depends on the role.
 var ownServices = []string{"sshd", "k3s", "node-exporter"}
 
 // Taken reports whether a name is the system's own: of a service that it has or may get, or of a

@@ -11,8 +11,8 @@ import (
 const CmdlineName = "/proc/cmdline"
 
 // control are words on the command line that look like keys and are none: k3OS's modes, and what
-// boot.scr says. shelf.board is both: the boot loader knows better than the image on which board it
-// runs.
+// boot.scr passes. shelf.board is both: the boot loader knows better than the image on which board
+// it runs.
 var control = []string{
 	"k3os.mode", "k3os.fallback_mode", "k3os.debug",
 	"shelf.disk", "shelf.slot", "shelf.trial", "shelf.left", "shelf.last", "shelf.rescue",

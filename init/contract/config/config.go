@@ -12,7 +12,7 @@ package config
 
 import "time"
 
-// Config is the merged configuration. Fields carry what the sources said, with the defaults of the
+// Config is the merged configuration. Fields carry what the sources set, with the defaults of the
 // key table filled in; a zero field was not set.
 type Config struct {
 	SSHAuthorizedKeys []string `yaml:"ssh_authorized_keys,omitempty"` // OpenSSH lines, github:USER, gitlab:USER, launchpad:USER, https URLs
@@ -98,9 +98,9 @@ type Network struct {
 type Interface struct {
 	Name      string   `yaml:"name,omitempty"` // kernel name, or "auto"
 	MAC       string   `yaml:"mac,omitempty"`  // lower case, colons
-	DHCP      bool     `yaml:"dhcp"`           // set by Merge: true unless addresses are given or the file says false
+	DHCP      bool     `yaml:"dhcp"`           // set by Merge: true unless addresses are given or the file has false
 	Addresses []string `yaml:"addresses,omitempty"`
-	DHCP6     string   `yaml:"dhcp6,omitempty"` // "true": also without a router that asks for it; "false": never; "": as routers say
+	DHCP6     string   `yaml:"dhcp6,omitempty"` // "true": also without a router that asks for it; "false": never; "": by router advertisements
 	Gateway   string   `yaml:"gateway,omitempty"`
 	Gateway6  string   `yaml:"gateway6,omitempty"` // of the other family, or a second one
 	DNS       []string `yaml:"dns,omitempty"`
@@ -110,7 +110,7 @@ type Interface struct {
 	Metric    int      `yaml:"metric,omitempty"`
 	Optional  bool     `yaml:"optional,omitempty"` // the boot does not wait for it
 
-	// What others say about this network and is not taken.
+	// What others offer for this network and is not taken.
 	IgnoreRoutes bool `yaml:"ignore_routes,omitempty"` // of DHCP and of routers
 	IgnoreDNS    bool `yaml:"ignore_dns,omitempty"`    // of DHCP and of routers, search domains included
 	IgnoreRA     bool `yaml:"ignore_ra,omitempty"`     // router advertisements as a whole
@@ -150,7 +150,7 @@ type WiFi struct {
 	Hidden     bool   `yaml:"hidden,omitempty"`
 	Priority   int    `yaml:"priority,omitempty"` // higher is tried first
 
-	// refused says why the network is not joined, for what Usable cannot see: its item has a key
+	// refused is why the network is not joined, for what Usable cannot see: its item has a key
 	// that nobody knows, or its passphrase was blanked and is lost. An open network is one whose
 	// item names no passphrase.
 	refused string
@@ -181,7 +181,7 @@ type Service struct {
 	StopTimeout time.Duration     `yaml:"stop_timeout,omitempty"`
 }
 
-// Ready says how a service shows that it is up. At most one of Notify, TCP, File and Command is
+// Ready is how a service shows that it is up. At most one of Notify, TCP, File and Command is
 // set; none means that running is enough.
 type Ready struct {
 	Notify  bool          `yaml:"notify,omitempty"` // READY=1 on NOTIFY_SOCKET

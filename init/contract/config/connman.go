@@ -43,8 +43,8 @@ var connmanService = pattern{text: `^(ethernet|wifi)_([0-9a-f]{12})_`}
 // ConnmanService reports whether a name is that of a directory that connman keeps of a network.
 func ConnmanService(name string) bool { return connmanService.MatchString(name) }
 
-// Connman is what the files of connman say, k3OS's network manager: k3OS had no other way to an
-// address of one's own.
+// Connman is the content of the files of connman, k3OS's network manager: k3OS had no other way to
+// an address of one's own.
 type Connman struct {
 	Network
 	Notes []string // what could not be taken over
@@ -229,7 +229,7 @@ func (c *Config) takeConnman() {
 	}
 }
 
-// checkConnman says what became of the files for connman.
+// checkConnman reports what became of the files for connman.
 func (k *checker) checkConnman() {
 	n, items := k.c.connman()
 	if len(items) == 0 {

@@ -154,7 +154,7 @@ func plainText(v reflect.Value) string {
 	return strings.Join(strings.Fields(string(text)), " ")
 }
 
-// Plan is what a node says about a configuration that it is given.
+// Plan is a node's answer to a configuration that it is given.
 type Plan struct {
 	Hostname string   `json:"hostname"`
 	Role     string   `json:"role"`

@@ -14,7 +14,7 @@ import (
 // maxFile is the largest content a write_files item may unpack to.
 const maxFile = 16 << 20
 
-// Data decodes the content as the encoding says.
+// Data decodes the content by its encoding.
 func (f File) Data() ([]byte, error) {
 	data := []byte(f.Content)
 	e := strings.ToLower(f.Encoding)

@@ -88,7 +88,7 @@ func packedWith(data []byte) string {
 // foreign are the first words of user-data that cloud-init knows and a node does not.
 var foreign = []string{"#include", "#cloud-boothook", "#part-handler", "#cloud-config-archive", "#cloud-config-jsonp", "## template:", "Content-Type:", "MIME-Version:"}
 
-// notOurs tells by which first word a user-data is of a kind that is not read.
+// notOurs returns the first word by which a user-data is of a kind that is not read.
 func notOurs(data []byte) string {
 	for _, word := range foreign {
 		if len(data) >= len(word) && strings.EqualFold(string(data[:len(word)]), word) {

@@ -26,7 +26,7 @@ type Imported struct {
 //
 // A file that is not YAML as a whole is not imported; the error is of kind fault.Input and the
 // problems are given all the same. When only the blanking fails, Keep is good, Blanked is nil and a
-// problem says so.
+// problem reports it.
 func Import(file string, data, previous, salt []byte) (Imported, error) {
 	var in Imported
 	format := FormatOf(file)

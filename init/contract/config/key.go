@@ -29,7 +29,7 @@ var typeNames = [...]string{"text", "true or false", "number", "list of texts", 
 func (t Type) String() string { return typeNames[t] }
 
 // Form is the syntax inside a text; it decides how a scalar is split into a list and what Check
-// wants to see.
+// accepts.
 type Form uint8
 
 // The forms.

@@ -8,7 +8,7 @@ func rows() []Key { return slices.Concat(k3osRows, shelfRows) }
 // k3sRoles are the roles that run k3s.
 var k3sRoles = []string{"server", "worker"}
 
-// k3osRows are the keys k3OS knew, with the meaning they had there unless Doc says otherwise.
+// k3osRows are the keys k3OS knew, with the meaning they had there unless Doc has another.
 var k3osRows = []Key{
 	{Path: "ssh_authorized_keys", Type: Texts, Form: Keys, Phase: AtBoot,
 		Doc:     "Who may log in as `rancher`: OpenSSH public keys, `github:USER`, `gitlab:USER`, `launchpad:USER` or an https URL of such keys. A key that is taken out here is taken off the node.",

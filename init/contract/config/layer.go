@@ -2,11 +2,11 @@ package config
 
 import "strings"
 
-// Layer is what one source says: known keys under their canonical names, with their places. It is
-// never nil after Parse; a file that could not be read gives an empty one.
+// Layer is the content of one source: known keys under their canonical names, with their places. It
+// is never nil after Parse; a file that could not be read gives an empty one.
 type Layer struct {
 	Name string // as given to Parse
-	// Unseen says that no person writes this source: what the image says of itself, the kernel's
+	// Unseen: no person writes this source: what the image sets, the kernel's
 	// command line, cloud-init's files. A key that is missing is not reported there.
 	Unseen bool
 	root   *value // a map; nil means empty
@@ -27,9 +27,9 @@ func (l *Layer) Has(path string) bool {
 type kind uint8
 
 const (
-	null   kind = iota // erases what earlier sources said
+	null   kind = iota // erases what earlier sources set
 	scalar             // text, in its literal form
-	moved              // a secret that was blanked in its source: it keeps what earlier sources say
+	moved              // a secret that was blanked in its source: it keeps the value of earlier sources
 	seq
 	mapping
 )

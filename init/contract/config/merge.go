@@ -7,9 +7,9 @@ import "fmt"
 //
 // A key's value replaces the earlier one as a whole, lists and the maps labels, sysctls and
 // environment included, as in k3OS. Sections (k3os, k3os.install and ours) and free-form sections
-// are merged key by key, services by name. An explicit null erases what earlier layers said, at any
-// level. A secret that Blank has moved off its source keeps what earlier layers say; where they say
-// nothing either, that is the one problem Merge reports. Nil layers are skipped.
+// are merged key by key, services by name. An explicit null erases the value of earlier layers, at
+// any level. A secret that Blank has moved off its source keeps the value of earlier layers; where
+// they have none either, that is the one problem Merge reports. Nil layers are skipped.
 //
 // Merging is associative: any grouping of the same sequence gives the same Config.
 func Merge(layers ...*Layer) (*Config, []Problem) {
@@ -32,7 +32,7 @@ func Merge(layers ...*Layer) (*Config, []Problem) {
 	return c, found.sorted()
 }
 
-// merge lays b over a for key k without changing either. nil means that a layer says nothing.
+// merge lays b over a for key k without changing either. nil means that a layer has no value.
 func merge(a, b *value, k *Key) *value {
 	switch {
 	case b == nil:

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// netForm brings an address, a prefix or a hardware address to its usual form, or says why it is
+// netForm brings an address, a prefix or a hardware address to its usual form, or returns why it is
 // none. Such values are checked when they are read: an interface whose only address is a slip then
 // asks DHCP, and stays within reach.
 func netForm(f Form, t string) (fixed, why string) {
@@ -49,7 +49,7 @@ func netForm(f Form, t string) (fixed, why string) {
 	return t, ""
 }
 
-// notOwn says why a machine cannot have this address, "" when it can. A node with such an only
+// notOwn returns why a machine cannot have this address, "" when it can. A node with such an only
 // address would be out of reach.
 func notOwn(p netip.Prefix) string {
 	a := p.Addr()

@@ -42,7 +42,7 @@ func (l *foreignLink) set(name string, at, v *yaml.Node) {
 	}
 }
 
-// refuses sets a key of ours that says no where p says no.
+// refuses sets a key of ours to false where p is false.
 func (l *foreignLink) refuses(name string, p pair) {
 	if v, ok := truth(p.value); ok && !v {
 		l.set(name, p.key, word("true", p.value))
@@ -65,7 +65,7 @@ func (l *foreignLink) asks() bool {
 	return l.static || l.dhcp4 != nil && isTrue(l.dhcp4) || l.dhcp6 != nil && isTrue(l.dhcp6)
 }
 
-// route reads a static route; the default one becomes the gateway where that is all it says.
+// route reads a static route; the default one becomes the gateway where that is all it has.
 func (b *foreignNet) route(l *foreignLink, n *yaml.Node, path, scope string) {
 	out := &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}
 	var to, via, metric *yaml.Node

@@ -124,7 +124,7 @@ func (b *foreignNet) subnet(l *foreignLink, n *yaml.Node, path string) {
 			case "dhcp6", "ipv6_dhcpv6-stateful":
 				l.dhcp6 = word("true", q.value)
 			case "ipv6_dhcpv6-stateless", "ipv6_slaac":
-				if l.dhcp6 == nil { // the router says all
+				if l.dhcp6 == nil { // the router sets all
 					l.dhcp6 = word("true", q.value)
 				}
 			case "static", "static4", "static6", "manual":

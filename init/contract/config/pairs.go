@@ -5,7 +5,7 @@ import "gopkg.in/yaml.v3"
 type pair struct{ key, value *yaml.Node }
 
 // pairs gives the keys of a mapping in the order of the file. Merge keys (<<) are unfolded, and
-// what they bring comes first and only where the mapping does not say otherwise. The same name may
+// what they bring comes first and only where the mapping has no value. The same name may
 // come twice.
 func (d *decoder) pairs(n *yaml.Node, path string) []pair {
 	var own, merged []pair

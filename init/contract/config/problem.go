@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Severity says what a problem costs.
+// Severity is the consequence of a problem.
 type Severity uint8
 
 // From harmless to costly. Note and Warning values are applied; an Error value is left out and

@@ -56,7 +56,7 @@ func Reference() string {
 	return b.String()
 }
 
-// onlyOn says on which roles a key has an effect.
+// onlyOn returns on which roles a key has an effect.
 func onlyOn(roles []string) string {
 	text := "Only on a " + strings.Join(roles, " or ")
 	if last := roles[len(roles)-1]; last == "storage" {
@@ -80,7 +80,7 @@ func rowsOf(b *strings.Builder, keys []*Key) {
 	}
 }
 
-// cell is the last column: the sentence, then what else the row says.
+// cell is the last column: the sentence, then the rest of the row.
 func cell(k *Key) string {
 	parts := []string{k.Doc}
 	if words := wordList(k.Values); words != "" {

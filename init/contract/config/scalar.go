@@ -136,7 +136,7 @@ func (d *decoder) scalar(n *yaml.Node, k *Key, path string) *value {
 	return &value{kind: scalar, at: d.at(n), text: fixed, tag: n.ShortTag()}
 }
 
-// canonical brings a scalar to the form that fill expects, or says why it is no value of k.
+// canonical brings a scalar to the form that fill expects, or returns why it is not a value of k.
 func canonical(k *Key, t string) (fixed, why string) {
 	switch k.Type {
 	case Bool:

@@ -6,7 +6,7 @@ import (
 	"imgbuild/init/contract/mask"
 )
 
-// Secrets lists the secrets of a configuration, so that they can be kept out of what a node says:
+// Secrets lists the secrets of a configuration, so that they can be kept out of a node's messages:
 // the values of secret keys and variables, passwords in URLs, and what looks like a secret in
 // commands and arguments.
 func (c *Config) Secrets() []string {

@@ -10,7 +10,7 @@ import (
 )
 
 // A problem carries a place, and a value only if that cannot be a secret: files are malformed in
-// ways that put a token where a host name belongs, and what is said about them reaches the console
+// ways that put a token where a host name belongs, and messages about them reach the console
 // and report.txt.
 
 // quote shows a value in a message: the first word, shortened, or only that it is a value.

@@ -42,7 +42,7 @@ func leaks(text string) string {
 	return ""
 }
 
-// Malformed files: whatever slip is made, no secret of the file is in what is said about it.
+// Malformed files: whatever mistake is made, no secret of the file is in the messages.
 func TestProblemsHoldNoSecrets(t *testing.T) {
 	told := func(what, text string) {
 		t.Helper()

@@ -43,7 +43,7 @@ func firstDifference(a, b string) string {
 
 func TestReferenceIsFresh(t *testing.T) { golden(t, "../../../docs/config.md", Reference()) }
 
-// Every row can be read, says what it must, and its default and example are good.
+// Every row can be read, has what it must, and its default and example are good.
 func TestTable(t *testing.T) {
 	for _, k := range Table() {
 		if k.Doc == "" || !strings.HasSuffix(k.Doc, ".") || k.Phase == "" || k.Path != strings.ToLower(k.Path) {

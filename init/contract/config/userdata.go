@@ -103,7 +103,7 @@ func (t *translator) userData(n *yaml.Node) {
 	}
 }
 
-// other passes a key on that is ours or nobody's, and says what becomes of those of cloud-init.
+// other passes a key on that is ours or nobody's, and reports what becomes of those of cloud-init.
 func (t *translator) other(p pair) {
 	f := fold(p.key.Value)
 	for _, name := range noNeed {
@@ -132,7 +132,7 @@ type user struct {
 
 // users gives the keys and the password of cloud-init's users to the one login of a node. That one
 // may do everything, so that only a user who may do so too brings anything: by a rule of sudo for
-// all commands or by a group, or the first one if nothing is said about it and there is no other
+// all commands or by a group, or the first one if nothing is given about it and there is no other
 // login. It gives the password of the login, or nil.
 func (t *translator) users(p pair) (password *yaml.Node) {
 	first, isDefault := true, false

@@ -19,7 +19,7 @@ type Slot interface {
 	io.WriterAt
 }
 
-// Options say what a slot is made from.
+// Options are the sources of a slot.
 type Options struct {
 	Bundle *bundle.Bundle
 
@@ -38,7 +38,7 @@ type Options struct {
 	Progress func(done, total int64)
 }
 
-// Result says where the bytes of the slot came from.
+// Result counts where the bytes of the slot came from.
 type Result struct {
 	// First is sector 0 of the slot. A caller that writes it last makes the slot loadable only when
 	// it is complete.

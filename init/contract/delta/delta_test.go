@@ -170,7 +170,7 @@ func TestParts(t *testing.T) {
 		t.Errorf("a part of another stream: %v", err)
 	}
 	bomb := bytes.Clone(data)
-	bomb[1]-- // says that it holds one byte less than it does
+	bomb[1]-- // claims one byte less than it has
 	if _, err := open(bomb).next(Ops, nil); !errors.Is(err, errDelta) {
 		t.Errorf("a part that is longer than it says: %v", err)
 	}

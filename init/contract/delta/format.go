@@ -1,7 +1,7 @@
-// Package delta makes a slot out of another one: a delta says how the uncompressed contents of the
-// new slot follow from those of the old one, and the contents are compressed again by the encoders
-// that the builder used. What the node makes is compared with the signed index of the bundle, piece
-// by piece; a piece that is not right is fetched whole.
+// Package delta makes a slot out of another one: a delta describes how the uncompressed contents of
+// the new slot follow from those of the old one, and the contents are compressed again by the
+// encoders that the builder used. What the node makes is compared with the signed index of the
+// bundle, piece by piece; a piece that is not right is fetched whole.
 //
 // A delta is not signed and need not be: nothing that it makes is written unchecked, and nothing
 // that it asks for exceeds the sizes in the signed index and the limits here.
@@ -128,7 +128,7 @@ func (d *Description) Marshal() []byte {
 	return b
 }
 
-// errDelta says that a delta cannot be used. It is no reason to give up the upgrade.
+// errDelta means that a delta cannot be used. It is no reason to give up the upgrade.
 var errDelta = errors.New("the delta is damaged or not made for this slot")
 
 // limits of a plan.

@@ -20,7 +20,7 @@ type patcher struct {
 }
 
 // run makes a content of raw bytes and writes it to w. from is the source; nil goes through the
-// streams only, as far as they say what this content is. w gets something for each byte even if the
+// streams only, as far as they have this content. w gets something for each byte even if the
 // source fails: the error comes at the end, wrapped in errSource. Any other error but that of w
 // means that the streams are of no use any more.
 func (p *patcher) run(w io.Writer, from reader, stream bool, raw int64) error {
@@ -88,7 +88,7 @@ func (p *patcher) run(w io.Writer, from reader, stream bool, raw int64) error {
 	return bad
 }
 
-// errSource says that the old slot does not have what the delta was made from.
+// errSource means that the old slot does not have what the delta was made from.
 var errSource = errors.New("the old slot cannot be read as the delta needs it")
 
 // differ changes the copied bytes that differ.

@@ -3,8 +3,8 @@
 //
 // The node writes messages to its standard output, one line of JSON each. Three of them ask for
 // something: range, file and ask. The laptop answers each on the node's standard input, in order,
-// with one line of JSON and, for range and file, as many bytes as that line says. The first message
-// is hello, the last one done or error; then the node closes its output.
+// with one line of JSON and, for range and file, as many bytes as that line gives. The first
+// message is hello, the last one done or error; then the node closes its output.
 //
 // Node is the node's end, Serve the laptop's.
 package dialogue
@@ -21,14 +21,14 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Version of the protocol. A node that has another one says so in its hello.
+// Version of the protocol. A node with another one gives it in its hello.
 const Version = 1
 
 // K3sFile is the name by which the node asks for the k3s binary of a system that does not hold one
 // (manifest.K3s with the source firstboot).
 const K3sFile = "k3s"
 
-// Steps that the node asks leave for. Who answers with an error stops the upgrade there, with
+// Steps that the node asks permission for. An error as the answer stops the upgrade there, with
 // everything as it is: before StepWrite the slot is untouched, before StepArm it is written and
 // whole, before StepReboot it is armed.
 const (
@@ -37,7 +37,7 @@ const (
 	StepReboot = "reboot" // the slot is armed: the next boot tries it
 )
 
-// Message is what the node says. Exactly one field is set.
+// Message is a message of the node. Exactly one field is set.
 type Message struct {
 	Hello    *Hello    `json:"hello,omitempty"`
 	Range    *Range    `json:"range,omitempty"` // bytes of the bundle, please

@@ -63,7 +63,7 @@ type Entry struct {
 	Time     uint32                        // seconds since 1970: its last change; 0 = that of Options
 }
 
-// ErrFull says that there are more entries or content than there is room.
+// ErrFull means that there are more entries or content than there is room.
 var ErrFull = errors.New("full")
 
 // Fit gives a size, not below o.Size and in steps of 64 MiB or more, that has room for the entries

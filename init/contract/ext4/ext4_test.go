@@ -76,7 +76,7 @@ func create(t testing.TB, o Options, entries []Entry) string {
 	return f.Name()
 }
 
-// fsck wants e2fsck to have nothing at all to say but the passes and the summary.
+// fsck fails if e2fsck prints anything but the passes and the summary.
 func fsck(t testing.TB, img string) {
 	t.Helper()
 	cmd := exec.Command(tool.Path(t, "e2fsck"), "-f", "-n", img)
@@ -210,7 +210,7 @@ func TestContents(t *testing.T) {
 	}
 }
 
-// readBack wants debugfs to see every entry as it was given.
+// readBack fails if debugfs does not see every entry as it was given.
 func readBack(t *testing.T, img string, entries []Entry) {
 	t.Helper()
 	out := t.TempDir()

@@ -74,7 +74,7 @@ func (fs *filesystem) marshal(n *node) []byte {
 	return b
 }
 
-// stamp writes the four times. Seconds are signed on disk; two bits of the extra field say how
+// stamp writes the four times. Seconds are signed on disk; two bits of the extra field count how
 // often they have wrapped.
 func (fs *filesystem) stamp(b []byte) {
 	le := binary.LittleEndian

@@ -55,7 +55,7 @@ func dirBlock(i *Inode, b []byte, list []DirEntry) ([]DirEntry, error) {
 		}
 		e := b[at:]
 		inode, length, name := le.Uint32(e), int(le.Uint16(e[4:])), int(e[6])
-		if len(b) == 65536 && (length == 65535 || length == 0) { // what 16 bits cannot say
+		if len(b) == 65536 && (length == 65535 || length == 0) { // what 16 bits cannot express
 			length = 65536
 		}
 		if length < entryHeader || length%4 != 0 || at+length > len(b) || entryHeader+name > length {

@@ -41,7 +41,7 @@ type Reader struct {
 	overlay map[uint64]logBlock // newest content of blocks, from the journal
 }
 
-// Damage says what of a file system is not as it must be.
+// Damage is the error of a damaged file system.
 type Damage struct{ What string }
 
 func (d *Damage) Error() string { return "the file system is damaged: " + d.What }
@@ -55,7 +55,7 @@ func (u *Unsupported) Error() string {
 	return "the file system has features that are not known here: " + strings.Join(u.Features, ", ")
 }
 
-// ErrNone says that there is no such file system.
+// ErrNone means that there is no such file system.
 var ErrNone = errors.New("no ext4 file system: its magic number is missing")
 
 // Features that matter to a reader.

@@ -199,7 +199,7 @@ func (j *journalLog) scan() (last uint32, revoked map[uint64]uint32, err error) 
 	}
 }
 
-// tag says where one block of a transaction belongs.
+// tag is the place of one block of a transaction.
 type tag struct {
 	block   uint64
 	sum     uint32

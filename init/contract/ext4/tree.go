@@ -152,7 +152,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// links of the inode. A directory with too many subdirectories to count says 1 (dir_nlink).
+// links of the inode. A directory with too many subdirectories to count has 1 (dir_nlink).
 func (n *node) links() int {
 	if n.Kind != Dir {
 		return 1 + n.more

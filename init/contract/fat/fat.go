@@ -4,7 +4,7 @@
 // Specification 1.03; the long name scheme of its section 7.
 //
 // Only what an image needs: FAT32, 512-byte sectors, no reading. Equal volumes give equal bytes:
-// every time stamp is 1980-01-01, the oldest that FAT can say.
+// every time stamp is 1980-01-01, the oldest that FAT can express.
 package fat
 
 import (
@@ -32,7 +32,7 @@ type File struct {
 	Open func() (io.ReadCloser, error)
 }
 
-// Volume says what to write. Neither the order of directories nor the layout depends on anything
+// Volume is what to write. Neither the order of directories nor the layout depends on anything
 // but these fields.
 type Volume struct {
 	Label       string // up to 11 characters, printed in upper case; "" = none

@@ -82,7 +82,7 @@ func create(t testing.TB, v *Volume) string {
 	return f.Name()
 }
 
-// fsck wants fsck.vfat to have nothing at all to say but its two lines.
+// fsck fails if fsck.vfat prints anything but its two lines.
 func fsck(t testing.TB, img string) {
 	t.Helper()
 	out, err := exec.Command(tool.Path(t, "fsck.vfat"), "-n", "-v", img).CombinedOutput()

@@ -15,7 +15,7 @@ const maxName = 255
 // shortName is a directory entry's own name: 8 characters and 3, padded with spaces, upper case.
 type shortName [11]byte
 
-// checkName says why a name cannot be one component of a path; nil if it can.
+// checkName returns why a name cannot be one component of a path; nil if it can.
 func checkName(name string) error {
 	switch {
 	case name == "":
@@ -45,7 +45,7 @@ func shortChar(c byte) bool {
 	return c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("$%'-_@~`!(){}^#&", c) >= 0
 }
 
-// exactShort gives the short name that says all of name but its case: "config.txt" is CONFIG.TXT.
+// exactShort gives the short name that is name in another case: "config.txt" is CONFIG.TXT.
 // ok is false if name is too long or has characters that a short name cannot hold.
 func exactShort(name string) (s shortName, ok bool) {
 	base, ext, dot := strings.Cut(strings.ToUpper(name), ".")

@@ -130,7 +130,7 @@ type sparse struct{ w io.WriterAt }
 func (s sparse) write(b []byte, off int64) error {
 	for start := 0; start < len(b); {
 		end := start
-		for end < len(b) { // extend the run of blocks that have something to say
+		for end < len(b) { // extend the run of blocks that are not zero
 			next := min(end+Align-int((off+int64(end))%Align), len(b))
 			if zero(b[end:next]) {
 				break

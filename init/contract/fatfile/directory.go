@@ -21,7 +21,7 @@ const (
 	attrLong  = 0x0F
 )
 
-// entry is what a directory says of a file.
+// entry is a directory's entry of a file.
 type entry struct {
 	dir   bool
 	first uint32
@@ -88,7 +88,7 @@ func (v *volume) first(b []byte) uint32 {
 	return c
 }
 
-// list calls each with the entries of a directory, to its end or until it says done.
+// list calls each with the entries of a directory, to its end or until it returns done.
 func (v *volume) list(first uint32, root bool, each func([]byte) (done bool)) error {
 	buf := alignedBuffer(4096)
 	left := int64(maxEntries * entrySize)

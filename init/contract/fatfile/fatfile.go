@@ -4,12 +4,12 @@
 // this way.
 //
 // A laptop may have written the card since it was flashed: files may be in pieces, clusters have
-// any size, names be long. And cards break: whatever a volume says about itself is checked, no
+// any size, names be long. And cards break: whatever a volume claims about itself is checked, no
 // chain is followed twice around, and memory stays bounded. Sources: Microsoft FAT32 File System
 // Specification 1.03, and Linux where that is more lenient.
 //
 // All reads and writes are whole 512-byte sectors from and to buffers that are aligned to 4 KiB, as
-// O_DIRECT wants it.
+// O_DIRECT needs it.
 package fatfile
 
 import (
@@ -20,7 +20,7 @@ import (
 	"io/fs"
 )
 
-// ErrDamaged says that a volume contradicts itself. Errors about what is not there are
+// ErrDamaged means that a volume contradicts itself. Errors about what is not there are
 // fs.ErrNotExist.
 var ErrDamaged = errors.New("the FAT volume is damaged")
 

@@ -13,7 +13,7 @@ const (
 	alignment = 4096
 )
 
-// volume is what the boot sector says, in bytes from the start of the volume.
+// volume is the boot sector's description, in bytes from the start of the volume.
 type volume struct {
 	r         io.ReaderAt
 	bits      int    // 12, 16 or 32

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// Kind says whose move it is: each kind is one exit code.
+// Kind is the kind of an error: each is one exit code.
 type Kind int
 
 // The exit codes of imgbuild and shelf.
@@ -25,7 +25,7 @@ const (
 	Verify      Kind = 5   // a signature or a checksum that does not match
 	Device      Kind = 6   // a device or a disk: I/O errors, full, too small
 	Unhealthy   Kind = 7   // the node is unhealthy or rolled back
-	Interrupted Kind = 130 // the user said stop
+	Interrupted Kind = 130 // the user stopped it
 )
 
 // Error is an error with a kind and a way out.

@@ -57,7 +57,7 @@ type Manifest struct {
 	Encoders []codec.Encoder `json:"encoders,omitempty"`
 }
 
-// K3s says which k3s belongs to the slot and where it comes from.
+// K3s is the k3s of the slot and where it comes from.
 type K3s struct {
 	Version string `json:"version"`
 	Source  string `json:"source"` // embedded (in the squashfs as /usr/bin/k3s), firstboot, none
@@ -102,7 +102,7 @@ func (m *Manifest) Marshal() (data, sum []byte, err error) {
 	return data, []byte(hex.EncodeToString(h[:]) + "  " + Name + "\n"), nil
 }
 
-// Parse reads a manifest and checks it against its sum and itself. Errors say which field is wrong.
+// Parse reads a manifest and checks it against its sum and itself. Errors name the wrong field.
 func Parse(data, sum []byte) (*Manifest, error) {
 	want, _, ok := strings.Cut(string(sum), " ")
 	if h := sha256.Sum256(data); !ok || hex.EncodeToString(h[:]) != want {
@@ -116,7 +116,7 @@ func Parse(data, sum []byte) (*Manifest, error) {
 	return &m, m.Check()
 }
 
-// Check says what is wrong with the manifest itself.
+// Check returns what is wrong with the manifest itself.
 func (m *Manifest) Check() error {
 	bad := func(what string, args ...any) error { return fmt.Errorf("%s: %s", Name, fmt.Sprintf(what, args...)) }
 	if m.Format != Format {

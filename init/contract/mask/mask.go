@@ -67,8 +67,8 @@ var forms = []form{
 // Text gives b with Stars in the place of what looks like a secret. b itself is not changed.
 func Text(b []byte) []byte { return find(b, false, func([]byte) {}) }
 
-// Prose is Text for sentences of our own, in which the name of a key with a colon begins what is
-// said about it. There only a quoted value counts as a value after a colon and a space.
+// Prose is Text for sentences of our own, in which the name of a key with a colon begins a message
+// about it. There only a quoted value counts as a value after a colon and a space.
 func Prose(text string) string { return string(find([]byte(text), true, func([]byte) {})) }
 
 // Secrets lists what looks like a secret in a text by what is before it, so that it can be

@@ -12,7 +12,7 @@ import (
 	"unicode"
 )
 
-// canary is a secret; what a program says, with the secret in it.
+// canary is a secret; the texts are output of programs with the secret in it.
 var said = []string{
 	"K3S_TOKEN=%s", "export TOKEN='%s'", `token: %s`, `  token: "%s"`, "- token: %s", "token:\n  %s", "token: |\n  %s\nnext: 1", "token: >-\n    %s\n    more\n", "token: !!str %s", "token: &a %s",
 	"{name: a, passphrase: %s, hidden: true}", `{"password": "%s", "user": "x"}`, `{"password":"%s"}`, "curl -u me:%s https://host/", "curl -u 'me:%s' https://host/", `["curl", "-u", "me:%s"]`,

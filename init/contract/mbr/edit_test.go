@@ -23,7 +23,7 @@ func TestGrow(t *testing.T) {
 		{62332928, 62332928},          // a card of 32 GB, whole
 		{62333952, 62332928},          // rounded down to 4 MiB
 		{3000000, 0},                  // a card that is too small is not made worse
-		{1 << 33, 4298072064},         // 4 TiB: what 32 bits can say, from its start
+		{1 << 33, 4298072064},         // 4 TiB: what 32 bits can express, from its start
 		{3112960 + 1<<32, 4298072064}, // the same at the edge
 	} {
 		got, err := Grow(before[:], 4, c.sectors, erase, 0xCAFEBABE)

@@ -30,7 +30,7 @@ const (
 	Linux       byte = 0x83
 )
 
-// ErrNoTable says that a sector carries no partition table: its last two bytes are not 0x55 0xAA.
+// ErrNoTable means that a sector carries no partition table: its last two bytes are not 0x55 0xAA.
 var ErrNoTable = errors.New("no partition table: bytes 510 and 511 are not 55 AA")
 
 const (

@@ -42,7 +42,7 @@ const (
 )
 
 // Cut reads a slot's manifest and cuts it. A root or a kernel that it cannot read is one raw piece
-// after the other; an error is one of the device, or says that there is no slot.
+// after the other; an error is one of the device, or means that there is no slot.
 func Cut(r io.ReaderAt) (*Slot, error) {
 	s := &Slot{}
 	text, err := fatfile.ReadFile(r, manifest.Name)
@@ -124,7 +124,7 @@ func (s *Slot) between(r io.ReaderAt, at, end int64) error {
 	return nil
 }
 
-// cutStream says what a kernel or an initramfs is.
+// cutStream finds the form of a kernel or an initramfs.
 func cutStream(r io.ReaderAt, off, size int64) Piece {
 	raw := Piece{codec.Raw, off, size, size}
 	head := make([]byte, 4)
@@ -137,7 +137,7 @@ func cutStream(r io.ReaderAt, off, size int64) Piece {
 	p := raw
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b, 8}):
-		// Its last four bytes say how much it holds (RFC 1952). Where they are wrong, the result
+		// Its last four bytes give its length (RFC 1952). Where they are wrong, the result
 		// differs and is sent as it is.
 		if _, err := r.ReadAt(head, off+size-4); err != nil {
 			return raw

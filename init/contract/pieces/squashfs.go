@@ -277,7 +277,7 @@ func (f *root) readFragments() error {
 	return nil
 }
 
-// contentSize is what a frame says about itself, or what it has.
+// contentSize is the size in a frame's header, or the size that it has.
 func (f *root) contentSize(at, size int64) (int64, error) {
 	b, err := f.read(at, min(size, 32))
 	if err != nil {

@@ -48,7 +48,7 @@ func (e *Encoder) Encode(dst, src []byte) []byte {
 		panic("zstdblock: block is too long")
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, magic)
-	switch n := len(src); { // the descriptor says: single segment, and the width of the size
+	switch n := len(src); { // the descriptor has: single segment, and the width of the size
 	case n < 256:
 		dst = append(dst, 0x20, byte(n))
 	case n < 256+1<<16:
@@ -60,7 +60,7 @@ func (e *Encoder) Encode(dst, src []byte) []byte {
 }
 
 // appendBlocks appends the zstd blocks of src. r are the decoder's repeats before them, and become
-// those after them. The last block is marked as the frame's last one if last says so.
+// those after them. The last block is marked as the frame's last one if last is true.
 func (e *Encoder) appendBlocks(dst, src []byte, r *repeats, last bool) []byte {
 	e.list = e.parser.parse(e.list[:0], src, *r)
 	for list := e.list; ; {
@@ -72,7 +72,7 @@ func (e *Encoder) appendBlocks(dst, src []byte, r *repeats, last bool) []byte {
 	}
 }
 
-// cut says how many sequences, and bytes, the next block gets.
+// cut returns how many sequences, and bytes, the next block gets.
 func cut(list []sequence) (n, size int) {
 	literals := 0
 	for n < len(list) && size < maxPiece && (size < piece || n < pieceSequences && literals < pieceLiterals) {

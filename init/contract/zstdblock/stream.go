@@ -69,7 +69,7 @@ var errClosed = errors.New("zstdblock: the frame has ended")
 func (z *Writer) flush(last bool) {
 	z.out = z.out[:0]
 	if !z.began {
-		// The descriptor says: a checksum, no content size, no single segment; then the window of 1
+		// The descriptor has: a checksum, no content size, no single segment; then the window of 1
 		// MiB.
 		z.out = append(binary.LittleEndian.AppendUint32(z.out, magic), 0x04, 0x50)
 		z.began = true

@@ -30,7 +30,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is the room's own: key, known hosts, state, and the archive while it is on its way.
+// Dir is for backups alone: key, known hosts, state, and the archive while it is on its way.
 const Dir = "/var/lib/shelf/backup"
 
 // State is how backups went, as it is kept.
@@ -57,8 +57,7 @@ func Load(dir string) (State, error) {
 	return s, err
 }
 
-// For gives the state of the backups to a place: what is known of another place says nothing about
-// it.
+// For gives the state of the backups to a place: what is known of another place does not count.
 func (s State) For(to string) State {
 	if s.To != to {
 		return State{To: to}
@@ -175,7 +174,7 @@ func again(err error) bool {
 
 // send puts the archive where it belongs, and then removes the oldest that are too many. It gives
 // the name: clocks of boards are wrong at times, and the newest backup is to be the last by its
-// name whatever the clock says.
+// name whatever the clock.
 func (j *Job) send(ctx context.Context, file, name string) (string, error) {
 	p, err := j.open(ctx)
 	if err != nil {

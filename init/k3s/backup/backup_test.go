@@ -234,7 +234,7 @@ func TestStrangers(t *testing.T) {
 	if _, err := j.Run(t.Context()); err != nil {
 		t.Error(err)
 	}
-	// Without the key in authorized_keys the error says which line to add.
+	// Without the key in authorized_keys the error shows the line to add.
 	s2.Allow(s.Host)
 	if _, err := j.Run(t.Context()); fault.Code(err) != int(fault.Input) || !strings.Contains(err.Error(), line) {
 		t.Error(err)
@@ -333,7 +333,7 @@ func TestPasswordInURL(t *testing.T) {
 	}
 }
 
-// What a person has to repair on the server is said, and not tried again immediately.
+// What a person has to repair on the server is reported, and not tried again immediately.
 func TestUnsent(t *testing.T) {
 	for err, want := range map[error]string{
 		&os.PathError{Op: "open", Path: "x", Err: unix.EACCES}: "lets nobody write there", &os.PathError{Op: "open", Path: "x", Err: unix.EROFS}: "lets nobody write there",

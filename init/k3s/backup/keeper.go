@@ -17,7 +17,7 @@ const (
 	lastRetry  = time.Hour
 )
 
-// Keeper sees to it that a backup is made every day. It belongs to PID 1; the work is done by
+// Keeper makes a backup every day. It belongs to PID 1; the work is done by
 // Start, in a process of its own.
 type Keeper struct {
 	Dir    string
@@ -65,8 +65,8 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// wrong says what is wrong with the backups to a place, as the state and the last run in this boot
-// show; nil for nothing. What failed for another place counts no longer.
+// wrong returns what is wrong with the backups to a place, as the state and the last run in this
+// boot show; nil for nothing. What failed for another place counts no longer.
 func wrong(s State, unread error, to string, failed error) error {
 	s = s.For(to)
 	switch {

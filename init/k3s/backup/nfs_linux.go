@@ -41,7 +41,7 @@ func nfsOptions(address, port, version string) string {
 }
 
 // openNFS mounts the directory by the kernel's own client. All calls into it run next to us: the
-// kernel waits for a server as long as the options above say, and a caller that wants to end before
+// kernel waits for a server as long as the options above set, and a caller that wants to end before
 // that can.
 func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 	find, cancel := context.WithTimeout(ctx, 15*time.Second)

@@ -29,7 +29,7 @@ const (
 	walDeadMan    = 128 // UNIX_SHM_DMS: opening the -shm file shows whether anybody else has
 )
 
-// header of a database: magic, and the bytes that say which journal it uses (sqlite.org,
+// header of a database: magic, and the bytes that give its kind of journal (sqlite.org,
 // fileformat2).
 const (
 	sqliteMagic = "SQLite format 3\x00"

@@ -23,7 +23,7 @@ type place struct {
 	close  func()
 }
 
-// target is where backups go, as backup.to says.
+// target is the place of backups that backup.to names.
 type target struct {
 	scheme, user, host, port, dir string
 }

@@ -53,7 +53,7 @@ func (s situation) absence() (action, error) {
 	return refuse, absent{s.spec, "k3s starts when it is attached, and never without it"}
 }
 
-// decide says what to do with the disk that is there.
+// decide returns what to do with the disk that is there.
 func (s situation) decide() (action, error) {
 	const wrong = "attach the right disk; if its data are given up for good, run `" + forgetCommand + "`"
 	switch {

@@ -392,7 +392,7 @@ func writeMarker(path string, m Marker) error {
 	return mount.Replace(path, append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
 }
 
-// Alive says that the disk is not in use, or is still attached.
+// Alive: the disk is not in use, or is still attached.
 func (d *Disk) Alive() bool {
 	return d.Status().State != Mounted || alive(MountPoint)
 }

@@ -16,7 +16,7 @@ import (
 	"imgbuild/init/disk"
 )
 
-// FS is what a file system says of itself.
+// FS is a file system's description of itself.
 type FS struct {
 	Type  string // ext4, xfs, btrfs; empty: none of them
 	UUID  string // small letters

@@ -105,8 +105,8 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// ntpServer answers as shift says the time is, until the test ends. bend may spoil the packet (48
-// bytes, RFC 5905, 7.3).
+// ntpServer answers with the time that shift returns, until the test ends. bend may spoil the
+// packet (48 bytes, RFC 5905, 7.3).
 func ntpServer(t *testing.T, shift time.Duration, bend func([]byte)) string {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -268,8 +268,8 @@ func TestKeeperKick(t *testing.T) {
 	})
 }
 
-// One answer that is far off, from a server that was right before, does not move the clock; what is
-// said twice does.
+// One answer that is far off, from a server that was right before, does not move the clock; an
+// answer that comes twice does.
 func TestKeeperBelievesWhatIsSaidTwice(t *testing.T) {
 	var said time.Duration
 	k, did := book(func() (sample, error) { return sample{"x", said, time.Millisecond}, nil })
@@ -388,7 +388,8 @@ func TestKeeperCannotSet(t *testing.T) {
 	}
 }
 
-// Two of three that agree are a majority: nobody waits for the silent third, whatever it may say.
+// Two of three that agree are a majority: nobody waits for the silent third, whatever it may
+// answer.
 func TestMajorityIsEnough(t *testing.T) {
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

@@ -48,7 +48,7 @@ type Keeper struct {
 
 	// Run's alone.
 	began  time.Time
-	told   string // what was said last about having no time
+	told   string // the last message about having no time
 	toldAt time.Time
 }
 
@@ -92,7 +92,7 @@ func (k *Keeper) Run(ctx context.Context) {
 			continue
 		case <-k.kick:
 			if !k.Status().Synced {
-				pause = soon // what was in vain before says nothing about this network
+				pause = soon // earlier failures do not count for this network
 			}
 		case <-next.C:
 		}
@@ -161,9 +161,9 @@ func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 	return min(2*pause, longest)
 }
 
-// believes reports whether what a server says about a clock that is known to be right may be
+// believes reports whether a server's answer about a clock that is known to be right may be
 // followed. A step disturbs who measures time by this clock, and one answer that was long under way
-// must not cause it: it has to be said twice.
+// must not cause it: it has to come twice.
 func (k *Keeper) believes(s sample) bool {
 	was := k.doubt
 	k.doubt = 0
@@ -174,7 +174,7 @@ func (k *Keeper) believes(s sample) bool {
 	return false
 }
 
-// correct brings the clock to what a sample says.
+// correct sets the clock by a sample.
 func (k *Keeper) correct(s sample, first bool) error {
 	limit := laterStep
 	if first {
@@ -214,7 +214,7 @@ func (k *Keeper) Status() Status {
 func (k *Keeper) Synced() <-chan struct{} { return k.synced }
 
 // Wait waits until the time is known, at most limit; 0 waits not at all. The error, of kind
-// Network, says why it is not; k3s and others then start with the clock as it is.
+// Network, has the reason; k3s and others then start with the clock as it is.
 func (k *Keeper) Wait(ctx context.Context, limit time.Duration) error {
 	select {
 	case <-k.synced:

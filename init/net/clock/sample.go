@@ -45,7 +45,7 @@ func Tiers(cfg *config.Config, fromDHCP []string) [][]string {
 	return tiers
 }
 
-// sample is what one server says.
+// sample is the answer of one server.
 type sample struct {
 	server   string
 	offset   time.Duration // to add to our clock

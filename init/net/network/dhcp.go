@@ -154,7 +154,7 @@ func (d *dhcp) client() (*nclient4.Client, error) {
 	return nclient4.NewWithConn(conn, d.mac, nclient4.WithTimeout(cmp.Or(d.wait, answerWait)), nclient4.WithRetry(answerTries))
 }
 
-// modifiers are what every packet of ours says.
+// modifiers are the options of every packet of ours.
 func (d *dhcp) modifiers() []dhcpv4.Modifier {
 	m := []dhcpv4.Modifier{dhcpv4.WithRequestedOptions(wanted...), dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(1500))}
 	if d.hostname != "" {
@@ -203,7 +203,7 @@ func usable(ip net.IP) bool {
 	return v4 != nil && v4[0] != 0 && !v4.IsLoopback() && v4[0] < 224
 }
 
-// renew asks for a lease to go on. refused means that the server said no; the error is for
+// renew asks for a lease to go on. refused means that the server refused; the error is for
 // everything else. The request is broadcast in both phases: servers answer that just as well, and
 // it needs no ARP from a socket below IP.
 func (d *dhcp) renew(ctx context.Context, ack *dhcpv4.DHCPv4, anyServer bool) (next *dhcpv4.DHCPv4, refused bool, err error) {

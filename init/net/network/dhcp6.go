@@ -39,7 +39,7 @@ type dhcp6 struct {
 	sleep func(context.Context, time.Duration) bool // returns early when ctx ends, and with true when the link or the routers' wish changed
 	now   func() time.Time
 	say   func(format string, args ...any)
-	lease func(s *State)       // what a server said; nil when it is lost
+	lease func(s *State)       // a server's answer; nil when it is lost
 	wait  time.Duration        // for an answer, doubled with each try; answerWait if 0
 	held  map[netip.Prefix]end // the addresses of the lease that is held
 	told  string               // the last error, not reported a second time
@@ -255,8 +255,8 @@ func (d *dhcp6) message(kind dhcpv6.MessageType, before *dhcpv6.Message) (*dhcpv
 	return m, nil
 }
 
-// fromReply6 gives what a server's message says. Addresses have no network of their own: what is on
-// the link is the routers' to say.
+// fromReply6 gives the content of a server's message. Addresses come without a network: routers
+// announce what is on the link.
 func fromReply6(m *dhcpv6.Message, now time.Time) State {
 	s := State{Ends: map[netip.Prefix]end{}}
 	for _, ia := range m.Options.IANA() {

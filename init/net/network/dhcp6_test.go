@@ -315,7 +315,7 @@ func TestDualStack(t *testing.T) {
 	}
 }
 
-// A default route of either family is one; what only says that there is no way is none.
+// A default route of either family is one; one that only means that there is no way is none.
 func TestIsDefault(t *testing.T) {
 	v4, v6 := ipNet(p4("0.0.0.0/0")), ipNet(p4("::/0"))
 	for i, c := range []struct {

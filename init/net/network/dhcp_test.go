@@ -146,7 +146,7 @@ func (b *bench) next(t *testing.T) *dhcpv4.DHCPv4 {
 func TestAcquireAndRenew(t *testing.T) {
 	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 		if q.MessageType() == dhcpv4.MessageTypeRequest && !q.ClientIPAddr.IsUnspecified() {
-			// A server that leaves out in a renewal what it said before.
+			// A server that leaves out in a renewal what it sent before.
 			return reply(q, 1, "192.0.2.50", 2*time.Hour)
 		}
 		return reply(q, 1, "192.0.2.50", time.Hour, dhcpv4.WithNetmask(net.CIDRMask(24, 32)), dhcpv4.WithRouter(net.IPv4(192, 0, 2, 1)))
@@ -209,7 +209,7 @@ func TestRebindAndExpiry(t *testing.T) {
 	}
 }
 
-// A server that says no to a renewal takes the address back immediately.
+// A server that refuses a renewal takes the address back immediately.
 func TestNak(t *testing.T) {
 	ip := "192.0.2.50"
 	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {

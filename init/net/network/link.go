@@ -57,8 +57,8 @@ type link struct {
 // maxLifetime fits an int of 32 bits in seconds; every lease is renewed long before.
 const maxLifetime = 30 * 365 * 24 * time.Hour
 
-// run brings the interface up and keeps it as its settings say, until ctx ends. The addresses stay
-// then: the next one removes what it does not want. ready is closed when all is done that
+// run brings the interface up and keeps it as its settings have it, until ctx ends. The addresses
+// stay then: the next one removes what it does not want. ready is closed when all is done that
 // needs nobody's answer.
 func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
 	if err := l.raise(s); err != nil && !l.radio && !gone(err) { // a radio may be blocked until wpa_supplicant runs
@@ -79,7 +79,7 @@ func (l *link) run(ctx context.Context, s settings, ready chan<- struct{}) {
 		l.static = fromConfig(s.Interface, s.metric)
 		l.v4 = State{}
 		if s.DHCP && l.ack != nil && (l.until.IsZero() || time.Now().Before(l.until)) {
-			l.v4 = fromLease(l.ack, s.metric).without(s.Interface) // kept until a server has said what is right now
+			l.v4 = fromLease(l.ack, s.metric).without(s.Interface) // kept until a server has given the present ones
 		} else {
 			l.ack = nil
 		}
@@ -157,7 +157,7 @@ func (l *link) want() State {
 	return s.join(l.v6)
 }
 
-// run6 asks DHCPv6 where the routers or the configuration want it, until ctx ends.
+// run6 asks DHCPv6 where the routers or the configuration ask for it, until ctx ends.
 func (l *link) run6(ctx context.Context, s settings) {
 	d := &dhcp6{
 		mac: net.HardwareAddr(s.mac), now: time.Now, say: l.say, sleep: l.sleep6, held: l.v6.Ends,
@@ -235,7 +235,7 @@ func (l *link) awaitCarrier(ctx context.Context) {
 			return
 		}
 	}
-	// A change from before this moment is no news for who sleeps next.
+	// A change from before this moment is not news for the next sleep.
 	select {
 	case <-l.kick:
 	default:
@@ -267,7 +267,7 @@ func (l *link) restore() {
 	l.make(l.want())
 }
 
-// set notes what the kernel says about the link.
+// set notes the kernel's state of the link.
 func (l *link) set(carrier, up bool) {
 	changed := l.carrier.Swap(carrier) != carrier
 	if l.up.Swap(up) != up || changed {
@@ -369,7 +369,7 @@ func (l *link) apply(want State) error {
 	return errors.Join(errs...)
 }
 
-// do carries out one change. What is already gone is as good as removed.
+// do carries out one change. What is already gone counts as removed.
 func (l *link) do(h netlink.Link, op Op) error {
 	switch op.Kind {
 	case SetMTU:

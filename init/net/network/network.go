@@ -1,4 +1,4 @@
-// Package network brings up a node's network and keeps it as the configuration says: links, DHCP or
+// Package network brings up a node's network and keeps it as configured: links, DHCP or
 // static addresses, routes, name servers, Wi-Fi, VLANs, bridges and bonds.
 //
 // Every wired interface asks DHCP unless the configuration (network.interfaces) says otherwise,
@@ -56,9 +56,9 @@ type Manager struct {
 	ports   map[string]string // the owners of interfaces that are ports
 	lost    bool              // nothing leads to an address: the cards ask DHCP
 	losing  stopper           // until that is so
-	told    map[string]string // what was said last about a device that cannot be made
+	told    map[string]string // the last message about a device that cannot be made
 	changed chan struct{}     // closed and replaced at each change
-	ending  *time.Timer       // for the next end of what a router said
+	ending  *time.Timer       // for the next end of a router's announcement
 
 	formed map[int]map[netip.Prefix]bool // addresses of IPv6 that the kernel has, by index
 	asked6 map[int]mode6                 // what routers ask for, by index
@@ -150,8 +150,8 @@ func (m *Manager) rearrange() {
 	}
 }
 
-// watch follows the kernel's news about interfaces. The stream breaks when the kernel has more to
-// say than fits; it then starts again with everything there is.
+// watch follows the kernel's news about interfaces. The stream breaks when the kernel has more
+// events than fit; it then starts again with everything there is.
 func (m *Manager) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		news := make(chan netlink.LinkUpdate, 16)
@@ -277,7 +277,7 @@ func (m *Manager) forget(l *link) {
 }
 
 // linked reports whether frames get through. A radio has a link as soon as the access point knows
-// it, long before the passphrase is proven: wpa_supplicant says when it is, and the kernel then
+// it, long before the passphrase is proven: wpa_supplicant reports when it is, and the kernel then
 // calls it running.
 func linked(flags uint32, radio bool) bool {
 	return flags&unix.IFF_LOWER_UP != 0 && (!radio || flags&unix.IFF_RUNNING != 0)
@@ -466,7 +466,7 @@ func (m *Manager) onlyRadios() bool {
 	return len(m.status) > 0 && wires == 0
 }
 
-// missing says what Wait still waits for. mu is held.
+// missing returns what Wait still waits for. mu is held.
 func (m *Manager) missing() []string {
 	var list []string
 	done := map[string]bool{}

@@ -47,7 +47,7 @@ func (o Op) String() string {
 	return fmt.Sprintf("removing the address %s", o.Address)
 }
 
-// plan gives the way from what an interface has to what it is to have. has is what the kernel says,
+// plan gives the way from what an interface has to what it is to have. has is the kernel's state,
 // ours what an earlier plan put there: addresses and routes of others, such as the shared address
 // of a cluster, are none of our business. What has a lifetime is always set again, for that is how
 // a lease is prolonged. An empty plan means that nothing is to be done; carrying a plan out and

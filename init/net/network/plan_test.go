@@ -32,7 +32,7 @@ func TestPlan(t *testing.T) {
 	work := State{Addresses: []netip.Prefix{p4("10.0.0.5/8")}, Routes: []Route{{p4("0.0.0.0/0"), ip("10.0.0.1"), 100}}, MTU: 1400}
 	lease := home
 	lease.Leased, lease.Lifetime = lease.Addresses, time.Hour
-	shared := home // what the kernel says: ours, somebody's shared address and the kernel's own route
+	shared := home // the kernel's state: ours, somebody's shared address and the kernel's own route
 	shared.Addresses = append(slices.Clone(home.Addresses), p4("192.168.1.250/32"))
 	shared.Routes = append(slices.Clone(home.Routes), Route{p4("192.168.1.0/24"), netip.Addr{}, 0})
 	far := State{Addresses: home.Addresses, Routes: []Route{{p4("0.0.0.0/0"), ip("10.9.9.9"), 100}, {p4("10.9.9.9/32"), netip.Addr{}, 100}}}
@@ -257,7 +257,7 @@ func TestAdvert(t *testing.T) {
 	if got := show(); got != "fd00::53 fe80::1%eth0 home.arpa lan" {
 		t.Errorf("names %q", got)
 	}
-	// Taken back, and what a lease says comes first.
+	// Taken back, and a lease's values come first.
 	n, _ = parseAdvert(useropt(7, slices.Concat(rdnss(0, "fe80::1"), dnssl(0, "\x03lan\x00"))...))
 	m.advertise(n)
 	s := m.status["eth0"]

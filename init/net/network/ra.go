@@ -17,15 +17,14 @@ import (
 // The kernel forms addresses and routes from router advertisements and passes on what it does not
 // act on itself: the options with name servers and search domains (RFC 8106), as RTM_NEWNDUSEROPT.
 
-// advert is what one advertisement says about names. A lifetime of 0 takes back what was said
-// before.
+// advert is the names of one advertisement. A lifetime of 0 takes back earlier ones.
 type advert struct {
 	index  int // of the interface
 	dns    map[netip.Addr]time.Duration
 	search map[string]time.Duration
 }
 
-// advertised is what an interface's routers said, and until when it holds.
+// advertised is what an interface's routers announced, and until when it holds.
 type advertised struct {
 	dns    map[netip.Addr]time.Time
 	search map[string]time.Time
@@ -100,7 +99,7 @@ func (a advertised) domains() []string {
 }
 
 // parseAdvert reads the body of RTM_NEWNDUSEROPT (struct nduseroptmsg, linux/rtnetlink.h); ok is
-// false when it has nothing to say about names.
+// false when it has no names.
 func parseAdvert(b []byte) (n advert, ok bool) {
 	const head = 16
 	if len(b) < head || b[0] != unix.AF_INET6 {
@@ -182,7 +181,7 @@ func (m *Manager) watchRA(ctx context.Context) {
 	}
 }
 
-// advertise notes what a router said, and looks again when it ends.
+// advertise notes what a router announced, and looks again when it ends.
 func (m *Manager) advertise(n advert) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -2,8 +2,8 @@ package network
 
 import "time"
 
-// lostAfter is how long nothing may lead to an address before the cards ask DHCP although the
-// configuration says otherwise: an adapter or a radio may come that late.
+// lostAfter is how long nothing may lead to an address before the cards ask DHCP against the
+// configuration: an adapter or a radio may come that late.
 const lostAfter = 15 * time.Second
 
 // leads reports whether settings lead to an address.

@@ -83,8 +83,8 @@ type never struct{}
 
 func (never) Stop() bool { return true }
 
-// node is a Manager with cards, whose configuration has been taken up as far as devices go; late
-// says what happens when nothing has led to an address for a while.
+// node is a Manager with cards, whose configuration has been taken up as far as devices go; late is
+// called when nothing has led to an address for a while.
 func node(t *testing.T, k *fakeKernel, cfg *config.Config) (m *Manager, late func()) {
 	m = New(cfg, "", t.TempDir()+"/resolv.conf", func(string, ...any) {})
 	m.kernel = k.kernel()

@@ -45,7 +45,7 @@ func mainRoutes() (all []netlink.Route, err error) {
 	return all, nil
 }
 
-// isDefault reports whether a route leads everywhere: not one that only says that there is no way.
+// isDefault reports whether a route leads everywhere: not one that only means that there is no way.
 func isDefault(r netlink.Route) bool {
 	if r.Type != unix.RTN_UNSPEC && r.Type != unix.RTN_UNICAST {
 		return false

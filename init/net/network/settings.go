@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// settings of an interface: what the configuration says, or DHCP.
+// settings of an interface: from the configuration, or DHCP.
 type settings struct {
 	config.Interface
 	metric int
@@ -30,7 +30,7 @@ const (
 	radioMetric   = 3000
 )
 
-// settings gives what the configuration says about an interface, nil for one that is none of our
+// settings gives the configuration of an interface, nil for one that is none of our
 // business: a pod's end of a cable, a tunnel, a radio without a Wi-Fi network. mu is held.
 func (m *Manager) settings(l *link) *settings {
 	s := m.settingsOf(l)

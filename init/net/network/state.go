@@ -12,7 +12,7 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// State is what an interface is to be, whether a lease or the configuration says so.
+// State is what an interface is to be, whether from a lease or from the configuration.
 type State struct {
 	Addresses []netip.Prefix
 	Routes    []Route
@@ -38,7 +38,7 @@ type Route struct {
 // reported.
 const minMTU, maxMTU = 576, 9216
 
-// fromConfig gives what the configuration says about an interface. Values are checked by
+// fromConfig gives the state that the configuration has for an interface. Values are checked by
 // init/contract/config before they get here; what is unusable all the same is left out.
 func fromConfig(c config.Interface, metric int) State {
 	s := State{Search: domains(c.Search...)}
@@ -110,7 +110,7 @@ func reach(own []netip.Prefix, gw netip.Addr, metric int) []Route {
 	return []Route{{To: netip.PrefixFrom(gw, gw.BitLen()), Metric: metric}}
 }
 
-// fromLease gives what a DHCP server's acknowledgement says (RFC 2131, 2132, 3397, 3442).
+// fromLease gives the state in a DHCP server's acknowledgement (RFC 2131, 2132, 3397, 3442).
 func fromLease(ack *dhcpv4.DHCPv4, metric int) State {
 	var s State
 	ip, ok := netip.AddrFromSlice(ack.YourIPAddr.To4())
@@ -184,7 +184,7 @@ func (s *State) addLeaseRoute(own, to netip.Prefix, router net.IP, metric int) {
 	s.Routes = append(s.Routes, Route{To: to, Via: via, Metric: metric})
 }
 
-// add appends what another source says about the same interface.
+// add appends another source's state of the same interface.
 func (s State) add(o State) State {
 	s.Addresses = append(slices.Clone(s.Addresses), o.Addresses...)
 	s.Routes = append(slices.Clone(s.Routes), o.Routes...)
@@ -203,7 +203,7 @@ func (s State) add(o State) State {
 	return s
 }
 
-// join appends what DHCPv6 says about the same interface.
+// join appends DHCPv6's state of the same interface.
 func (s State) join(o State) State {
 	s.Addresses = append(slices.Clone(s.Addresses), o.Addresses...)
 	s.DNS = append(slices.Clone(s.DNS), o.DNS...)
@@ -213,7 +213,7 @@ func (s State) join(o State) State {
 	return s
 }
 
-// without leaves out what the configuration does not want of what others say.
+// without leaves out what the configuration refuses of other sources.
 func (s State) without(c config.Interface) State {
 	if c.IgnoreRoutes {
 		s.Routes = nil

@@ -24,7 +24,7 @@ type Status struct {
 	State     State  // all of it
 
 	of         string     // key of the settings that it has
-	ra         advertised // what routers say about names
+	ra         advertised // name servers and domains of routers
 	formed     bool       // it has addresses by the kernel
 	quietRA    bool       // and it is not wanted
 	metric     int        // of its routes
@@ -142,8 +142,8 @@ func (m *Manager) writeResolvConf() {
 	}
 }
 
-// names gives name servers and search domains: the configuration's, then what it or DHCP says for
-// each interface, then what routers advertise, and only when nobody names a server,
+// names gives name servers and search domains: the configuration's, then those that it or DHCP has
+// for each interface, then what routers advertise, and only when nobody names a server,
 // k3os.dns_nameservers. mu is held.
 func (m *Manager) names() (servers []netip.Addr, search []string) {
 	addrs := func(list []string) {

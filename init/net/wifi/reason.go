@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// hearing makes sense of a row of events. wpa_supplicant says nothing when WPA3 fails for a wrong
-// passphrase; it only tries again and again.
+// hearing interprets a sequence of events. wpa_supplicant reports nothing when WPA3 fails for a
+// wrong passphrase; it only tries again and again.
 type hearing struct {
 	tries int
 	wrong bool // a passphrase is known to be wrong: guesses would only water that down

@@ -38,7 +38,7 @@ func read(t *testing.T, program, text string) (networks int, complaints []string
 	return networks, complaints
 }
 
-// Whatever a configuration says, the real wpa_supplicant takes the file, with every network that is
+// With any configuration, the real wpa_supplicant takes the file, with every network that is
 // to be joined.
 func TestWpaSupplicantReads(t *testing.T) {
 	program := tool.Path(t, "wpa_supplicant")

@@ -38,7 +38,7 @@ func shellReads(t *testing.T, path, name string) string {
 	return strings.TrimSuffix(string(out), ".")
 }
 
-// What a login gets is what the configuration says, whatever signs are in it, and nothing in it is
+// A login gets what is configured, whatever signs are in it, and nothing in it is
 // run.
 func TestEnvironmentReaders(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))

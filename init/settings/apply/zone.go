@@ -14,7 +14,7 @@ import (
 const zoneDir = "/usr/share/zoneinfo"
 
 // Zone sets the time zone of programs that ask for the local time. Old names such as US/Eastern
-// have no file in Debian 13's tzdata; its tzdata.zi says what they are called today.
+// have no file in Debian 13's tzdata; its tzdata.zi has their names of today.
 func (m Machine) Zone(zone string) error {
 	if zone == "" || zone == "UTC" { // what programs take without any setting
 		return errors.Join(remove(m.path("/etc/localtime")), remove(m.path("/etc/timezone")))

@@ -69,7 +69,7 @@ func TestHostKeys(t *testing.T) {
 }
 
 // TestHostKeysOfAFailingCard flips one bit after another of a key: none may be left with which sshd
-// says what no client believes.
+// sends what no client accepts.
 func TestHostKeysOfAFailingCard(t *testing.T) {
 	dir := t.TempDir()
 	paths, err := HostKeys(dir)

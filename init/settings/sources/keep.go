@@ -19,7 +19,7 @@ func (im Importer) Fits(text []byte) error {
 // Keep makes text, which has its secrets, the imported main file. Where it fits it takes the place
 // of the one on BOOT too, with its secrets blanked, so that a node that loses its data comes up
 // with the settings that it had, and who edits the file there edits these. A power cut on the way
-// leaves the node with text and BOOT to be finished by Run. stale says why BOOT stayed as it is.
+// leaves the node with text and BOOT to be finished by Run. stale is why BOOT stayed as it is.
 func (im Importer) Keep(text []byte) (stale, err error) {
 	if err := os.MkdirAll(im.Store, 0o700); err != nil {
 		return nil, err

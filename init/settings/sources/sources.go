@@ -33,7 +33,7 @@ const (
 	mainBoot  = "config.yaml"
 	mainStore = "system.yaml"
 	parts     = "config.d"
-	image     = "00-image.yaml" // what the image says of itself: below everything else
+	image     = "00-image.yaml" // what the image sets: below everything else
 	seen      = ".boot"         // next to an imported file: how it should look on BOOT
 	pending   = ".pending"      // the same, while BOOT is being changed
 
@@ -324,12 +324,12 @@ func (im Importer) settle(name, path string, want, now []byte) error {
 	return mount.SyncDir(filepath.Dir(path))
 }
 
-// Layers gives the node's layers, the later ones winning: what the image says of itself, what
-// Raspberry Pi Imager wrote, the imported main file and its parts, the kernel's command line,
-// k3OS's own file on the data partition, what data sources gave, and k3OS's directory. A source
-// that does not exist is left out. Of a file that could never be imported, because it cannot be
-// read as a whole, those keys count that can. Imported files carry the names that they have on
-// BOOT, where people correct them. root is put before the paths.
+// Layers gives the node's layers, the later ones winning: what the image sets, what Raspberry Pi
+// Imager wrote, the imported main file and its parts, the kernel's command line, k3OS's own file on
+// the data partition, what data sources gave, and k3OS's directory. A source that does not exist is
+// left out. Of a file that could never be imported, because it cannot be read as a whole, those
+// keys count that can. Imported files carry the names that they have on BOOT, where people correct
+// them. root is put before the paths.
 func Layers(root, cmdline string) ([]*config.Layer, []config.Problem) {
 	return LayersWith(root, cmdline, nil)
 }

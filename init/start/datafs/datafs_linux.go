@@ -69,7 +69,7 @@ func running() (*disk.Disk, error) {
 	return d, err
 }
 
-// State is what can be said of the data partition without writing to it.
+// State is what can be known of the data partition without writing to it.
 type State struct {
 	Device  string    // its node, or where it would be
 	Bytes   int64     // 0: there is no partition 4
@@ -132,9 +132,9 @@ func idle(d *disk.Disk) error {
 	return f.Close()
 }
 
-// Repair puts a lost entry of the partition table back, lets e2fsck change whatever it wants to,
-// and gives the file system its label. What e2fsck says goes to out. When e2fsck gives up, the
-// error says so.
+// Repair puts a lost entry of the partition table back, lets e2fsck change whatever it has to, and
+// gives the file system its label. e2fsck's output goes to out. When e2fsck gives up, the error
+// reports it.
 func Repair(ctx context.Context, d *disk.Disk, out io.Writer) error {
 	if err := idle(d); err != nil {
 		return err

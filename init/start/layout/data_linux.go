@@ -162,7 +162,7 @@ func recognised(device string) bool {
 	return known(dataMount)
 }
 
-// rescue says who asked for the rescue system, if anybody did.
+// rescue returns what asked for the rescue system, if anything did.
 func rescue(t report.Teller, s *preinit.State) string {
 	by := ""
 	if v, asked := s.Cmdline["shelf.rescue"]; asked && config.RescueAsked([]byte(v)) {

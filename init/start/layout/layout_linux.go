@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Layout says what became of the step.
+// Layout is the result of the step.
 type Layout struct {
 	Degraded bool   // the data partition is not in use: / is in memory and nothing is kept
 	Rescue   string // who asked for that; empty when it is lost
@@ -113,8 +113,8 @@ func unlike(err error) error {
 	return fault.Wrap(err, fault.Device, "move what is in the way elsewhere and reboot", "the directories of the system are not as they should be")
 }
 
-// prepareRoot makes k3os/data of the data partition the place of the new root, and says what keeps
-// it from being one. Its mounts remain; releaseRoot takes them away.
+// prepareRoot makes k3os/data of the data partition the place of the new root, and returns what
+// keeps it from being one. Its mounts remain; releaseRoot takes them away.
 func prepareRoot(t report.Teller) error {
 	if err := mount.Do(mount.Under(dataMount, onData)...); err != nil {
 		return err

@@ -78,7 +78,7 @@ func TestContentFillsEtcAndVar(t *testing.T) {
 	}
 }
 
-// TestSystemTable holds the table against docs/disk.md: what is mounted where, and that everything
+// TestSystemTable compares the table with docs/disk.md: what is mounted where, and that everything
 // that can be is nosuid, nodev and noexec.
 func TestSystemTable(t *testing.T) {
 	ops := system("/dev/dm-0", "/dev/vda1")

@@ -38,7 +38,7 @@ func Undo(t report.Teller) {
 	flush(mounts)
 }
 
-// patience is how long one network file system may take to say goodbye.
+// patience is how long unmounting one network file system may take.
 const patience = 5 * time.Second
 
 // leave unmounts network file systems. One whose server is gone would hold the end of the node for
@@ -93,7 +93,7 @@ var keep = map[string]bool{"/": true, "/usr": true}
 // disks are the file systems for which it matters.
 var disks = map[string]bool{"ext4": true, "btrfs": true, "xfs": true, "vfat": true}
 
-// network says which file systems live elsewhere.
+// network is the types of file systems of other machines.
 func network(kind string) bool {
 	return slices.Contains([]string{"nfs", "nfs4", "cifs", "smb3", "ceph"}, kind)
 }

@@ -34,7 +34,7 @@ func OpenWatchdog(dev string) (*Watchdog, error) {
 		return nil, fmt.Errorf("watchdog: %w", err)
 	}
 	if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.WDIOC_SETTIMEOUT, watchdogSeconds); err != nil {
-		// Some can only count to a few seconds and say so; their own time will do.
+		// Some can only count to a few seconds and report that; their own time will do.
 		_ = err
 	}
 	w := &Watchdog{f: f}

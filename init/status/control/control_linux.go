@@ -39,7 +39,7 @@ type Request struct {
 	Reason string            `json:"reason,omitempty"`
 	Args   map[string]string `json:"args,omitempty"`
 
-	Peer  int           `json:"-"` // process number of the caller, as the kernel says; for the handler
+	Peer  int           `json:"-"` // process number of the caller, as the kernel reports it; for the handler
 	Limit time.Duration `json:"-"` // how long the caller waits for the answer; 0 is 10 s
 }
 
@@ -56,8 +56,7 @@ type Response struct {
 // write is called with the connection, and ctx ends when the caller has gone.
 type Flow func(ctx context.Context, w io.Writer) error
 
-// limit of a request in bytes, and how long a client has for it. Strangers have nothing long to
-// say.
+// limit of a request in bytes, and how long a client has for it. Strangers have no long requests.
 const (
 	requestLimit  = 1 << 20 // a whole config.yaml fits
 	strangerLimit = 4 << 10
@@ -72,7 +71,7 @@ const (
 	strangers = 16
 )
 
-// Handler answers a request. trusted says that the caller may give orders.
+// Handler answers a request. trusted: the caller may give orders.
 type Handler func(r Request, trusted bool) (any, error)
 
 // Serve listens on path until the process ends, answering each caller in a goroutine of its own.

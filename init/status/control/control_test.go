@@ -116,8 +116,8 @@ type writer func([]byte)
 
 func (w writer) Write(p []byte) (int, error) { w(p); return len(p), nil }
 
-// Strangers who connect and say nothing, however many, do not keep those away who may give orders;
-// what a stranger says is short.
+// Strangers who connect and send nothing, however many, do not keep trusted callers away; a
+// stranger's request is short.
 func TestCrowd(t *testing.T) {
 	var friend atomic.Bool
 	path := open(t, func(r Request, may bool) (any, error) { return may, nil }, func(*net.UnixConn) bool { return friend.Load() })

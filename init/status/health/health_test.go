@@ -47,7 +47,7 @@ func (f *Facts) set(u supervise.State) {
 	f.Units = append(f.Units, u)
 }
 
-// The verdict is as bad as the worst of its checks, and says why.
+// The verdict is as bad as the worst of its checks, and has its reason.
 func TestJudge(t *testing.T) {
 	for _, c := range []struct {
 		name, check string
@@ -125,7 +125,7 @@ func TestJudge(t *testing.T) {
 }
 
 // Whatever the services do: the node is not good while one of them is not, no reason is missing or
-// said twice, and a service that was stopped by somebody is nobody's fault.
+// reported twice, and a service that was stopped by somebody is nobody's fault.
 func TestJudgeServices(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	phases := []supervise.Phase{supervise.Stopped, supervise.Pending, supervise.Starting, supervise.Up, supervise.Stopping, supervise.Failed, supervise.Done}

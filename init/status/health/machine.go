@@ -41,7 +41,7 @@ var table = map[string]func(Facts) (State, []string){
 	checks.Space: func(f Facts) (State, []string) {
 		return disks(f.Disks, func(d Disk) string {
 			switch {
-			case d.ReadOnly: // said by Writable
+			case d.ReadOnly: // reported by Writable
 			case d.Size > 0 && d.Free < d.Size/50:
 				return d.Path + " is full"
 			case d.Inode >= 99:
@@ -78,7 +78,7 @@ var table = map[string]func(Facts) (State, []string){
 	},
 }
 
-// disks is bad when trouble has something to say of one of them.
+// disks is bad when trouble reports something of one of them.
 func disks(list []Disk, trouble func(Disk) string) (State, []string) {
 	state, why := Good, []string(nil)
 	for _, d := range list {

@@ -12,7 +12,7 @@ import (
 
 // Probe asks a service that counts as ready whether it does its work. It is one of the project's
 // three seams: each role brings its own, and the caller needs to know nothing else about the role.
-// Ask honours ctx, changes nothing and returns one line that says what is wrong.
+// Ask honours ctx, changes nothing and returns one line with what is wrong.
 type Probe struct {
 	Check string // its name in package checks
 	Ask   func(ctx context.Context) error

@@ -52,7 +52,7 @@ func (f Facts) unit(c checks.Check, names []string) (s State, why []string, ok b
 	switch {
 	case s == Good && c.Probe:
 		s, why = f.Answers[c.Name].judge(c.Unit)
-	case s != Good && !(c.Probe && named(names, c.Unit)): // else the unit's own check says it
+	case s != Good && !(c.Probe && named(names, c.Unit)): // else the unit's own check reports it
 		why = []string{line(u)}
 	}
 	return s, why, true

@@ -8,8 +8,8 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// SampleOf makes a sample of a status. c is the state of the clock, trial says that the running
-// slot is under trial.
+// SampleOf makes a sample of a status. c is the state of the clock, trial: the running slot is
+// under trial.
 func SampleOf(st status.Status, units *supervise.Supervisor, c clock.Status, trial bool) monitor.Sample {
 	s := monitor.Sample{
 		Version: st.Version, Slot: st.Slot, Program: st.Program, Role: st.Role, Board: st.Board, Model: st.Model, Kernel: st.Kernel,

@@ -16,10 +16,10 @@ import (
 // UnitName is node-exporter's in the supervisor.
 const UnitName = "node-exporter"
 
-// Port is where node-exporter listens unless the configuration says otherwise.
+// Port is where node-exporter listens unless configured otherwise.
 const Port = 9100
 
-// collectors are those that say something on a small board; each of the others costs memory and
+// collectors are those that are useful on a small board; each of the others costs memory and
 // time at every scrape.
 var collectors = [...]string{"cpu", "cpufreq", "diskstats", "filefd", "filesystem", "hwmon", "loadavg", "meminfo", "netdev", "pressure", "stat", "textfile", "thermal_zone", "time", "timex", "uname", "vmstat"}
 
@@ -48,8 +48,8 @@ func arguments(address string) []string {
 		"/usr/bin/prometheus-node-exporter", "--web.listen-address=" + address, "--web.disable-exporter-metrics", "--web.max-requests=2", "--log.level=warn",
 		"--collector.disable-defaults", "--collector.textfile.directory=" + Dir,
 		"--path.udev.data=" + Dir, // there is no udev; a missing directory would be reported as an error
-		// Pods' mounts come and go by the hundred and say nothing that their node's disk does not
-		// say.
+		// Pods' mounts come and go by the hundred and show nothing that their node's disk does not
+		// show.
 		`--collector.filesystem.mount-points-exclude=^/(dev|proc|sys|run|etc|tmp|usr|boot|k3os/system|k3os/config|var/lib/(kubelet|rancher/k3s|containerd)/.+)($|/)`,
 		`--collector.filesystem.fs-types-exclude=^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|mqueue|nsfs|overlay|proc|pstore|securityfs|squashfs|sysfs|tmpfs|tracefs)$`,
 		`--collector.netdev.device-exclude=^(lo|veth.*|cali.*|tunl.*|sit.*|ip6tnl.*|dummy.*)$`,
@@ -64,7 +64,7 @@ func arguments(address string) []string {
 // Listen gives the address that node-exporter listens on. setting is monitoring.listen: an address
 // and a port, either alone, or an interface's name in the place of the address. Without an address
 // it is that of the shelf: the interface with the default route, else the first with an address.
-// All interfaces are served only if the setting says so with 0.0.0.0 or [::]. Without an
+// All interfaces are served only if the setting asks for it with 0.0.0.0 or [::]. Without an
 // address yet the error is a *supervise.Waiting.
 func Listen(setting string, interfaces []network.Status) (string, error) {
 	host, port, err := splitListen(setting)

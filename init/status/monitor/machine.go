@@ -80,9 +80,9 @@ func numbered(sys, pattern string) []string {
 	return dirs
 }
 
-// firmware reads get_throttled, which the Raspberry Pi archive's kernels have: bits 0 to 3 say what
-// is, 16 to 19 what has been since the boot (0 under-voltage, 1 frequency capped, 2 throttled, 3
-// soft temperature limit). Debian's have it not.
+// firmware reads get_throttled, which the Raspberry Pi archive's kernels have: bits 0 to 3 are the
+// present, 16 to 19 what has been since the boot (0 under-voltage, 1 frequency capped, 2 throttled,
+// 3 soft temperature limit). Debian's have it not.
 func (m *Machine) firmware(sys string) {
 	paths, _ := filepath.Glob(filepath.Join(sys, "devices/platform/soc*/soc*:firmware/get_throttled"))
 	if len(paths) == 0 {
@@ -130,7 +130,7 @@ func hot(sys string) (on, ok bool) {
 	return on, ok
 }
 
-// wear reads what an eMMC says of itself. SD cards and USB sticks say nothing; an NVMe disk only
+// wear reads an eMMC's own report. SD cards and USB sticks have none; an NVMe disk only
 // answers commands.
 func wear(sys string) []Wear {
 	var list []Wear
@@ -164,7 +164,7 @@ func line(dir, name string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// Resident is the resident memory of this process in bytes, 0 if the kernel does not say.
+// Resident is the resident memory of this process in bytes, 0 if the kernel does not report it.
 func Resident() int64 {
 	f := strings.Fields(line("/proc/self", "statm"))
 	if len(f) < 2 {

@@ -104,7 +104,7 @@ func (h *hider) all(n *yaml.Node) {
 	}
 }
 
-// bare takes the comments out: nobody knows what they say.
+// bare takes the comments out: their content is unknown.
 func bare(n *yaml.Node) {
 	n.HeadComment, n.LineComment, n.FootComment = "", "", ""
 	for _, c := range n.Content {
@@ -244,7 +244,7 @@ func InConfig(c *config.Config) []string {
 }
 
 var (
-	// Variables that say nothing which others must not know; a password in the address of a proxy
+	// Variables without secrets; a password in the address of a proxy
 	// is masked in it.
 	plainVariable = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`(?i)^(LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|PATH|HOME|GOGC|GOMAXPROCS|GOMEMLIMIT|(http|https|all|no|ftp)_proxy)$`)

@@ -78,7 +78,7 @@ func TestMasked(t *testing.T) {
 	}
 }
 
-// What a node says, with secrets as they turn up in it.
+// The output of a node, with secrets as they turn up in it.
 const said = `2026-01-01T00:00:00.000Z joining with canary-token-2 at https://m:6443
 token is Y2FuYXJ5LXRva2VuLTI= in base64, canary%2Dtoken-2 is left
 wpa: psk="canary-wifi-3" ssid="home"

@@ -21,7 +21,7 @@ import (
 	"imgbuild/init/status/health"
 )
 
-// Path is where the ledger lies.
+// Path is the file of the ledger.
 const Path = "/var/lib/shelf/upgrade/ledger.json"
 
 // Most is how many ended attempts are kept, the newest ones.
@@ -37,7 +37,7 @@ const (
 	Withdrawn  Result = "withdrawn" // armed, and taken back before it was tried
 )
 
-// Blame says whether the new system is to blame for a rollback.
+// Blame reports whether the new system is to blame for a rollback.
 type Blame string
 
 // The kinds of blame. Open: the system before has not shown yet whether it passes the same checks.
@@ -146,8 +146,8 @@ func (l *Ledger) Last() *Attempt {
 	return nil
 }
 
-// Refuse says why a bundle must not be tried again, though it was signed: it was rolled back, and
-// not for something from outside, or twice. nil if it may be.
+// Refuse returns why a bundle must not be tried again, though it was signed: it was rolled back,
+// and not for something from outside, or twice. nil if it may be.
 func (l *Ledger) Refuse(bundle string) error {
 	external := 0
 	for _, a := range slices.Backward(l.History) {

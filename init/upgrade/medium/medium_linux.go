@@ -25,7 +25,7 @@ type Partition struct {
 
 // Open opens the partition at path. Errors have a kind.
 func Open(path string) (*Partition, error) {
-	// O_EXCL: the kernel says so if a file system of the partition is mounted.
+	// O_EXCL: the kernel refuses if a file system of the partition is mounted.
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL, 0)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Device, "", "the slot that does not run")

@@ -51,7 +51,7 @@ type Partition interface {
 	io.WriterAt
 }
 
-// ErrReadBack says that the medium does not return what was written to it.
+// ErrReadBack means that the medium does not return what was written to it.
 var ErrReadBack = errors.New("the disk does not return what was written")
 
 // omit names a safety step that a test leaves out, to see that it would be missed.

@@ -34,8 +34,8 @@ const (
 	FromAuto  = "auto"
 )
 
-// Expires says whether a stale bundle is refused from a kind of source: where nobody stands next to
-// the node who has chosen it.
+// Expires reports whether a stale bundle is refused from a kind of source: one that no person has
+// chosen at that moment.
 func Expires(kind string) bool { return kind == FromHTTP || kind == FromOCI || kind == FromAuto }
 
 // K3sName is the name of the k3s binary in a bundle's directory.
@@ -98,7 +98,7 @@ type Stream struct {
 // NewStream reads a bundle from r.
 func NewStream(r io.Reader) *Stream { return &Stream{r: r} }
 
-// Range gives the next n bytes from off on; what lies before off is passed over.
+// Range gives the next n bytes from off on; what is before off is skipped.
 func (s *Stream) Range(_ context.Context, off, n int64) (io.ReadCloser, error) {
 	if off < s.at {
 		return nil, fault.New(fault.Input, "give the bundle as a file", "the bundle cannot be read again from standard input, at %d after %d", off, s.at)
@@ -153,5 +153,5 @@ func (s SSH) K3s(ctx context.Context, _ *manifest.K3s, _ string) (io.ReadCloser,
 	return s.File(ctx, dialogue.K3sFile)
 }
 
-// Close does nothing: the laptop hears how it ended by Done or Error.
+// Close does nothing: the laptop learns the result by Done or Error.
 func (SSH) Close() error { return nil }

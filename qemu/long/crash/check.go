@@ -33,9 +33,9 @@ const (
 // data partition at every moment; both is what the import looks like half way.
 const Secret = "K10crash::server:secret"
 
-// Check says what is wrong with the state of a disk. e2fsck works on a copy of the data partition,
-// repairing it as the node would. An empty list is a good state; the error is about the check
-// itself.
+// Check returns what is wrong with the state of a disk. e2fsck works on a copy of the data
+// partition, repairing it as the node would. An empty list is a good state; the error is about the
+// check itself.
 func Check(ctx context.Context, path string, due map[string]Mark) ([]string, error) {
 	var bad []string
 	wrong := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
@@ -105,7 +105,7 @@ func Check(ctx context.Context, path string, due map[string]Mark) ([]string, err
 	return bad, nil
 }
 
-// lost says what is missing of what was acknowledged; data is nil if the file is not there.
+// lost returns what is missing of what was acknowledged; data is nil if the file is not there.
 func (m Mark) lost(data []byte) string {
 	switch {
 	case data == nil:

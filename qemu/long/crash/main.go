@@ -171,7 +171,7 @@ func recordOnce(ctx context.Context, dir, commit string, say func(string, ...any
 	return os.WriteFile(done, []byte(commit), 0o600)
 }
 
-// summary says what the recording holds.
+// summary describes the recording.
 func (r *Recording) summary(areas map[string]int64) string {
 	flushes := 0
 	for _, e := range r.Entries {

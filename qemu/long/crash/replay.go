@@ -75,7 +75,7 @@ func (r *Replayer) Close() {
 }
 
 // State writes the disk as the power cut leaves it to path: all that was durable, and of the rest
-// what the cut says. Cuts come in ascending order of entries.
+// what the cut selects. Cuts come in ascending order of entries.
 func (r *Replayer) State(c Cut, path string) error {
 	durable := r.durable(c)
 	if durable < r.done {
@@ -153,7 +153,7 @@ func (r *Replayer) apply(out io.WriterAt, e Entry, keep func(sector int) bool) e
 	return nil
 }
 
-// Areas says how many bytes the log writes to which parts of the disk, and names the first write
+// Areas counts how many bytes the log writes to which parts of the disk, and names the first write
 // that goes where nothing may be written; place gives the name of a sector's part, or "".
 func Areas(entries []Entry, place func(offset int64) string) (areas map[string]int64, stray string) {
 	areas = map[string]int64{}

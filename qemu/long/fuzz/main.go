@@ -82,7 +82,7 @@ func run(ctx context.Context, r *longrun.Run) error {
 
 var execs = regexp.MustCompile(`execs: (\d+)`)
 
-// fuzz runs one target. The error says that it was interrupted.
+// fuzz runs one target. The error means that it was interrupted.
 func fuzz(ctx context.Context, t target, minutes float64) (result, []byte, error) {
 	// Minimising an input that is merely interesting can stall the whole run, so it is kept short.
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", fuzztime(minutes), "-fuzzminimizetime", "10x", t.pkg)

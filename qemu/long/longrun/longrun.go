@@ -86,7 +86,8 @@ func commit(ctx context.Context) string {
 	return strings.TrimSpace(string(text))
 }
 
-// Head prints the line that every run begins with; format says what will be done: how many of what.
+// Head prints the line that every run begins with; format describes what will be done: how many of
+// what.
 func (r *Run) Head(format string, args ...any) {
 	seed := "none"
 	if r.command.Seed != "" {

@@ -20,7 +20,7 @@ type Notes[R any] struct {
 
 type head struct{ Commit string }
 
-// Resume opens the notes that an earlier run of the same commit left under key, and says so, or
+// Resume opens the notes that an earlier run of the same commit left under key, and prints that, or
 // begins new ones. key names what was asked for: seed and count for example. A line that was cut
 // off in the middle is left out and done again.
 func Resume[R any](r *Run, key string) (*Notes[R], error) {

@@ -28,7 +28,7 @@ func mutants(ops []op) (all []mutant) {
 	return all
 }
 
-// hunt explores a mutant until a state is wrong, and says what is; "" if none is.
+// hunt explores a mutant until a state is wrong, and returns what is wrong; "" if nothing is.
 func (s scenario) hunt(m mutant, rng *rand.Rand) (caught string) {
 	o, v := newOracle(s.disk), newView(s.disk.start, [2]int64{slotA / Sector, slotB / Sector}, s.images)
 	s.disk.explore(v, m.ops, rng, 20, func(done int) bool {

@@ -90,7 +90,7 @@ func newRig(rng *rand.Rand, size int) (*rig, error) {
 	return r, nil
 }
 
-// with gives a copy of the disk on which the record says this of slot b.
+// with gives a copy of the disk whose record has this state of slot b.
 func (r *rig) with(state string) (*Disk, error) {
 	d := &Disk{contents: r.disk.contents, now: r.disk.now.clone()}
 	rec := bootstate.Fresh(bootstate.A)

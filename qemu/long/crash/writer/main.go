@@ -1,7 +1,7 @@
 // Command writer runs on a node and keeps writing files as careful programs do, next to others that
-// do not care. Whenever the kernel has said that something is durable, it notes so in a block of
-// the same disk that nothing else uses: in the log of the disk's writes, what is acknowledged then
-// is in its place among them.
+// do not care. Whenever the kernel has reported that something is durable, it notes so in a block
+// of the same disk that nothing else uses: in the log of the disk's writes, what is acknowledged
+// then is in its place among them.
 //
 //	writer DISK OPERATIONS FILE...
 //
@@ -132,7 +132,7 @@ func next() int {
 	return highest + 1
 }
 
-// content says of itself what it is: a line with number and sum, and size bytes.
+// content describes itself: a line with number and sum, and size bytes.
 func content(seq, size int) []byte {
 	random := rand.NewChaCha8([32]byte{byte(seq), byte(seq >> 8), byte(seq >> 16)})
 	body := make([]byte, size)

@@ -170,7 +170,7 @@ func (c *Case) look(ctx context.Context) (Look, error) {
 // wrong are lines of a shutdown that did not go well.
 var wrong = regexp.MustCompile(`(?m)shelf: (stopping: .*|.* stays mounted: .*|/ could not be made read-only: .*|still running: .*)`)
 
-// off switches the node off while they run, and reads what it says about that.
+// off switches the node off while they run, and reads its messages about that.
 func (c *Case) off(ctx context.Context) []string {
 	one, cancel := context.WithTimeout(ctx, c.Patient)
 	defer cancel()

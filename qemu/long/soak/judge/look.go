@@ -32,7 +32,7 @@ type Look struct {
 	Services  map[string]Service
 }
 
-// Service is what shelf status says of one.
+// Service is shelf status' entry of one.
 type Service struct {
 	Name, Phase, Detail string
 	PID, Starts         int
@@ -101,7 +101,7 @@ const (
 	rssGrowth = 4 << 10
 )
 
-// bounded says what is out of bounds, and who of those that must not notice anything did.
+// bounded returns what is out of bounds, and which of those that must not notice anything did.
 func (l Look) bounded(before Look) (bad []string) {
 	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
 	if l.RSS > rssLimit {
