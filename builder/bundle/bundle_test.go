@@ -147,7 +147,7 @@ func (p *pair) apply(t testing.TB, change func(*delta.Options)) (*disk, delta.Re
 	return d, res, err
 }
 
-var first, second = version{}, version{kernel: 40, init: 10, lib: 25, extra: true}
+var first, second = version{}, version{Kernel: 40, Init: 10, Lib: 25, Extra: true}
 
 func TestCut(t *testing.T) {
 	s := open(t, makeSlot(t, first))
@@ -246,7 +246,7 @@ func TestEncoders(t *testing.T) {
 	}
 	p.right(t, d, res)
 	if res.Copied == 0 || res.Fetched < 300<<10 || res.Missed != 0 {
-		t.Errorf("a node that lacks the encoders: %+v", res)
+		t.Errorf("a node that lacks the Encoders: %+v", res)
 	}
 	some := append([]codec.Encoder{other[0]}, codec.Encoders()[1:]...) // gzip: the kernel
 	d, res, err = p.apply(t, func(o *delta.Options) { o.Bundle.Manifest.Encoders = some })
@@ -259,7 +259,7 @@ func TestEncoders(t *testing.T) {
 		t.Errorf("a node that lacks gzip fetches %d bytes, the kernel has %d", res.Fetched, kernel)
 	}
 	second := second
-	second.encoders = other
+	second.Encoders = other
 	p = makePair(t, first, second)
 	d, res, err = p.apply(t, nil)
 	if err != nil {
@@ -267,7 +267,7 @@ func TestEncoders(t *testing.T) {
 	}
 	p.right(t, d, res)
 	if res.Copied == 0 || res.Fetched < 300<<10 {
-		t.Errorf("a slot of other encoders: %+v", res)
+		t.Errorf("a slot of other Encoders: %+v", res)
 	}
 }
 
