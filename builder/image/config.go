@@ -47,7 +47,7 @@ func CheckConfig(name string, r *recipe.Recipe, lenient bool, sources ...Source)
 // Validate gives all that the node's own code reports about a configuration on this board and
 // in this role. r may be nil: then only what holds anywhere is checked.
 func Validate(name string, data []byte, r *recipe.Recipe) ([]config.Problem, error) {
-	return validate([]Source{{name, data}}, facts(r))
+	return validateFile(name, data, facts(r))
 }
 
 // facts are what is known before a node boots. Memory is left to the node: the same board is sold
@@ -90,7 +90,13 @@ func ValidateFor(name string, data []byte, board, role string) ([]config.Problem
 			return nil, err
 		}
 	}
-	return validate([]Source{{name, data}}, f)
+	return validateFile(name, data, f)
+}
+
+// validateFile is validate for a file of the user's, which must hold something.
+func validateFile(name string, data []byte, f config.Facts) ([]config.Problem, error) {
+	problems, err := validate([]Source{{name, data}}, f)
+	return append(config.Empty(filepath.Base(name), data), problems...), err
 }
 
 func validate(sources []Source, facts config.Facts) ([]config.Problem, error) {

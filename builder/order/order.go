@@ -18,6 +18,7 @@ import (
 	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
 	"imgbuild/init/contract/archive"
+	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 )
 
@@ -169,6 +170,9 @@ func (a *Asked) Close() error { return a.node.Close() }
 // in the user's file alone: what an archive has cannot be corrected there.
 func (a *Asked) checkConfig() (err error) {
 	if a.config != nil {
+		if empty := config.Empty(filepath.Base(a.order.Config), a.config); empty != nil {
+			return fault.New(fault.Input, empty[0].Fix+"; without config= the image has none", "%s: %s", a.order.Config, empty[0].Message)
+		}
 		own := image.Source{Name: a.order.Config, Data: a.config}
 		a.warnings, err = image.CheckConfig(a.order.Config, a.Recipe, a.order.Lenient, slices.Concat([]image.Source{own}, a.node.Sources())...)
 		return err

@@ -142,6 +142,25 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// A node takes an empty file for a damaged one, so it is an error here.
+func TestValidateEmpty(t *testing.T) {
+	printed := silence(t)
+	file := filepath.Join(t.TempDir(), "node.yaml")
+	for text, want := range map[string]fault.Kind{"": fault.Input, "\n \n": fault.Input, "\x00\x00": fault.Input, "# no settings\n": 0} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, words := range [][]string{{"validate", file}, {"validate", file, "board=rpi4", "role=worker", "lenient=yes"}} {
+			if err := dispatch(context.Background(), words); fault.Code(err) != int(want) {
+				t.Errorf("%q %v: got code %d %v, want %d", text, words, fault.Code(err), err, want)
+			}
+		}
+	}
+	if text := printed(); !strings.Contains(text, file+": error: the file is empty") {
+		t.Errorf("got no error with the file's name in\n%s", text)
+	}
+}
+
 // A key that does not exist ends validate, a build and an apply with exit code 3 before anything is
 // fetched; lenient=yes is the node's view.
 func TestUnknownKey(t *testing.T) {

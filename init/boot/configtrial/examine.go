@@ -33,6 +33,9 @@ func (n Node) Examine(text []byte) (keep []byte, plan config.Plan, err error) {
 		return nil, plan, err
 	}
 	const name = "config.yaml"
+	if empty := config.Empty(name, text); empty != nil {
+		return nil, plan, fault.New(fault.Input, empty[0].Fix, "%s", empty[0].Message)
+	}
 	in, err := config.Import(name, text, previous, salt[:])
 	if err != nil {
 		return nil, plan, err

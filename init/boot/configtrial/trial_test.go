@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
 	"imgbuild/init/settings/sources"
 	"imgbuild/init/status/control"
 )
@@ -163,5 +164,20 @@ func TestRefused(t *testing.T) {
 	refused(t, n.ask("config-apply", 7, "text", "hostname: [a\n"), "config.yaml")
 	if err := n.ask("config-check", 7, "text", text); err != nil || n.Text() != nil {
 		t.Errorf("a check: %v", err)
+	}
+}
+
+// An empty file takes no settings away, neither on trial nor without: it is a mistake.
+func TestEmptyIsRefused(t *testing.T) {
+	n := made(t)
+	for _, text := range []string{"", "\x00\x00", " \n"} {
+		for _, try := range []string{"60", "no"} {
+			if got := fault.Code(n.ask("config-apply", 7, "text", text, "try", try)); got != int(fault.Input) {
+				t.Errorf("%q try=%s: got code %d, want %d", text, try, got, fault.Input)
+			}
+		}
+	}
+	if len(n.reloads) > 0 {
+		t.Errorf("got the reloads %q, want none", n.reloads)
 	}
 }

@@ -72,6 +72,21 @@ func Hollow(data []byte) bool {
 	return len(bytes.Trim(bytes.TrimPrefix(data, []byte("\ufeff")), "\x00 \t\r\n\v\f")) == 0
 }
 
+// Empty reports a file that holds nothing. A node takes such a file on BOOT for a damaged one and
+// keeps its settings, so that nobody can mean it. A meta-data may be empty, as cloud-init's often
+// is.
+func Empty(name string, data []byte) []Problem {
+	if !Hollow(data) || path.Base(name) == MetaDataName && !bytes.ContainsRune(data, 0) {
+		return nil
+	}
+	what := "the file is empty"
+	if bytes.ContainsRune(data, 0) {
+		what = "the file holds nothing but zeros"
+	}
+	return []Problem{{File: name, Severity: Error, Message: what + "; a node counts it as damaged and keeps the settings that it had",
+		Fix: "write settings into it, or a comment for none"}}
+}
+
 // packed are the first bytes of compressed files.
 var packed = [][2]string{{"\x1f\x8b", "gzip"}, {"BZh", "bzip2"}, {"\xfd7zXZ", "xz"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"PK\x03\x04", "zip"}}
 

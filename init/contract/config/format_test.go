@@ -209,3 +209,23 @@ func TestUserDataThatIsNoProgram(t *testing.T) {
 		}
 	}
 }
+
+// An empty file is an error under every name except meta-data, which cloud-init leaves empty.
+func TestEmpty(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       bool
+	}{
+		{"config.yaml", "", true}, {"config.yaml", " \r\n\t", true}, {"config.yaml", "\ufeff\n", true}, {"config.yaml", "\x00\x00", true},
+		{"user-data", "", true}, {"network-config", "\n", true}, {"dir/meta-data", "", false}, {"meta-data", "\x00", true},
+		{"config.yaml", "# nothing\n", false}, {"config.yaml", "{}", false}, {"config.yaml", "---\n", false},
+	} {
+		got := Empty(c.name, []byte(c.text))
+		if (got != nil) != c.want {
+			t.Errorf("%s %q: got %v, want a problem: %v", c.name, c.text, got, c.want)
+		}
+		if got != nil && (got[0].Severity != Error || got[0].File != c.name || got[0].Fix == "") {
+			t.Errorf("%s %q: got %+v, want an error with file and fix", c.name, c.text, got[0])
+		}
+	}
+}
