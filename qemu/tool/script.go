@@ -54,8 +54,8 @@ func script(h host, root, bin, name string) string {
 	return fmt.Sprintf(`#!/bin/sh
 R='%s'
 export PATH="$R/%s:$PATH" GCONV_PATH="%s/gconv" QEMU_MODULE_DIR="%s/qemu"
-exec "%s/%s" --library-path "%s" --argv0 %s "$R/%s/%s"%s "$@"
-`, strings.ReplaceAll(root, "'", `'\''`), runDir, lib, lib, lib, h.loader, lib, name, bin, name, more)
+exec "%s/%s" --library-path "%s:%s/samba" --argv0 %s "$R/%s/%s"%s "$@"
+`, strings.ReplaceAll(root, "'", `'\''`), runDir, lib, lib, lib, h.loader, lib, lib, name, bin, name, more)
 }
 
 func isELF(path string) bool {

@@ -52,6 +52,7 @@ var programs = []program{
 	{"wpa_supplicant", []string{"-v"}, regexp.MustCompile(`wpa_supplicant v([0-9.]+)`), "2.10", "wpasupplicant"},
 	{"zstd", []string{"--version"}, regexp.MustCompile(`v([0-9.]+)`), "1.4", "zstd"},
 	{"xz", []string{"--version"}, dotted, "5.2", "xz-utils"},
+	{"testparm", []string{"--version"}, regexp.MustCompile(`Version ([0-9.]+)`), "4.17", "samba-common-bin"},
 	{"minisign", []string{"-v"}, dotted, "0.11", "minisign"},
 }
 
@@ -89,7 +90,9 @@ var sets = map[string]set{
 	"sqlite3":        {want: []string{"sqlite3"}},
 	"promtool":       {want: []string{"promtool"}},
 	"wpasupplicant":  {want: []string{"wpasupplicant"}, drop: []string{"adduser", "openssl-provider-legacy", "passwd"}},
-	"minisign":       {want: []string{"minisign"}},
+	"samba-common-bin": {want: []string{"samba-common-bin"}, drop: []string{"adduser", "debconf", "openssl-provider-legacy", "passwd", "python3", "ucf", "procps",
+		"python3-samba", "perl-base", "libpam-runtime", "init-system-helpers", "lsb-base"}},
+	"minisign": {want: []string{"minisign"}},
 }
 
 func row(name string) (program, bool) {

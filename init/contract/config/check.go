@@ -107,6 +107,7 @@ func Check(c *Config, f Facts) []Problem {
 	k.checkUpgradeKeys()
 	k.checkNetwork()
 	k.checkServices()
+	k.checkStorage()
 	k.checkRest()
 	k.checkEffect()
 	return k.sorted()
@@ -120,6 +121,7 @@ const (
 	serverAdvised = 1800 << 20
 	workerMemory  = 400 << 20
 	workerAdvised = 600 << 20
+	storageMemory = 350 << 20
 	megabyte      = 1 << 20
 )
 
@@ -134,6 +136,8 @@ func (k *checker) checkRole() {
 		need, advised = serverMemory, serverAdvised
 	case "worker":
 		need, advised = workerMemory, workerAdvised
+	case "storage":
+		need, advised = storageMemory, storageMemory
 	}
 	board := "this machine"
 	if k.f.Board != "" {

@@ -9,6 +9,9 @@ import (
 // depends on the role.
 var ownServices = []string{"sshd", "k3s", "node-exporter"}
 
+// StorageServices are the services of a storage node.
+var StorageServices = []string{"nfsdcld", "mountd", "nfsd", "smbd", "vsftpd"}
+
 // Taken reports whether a name is the system's own: of a service that it has or may get, or of a
 // log in /var/log/shelf. A service of the user's would take its place or write into its log.
 func Taken(name string) bool {
@@ -20,7 +23,8 @@ func Taken(name string) bool {
 // names.
 func (k *checker) checkNeeds(name string) {
 	here := "services." + name + ".needs"
-	if Taken(name) {
+	storage := k.role == "storage"
+	if Taken(name) || storage && contains(StorageServices, name) {
 		k.report(Error, "services."+name, "give it another name", "the system has a service or a log of that name")
 	}
 	s := k.c.Services[name]
@@ -29,7 +33,7 @@ func (k *checker) checkNeeds(name string) {
 		switch {
 		case need == name:
 			k.report(Error, index(here, i), "remove it", "the service needs itself")
-		case contains(ownServices, need):
+		case contains(ownServices, need), storage && contains(StorageServices, need):
 		case !ok:
 			k.report(Error, index(here, i), "remove it, or add that service", "there is no service %s", quote(need))
 		case !other.Enabled && s.Enabled:

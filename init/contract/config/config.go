@@ -24,7 +24,7 @@ type Config struct {
 	K3OS              K3OS     `yaml:"k3os,omitempty"`
 
 	Network    Network            `yaml:"network,omitempty"`
-	Storage    map[string]any     `yaml:"storage,omitempty"`
+	Storage    Storage            `yaml:"storage,omitempty"`
 	Router     map[string]any     `yaml:"router,omitempty"`
 	Monitoring Monitoring         `yaml:"monitoring,omitempty"`
 	Upgrade    Upgrade            `yaml:"upgrade,omitempty"`

@@ -3,7 +3,7 @@ package config
 import "slices"
 
 // rows gives the key table: k3OS's keys, then ours. A section is before its keys.
-func rows() []Key { return slices.Concat(k3osRows, shelfRows) }
+func rows() []Key { return slices.Concat(k3osRows, shelfRows, storageRows) }
 
 // k3sRoles are the roles that run k3s.
 var k3sRoles = []string{"server", "worker"}

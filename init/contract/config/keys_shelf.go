@@ -50,7 +50,6 @@ var shelfRows = []Key{
 	{Path: "network.dns", Type: Texts, Form: Address, Phase: AtNetwork, Doc: "Name servers that come before those DHCP names.", Aliases: []string{"nameservers"}, Example: "[192.168.1.1]"},
 	{Path: "network.search", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Search domains.", Unset: "what DHCP says", Example: "[lan]"},
 
-	{Path: "storage", Type: Free, Phase: AtRun, Roles: []string{"storage"}, Doc: "Disks and shares of a storage node.", Example: "{}", Planned: true},
 	{Path: "router", Type: Free, Phase: AtRun, Roles: []string{"router"}, Doc: "Uplink, LAN and firewall of a router.", Example: "{}", Planned: true},
 
 	{Path: "monitoring", Type: Section, Phase: AtRun, Doc: "What the node tells about itself."},

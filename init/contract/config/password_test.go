@@ -64,3 +64,15 @@ func TestConsoleHash(t *testing.T) {
 		}
 	}
 }
+
+// The hashes are those that MS-NLMP 4.2.2.1.2 and Samba's own documentation give.
+func TestNTHash(t *testing.T) {
+	for password, want := range map[string]string{"": "31D6CFE0D16AE931B73C59D7E0C089C0", "Password": "A4F49C406510BDCAB6824EE7C30FD852", "password": "8846F7EAEE8FB117AD06BDD830B7586C"} {
+		if got := NTHash(password); got != want {
+			t.Errorf("%q: got %s, want %s", password, got, want)
+		}
+	}
+	if a, b := NTHash("ä€😀"), NTHash("a"); len(a) != 32 || a == b {
+		t.Errorf("got %s and %s", a, b)
+	}
+}

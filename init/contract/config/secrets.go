@@ -14,6 +14,10 @@ func (c *Config) Secrets() []string {
 	for _, w := range c.AllWiFi() {
 		list = append(list, w.Passphrase)
 	}
+	for _, name := range sortedNames(c.Storage.Users) {
+		u := c.Storage.Users[name]
+		list = append(list, u.PasswordHash, u.SMBNTHash)
+	}
 	texts := []string{c.Backup.To, c.K3OS.ServerURL, strings.Join(c.K3OS.K3sArgs, " ")}
 	texts = append(append(append(append(texts, c.K3OS.DataSources...), c.InitCmd...), c.BootCmd...), c.RunCmd...)
 	texts = append(texts, c.SSHAuthorizedKeys...)

@@ -39,9 +39,11 @@ func xfs(label string) []byte {
 }
 
 func btrfs(label string) []byte {
-	b := make([]byte, probed)
+	b := make([]byte, 64<<10+4096)
 	copy(b[0x10040:], "_BHRfS_M")
 	copy(b[0x10020:], sampleUUID)
+	b[0x10088] = 2
+	copy(b[0x1010b:], sampleUUID)
 	copy(b[0x1012b:], label)
 	return b
 }
@@ -51,10 +53,10 @@ func TestProbe(t *testing.T) {
 		in   []byte
 		want FS
 	}{
-		"ext4":       {ext4("k3sdata", true), FS{"ext4", sampleText, "k3sdata", true}},
-		"dirty ext4": {ext4("sixteen-letters.", false), FS{"ext4", sampleText, "sixteen-letters.", false}},
-		"xfs":        {xfs("twelveletter"), FS{"xfs", sampleText, "twelveletter", true}},
-		"btrfs":      {btrfs("a longer label"), FS{"btrfs", sampleText, "a longer label", true}},
+		"ext4":       {ext4("k3sdata", true), FS{Type: "ext4", UUID: sampleText, Label: "k3sdata", Clean: true}},
+		"dirty ext4": {ext4("sixteen-letters.", false), FS{Type: "ext4", UUID: sampleText, Label: "sixteen-letters."}},
+		"xfs":        {xfs("twelveletter"), FS{Type: "xfs", UUID: sampleText, Label: "twelveletter", Clean: true}},
+		"btrfs":      {btrfs("a longer label"), FS{Type: "btrfs", UUID: sampleText, Label: "a longer label", Clean: true, Devices: 2, Member: sampleText}},
 		"nothing":    {make([]byte, 100000), FS{}},
 		"empty":      {nil, FS{}},
 	} {

@@ -48,6 +48,13 @@ var seenElsewhere = map[string]string{
 	"monitoring.enabled":     "scenarios.TestNode",
 	"shelf.role":             "config.TestRoleOf",
 	"shelf.board":            "config.TestMergeIsAssociative",
+	"storage.disks":          "disks.TestDecideAllPairs", // and all below it
+	"storage.raw":            "disks.TestKept",
+	"storage.users":          "shares.TestEveryKeyCounts", // all is made of the configuration alone
+	"storage.shares":         "shares.TestEveryKeyCounts",
+	"storage.nfs":            "shares.TestEveryKeyCounts",
+	"storage.smb":            "shares.TestEveryKeyCounts",
+	"storage.ftp":            "shares.TestEveryKeyCounts",
 	"services.ready.notify":  "supervise.TestFromConfig", // of the four ways to be ready one counts
 	"services.ready.file":    "supervise.TestFromConfig",
 	"services.ready.command": "supervise.TestFromConfig",

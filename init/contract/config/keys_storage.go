@@ -1,0 +1,42 @@
+package config
+
+var storageRole = []string{"storage"}
+
+// storageRows are the section of a storage node.
+var storageRows = []Key{
+	{Path: "storage", Type: Section, Phase: AtRun, Roles: storageRole, Doc: "Disks, users and shares of a storage node; see docs/storage.md."},
+	{Path: "storage.disks", Type: Items, Phase: AtRun, Roles: storageRole, Doc: "The disks that hold the shares. A disk that was taken into use once is the only one that the node accepts from then on. The first one also keeps what belongs to the data: Samba's identity and the state of NFS."},
+	{Path: "storage.disks.name", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "Its name on this node; it is mounted at /srv/NAME.", Default: "data", Example: "media"},
+	{Path: "storage.disks.device", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "Which disk: LABEL=, UUID=, SERIAL=, the name below /dev/disk/by-id/, or `auto` for the only disk with btrfs or ext4. `auto` never formats.", Default: "auto", Example: "LABEL=media"},
+	{Path: "storage.disks.format", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Make a btrfs file system on it if it is blank, once. The disk must be named by SERIAL= or by-id.", Default: "false", Example: "false"},
+	{Path: "storage.disks.compress", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "How btrfs compresses what is written.", Default: "none", Values: []string{"none", "zstd", "lzo", "zlib"}, Example: "zstd"},
+	{Path: "storage.raw", Type: Texts, Phase: AtRun, Roles: storageRole, Doc: "Disks that are given to somebody else, such as Rook, by SERIAL= or by-id: never mounted and never formatted.", Example: "[SERIAL=WD-1234]"},
+
+	{Path: "storage.users", Type: Named, Phase: AtRun, Roles: storageRole, Doc: "Who may use the shares, by name. They cannot log in to the node. A later source adds users, and replaces one of the same name."},
+	{Path: "storage.users.uid", Type: Int, Min: 1000, Max: 60000, Phase: AtRun, Roles: storageRole, Doc: "The number that owns the user's files, on the disk and for NFS clients.", Example: "1500"},
+	{Path: "storage.users.gid", Type: Int, Min: 1000, Max: 60000, Phase: AtRun, Roles: storageRole, Doc: "The number of the user's own group.", Unset: "the uid", Example: "1501"},
+	{Path: "storage.users.password_hash", Type: Text, Secret: true, Phase: AtRun, Roles: storageRole, Doc: "The password for FTP as a crypt(5) hash; `imgbuild passwd` prints it.", Unset: "no login by FTP", Example: "'$6$0123456789abcdef$xDR267KnEdmU47Tv58n3gNdiOagKeAfIkcMyR6onqwUh3VWY6KqolWZcf8h/S6vI3O1EuVVODhFyX8F.iTNDA0'"},
+	{Path: "storage.users.smb_nt_hash", Type: Text, Secret: true, Phase: AtRun, Roles: storageRole, Doc: "The password for SMB as an NT hash, 32 hex digits; `imgbuild passwd` prints it. It is as good as the password.", Unset: "no login by SMB", Example: "8846F7EAEE8FB117AD06BDD830B7586C"},
+
+	{Path: "storage.shares", Type: Named, Phase: AtRun, Roles: storageRole, Doc: "What is shared, by the name that clients see. A later source adds shares, and replaces one of the same name."},
+	{Path: "storage.shares.disk", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "The name of its disk.", Unset: "the first one", Example: "media"},
+	{Path: "storage.shares.path", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "Its directory on the disk. One that is missing is made, as a subvolume on btrfs.", Unset: "the share's name", Example: "video/films"},
+	{Path: "storage.shares.read", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "Users who may read; `*` for every user. Those who write may read as well.", Example: "[bob]"},
+	{Path: "storage.shares.write", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "Users who may write; `*` for every user. Without any, NFS clients can only read too.", Example: "[weather]"},
+	{Path: "storage.shares.via", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "How it is served: nfs, smb, ftp. Only what some share names is started.", Example: "[nfs, smb, ftp]"},
+	{Path: "storage.shares.networks", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "Who may mount it by NFS: addresses and networks. NFS asks for no password: a client is believed who its users are.", Example: "[192.168.1.0/24]"},
+	{Path: "storage.shares.nfs_as", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "A user whose files all NFS clients read and write, whoever they say they are.", Unset: "the numbers that clients send, but for root, who is nobody", Example: "weather"},
+	{Path: "storage.shares.nfs_root", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Root of an NFS client is root here too.", Default: "false", Example: "true"},
+	{Path: "storage.shares.guest", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Anybody may read it by SMB, without a password.", Default: "false", Example: "true"},
+	{Path: "storage.shares.recycle", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "What is deleted by SMB goes to a directory .recycle of the share.", Default: "false", Example: "true"},
+	{Path: "storage.shares.time_machine", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Offer it by SMB as a target for Time Machine.", Default: "false", Example: "true"},
+
+	{Path: "storage.nfs", Type: Section, Phase: AtRun, Roles: storageRole, Doc: "The NFS server."},
+	{Path: "storage.nfs.threads", Type: Int, Min: 1, Max: 256, Phase: AtRun, Roles: storageRole, Doc: "Requests that are worked on at a time.", Default: "8", Example: "16"},
+	{Path: "storage.nfs.grace", Type: Text, Form: Duration, Phase: AtRun, Roles: storageRole, Doc: "How long after a start clients that were there before may take back their locks, and how long a client that is gone keeps its own; 10 to 120 seconds.", Default: "30s", Example: "60s"},
+	{Path: "storage.smb", Type: Section, Phase: AtRun, Roles: storageRole, Doc: "The SMB server."},
+	{Path: "storage.smb.workgroup", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "The workgroup.", Default: "WORKGROUP", Example: "SHELF"},
+	{Path: "storage.ftp", Type: Section, Phase: AtRun, Roles: storageRole, Doc: "The FTP server."},
+	{Path: "storage.ftp.tls", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "Whether a client has to encrypt. `optional` is for old devices: their passwords cross the network readable.", Default: "required", Values: []string{"required", "optional", "off"}, Example: "optional"},
+	{Path: "storage.ftp.ports", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "The ports for data, first and last.", Default: "30000-30009", Example: "31000-31019"},
+}

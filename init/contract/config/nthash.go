@@ -1,0 +1,22 @@
+package config
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"strings"
+	"unicode/utf16"
+
+	"golang.org/x/crypto/md4"
+)
+
+// NTHash gives the NT hash of a password, 32 hex digits: MD4 over its UTF-16, little endian
+// (MS-NLMP 3.3.1, NTOWFv1). SMB knows no other; whoever has it can log in with it.
+func NTHash(password string) string {
+	h := md4.New()
+	for _, c := range utf16.Encode([]rune(password)) {
+		var b [2]byte
+		binary.LittleEndian.PutUint16(b[:], c)
+		h.Write(b[:])
+	}
+	return strings.ToUpper(hex.EncodeToString(h.Sum(nil)))
+}

@@ -1,0 +1,417 @@
+package disks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"imgbuild/init/base/fsck"
+	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/disk"
+	"imgbuild/init/supervise"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// Where things lie.
+const (
+	Root     = "/srv"                    // disks are mounted at Root/NAME
+	KnownDir = "/var/lib/shelf/storage"  // NAME.json: the Known of the disk in use
+	lookDir  = "/run/shelf/storage/look" // where a strange disk is mounted for a look
+	Own      = ".shelfos"                // in a disk's root: what belongs to the data and not to the node
+	marker   = Own + "/disk.json"
+	k3sData  = ".shelf-data" // in the root of k3s' data disk, see init/k3s/datadisk
+)
+
+// MountPoint is where a disk is mounted.
+func MountPoint(name string) string { return filepath.Join(Root, name) }
+
+// State is where a disk stands.
+type State string
+
+// The states.
+const (
+	Busy    State = "busy"    // it is checked or formatted
+	Mounted State = "mounted" // in use
+	Missing State = "absent"
+	Refused State = "refused"
+)
+
+// Status is what there is to know of one entry of storage.disks.
+type Status struct {
+	Name     string `json:"name"`
+	Device   string `json:"device"`         // as it is configured
+	Path     string `json:"path,omitempty"` // of the block device
+	State    State  `json:"state"`
+	Detail   string `json:"detail,omitempty"` // why not, or what is going on
+	Type     string `json:"type,omitempty"`
+	UUID     string `json:"uuid,omitempty"`
+	Serial   string `json:"serial,omitempty"`
+	ReadOnly bool   `json:"read_only,omitempty"`
+}
+
+// Disks are the storage disks of a node. All methods may be called from any goroutine.
+type Disks struct {
+	Boot string                        // name of the disk that the node runs from
+	Host string                        // the node's name, for the marker
+	Load func(module string) error     // loads a kernel module
+	Tell func(format string, a ...any) // lines for people
+
+	work   sync.Mutex // held while disks are made ready
+	mu     sync.Mutex // of status
+	status []Status
+}
+
+// Status tells how they are, in the order of the configuration.
+func (d *Disks) Status() []Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.status)
+}
+
+func (d *Disks) set(s Status) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i := slices.IndexFunc(d.status, func(o Status) bool { return o.Name == s.Name }); i >= 0 {
+		d.status[i] = s
+	} else {
+		d.status = append(d.status, s)
+	}
+}
+
+func (d *Disks) get(name string) Status {
+	for _, s := range d.Status() {
+		if s.Name == name {
+			return s
+		}
+	}
+	return Status{}
+}
+
+// Update brings every disk of the configuration into use that can be, and gives how they are. It
+// may be called again at any time; a disk that is in use stays so.
+func (d *Disks) Update(ctx context.Context, cfg *config.Config) []Status {
+	d.work.Lock()
+	defer d.work.Unlock()
+	bad := map[string]config.StorageFault{}
+	for _, f := range cfg.Storage.Faults() {
+		if f.Kind == "disk" {
+			bad[f.Name] = f
+		}
+	}
+	var order []string
+	for _, spec := range cfg.Storage.Disks {
+		if f, ok := bad[spec.Name]; ok {
+			if !slices.Contains(order, spec.Name) {
+				d.set(Status{Name: spec.Name, Device: spec.Device, State: Refused, Detail: f.Text + "; " + f.Fix})
+			}
+		} else {
+			d.update(ctx, cfg, spec)
+		}
+		order = append(order, spec.Name)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.status = slices.DeleteFunc(d.status, func(s Status) bool { return !slices.Contains(order, s.Name) })
+	slices.SortStableFunc(d.status, func(a, b Status) int { return slices.Index(order, a.Name) - slices.Index(order, b.Name) })
+	return slices.Clone(d.status)
+}
+
+func (d *Disks) update(ctx context.Context, cfg *config.Config, spec config.StorageDisk) {
+	at := MountPoint(spec.Name)
+	if s := d.get(spec.Name); s.State == Mounted {
+		if alive(at) {
+			s.ReadOnly, s.Detail = mount.Frozen(at), ""
+			if s.ReadOnly {
+				s.Detail = "the disk has failed and can only be read; reboot, which checks it; if that comes again save what is on it and replace it"
+			}
+			d.set(s)
+			return
+		}
+		// Pulled out. What holds it open gets errors.
+		_ = unix.Unmount(at, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		d.Tell("disk %s: it was pulled out while it was in use", spec.Name)
+	}
+	dev, err := d.ready(ctx, cfg, spec)
+	s := Status{Name: spec.Name, Device: spec.Device, Path: dev.Path, State: Mounted, Type: dev.FS.Type, UUID: dev.FS.UUID, Serial: dev.Serial()}
+	var absent Absent
+	switch {
+	case errors.As(err, &absent):
+		s.State, s.Detail = Missing, err.Error()
+	case err != nil:
+		s.State, s.Detail = Refused, err.Error()
+	default:
+		d.Tell("disk %s: %s is in use (%s, serial number %s)", spec.Name, dev.Path, dev.FS.Type, or(s.Serial != "", s.Serial, "unknown"))
+	}
+	d.set(s)
+}
+
+// List gives every block device, those that the configuration keeps from being used marked so.
+func (d *Disks) List(cfg *config.Config, name string) ([]Device, error) {
+	list, err := where{"/sys", "/dev"}.scan(d.Boot)
+	if err != nil {
+		return nil, err
+	}
+	mounted := map[string]string{}
+	if all, err := mountinfo.GetMounts(nil); err == nil {
+		for _, m := range all {
+			mounted[m.Source] = m.Mountpoint
+		}
+	}
+	for i, dev := range list {
+		if dev.Kept == "" {
+			list[i].Kept = kept(cfg, dev, mounted[dev.Path], MountPoint(name))
+		}
+	}
+	return list, nil
+}
+
+// ready decides, and does it.
+func (d *Disks) ready(ctx context.Context, cfg *config.Config, spec config.StorageDisk) (Device, error) {
+	known, err := readKnown(knownFile(spec.Name))
+	if err != nil {
+		return Device{}, err
+	}
+	list, err := d.List(cfg, spec.Name)
+	if err != nil {
+		return Device{}, err
+	}
+	for i, dev := range list { // reads the disk: only where the answer could be to format it
+		if spec.Format && known == nil && dev.Kept == "" && dev.Name == dev.Disk && dev.Parts == 0 && dev.FS.Type == "" && matches(spec.Device, dev) {
+			if list[i].Blank, err = blank(dev); err != nil {
+				return dev, fault.Wrap(err, fault.Device, "look at its cable and power, or replace it", "the disk %s cannot be read", dev.Path)
+			}
+		}
+	}
+	what, dev, err := Decide(spec, known, list)
+	if err != nil {
+		return dev, err
+	}
+	if what == Format {
+		if dev, err = d.format(ctx, spec, dev); err != nil {
+			return dev, err
+		}
+	}
+	if what == Adopt {
+		if err := d.look(ctx, dev); err != nil {
+			return dev, err
+		}
+	}
+	if err := d.mount(ctx, spec, dev); err != nil {
+		return dev, err
+	}
+	if err := d.note(spec, dev); err != nil {
+		_ = unix.Unmount(MountPoint(spec.Name), unix.UMOUNT_NOFOLLOW)
+		return dev, fault.Wrap(err, fault.Device, "", "taking the disk %s into use", dev.Path)
+	}
+	return dev, nil
+}
+
+func blank(dev Device) (bool, error) {
+	f, err := os.Open(dev.Path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return Blank(f, dev.Bytes)
+}
+
+// formatLimit ends mkfs on a disk that does not answer.
+const formatLimit = 10 * time.Minute
+
+// format makes a btrfs file system on a blank disk. mkfs.btrfs refuses one that holds anything.
+func (d *Disks) format(ctx context.Context, spec config.StorageDisk, dev Device) (Device, error) {
+	d.set(Status{Name: spec.Name, Device: spec.Device, Path: dev.Path, State: Busy, Detail: "a file system is made on " + dev.Path})
+	d.Tell("disk %s: %s (%s) is blank; a btrfs file system is made on it", spec.Name, dev.Path, dev.Serial())
+	_ = d.Load("btrfs")
+	ctx, cancel := context.WithTimeout(ctx, formatLimit)
+	defer cancel()
+	if _, err := supervise.Run(ctx, supervise.Cmd("mkfs.btrfs", "-q", "-L", spec.Name, dev.Path)); err != nil {
+		return dev, fault.Wrap(err, fault.Device, "look at its cable and power, or replace it", "making a file system on %s", dev.Path)
+	}
+	f, err := os.Open(dev.Path)
+	if err != nil {
+		return dev, err
+	}
+	defer f.Close()
+	dev.FS, err = disk.Probe(f)
+	return dev, err
+}
+
+// look mounts a file system that the node does not know yet read-only, without a write to it, and
+// refuses one that is k3s'.
+func (d *Disks) look(ctx context.Context, dev Device) error {
+	if err := d.before(ctx, dev); err != nil {
+		return err
+	}
+	data := map[string]string{"ext4": "noload", "btrfs": "norecovery"}[dev.FS.Type]
+	err := mount.Do(mount.Mount{Source: dev.Path, Path: lookDir, Type: dev.FS.Type, Flags: unix.MS_RDONLY | unix.MS_NOATIME, Data: data})
+	if err != nil {
+		return fault.Wrap(err, fault.Device, "check it on another computer", "the disk %s cannot be mounted", dev.Path)
+	}
+	defer unix.Unmount(lookDir, unix.UMOUNT_NOFOLLOW)
+	if _, err := os.Stat(filepath.Join(lookDir, k3sData)); err == nil {
+		return fault.New(fault.Input, "name another disk in storage.disks", "%s holds k3s' data; it is not used for shares", dev.Path)
+	}
+	return nil
+}
+
+// before is what a file system needs before it can be mounted.
+func (d *Disks) before(ctx context.Context, dev Device) error {
+	if dev.FS.Type != "ext4" {
+		if err := d.Load(dev.FS.Type); err != nil {
+			return fault.Wrap(err, fault.Device, "use ext4", "the file system %s of the disk %s", dev.FS.Type, dev.Path)
+		}
+	}
+	if dev.FS.Devices > 1 { // there is no udev that registers the others
+		if _, err := supervise.Run(ctx, supervise.Cmd("btrfs", "device", "scan")); err != nil {
+			return fault.Wrap(err, fault.Device, "", "looking for the other halves of %s", dev.Path)
+		}
+	}
+	return nil
+}
+
+// mount checks the disk if it has to be, and mounts it for use.
+func (d *Disks) mount(ctx context.Context, spec config.StorageDisk, dev Device) error {
+	if err := d.before(ctx, dev); err != nil {
+		return err
+	}
+	if !dev.FS.Clean {
+		d.set(Status{Name: spec.Name, Device: spec.Device, Path: dev.Path, State: Busy, Detail: "the disk " + dev.Path + " was not unmounted and is checked"})
+		if err := d.check(ctx, dev.Path); err != nil {
+			return err
+		}
+	}
+	data := "errors=remount-ro"
+	if dev.FS.Type == "btrfs" {
+		data = ""
+		if spec.Compress != "" && spec.Compress != "none" {
+			data = "compress=" + spec.Compress
+		}
+	}
+	err := mount.Do(mount.Mount{Source: dev.Path, Path: MountPoint(spec.Name), Type: dev.FS.Type, Flags: unix.MS_NOATIME | unix.MS_NOSUID | unix.MS_NODEV, Data: data})
+	return fault.Wrap(err, fault.Device, "see `shelf dmesg`, and check it on another computer", "the disk %s cannot be mounted", dev.Path)
+}
+
+// checkLimit ends a check that does not come to an end.
+const checkLimit = 2 * time.Hour
+
+// check has e2fsck mend what is safe without a person. What is not is left to one: these are the
+// only copies of somebody's files.
+func (d *Disks) check(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	res, err := fsck.Run(ctx, fsck.Safe, path, nil)
+	if err != nil {
+		return fault.Wrap(err, fault.Device, "", "checking the disk %s", path)
+	}
+	if !res.Sound() {
+		return fault.New(fault.Device, "save what is on it if you can, then run `sudo e2fsck -f "+path+"` on the node and reboot",
+			"the disk %s is damaged, and a repair may lose files: %s", path, res.Last)
+	}
+	if res.Repaired() {
+		d.Tell("e2fsck repaired the disk %s: %s", path, res.Last)
+	}
+	return nil
+}
+
+// note records the disk as the one that this entry uses from now on, on the disk first.
+func (d *Disks) note(spec config.StorageDisk, dev Device) error {
+	at := MountPoint(spec.Name)
+	k := Known{UUID: strings.ToLower(dev.FS.UUID), Serial: dev.Serial(), Node: d.Host}
+	have, _ := readKnown(filepath.Join(at, marker))
+	if have == nil || have.UUID != k.UUID || have.Serial != k.Serial {
+		if err := mount.Do(mount.Dir{Path: filepath.Join(at, Own), Mode: 0o700}); err != nil {
+			return err
+		}
+		if err := writeKnown(filepath.Join(at, marker), k); err != nil {
+			return err
+		}
+	}
+	if have, _ := readKnown(knownFile(spec.Name)); have != nil && have.UUID == k.UUID && have.Serial == k.Serial {
+		return nil
+	}
+	if err := os.MkdirAll(KnownDir, 0o700); err != nil {
+		return err
+	}
+	return writeKnown(knownFile(spec.Name), k)
+}
+
+func knownFile(name string) string { return filepath.Join(KnownDir, name+".json") }
+
+// Forget gives up the disk that an entry used: the next one that fits is taken.
+func Forget(name string) error {
+	if err := os.Remove(knownFile(name)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return fault.New(fault.Usage, "run `shelf storage`", "no disk is known by the name %q", name)
+		}
+		return err
+	}
+	return mount.SyncDir(KnownDir)
+}
+
+// readKnown gives nil for a file that is not there. One that cannot be read is no reason to take
+// another disk.
+func readKnown(path string) (*Known, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var k Known
+	if err == nil {
+		err = json.Unmarshal(data, &k)
+	}
+	if err == nil && k.UUID == "" {
+		err = errors.New("it has no UUID")
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Device, "if you know that the disk is the right one, remove that file", "%s cannot be read", path)
+	}
+	return &k, nil
+}
+
+func writeKnown(path string, k Known) error {
+	data, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	return mount.Replace(path, append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
+}
+
+// alive says whether the block device behind a mount is still there.
+func alive(path string) bool {
+	here, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(path))
+	if err != nil || len(here) == 0 {
+		return false
+	}
+	_, err = os.Stat("/sys/class/block/" + filepath.Base(here[len(here)-1].Source))
+	return err == nil
+}
+
+// Alive says that no disk in use was pulled out.
+func (d *Disks) Alive() bool {
+	return !slices.ContainsFunc(d.Status(), func(s Status) bool { return s.State == Mounted && !alive(MountPoint(s.Name)) })
+}
+
+// Line is a disk as one line for people.
+func (s Status) Line() string {
+	text := fmt.Sprintf("%s: %s", s.Name, s.State)
+	if s.State == Mounted {
+		text += fmt.Sprintf(" at %s, %s on %s", MountPoint(s.Name), s.Type, s.Path)
+	}
+	if s.Detail != "" {
+		text += ": " + s.Detail
+	}
+	return text
+}

@@ -1,0 +1,55 @@
+package shares
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+)
+
+// Exports is /etc/exports: a line for each share that is served by NFS and whose disk is in use.
+// The node itself may look up every one and read none: that is how it asks its own server.
+func (p Plan) Exports(m Mounts) string {
+	var b strings.Builder
+	b.WriteString("# Written by shelf; what is changed here does not last.\n")
+	for _, s := range p.Shares {
+		dir, ok := m.Path(s)
+		if !ok || !s.By("nfs") {
+			continue
+		}
+		common := "sync,no_subtree_check,sec=sys,fsid=" + FSID(m[s.Disk].UUID, s.Dir)
+		options := "ro,"
+		if s.Writable() {
+			options = "rw,"
+		}
+		options += common
+		switch u, named := p.User(s.NFSAs); {
+		case named:
+			options += fmt.Sprintf(",all_squash,anonuid=%d,anongid=%d", u.UID, u.GID)
+		case s.NFSRoot:
+			options += ",no_root_squash"
+		default:
+			options += ",root_squash"
+		}
+		fmt.Fprintf(&b, "%s 127.0.0.1(ro,insecure,all_squash,%s)", quoted(dir), common)
+		for _, n := range s.Networks {
+			fmt.Fprintf(&b, " %s(%s)", n, options)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// FSID is the number by which file handles name an export. It depends on the file system and the
+// directory alone: handles stay good when the disk is moved to another node.
+func FSID(uuid, dir string) string {
+	h := sha256.Sum256([]byte("shelf export\x00" + strings.ToLower(uuid) + "\x00" + dir))
+	return fmt.Sprintf("%x-%x-%x-%x-%x", h[:4], h[4:6], h[6:8], h[8:10], h[10:16])
+}
+
+// quoted is a path as exports(5) takes it.
+func quoted(path string) string {
+	if strings.ContainsAny(path, " ") {
+		return `"` + path + `"`
+	}
+	return path
+}
