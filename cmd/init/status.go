@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"imgbuild/cmd/line"
+	"imgbuild/init/base/swap"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/terminal"
 	"imgbuild/init/status"
@@ -81,6 +82,9 @@ func writeStatus(w io.Writer, s status.Status) {
 		line("wear", "%s", wear)
 	}
 	line("machine", "%s", machineLine(s))
+	for i, a := range s.Swap {
+		line(once("swap", i), "%s", swapLine(a))
+	}
 	if c := s.Certificate; c != nil {
 		line("certificates", "of k3s: the first ends on %s (%s)", c.Ends.Format(time.DateOnly), c.Name)
 	}
@@ -169,6 +173,14 @@ func machineLine(s status.Status) string {
 		parts = append(parts, "there has been under-voltage since the boot")
 	}
 	return strings.Join(parts, ", ")
+}
+
+func swapLine(a swap.Area) string {
+	text := fmt.Sprintf("%s of %s used on %s, priority %d", size(uint64(a.Used)), size(uint64(a.Size)), a.Device, a.Priority)
+	if strings.HasPrefix(a.Device, "/dev/zram") {
+		text += fmt.Sprintf(", compressed to %s of memory", size(uint64(a.Memory)))
+	}
+	return text
 }
 
 func serviceLine(u status.Service) string {

@@ -7,12 +7,12 @@ import (
 	"runtime/debug"
 	"strconv"
 	"syscall"
-	"time"
 
 	"imgbuild/init/base/cgroup"
 	"imgbuild/init/base/guard"
 	"imgbuild/init/base/module"
 	"imgbuild/init/base/report"
+	"imgbuild/init/base/swap"
 	"imgbuild/init/boot/fetch"
 	"imgbuild/init/boot/node"
 	"imgbuild/init/boot/online"
@@ -24,6 +24,7 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/start/layout"
 	"imgbuild/init/start/preinit"
+	"imgbuild/init/status"
 	"imgbuild/init/status/metrics"
 	"imgbuild/init/supervise"
 )
@@ -48,6 +49,7 @@ type Node struct {
 	radio    *radio.Radio
 	extra    *services.Extra
 	watch    *metrics.Watch
+	swap     swap.Zram
 	view     *node.View
 }
 
@@ -111,7 +113,7 @@ func (n *Node) introduce() {
 	if n.OnTrial() {
 		r.Fact("trial", "this system is on trial, attempts left: "+s.Cmdline["shelf.left"])
 	}
-	r.Fact("booted", time.Now().UTC().Format("2006-01-02 15:04:05 UTC"))
+	r.Fact("booted", status.Booted(status.Started(), false))
 }
 
 // makeRoot turns the initramfs into the system.
@@ -128,6 +130,7 @@ func makeRoot(n *Node) (err error) {
 // of the boot goes on meanwhile.
 func loadModules(n *Node) error {
 	t, modules := n.tell, n.Pre().Modules
+	n.swap.Load = modules.Load
 	guard.Go(func() {
 		defer close(n.plugged)
 		if err := modules.Use("/usr/lib/modules/" + module.Release()); err != nil {

@@ -25,6 +25,7 @@ import (
 	"imgbuild/init/settings/apply"
 	"imgbuild/init/settings/identity"
 	"imgbuild/init/settings/sources"
+	"imgbuild/init/status"
 	"imgbuild/init/supervise"
 
 	"golang.org/x/sys/unix"
@@ -61,14 +62,23 @@ func takeCrash(n *Node) error {
 	}
 	found, err := crash.Take(crash.Path, crash.Kept)
 	n.tell.Problem(err)
-	self := fmt.Sprintf("slot %s, system %s, ", n.Pre().Slot, n.Pre().Manifest.Version)
 	if found.Failed() {
-		n.crashed(found, strings.HasPrefix(found.Who, self))
+		n.crashed(found, strings.HasPrefix(found.Who, n.system()))
 	}
-	who := fmt.Sprintf("%sprogram %s, booted %s", self, n.version, time.Now().UTC().Format(time.RFC3339))
+	who := bootName(n.system() + "program " + n.version)
 	t := n.tell
 	guard.Go(func() { t.Problem(n.Crash.Arm(crash.Path, who)) })
 	return nil
+}
+
+// system names the slot and what is in it, as takeCrash compares it.
+func (n *Node) system() string {
+	return fmt.Sprintf("slot %s, system %s, ", n.Pre().Slot, n.Pre().Manifest.Version)
+}
+
+// bootName names this boot of a system for the next one, as far as the clock knows.
+func bootName(system string) string {
+	return system + ", booted " + status.Started().UTC().Format(time.RFC3339)
 }
 
 // crashed reports an earlier panic, and acts on it; ours means that the running system had it.
@@ -160,6 +170,11 @@ func (n *Node) settings(cfg *config.Config) error {
 			errs = append(errs, fault.Wrap(err, fault.Input, "look whether the name is right and the module is in this image", "k3os.modules"))
 		}
 	}
+	size, err := cfg.Memory.ZramBytes(n.Pre().Memory)
+	if err == nil {
+		err = n.swap.Set(size, status.Meminfo("MemAvailable"))
+	}
+	errs = append(errs, fault.Wrap(err, fault.Input, "", "memory.zram"))
 	here := apply.Here
 	return errors.Join(append(errs,
 		here.Sysctls(cfg.K3OS.Sysctls),

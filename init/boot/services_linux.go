@@ -22,6 +22,7 @@ import (
 	"imgbuild/init/net/network"
 	"imgbuild/init/settings/apply"
 	"imgbuild/init/settings/sources"
+	"imgbuild/init/status"
 	"imgbuild/init/status/control"
 	"imgbuild/init/status/metrics"
 	"imgbuild/init/status/monitor"
@@ -44,6 +45,13 @@ func startNetwork(n *Node) error {
 		Out: func() { role.Restart(shared.Units.Load(), shared.Base.For("k3s").Problem) },
 	}
 	n.online.Start()
+	synced, system, tell := n.online.Clock.Synced(), n.system()+"program "+n.version, n.tell
+	guard.Go(func() {
+		<-synced // only now it is known when this boot began
+		tell.Report.Fact("booted", status.Booted(status.Started(), true))
+		tell.Problem(shared.Crash.Rename(bootName(system)))
+		shared.SaveReport()
+	})
 	return nil
 }
 

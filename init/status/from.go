@@ -27,6 +27,16 @@ func asOfNow(t time.Time) time.Time {
 	return now.Add(-now.Sub(t)).UTC()
 }
 
+// Booted is when a boot began, for the report. Before a time server has answered the clock may be
+// wrong by years, and the text says that.
+func Booted(at time.Time, synced bool) string {
+	text := at.UTC().Format("2006-01-02 15:04:05 UTC")
+	if !synced {
+		text += " by the node's own clock; no time server has confirmed it"
+	}
+	return text
+}
+
 // InterfaceOf gives an interface's part of the status.
 func InterfaceOf(i network.Status) Interface {
 	out := Interface{Name: i.Name, MAC: i.MAC, Carrier: i.Carrier, DHCP: i.DHCP, Addresses: []string{}, Server: i.Server, Line: i.String()}

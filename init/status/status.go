@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"imgbuild/init/base/report"
+	"imgbuild/init/base/swap"
 	"imgbuild/init/k3s/datadisk"
 	"imgbuild/init/status/health"
 	"imgbuild/init/status/monitor"
@@ -42,6 +43,7 @@ type Status struct {
 	Written        *Written            `json:"written,omitempty"`
 	Machine        monitor.Machine     `json:"machine"`
 	Memory         Memory              `json:"memory"`
+	Swap           []swap.Area         `json:"swap,omitempty"`
 	Load           string              `json:"load"` // of 1, 5 and 15 minutes
 	Clock          Clock               `json:"clock"`
 	Backup         *time.Time          `json:"backup,omitempty"`          // of the newest one

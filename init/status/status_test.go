@@ -94,3 +94,13 @@ func TestStatusDocs(t *testing.T) {
 		t.Error("docs/shelf.md does not have the status as it is; if the change is one that scripts can bear, say: go test ./init/status -run TestStatusDocs -update")
 	}
 }
+
+func TestBooted(t *testing.T) {
+	at := time.Date(2026, 11, 22, 18, 0, 0, 0, time.FixedZone("", 3600))
+	if got, want := Booted(at, true), "2026-11-22 17:00:00 UTC"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := Booted(at, false), "2026-11-22 17:00:00 UTC by the node's own clock; no time server has confirmed it"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestCluster(t *testing.T) {
 	workerImage := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3s(t, "arm64"))
 	card := t.TempDir() + "/card.img"
 	duplicate(t, workerImage.Image, card)
-	onBoot(t, card, "config.yaml", cloudConfig("shelf-worker-2", net("2")+"k3os:\n  server_url: https://10.9.0.1:6443\n  token: "+token+"\n  labels: {shelf: top}\n"))
+	onBoot(t, card, "config.yaml", cloudConfig("shelf-worker-2", net("2")+"k3os:\n  server_url: https://10.9.0.1:6443\n  token: "+token+"\n  labels: {shelf: top, stays: here}\nmemory: {zram: auto}\n"))
 
 	a, b, err := vm.NewLink("52:54:00:00:01:01", "52:54:00:00:01:02")
 	if err != nil {
@@ -98,6 +99,31 @@ func TestCluster(t *testing.T) {
 			}
 		}
 	}, both...)
+	sub(t, "swap", func(t *testing.T) {
+		// Half of the memory; k3s has come up with it.
+		kib, _ := strconv.ParseInt(at.run("awk '/^MemTotal/ {print $2}' /proc/meminfo"), 10, 64)
+		want := fmt.Sprintf("/dev/zram0 %d 100", kib/2/64*64-4) // the header's page does not count
+		if got := at.run("awk 'NR > 1 {print $1, $3, $5}' /proc/swaps"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got := at.run("sudo shelf status"); !strings.Contains(got, "used on /dev/zram0, priority 100, compressed to") {
+			t.Errorf("the status:\n%s", got)
+		}
+		if got := on.run("cat /proc/swaps | wc -l"); got != "1" {
+			t.Errorf("the server, which did not ask for it, has %s lines of swap", got)
+		}
+	}, both...)
+	sub(t, "labels", func(t *testing.T) {
+		const labels = "sudo k3s kubectl get --raw /api/v1/nodes"
+		if got := on.run(labels); !strings.Contains(got, `"shelf":"top"`) || !strings.Contains(got, `"stays":"here"`) {
+			t.Errorf("after the start:\n%s", got)
+		}
+		at.run("sudo mkdir -p /var/lib/rancher/k3os/config.d && echo 'k3os: {labels: {stays: here}}' | sudo tee /var/lib/rancher/k3os/config.d/90-labels && sudo shelf config reload")
+		on.until(labels+" | grep -c '\"shelf\":\"top\"' || true", "0")
+		if got := on.run(labels); !strings.Contains(got, `"stays":"here"`) {
+			t.Errorf("a label that is still configured is gone:\n%s", got)
+		}
+	}, both...)
 	password := at.run("sudo cat /etc/rancher/node/password")
 	at.try("sudo shelf reboot")
 	worker.see(`U-Boot 20\d\d`)
@@ -159,6 +185,9 @@ func monthsOff(t *testing.T, serverDisk, workerDisk string) {
 			if got := s.run("sudo shelf status || true"); !strings.Contains(got, "not from a server") {
 				t.Errorf("%s: the status does not report that the time is unknown:\n%s", s.g.Name, got)
 			}
+			if got := bootedOf(s); !strings.Contains(got, "own clock") {
+				t.Errorf("%s: the report's time is taken for certain: %q", s.g.Name, got)
+			}
 		}
 	}, both...)
 	pods := []string{on.run("cat /sys/fs/cgroup/kubepods/*/cgroup.procs"), at.run("cat /sys/fs/cgroup/kubepods/*/cgroup.procs")}
@@ -170,6 +199,9 @@ func monthsOff(t *testing.T, serverDisk, workerDisk string) {
 			s.until("sudo cat /var/log/shelf/k3s.log", "standin: clock "+clocks[i].Now().UTC().Format("2006-"))
 			s.until("sudo shelf status -o json || true", "\"restarts\": 1")
 			s.until("sudo wget -qO- http://127.0.0.1:10248/healthz", "ok")
+			if got := bootedOf(s); strings.Contains(got, "own clock") || !strings.HasPrefix(got, clocks[i].Now().UTC().Format("2006-")) {
+				t.Errorf("%s: the report says that it booted at %q", s.g.Name, got)
+			}
 		}
 		on.until("sudo k3s kubectl get --raw /readyz", "ok")
 		on.until("sudo k3s kubectl get nodes | grep -v NotReady", "shelf-worker-2")
@@ -181,4 +213,12 @@ func monthsOff(t *testing.T, serverDisk, workerDisk string) {
 		}
 	}, both...)
 	off(at, on)
+}
+
+// bootedOf is the line of the report on BOOT about when the boot began.
+func bootedOf(s *shell) string {
+	s.g.t.Helper()
+	text := strings.Join(strings.Fields(s.run("sudo cat /boot/report.txt")), " ")
+	_, rest, _ := strings.Cut(text, " booted:")
+	return strings.TrimSpace(rest[:min(len(rest), 120)])
 }

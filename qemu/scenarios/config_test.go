@@ -54,6 +54,7 @@ runcmd:
   sysctls: {vm.swappiness: 7}
   lables: {a: b}
   token: the-token-of-this-cluster
+memory: {zram: 64M}
 write_files:
 - {path: /opt/part, content: from the part}
 `, port, sha256.Sum256([]byte(fetched))))
@@ -94,7 +95,7 @@ write_files:
 		}
 	}, g)
 	sub(t, "what is taken out loses its effect", func(t *testing.T) {
-		more := fmt.Sprintf("ssh_authorized_keys: ['%s', '%s']\nk3os:\n  password: in clear text\n  sysctls: {vm.swappiness: 33}\n  environment: {FROM: node}\nwrite_files:\n- {path: /opt/more, content: x}\n- {path: /etc/motd, content: x}\n", public, thirdLine)
+		more := fmt.Sprintf("ssh_authorized_keys: ['%s', '%s']\nk3os:\n  password: in clear text\n  sysctls: {vm.swappiness: 33}\n  environment: {FROM: node}\nmemory: {zram: 32M}\nwrite_files:\n- {path: /opt/more, content: x}\n- {path: /etc/motd, content: x}\n", public, thirdLine)
 		const dir, name = "/var/lib/rancher/k3os/config.d", "/var/lib/rancher/k3os/config.d/90-more"
 		s.run("sudo mkdir -p " + dir + "; cat /etc/motd > /tmp/motd; echo old | sudo tee /opt/more")
 		if out, err := s.RunInput(t.Context(), "sudo tee "+name+" >/dev/null && sudo shelf config reload", []byte(more)); err != nil {
@@ -102,6 +103,7 @@ write_files:
 		}
 		s.until("cat /proc/sys/vm/swappiness", "33")
 		s.until("cat /opt/more /etc/motd", "xx")
+		s.until("cat /proc/swaps; cat /sys/block/zram0/disksize", "33554432")
 		if _, err := s.try("ls /opt/part"); err == nil {
 			t.Error("the list of files was replaced, and a file of the old one is still there")
 		}
@@ -114,6 +116,7 @@ write_files:
 		s.run("sudo rm " + name + " && sudo shelf config reload")
 		s.until("cat /proc/sys/vm/swappiness", "7")
 		s.until("cat /opt/more", "old")
+		s.until("awk 'NR > 1 {print $1, $3}' /proc/swaps", "/dev/zram0 65532")
 		if got := s.run("cmp /etc/motd /tmp/motd; cat /opt/part; . /etc/profile.d/00-environment.sh; echo $FROM"); got != "from the partstick" {
 			t.Errorf("%q", got)
 		}

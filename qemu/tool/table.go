@@ -38,6 +38,7 @@ var programs = []program{
 	{"mtype", []string{"--version"}, regexp.MustCompile(`mtools\) ([0-9.]+)`), "4.0", "mtools"},
 
 	{"sfdisk", []string{"--version"}, dotted, "2.33", "fdisk"},
+	{"mkswap", []string{"--version"}, dotted, "2.36", "util-linux"},
 	{"dumpimage", []string{"-V"}, dotted, "2020", "u-boot-tools"},
 	{"mkimage", []string{"-V"}, dotted, "2020", "u-boot-tools"},
 	{"mkenvimage", []string{"-V"}, dotted, "2020", "u-boot-tools"},
@@ -79,6 +80,7 @@ var sets = map[string]set{
 	"dosfstools":     {want: []string{"dosfstools"}},
 	"mtools":         {want: []string{"mtools"}},
 	"fdisk":          {want: []string{"fdisk"}},
+	"util-linux":     {want: []string{"util-linux"}},
 	"u-boot-tools":   {want: []string{"u-boot-tools"}, drop: []string{"openssl-provider-legacy"}},
 	"cryptsetup-bin": {want: []string{"cryptsetup-bin"}, drop: []string{"openssl-provider-legacy"}},
 	"genimage":       {want: []string{"genimage", "mtools", "dosfstools"}},

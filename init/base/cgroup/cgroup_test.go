@@ -115,12 +115,12 @@ func TestLeafLimits(t *testing.T) {
 	if _, err := f.tree.Leaf("sshd", Limits{MemoryMax: 64 << 20, MemoryHigh: 48 << 20, CPUMax: 150, PidsMax: 100}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"shelf/sshd/memory.max 67108864", "shelf/sshd/memory.high 50331648", "shelf/sshd/memory.oom.group 1", "shelf/sshd/cpu.weight 100", "shelf/sshd/cpu.max 150000 100000", "shelf/sshd/pids.max 100"}
+	want := []string{"shelf/sshd/memory.max 67108864", "shelf/sshd/memory.high 50331648", "shelf/sshd/memory.swap.max 0", "shelf/sshd/memory.oom.group 1", "shelf/sshd/cpu.weight 100", "shelf/sshd/cpu.max 150000 100000", "shelf/sshd/pids.max 100"}
 	if !reflect.DeepEqual(f.writes, want) {
 		t.Errorf("wrote %q", f.writes)
 	}
 	// A controller that is not there matters only to who asked for it.
-	for _, file := range []string{"memory.max max", "memory.high max", "memory.oom.group 0"} {
+	for _, file := range []string{"memory.max max", "memory.high max", "memory.swap.max max", "memory.oom.group 0"} {
 		f.refuse["shelf/x/"+file] = fs.ErrNotExist
 	}
 	f.refuse["shelf/x/memory.max 1"] = fs.ErrNotExist

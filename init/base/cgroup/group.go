@@ -75,9 +75,9 @@ func (g *Group) limit(l Limits) error {
 	if l.CPUWeight != 0 {
 		weight = l.CPUWeight
 	}
-	group := "0"
+	group, swap := "0", "max"
 	if l.MemoryMax != 0 {
-		group = "1"
+		group, swap = "1", "0" // swap lies in memory too (zram)
 	}
 	quota := "max 100000"
 	if l.CPUMax != 0 {
@@ -89,6 +89,7 @@ func (g *Group) limit(l Limits) error {
 	}{
 		{"memory.max", number(l.MemoryMax), l.MemoryMax != 0},
 		{"memory.high", number(l.MemoryHigh), l.MemoryHigh != 0},
+		{"memory.swap.max", swap, false},
 		{"memory.oom.group", group, false}, // half a service is worse than none
 		{"cpu.weight", strconv.Itoa(weight), l.CPUWeight != 0},
 		{"cpu.max", quota, l.CPUMax != 0},

@@ -59,6 +59,12 @@ func TestLife(t *testing.T) {
 		if f, err := Take(path, kept); err != nil || f.Failed() {
 			t.Errorf("a boot that is well: %+v, %v", f, err)
 		}
+		if err := c.Rename(who[:len(who)-1] + ", renamed"); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Rename(who); err != nil { // nothing is left of a longer name
+			t.Fatal(err)
+		}
 		c.Write(words + strings.Repeat("\n", size)) // more than there is space for
 		c.Close()
 		c.Write("closed: goes nowhere")
@@ -73,6 +79,9 @@ func TestLife(t *testing.T) {
 		if got, err := os.ReadFile(kept + name); err != nil || string(got) != who+"\n\npanic: "+want+"\n" {
 			t.Errorf("crash.log%s: got %q, %v", name, got, err)
 		}
+	}
+	if err := new(File).Rename(who); err != nil {
+		t.Errorf("not armed: %v", err)
 	}
 	if _, err := Take(dir, kept); err == nil {
 		t.Error("a directory was read")

@@ -63,6 +63,17 @@ func (c *File) Arm(path, who string) error {
 	return nil
 }
 
+// Rename changes the name at the head, of a boot whose time is known only now.
+func (c *File) Rename(who string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.f == nil {
+		return nil
+	}
+	_, err := c.f.WriteAt(empty(who)[:head], 0)
+	return err
+}
+
 // Write puts text where the runtime would have put it.
 func (c *File) Write(text string) {
 	c.mu.Lock()

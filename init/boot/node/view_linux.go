@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"imgbuild/init/base/report"
+	"imgbuild/init/base/swap"
 	"imgbuild/init/boot/consoles"
 	"imgbuild/init/boot/role"
 	"imgbuild/init/contract/checks"
@@ -96,6 +97,7 @@ func (v *View) Status() status.Status {
 		Up: time.Since(status.Started()).Seconds(), LockDate: built.UTC(), LockAge: int(max(0, time.Since(built).Hours()/24)),
 		Steps: v.Steps.All(), Machine: monitor.Read("/sys"), Problems: v.Base.Report.Problems(), Disks: facts.Disks, DataDisk: facts.DataDisk,
 		Services: []status.Service{}, Network: []status.Interface{}, Written: v.Watch.Written(), Load: status.Load(), Clock: status.ClockOf(v.Clock.Status()),
+		Swap:   swap.Areas("/"),
 		Memory: status.Memory{Total: status.Meminfo("MemTotal"), Available: status.Meminfo("MemAvailable"), Init: monitor.Resident()},
 	}
 	if s.Problems == nil { // a list is one in JSON also when it is empty

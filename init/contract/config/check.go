@@ -103,6 +103,7 @@ func Check(c *Config, f Facts) []Problem {
 	k.checkConnman()
 	k.checkK3s()
 	k.checkKernel()
+	k.checkMemory()
 	k.checkDataSources()
 	k.checkUpgradeKeys()
 	k.checkNetwork()

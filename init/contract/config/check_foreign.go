@@ -63,6 +63,8 @@ func (k *checker) checkCommands() {
 			word := strings.TrimSuffix(f[0], ";")
 			if contains(absent, path.Base(word)) {
 				k.report(Error, index(phase.name, i), "remove the line; networks, services and the time zone have their own sections", "this system has no %s; the line fails, and those behind it are not run", path.Base(word))
+			} else if swapsTo(f) {
+				k.report(Error, index(phase.name, i), useZram, "%s", noSwap)
 			} else if strings.HasPrefix(word, "/etc/init.d/") {
 				k.report(Error, index(phase.name, i), "use shelf restart NAME, or write it under services", "this system has no /etc/init.d; the line fails, and those behind it are not run")
 			}

@@ -31,6 +31,7 @@ type Config struct {
 	Services   map[string]Service `yaml:"services,omitempty"`
 	Addons     map[string]Addon   `yaml:"addons,omitempty"`
 	Time       Time               `yaml:"time,omitempty"`
+	Memory     Memory             `yaml:"memory,omitempty"`
 	Data       Data               `yaml:"data,omitempty"`
 	Backup     Backup             `yaml:"backup,omitempty"`
 	Shelf      Shelf              `yaml:"shelf,omitempty"`
@@ -208,6 +209,12 @@ type Time struct {
 	Servers []string      `yaml:"servers,omitempty"` // before what DHCP gives
 	Zone    string        `yaml:"zone,omitempty"`    // IANA name, "Europe/Berlin"
 	Wait    time.Duration `yaml:"wait,omitempty"`    // how long k3s and TLS users wait for the right time
+}
+
+// Memory is the section memory.
+type Memory struct {
+	Zram string `yaml:"zram,omitempty"` // bytes in decimal, "auto" or "off"
+	Swap string `yaml:"swap,omitempty"` // refused, but for what means off
 }
 
 // Data is the section data.

@@ -42,6 +42,7 @@ const (
 	Mode          // octal permissions
 	Duration      // 30s, 5m; a bare number counts seconds
 	Size          // 64M, 1G: bytes
+	AutoSize      // the same, or auto, or off
 	Address       // an IP address
 	Prefix        // an IP address with a prefix length
 	Own           // the same, of a machine

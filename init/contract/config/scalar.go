@@ -180,6 +180,8 @@ func canonical(k *Key, t string) (fixed, why string) {
 			return "", fmt.Sprintf("%s is not a number of bytes", quote(t))
 		}
 		return strconv.FormatInt(v, 10), ""
+	case AutoSize:
+		return autoSize(t)
 	}
 	if len(k.Values) > 0 {
 		for _, v := range k.Values {
@@ -224,6 +226,22 @@ func parseDuration(t string) (time.Duration, bool) {
 	}
 	v, err := time.ParseDuration(t)
 	return v, err == nil && v >= 0 && v <= 366*24*time.Hour
+}
+
+// autoSize reads auto, a word for false or a number of bytes.
+func autoSize(t string) (string, string) {
+	word := strings.ToLower(strings.TrimSpace(t))
+	if on, known := Truth(word); word == "auto" || word == "off" || known && !on && word != "0" {
+		if word != "auto" {
+			word = "off"
+		}
+		return word, ""
+	}
+	v, ok := parseSize(t)
+	if !ok {
+		return "", fmt.Sprintf("%s is neither a number of bytes nor auto nor off", quote(t))
+	}
+	return strconv.FormatInt(v, 10), ""
 }
 
 // parseSize reads bytes with an optional K, M, G or T (powers of 1024; a trailing B, iB is

@@ -121,6 +121,7 @@ func formPattern(f Form) string {
 		Mode:     `^(0o)?[0-7]{1,5}$`,
 		Duration: `^([0-9]+|([0-9.]+(h|m|s|ms))+)$`,
 		Size:     `^[0-9]+ ?[KMGTkmgt]?[iI]?[bB]?$`,
+		AutoSize: `^([Aa]uto|[Oo]ff|[Nn]o|[Ff]alse|[0-9]+ ?[KMGTkmgt]?[iI]?[bB]?)$`,
 		Country:  `^[A-Za-z]{2}$`,
 		MAC:      `^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$`,
 	}[f]

@@ -21,7 +21,6 @@ var notHere = [][2]string{
 	{"mounts", "use data.device for another disk"},
 	{"disk_setup", "prepare the disk on another machine"},
 	{"fs_setup", "prepare the disk on another machine"},
-	{"swap", "remove it; a swap file would wear out the card"},
 	{"rpi", "set it in config.txt on the boot partition"},
 	{"ssh_keys", "remove it; the node makes its own host keys"},
 	{"ca_certs", "put the certificate into /usr/local/share with write_files"},
@@ -111,6 +110,12 @@ func (t *translator) other(p pair) {
 			t.tell(Note, p.key, p.key.Value, "", "a key of cloud-init that has no effect here")
 			return
 		}
+	}
+	if f == "swap" {
+		if size := child(resolve(p.value), "size"); size == nil || size.Value != "0" {
+			t.tell(Error, p.key, p.key.Value, useZram, "%s", noSwap)
+		}
+		return
 	}
 	for _, k := range notHere {
 		if f == fold(k[0]) {
