@@ -52,9 +52,41 @@ type cluster struct {
 	base   string // https://127.0.0.1:6443
 }
 
-func adminOf(cfg *config.Config) (cluster, error) {
+// administrators give the ways to the API, in the order in which they are tried: the server's own,
+// and the one that its kubelet uses, which leads to other servers where this one runs none
+// (--disable-apiserver) or listens elsewhere (--bind-address).
+func administrators(cfg *config.Config) ([]cluster, error) {
 	c, err := adminClient(filepath.Join(dataDir(cfg), "server", "tls"))
-	return cluster{c, "https://127.0.0.1:" + flag(cfg, "https-listen-port", "", "6443")}, err
+	if err != nil {
+		return nil, err
+	}
+	list := []cluster{{c, "https://127.0.0.1:" + flag(cfg, "https-listen-port", "", "6443")}}
+	if kubelet, err := kubeletOf(dataDir(cfg)); err == nil && kubelet.base != list[0].base {
+		list = append(list, cluster{c, kubelet.base})
+	}
+	return list, nil
+}
+
+// takeTurn asks for the turn to restart, by the first way on which somebody answers.
+func takeTurn(ctx context.Context, cfg *config.Config, node string, now time.Time) (mine bool, err error) {
+	list, err := administrators(cfg)
+	for _, c := range list {
+		if mine, err = c.take(ctx, node, now); err == nil {
+			return mine, nil
+		}
+	}
+	return false, err
+}
+
+// giveTurnBack is its opposite.
+func giveTurnBack(ctx context.Context, cfg *config.Config, node string) error {
+	list, err := administrators(cfg)
+	for _, c := range list {
+		if err = c.giveBack(ctx, node); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // errStatus is an answer of the API other than yes.

@@ -33,6 +33,7 @@ type Upkeep struct {
 	list     []Certificate        // of it
 	hopeless map[string]time.Time // certificates that the last start has not renewed though they end soon, with their ends
 	failed   string               // the last message about labels
+	unasked  string               // and about a cluster that cannot be asked
 }
 
 // Soonest is the certificate that ends first; its name is empty as long as none is known.
@@ -130,20 +131,22 @@ func (u *Upkeep) look(ctx context.Context, units *supervise.Supervisor, synced b
 	}
 	release := func() {}
 	if v.turn && p.Role == Server {
-		api, err := adminOf(cfg)
-		mine := false
-		if err == nil {
-			mine, err = api.take(ctx, name, now)
-		}
-		switch {
-		case err != nil && now.Before(u.renewable()):
-			p.Say("k3s: %s, but the cluster cannot be asked whose turn it is to restart: %v", v.why, err)
+		mine, err := takeTurn(ctx, cfg, name, now)
+		switch permit(mine, err, name, now, u.renewable(), p.Config().Time.Zone) {
+		case mustWait:
+			u.mu.Lock()
+			told := err == nil || u.unasked == err.Error()
+			if !told {
+				u.unasked = err.Error()
+			}
+			u.mu.Unlock()
+			if !told {
+				p.Say("k3s: %s; the cluster cannot be asked whose turn it is, so k3s starts again at a time of this server's own: %v", v.why, err)
+			}
 			return
-		case err == nil && !mine:
-			return // another server's turn
-		case err == nil:
+		case hasTurn:
 			release = func() { u.release(ctx, units, name) }
-		} // one that has ended already serves nobody
+		}
 	}
 	p.Say("k3s: %s; k3s starts again, pods go on", v.why)
 	stop, cancel := context.WithTimeout(ctx, stopLimit)
@@ -161,10 +164,7 @@ func (u *Upkeep) release(ctx context.Context, units *supervise.Supervisor, name 
 	defer cancel()
 	err := units.Wait(ready, Name)
 	if err == nil {
-		var api cluster
-		if api, err = adminOf(u.p.Config()); err == nil {
-			err = api.giveBack(ctx, name)
-		}
+		err = giveTurnBack(ctx, u.p.Config(), name)
 	}
 	if err != nil {
 		u.p.Say("k3s: the turn to restart ends by itself: %v", err)
