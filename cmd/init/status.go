@@ -57,6 +57,9 @@ func writeStatus(w io.Writer, s status.Status) {
 	}
 	line("health", "%s", state)
 	line("system", "%s in slot %s%s, lock %d days old, kernel %s", s.Version, s.Slot, record(s.Record), s.LockAge, s.Kernel)
+	if u := s.Upgrade; u != nil {
+		line("upgrade", "%s", upgradeLine(u))
+	}
 	up := "up " + span(s.Up)
 	if s.LastEnd != "" {
 		up += "; the boot before ended with: " + s.LastEnd
@@ -238,4 +241,35 @@ func backupLine(s status.Status) string {
 		line += fmt.Sprintf("; the last attempt failed, %d in a row (sudo shelf backup)", *n)
 	}
 	return line
+}
+
+func upgradeLine(u *status.Upgrade) string {
+	text := fmt.Sprintf("%s, from %s: ", u.Version, u.From)
+	switch u.State {
+	case "armed":
+		return text + "waits for the next boot (sudo shelf reboot, or shelf rollback)"
+	case "trial":
+		if u.Held {
+			return text + "on trial, held (shelf commit or shelf rollback)"
+		}
+		text += "on trial"
+		if u.Left > 0 {
+			text += ", for " + span(u.Left) + " more"
+		}
+		if len(u.Before) > 0 {
+			text += ", judged by " + strings.Join(u.Before, ", ")
+		}
+		return text
+	}
+	text += u.State + " on " + u.Ended.Format(time.DateOnly)
+	if u.Reason != "" {
+		text += ", " + u.Reason
+	}
+	switch u.Blame {
+	case "external":
+		text += "; the system before fails the same checks: it may be tried once more"
+	case "open":
+		text += "; whether the system before fails the same checks is not known yet"
+	}
+	return text
 }

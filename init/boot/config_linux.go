@@ -27,6 +27,7 @@ import (
 	"imgbuild/init/settings/sources"
 	"imgbuild/init/status"
 	"imgbuild/init/supervise"
+	"imgbuild/init/upgrade/ledger"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,6 +93,19 @@ func (n *Node) crashed(f crash.Found, ours bool) {
 		n.die("panic", told)
 	}
 	n.Write(c.Note(), "panic")
+}
+
+// openLedger reads what is known of upgrades, and ends an attempt whose trial is over.
+func openLedger(n *Node) error {
+	p, path := n.Pre(), ledger.Path
+	if n.lay.Degraded {
+		path = ""
+	}
+	err := n.Upgrades.Open(path, p.Slot, n.OnTrial(), &n.Record, p.Cmdline["shelf.last"])
+	if text := n.UpgradeText(); text != "" {
+		n.tell.Report.Fact("upgrade", text)
+	}
+	return err
 }
 
 // importBoot imports what is on BOOT, and merges all sources. A data partition that is lost keeps
@@ -202,7 +216,10 @@ func (n *Node) read(problems []config.Problem) *config.Config {
 	n.Base.Hide(mask.New(cfg.Secrets()))
 	t := n.tell.For("config")
 	t.Report.Drop("config")
-	for _, p := range slices.Concat(problems, parsed, merged, config.Check(cfg, n.fits())) {
+	all := slices.Concat(problems, parsed, merged, config.Check(cfg, n.fits()))
+	refused := config.Refused(all)
+	n.Refused.Store(&refused)
+	for _, p := range all {
 		if p.Severity == config.Note {
 			continue // for the log only
 		}

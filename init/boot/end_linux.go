@@ -30,6 +30,7 @@ func (n *Node) end(o order.Order) {
 	n.LED.Load().Blink(6)
 	began := time.Now()
 	n.Stop(stopLimit)
+	n.tell.Problem(n.Upgrades.Leave())
 	time.Sleep(hearOrder - time.Since(began))
 	// Logins, and what commands and units have left behind: a process that still writes keeps its
 	// file system from being closed.

@@ -55,6 +55,7 @@ func (n *Node) run() {
 			}
 		})
 	})
+	guard.Go(v.WatchChecks)
 	broken := make(chan os.Signal, 1)
 	if n.Pre().Cmdline["shelf.test"] == "panic" {
 		signal.Notify(broken, panicSignal, fatalSignal)

@@ -34,7 +34,7 @@ var Steps = []Step{
 		{"root", true, makeRoot}, {"devices", false, loadModules}, {"cgroups", false, openGroups},
 	}},
 	{"config", 10 * time.Minute, false, []Part{
-		{"clock", false, restoreClock}, {"marks", false, markBoot}, {"crash", false, takeCrash}, {"import", false, importBoot},
+		{"clock", false, restoreClock}, {"marks", false, markBoot}, {"crash", false, takeCrash}, {"upgrade", false, openLedger}, {"import", false, importBoot},
 		{"keys", false, makeKeys}, {"greeting", false, greet}, {"devices", false, awaitDevices}, {"volume", false, readVolume},
 		{"name", false, nameNode}, {"settings", false, applySettings}, {"init_cmd", false, initCommands}, {"boot_cmd", false, bootCommands},
 	}},

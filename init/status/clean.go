@@ -15,5 +15,8 @@ func (s *Status) Clean(clean func(string) string) {
 	for i := range s.Checks {
 		s.Checks[i].Why = lines(s.Checks[i].Why)
 	}
+	if s.Upgrade != nil {
+		s.Upgrade.Reason = clean(s.Upgrade.Reason)
+	}
 	s.LastEnd, s.Clock.Why, s.Why = clean(s.LastEnd), clean(s.Clock.Why), lines(s.Why)
 }

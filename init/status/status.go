@@ -34,6 +34,7 @@ type Status struct {
 	LockDate time.Time `json:"lock_date"`
 	LockAge  int       `json:"lock_age_days"`
 	Record   *Record   `json:"record,omitempty"`
+	Upgrade  *Upgrade  `json:"upgrade,omitempty"` // the newest one; absent where none is known
 	Steps    []Step    `json:"steps"`
 
 	Services       []Service           `json:"services"`
@@ -67,6 +68,25 @@ type Record struct {
 	Left   int    `json:"left"`
 	A      string `json:"a"`
 	B      string `json:"b"`
+}
+
+// Upgrade is the newest upgrade.
+type Upgrade struct {
+	State   string    `json:"state"`  // armed, trial, committed, rolled back, withdrawn
+	Bundle  string    `json:"bundle"` // sha256 of its slot's manifest.json
+	Version string    `json:"version"`
+	From    string    `json:"from"` // version of the system before
+	Slot    string    `json:"slot"`
+	Source  string    `json:"source,omitempty"` // ssh, file, stdin, http, oci, usb, auto
+	Armed   time.Time `json:"armed"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Reason  string    `json:"reason,omitempty"`
+	Failed  []string  `json:"failed,omitempty"` // checks that ended its trial
+	Blame   string    `json:"blame,omitempty"`  // of a rollback: open, own, external
+	Before  []string  `json:"before"`           // checks that had passed before: what it is judged by, next to the floor
+	Left    float64   `json:"left,omitempty"`   // seconds until the trial is given up, once the services start
+	Held    bool      `json:"held,omitempty"`
+	Floor   int64     `json:"floor"` // security floor of this node
 }
 
 // Service is one service.

@@ -27,6 +27,8 @@ type Settling struct {
 	Rescue    bool // somebody asked for the rescue system
 	Panicking bool // this program is failing
 	Late      bool // the deadline has passed
+	Held      bool // somebody looks at the trial: it is not ended until they say so
+	Ordered   bool // somebody commits it by hand
 	Verdict   health.Verdict
 
 	// Before names the checks that passed before the upgrade. Nil if nobody noted them: every check
@@ -47,6 +49,10 @@ func (s Settling) Settle() (Outcome, []health.Result) {
 	switch {
 	case s.Panicking:
 		return Stay, nil
+	case s.Trial && s.Ordered:
+		return Commit, nil
+	case s.Trial && s.Held:
+		return Wait, open
 	case s.Trial && !s.Rescue && data.State == health.Bad:
 		return GiveUp, []health.Result{data} // no time brings it; the system before may know this disk better
 	case len(open) > 0 && !s.Late:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"imgbuild/init/boot/order"
+	"imgbuild/init/boot/upgrades"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/settings/sources"
 	"imgbuild/init/start/layout"
@@ -21,6 +22,9 @@ func (v *View) Answer(r control.Request, trusted bool) (any, error) {
 	if r.Verb == "status" {
 		return v.Status(), nil
 	}
+	if r.Verb == upgrades.History {
+		return v.history(), nil
+	}
 	if !trusted {
 		return nil, fault.New(fault.Usage, "use sudo", "only root and the group %s may give the order %q", control.Group, r.Verb)
 	}
@@ -34,6 +38,8 @@ func (v *View) Answer(r control.Request, trusted bool) (any, error) {
 	case order.Reboot, order.Poweroff, order.Reload:
 		v.Orders.Give(order.Order{Verb: r.Verb, Reason: cmp.Or(r.Reason, r.Verb)})
 		return nil, nil
+	case upgrades.Facts, upgrades.Forget, upgrades.Arm, upgrades.Commit, upgrades.Rollback, upgrades.Hold:
+		return v.upgrading(r)
 	case "start", "stop", "restart":
 		return v.service(r)
 	case "logs":

@@ -20,10 +20,16 @@ const defaultDeadline = 10 * time.Minute
 // goes on trying.
 func (v *View) Settle() {
 	began, told := time.Now(), false
-	limit := time.Duration(v.health().Deadline) * time.Second
+	v.since.Store(&began)
+	limit := v.deadline()
+	var before []string
+	if a := v.Upgrades.Trial(); a != nil {
+		before = a.Before
+	}
 	for ; ; time.Sleep(100 * time.Millisecond) {
 		s := decide.Settling{
 			Trial: v.OnTrial(), Rescue: v.Layout.Rescue != "", Panicking: v.panicking.Load(), Late: time.Since(began) > limit, Verdict: v.judge(),
+			Held: v.Upgrades.Held(time.Now()), Ordered: v.Upgrades.Ordered(), Before: before,
 		}
 		outcome, results := s.Settle()
 		switch outcome {
@@ -32,9 +38,14 @@ func (v *View) Settle() {
 		case decide.Commit:
 			err := v.Record.Healthy(v.Pre().Slot)
 			v.Base.Problem(fault.Wrap(err, fault.Device, "replace the card if this comes again", "the boot record cannot be written"))
+			if err == nil {
+				v.committed(s.Verdict)
+			}
 		case decide.GiveUp:
 			v.late(limit, results)
-			v.Orders.Give(order.Order{Verb: order.Reboot, Reason: "unhealthy: " + results[0].Check, Fault: true})
+			reason := "unhealthy: " + results[0].Check
+			v.Base.Problem(v.Upgrades.GaveUp(reason, v.clean(s.Verdict), results))
+			v.Orders.Give(order.Order{Verb: order.Reboot, Reason: reason, Fault: true})
 			return
 		}
 		if len(results) == 0 {

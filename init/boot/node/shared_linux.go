@@ -13,6 +13,7 @@ import (
 	"imgbuild/init/boot/decide"
 	"imgbuild/init/boot/order"
 	"imgbuild/init/boot/record"
+	"imgbuild/init/boot/upgrades"
 	"imgbuild/init/contract/bootstate"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/disk"
@@ -37,8 +38,11 @@ type Shared struct {
 	Probes health.Prober
 	Steps  Steps
 
+	Upgrades upgrades.Keeper
+
 	Found   atomic.Pointer[preinit.State]
 	Newest  atomic.Pointer[config.Config] // the newest one
+	Refused atomic.Pointer[[]string]      // keys of it that are refused, sorted
 	Units   atomic.Pointer[supervise.Supervisor]
 	Disk    atomic.Pointer[datadisk.Disk] // nil for roles without k3s
 	Upkeep  atomic.Pointer[k3s.Upkeep]    // likewise

@@ -3,6 +3,7 @@ package node
 import (
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"imgbuild/init/base/report"
@@ -37,6 +38,8 @@ type View struct {
 	Net      *network.Manager
 	Clock    *clock.Keeper
 	Watch    *metrics.Watch
+
+	since atomic.Pointer[time.Time] // when Settle began
 }
 
 // health is when a node of this role is healthy, as the slot's data have it; at least the floor.
@@ -70,6 +73,7 @@ func (v *View) facts() health.Facts {
 	if block := v.damaged.Load(); block != nil {
 		f.Damaged = *block
 	}
+	f.Refused = v.newlyRefused()
 	for _, u := range v.Services.Status() {
 		if !strings.HasPrefix(u.Name, consoles.Prefix) {
 			f.Units = append(f.Units, u)
@@ -118,7 +122,7 @@ func (v *View) Status() status.Status {
 			s.Backup = &b.Last
 		}
 	}
-	s.Certificate = v.certificate()
+	s.Certificate, s.Upgrade = v.certificate(), v.upgrade()
 	s.Clean(v.Base.Report.Clean) // anybody on the node may ask
 	return s
 }

@@ -69,6 +69,33 @@ func (r *Record) Note(note decide.Note, reason string) error {
 	})
 }
 
+// Forget notes that nothing is known of a slot any more: it is about to be written.
+func (r *Record) Forget(slot string) error {
+	return r.change(func(d *bootstate.Disk) (bootstate.Record, error) { return bootstate.Forget(d, slot) })
+}
+
+// Arm has the next boot try a slot.
+func (r *Record) Arm(slot string) error {
+	return r.change(func(d *bootstate.Disk) (bootstate.Record, error) { return bootstate.Arm(d, slot) })
+}
+
+// Disarm takes that back.
+func (r *Record) Disarm() error {
+	return r.change(func(d *bootstate.Disk) (bootstate.Record, error) { return bootstate.Disarm(d) })
+}
+
+// Select makes a good slot the committed one.
+func (r *Record) Select(slot, reason string) error {
+	return r.change(func(d *bootstate.Disk) (bootstate.Record, error) { return bootstate.Select(d, slot, reason) })
+}
+
+func (r *Record) change(do func(*bootstate.Disk) (bootstate.Record, error)) error {
+	return r.with(true, func(d *bootstate.Disk) error {
+		_, err := do(d)
+		return err
+	})
+}
+
 // with opens the disk for one use.
 func (r *Record) with(write bool, use func(*bootstate.Disk) error) error {
 	r.mu.Lock()

@@ -164,3 +164,31 @@ func Rollback(d Device, reason string) (Record, error) {
 	}
 	return Store(d, r)
 }
+
+// Disarm takes back a trial that was armed and not tried yet. Nothing is known of its slot then.
+func Disarm(d Device) (Record, error) {
+	r, err := Load(d)
+	if err != nil || r.Trial == "" {
+		return r, err
+	}
+	r.set(r.Trial, Empty)
+	r.Trial, r.Left = "", MaxLeft
+	return Store(d, r)
+}
+
+// Select makes a good slot the committed one, for a reason. The slot that was it stays good, and
+// takes over if the selected one uses up its attempts.
+func Select(d Device, slot, reason string) (Record, error) {
+	r, err := Load(d)
+	if err != nil {
+		return r, err
+	}
+	if slot != A && slot != B || r.State(slot) != Good || r.Trial != "" {
+		return r, fmt.Errorf("boot record: slot %q cannot be selected: it is %s, and %q is under trial", slot, r.State(slot), r.Trial)
+	}
+	if r.Active == slot {
+		return r, nil
+	}
+	r.Active, r.Left, r.Last = slot, MaxLeft, Reason(reason)
+	return Store(d, r)
+}

@@ -180,3 +180,48 @@ func TestDisk(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is armed can be taken back while it was not tried; the slot is nothing then.
+func TestDisarm(t *testing.T) {
+	d := fresh(t, A)
+	if r, err := Disarm(d); err != nil || r != Fresh(A) {
+		t.Errorf("nothing armed: %+v, %v", r, err)
+	}
+	if _, err := Arm(d, B); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Disarm(d)
+	if err != nil || r.Trial != "" || r.Slot() != A || r.B != Empty || r.A != Good || r.Left != MaxLeft {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := Arm(d, B); err != nil {
+		t.Errorf("armed again: %v", err)
+	}
+}
+
+// Only a good slot can be selected, and never while another one is under trial.
+func TestSelect(t *testing.T) {
+	d := fresh(t, A)
+	for _, slot := range []string{B, "c", ""} {
+		if _, err := Select(d, slot, "x"); err == nil {
+			t.Errorf("slot %q, of which nothing is known, was selected", slot)
+		}
+	}
+	if r, err := Select(d, A, "x"); err != nil || r != Fresh(A) {
+		t.Errorf("the committed one: %+v, %v", r, err)
+	}
+	if _, err := Arm(d, B); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Select(d, A, "x"); err == nil {
+		t.Error("selected while b is under trial")
+	}
+	boot(t, d)
+	if _, err := Healthy(d, B); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Select(d, A, "rollback")
+	if err != nil || r.Active != A || r.Slot() != A || r.A != Good || r.B != Good || r.Left != MaxLeft || r.Last != "rollback" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

@@ -21,6 +21,7 @@ const (
 	Services = "services"
 
 	Certificates = "certificates"
+	Config       = "config"
 )
 
 // Check describes one check.
@@ -39,6 +40,7 @@ var All = []Check{
 	{Name: Data, Means: "the data partition is in use", Floor: true},
 	{Name: Writable, Means: "the kernel takes writes for every file system", Floor: true},
 	{Name: Space, Means: "no file system is full", Advisory: true},
+	{Name: Config, Means: "the configuration is applied without an error that was not there before an upgrade", Floor: true},
 	{Name: Address, Means: "an interface has an address", Floor: true},
 	{Name: SSHD, Means: "sshd answers", Unit: "sshd", Floor: true},
 	{Name: DataDisk, Means: "the disk of data.device, if any, is in use"},

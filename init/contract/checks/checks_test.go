@@ -22,7 +22,7 @@ func TestChecks(t *testing.T) {
 	if err := Valid([]string{Usr, Usr}); err == nil {
 		t.Error("a name that is listed twice is valid")
 	}
-	if got, want := Floor(), []string{Usr, Data, Writable, Address, SSHD}; !reflect.DeepEqual(got, want) {
+	if got, want := Floor(), []string{Usr, Data, Writable, Config, Address, SSHD}; !reflect.DeepEqual(got, want) {
 		t.Errorf("the floor is %q, want %q", got, want)
 	}
 }

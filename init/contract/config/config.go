@@ -231,7 +231,8 @@ type Backup struct {
 
 // Upgrade is the section upgrade.
 type Upgrade struct {
-	Keys []string `yaml:"keys,omitempty"` // minisign public keys, "RW..."
+	Keys     []string `yaml:"keys,omitempty"`     // minisign public keys, "RW..."
+	Deadline int      `yaml:"deadline,omitempty"` // seconds that a trial has; 0: as the new system says
 }
 
 // Shelf is the section shelf: what this node is. The image brings it; the user's file may change

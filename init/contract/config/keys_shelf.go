@@ -57,8 +57,9 @@ var shelfRows = []Key{
 	{Path: "monitoring.listen", Type: Text, Phase: AtRun, Doc: "Where node-exporter listens: an address or an interface, a port, or both; every interface at once only as 0.0.0.0:9100.", Unset: "port 9100 on the address of the interface with the default route", Example: "'192.168.1.10:9100'"},
 
 	{Path: "upgrade", Type: Section, Phase: AtRun, Doc: "Upgrades of the system."},
-	{Path: "upgrade.keys", Type: Texts, Phase: AtRun, Planned: true, Doc: "Whose upgrades this node takes, next to the keys that it already has: public keys as `imgbuild keygen` and minisign print them.",
+	{Path: "upgrade.keys", Type: Texts, Phase: AtRun, Doc: "Whose upgrades this node takes, next to the keys that it already has: public keys as `imgbuild keygen` and minisign print them.",
 		Unset: "the key that the image was built with", Example: "[RWTAPRW1jm3ROkLJQPk3TA0pFOBlHG12gyGi2W57W+DJ4L16/OTqNcTL]"},
+	{Path: "upgrade.deadline", Type: Int, Phase: AtRun, Doc: "How many seconds a new system has, from the start of its services, to pass its checks before the node returns to the system before, 20 to 7200.", Min: 20, Max: 7200, Unset: "as the role of the new system says", Example: "900"},
 
 	{Path: "services", Type: Named, Phase: AtRun, Doc: "Further programs for the init to supervise, by name. A later source adds services, and replaces one of the same name. A change is taken up while the node runs: what is new is started, what is gone is stopped, what has changed is started again."},
 	{Path: "services.enabled", Type: Bool, Phase: AtRun, Doc: "Start it.", Default: "true", Example: "false"},

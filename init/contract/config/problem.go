@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sort"
@@ -45,6 +46,18 @@ type Problem struct {
 	// Unknown marks a key that is in no table. The node ignores it; the laptop refuses the file,
 	// see Strict.
 	Unknown bool `json:"unknown,omitempty"`
+}
+
+// Refused gives the keys of what is refused, sorted; the file's name where a file as a whole is.
+func Refused(problems []Problem) []string {
+	keys := []string{}
+	for _, p := range problems {
+		if p.Severity == Error {
+			keys = append(keys, cmp.Or(p.Key, p.File))
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // String is the one-line form "file:line:col: severity: key: message; fix".

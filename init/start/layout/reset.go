@@ -25,7 +25,7 @@ const resetFlag = "reset"
 // and which other disk holds its data.
 var Kept = []string{
 	"var/lib/rancher/k3os/hostname", "var/lib/rancher/k3os/node", "var/lib/rancher/k3os/ssh",
-	"var/lib/shelf/machine-id", "var/lib/shelf/clock", "var/lib/shelf/data-disk",
+	"var/lib/shelf/machine-id", "var/lib/shelf/clock", "var/lib/shelf/data-disk", "var/lib/shelf/upgrade",
 }
 
 // OrderReset notes in store (/k3os/config) that the next boot resets the data.

@@ -38,6 +38,7 @@ type Facts struct {
 	Rescue    string // who asked for that; empty if it is lost
 	Disks     []Disk
 	Addresses []netip.Prefix // of all interfaces
+	Refused   []string       // keys of the configuration that are refused and were not before the upgrade
 	DataDisk  *datadisk.Status
 
 	Certificate *Certificate      // of k3s, that ends first; nil for none known, and while nobody knows the time

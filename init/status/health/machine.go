@@ -3,6 +3,7 @@ package health
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"imgbuild/init/contract/checks"
@@ -49,6 +50,12 @@ var table = map[string]func(Facts) (State, []string){
 			}
 			return ""
 		})
+	},
+	checks.Config: func(f Facts) (State, []string) {
+		if len(f.Refused) == 0 {
+			return Good, nil
+		}
+		return Bad, []string{"the configuration is refused where it was not before the upgrade: " + strings.Join(f.Refused, ", ")}
 	},
 	checks.Address: func(f Facts) (State, []string) {
 		if slices.ContainsFunc(f.Addresses, reachable) {

@@ -19,6 +19,9 @@ func SampleOf(st status.Status, units *supervise.Supervisor, c clock.Status, tri
 	for _, step := range st.Steps {
 		s.Steps = append(s.Steps, monitor.Step{Name: step.Name, Seconds: step.Seconds})
 	}
+	if u := st.Upgrade; u != nil {
+		s.Upgrade = monitor.Upgrade{Version: u.Version, From: u.From, State: u.State, Blame: u.Blame, Ended: u.Ended, Floor: u.Floor}
+	}
 	if st.Record != nil {
 		s.Left = &st.Record.Left
 	}

@@ -31,6 +31,9 @@ var table = [...]metric{
 	{"shelf_boot_attempts_left", "gauge", "Attempts that the boot record leaves to the running slot."},
 	{"shelf_boot_trial", "gauge", "1 while the running slot is under trial."},
 	{"shelf_boot_last_end_info", "gauge", "Why the boot before this one ended; always 1."},
+	{"shelf_upgrade_info", "gauge", "The newest upgrade: armed, trial, committed, rolled back or withdrawn; of a rollback whether the system itself is to blame; always 1."},
+	{"shelf_upgrade_ended_timestamp_seconds", "gauge", "When that upgrade ended."},
+	{"shelf_upgrade_security_floor", "gauge", "The security floor: bundles below it are refused."},
 	{"shelf_image_lock_timestamp_seconds", "gauge", "Date of the lock that the image was made from."},
 	{"shelf_image_lock_age_seconds", "gauge", "Age of that lock: how long the node has had no security updates."},
 	{"shelf_healthy", "gauge", "1 unless a check of the node's health is bad, as shelf status ends with 7."},
@@ -122,6 +125,13 @@ func Render(s Sample, now time.Time) []byte {
 	w.row("shelf_boot_trial", bit(s.Trial))
 	if s.Last != "" {
 		w.row("shelf_boot_last_end_info", 1, "reason", s.Last)
+	}
+	if u := s.Upgrade; u.State != "" {
+		w.row("shelf_upgrade_info", 1, "version", u.Version, "from", u.From, "state", u.State, "blame", u.Blame)
+		if !u.Ended.IsZero() {
+			w.row("shelf_upgrade_ended_timestamp_seconds", seconds(u.Ended))
+		}
+		w.row("shelf_upgrade_security_floor", float64(u.Floor))
 	}
 	if !s.Built.IsZero() {
 		w.row("shelf_image_lock_timestamp_seconds", seconds(s.Built))

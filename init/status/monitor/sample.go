@@ -26,6 +26,8 @@ type Sample struct {
 	Trial bool
 	Last  string // why the last boot ended; empty if nobody knows
 
+	Upgrade Upgrade // the newest one; zero for none known
+
 	// How it is.
 	Degraded       bool
 	Problems       int // reported since boot
@@ -47,6 +49,13 @@ type Sample struct {
 	InitRSS int64     // bytes
 
 	Certificate time.Time // when the first certificate of k3s ends; zero for none known
+}
+
+// Upgrade is the newest upgrade.
+type Upgrade struct {
+	Version, From, State, Blame string
+	Ended                       time.Time // zero: it has not
+	Floor                       int64
 }
 
 // Step is one step of the boot.

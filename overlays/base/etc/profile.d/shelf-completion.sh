@@ -12,6 +12,10 @@ _shelf() {
 		dump) words="yes no" ;;
 		secrets) words="yes no" ;;
 		try) words="no" ;;
+		reboot) words="yes no" ;;
+		arm) words="yes no" ;;
+		force) words="yes no" ;;
+		serve) words="yes no" ;;
 		yes) words="yes" ;;
 		esac
 		COMPREPLY=($(compgen -W "$words" -- "$word"))
@@ -22,7 +26,7 @@ _shelf() {
 	-o) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
 	esac
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="status services logs start stop restart top network dmesg report config data backup disk rescue reboot poweroff reset support completion version help"
+		words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key rescue reboot poweroff reset support completion version help"
 	else
 		case ${COMP_WORDS[1]} in
 	status) words="output= -o" ;;
@@ -39,6 +43,12 @@ _shelf() {
 	data) words="repair format yes=" ;;
 	backup) words="now list key forget" ;;
 	disk) words="move forget" ;;
+	upgrade) words="reboot= arm= force= serve= --serve output= -o" ;;
+	rollback) words="output= -o" ;;
+	commit) words="output= -o" ;;
+	hold) words="off output= -o" ;;
+	history) words="output= -o" ;;
+	key) words="list add output= -o" ;;
 	rescue) words="on off" ;;
 	reboot) words="output= -o" ;;
 	poweroff) words="output= -o" ;;
@@ -46,7 +56,7 @@ _shelf() {
 	support) words="- out= output= -o" ;;
 	completion) words="bash zsh fish man" ;;
 	version) words="output= -o" ;;
-	help) words="status services logs start stop restart top network dmesg report config data backup disk rescue reboot poweroff reset support completion version" ;;
+	help) words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key rescue reboot poweroff reset support completion version" ;;
 		esac
 	fi
 	COMPREPLY=($(compgen -W "$words" -- "$word"))

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"imgbuild/cmd/line"
+	"imgbuild/init/boot/upgrades"
+	"imgbuild/init/contract/bundle"
+	"imgbuild/init/contract/dialogue"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
+	"imgbuild/init/status/control"
+	"imgbuild/init/upgrade/command"
+	"imgbuild/init/upgrade/keys"
+	"imgbuild/init/upgrade/ledger"
+
+	"golang.org/x/sys/unix"
+)
+
+// upgradeVerb installs an upgrade, here or for a laptop at the other end of ssh.
+func upgradeVerb(a *line.Args) error {
+	if os.Geteuid() != 0 {
+		return fault.New(fault.Usage, "use sudo", "only root may upgrade the node")
+	}
+	cfg, _ := mergedHere()
+	o := command.Options{Config: cfg}
+	var serve bool
+	for name, to := range map[string]*bool{"force": &o.Force, "arm": &o.Arm, "reboot": &o.Reboot, "serve": &serve} {
+		v, err := a.Bool(name, name == "arm" || name == "reboot")
+		if err != nil {
+			return err
+		}
+		*to = v
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer stop()
+	switch {
+	case serve && len(a.Operands) == 0:
+		return command.Serve(ctx, os.Stdin, os.Stdout, o)
+	case serve || len(a.Operands) != 1:
+		return fault.New(fault.Usage, "run `shelf help upgrade`", "upgrade takes one source: a file, or - for standard input")
+	}
+	o.Note = func(text string) { fmt.Fprintln(os.Stderr, terminal.Text(text)) }
+	o.Tell = progress(os.Stderr)
+	done, err := command.Run(ctx, a.Operands[0], o)
+	if err != nil {
+		return err
+	}
+	if a.JSON() {
+		return printJSON(done)
+	}
+	fmt.Println(outcome(done))
+	return nil
+}
+
+// outcome says how an upgrade ended, in one line.
+func outcome(d *dialogue.Done) string {
+	sent := fmt.Sprintf("%s of it were fetched, %s made from the running system", size(uint64(d.Delta+d.Fetched)), size(uint64(d.Copied+d.Patched)))
+	switch {
+	case d.Result == dialogue.Same:
+		return d.Version + " runs already"
+	case d.Reboot:
+		return d.Version + " is in slot " + d.Slot + " (" + sent + "); the node reboots into it now. It is committed when its checks pass (shelf status, shelf history)"
+	case d.Result == dialogue.Armed:
+		return d.Version + " is in slot " + d.Slot + " (" + sent + "); the next boot tries it: sudo shelf reboot"
+	}
+	return d.Version + " is in slot " + d.Slot + " (" + sent + "), and is not tried: run it again without arm=no"
+}
+
+// progress prints a line every few seconds, and one at the end of a phase.
+func progress(w io.Writer) func(dialogue.Progress) {
+	var last time.Time
+	return func(p dialogue.Progress) {
+		if p.Done < p.Total && time.Since(last) < 5*time.Second {
+			return
+		}
+		last = time.Now()
+		text := fmt.Sprintf("%-9s %3d %%  %s of %s", p.Phase, p.Done*100/max(1, p.Total), size(uint64(p.Done)), size(uint64(p.Total)))
+		if p.Rate > 0 {
+			text += fmt.Sprintf(", %s/s", size(uint64(p.Rate)))
+		}
+		if p.Left >= 1 {
+			text += ", " + span(p.Left) + " left"
+		}
+		fmt.Fprintln(w, text)
+	}
+}
+
+// rollback returns to the system before.
+func rollback(asJSON bool) error {
+	var b upgrades.Back
+	if err := control.Call(control.Socket, control.Request{Verb: upgrades.Rollback, Limit: time.Minute}, &b); err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(b)
+	}
+	if !b.Reboot {
+		fmt.Println(strings.TrimSpace("the upgrade "+b.Version), "is taken back: the next boot is one of the running system")
+		return nil
+	}
+	fmt.Printf("%s yields to the system in slot %s: the node reboots into it now\n", b.Version, b.Slot)
+	return nil
+}
+
+// commit commits the trial that runs.
+func commit(asJSON bool) error {
+	if err := control.Call(control.Socket, control.Request{Verb: upgrades.Commit}, nil); err != nil {
+		return err
+	}
+	return said("commit", asJSON)
+}
+
+// defaultHold is how long a trial is held.
+const defaultHold = time.Hour
+
+// hold keeps the trial that runs from being ended.
+func hold(words []string, asJSON bool) error {
+	limit := defaultHold
+	switch {
+	case len(words) > 1:
+		return unknown("hold", words[1])
+	case len(words) == 1 && words[0] == "off":
+		limit = 0
+	case len(words) == 1:
+		n, err := strconv.Atoi(words[0])
+		if err != nil || n < 0 {
+			return fault.New(fault.Usage, "give seconds, or off", "%q is no number of seconds", words[0])
+		}
+		limit = time.Duration(n) * time.Second
+	}
+	seconds := strconv.Itoa(int(limit / time.Second))
+	if err := control.Call(control.Socket, control.Request{Verb: upgrades.Hold, Args: map[string]string{"seconds": seconds}}, nil); err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(map[string]any{"order": "hold", "seconds": int(limit / time.Second)})
+	}
+	if limit == 0 {
+		fmt.Println("the trial is not held any more")
+		return nil
+	}
+	fmt.Printf("for %s the trial is neither committed nor given up: shelf commit or shelf rollback ends it\n", span(limit.Seconds()))
+	return nil
+}
+
+// history lists the upgrades of this node, newest last.
+func history(asJSON bool) error {
+	var l ledger.Ledger
+	if err := control.Call(control.Socket, control.Request{Verb: upgrades.History}, &l); err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(l)
+	}
+	var b bytes.Buffer
+	writeHistory(&b, l)
+	_, err := os.Stdout.Write(folded([]byte(terminal.Text(b.String())), line.Columns(os.Stdout)))
+	return err
+}
+
+func writeHistory(w io.Writer, l ledger.Ledger) {
+	list := l.History
+	if l.Attempt != nil {
+		list = append(slices.Clone(list), *l.Attempt)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(w, "no upgrade of this node is known")
+	}
+	for _, a := range list {
+		when, result := a.Ended, string(a.Result)
+		if a.Result == "" {
+			when, result = a.Armed, "under way"
+		}
+		text := fmt.Sprintf("%s  %s, from %s, slot %s", when.UTC().Format("2006-01-02 15:04"), a.Version, a.From, a.Slot)
+		if a.Source != "" {
+			text += ", by " + a.Source
+		}
+		text += ": " + result
+		if a.Reason != "" {
+			text += ", " + a.Reason
+		}
+		if a.Blame == ledger.External {
+			text += " (external: the system before fails the same checks)"
+		}
+		fmt.Fprintln(w, text)
+		for _, r := range a.Judged {
+			if slices.Contains(a.Failed, r.Check) {
+				fmt.Fprintf(w, "    %s is %s: %s\n", r.Check, r.State, strings.Join(r.Why, "; "))
+			}
+		}
+		if a.Result == ledger.RolledBack && len(a.Before) > 0 {
+			fmt.Fprintf(w, "    had passed before: %s\n", strings.Join(a.Before, ", "))
+		}
+	}
+	if l.Floor > 0 {
+		fmt.Fprintf(w, "security floor: %d\n", l.Floor)
+	}
+}
+
+// keyVerb lists the keys that are trusted, or adds one.
+func keyVerb(a *line.Args) error {
+	cfg, _ := mergedHere()
+	word, rest := "list", a.Operands
+	if len(rest) > 0 {
+		word, rest = rest[0], rest[1:]
+	}
+	switch {
+	case word == "list" && len(rest) == 0:
+		trusted, err := keys.Load(keys.Path, cfg.Upgrade.Keys)
+		if err != nil {
+			return asRoot(err)
+		}
+		if a.JSON() {
+			list := []string{}
+			for _, k := range trusted {
+				list = append(list, k.String())
+			}
+			return printJSON(list)
+		}
+		if len(trusted) == 0 {
+			fmt.Println("no key is trusted: this node takes no upgrade. Add yours: sudo shelf key add RW...")
+		}
+		fmt.Print(trusted.String())
+		return nil
+	case word == "add" && len(rest) == 1:
+		if err := rootOnly(); err != nil {
+			return err
+		}
+		trusted, err := keys.Load(keys.Path, cfg.Upgrade.Keys)
+		if err != nil {
+			return err
+		}
+		more, err := keysOf(rest[0], trusted)
+		if err != nil {
+			return err
+		}
+		fresh, err := keys.Add(keys.Path, more)
+		if err != nil {
+			return err
+		}
+		if a.JSON() {
+			return printJSON(map[string]int{"added": len(fresh)})
+		}
+		for _, k := range fresh {
+			fmt.Println("upgrades signed by", k.String(), "are taken from now on")
+		}
+		if len(fresh) == 0 {
+			fmt.Println("that key is trusted already")
+		}
+		return nil
+	}
+	return fault.New(fault.Usage, "run `shelf help key`", "key takes list, or add and one key or file")
+}
+
+// keysOf reads a key, or a file of keys, which a signature next to it (FILE.minisig) must cover.
+func keysOf(word string, trusted bundle.Keys) (bundle.Keys, error) {
+	if strings.HasPrefix(word, "RW") {
+		k, err := bundle.ParseKey(word)
+		if err != nil {
+			return nil, err
+		}
+		return bundle.Keys{k}, nil
+	}
+	text, err := os.ReadFile(word)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Input, "give a key (RW...) or a file of keys", "")
+	}
+	signature, err := os.ReadFile(word + ".minisig")
+	if errors.Is(err, fs.ErrNotExist) {
+		return bundle.ParseKeys(string(text)) // root says so
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Input, "", "")
+	}
+	_, more, err := keys.Signed(trusted, text, signature)
+	return more, err
+}
