@@ -222,10 +222,10 @@ func TestBlobs(t *testing.T) {
 }
 
 func TestCheckConfig(t *testing.T) {
-	if _, err := CheckConfig("dir/c.yaml", nil, true, Source{"dir/c.yaml", []byte("hostname: [a, b]\n")}); fault.Code(err) != 3 || !strings.Contains(err.Error(), " c.yaml:1:") {
+	if _, err := CheckConfig("dir/c.yaml", nil, true, nil, Source{"dir/c.yaml", []byte("hostname: [a, b]\n")}); fault.Code(err) != 3 || !strings.Contains(err.Error(), " c.yaml:1:") {
 		t.Errorf("a wrong value: %v", err)
 	}
-	warnings, err := CheckConfig("", nil, false)
+	warnings, err := CheckConfig("", nil, false, nil)
 	if err != nil || !strings.Contains(strings.Join(warnings, "\n"), "log in") {
 		t.Errorf("nobody can log in, and it is not said: %v %v", warnings, err)
 	}

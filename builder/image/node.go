@@ -14,13 +14,13 @@ import (
 	"slices"
 	"strings"
 
-	"imgbuild/builder/migrate"
 	"imgbuild/builder/recipe"
 	"imgbuild/init/contract/archive"
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/ext4"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/k3sstep"
 	"imgbuild/init/contract/terminal"
 
 	"github.com/klauspost/compress/zstd"
@@ -35,13 +35,18 @@ type Node struct {
 	Parts  map[string][]byte // its config.d, by name
 	Local  []Source          // of a backup: what its users wrote in k3OS's usual place, which is put there again; in the order in which it counts
 	Disk   bool              // its k3s had its data on a disk of their own
+	Token  string            // that its server's data were made with; a secret
 	Files  int
 	Bytes  int64
 
 	name    string
 	content file
 	list    []member
+	dataDir string // of its server, as a path on the data partition; empty if it has none
 }
+
+// serverToken is where a server keeps its token, below its data directory.
+const serverToken = "/server/token"
 
 // file is the archive, or what it unpacks to.
 type file interface {
@@ -178,23 +183,21 @@ func (n *Node) fits(kind string, r *recipe.Recipe) error {
 	return nil
 }
 
+// noteK3s is the file by which the node knows which k3s had the data last; one of the archive's own
+// is replaced.
+func (n *Node) noteK3s() ext4.Entry {
+	text := []byte(n.K3s + "\n")
+	return ext4.Entry{Path: n.dataDir + "/" + k3sstep.NoteName, Kind: ext4.File, Mode: 0o600, Size: int64(len(text)),
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }}
+}
+
 // CheckK3s reports whether the image's k3s may start with the archive's data. Where one of the
 // versions is not known the answer is a warning.
 func (n *Node) CheckK3s(version string) (warning string, err error) {
 	if !n.Has(archive.Datastore) {
 		return "", nil
 	}
-	if !migrate.IsVersion(n.K3s) || !migrate.IsVersion(version) {
-		return fmt.Sprintf("whether k3s %s can go on with the data of %s is not known here; a server moves one minor version at a time", or(version, "of this image"), or(n.K3s, "an unknown version")), nil
-	}
-	return "", migrate.CheckJump(n.K3s, version)
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
+	return k3sstep.Change{From: n.K3s, To: version, Data: true}.Judge()
 }
 
 // add sorts a member to where it goes.
@@ -231,6 +234,13 @@ func (n *Node) add(m member, content io.Reader) error {
 		h.Name = restoredDisk
 		m.Header = &h
 		n.Disk = true
+	}
+	if strings.HasSuffix(m.Name, serverToken) && m.Typeflag == tar.TypeReg && m.Size <= config.MaxSize {
+		data, err := io.ReadAll(content)
+		if err != nil {
+			return err
+		}
+		n.Token, n.dataDir = string(data), strings.TrimSuffix(m.Name, serverToken)
 	}
 	if isLocal(m) && m.Size <= config.MaxSize {
 		data, err := io.ReadAll(content)
@@ -339,7 +349,11 @@ func (n *Node) entries() (list []ext4.Entry) {
 			dirs[m.Name] = true
 		}
 	}
+	note := n.dataDir != "" && n.K3s != "" && n.Has(archive.Datastore)
 	for _, m := range n.list {
+		if note && m.Name == n.dataDir+"/"+k3sstep.NoteName {
+			continue
+		}
 		for dir := path.Dir(m.Name); !dirs[dir]; dir = path.Dir(dir) {
 			dirs[dir] = true
 			mode, ok := modes[dir]
@@ -363,6 +377,9 @@ func (n *Node) entries() (list []ext4.Entry) {
 			}
 		}
 		list = append(list, e)
+	}
+	if note {
+		list = append(list, n.noteK3s())
 	}
 	slices.SortFunc(list, func(a, b ext4.Entry) int {
 		if la, lb := a.Kind == ext4.HardLink, b.Kind == ext4.HardLink; la != lb {

@@ -159,7 +159,7 @@ func TestNodeUsualPlace(t *testing.T) {
 		if laid() != c.laid {
 			t.Errorf("%s: on the data partition: got %v, want %v", c.kind, laid(), c.laid)
 		}
-		if warnings, err := CheckConfig("it", plan(t, "server"), true, n.Sources()...); err != nil || strings.Contains(strings.Join(warnings, "\n"), config.NobodyCanLogIn) {
+		if warnings, err := CheckConfig("it", plan(t, "server"), true, n); err != nil || strings.Contains(strings.Join(warnings, "\n"), config.NobodyCanLogIn) {
 			t.Errorf("%s: got %v %q, want no complaint about logging in", c.kind, err, warnings)
 		}
 		if c.kind == archive.Migrate && c.main == "" && string(n.Config) != "hostname: usual\n"+key {
@@ -191,6 +191,40 @@ func TestRestoredDataDisk(t *testing.T) {
 		}
 		if len(found) != 1 || found[0] != want || n.Disk != (kind == archive.Backup) {
 			t.Errorf("%s: %q, %v", kind, found, n.Disk)
+		}
+	}
+}
+
+// A server that moves in brings the version of its data for the node, and the token that the
+// configuration may not change.
+func TestRestoredK3s(t *testing.T) {
+	t.Parallel()
+	const dir = "k3os/data/var/lib/rancher/k3s"
+	h := archive.Header{Kind: archive.Backup, Role: "server", K3s: "v1.34.2+k3s1", Contents: []string{archive.Datastore}}
+	n, err := OpenNode(nodeArchive(t, "n.tar", h, func(w *archive.Writer) error {
+		return errors.Join(text(w, dir+"/server/token", "K10aa::server:a-long-word\n"), text(w, dir+"/.shelf-k3s", "v1.20.0+k3s1\n"))
+	}), archive.Backup, plan(t, "server"), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	var notes []string
+	for _, e := range n.entries() {
+		if e.Path == dir+"/.shelf-k3s" {
+			r, err := e.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := io.ReadAll(r)
+			notes = append(notes, fmt.Sprint(string(data), err, e.Size == int64(len(data))))
+		}
+	}
+	if want := []string{"v1.34.2+k3s1\n<nil> true"}; !slices.Equal(notes, want) {
+		t.Errorf("notes: got %q, want %q", notes, want)
+	}
+	for token, code := range map[string]int{"a-long-word": 0, "another-word": int(fault.Input)} {
+		if _, err := CheckConfig("it", plan(t, "server"), true, n, Source{"c.yaml", []byte("k3os: {token: " + token + "}\n")}); fault.Code(err) != code {
+			t.Errorf("token %s: got %v, want code %d", token, err, code)
 		}
 	}
 }

@@ -103,22 +103,3 @@ func TestConnman(t *testing.T) {
 		t.Errorf("nothing to say: %q %v", data, err)
 	}
 }
-
-func TestCheckJump(t *testing.T) {
-	for _, c := range []struct {
-		from, to string
-		says     string
-	}{
-		{"v1.34.2+k3s1", "v1.35.0+k3s1", ""},
-		{"v1.35.0-rc1+k3s1", "v1.35.0+k3s1", ""},
-		{"v1.33.1-k3s1", "v1.35.0+k3s1", "each of v1.34 first"},
-		{"v1.36.0+k3s1", "v1.35.0+k3s1", "never moves back"},
-		{"", "v1.35.0+k3s1", ""},
-		{"v1.19.1+k3s1", "file-12345678", ""},
-	} {
-		err := CheckJump(c.from, c.to)
-		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s to %s: %v", c.from, c.to, err)
-		}
-	}
-}

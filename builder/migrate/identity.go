@@ -11,6 +11,7 @@ import (
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/ext4"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/k3sstep"
 )
 
 // Where things are on the partition of an old card. The first is its running system's root.
@@ -217,14 +218,14 @@ func (c *card) k3sVersion() (string, error) {
 			return "", err
 		}
 		for _, name := range names {
-			if _, v, ok := parseVersion(name); ok && name != "current" && name != "previous" {
-				return v, nil
+			if _, ok := k3sstep.Parse(name); ok && name != "current" && name != "previous" {
+				return k3sstep.Canonical(name), nil
 			}
 		}
 		return "", nil
 	}
-	if _, v, ok := parseVersion(path.Base(at)); ok {
-		return v, nil
+	if _, ok := k3sstep.Parse(path.Base(at)); ok {
+		return k3sstep.Canonical(path.Base(at)), nil
 	}
 	binary, err := c.Lookup(at + "/k3s")
 	if err != nil || binary == nil || binary.Kind != ext4.File {

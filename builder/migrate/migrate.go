@@ -12,6 +12,7 @@ import (
 
 	"imgbuild/init/contract/archive"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/k3sstep"
 	"imgbuild/init/contract/terminal"
 )
 
@@ -89,8 +90,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		if n.k3s == "" {
 			return nil, fault.New(fault.Input, "say it as from=v1.22.2+k3s1, or take mode=fresh", "which k3s the card had cannot be told, and the data of a server depend on it")
 		}
-		if err := CheckJump(n.k3s, o.K3s); err != nil {
-			return nil, err
+		if _, err := (k3sstep.Change{From: n.k3s, To: o.K3s, Data: true}).Judge(); err != nil {
+			return nil, fault.Wrap(err, fault.Input, "or build an image for each step with k3s=FILE and name its version here as k3s=VERSION, or begin a new cluster: mode=fresh", "")
 		}
 	}
 	t := &taker{ctx: ctx, card: c, node: n, report: r, names: map[uint32]string{}, dirs: map[uint32]bool{}}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"aead.dev/minisign"
@@ -174,10 +173,10 @@ func (a *Asked) checkConfig() (err error) {
 			return fault.New(fault.Input, empty[0].Fix+"; without config= the image has none", "%s: %s", a.order.Config, empty[0].Message)
 		}
 		own := image.Source{Name: a.order.Config, Data: a.config}
-		a.warnings, err = image.CheckConfig(a.order.Config, a.Recipe, a.order.Lenient, slices.Concat([]image.Source{own}, a.node.Sources())...)
+		a.warnings, err = image.CheckConfig(a.order.Config, a.Recipe, a.order.Lenient, a.node, own)
 		return err
 	}
-	if a.warnings, err = image.CheckConfig("it", a.Recipe, true, a.node.Sources()...); err != nil && a.node != nil {
+	if a.warnings, err = image.CheckConfig("it", a.Recipe, true, a.node); err != nil && a.node != nil {
 		err = fmt.Errorf("the configuration in %s: %w; give a corrected copy as config=FILE", filepath.Base(a.node.Name()), err)
 	}
 	return err

@@ -12,6 +12,7 @@ import (
 	"imgbuild/builder/recipe"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/k3sstep"
 	"imgbuild/init/contract/terminal"
 )
 
@@ -51,7 +52,7 @@ func doMigrate(ctx context.Context, a *line.Args) error {
 		o.K3s = recipe.K3sDefault
 	}
 	for _, key := range []string{"from", "k3s"} {
-		if v := a.Values[key]; v != "" && !migrate.IsVersion(v) {
+		if v := a.Values[key]; v != "" && !isRelease(v) {
 			return fault.New(fault.Usage, "write it as v1.22.2+k3s1", "%s=%s is no version of k3s", key, v)
 		}
 	}
@@ -63,6 +64,11 @@ func doMigrate(ctx context.Context, a *line.Args) error {
 		return printJSON(r)
 	}
 	return printMigration(terminal.NewWriter(os.Stdout), r)
+}
+
+func isRelease(version string) bool {
+	_, ok := k3sstep.Parse(version)
+	return ok
 }
 
 func printMigration(w *terminal.Writer, r *migrate.Report) error {

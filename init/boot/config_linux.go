@@ -21,6 +21,7 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mask"
 	"imgbuild/init/disk"
+	"imgbuild/init/k3s"
 	"imgbuild/init/net/clock"
 	"imgbuild/init/settings/apply"
 	"imgbuild/init/settings/identity"
@@ -216,7 +217,7 @@ func (n *Node) read(problems []config.Problem) *config.Config {
 	n.Base.Hide(mask.New(cfg.Secrets()))
 	t := n.tell.For("config")
 	t.Report.Drop("config")
-	all := slices.Concat(problems, parsed, merged, config.Check(cfg, n.fits()))
+	all := slices.Concat(problems, parsed, merged, config.Check(cfg, n.fitsWith(cfg)))
 	refused := config.Refused(all)
 	n.Refused.Store(&refused)
 	for _, p := range all {
@@ -238,6 +239,15 @@ func (n *Node) read(problems []config.Problem) *config.Config {
 func (n *Node) fits() config.Facts {
 	p := n.Pre()
 	return config.Facts{Roles: p.Manifest.Roles, Board: p.Cmdline["shelf.board"], Memory: p.Memory}
+}
+
+// fitsWith are the same, with the token that a server's data have.
+func (n *Node) fitsWith(cfg *config.Config) config.Facts {
+	f := n.fits()
+	if cfg.RoleOf("") == k3s.Server && !n.lay.Degraded {
+		f.Token = k3s.NodeTokens.Held(cfg)
+	}
+	return f
 }
 
 // stamp changes when a file of the configuration does.

@@ -88,7 +88,11 @@ func serveSocket(n *Node) error {
 	n.Trial.Hooks = configtrial.Hooks{
 		Do: func(f func()) { do <- f }, Reload: n.readAgain, Say: n.Base.Say,
 		Node: func() configtrial.Node {
-			return configtrial.Node{Hostname: v.Host, Role: v.Config().RoleOf(""), Facts: fits, Importer: importer, Say: v.Base.Say}
+			facts := fits
+			if cfg := v.Config(); cfg.RoleOf("") == k3s.Server {
+				facts.Token = k3s.NodeTokens.Held(cfg)
+			}
+			return configtrial.Node{Hostname: v.Host, Role: v.Config().RoleOf(""), Facts: facts, Importer: importer, Say: v.Base.Say}
 		},
 	}
 	return control.Serve(control.Socket, v.Answer)

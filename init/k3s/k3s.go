@@ -61,7 +61,7 @@ func Unit(n Node) (supervise.Unit, *Upkeep, error) {
 	if n.Say == nil {
 		n.Say = func(string, ...any) {}
 	}
-	p := &preparation{Node: n}
+	p := &preparation{Node: n, tokens: NodeTokens}
 	return supervise.Unit{
 		Name:   Name,
 		NoFile: 1048576,
@@ -93,6 +93,7 @@ func Unit(n Node) (supervise.Unit, *Upkeep, error) {
 // preparation is what happens before each start.
 type preparation struct {
 	Node
+	tokens   Tokens
 	mu       sync.Mutex
 	binary   string // found and checked in this boot
 	checked  bool   // the host was found fit in this boot
@@ -103,6 +104,7 @@ type preparation struct {
 	extra    []Extra // lists of ours after the user's
 	began    time.Time
 	untimed  bool // that start came before the time was known
+	doubted  bool // that nobody knows whether this k3s fits the data was said
 	told     bool // that the node has another name in the cluster
 }
 
@@ -142,6 +144,9 @@ func (p *preparation) prepare(ctx context.Context, say supervise.Say) error {
 	}
 	binary, err := p.find(ctx, say)
 	if err != nil {
+		return err
+	}
+	if cfg, err = p.judge(ctx, cfg, binary); err != nil {
 		return err
 	}
 	if err := linkTools(ToolDir, binary); err != nil {

@@ -8,6 +8,8 @@ import (
 
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/k3sstep"
+	"imgbuild/init/k3s"
 	"imgbuild/init/settings/sources"
 )
 
@@ -54,6 +56,13 @@ func (n Node) Examine(text []byte) (keep []byte, plan config.Plan, err error) {
 			if p.Severity == config.Error && p.File == name {
 				bad++
 			}
+		}
+	}
+	// A token that another file covers would change nothing, and be taken for the cluster's.
+	own, _ := config.Parse(name, in.Keep)
+	if alone, _ := config.Merge(own); n.Role == k3s.Server {
+		if err := k3sstep.Token(alone.K3OS.Token, n.Facts.Token); err != nil && bad == 0 {
+			return nil, plan, err
 		}
 	}
 	if bad > 0 {

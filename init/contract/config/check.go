@@ -12,6 +12,7 @@ type Facts struct {
 	Board  string
 	Memory int64    // bytes
 	Lacks  []string // network hardware that the board does not have: "wifi", "ethernet"
+	Token  string   // of a server that has data: the token that they were made with; a secret
 }
 
 // RoleOf gives the role of a node: shelf.role, else the one its image was built for, else what k3OS

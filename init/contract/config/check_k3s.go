@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -8,6 +9,9 @@ import (
 	"sort"
 	"strings"
 	"sync"
+
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/k3sstep"
 
 	"gopkg.in/yaml.v3"
 )
@@ -88,6 +92,12 @@ func (k *checker) checkK3s() {
 	if c.Token != "" {
 		if s, fix, why := token(c.Token); why != "" {
 			k.report(s, "k3os.token", fix, "%s", why)
+		}
+		if k.role == "server" {
+			var other *fault.Error
+			if errors.As(k3sstep.Token(c.Token, k.f.Token), &other) {
+				k.report(Error, "k3os.token", other.Fix, "%s", other.What)
+			}
 		}
 	}
 	if c.Environment["K3S_CLUSTER_SECRET"] != "" {

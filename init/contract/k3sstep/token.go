@@ -1,0 +1,38 @@
+package k3sstep
+
+import (
+	"crypto/subtle"
+	"strings"
+
+	"imgbuild/init/contract/fault"
+)
+
+// Secret is the password of a token: k3s writes K10HASH::USER:PASSWORD, people write PASSWORD
+// (docs.k3s.io/cli/token).
+func Secret(token string) string {
+	token = strings.TrimSpace(token)
+	if rest, ok := strings.CutPrefix(token, "K10"); ok {
+		if _, credentials, ok := strings.Cut(rest, "::"); ok {
+			if _, password, ok := strings.Cut(credentials, ":"); ok {
+				return password
+			}
+			return credentials
+		}
+	}
+	return token
+}
+
+// RotateCommand changes the token of a cluster.
+const RotateCommand = "imgbuild token rotate"
+
+// Token says why a server with data must not start with a configured token: k3s encrypts what it
+// keeps in its datastore with it, and ends at once with another one. held is what k3s has kept in
+// server/token. Nil where either is empty: k3s then takes the one that it kept, or makes one.
+func Token(configured, held string) error {
+	a, b := Secret(configured), Secret(held)
+	if a == "" || b == "" || subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 {
+		return nil
+	}
+	return fault.New(fault.Input, "put the token of the cluster into k3os.token, or take the key out; to change the token of the cluster run `"+RotateCommand+"`",
+		"the data of this server were made with another token: k3s would not start")
+}
