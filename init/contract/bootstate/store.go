@@ -117,13 +117,19 @@ func Arm(d Device, slot string) (Record, error) {
 // shelf.last). It writes nothing if nothing changes, so it may be called again. running is what the
 // boot script passed as shelf.slot, not what the record chose: U-Boot boots the other slot when the
 // chosen one does not load.
-func Healthy(d Device, running string) (Record, error) {
+func Healthy(d Device, running string) (Record, error) { return healthy(d, running, false) }
+
+// HealthyAlone is Healthy, and in the same write nothing is known of the other slot any more: its
+// system must not start again, whatever befalls this one, because the data are not for it now.
+func HealthyAlone(d Device, running string) (Record, error) { return healthy(d, running, true) }
+
+func healthy(d Device, running string, alone bool) (Record, error) {
 	if running != A && running != B {
 		return Record{}, fmt.Errorf("boot record: running slot %q is not a or b", running)
 	}
 	r, err := Load(d)
 	if errors.Is(err, ErrNone) {
-		return Store(d, Fresh(running))
+		return Store(d, Fresh(running)) // the other one is empty
 	}
 	if err != nil {
 		return r, err
@@ -144,9 +150,28 @@ func Healthy(d Device, running string) (Record, error) {
 		r.Active, r.Trial, r.Left, r.Last = running, "", MaxLeft, ""
 	}
 	r.set(running, Good)
+	if alone && r.Trial == "" {
+		r.set(Other(running), Empty)
+	}
 	if r == before {
 		return r, nil
 	}
+	return Store(d, r)
+}
+
+// Yield gives up the committed slot for a reason: it is bad, and the other one, which must be good,
+// is the committed one from now on.
+func Yield(d Device, running, reason string) (Record, error) {
+	r, err := Load(d)
+	if err != nil {
+		return r, err
+	}
+	other := Other(running)
+	if r.Active != running || r.Trial != "" || r.State(other) != Good {
+		return r, fmt.Errorf("boot record: slot %q cannot yield: %s is the committed one, %q under trial, and the other slot is %s", running, r.Active, r.Trial, r.State(other))
+	}
+	r.set(running, Bad)
+	r.Active, r.Left, r.Last = other, MaxLeft, Reason(reason)
 	return Store(d, r)
 }
 

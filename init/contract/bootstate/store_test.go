@@ -86,6 +86,73 @@ func TestCommittedSlotThatDidNotLoad(t *testing.T) {
 	}
 }
 
+// A commit that leaves nothing to go back to: neither three power cuts nor a slot that is given up
+// boot the system before.
+func TestHealthyAlone(t *testing.T) {
+	for _, trial := range []bool{true, false} {
+		d := fresh(t, A)
+		if trial {
+			if _, err := Arm(d, B); err != nil {
+				t.Fatal(err)
+			}
+		}
+		running := boot(t, d).Slot()
+		r, err := HealthyAlone(d, running)
+		if err != nil || r.Active != running || r.Trial != "" || r.State(running) != Good || r.State(Other(running)) != Empty || r.Left != MaxLeft {
+			t.Fatalf("trial %v: %+v, %v", trial, r, err)
+		}
+		if again, err := HealthyAlone(d, running); err != nil || again != r {
+			t.Fatalf("trial %v: again %+v, %v", trial, again, err)
+		}
+		for range MaxLeft {
+			if got := boot(t, d).Slot(); got != running {
+				t.Fatalf("trial %v: slot %s boots, want %s", trial, got, running)
+			}
+		}
+	}
+	d := fresh(t, A)
+	if _, err := Arm(d, B); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := HealthyAlone(d, A); err != nil || r.Trial != B || r.B != Empty {
+		t.Errorf("an armed trial of the other slot: %+v, %v", r, err)
+	}
+}
+
+// A committed slot that is given up yields to the other one if that is good, once.
+func TestYield(t *testing.T) {
+	for _, c := range []struct {
+		other string
+		want  Record
+		fails bool
+	}{
+		{Good, Record{Active: B, A: Bad, B: Good, Left: MaxLeft, Last: "verity-block-7"}, false},
+		{Bad, Record{Active: A, A: Good, B: Bad, Left: MaxLeft}, true},
+		{Empty, Record{Active: A, A: Good, B: Empty, Left: MaxLeft}, true},
+	} {
+		d := fresh(t, A)
+		r, err := Load(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.set(B, c.other)
+		if _, err := Store(d, r); err != nil {
+			t.Fatal(err)
+		}
+		_, err = Yield(d, A, "verity block 7")
+		got, lerr := Load(d)
+		got.V, got.Seq = 0, 0
+		if (err != nil) != c.fails || lerr != nil || got != c.want {
+			t.Errorf("other %s: got %+v, %v, %v", c.other, got, err, lerr)
+		}
+		if err == nil {
+			if _, err := Yield(d, B, "verity block 8"); err == nil {
+				t.Error("it goes back and forth")
+			}
+		}
+	}
+}
+
 // A reason is for one boot: after a healthy one a mere power cut must not bring it up again.
 func TestHealthyForgetsTheReason(t *testing.T) {
 	d := fresh(t, A)
