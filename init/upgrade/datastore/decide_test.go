@@ -78,8 +78,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// Whatever is known: nothing is put back that a commit or a good record speaks against, and a trial's
-// k3s never starts without the copy that was decided.
+// Whatever is known: nothing is put back that a commit or a good record speaks against, and a
+// trial's k3s never starts without the copy that was decided.
 func TestStartAlways(t *testing.T) {
 	plans := []*Plan{nil}
 	for _, copied := range []bool{true, false} {

@@ -19,7 +19,8 @@ import (
 )
 
 // dirName is the directory of this package in k3s' data directory: on the same file system as the
-// datastore, so that the copy is put back by a rename, and on the same disk, if that is another one.
+// datastore, so that the copy is put back by a rename, and on the same disk, if that is another
+// one.
 const dirName = "shelf-datastore"
 
 // Behind the name of what was replaced.
@@ -38,8 +39,8 @@ const (
 	bringName   = "bring"   // data of a backup, for the trial
 )
 
-// Store is the datastore of a server and its copy. Every method may be cut off by a power cut at any
-// moment, and called again.
+// Store is the datastore of a server and its copy. Every method may be cut off by a power cut at
+// any moment, and called again.
 type Store struct {
 	Data string                  // k3s' data directory
 	at   func(step string) error // of tests: called between the steps; an error ends the method there
@@ -230,8 +231,8 @@ func syncDirs(root string) error {
 	})
 }
 
-// Begin notes that k3s of the trial starts with the data, and gives it those of a backup if the plan
-// says so.
+// Begin notes that k3s of the trial starts with the data, and gives it those of a backup if the
+// plan says so.
 func (s Store) Begin(p Plan) error {
 	if err := mount.Replace(s.path(startedName), nil, 0o600, os.Getuid(), os.Getgid()); err != nil {
 		return err

@@ -18,7 +18,6 @@ import (
 // errCut is what a power cut looks like to whoever called.
 var errCut = errors.New("the power failed")
 
-
 // memory is a directory in memory, where there is one: thousands of flushes take minutes on a disk.
 func memory(t *testing.T) string {
 	t.Helper()
@@ -110,8 +109,8 @@ func TestFallbackThroughPowerCuts(t *testing.T) {
 	}
 }
 
-// life runs it with the power failing at one step and, if again is not 0, that many steps later once
-// more. It gives the number of steps.
+// life runs it with the power failing at one step and, if again is not 0, that many steps later
+// once more. It gives the number of steps.
 func life(t *testing.T, kind Kind, first, again int) int {
 	t.Helper()
 	name := fmt.Sprintf("%s, cut at %d and %d", kind, first, again)
