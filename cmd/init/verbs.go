@@ -72,6 +72,8 @@ func shelf() *line.Program {
 			{Name: "history", Summary: "the upgrades of this node, and how each ended", Keys: print, Run: plain(history)},
 			{Name: "key", Operands: "[list | add KEY|FILE]", Words: "list add", Summary: "whose upgrades this node takes; add a public key, or those of a file that a trusted key has signed (FILE.minisig)",
 				Keys: print, Run: func(_ context.Context, a *line.Args) error { return keyVerb(a) }},
+			{Name: "token", Operands: "[rotate|set]", Words: "rotate set", Summary: "whether k3s is ready, and the cluster's nodes; change the cluster's token to the one on standard input, or this node's; `imgbuild token rotate` does both",
+				Keys: print, Run: words(tokenVerb)},
 			{Name: "rescue", Operands: "[on|off]", Words: "on off", Summary: "whether the next boot is the rescue system, without data partition and services",
 				Run: func(_ context.Context, a *line.Args) error { return rescueVerb(a.Operands) }},
 			{Name: "reboot", Operands: "[REASON...]", Summary: "stop everything in order and start again", Keys: print, Lax: true, Run: order("reboot", end)},

@@ -36,3 +36,13 @@ func Token(configured, held string) error {
 	return fault.New(fault.Input, "put the token of the cluster into k3os.token, or take the key out; to change the token of the cluster run `"+RotateCommand+"`",
 		"the data of this server were made with another token: k3s would not start")
 }
+
+// TokenState is what a node answers before the token of its cluster is changed.
+type TokenState struct {
+	Name    string   `json:"name"` // of the node in the cluster
+	Role    string   `json:"role"`
+	Ready   bool     `json:"ready"`             // its k3s runs
+	Rotated bool     `json:"rotated"`           // a token that was rotated counts on it already
+	Refused string   `json:"refused,omitempty"` // why the token cannot be changed on it
+	Members []string `json:"members,omitempty"` // of a server: the nodes of the cluster
+}
