@@ -26,11 +26,7 @@ _shelf() {
 	-o) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
 	esac
 	if [ "$COMP_CWORD" -eq 1 ]; then
-<<<<<<< HEAD
-		words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key rescue reboot poweroff reset support completion version help"
-=======
-		words="status services logs start stop restart top network dmesg report config data backup disk token rescue reboot poweroff reset support completion version help"
->>>>>>> ea1ae24 (imgbuild token rotate: on a server, then every other node, agents one at a time)
+		words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token rescue reboot poweroff reset support completion version help"
 	else
 		case ${COMP_WORDS[1]} in
 	status) words="output= -o" ;;
@@ -47,16 +43,13 @@ _shelf() {
 	data) words="repair format yes=" ;;
 	backup) words="now list key forget" ;;
 	disk) words="move forget" ;;
-<<<<<<< HEAD
 	upgrade) words="reboot= arm= force= serve= --serve output= -o" ;;
 	rollback) words="output= -o" ;;
 	commit) words="output= -o" ;;
 	hold) words="off output= -o" ;;
 	history) words="output= -o" ;;
 	key) words="list add output= -o" ;;
-=======
 	token) words="rotate set output= -o" ;;
->>>>>>> ea1ae24 (imgbuild token rotate: on a server, then every other node, agents one at a time)
 	rescue) words="on off" ;;
 	reboot) words="output= -o" ;;
 	poweroff) words="output= -o" ;;
@@ -64,11 +57,7 @@ _shelf() {
 	support) words="- out= output= -o" ;;
 	completion) words="bash zsh fish man" ;;
 	version) words="output= -o" ;;
-<<<<<<< HEAD
-	help) words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key rescue reboot poweroff reset support completion version" ;;
-=======
-	help) words="status services logs start stop restart top network dmesg report config data backup disk token rescue reboot poweroff reset support completion version" ;;
->>>>>>> ea1ae24 (imgbuild token rotate: on a server, then every other node, agents one at a time)
+	help) words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token rescue reboot poweroff reset support completion version" ;;
 		esac
 	fi
 	COMPREPLY=($(compgen -W "$words" -- "$word"))
