@@ -109,13 +109,8 @@ func TestFallbackThroughPowerCuts(t *testing.T) {
 	}
 }
 
-<<<<<<< HEAD
 // life runs it with the power failing at one step and, if again is not 0, that many steps later
 // once more. It gives the number of steps.
-=======
-// life runs it with the power failing at one step and, unless again is 0, that many steps later
-// once more. It gives the number of steps.
->>>>>>> ea1ae24 (imgbuild token rotate: on a server, then every other node, agents one at a time)
 func life(t *testing.T, kind Kind, first, again int) int {
 	t.Helper()
 	name := fmt.Sprintf("%s, cut at %d and %d", kind, first, again)
