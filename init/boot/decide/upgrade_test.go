@@ -40,7 +40,7 @@ func TestFate(t *testing.T) {
 	}
 }
 
-func TestBlame(t *testing.T) {
+func TestBlameOf(t *testing.T) {
 	const good, starting, waiting, bad = health.Good, health.Starting, health.Waiting, health.Bad
 	failed := []string{checks.K3s, checks.Kubelet}
 	for _, c := range []struct {

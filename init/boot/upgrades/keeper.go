@@ -23,8 +23,8 @@ const Window = time.Hour
 // MaxHold is how long a trial can be held, in one order.
 const MaxHold = 24 * time.Hour
 
-// Hooks is what others do at the turns of an upgrade. Nil ones do nothing. They are set before the
-// services start, and called on one goroutine at a time.
+// Hooks is what others do at the turns of an upgrade. Nil ones do nothing. They are set before
+// Open, called one at a time, and must not call the Keeper.
 type Hooks struct {
 	Arm       func(a ledger.Attempt) error // before a slot is armed; an error refuses it
 	Leave     func(a ledger.Attempt) error // the services have stopped, the next boot tries the slot; an error takes it back
@@ -79,6 +79,13 @@ func (k *Keeper) Open(path, slot string, trial bool, rec *record.Record, last st
 			k.Hooks.Commit(was)
 		}
 	case decide.FellBack:
+		// A trial that did not load still has attempts: without this the next boot tries it again,
+		// while the ledger has it rolled back.
+		if state.Trial == a.Slot {
+			if rerr := rec.Note(decide.Blame, "trial-did-not-start"); rerr != nil {
+				return errors.Join(err, fault.Wrap(rerr, fault.Device, "replace the card if this comes again", "the boot record"))
+			}
+		}
 		k.l.End(ledger.RolledBack, cmp.Or(a.Reason, last, "it did not start"), time.Now())
 		if k.Hooks.FellBack != nil {
 			k.Hooks.FellBack(was) // first: after a power cut it is called again

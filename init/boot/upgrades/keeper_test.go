@@ -74,7 +74,9 @@ func (m *machine) boot(loads bool) *Keeper {
 		r.Last, r.Trial, r.Left = "trial-"+r.Trial+"-exhausted", "", bootstate.MaxLeft
 		slot, trial = r.Active, false
 	}
-	r.Left--
+	if r.Left > 0 { // at 0 a committed slot boots on
+		r.Left--
+	}
 	if !loads {
 		slot, trial = bootstate.Other(slot), false
 	}
