@@ -109,13 +109,17 @@ func startSSHD(n *Node) error {
 	units, cfg, k := n.Units.Load(), n.Config(), n.Pre().Manifest.K3s
 	r := cfg.RoleOf("")
 	alone := n.lay.Degraded || len(cfg.RunCmd) > 0 || k == nil || k.Source == "none" || r != k3s.Server && r != k3s.Worker
-	n.tell.Problem(units.Add(sshd(units, !alone)))
+	u := sshd(units, !alone)
+	if n.OnTrial() { // else a connection is enough, and sooner
+		u.Ready.Probe = func(ctx context.Context) error { return banner(ctx, sshAddress) }
+	}
+	n.tell.Problem(units.Add(u))
 	return units.Start(context.Background())
 }
 
 func sshd(units *supervise.Supervisor, after bool) supervise.Unit {
 	u := supervise.Unit{
-		Name: sshdUnit, Command: []string{"/usr/sbin/sshd", "-D", "-e"}, Ready: supervise.Ready{Kind: supervise.TCP, Address: "127.0.0.1:22"},
+		Name: sshdUnit, Command: []string{"/usr/sbin/sshd", "-D", "-e"}, Ready: supervise.Ready{Kind: supervise.TCP, Address: sshAddress},
 		OOMScore: -900, StopOrder: 90, KeepOthers: true,
 		Limits: cgroup.Limits{CPUWeight: 400}, // keeps logins responsive while a service uses all CPU
 	}
