@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -41,19 +40,19 @@ func backupVerb(args []string) error {
 	case "now":
 		s, err := j.Run(ctx)
 		if err == nil {
-			fmt.Printf("%s is at %s, %d KiB\n", s.Name, s.To, s.Size>>10)
+			showf("%s is at %s, %d KiB\n", s.Name, s.To, s.Size>>10)
 		}
 		return err
 	case "list":
 		list, err := j.List(ctx)
 		for _, e := range list {
-			fmt.Printf("%s\t%d KiB\n", e.Name, e.Size>>10)
+			showf("%s\t%d KiB\n", e.Name, e.Size>>10)
 		}
 		return err
 	case "key":
 		_, line, err := j.Key()
 		if err == nil {
-			fmt.Println(line)
+			show(line)
 		}
 		return err
 	case "forget":
@@ -68,7 +67,7 @@ func job() *backup.Job {
 	layers, _ := sources.Layers("/", string(cmdline))
 	c, _ := config.Merge(layers...)
 	host, _ := os.Hostname()
-	j := &backup.Job{Config: c, Host: host, Say: func(format string, a ...any) { fmt.Printf(format+"\n", a...) }}
+	j := &backup.Job{Config: c, Host: host, Say: func(format string, a ...any) { showf(format+"\n", a...) }}
 	j.Snapshot = func(ctx context.Context, name string) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 		defer cancel()
@@ -93,12 +92,12 @@ func backupStatus(j *backup.Job) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("to: %s, the newest %d are kept\n", backup.Shown(j.Config.Backup.To), j.Config.Backup.Keep)
+	showf("to: %s, the newest %d are kept\n", backup.Shown(j.Config.Backup.To), j.Config.Backup.Keep)
 	s = s.For(backup.Shown(j.Config.Backup.To))
 	if s.Last.IsZero() {
-		fmt.Println("last: none yet")
+		show("last: none yet")
 	} else {
-		fmt.Printf("last: %s, %v ago, %d KiB\n", s.Name, time.Since(s.Last).Round(time.Second), s.Size>>10)
+		showf("last: %s, %v ago, %d KiB\n", s.Name, time.Since(s.Last).Round(time.Second), s.Size>>10)
 	}
 	if s.Error != "" {
 		return fault.New(fault.Unhealthy, "", "the last attempt, %v ago, failed: %s", time.Since(s.Tried).Round(time.Second), s.Error)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"os"
 
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/terminal"
 	"imgbuild/init/settings/sources"
 	"imgbuild/init/status/control"
 )
@@ -45,7 +47,8 @@ func configVerb(a *line.Args) error {
 	if err := rootOnly(); err != nil {
 		return err
 	}
-	return writeConfig(os.Stdout, open, a.JSON(), os.Stderr)
+	out, flush := screen()
+	return errors.Join(writeConfig(out, open, a.JSON(), terminal.NewWriter(os.Stderr)), flush())
 }
 
 // mergedHere reads all sources as PID 1 does.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"time"
@@ -47,21 +45,19 @@ func tryConfig(word string, rest []string, values map[string]string, asJSON bool
 		return err
 	}
 	if asJSON {
-		e := json.NewEncoder(os.Stdout)
-		e.SetIndent("", "\t")
-		return e.Encode(plan)
+		return printJSON(plan)
 	}
 	for _, p := range plan.Problems {
-		fmt.Println(p)
+		show(p)
 	}
 	for _, c := range plan.Changes {
-		fmt.Println(c)
+		show(c)
 	}
 	if len(plan.Changes) == 0 {
-		fmt.Println("nothing changes")
+		show("nothing changes")
 	}
 	if plan.Try > 0 {
-		fmt.Printf("It is taken back in %d s, unless you log in again over ssh and say: sudo shelf config confirm\n", plan.Try)
+		showf("It is taken back in %d s, unless you log in again over ssh and run: sudo shelf config confirm\n", plan.Try)
 	}
 	return nil
 }

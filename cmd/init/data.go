@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -41,23 +42,25 @@ func dataVerb(a *line.Args) error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, datafs.Limit)
 	defer cancel()
+	out, flush := screen() // e2fsck prints names of files
 	if what == "repair" {
 		if err := ask(yes, what, fmt.Sprintf("e2fsck will change whatever it finds wrong on %s. What is not whole any more may be lost or end in lost+found.", s.Device)); err != nil {
 			return err
 		}
-		err = datafs.Repair(ctx, d, os.Stdout)
+		err = datafs.Repair(ctx, d, out)
 	} else {
 		if err := ask(yes, what, fmt.Sprintf("Everything on the data partition of %s is deleted: this node's identity, its k3s data, its volumes.", d.Name)); err != nil {
 			return err
 		}
-		err = datafs.Format(ctx, d, os.Stdout)
+		err = datafs.Format(ctx, d, out)
 	}
+	err = errors.Join(err, flush())
 	if err != nil {
 		return err
 	}
-	fmt.Println("\nDone. The next boot uses the data partition again: sudo shelf reboot")
+	show("\nDone. The next boot uses the data partition again: sudo shelf reboot")
 	if on, err := datafs.Rescue(d); err == nil && on {
-		fmt.Println("rescue.txt still asks for the rescue system: sudo shelf rescue off")
+		show("rescue.txt still asks for the rescue system: sudo shelf rescue off")
 	}
 	return nil
 }
@@ -65,27 +68,27 @@ func dataVerb(a *line.Args) error {
 func describe(s datafs.State) {
 	switch {
 	case s.Mounted != "":
-		fmt.Printf("The data partition is %s, %d MiB, in use at %s.\n", s.Device, s.Bytes>>20, s.Mounted)
+		showf("The data partition is %s, %d MiB, in use at %s.\n", s.Device, s.Bytes>>20, s.Mounted)
 		return
 	case s.Bytes == 0:
-		fmt.Printf("The data partition is missing from the partition table of %s.\n", s.Device)
+		showf("The data partition is missing from the partition table of %s.\n", s.Device)
 	default:
-		fmt.Printf("The data partition is %s, %d MiB, not in use.\n", s.Device, s.Bytes>>20)
+		showf("The data partition is %s, %d MiB, not in use.\n", s.Device, s.Bytes>>20)
 	}
 	if s.Bad != nil {
-		fmt.Println("What is wrong with it:", s.Bad)
+		show("What is wrong with it:", s.Bad)
 	}
 	if s.FS.BlockSize != 0 {
 		how := "unmounted in order"
 		if !s.FS.Clean {
 			how = "not unmounted in order, or with errors"
 		}
-		fmt.Printf("It holds ext4 with the label %q, last written %s, %s.\n", s.FS.Label, s.FS.Written.UTC().Format(time.RFC3339), how)
+		showf("It holds ext4 with the label %q, last written %s, %s.\n", s.FS.Label, s.FS.Written.UTC().Format(time.RFC3339), how)
 	}
 	if s.Bytes > 0 && s.FS.BlockSize != 0 {
-		fmt.Printf("\nLook at it, and copy from it, without changing anything:\n  sudo mount -o ro,noload %s /mnt\n", s.Device)
+		showf("\nLook at it, and copy from it, without changing anything:\n  sudo mount -o ro,noload %s /mnt\n", s.Device)
 	}
-	fmt.Print("\nLet e2fsck repair it, with the risk that something is lost:\n  sudo shelf data repair\n" +
+	showf("\nLet e2fsck repair it, with the risk that something is lost:\n  sudo shelf data repair\n" +
 		"\nGive up what is there and make it again, empty:\n  sudo shelf data format\n\nThen: sudo shelf reboot\n")
 }
 
@@ -97,7 +100,7 @@ func ask(yes, word, warning string) error {
 	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil || yes != "" {
 		return fault.New(fault.Usage, "run it again with yes="+word, "%s", strings.TrimSuffix(warning, "."))
 	}
-	fmt.Printf("%s\nType %s to go on: ", warning, word)
+	showf("%s\nType %s to go on: ", warning, word)
 	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 	if strings.TrimSpace(answer) != word {
 		return fault.New(fault.Usage, "", "nothing was done")
@@ -133,13 +136,13 @@ func rescueVerb(args []string) error {
 		return err
 	}
 	if on {
-		fmt.Println("The next boot is the rescue system: no data partition, no services. sudo shelf reboot")
+		show("The next boot is the rescue system: no data partition, no services. sudo shelf reboot")
 		if !datafs.Wired("/sys") {
-			fmt.Println("NO NETWORK CABLE is plugged in, and the passphrases of wireless networks are on the data partition: plug one in,\n" +
+			show("NO NETWORK CABLE is plugged in, and the passphrases of wireless networks are on the data partition: plug one in,\n" +
 				"or write the passphrase into config.yaml on BOOT with another computer, or you cannot log in there. sudo shelf rescue off")
 		}
 	} else {
-		fmt.Println("The next boot is an ordinary one.")
+		show("The next boot is an ordinary one.")
 	}
 	return nil
 }

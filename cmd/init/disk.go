@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
@@ -23,9 +22,9 @@ func diskVerb(args []string) error {
 		}
 		switch d := s.DataDisk; {
 		case d == nil:
-			fmt.Println("no data disk: k3s' data are on the node's own disk")
+			show("no data disk: k3s' data are on the node's own disk")
 		case d.State == datadisk.Mounted:
-			fmt.Printf("k3s' data are on %s (%s)\n", d.Path, d.Device)
+			showf("k3s' data are on %s (%s)\n", d.Path, d.Device)
 		default:
 			return fault.New(fault.Unhealthy, "", "%s", d.Detail)
 		}
@@ -47,7 +46,7 @@ func diskVerb(args []string) error {
 		if err := asRoot(mount.Replace(datadisk.MovePath, nil, 0o600, os.Getuid(), os.Getgid())); err != nil {
 			return err
 		}
-		fmt.Println("k3s' data are moved to the data disk at the next start, which is now")
+		show("k3s' data are moved to the data disk at the next start, which is now")
 		return control.Call(control.Socket, control.Request{Verb: "reboot", Reason: "data disk move"}, nil)
 	case len(args) == 1 && args[0] == "forget":
 		err := os.Remove(datadisk.KnownPath)
@@ -60,7 +59,7 @@ func diskVerb(args []string) error {
 		if err := asRoot(err); err != nil {
 			return err
 		}
-		fmt.Println("the node takes the next empty data disk, or its own, for k3s' data; nothing was deleted on the old one")
+		show("the node takes the next empty data disk, or its own, for k3s' data; nothing was deleted on the old one")
 		return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
 	}
 	return fault.New(fault.Usage, "run shelf help disk", "disk takes no %q", args)

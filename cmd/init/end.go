@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"imgbuild/init/status/control"
@@ -21,6 +20,6 @@ func said(verb string, asJSON bool) error {
 	if asJSON {
 		return printJSON(map[string]string{"order": verb})
 	}
-	fmt.Println(verb, "is on its way")
+	show(verb, "is on its way")
 	return nil
 }

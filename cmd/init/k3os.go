@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 
 	"imgbuild/init/contract/fault"
@@ -19,10 +18,10 @@ func k3os(args []string) error {
 	case "--version", "-v", "version":
 		s, err := askStatus()
 		if err != nil {
-			fmt.Println("k3os version", version, "(ShelfOS)")
+			show("k3os version", version, "(ShelfOS)")
 			return nil
 		}
-		fmt.Printf("k3os version %s (ShelfOS)\n", s.Version)
+		showf("k3os version %s (ShelfOS)\n", s.Version)
 		return nil
 	case "config":
 		// The phases --initrd, --boot and --install ran at those times; by hand all of them meant:
@@ -42,7 +41,7 @@ func k3os(args []string) error {
 		return fault.New(fault.Usage, "write a new image to the card until then; shelf version says what runs",
 			"k3OS's upgrades do not exist here: this system is upgraded as a whole, by shelf upgrade, which is not there yet")
 	case "", "help", "-h", "--help":
-		fmt.Print("This is ShelfOS. For those who come from k3OS this command knows\n\n  k3os config [--dump | --dump-json]   apply the configuration again, or show it\n" +
+		showf("This is ShelfOS. For those who come from k3OS this command knows\n\n  k3os config [--dump | --dump-json]   apply the configuration again, or show it\n" +
 			"  k3os upgrade                         says what became of upgrades\n  k3os --version\n\nEverything else is said with shelf; see shelf help.\n")
 		return nil
 	}

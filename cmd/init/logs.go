@@ -3,9 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -16,7 +14,6 @@ import (
 
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
-	"imgbuild/init/contract/terminal"
 	"imgbuild/init/status/control"
 )
 
@@ -39,7 +36,7 @@ func logs(a *line.Args) error {
 		if asJSON {
 			return printJSON(names)
 		}
-		fmt.Println(strings.Join(names, "\n"))
+		show(strings.Join(names, "\n"))
 		return nil
 	}
 	what := map[string]string{"name": name, "lines": strconv.Itoa(lines)}
@@ -74,24 +71,17 @@ func stream(r control.Request, asJSON bool, split func(string) any) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if !asJSON {
-		// Not the file itself: io.Copy would let the kernel move the bytes, and a pipe that nobody
-		// reads any more would be an error instead of the signal that ends a command quietly.
-		if line.Columns(os.Stdout) == 0 {
-			return control.Stream(ctx, control.Socket, r, struct{ io.Writer }{os.Stdout})
-		}
-		safe := terminal.NewWriter(os.Stdout) // what a service prints must not control the terminal
-		return errors.Join(control.Stream(ctx, control.Socket, r, safe), safe.Flush())
+		out, flush := screen()
+		return errors.Join(control.Stream(ctx, control.Socket, r, out), flush())
 	}
 	in, out := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		e := json.NewEncoder(os.Stdout)
-		e.SetEscapeHTML(false)
 		s := bufio.NewScanner(in)
 		s.Buffer(nil, 1<<20)
 		var err error
 		for s.Scan() && err == nil {
-			err = e.Encode(split(s.Text()))
+			err = writeJSON(os.Stdout, split(s.Text()), "")
 		}
 		in.CloseWithError(err)
 		done <- err

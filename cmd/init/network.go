@@ -1,10 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"strings"
-
-	"imgbuild/init/contract/terminal"
 )
 
 // networkVerb shows the interfaces with what was configured or leased.
@@ -17,10 +14,10 @@ func networkVerb(asJSON bool) error {
 		return printJSON(s.Network)
 	}
 	for _, i := range s.Network {
-		fmt.Println(terminal.Text(i.Line))
+		show(i.Line)
 		for _, f := range [][2]string{{"mac", i.MAC}, {"gateway", i.Gateway}, {"dns", strings.Join(i.DNS, ", ")}} {
 			if f[1] != "" {
-				fmt.Printf("  %-8s %s\n", f[0], terminal.Text(f[1]))
+				showf("  %-8s %s\n", f[0], f[1])
 			}
 		}
 	}

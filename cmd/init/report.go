@@ -2,9 +2,9 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"imgbuild/init/contract/fault"
-	"imgbuild/init/contract/terminal"
 )
 
 func showReport(asJSON bool) error {
@@ -15,6 +15,6 @@ func showReport(asJSON bool) error {
 	if asJSON {
 		return printJSON(map[string]string{"report": string(text)})
 	}
-	_, err = os.Stdout.WriteString(terminal.Text(string(text)))
-	return err
+	showf("%s", strings.ReplaceAll(string(text), "\r\n", "\n"))
+	return nil
 }

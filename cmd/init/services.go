@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"text/tabwriter"
 	"time"
 
 	"imgbuild/init/contract/fault"
@@ -24,22 +22,25 @@ func services(words []string, asJSON bool) error {
 	switch {
 	case onlyNames:
 		for _, u := range s.Services {
-			fmt.Println(u.Name)
+			show(u.Name)
 		}
 		return nil
 	case asJSON:
 		return printJSON(s.Services)
 	}
-	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tPHASE\tSINCE\tRESTARTS\tFAILURES\tPID\tDETAIL")
+	return printTable(servicesTable(s))
+}
+
+func servicesTable(s status.Status) [][]string {
+	rows := [][]string{{"NAME", "PHASE", "SINCE", "RESTARTS", "FAILURES", "PID", "DETAIL"}}
 	for _, u := range s.Services {
 		pid := "-"
 		if u.PID != 0 {
 			pid = fmt.Sprint(u.PID)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", u.Name, u.Phase, span(s.Clock.Now.Sub(u.Since).Seconds()), u.Restarts, u.Failures, pid, u.Detail)
+		rows = append(rows, []string{u.Name, u.Phase, span(s.Clock.Now.Sub(u.Since).Seconds()), fmt.Sprint(u.Restarts), fmt.Sprint(u.Failures), pid, u.Detail})
 	}
-	return t.Flush()
+	return rows
 }
 
 // unitOrder starts, stops or restarts a service and reports the result.
@@ -56,7 +57,7 @@ func unitOrder(verb string, words []string, asJSON bool) error {
 	if asJSON {
 		err = printJSON(st)
 	} else {
-		fmt.Println(serviceLine(st))
+		show(serviceLine(st))
 	}
 	if err == nil && st.Bad {
 		return fault.New(fault.Unhealthy, "run shelf logs "+words[0], "%s does not run", words[0])

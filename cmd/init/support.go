@@ -69,7 +69,7 @@ func supportVerb(a *line.Args) (err error) {
 	if a.JSON() {
 		return printJSON(map[string]string{"file": path})
 	}
-	fmt.Println(path)
+	show(path)
 	return nil
 }
 

@@ -2,9 +2,7 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"sort"
-	"text/tabwriter"
 	"time"
 
 	"imgbuild/init/base/cgroup"
@@ -39,12 +37,15 @@ func top(asJSON bool) error {
 	if asJSON {
 		return printJSON(list)
 	}
-	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tMEMORY\tPEAK\tLIMIT\tCPU %\tCPU TIME\tTASKS")
+	return printTable(topTable(list))
+}
+
+func topTable(list []used) [][]string {
+	rows := [][]string{{"NAME", "MEMORY", "PEAK", "LIMIT", "CPU %", "CPU TIME", "TASKS"}}
 	for _, u := range list {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", u.Name, bytesOf(u.Memory), bytesOf(u.Peak), bytesOf(u.Limit), number(u.Percent, "%.1f"), number(u.CPU, "%.1f s"), count(u.Tasks))
+		rows = append(rows, []string{u.Name, bytesOf(u.Memory), bytesOf(u.Peak), bytesOf(u.Limit), number(u.Percent, "%.1f"), number(u.CPU, "%.1f s"), count(u.Tasks)})
 	}
-	return t.Flush()
+	return rows
 }
 
 func value(p *int64) int64 {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 
 	"imgbuild/cmd/line"
@@ -108,11 +107,4 @@ func run(args []string) error {
 // unknown is the fault for a word that a verb does not take.
 func unknown(verb, word string) error {
 	return fault.New(fault.Usage, "run `shelf help "+verb+"`", "%s takes no %q", verb, word)
-}
-
-func printJSON(v any) error {
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "\t")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }

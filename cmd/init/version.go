@@ -1,7 +1,5 @@
 package main
 
-import "fmt"
-
 func showVersion(asJSON bool) error {
 	s, err := askStatus()
 	known := err == nil // else not on a node, or too early
@@ -11,9 +9,9 @@ func showVersion(asJSON bool) error {
 	if asJSON {
 		return printJSON(map[string]string{"program": s.Program, "system": s.Version, "slot": s.Slot})
 	}
-	fmt.Println("shelf", s.Program)
+	show("shelf", s.Program)
 	if known {
-		fmt.Printf("system %s, slot %s\n", s.Version, s.Slot)
+		showf("system %s, slot %s\n", s.Version, s.Slot)
 	}
 	return nil
 }

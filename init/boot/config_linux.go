@@ -20,6 +20,7 @@ import (
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mask"
+	"imgbuild/init/contract/terminal"
 	"imgbuild/init/disk"
 	"imgbuild/init/k3s"
 	"imgbuild/init/net/clock"
@@ -136,7 +137,7 @@ func greet(n *Node) error {
 		n.tell.Report.Fact("ssh key", print)
 		n.tell.Say("the node's own ssh keys lie on the data partition; until that is back it shows %s", print)
 	}
-	return os.WriteFile("/etc/motd", []byte("\n"+head+"\n\n"+back+"\n\n"), 0o644)
+	return os.WriteFile("/etc/motd", []byte(terminal.Text("\n"+head+"\n\n"+back+"\n\n")), 0o644)
 }
 
 // awaitDevices waits for the network card, which gives the node its name; and modules of the

@@ -14,6 +14,7 @@ import (
 
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mask"
+	"imgbuild/init/contract/terminal"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,7 +58,7 @@ func (c *Console) Open(sys, dev string) {
 
 // Printf writes one line, "shelf: " before it.
 func (c *Console) Printf(format string, args ...any) {
-	line := "shelf: " + c.hide.Load().Prose(strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
+	line := "shelf: " + c.text(format, args)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, fd := range c.ttys {
@@ -69,10 +70,17 @@ func (c *Console) Printf(format string, args ...any) {
 	}
 }
 
+// text is one line without secrets and without what would control a terminal: services, disks and
+// servers wrote some of it.
+func (c *Console) text(format string, args []any) string {
+	text := c.hide.Load().Prose(strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
+	return terminal.Line(strings.ReplaceAll(text, "\n", "; ")) // errors that were joined
+}
+
 // Log writes one line into the kernel's log alone, for dmesg: what only matters to somebody who
 // looks for it.
 func (c *Console) Log(format string, args ...any) {
-	line := c.hide.Load().Prose(strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
+	line := c.text(format, args)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.kmsg >= 0 {

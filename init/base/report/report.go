@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"imgbuild/init/contract/mask"
+	"imgbuild/init/contract/terminal"
 )
 
 // Size is the size of report.txt on BOOT in bytes; it is preallocated and never changes.
@@ -56,7 +57,7 @@ type step struct {
 func (r *Report) Fact(name, value string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	value = r.hide.Prose(oneLine(value))
+	value = r.clean(value)
 	for i := range r.facts {
 		if r.facts[i][0] == name {
 			r.facts[i][1] = value
@@ -66,8 +67,12 @@ func (r *Report) Fact(name, value string) {
 	r.facts = append(r.facts, [2]string{name, value})
 }
 
+// clean gives a text on one line, without secrets and without what would control a terminal. The
+// lock is held.
+func (r *Report) clean(s string) string { return terminal.Line(r.hide.Prose(oneLine(s))) }
+
 // State sets the sentence at the top: the state of the node.
-func (r *Report) State(s string) { r.mu.Lock(); r.state = r.hide.Prose(oneLine(s)); r.mu.Unlock() }
+func (r *Report) State(s string) { r.mu.Lock(); r.state = r.clean(s); r.mu.Unlock() }
 
 // Step notes a step that ended.
 func (r *Report) Step(name string, took time.Duration, ok bool) {
@@ -80,7 +85,7 @@ func (r *Report) Step(name string, took time.Duration, ok bool) {
 func (r *Report) Add(p Problem) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p.What, p.Fix = r.hide.Prose(p.What), r.hide.Prose(p.Fix)
+	p.What, p.Fix = r.clean(p.What), r.clean(p.Fix)
 	for _, have := range r.problems {
 		if have.What == p.What {
 			return false

@@ -123,3 +123,60 @@ func TestFindLED(t *testing.T) {
 		t.Error("a LED where there is none")
 	}
 }
+
+// hostile are the bytes that a service, a disk or a server may put into what it is called or says.
+const hostile = "\x1b[2J\x1b]0;title\a \x9b31m \u009b1m user\u202egnp.exe\x7f\x00\b\xff"
+
+// controls gives what of a text would control a terminal, but for line ends.
+func controls(text string) string {
+	var found strings.Builder
+	for _, r := range strings.ReplaceAll(text, "\r\n", "\n") {
+		if r < ' ' && r != '\n' || r >= 0x7f && r <= 0x9f || r == 0x202e || r == utf8.RuneError {
+			fmt.Fprintf(&found, "%q ", r)
+		}
+	}
+	return found.String()
+}
+
+// TestNothingControlsATerminal: no text reaches a console, the kernel's log or the report with
+// bytes that control a terminal, and none makes a line of its own there.
+func TestNothingControlsATerminal(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"sys/class/tty/console/active": "tty0\n", "dev/tty0": "", "dev/kmsg": ""} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := NewConsole()
+	c.Open(dir+"/sys", dir+"/dev")
+	c.Printf("service %s failed: %s", hostile, "one\nshelf: ready")
+	c.Problem(From("x", fault.New(fault.Input, hostile, "disk %s", hostile)))
+	c.Step(hostile, time.Second)
+	c.Log("%s\nshelf: ready", hostile)
+	r := &Report{}
+	r.State(hostile)
+	r.Fact("name", hostile)
+	r.Add(From("x", fault.New(fault.Input, hostile, "disk %s", hostile)))
+	texts := map[string]string{"report": string(r.Text())}
+	for _, name := range []string{"tty0", "kmsg"} {
+		text, err := os.ReadFile(filepath.Join(dir, "dev", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[name] = string(text)
+		if strings.Contains(texts[name], "\nshelf: ready") {
+			t.Errorf("%s: a text makes a line of its own:\n%q", name, text)
+		}
+	}
+	for name, text := range texts {
+		if got := controls(text); got != "" {
+			t.Errorf("%s has %s:\n%q", name, got, text)
+		}
+		if !strings.Contains(text, `\x1b[2J`) || !strings.Contains(text, `\u202e`) {
+			t.Errorf("%s does not show what was said:\n%q", name, text)
+		}
+	}
+}

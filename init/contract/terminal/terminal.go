@@ -29,6 +29,22 @@ func Line(s string) string {
 	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(Text(s))
 }
 
+// JSON is Text for a text that is JSON, which stays it and means the same.
+func JSON(s string) string {
+	if strings.IndexFunc(s, unsafe) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unsafe(r) { // inside a text: encoding/json writes none elsewhere
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
 func shown(r rune, raw string) string {
 	switch {
 	case r == utf8.RuneError && len(raw) == 1, r < 0x80 && unsafe(r):
