@@ -15,7 +15,11 @@ func networkVerb(asJSON bool) error {
 	}
 	for _, i := range s.Network {
 		show(i.Line)
-		for _, f := range [][2]string{{"mac", i.MAC}, {"gateway", i.Gateway}, {"dns", strings.Join(i.DNS, ", ")}} {
+		gateways := []string{i.Gateway}
+		if i.Gateway6 != "" && i.Gateway6 != i.Gateway {
+			gateways = append(gateways, i.Gateway6)
+		}
+		for _, f := range [][2]string{{"mac", i.MAC}, {"gateway", strings.Join(gateways, ", ")}, {"dns", strings.Join(i.DNS, ", ")}} {
 			if f[1] != "" {
 				showf("  %-8s %s\n", f[0], f[1])
 			}

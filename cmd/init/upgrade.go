@@ -60,7 +60,7 @@ func upgradeVerb(a *line.Args) error {
 	if a.JSON() {
 		return printJSON(done)
 	}
-	fmt.Println(outcome(done))
+	show(outcome(done))
 	return nil
 }
 
@@ -107,10 +107,10 @@ func rollback(asJSON bool) error {
 		return printJSON(b)
 	}
 	if !b.Reboot {
-		fmt.Println(strings.TrimSpace("the upgrade "+b.Version), "is taken back: the next boot is one of the running system")
+		show(strings.TrimSpace("the upgrade "+b.Version), "is taken back: the next boot is one of the running system")
 		return nil
 	}
-	fmt.Printf("%s yields to the system in slot %s: the node reboots into it now\n", b.Version, b.Slot)
+	showf("%s yields to the system in slot %s: the node reboots into it now\n", b.Version, b.Slot)
 	return nil
 }
 
@@ -148,10 +148,10 @@ func hold(words []string, asJSON bool) error {
 		return printJSON(map[string]any{"order": "hold", "seconds": int(limit / time.Second)})
 	}
 	if limit == 0 {
-		fmt.Println("the trial is not held any more")
+		show("the trial is not held any more")
 		return nil
 	}
-	fmt.Printf("for %s the trial is neither committed nor given up: shelf commit or shelf rollback ends it\n", span(limit.Seconds()))
+	showf("for %s the trial is neither committed nor given up: shelf commit or shelf rollback ends it\n", span(limit.Seconds()))
 	return nil
 }
 
@@ -230,9 +230,9 @@ func keyVerb(a *line.Args) error {
 			return printJSON(list)
 		}
 		if len(trusted) == 0 {
-			fmt.Println("no key is trusted: this node takes no upgrade. Add yours: sudo shelf key add RW...")
+			show("no key is trusted: this node takes no upgrade. Add yours: sudo shelf key add RW...")
 		}
-		fmt.Print(trusted.String())
+		showf("%s", trusted.String())
 		return nil
 	case word == "add" && len(rest) == 1:
 		if err := rootOnly(); err != nil {
@@ -254,10 +254,10 @@ func keyVerb(a *line.Args) error {
 			return printJSON(map[string]int{"added": len(fresh)})
 		}
 		for _, k := range fresh {
-			fmt.Println("upgrades signed by", k.String(), "are taken from now on")
+			show("upgrades signed by", k.String(), "are taken from now on")
 		}
 		if len(fresh) == 0 {
-			fmt.Println("that key is trusted already")
+			show("that key is trusted already")
 		}
 		return nil
 	}

@@ -46,6 +46,9 @@ func InterfaceOf(i network.Status) Interface {
 	if i.Gateway.IsValid() {
 		out.Gateway = i.Gateway.String()
 	}
+	if i.Gateway6.IsValid() {
+		out.Gateway6 = i.Gateway6.String()
+	}
 	for _, a := range i.State.DNS {
 		out.DNS = append(out.DNS, a.String())
 	}

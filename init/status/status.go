@@ -112,8 +112,9 @@ type Interface struct {
 	Carrier   bool     `json:"carrier"`
 	DHCP      bool     `json:"dhcp"`
 	Addresses []string `json:"addresses"`
-	Gateway   string   `json:"gateway,omitempty"`
-	Server    string   `json:"server,omitempty"` // that gave the lease
+	Gateway   string   `json:"gateway,omitempty"`  // IPv4's, or IPv6's where there is none
+	Gateway6  string   `json:"gateway6,omitempty"` // also one that a router advertised
+	Server    string   `json:"server,omitempty"`   // that gave the lease
 	DNS       []string `json:"dns,omitempty"`
 	Line      string   `json:"line"` // all of it for people
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,10 +19,18 @@ type kernel struct {
 	join   func(owner device, port string) error   // makes an interface that exists a port; a port already is no error
 	leave  func(port string) error                 // frees a port
 	find   func(ref string) (name string, ok bool) // the interface of a name or a hardware address
+
+	routers func() map[int]netip.Addr // that advertised themselves, by the interface's number
 }
 
 // real is the kernel that runs.
-var real = kernel{add: makeDevice, remove: removeDevice, join: joinPort, leave: leavePort, find: findLink}
+var real = kernel{add: makeDevice, remove: removeDevice, join: joinPort, leave: leavePort, find: findLink, routers: func() map[int]netip.Addr {
+	routes, err := mainRoutes()
+	if err != nil {
+		return nil
+	}
+	return advertisedBy(routes)
+}}
 
 // findLink finds an interface by its name, or one of hardware by the address it was made with.
 func findLink(ref string) (string, bool) {

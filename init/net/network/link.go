@@ -386,15 +386,11 @@ func (l *link) do(h netlink.Link, op Op) error {
 		}
 		return netlink.AddrReplace(h, a)
 	case AddRoute:
-		if op.Route.To.Addr().Is6() {
-			// A replacement would take the route of another interface, or of a router, with the
-			// same metric.
-			if err := netlink.RouteAppend(l.route(op.Route)); err != nil && !errors.Is(err, syscall.EEXIST) {
-				return err
-			}
-			return nil
+		// A replacement would take the route of another interface, or of a router, with the same
+		// metric: the plan removes what this interface is not to have any more.
+		if err := netlink.RouteAppend(l.route(op.Route)); err != nil && !errors.Is(err, syscall.EEXIST) {
+			return err
 		}
-		return netlink.RouteReplace(l.route(op.Route))
 	case DelRoute:
 		if err := netlink.RouteDel(l.route(op.Route)); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err

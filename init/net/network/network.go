@@ -346,11 +346,15 @@ func (m *Manager) update(l *link, s settings, now State, ack *dhcpv4.DHCPv4) {
 	}
 	st := m.status[l.name]
 	before := slices.Clone(st.Addresses)
-	st.DHCP, st.State, st.Gateway, st.Server, st.of, st.metric = s.DHCP, now, netip.Addr{}, "", key(s.Interface), s.metric
+	st.DHCP, st.State, st.Gateway, st.Gateway6, st.Server, st.of, st.metric = s.DHCP, now, netip.Addr{}, netip.Addr{}, "", key(s.Interface), s.metric
 	st.quietRA = s.IgnoreDNS || s.IgnoreRA
 	for _, r := range now.Routes {
-		if r.To.Bits() == 0 && r.Via.IsValid() && !st.Gateway.IsValid() {
+		switch {
+		case r.To.Bits() != 0 || !r.Via.IsValid():
+		case r.Via.Is4() && !st.Gateway.IsValid():
 			st.Gateway = r.Via
+		case r.Via.Is6() && !st.Gateway6.IsValid():
+			st.Gateway6 = r.Via
 		}
 	}
 	if ack != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -15,9 +16,10 @@ import (
 
 // fakeKernel refuses what Linux refuses.
 type fakeKernel struct {
-	links  map[string]device // cards have no kind
-	master map[string]string
-	broken map[string]bool // kinds whose module is missing
+	links   map[string]device // cards have no kind
+	master  map[string]string
+	broken  map[string]bool // kinds whose module is missing
+	routers map[int]netip.Addr
 }
 
 func newFakeKernel(cards ...string) *fakeKernel {
@@ -30,6 +32,7 @@ func newFakeKernel(cards ...string) *fakeKernel {
 
 func (k *fakeKernel) kernel() kernel {
 	return kernel{
+		routers: func() map[int]netip.Addr { return k.routers },
 		add: func(d device) (int, error) {
 			_, there := k.links[d.name]
 			_, parent := k.kernel().find(d.parent)

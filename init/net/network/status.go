@@ -4,9 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Status is what is known about one interface.
@@ -17,11 +21,12 @@ type Status struct {
 	DHCP      bool
 	WiFi      bool // a radio
 	Addresses []netip.Prefix
-	Gateway   netip.Addr
-	Server    string // that gave the lease; empty without one
-	Port      string // the bridge or bond that it belongs to, "" for none
-	Note      string // why a radio is in no network
-	State     State  // all of it
+	Gateway   netip.Addr // of the first default route, IPv4's if there is one
+	Gateway6  netip.Addr // of IPv6's, also where a router advertised itself
+	Server    string     // that gave the lease; empty without one
+	Port      string     // the bridge or bond that it belongs to, "" for none
+	Note      string     // why a radio is in no network
+	State     State      // all of it
 
 	of         string     // key of the settings that it has
 	ra         advertised // name servers and domains of routers
@@ -106,11 +111,52 @@ func join(name string, addresses []string, why string) string {
 func (m *Manager) Status() []Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	index := map[string]int{}
+	for i, l := range m.links {
+		index[l.name] = i
+	}
+	routers := m.kernel.routers()
 	var list []Status
 	for _, name := range slices.Sorted(maps.Keys(m.status)) {
-		list = append(list, m.status[name])
+		list = append(list, m.status[name].withRouter(routers[index[name]]))
 	}
 	return list
+}
+
+// withRouter adds the router that advertised itself on the interface, if any, where the
+// configuration names none.
+func (s Status) withRouter(router netip.Addr) Status {
+	if !s.Gateway6.IsValid() && s.Port == "" {
+		s.Gateway6 = router
+	}
+	if !s.Gateway.IsValid() {
+		s.Gateway = s.Gateway6
+	}
+	return s
+}
+
+// advertisedBy gives by the interface's number the router of its best default route that the
+// kernel has from advertisements.
+func advertisedBy(routes []netlink.Route) map[int]netip.Addr {
+	out, best := map[int]netip.Addr{}, map[int]int{}
+	see := func(index, metric int, gw net.IP) {
+		a, ok := netip.AddrFromSlice(gw)
+		if have, seen := best[index]; ok && a.Is6() && !a.IsUnspecified() && (!seen || metric < have) {
+			out[index], best[index] = a, metric
+		}
+	}
+	for _, r := range routes {
+		if !isDefault(r) || r.Protocol != unix.RTPROT_RA {
+			continue
+		}
+		if len(r.MultiPath) == 0 {
+			see(r.LinkIndex, r.Priority, r.Gw)
+		}
+		for _, hop := range r.MultiPath { // several routers
+			see(hop.LinkIndex, r.Priority, hop.Gw)
+		}
+	}
+	return out
 }
 
 // ranked gives the interfaces in the order in which their name servers and time servers are asked:
