@@ -1,13 +1,17 @@
 package scenarios
 
 import (
+	"archive/tar"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"imgbuild/qemu/fixtures/sftpd"
 	"imgbuild/qemu/vm"
@@ -187,6 +191,58 @@ func TestBackupRestore(t *testing.T) {
 			s.until("sudo k3s crictl images", "answer")
 		}
 	}, g)
+	if os.Getenv("IMGBUILD_K3S") == "" { // a real k3s would move its database first
+		sub(t, "etcd", func(t *testing.T) {
+			s.run("echo 'k3os: {k3s_args: [--cluster-init], token: a-long-random-word}' | sudo tee /var/lib/rancher/k3os/config.d/90-etcd && sudo shelf config reload && sudo shelf restart k3s")
+			s.until("sudo ls /var/lib/rancher/k3s/server/db/etcd", "member")
+			said := s.until("sudo shelf backup now", "is at sftp://")
+			name, _, _ := strings.Cut(said[strings.LastIndex(said, "shelf-backup-20"):], " ")
+			etcdArchive(t, filepath.Join(dir, "backups", name))
+			if got := s.run("sudo ls /var/lib/rancher/k3s/server/db/shelf-snapshot"); got != "" {
+				t.Errorf("snapshots are left on the node: %s", got)
+			}
+		}, g)
+	}
+}
+
+// etcdArchive looks into a backup of a server with etcd: it has the snapshot, and the note for the
+// restore names it.
+func etcdArchive(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := zstd.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	files := map[string]string{}
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(io.LimitReader(r, 1<<10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[strings.TrimPrefix(h.Name, "./")] = string(text)
+	}
+	note := strings.TrimSpace(files["k3os/data/var/lib/shelf/etcd-restore"])
+	if got := files["k3os/data/var/lib/rancher/k3s/"+note]; note == "" || got != "a snapshot of etcd\n" {
+		t.Errorf("the note is %q, and the snapshot that it names %q", note, got)
+	}
+	for name := range files {
+		if strings.Contains(name, "server/db/etcd/") || strings.HasSuffix(name, "state.db") {
+			t.Errorf("next to the snapshot there is %s", name)
+		}
+	}
 }
 
 // TestDataDiskMove moves a server's data from its card to a disk, with a power cut in the middle,

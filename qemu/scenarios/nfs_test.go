@@ -278,6 +278,20 @@ func keptOnNFS(t *testing.T, disk string) (identity string) {
 		}
 		s.run("sudo shelf backup now")
 	}, both...)
+	sub(t, "links of the server", func(t *testing.T) {
+		order(nas, "links")
+		const own = "sudo sha256sum /etc/passwd /etc/shadow /etc/hosts"
+		before := s.run(own)
+		for range 2 { // old ones are removed, too
+			s.run("sudo shelf backup now")
+		}
+		if after := s.run(own); after != before {
+			t.Errorf("the node's own files were\n%s\nand are\n%s", before, after)
+		}
+		if got := s.run("sudo shelf backup list"); strings.Contains(got, "-2020") || strings.Count(got, "\n")+1 != 2 {
+			t.Errorf("a link is taken for a backup:\n%s", got)
+		}
+	}, both...)
 	const mounted = "grep -q ' /run/shelf/backup nfs' /proc/self/mounts && echo mounted"
 	// background makes a backup while we go on; its output, and at last "ended", goes to
 	// /tmp/NAME, its number to /tmp/NAME.pid.
@@ -302,6 +316,9 @@ func keptOnNFS(t *testing.T, disk string) (identity string) {
 		s.run("sudo dd if=/dev/urandom of=/var/lib/rancher/k3s/server/ballast bs=1M count=96 2>/dev/null")
 		background("middle")
 		s.until(mounted, "mounted")
+		if got := s.run("grep ' /run/shelf/backup ' /proc/self/mountinfo"); !strings.Contains(got, "nosymfollow") || !strings.Contains(got, "nosuid,nodev,noexec") {
+			t.Errorf("it is mounted as\n%s", got)
+		}
 		freeze(nas)
 		s.run("sudo shelf services && sudo shelf restart node-exporter && cat /proc/self/mounts >/dev/null")
 		thaw(nas)

@@ -1,0 +1,114 @@
+package k3s
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"imgbuild/init/contract/manifest"
+)
+
+// liar is a server that answers every request with a wrong content: one of the right size, a page
+// of a captive portal, or one without an end.
+type liar struct {
+	began time.Time
+	at    []time.Duration
+	bytes int64 // taken from it
+	look  func()
+}
+
+func (l *liar) RoundTrip(r *http.Request) (*http.Response, error) {
+	n := len(l.at)
+	l.at = append(l.at, time.Since(l.began))
+	l.look()
+	var body io.Reader
+	switch n % 3 {
+	case 0:
+		body = bytes.NewReader(make([]byte, 1000))
+	case 1:
+		body = bytes.NewReader([]byte("<html>log in first</html>"))
+	default:
+		body = endless{}
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r, ContentLength: -1,
+		Body: io.NopCloser(io.TeeReader(body, (*counter)(&l.bytes)))}, nil
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
+
+// TestWrongContentForDays has a node without a k3s ask a server that lies for a week: it asks ever
+// less often, down to twice a day, and neither the card nor the network carries more than the size
+// in the manifest for each try. When the server is right again, k3s is there with the next one.
+func TestWrongContentForDays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		s.retry, s.wrong = firstRetry, firstWrong
+		right := bytes.Repeat([]byte{7}, 1000)
+		sum := sha256.Sum256(right)
+		k := &manifest.K3s{Version: "v1.35.0+k3s1", Source: "firstboot", SHA256: hex.EncodeToString(sum[:]), URL: "https://mirror.example/k3s", Size: 1000}
+		onCard := func() (n int64) {
+			err := filepath.Walk(s.dir, func(_ string, info os.FileInfo, err error) error {
+				if err == nil && info.Mode().IsRegular() {
+					n += info.Size()
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			return n
+		}
+		l := &liar{began: time.Now()}
+		l.look = func() {
+			if n := onCard(); n > k.Size+1 {
+				t.Errorf("%d bytes lie on the card after %d tries, of %d", n, len(l.at), k.Size)
+			}
+		}
+		s.client = &http.Client{Transport: l}
+		const week = 7 * 24 * time.Hour
+		ctx, cancel := context.WithTimeout(t.Context(), week)
+		defer cancel()
+		if _, err := s.locate(ctx, k, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if n := len(l.at); n < 14 || n > 24 {
+			t.Errorf("it asked %d times in a week, want about 9 on the first day and 2 a day then: %v", n, l.at)
+		}
+		if last := l.at[len(l.at)-1] - l.at[len(l.at)-2]; last != lastWrong {
+			t.Errorf("the last pause is %v, want %v", last, lastWrong)
+		}
+		// A reader takes a little more than it keeps: its buffer.
+		if most := int64(len(l.at)) * (k.Size + 1<<20); l.bytes > most {
+			t.Errorf("%d bytes came over the network in %d tries, at most %d are right", l.bytes, len(l.at), most)
+		}
+		s.client = &http.Client{Transport: answerWith(right)}
+		path, err := s.locate(t.Context(), k, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, right) {
+			t.Errorf("got %d bytes, %v", len(got), err)
+		}
+	})
+}
+
+type answerWith []byte
+
+func (a answerWith) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r, ContentLength: int64(len(a)), Body: io.NopCloser(bytes.NewReader(a))}, nil
+}
