@@ -40,7 +40,8 @@ func TestStopAsksTheRest(t *testing.T) {
 func TestStopKillsTheRest(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	s := start(t, Unit{
-		Name: "wrapped", Command: sh("(trap '' TERM; echo 1 >" + file + ".up; while :; do sleep 0.02; done) & echo $! >" + file + "; wait"),
+		Name: "wrapped", Command: sh("(trap '' TERM; touch " + file + ".deaf; while :; do sleep 0.02; done) & echo $! >" + file +
+			"; while ! test -e " + file + ".deaf; do sleep 0.02; done; touch " + file + ".up; wait"),
 		Ready: Ready{Kind: File, Path: file + ".up"}, StopTimeout: 5 * time.Second,
 	})
 	if err := s.Wait(within(t)); err != nil {
