@@ -374,6 +374,10 @@ func TestRestartUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := state(t, s, "x").PID
+	ran := func(n int) func() bool {
+		return func() bool { return strings.Count(string(s.Log("x").Tail(0)), " one\n") == n }
+	}
+	eventually(t, "the command runs", ran(1)) // up means started, and no more
 	if err := s.RestartUnit(within(t), "x"); err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +387,7 @@ func TestRestartUnit(t *testing.T) {
 	if st := state(t, s, "x"); st.PID == first || st.Starts != 2 || st.Failures != 0 {
 		t.Errorf("%+v", st)
 	}
-	eventually(t, "the command runs again", func() bool { return strings.Count(string(s.Log("x").Tail(0)), " one\n") == 2 })
+	eventually(t, "the command runs again", ran(2))
 	for _, err := range []error{s.StartUnit("y"), s.StopUnit(t.Context(), "y"), s.RestartUnit(t.Context(), "y"), s.Wait(t.Context(), "y")} {
 		if err == nil || err.Error() != `there is no service "y"; there are x` {
 			t.Errorf("got %v", err)

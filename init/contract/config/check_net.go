@@ -67,7 +67,7 @@ func (k *checker) checkInterface(n Interface, path string) {
 	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 65535) {
 		k.report(Error, path+".mtu", "leave it out unless you know better", "an MTU is from 576 to 65535, not %d", n.MTU)
 	}
-	if !n.DHCP && len(n.Addresses) == 0 && k.c.where[path+".dhcp"] != (place{}) {
+	if !n.DHCP && len(n.Addresses) == 0 && n.DHCP6 != "true" && k.c.where[path+".dhcp"] != (place{}) {
 		k.report(Warning, path, "give addresses, or dhcp: true", "the interface gets no address at all")
 	}
 	onLink := func(t string) bool {

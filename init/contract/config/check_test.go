@@ -71,6 +71,8 @@ func TestCheck(t *testing.T) {
 		{"another token than the data have", key + "k3os: {token: long-enough}", Facts{Role: "server", Token: "K10aa::server:another\n"},
 			[]string{"2:15: error: k3os.token: the data of this server were made with another token: k3s would not start; put the token of the cluster into k3os.token, or take the key out; to change the token of the cluster run `imgbuild token rotate`"}},
 		{"another token on a worker", key + join, Facts{Role: "worker", Token: "K10aa::server:another\n"}, nil},
+		{"an address by DHCPv6 alone", key + "network: {interfaces: [{name: eth0, dhcp: false, dhcp6: true}]}", server, nil},
+		{"no address", key + "network: {interfaces: [{name: eth0, dhcp: false}]}", server, []string{"warning: network.interfaces[0]: the interface gets no address at all"}},
 		{"memory", key, Facts{Role: "server", Board: "rpi3", Memory: 948 << 20}, []string{"error: shelf.role: rpi3 has 948 MB of memory, too little for a server"}},
 		{"little memory", key + join, Facts{Role: "worker", Memory: 450 << 20}, []string{"warning: shelf.role: this machine has 450 MB"}},
 		{"roles of the slot", key + "shelf: {role: router}", Facts{Role: "worker", Roles: []string{"server", "worker"}}, []string{"2:15: error: shelf.role: this image cannot be a router; it can be server or worker"}},
