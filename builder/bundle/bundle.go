@@ -149,11 +149,21 @@ const makerVersion = 1
 // MakeDelta gives the delta between two slots, out of the cache where it was made before. The
 // caller closes the file.
 func MakeDelta(ctx context.Context, cache *blockcache.Cache, old, new *Slot) (*os.File, error) {
-	if a, b := old.Slot.Manifest, new.Slot.Manifest; a.Family != b.Family {
-		return nil, fault.New(fault.Input, "give two of the same family", "a delta from family %s to family %s is of no use", a.Family, b.Family)
-	}
-	key := fmt.Sprintf("delta %d.%d %x %x %v", format.Version, makerVersion, old.SHA256, new.SHA256, codec.Encoders())
+	return DeltaOf(ctx, cache, old.Sum, new.Sum, func() (*Slot, *Slot, error) { return old, new, nil })
+}
+
+// DeltaOf gives the delta between two slots that are named by the sums of their manifests. Only
+// where the cache does not have it, slots opens both. The caller closes the file.
+func DeltaOf(ctx context.Context, cache *blockcache.Cache, from, to [32]byte, slots func() (old, new *Slot, err error)) (*os.File, error) {
+	key := fmt.Sprintf("delta %d.%d %x %x %v", format.Version, makerVersion, from, to, codec.Encoders())
 	return cache.Decoded(key, func(w io.Writer) error {
+		old, new, err := slots()
+		if err != nil {
+			return err
+		}
+		if a, b := old.Slot.Manifest, new.Slot.Manifest; a.Family != b.Family {
+			return fault.New(fault.Input, "give two of the same family", "a delta from family %s to family %s is of no use", a.Family, b.Family)
+		}
 		return delta.Make(ctx, w, delta.Slot{Data: old.Data, Index: old.Index, Encoders: old.Slot.Manifest.Encoders},
 			delta.Slot{Data: new.Data, Index: new.Index, Encoders: new.Slot.Manifest.Encoders})
 	})

@@ -43,6 +43,7 @@ type Index struct {
 	Left    []string      // optional suites that were left out, because their indexes do not fit
 
 	newest    map[string]*Package
+	older     map[string][]*Package          // the other versions of a name, in no order
 	only      map[string]map[string]*Package // by suite and name: suites with Only
 	providers map[string][]provider
 }
@@ -54,7 +55,7 @@ type provider struct {
 }
 
 func newIndex(arch string) *Index {
-	return &Index{Arch: arch, newest: map[string]*Package{}, only: map[string]map[string]*Package{}}
+	return &Index{Arch: arch, newest: map[string]*Package{}, older: map[string][]*Package{}, only: map[string]map[string]*Package{}}
 }
 
 // add reads the text of a Packages file.
@@ -83,8 +84,12 @@ func (ix *Index) add(r io.Reader, suite *Suite) error {
 		if p == nil {
 			continue
 		}
-		if old := into[p.Name]; old == nil || CompareVersions(p.Version, old.Version) > 0 {
-			into[p.Name] = p
+		old := into[p.Name]
+		if old == nil || CompareVersions(p.Version, old.Version) > 0 {
+			into[p.Name], p = p, old
+		}
+		if p != nil && len(suite.Only) == 0 {
+			ix.older[p.Name] = append(ix.older[p.Name], p)
 		}
 	}
 }

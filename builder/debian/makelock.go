@@ -20,6 +20,8 @@ type Request struct {
 	// or ARCHIVE/SUITE:NAME, that of one suite. A suite that is not in Suites is read for its picks
 	// alone (component main).
 	Pick []string
+	// Pin are packages of which one version is taken, whatever the newest is.
+	Pin []Pin
 }
 
 // MakeLock makes a lock from the signed indexes. It fetches the packages too, because the lock
@@ -85,6 +87,10 @@ func splitPick(pick string) (suite, name string) {
 
 // Lock makes a lock of the index, without the hashes of maintainer scripts.
 func (ix *Index) Lock(r Request) (*Lock, error) {
+	ix, err := ix.pinned(r.Pin)
+	if err != nil {
+		return nil, err
+	}
 	res, err := ix.Resolve(r.Want, r.Drop)
 	if err != nil {
 		return nil, err

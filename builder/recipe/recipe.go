@@ -32,6 +32,7 @@ type Recipe struct {
 	Extra  []string       `json:"extra_packages,omitempty"`
 	// Without are suites that are left out of a new lock, because an archive serves them broken.
 	Without []string     `json:"without_suites,omitempty"`
+	Pins    []debian.Pin `json:"-"` // versions that a new lock takes instead of the newest ones
 	K3s     K3s          `json:"k3s"`
 	Lock    *debian.Lock `json:"-"`
 	// Releases is where k3s comes from; nil for its own releases. Strict is a lock that the user
@@ -119,7 +120,7 @@ func sortedKeys(set map[string]bool) []string {
 
 // Request is what the lock of this recipe holds.
 func (r *Recipe) Request() debian.Request {
-	q := debian.Request{Arch: r.Family.Arch, Want: r.Wanted(), Drop: r.Base.Drop, Pick: r.Family.Picks}
+	q := debian.Request{Arch: r.Family.Arch, Want: r.Wanted(), Drop: r.Base.Drop, Pick: r.Family.Picks, Pin: r.Pins}
 	for _, s := range r.Base.Suites {
 		if slices.Contains(r.Without, s.Name) {
 			continue

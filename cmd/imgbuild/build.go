@@ -49,7 +49,7 @@ func doBuild(ctx context.Context, a *line.Args) error {
 	if o.Pack, err = a.Bool("pack", true); err != nil {
 		return err
 	}
-	if o.Key, err = signingKey(a); err != nil {
+	if o.Key, err = signingKey(a.Values["key"]); err != nil {
 		return err
 	}
 	s := newScreen(os.Stderr)

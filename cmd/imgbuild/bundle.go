@@ -52,7 +52,7 @@ func doBundle(ctx context.Context, a *line.Args) error {
 		return fault.New(fault.Usage, "see `imgbuild help bundle`", "bundle takes one file, an image or a bundle")
 	}
 	name := a.Operands[0]
-	k, err := signingKey(a)
+	k, err := signingKey(a.Values["key"])
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ var keygen = line.Verb{
 }
 
 func doKeygen(_ context.Context, a *line.Args) error {
-	file, err := keyFile(a)
+	file, err := keyFile(a.Values["key"])
 	if err != nil {
 		return err
 	}
@@ -59,8 +59,8 @@ Images that you build from now on trust it. A node that runs already learns it f
 	return nil
 }
 
-func keyFile(a *line.Args) (string, error) {
-	if file := a.Values["key"]; file != "" {
+func keyFile(file string) (string, error) {
+	if file != "" {
 		return file, nil
 	}
 	return bundle.KeyFile()
@@ -84,14 +84,14 @@ func newPassphrase(must bool) (string, error) {
 	return word, nil
 }
 
-// signingKey loads the private key: the one that key= names, else the default one, which need not
-// be there; nil for none.
-func signingKey(a *line.Args) (*minisign.PrivateKey, error) {
-	if a.Values["key"] == "none" {
+// signingKey loads the private key: the one that is named, else the default one, which need not be
+// there; nil for none.
+func signingKey(name string) (*minisign.PrivateKey, error) {
+	if name == "none" {
 		return nil, nil
 	}
-	file, err := keyFile(a)
-	if err != nil && a.Values["key"] == "" {
+	file, err := keyFile(name)
+	if err != nil && name == "" {
 		return nil, nil // no home, no key
 	}
 	if err != nil {
@@ -106,7 +106,7 @@ func signingKey(a *line.Args) (*minisign.PrivateKey, error) {
 		}
 		return string(askSecret("Passphrase of " + file + ": ")), nil
 	})
-	if errors.Is(err, fs.ErrNotExist) && a.Values["key"] == "" {
+	if errors.Is(err, fs.ErrNotExist) && name == "" {
 		return nil, nil
 	}
 	if err != nil {

@@ -17,13 +17,22 @@ var lock = line.Verb{
 	Name:    "lock",
 	Summary: "Lock the newest packages of a board and role into a file, and say what changes.",
 	Keys: []line.Key{boardKey, roleKey, extraKey, withoutKey, {Name: "file", Value: "FILE", Doc: "Where the lock goes; default " + recipe.LocalLock + "."},
+		{Name: "pin", Value: "PACKAGE=VERSION[,...]", Doc: "Versions to lock instead of the newest ones, of those that the archive still has."},
 		{Name: "k3s", Value: "stable|latest|VERSION", Doc: "The release of k3s to lock, by the sums that it publishes; default the one that the file has, else none."}, mirrorKey, cacheKey},
-	Examples: []string{"imgbuild lock board=rpi4 role=worker", "imgbuild lock board=rpi4 role=worker file=node.lock", "imgbuild lock board=rpi4 role=worker k3s=stable"},
+	Examples: []string{"imgbuild lock board=rpi4 role=worker", "imgbuild lock board=rpi4 role=worker file=node.lock", "imgbuild lock board=rpi4 role=worker k3s=stable",
+		"imgbuild lock board=rpi4 role=worker pin=openssl=3.5.7-1,libssl3t64=3.5.7-1"},
 	Run: func(ctx context.Context, a *line.Args) error {
 		screen := newScreen(os.Stderr)
 		s, err := order.Open(planOf(a), screen)
 		if err != nil {
 			return err
+		}
+		for _, word := range list(a.Values["pin"]) {
+			p, err := debian.ParsePin(word)
+			if err != nil {
+				return err
+			}
+			s.Recipe.Pins = append(s.Recipe.Pins, p)
 		}
 		name := a.Values["file"]
 		if name == "" {

@@ -49,7 +49,7 @@ func upgradeVerb(a *line.Args) error {
 	case serve && len(a.Operands) == 0:
 		return command.Serve(ctx, os.Stdin, os.Stdout, o)
 	case serve || len(a.Operands) != 1:
-		return fault.New(fault.Usage, "run `shelf help upgrade`", "upgrade takes one source: a file, or - for standard input")
+		return fault.New(fault.Usage, "run `shelf help upgrade`", "upgrade takes one source: a file, http:// or https://, usb, or - for standard input")
 	}
 	o.Note = func(text string) { fmt.Fprintln(os.Stderr, terminal.Text(text)) }
 	o.Tell = progress(os.Stderr)

@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,10 +20,8 @@ import (
 	"time"
 
 	"imgbuild/init/base/guard"
-	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
-	"imgbuild/init/contract/mask"
 	"imgbuild/init/supervise"
 )
 
@@ -324,44 +321,4 @@ func syncDir(dir string) error {
 		return err
 	}
 	return nil
-}
-
-// client makes an HTTP client that goes through the proxies that k3os.environment has at the time
-// of a request.
-func client(cfg func() *config.Config) *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		Proxy:                 func(r *http.Request) (*url.URL, error) { return proxy(cfg().K3OS.Environment, r.URL) },
-		TLSHandshakeTimeout:   30 * time.Second,
-		ResponseHeaderTimeout: 60 * time.Second,
-		DisableKeepAlives:     true,
-	}}
-}
-
-// proxy gives the proxy for a URL, nil for none, by the variables that everybody knows: HTTP_PROXY,
-// HTTPS_PROXY and NO_PROXY, whose items are *, hosts, domains with or without a leading dot,
-// addresses and networks.
-func proxy(env map[string]string, target *url.URL) (*url.URL, error) {
-	get := func(name string) string { return valueOr(env[name], env[strings.ToLower(name)]) }
-	name := target.Hostname()
-	ip, _ := netip.ParseAddr(name)
-	for item := range strings.SplitSeq(get("NO_PROXY"), ",") {
-		item = strings.TrimSpace(item)
-		network, err := netip.ParsePrefix(item)
-		domain := strings.TrimPrefix(item, ".")
-		switch {
-		case item == "":
-		case item == "*", err == nil && network.Contains(ip), strings.EqualFold(name, domain),
-			strings.HasSuffix(strings.ToLower(name), "."+strings.ToLower(domain)):
-			return nil, nil
-		}
-	}
-	address := get(strings.ToUpper(target.Scheme) + "_PROXY")
-	if address == "" {
-		return nil, nil
-	}
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
-	u, err := url.Parse(address)
-	return u, mask.URLError(err) // a proxy's password is in the address
 }

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,6 +20,7 @@ import (
 
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/manifest"
+	"imgbuild/init/net/proxy"
 	"imgbuild/init/supervise"
 )
 
@@ -54,7 +54,7 @@ func newOrigin(t *testing.T, size int) (*origin, *manifest.K3s) {
 
 func newStore(t *testing.T) store {
 	cfg := &config.Config{}
-	return store{dir: filepath.Join(t.TempDir(), "k3s"), client: client(func() *config.Config { return cfg }), retry: time.Millisecond, wrong: time.Millisecond, stall: time.Minute}
+	return store{dir: filepath.Join(t.TempDir(), "k3s"), client: proxy.Client(func() map[string]string { return cfg.K3OS.Environment }), retry: time.Millisecond, wrong: time.Millisecond, stall: time.Minute}
 }
 
 func locate(t *testing.T, s store, k *manifest.K3s) (string, []string) {
@@ -278,37 +278,6 @@ func TestKeepTwo(t *testing.T) {
 	}
 	if len(o.requests) != 3 {
 		t.Errorf("%d requests", len(o.requests))
-	}
-}
-
-func TestProxy(t *testing.T) {
-	env := map[string]string{"HTTPS_PROXY": "proxy:3128", "http_proxy": "http://user:pw@p2:8080", "NO_PROXY": "localhost, .lan,10.0.0.0/8,192.168.1.5"}
-	for target, want := range map[string]string{
-		"https://github.com/x":    "http://proxy:3128",
-		"http://github.com/x":     "http://user:pw@p2:8080",
-		"https://nas.lan/x":       "",
-		"https://lan/x":           "",
-		"https://vlan/x":          "http://proxy:3128",
-		"https://10.9.8.7:8443/x": "",
-		"https://192.168.1.5/":    "",
-		"https://192.168.1.50/":   "http://proxy:3128",
-	} {
-		u, err := url.Parse(target)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := proxy(env, u)
-		got := ""
-		if p != nil {
-			got = p.String()
-		}
-		if err != nil || got != want {
-			t.Errorf("%s: got %q, %v", target, got, err)
-		}
-	}
-	u, _ := url.Parse("https://x/")
-	if p, err := proxy(map[string]string{"NO_PROXY": "*", "HTTPS_PROXY": "p"}, u); p != nil || err != nil {
-		t.Errorf("%v, %v", p, err)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
 	"imgbuild/init/net/network"
+	"imgbuild/init/net/proxy"
 	"imgbuild/init/status/health"
 	"imgbuild/init/supervise"
 )
@@ -241,7 +242,7 @@ func (p *preparation) find(ctx context.Context, say supervise.Say) (string, erro
 	if p.Manifest.Source == "embedded" {
 		return Embedded, nil // verity vouches for it
 	}
-	s := store{dir: StoreDir, client: client(p.Config), retry: firstRetry, wrong: firstWrong, stall: stalled}
+	s := store{dir: StoreDir, client: proxy.Client(func() map[string]string { return p.Config().K3OS.Environment }), retry: firstRetry, wrong: firstWrong, stall: stalled}
 	defer s.client.CloseIdleConnections()
 	return s.locate(ctx, p.Manifest, say)
 }

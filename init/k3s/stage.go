@@ -15,6 +15,7 @@ import (
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
+	"imgbuild/init/net/proxy"
 )
 
 // Stage brings the k3s of another slot into the store before that slot is tried. The versions of
@@ -57,7 +58,7 @@ func (s Stage) Bring(ctx context.Context, k *manifest.K3s) error {
 	case k.URL == "":
 		return fault.New(fault.Input, fix, "k3s %s, which the new system needs, comes with no part of the upgrade", k.Version)
 	}
-	net := store{dir: s.Dir, client: client(s.Config), stall: stalled}
+	net := store{dir: s.Dir, client: proxy.Client(func() map[string]string { return s.Config().K3OS.Environment }), stall: stalled}
 	return fault.Wrap(net.fetch(ctx, k, binary, func(string) {}), fault.Network, fix, "k3s %s, which the new system needs, could not be fetched", k.Version)
 }
 

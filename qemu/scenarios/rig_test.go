@@ -115,6 +115,11 @@ func buildImage(n int, config string, words []string) (im image, err error) {
 	if err != nil {
 		return im, err
 	}
+	return buildBy(program, n, config, words)
+}
+
+// buildBy builds with a program; n is this build's alone.
+func buildBy(program string, n int, config string, words []string) (im image, err error) {
 	out := filepath.Join(work, fmt.Sprint("out", n))
 	file := filepath.Join(work, fmt.Sprint("config", n), "config.yaml")
 	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {

@@ -43,19 +43,26 @@ func scripts(h host, dir, final string) error {
 	return nil
 }
 
-// script is the text of one: the set's other programs come first in PATH, iconv's tables and QEMU's
-// modules are the set's own.
+// script is the text of one: the set's other programs come first in PATH; iconv's tables, the
+// modules of QEMU and lighttpd, and Python's library are the set's own.
 func script(h host, root, bin, name string) string {
 	lib := "$R/usr/lib/" + h.triplet
 	more := ""
 	if strings.HasPrefix(name, "qemu-system-") {
 		more = ` -L "$R/usr/share/qemu"`
 	}
+	if name == "lighttpd" {
+		more = ` -m "$R/usr/lib/lighttpd"`
+	}
+	home := ""
+	if strings.HasPrefix(name, "python3") {
+		home = "export PYTHONHOME=\"$R/usr\"\n"
+	}
 	return fmt.Sprintf(`#!/bin/sh
 R='%s'
 export PATH="$R/%s:$PATH" GCONV_PATH="%s/gconv" QEMU_MODULE_DIR="%s/qemu"
-exec "%s/%s" --library-path "%s:%s/samba" --argv0 %s "$R/%s/%s"%s "$@"
-`, strings.ReplaceAll(root, "'", `'\''`), runDir, lib, lib, lib, h.loader, lib, lib, name, bin, name, more)
+%sexec "%s/%s" --library-path "%s:%s/samba" --argv0 %s "$R/%s/%s"%s "$@"
+`, strings.ReplaceAll(root, "'", `'\''`), runDir, lib, lib, home, lib, h.loader, lib, lib, name, bin, name, more)
 }
 
 func isELF(path string) bool {

@@ -55,6 +55,11 @@ var programs = []program{
 	{"xz", []string{"--version"}, dotted, "5.2", "xz-utils"},
 	{"testparm", []string{"--version"}, regexp.MustCompile(`Version ([0-9.]+)`), "4.17", "samba-common-bin"},
 	{"minisign", []string{"-v"}, dotted, "0.11", "minisign"},
+
+	{"nginx", []string{"-v"}, regexp.MustCompile(`nginx/([0-9.]+)`), "1.18", "nginx"},
+	{"lighttpd", []string{"-v"}, regexp.MustCompile(`lighttpd/([0-9.]+)`), "1.4", "lighttpd"},
+	{"busybox", []string{"--help"}, regexp.MustCompile(`BusyBox v([0-9.]+)`), "1.30", "busybox"},
+	{"python3", []string{"--version"}, regexp.MustCompile(`Python ([0-9.]+)`), "3.8", "python3"},
 }
 
 // set is a group of packages that is unpacked together, with their dependencies.
@@ -95,6 +100,10 @@ var sets = map[string]set{
 	"samba-common-bin": {want: []string{"samba-common-bin"}, drop: []string{"adduser", "debconf", "openssl-provider-legacy", "passwd", "python3", "ucf", "procps",
 		"python3-samba", "perl-base", "libpam-runtime", "init-system-helpers", "lsb-base"}},
 	"minisign": {want: []string{"minisign"}},
+	"nginx":    {want: []string{"nginx"}, drop: []string{"openssl-provider-legacy"}},
+	"lighttpd": {want: []string{"lighttpd"}, drop: []string{"openssl-provider-legacy"}},
+	"busybox":  {want: []string{"busybox"}},
+	"python3":  {want: []string{"python3-minimal", "libpython3-stdlib"}, drop: []string{"openssl-provider-legacy"}},
 }
 
 func row(name string) (program, bool) {

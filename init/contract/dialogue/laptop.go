@@ -89,7 +89,11 @@ func (l Laptop) answer(ctx context.Context, m Message, out io.Writer) error {
 	if err := writeLine(out, Answer{Size: size}); err != nil {
 		return fault.Wrap(err, fault.Network, "look at the node, and run it again", "the connection to the node")
 	}
-	n, err := io.Copy(out, io.LimitReader(body, size))
+	w := &writer{Writer: out}
+	n, err := io.Copy(w, io.LimitReader(body, size))
+	if w.err != nil {
+		return fault.Wrap(w.err, fault.Network, "look at the node, and run it again", "the connection to the node")
+	}
 	if err == nil && n < size {
 		err = io.ErrUnexpectedEOF
 	}
@@ -97,4 +101,16 @@ func (l Laptop) answer(ctx context.Context, m Message, out io.Writer) error {
 		return fmt.Errorf("sending to the node, after %d of %d bytes: %w", n, size, err)
 	}
 	return nil
+}
+
+// writer remembers its error, to tell it from one of the reader.
+type writer struct {
+	io.Writer
+	err error
+}
+
+func (w *writer) Write(p []byte) (n int, err error) {
+	n, err = w.Writer.Write(p)
+	w.err = err
+	return n, err
 }

@@ -50,12 +50,7 @@ const armLimit = 2 * time.Minute
 
 // Run upgrades this node from what name names. It is for root.
 func Run(ctx context.Context, name string, o Options) (*dialogue.Done, error) {
-	src, kind, err := source.Open(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer src.Close()
-	return run(ctx, src, kind, nil, o)
+	return run(ctx, nil, o, func(s source.Options) (source.Source, string, error) { return source.Open(ctx, name, s) })
 }
 
 // Serve upgrades this node from a laptop at the other end of in and out; see package dialogue. How
@@ -65,7 +60,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 	o.Arm, o.Reboot = true, true // the laptop says when
 	o.Note = func(text string) { _ = n.Say(dialogue.Message{Note: text}) }
 	o.Tell = func(p dialogue.Progress) { _ = n.Say(dialogue.Message{Progress: &p}) }
-	done, err := run(ctx, source.SSH{Node: n}, source.FromSSH, n, o)
+	done, err := run(ctx, n, o, func(source.Options) (source.Source, string, error) { return source.SSH{Node: n}, source.FromSSH, nil })
 	if err != nil {
 		_ = n.Say(dialogue.Message{Error: dialogue.ErrorOf(err)}) // the laptop may be gone
 		return err
@@ -73,7 +68,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 	return n.Say(dialogue.Message{Done: done})
 }
 
-func run(ctx context.Context, src source.Source, kind string, n *dialogue.Node, o Options) (*dialogue.Done, error) {
+// run upgrades from the source that open opens. n is the laptop, or nil.
+func run(ctx context.Context, n *dialogue.Node, o Options, open func(source.Options) (source.Source, string, error)) (*dialogue.Done, error) {
 	unlock, err := lock(lockPath)
 	if err != nil {
 		return nil, err
@@ -96,6 +92,11 @@ func run(ctx context.Context, src source.Source, kind string, n *dialogue.Node, 
 		return nil, err
 	}
 	defer target.Close()
+	src, kind, err := open(sources(o, f, trusted, target.Size()))
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
 	j := &install.Job{
 		Source: src, Kind: kind, Keys: trusted, Facts: f, Target: target, Room: target.Size(), Refuse: Refuse, Force: o.Force, Note: o.Note, Tell: o.Tell,
 		Orders: orders(o), K3s: bringer(src, f, o.Config),

@@ -14,7 +14,7 @@ import (
 	"imgbuild/init/contract/manifest"
 )
 
-var _ = []Source{(*File)(nil), (*Stream)(nil), SSH{}}
+var _ = []Source{(*File)(nil), (*Stream)(nil), SSH{}, (*HTTP)(nil), (*USB)(nil)}
 
 var k3s = &manifest.K3s{Version: "v1.35.0+k3s1"}
 

@@ -1,11 +1,12 @@
 // Command bench measures what the project promises about its speed, next to the reference tools, on
-// the same input in one run: make bench [only=build|boot|node] [n=RUNS]. It prints ratios; nothing
-// fails because a machine is slow.
+// the same input in one run: make bench [only=build|boot|node|upgrade] [n=RUNS]. It prints ratios;
+// nothing fails because a machine is slow.
 package main
 
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 
@@ -13,11 +14,20 @@ import (
 	"imgbuild/qemu/tool"
 )
 
-var command = longrun.Command{
-	Name: "bench", Only: "PART", Choices: []string{"build", "boot", "node"}, N: "RUNS", Default: longrun.Options{N: 5}, Do: run,
+var words = longrun.Command{
+	Name: "bench", Only: "PART", Choices: []string{"build", "boot", "node", "upgrade"}, N: "RUNS", Default: longrun.Options{N: 5}, Do: run,
 }
 
-func main() { command.Main() }
+func main() {
+	if len(os.Args) == 5 && os.Args[1] == applyWord {
+		if err := applyHere(context.Background(), os.Args[2], os.Args[3], os.Args[4]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	words.Main()
+}
 
 func run(ctx context.Context, r *longrun.Run) error {
 	r.Head("runs %d, %d cores", r.N, runtime.NumCPU())
@@ -40,6 +50,7 @@ func run(ctx context.Context, r *longrun.Run) error {
 		{"build", b.build},
 		{"boot", func(ctx context.Context) error { return b.boot(ctx, r.N) }},
 		{"node", func(ctx context.Context) error { return b.node(ctx, r.N) }},
+		{"upgrade", b.upgrade},
 	} {
 		if r.Only != "" && r.Only != part.name {
 			continue
