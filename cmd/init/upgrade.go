@@ -43,6 +43,12 @@ func upgradeVerb(a *line.Args) error {
 		}
 		*to = v
 	}
+	switch word := a.Values["datastore"]; word {
+	case "", "keep":
+		o.Keep = word == "keep"
+	default:
+		return fault.New(fault.Usage, "give datastore=keep, or leave it out", "datastore=%s is not known", word)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
 	switch {

@@ -63,6 +63,7 @@ func shelf() *line.Program {
 				Keys: []line.Key{{Name: "reboot", Value: "yes|no", Words: []string{"yes", "no"}, Doc: "no: the next boot tries it, whenever that is."},
 					{Name: "arm", Value: "yes|no", Words: []string{"yes", "no"}, Doc: "no: write the slot only. The fallback that was in it is gone."},
 					{Name: "force", Value: "yes|no", Words: []string{"yes", "no"}, Doc: "yes: take a bundle that was rolled back here. Signature, family, role and floor are checked all the same."},
+					{Name: "datastore", Value: "keep", Words: []string{"keep"}, Doc: "keep: go to another minor version of k3s although nothing can bring the datastore back (several servers, a database elsewhere, no space)."},
 					{Name: "serve", Flag: true, Value: "yes|no", Doc: "For imgbuild upgrade: the bundle comes from the laptop at the other end of ssh."}, line.Output},
 				Examples: []string{"sudo shelf upgrade /home/rancher/rpi4-worker.upgrade", "sudo shelf upgrade https://nas.lan/rpi4-worker.upgrade", "sudo shelf upgrade usb"}, Run: func(_ context.Context, a *line.Args) error { return upgradeVerb(a) }},
 			{Name: "rollback", Summary: "give up the trial that runs, take back an upgrade that waits, or reboot into the system of the other slot", Keys: print, Run: plain(rollback)},

@@ -2,12 +2,14 @@ package boot
 
 import (
 	"context"
+	"encoding/hex"
 	"os"
 	"strings"
 	"time"
 
 	"imgbuild/init/base/cgroup"
 	"imgbuild/init/base/guard"
+	"imgbuild/init/base/report"
 	"imgbuild/init/boot/configtrial"
 	"imgbuild/init/boot/fetch"
 	"imgbuild/init/boot/node"
@@ -27,6 +29,7 @@ import (
 	"imgbuild/init/status/metrics"
 	"imgbuild/init/status/monitor"
 	"imgbuild/init/supervise"
+	"imgbuild/init/upgrade/install"
 )
 
 // notifyDir is where services report that they are ready.
@@ -178,6 +181,12 @@ func startRole(n *Node) error {
 	r := &role.K3s{
 		Config: n.Config, Units: units, Groups: n.groups, Disk: d, Tell: n.Base, Save: n.SaveReport, Reload: n.Reload, Time: n.time(),
 	}
+	r.Before = func(context.Context) error { return nil }
+	if name == k3s.Server && !n.lay.Degraded {
+		ds := &role.Datastore{Config: n.Config, Record: &n.Record, Upgrades: &n.Upgrades, Bundle: runningBundle(n.tell), Patience: p.Watchdog.Limit, Tell: n.Base.For("datastore")}
+		n.Upgrades.Hooks, r.Before = ds.Hooks(), ds.Before
+		n.Datastore.Store(ds)
+	}
 	p.Modules.Hear(r.Hear)
 	u, keep, err := k3s.Unit(k3s.Node{
 		Config: n.Config, Manifest: p.Manifest.K3s, Role: name, Hostname: n.host, Load: p.Modules.Load, Groups: n.groups,
@@ -220,4 +229,14 @@ func awaitSSHD(n *Node) error {
 	defer cancel()
 	err := n.Units.Load().Wait(ctx, sshdUnit)
 	return fault.Wrap(err, fault.Internal, "look at /var/log/shelf/sshd.log on the console", "nobody can log in over ssh")
+}
+
+// runningBundle names the system that runs, as bundles do; empty if that cannot be read.
+func runningBundle(t report.Teller) string {
+	sum, err := install.RunningSum(install.SystemDir)
+	if err != nil {
+		t.Problem(err)
+		return ""
+	}
+	return hex.EncodeToString(sum[:])
 }

@@ -36,7 +36,11 @@ func (v *View) Settle() {
 		case decide.Wait:
 			continue
 		case decide.Commit:
-			err := v.Record.Healthy(v.Pre().Slot)
+			healthy := v.Record.Healthy
+			if s.Trial && v.Datastore.Load().Crossed() {
+				healthy = v.Record.HealthyAlone
+			}
+			err := healthy(v.Pre().Slot)
 			v.Base.Problem(fault.Wrap(err, fault.Device, "replace the card if this comes again", "the boot record cannot be written"))
 			if err == nil {
 				v.committed(s.Verdict)

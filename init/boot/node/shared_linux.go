@@ -13,6 +13,7 @@ import (
 	"imgbuild/init/boot/decide"
 	"imgbuild/init/boot/order"
 	"imgbuild/init/boot/record"
+	"imgbuild/init/boot/role"
 	"imgbuild/init/boot/upgrades"
 	"imgbuild/init/contract/bootstate"
 	"imgbuild/init/contract/config"
@@ -40,14 +41,15 @@ type Shared struct {
 
 	Upgrades upgrades.Keeper
 
-	Found   atomic.Pointer[preinit.State]
-	Newest  atomic.Pointer[config.Config] // the newest one
-	Refused atomic.Pointer[[]string]      // keys of it that are refused, sorted
-	Units   atomic.Pointer[supervise.Supervisor]
-	Disk    atomic.Pointer[datadisk.Disk] // nil for roles without k3s
-	Upkeep  atomic.Pointer[k3s.Upkeep]    // likewise
-	Trial   configtrial.Trial
-	damaged atomic.Pointer[string] // the block of /usr that was found damaged
+	Found     atomic.Pointer[preinit.State]
+	Newest    atomic.Pointer[config.Config] // the newest one
+	Refused   atomic.Pointer[[]string]      // keys of it that are refused, sorted
+	Units     atomic.Pointer[supervise.Supervisor]
+	Disk      atomic.Pointer[datadisk.Disk]  // nil for roles without k3s
+	Datastore atomic.Pointer[role.Datastore] // nil for all but servers
+	Upkeep    atomic.Pointer[k3s.Upkeep]     // likewise
+	Trial     configtrial.Trial
+	damaged   atomic.Pointer[string] // the block of /usr that was found damaged
 
 	Up        atomic.Bool // run takes orders
 	panicking atomic.Bool

@@ -14,7 +14,10 @@ import (
 	"imgbuild/init/boot/upgrades"
 	"imgbuild/init/contract/bootstate"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/k3sstep"
 	"imgbuild/init/disk"
+	"imgbuild/init/k3s"
+	"imgbuild/init/k3s/backup"
 	"imgbuild/init/status"
 	"imgbuild/init/status/control"
 	"imgbuild/init/status/health"
@@ -98,6 +101,14 @@ func (v *View) goBack() (any, error) {
 		v.Base.Problem(v.Upgrades.Unwound(p.Manifest.Version))
 		v.Orders.Give(order.Order{Verb: order.Reboot, Reason: "rollback"})
 		return upgrades.Back{What: "switched", Version: p.Manifest.Version, Slot: other, Reboot: true}, nil
+	}
+	if a := crossing(v.Upgrades.Ledger()); a != nil && v.Config().RoleOf("") == k3s.Server {
+		last := "there is no backup that this node knows of"
+		if s, err := backup.Load(backup.Dir); err == nil && !s.Last.IsZero() {
+			last = fmt.Sprintf("the last backup is %s at %s", s.Name, s.To)
+		}
+		return nil, fault.New(fault.Usage, "to go back, make a card of a backup from before: imgbuild board=... role=server restore=FILE k3s="+a.FromK3s,
+			"the data of this server are those of k3s %s since the upgrade, and the system before has k3s %s, which cannot read them; %s", a.K3s, a.FromK3s, last)
 	}
 	return nil, fault.New(fault.Usage, "", "slot %s holds no system to go back to: the boot record says it is %s", other, r.State(other))
 }
@@ -241,4 +252,18 @@ func (v *View) history() ledger.Ledger {
 		l.History[i].Reason = v.Base.Report.Clean(l.History[i].Reason)
 	}
 	return l
+}
+
+// crossing is the commit after which the system before must not start any more: that of another
+// minor version of k3s. Nil if the last one was none.
+func crossing(l ledger.Ledger) *ledger.Attempt {
+	for _, a := range slices.Backward(l.History) {
+		if a.Result == ledger.Committed {
+			if a.K3s != "" && a.FromK3s != "" && !k3sstep.SameMinor(a.FromK3s, a.K3s) {
+				return &a
+			}
+			return nil
+		}
+	}
+	return nil
 }

@@ -46,6 +46,16 @@ func (r *Record) Healthy(slot string) error {
 	})
 }
 
+// HealthyAlone is Healthy, and nothing is known of the other slot any more.
+func (r *Record) HealthyAlone(slot string) error {
+	return r.change(func(d *bootstate.Disk) (bootstate.Record, error) { return bootstate.HealthyAlone(d, slot) })
+}
+
+// Yield gives the committed slot up for the other one, which must be good.
+func (r *Record) Yield(slot, reason string) error {
+	return r.change(func(d *bootstate.Disk) (bootstate.Record, error) { return bootstate.Yield(d, slot, reason) })
+}
+
 // Note notes why the boot ends, and gives up the trial if that is the decision. A reason that
 // is there already, or a record that is lost, costs no write.
 func (r *Record) Note(note decide.Note, reason string) error {

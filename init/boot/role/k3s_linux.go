@@ -30,6 +30,7 @@ type K3s struct {
 	Save   func()                      // the report
 	Reload func(reason string)         // the configuration
 	Time   func(context.Context) error // waits for the right time
+	Before func(context.Context) error // when k3s' data are there, before it starts
 }
 
 // diskLimit is how long after the kernel's start a data disk may still be on its way; a USB disk
@@ -66,7 +67,7 @@ func (r *K3s) Data(ctx context.Context, say supervise.Say) error {
 			if was == datadisk.Absent || was == datadisk.Refused {
 				r.Save()
 			}
-			return nil
+			return r.Before(ctx)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case datadisk.IsAbsent(err) && time.Since(status.Started()) < diskLimit:

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"imgbuild/init/boot/upgrades"
@@ -32,6 +33,7 @@ import (
 type Options struct {
 	Config *config.Config // the node's, merged
 	Force  bool           // take what was rolled back here
+	Keep   bool           // go on although nothing can bring a server's datastore back
 	Arm    bool           // false: write only
 	Reboot bool           // false: the next boot tries it, whenever that is
 	Note   func(text string)
@@ -98,7 +100,7 @@ func run(ctx context.Context, n *dialogue.Node, o Options, open func(source.Opti
 	}
 	defer src.Close()
 	j := &install.Job{
-		Source: src, Kind: kind, Keys: trusted, Facts: f, Target: target, Room: target.Size(), Refuse: Refuse, Force: o.Force, Note: o.Note, Tell: o.Tell,
+		Source: src, Kind: kind, Keys: trusted, Facts: f, Target: target, Room: target.Size(), Refuse: append(slices.Clone(Refuse), o.datastore), Force: o.Force, Note: o.Note, Tell: o.Tell,
 		Orders: orders(o), K3s: bringer(src, f, o.Config),
 	}
 	old, err := os.Open(f.Running)
@@ -159,6 +161,7 @@ func orders(o Options) install.Orders {
 	return install.Orders{
 		Forget: func(slot string) error { return call(upgrades.Forget, armLimit, map[string]string{"slot": slot}) },
 		Arm: func(a ledger.Attempt) error {
+			a.Keep = o.Keep
 			text, err := json.Marshal(a)
 			if err != nil {
 				return err

@@ -354,12 +354,15 @@ func (s Store) Drop() error {
 	return os.RemoveAll(s.path())
 }
 
+// AsidePath is where Aside leaves the copy.
+func (s Store) AsidePath() string { return s.path() + ".aside" }
+
 // Aside keeps the copy for people, out of the way of the next one.
 func (s Store) Aside() error {
-	if err := os.RemoveAll(s.path() + ".aside"); err != nil {
+	if err := os.RemoveAll(s.AsidePath()); err != nil {
 		return err
 	}
-	if err := os.Rename(s.path(), s.path()+".aside"); err != nil {
+	if err := os.Rename(s.path(), s.AsidePath()); err != nil {
 		return err
 	}
 	return mount.SyncDir(s.Data)

@@ -58,10 +58,11 @@ type System struct {
 // Attempt is one upgrade, from arming on.
 type Attempt struct {
 	System
-	Slot    string    `json:"slot"`               // a or b, that it was written to
-	From    string    `json:"from"`               // version of the system before
-	FromK3s string    `json:"from_k3s,omitempty"` // version of its k3s
-	Source  string    `json:"source,omitempty"`   // ssh, file, ...
+	Slot    string    `json:"slot"`                     // a or b, that it was written to
+	From    string    `json:"from"`                     // version of the system before
+	FromK3s string    `json:"from_k3s,omitempty"`       // version of its k3s
+	Source  string    `json:"source,omitempty"`         // ssh, file, ...
+	Keep    bool      `json:"keep_datastore,omitempty"` // go on although nothing can bring the datastore back
 	Armed   time.Time `json:"armed"`
 
 	Before  []string `json:"before"`            // checks that passed in the hour before arming

@@ -15,6 +15,7 @@ _shelf() {
 		reboot) words="yes no" ;;
 		arm) words="yes no" ;;
 		force) words="yes no" ;;
+		datastore) words="keep" ;;
 		serve) words="yes no" ;;
 		yes) words="yes" ;;
 		esac
@@ -43,7 +44,7 @@ _shelf() {
 	data) words="repair format yes=" ;;
 	backup) words="now list key forget" ;;
 	disk) words="move forget" ;;
-	upgrade) words="reboot= arm= force= serve= --serve output= -o" ;;
+	upgrade) words="reboot= arm= force= datastore= serve= --serve output= -o" ;;
 	rollback) words="output= -o" ;;
 	commit) words="output= -o" ;;
 	hold) words="off output= -o" ;;

@@ -1,0 +1,66 @@
+package datastore
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"imgbuild/init/contract/config"
+	"imgbuild/init/k3s"
+
+	"golang.org/x/sys/unix"
+)
+
+// Survey gathers what is known of a server before an upgrade. running is the k3s of the running
+// system, to that of the new one.
+func Survey(ctx context.Context, cfg *config.Config, running, to string, keep bool) (a Arming, err error) {
+	a = Arming{Kind: KindOf(ctx, cfg), From: k3s.Ran(cfg), To: to, Keep: keep}
+	if a.From == "" {
+		a.From = running
+	}
+	if a.Kind != SQLite && a.Kind != Etcd {
+		return a, nil
+	}
+	data := k3s.DataDir(cfg)
+	if a.Size, err = (Store{Data: data}).Size(Plan{Kind: a.Kind}); err != nil {
+		return a, err
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(data, &st); err != nil {
+		return a, err
+	}
+	a.Free = int64(st.Bavail) * int64(st.Bsize)
+	return a, nil
+}
+
+// KindOf is where a server has its datastore.
+func KindOf(ctx context.Context, cfg *config.Config) Kind {
+	dir := k3s.DataDir(cfg)
+	switch _, err := os.Lstat(filepath.Join(dir, "server", "db", "state.db")); {
+	case !k3s.HasServerData(cfg):
+		return None
+	case k3s.Elsewhere(cfg, "/"):
+		return External
+	case k3s.HasEtcd(dir):
+		return etcd(k3s.Members(ctx, cfg))
+	case errors.Is(err, fs.ErrNotExist):
+		return None
+	}
+	return SQLite
+}
+
+// etcd is that of one server only if the cluster says so.
+func etcd(members []k3s.Member, err error) Kind {
+	parts := 0
+	for _, m := range members {
+		if m.Etcd {
+			parts++
+		}
+	}
+	if err != nil || parts != 1 {
+		return Several
+	}
+	return Etcd
+}
