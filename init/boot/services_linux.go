@@ -184,7 +184,8 @@ func startRole(n *Node) error {
 	r.Before = func(context.Context) error { return nil }
 	if name == k3s.Server && !n.lay.Degraded {
 		ds := &role.Datastore{Config: n.Config, Record: &n.Record, Upgrades: &n.Upgrades, Bundle: runningBundle(n.tell), Patience: p.Watchdog.Limit, Tell: n.Base.For("datastore")}
-		n.Upgrades.Hooks, r.Before = ds.Hooks(), ds.Before
+		n.Upgrades.Hook(ds.Hooks())
+		r.Before = ds.Before
 		n.Datastore.Store(ds)
 	}
 	p.Modules.Hear(r.Hear)

@@ -70,7 +70,7 @@ func (v *View) upgradeFacts() install.Facts {
 		f.Running, f.Target = p.Disk.Partition(number[p.Slot]), p.Disk.Partition(number[bootstate.Other(p.Slot)])
 	}
 	if r, err := v.Record.Read(); err == nil {
-		f.Other, f.Armed = r.State(bootstate.Other(p.Slot)), r.Trial != "" && r.Trial != p.Slot
+		f.Armed = r.Trial != "" && r.Trial != p.Slot
 	}
 	return f
 }

@@ -24,7 +24,8 @@ const Window = time.Hour
 const MaxHold = 24 * time.Hour
 
 // Hooks is what others do at the turns of an upgrade. Nil ones do nothing. They are set before
-// Open, called one at a time, and must not call the Keeper.
+// Open, or by Hook, and called one at a time. All but Arm and Leave, which may take their time,
+// must not call the Keeper.
 type Hooks struct {
 	Arm       func(a ledger.Attempt) error // before a slot is armed; an error refuses it
 	Leave     func(a ledger.Attempt) error // the services have stopped, the next boot tries the slot; an error takes it back
@@ -48,6 +49,14 @@ type Keeper struct {
 	passed  map[string]time.Time
 	held    time.Time // until then the trial is not ended
 	ordered bool      // commit by hand
+	arming  bool      // Hooks.Arm runs
+}
+
+// Hook sets the hooks while the node runs.
+func (k *Keeper) Hook(h Hooks) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.Hooks = h
 }
 
 // Open reads the ledger at path (empty: nothing is kept), and ends the attempt whose fate the boot
@@ -190,7 +199,7 @@ func (k *Keeper) Arm(a ledger.Attempt, v health.Verdict, refused []string, now t
 	if k.path == "" {
 		return fault.New(fault.Device, "run shelf data", "the data partition is not in use")
 	}
-	if k.l.Attempt != nil {
+	if k.l.Attempt != nil || k.arming {
 		return fault.New(fault.Unhealthy, "reboot into it, or take it back with shelf rollback", "another upgrade waits for the next boot")
 	}
 	k.sample(v, now)
@@ -200,8 +209,13 @@ func (k *Keeper) Arm(a ledger.Attempt, v health.Verdict, refused []string, now t
 			a.Before = append(a.Before, r.Check)
 		}
 	}
-	if k.Hooks.Arm != nil {
-		if err := k.Hooks.Arm(a); err != nil {
+	if arm := k.Hooks.Arm; arm != nil {
+		k.arming = true // the state of the node can be asked for meanwhile
+		k.mu.Unlock()
+		err := arm(a)
+		k.mu.Lock()
+		k.arming = false
+		if err != nil {
 			return err
 		}
 	}
@@ -242,13 +256,16 @@ func (k *Keeper) withdraw(reason string) error {
 func (k *Keeper) Leave() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	a := k.l.Attempt
-	if a == nil || a.Slot == k.slot || k.Hooks.Leave == nil {
+	a, leave := k.l.Attempt, k.Hooks.Leave
+	if a == nil || a.Slot == k.slot || leave == nil {
 		return nil
 	}
-	err := k.Hooks.Leave(*a)
-	if err == nil {
-		return nil
+	one := *a
+	k.mu.Unlock()
+	err := leave(one)
+	k.mu.Lock()
+	if err == nil || k.l.Attempt == nil {
+		return err
 	}
 	return errors.Join(err, k.withdraw(err.Error()))
 }

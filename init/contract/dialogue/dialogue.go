@@ -59,7 +59,6 @@ type Hello struct {
 	Version  string          `json:"version"`            // of the running system
 	Slot     string          `json:"slot"`               // that runs: a or b
 	Running  string          `json:"running"`            // sha256 of the running slot's manifest.json: deltas start from it
-	Other    string          `json:"other,omitempty"`    // the same of the other slot, if that is good
 	Encoders []codec.Encoder `json:"encoders,omitempty"` // that the node has
 	Keys     []string        `json:"keys,omitempty"`     // trusted public keys
 	Floor    int64           `json:"floor"`              // security floor that was committed

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	"imgbuild/init/boot/upgrades"
@@ -40,29 +39,37 @@ type Options struct {
 	Tell   func(dialogue.Progress)
 }
 
-// Refuse are reasons not to take a bundle, next to those of package install. They are asked before
-// anything is written.
-var Refuse []func(ctx context.Context, m *bundle.Manifest, f install.Facts) error
+// place is where things are on a node.
+type place struct {
+	socket string // of PID 1
+	lock   string // held while an upgrade is written, so that there is one at a time
+	keys   string // that are trusted
+	system string // files of the running slot
+	store  string // of k3s
+}
 
-// lockPath is held while an upgrade is written, so that there is one at a time.
-const lockPath = "/run/shelf/upgrade.lock"
+var here = place{socket: control.Socket, lock: "/run/shelf/upgrade.lock", keys: keys.Path, system: install.SystemDir, store: k3s.StoreDir}
 
 // armLimit is how long PID 1 may take to arm: what has to be there before may have to be counted.
 const armLimit = 2 * time.Minute
 
 // Run upgrades this node from what name names. It is for root.
 func Run(ctx context.Context, name string, o Options) (*dialogue.Done, error) {
-	return run(ctx, nil, o, func(s source.Options) (source.Source, string, error) { return source.Open(ctx, name, s) })
+	return run(ctx, here, nil, o, func(s source.Options) (source.Source, string, error) { return source.Open(ctx, name, s) })
 }
 
 // Serve upgrades this node from a laptop at the other end of in and out; see package dialogue. How
 // it ended is in the dialogue as well.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
+	return serve(ctx, here, in, out, o)
+}
+
+func serve(ctx context.Context, p place, in io.Reader, out io.Writer, o Options) error {
 	n := dialogue.NewNode(in, out)
 	o.Arm, o.Reboot = true, true // the laptop says when
 	o.Note = func(text string) { _ = n.Say(dialogue.Message{Note: text}) }
-	o.Tell = func(p dialogue.Progress) { _ = n.Say(dialogue.Message{Progress: &p}) }
-	done, err := run(ctx, n, o, func(source.Options) (source.Source, string, error) { return source.SSH{Node: n}, source.FromSSH, nil })
+	o.Tell = func(now dialogue.Progress) { _ = n.Say(dialogue.Message{Progress: &now}) }
+	done, err := run(ctx, p, n, o, func(source.Options) (source.Source, string, error) { return source.SSH{Node: n}, source.FromSSH, nil })
 	if err != nil {
 		_ = n.Say(dialogue.Message{Error: dialogue.ErrorOf(err)}) // the laptop may be gone
 		return err
@@ -71,18 +78,18 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 }
 
 // run upgrades from the source that open opens. n is the laptop, or nil.
-func run(ctx context.Context, n *dialogue.Node, o Options, open func(source.Options) (source.Source, string, error)) (*dialogue.Done, error) {
-	unlock, err := lock(lockPath)
+func run(ctx context.Context, p place, n *dialogue.Node, o Options, open func(source.Options) (source.Source, string, error)) (*dialogue.Done, error) {
+	unlock, err := lock(p.lock)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	Frugal()
 	var f install.Facts
-	if err := control.Call(control.Socket, control.Request{Verb: upgrades.Facts}, &f); err != nil {
+	if err := control.Call(p.socket, control.Request{Verb: upgrades.Facts}, &f); err != nil {
 		return nil, err
 	}
-	trusted, err := keys.Load(keys.Path, o.Config.Upgrade.Keys)
+	trusted, err := keys.Load(p.keys, o.Config.Upgrade.Keys)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +107,8 @@ func run(ctx context.Context, n *dialogue.Node, o Options, open func(source.Opti
 	}
 	defer src.Close()
 	j := &install.Job{
-		Source: src, Kind: kind, Keys: trusted, Facts: f, Target: target, Room: target.Size(), Refuse: append(slices.Clone(Refuse), o.datastore), Force: o.Force, Note: o.Note, Tell: o.Tell,
-		Orders: orders(o), K3s: bringer(src, f, o.Config),
+		Source: src, Kind: kind, Keys: trusted, Facts: f, Target: target, Room: target.Size(), Refuse: []func(context.Context, *bundle.Manifest, install.Facts) error{o.datastore}, Force: o.Force, Note: o.Note, Tell: o.Tell,
+		Orders: p.orders(o), K3s: p.bringer(src, f, o.Config),
 	}
 	old, err := os.Open(f.Running)
 	if err != nil {
@@ -110,7 +117,7 @@ func run(ctx context.Context, n *dialogue.Node, o Options, open func(source.Opti
 	defer old.Close()
 	// A running slot whose manifest cannot be read is one more reason to upgrade: everything is
 	// fetched then.
-	if sum, err := install.RunningSum(install.SystemDir); err == nil {
+	if sum, err := install.RunningSum(p.system); err == nil {
 		j.Old, j.OldSum = old, sum
 	} else if o.Note != nil {
 		o.Note("everything is fetched: " + err.Error())
@@ -154,9 +161,9 @@ func hello(f install.Facts, j *install.Job, trusted bundle.Keys) *dialogue.Hello
 }
 
 // orders reach PID 1 through its socket.
-func orders(o Options) install.Orders {
+func (p place) orders(o Options) install.Orders {
 	call := func(verb string, limit time.Duration, args map[string]string) error {
-		return control.Call(control.Socket, control.Request{Verb: verb, Args: args, Limit: limit}, nil)
+		return control.Call(p.socket, control.Request{Verb: verb, Args: args, Limit: limit}, nil)
 	}
 	return install.Orders{
 		Forget: func(slot string) error { return call(upgrades.Forget, armLimit, map[string]string{"slot": slot}) },
@@ -169,15 +176,15 @@ func orders(o Options) install.Orders {
 			return call(upgrades.Arm, armLimit, map[string]string{"attempt": string(text)})
 		},
 		Reboot: func() error {
-			return control.Call(control.Socket, control.Request{Verb: "reboot", Reason: "upgrade"}, nil)
+			return control.Call(p.socket, control.Request{Verb: "reboot", Reason: "upgrade"}, nil)
 		},
 	}
 }
 
 // bringer brings k3s from the upgrade's source or from where its manifest says.
-func bringer(src source.Source, f install.Facts, c *config.Config) func(context.Context, *manifest.K3s, string, func(done, total int64)) error {
+func (p place) bringer(src source.Source, f install.Facts, c *config.Config) func(context.Context, *manifest.K3s, string, func(done, total int64)) error {
 	return func(ctx context.Context, k *manifest.K3s, arch string, progress func(done, total int64)) error {
-		s := k3s.Stage{Dir: k3s.StoreDir, Running: f.K3s, Config: func() *config.Config { return c }, Say: progress}
+		s := k3s.Stage{Dir: p.store, Running: f.K3s, Config: func() *config.Config { return c }, Say: progress}
 		s.Open = func(ctx context.Context) (io.ReadCloser, int64, error) { return src.K3s(ctx, k, arch) }
 		return s.Bring(ctx, k)
 	}

@@ -21,7 +21,6 @@ type Facts struct {
 	Slot     string `json:"slot"`               // that runs
 	Running  string `json:"running"`            // device of its partition
 	Target   string `json:"target"`             // device of the other partition
-	Other    string `json:"other"`              // what the boot record says of the other slot: good, bad, empty
 	Trial    bool   `json:"trial"`              // the running slot is under trial
 	Armed    bool   `json:"armed"`              // the other slot is, and was not tried yet
 	Degraded bool   `json:"degraded"`           // nothing is kept
