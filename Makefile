@@ -12,7 +12,7 @@ SOURCES := $(shell find boards builder cmd images init overlays qemu -name '*.go
 INIT_SOURCES := $(shell find init cmd/init -name '*.go') go.mod go.sum
 
 # What the user gave as VAR=VALUE, but for make's own variables.
-given = $(foreach v,$(filter-out GO only seed n minutes PREFIX DESTDIR,$(.VARIABLES)),$(if $(filter command line,$(origin $(v))),$(v)$(1)))
+given = $(foreach v,$(filter-out GO only seed n minutes against PREFIX DESTDIR,$(.VARIABLES)),$(if $(filter command line,$(origin $(v))),$(v)$(1)))
 # Each value is one word of the shell, whatever is in it.
 quote = '$(subst ','\'',$(1))'
 GIVEN = $(foreach v,$(call given),$(v)=$(call quote,$($(v))))
@@ -74,7 +74,7 @@ test-full: bin/imgbuild
 
 # The long ones. They take only= seed= n= minutes=, as far as that means something to them, and print date, commit, seed, counts
 # and failures; fuzz, crash and soak go on where they were ended (qemu/long/longrun).
-LONG = $(foreach v,only seed n minutes,$(if $($(v)),$(v)=$($(v))))
+LONG = $(foreach v,only seed n minutes against,$(if $($(v)),$(v)=$($(v))))
 
 bench: bin/imgbuild
 	$(TEST_ENV) $(GO) run ./qemu/long/bench $(LONG)

@@ -7,9 +7,8 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"path"
+	"maps"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 
@@ -130,49 +129,30 @@ type table struct {
 
 var load = sync.OnceValue(func() table { return read(files) })
 
-func read(fsys fs.FS) table {
-	t := table{boards: map[string]*Board{}, families: map[string]*Family{}, hardware: map[string]*Hardware{}}
-	t.err = func() error {
-		names, err := fs.Glob(fsys, "hardware/*.yaml")
-		if err != nil {
-			return err
+func read(fsys fs.FS) (t table) {
+	t.hardware, t.err = datafile.All(fsys, "boards", "hardware", func(h *Hardware, name string) { h.Name = name })
+	if t.err != nil {
+		return t
+	}
+	t.families, t.err = datafile.All(fsys, "boards", "families", func(f *Family, name string) { f.Name = name })
+	if t.err != nil {
+		return t
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.families)) {
+		if t.err = t.families[name].drive(t.hardware); t.err != nil {
+			return t
 		}
-		for _, name := range names {
-			h := &Hardware{Name: base(name)}
-			if err := decode(fsys, name, h); err != nil {
-				return err
-			}
-			t.hardware[h.Name] = h
+	}
+	t.boards, t.err = datafile.All(fsys, "boards", ".", func(b *Board, name string) { b.Name = name })
+	if t.err != nil {
+		return t
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.boards)) {
+		if b := t.boards[name]; t.families[b.Family] == nil {
+			t.err = fmt.Errorf("boards/%s.yaml: no family %q", name, b.Family)
+			return t
 		}
-		names, err = fs.Glob(fsys, "families/*.yaml")
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			f := &Family{Name: base(name)}
-			if err := decode(fsys, name, f); err != nil {
-				return err
-			}
-			if err := f.drive(t.hardware); err != nil {
-				return err
-			}
-			t.families[f.Name] = f
-		}
-		if names, err = fs.Glob(fsys, "*.yaml"); err != nil {
-			return err
-		}
-		for _, name := range names {
-			b := &Board{Name: base(name)}
-			if err := decode(fsys, name, b); err != nil {
-				return err
-			}
-			if t.families[b.Family] == nil {
-				return fmt.Errorf("boards/%s: no family %q", name, b.Family)
-			}
-			t.boards[b.Name] = b
-		}
-		return nil
-	}()
+	}
 	return t
 }
 
@@ -200,30 +180,14 @@ func (f *Family) drive(known map[string]*Hardware) error {
 // Kinds gives all kinds of hardware, by name.
 func Kinds() map[string]*Hardware { return load().hardware }
 
-func base(name string) string { return strings.TrimSuffix(path.Base(name), ".yaml") }
-
-func decode(fsys fs.FS, name string, into any) error {
-	return datafile.Decode(fsys, "boards", name, into)
-}
-
 // Names of all boards, sorted.
 func Names() []string {
-	var names []string
-	for name := range load().boards {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(load().boards))
 }
 
 // Families gives all families, sorted by name.
 func Families() []*Family {
-	var all []*Family
-	for _, f := range load().families {
-		all = append(all, f)
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
-	return all
+	return slices.SortedFunc(maps.Values(load().families), func(a, b *Family) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // Get finds a board and its family. An error here is a defect of the data, not of the name: an

@@ -7,10 +7,8 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"path"
+	"maps"
 	"slices"
-	"sort"
-	"strings"
 	"sync"
 
 	"imgbuild/init/contract/checks"
@@ -77,62 +75,37 @@ type table struct {
 	err   error
 }
 
-var load = sync.OnceValue(func() table {
-	t := table{roles: map[string]*Role{}, slots: map[string]*Slot{}}
-	t.err = func() error {
-		roles, err := fs.Glob(files, "*.yaml")
-		if err != nil {
-			return err
+var load = sync.OnceValue(func() table { return read(files) })
+
+func read(fsys fs.FS) (t table) {
+	if t.err = datafile.Decode(fsys, "images", "base.yaml", &t.base); t.err != nil {
+		return t
+	}
+	t.slots, t.err = datafile.All(fsys, "images", "slots", func(s *Slot, name string) { s.Name = name })
+	if t.err != nil {
+		return t
+	}
+	t.roles, t.err = datafile.All(fsys, "images", ".", func(r *Role, name string) { r.Name = name }, "base")
+	if t.err != nil {
+		return t
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.roles)) {
+		r := t.roles[name]
+		if t.slots[r.Slot] == nil {
+			t.err = fmt.Errorf("images/%s.yaml: no slot %q", name, r.Slot)
+			return t
 		}
-		for _, name := range roles {
-			if name == "base.yaml" {
-				if err := decode(name, &t.base); err != nil {
-					return err
-				}
-				continue
-			}
-			r := &Role{Name: base(name)}
-			if err := decode(name, r); err != nil {
-				return err
-			}
-			t.roles[r.Name] = r
+		if err := checks.Valid(slices.Concat(t.base.Checks, r.Health.Checks)); err != nil {
+			t.err = fmt.Errorf("images/%s.yaml: %w", name, err)
+			return t
 		}
-		slots, err := fs.Glob(files, "slots/*.yaml")
-		if err != nil {
-			return err
-		}
-		for _, name := range slots {
-			s := &Slot{Name: base(name)}
-			if err := decode(name, s); err != nil {
-				return err
-			}
-			t.slots[s.Name] = s
-		}
-		for _, r := range t.roles {
-			if t.slots[r.Slot] == nil {
-				return fmt.Errorf("images/%s.yaml: no slot %q", r.Name, r.Slot)
-			}
-			if err := checks.Valid(slices.Concat(t.base.Checks, r.Health.Checks)); err != nil {
-				return fmt.Errorf("images/%s.yaml: %w", r.Name, err)
-			}
-		}
-		return nil
-	}()
+	}
 	return t
-})
-
-func base(name string) string { return strings.TrimSuffix(path.Base(name), ".yaml") }
-
-func decode(name string, into any) error { return datafile.Decode(files, "images", name, into) }
+}
 
 // Names of all roles, sorted.
 func Names() []string {
-	var names []string
-	for name := range load().roles {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(load().roles))
 }
 
 // Get finds a role and its slot; nil for an unknown name.
@@ -161,12 +134,7 @@ func RolesOf(slot string) []string {
 
 // Slots gives the names of all slots, sorted.
 func Slots() []string {
-	var names []string
-	for name := range load().slots {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
+	return slices.Sorted(maps.Keys(load().slots))
 }
 
 // GetBase gives what every slot has.

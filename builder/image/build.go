@@ -240,10 +240,11 @@ func (b *build) createDisk(name string) (f *os.File, done func() error, err erro
 	return u.File, func() error { return nil }, nil
 }
 
-// publishFile gives a finished file its final name.
+// publishFile gives a finished file its final name. It does not wait for the disk: the files are
+// large, can be built again, and SHA256SUMS shows one that a power cut tore.
 func (b *build) publishFile(name, final string) error {
 	if u := b.unnamed[name]; u != nil {
-		return u.Commit(final)
+		return u.Publish(final)
 	}
 	return os.Rename(b.path(name), final)
 }

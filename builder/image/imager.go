@@ -3,9 +3,10 @@ package image
 import (
 	"encoding/json"
 	"net/url"
-	"os"
 	"path/filepath"
 	"time"
+
+	"imgbuild/init/contract/atomicfile"
 )
 
 // imagerSuffix is the ending that Raspberry Pi Imager opens as a list of images of one's own.
@@ -70,9 +71,6 @@ func (b *build) writeImager() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(b.path("imager"), append(data, '\n'), 0o644); err != nil {
-		return err
-	}
 	b.result.Files = append(b.result.Files, file+imagerSuffix)
-	return os.Rename(b.path("imager"), file+imagerSuffix)
+	return atomicfile.Write(file+imagerSuffix, append(data, '\n'), 0o644)
 }

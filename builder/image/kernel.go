@@ -266,6 +266,13 @@ func readAll(open func() (io.ReadCloser, error)) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
+// Limits: the init is in memory for as long as the node runs, and boards of 512 MB unpack the
+// initramfs next to the kernel.
+const (
+	maxInit      = 15 * mib
+	maxInitramfs = 8 * mib
+)
+
 // initramfs writes what the kernel unpacks before anything else: the init and the modules it needs
 // to find a root.
 func (b *build) initramfs(k *kernel, program []byte) error {
@@ -295,9 +302,8 @@ func (b *build) initramfs(k *kernel, program []byte) error {
 	if b.result.Initrd, err = out.Seek(0, io.SeekCurrent); err != nil {
 		return err
 	}
-	const most = 8 * mib
-	if b.result.Initrd > most {
-		return fmt.Errorf("the initramfs has %d bytes, more than %d", b.result.Initrd, most)
+	if b.result.Initrd > maxInitramfs {
+		return fmt.Errorf("the initramfs has %d bytes, more than %d", b.result.Initrd, maxInitramfs)
 	}
 	return out.Close()
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/bundle"
 )
 
@@ -196,8 +197,5 @@ func (b *build) publish() error {
 	if err := b.writeImager(); err != nil {
 		return err
 	}
-	if err := os.WriteFile(b.path("sums"), sums, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(b.path("sums"), filepath.Join(b.Out, "SHA256SUMS"))
+	return atomicfile.Write(filepath.Join(b.Out, "SHA256SUMS"), sums, 0o644)
 }

@@ -69,12 +69,6 @@ func K3sVersions() []string {
 	return sortedKeys(set)
 }
 
-// PinnedK3s gives address and sum of a version for an architecture. An unknown version is an error
-// of kind Usage.
-func PinnedK3s(version, arch string) (K3s, error) {
-	return pinned(nil, Official(), version, arch)
-}
-
 // pinned looks for a version in a lock, which may be nil, and among those that this program knows.
 func pinned(l *debian.Lock, from *Releases, version, arch string) (K3s, error) {
 	k := K3s{Version: version, SHA256: k3sSums[version][arch], URL: from.asset(version, k3sAssets[arch])}

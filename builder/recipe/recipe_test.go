@@ -174,7 +174,7 @@ func TestK3s(t *testing.T) {
 	}
 	for _, v := range K3sVersions() {
 		for _, arch := range []string{"amd64", "arm64", "armhf"} {
-			k, err := PinnedK3s(v, arch)
+			k, err := pinned(nil, Official(), v, arch)
 			if err != nil || len(k.SHA256) != 64 || !strings.Contains(k.URL, "%2B") || strings.Contains(k.URL, "+") {
 				t.Errorf("%s %s: %+v %v", v, arch, k, err)
 			}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -149,7 +148,7 @@ func fetchSupport(ctx context.Context, n *remote.Node, words []string) (err erro
 	if err := onNode(ctx, n, []string{"support", "-"}, nil, f); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), f.Commit(file)); err != nil {
+	if err := f.Commit(file); err != nil {
 		return fault.Wrap(err, fault.Device, "", "writing %s", file)
 	}
 	fmt.Println(file)

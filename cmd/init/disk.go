@@ -5,7 +5,7 @@ import (
 	"io/fs"
 	"os"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/k3s/datadisk"
 	"imgbuild/init/status"
@@ -43,7 +43,7 @@ func diskVerb(args []string) error {
 		if d := s.DataDisk; d != nil && d.State == datadisk.Mounted {
 			return fault.New(fault.Usage, "", "k3s' data are on %s already", d.Path)
 		}
-		if err := asRoot(mount.Replace(datadisk.MovePath, nil, 0o600, os.Getuid(), os.Getgid())); err != nil {
+		if err := asRoot(atomicfile.Write(datadisk.MovePath, nil, 0o600)); err != nil {
 			return err
 		}
 		show("k3s' data are moved to the data disk at the next start, which is now")
@@ -51,7 +51,7 @@ func diskVerb(args []string) error {
 	case len(args) == 1 && args[0] == "forget":
 		err := os.Remove(datadisk.KnownPath)
 		if err == nil {
-			err = mount.SyncDir("/var/lib/shelf")
+			err = atomicfile.SyncDir("/var/lib/shelf")
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return fault.New(fault.Usage, "", "this node has no data disk to forget")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"imgbuild/cmd/line"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mask"
 	"imgbuild/init/settings/sources"
@@ -46,18 +47,11 @@ func supportVerb(a *line.Args) (err error) {
 	if path == "-" {
 		return support.Write(os.Stdout, name, now, scrubber, members())
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := atomicfile.Create(filepath.Dir(path), 0o600)
 	if err != nil {
 		return fault.Wrap(err, fault.Input, "name another file with out=FILE", "the bundle cannot be written")
 	}
-	defer func() {
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			os.Remove(path)
-		}
-	}()
+	defer f.Close()
 	if err := support.Write(f, name, now, scrubber, members()); err != nil {
 		return fault.Wrap(err, fault.Device, "", "the bundle cannot be written")
 	}
@@ -65,6 +59,9 @@ func supportVerb(a *line.Args) (err error) {
 	if uid, uerr := strconv.Atoi(os.Getenv("SUDO_UID")); uerr == nil {
 		gid, _ := strconv.Atoi(os.Getenv("SUDO_GID"))
 		_ = f.Chown(uid, gid)
+	}
+	if err := f.CommitNew(path); err != nil {
+		return fault.Wrap(err, fault.Input, "name another file with out=FILE", "the bundle cannot be written")
 	}
 	if a.JSON() {
 		return printJSON(map[string]string{"file": path})

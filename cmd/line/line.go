@@ -233,11 +233,6 @@ func (a *Args) Bool(name string, fallback bool) (bool, error) {
 	}
 }
 
-// Help is the fault for operands that make no sense, with the way to the verb's help.
-func (a *Args) Help(what string, args ...any) error {
-	return fault.New(fault.Usage, "run `"+a.Program.Name+" help "+a.Verb.Name+"`", what, args...)
-}
-
 // NotKnown is the fault for a word that is not among those that are known.
 func NotKnown(what, name string, known []string) error {
 	fix := "known are " + strings.Join(known, ", ")

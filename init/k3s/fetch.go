@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"time"
 
 	"imgbuild/init/base/guard"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
 	"imgbuild/init/supervise"
@@ -110,8 +110,8 @@ func backoff(first, last time.Duration, n int) time.Duration {
 	return min(first, last)
 }
 
-// limit is how many bytes a k3s may have.
-func limit(k *manifest.K3s) int64 {
+// sizeLimit is how many bytes a k3s may have.
+func sizeLimit(k *manifest.K3s) int64 {
 	if k.Size > 0 {
 		return k.Size
 	}
@@ -132,7 +132,7 @@ func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func
 	if err != nil {
 		return err
 	}
-	if have > limit(k) {
+	if have > sizeLimit(k) {
 		have, sum = 0, sha256.New()
 	}
 	if k.Size == 0 || have < k.Size {
@@ -150,10 +150,7 @@ func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func
 	if err := errors.Join(f.Truncate(have), f.Chmod(0o755), f.Sync()); err != nil {
 		return err
 	}
-	if err := os.Rename(part, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	return atomicfile.Rename(part, path)
 }
 
 // transfer appends what is missing after have bytes to f and sum, and gives the bytes there are
@@ -207,14 +204,14 @@ func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum ha
 		n, rerr := resp.Body.Read(buf)
 		if n > 0 {
 			idle.Reset(s.stall)
-			n = int(min(int64(n), limit(k)+1-have)) // one byte too many is enough to know
+			n = int(min(int64(n), sizeLimit(k)+1-have)) // one byte too many is enough to know
 			if _, err := f.Write(buf[:n]); err != nil {
 				return have, err
 			}
 			sum.Write(buf[:n])
 			have += int64(n)
 		}
-		if have > limit(k) {
+		if have > sizeLimit(k) {
 			return have, nil // the sum will differ
 		}
 		if rerr == io.EOF {
@@ -285,9 +282,7 @@ func (s store) keep(version string) error {
 		if target == "" || s.link(name) == target {
 			return nil
 		}
-		tmp := filepath.Join(s.dir, "."+name)
-		os.Remove(tmp)
-		return errors.Join(os.Symlink(target, tmp), os.Rename(tmp, filepath.Join(s.dir, name)))
+		return atomicfile.Symlink(target, filepath.Join(s.dir, name))
 	}
 	if err := errors.Join(set("previous", previous), set("current", version)); err != nil {
 		return fmt.Errorf("k3s store: %w", err)
@@ -295,7 +290,7 @@ func (s store) keep(version string) error {
 	if err := s.sweep(version); err != nil {
 		return err
 	}
-	return syncDir(s.dir)
+	return atomicfile.SyncDir(s.dir)
 }
 
 func sumFile(path string) (string, error) {
@@ -309,16 +304,4 @@ func sumFile(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, fs.ErrInvalid) {
-		return err
-	}
-	return nil
 }

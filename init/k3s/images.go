@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"imgbuild/init/contract/atomicfile"
 )
 
 // ImageDir is where air-gap images are on the node's own disk, whatever disk k3s' data are on.
@@ -48,17 +50,10 @@ func provide(from, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
-	tmp := filepath.Join(filepath.Dir(to), ".new-"+filepath.Base(to)+"~") // no end that k3s imports
-	os.Remove(tmp)
-	if err := os.Link(from, tmp); errors.Is(err, syscall.EXDEV) {
-		if err := duplicate(from, tmp, want); err != nil {
-			os.Remove(tmp)
-			return err
-		}
-	} else if err != nil {
+	if err := atomicfile.Link(from, to); !errors.Is(err, syscall.EXDEV) {
 		return err
 	}
-	return os.Rename(tmp, to)
+	return duplicate(from, to, want)
 }
 
 func duplicate(from, to string, st fs.FileInfo) error {
@@ -67,10 +62,16 @@ func duplicate(from, to string, st fs.FileInfo) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	out, err := atomicfile.Create(filepath.Dir(to), 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close(), os.Chtimes(to, st.ModTime(), st.ModTime()))
+	defer out.Close()
+	if _, err = io.Copy(out, in); err == nil {
+		err = os.Chtimes(out.Path(), st.ModTime(), st.ModTime())
+	}
+	if err != nil {
+		return err
+	}
+	return out.Commit(to)
 }

@@ -18,7 +18,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 )
 
@@ -53,7 +53,7 @@ func keepLabels(path string, names []string) error {
 	if err != nil {
 		return err
 	}
-	return mount.Replace(path, append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
+	return atomicfile.Write(path, append(data, '\n'), 0o600)
 }
 
 // noteLabels adds those of a configuration before a start with it.

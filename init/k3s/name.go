@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 )
 
@@ -35,7 +35,7 @@ func nodeName(path string, cfg *config.Config, hostname string) (name string, ch
 		name = hostname
 	}
 	if name != "" && name != first {
-		err = mount.Replace(path, []byte(name+"\n"), 0o600, os.Getuid(), os.Getgid())
+		err = atomicfile.Write(path, []byte(name+"\n"), 0o600)
 	}
 	return name, changed, err
 }

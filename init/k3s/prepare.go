@@ -1,7 +1,6 @@
 package k3s
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/supervise"
@@ -48,25 +48,10 @@ func writeFiles(root string, files []File) error {
 			}
 			continue
 		}
-		if st, err := os.Lstat(path); err == nil && st.Mode() == fs.FileMode(f.Mode) {
-			if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, f.Data) {
-				continue
-			}
-		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		t, err := os.CreateTemp(filepath.Dir(path), ".new*") // 0600 from the start: it may be a secret
-		if err != nil {
-			return err
-		}
-		_, err = t.Write(f.Data)
-		err = errors.Join(err, t.Chmod(fs.FileMode(f.Mode)), t.Close())
-		if err == nil {
-			err = os.Rename(t.Name(), path)
-		}
-		if err != nil {
-			os.Remove(t.Name())
+		if err := atomicfile.Update(path, f.Data, fs.FileMode(f.Mode)); err != nil {
 			return fmt.Errorf("writing %s: %w", f.Path, err)
 		}
 	}
@@ -88,12 +73,7 @@ func linkTools(dir, binary string) error {
 		if err == nil && filepath.Base(old) != "k3s" {
 			continue
 		}
-		tmp := filepath.Join(dir, ".new-"+name)
-		os.Remove(tmp)
-		if err := os.Symlink(binary, tmp); err != nil {
-			return err
-		}
-		if err := os.Rename(tmp, path); err != nil {
+		if err := atomicfile.Symlink(binary, path); err != nil {
 			return err
 		}
 	}

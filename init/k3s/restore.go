@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/supervise"
@@ -181,5 +181,5 @@ func done(note string) error {
 	if err := os.Remove(note); err != nil {
 		return err
 	}
-	return mount.SyncDir(filepath.Dir(note))
+	return atomicfile.SyncDir(filepath.Dir(note))
 }

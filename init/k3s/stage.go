@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
@@ -83,8 +84,8 @@ func (s Stage) room(wanted string) error {
 
 // take copies r to path and checks it. Under its final name it is whole and right.
 func (s Stage) take(ctx context.Context, k *manifest.K3s, r io.Reader, size int64, path string) (err error) {
-	if size > limit(k) || k.Size > 0 && size != k.Size {
-		return fault.New(fault.Verify, "take the file of this version", "the file for k3s %s has %d bytes, not %d", k.Version, size, limit(k))
+	if size > sizeLimit(k) || k.Size > 0 && size != k.Size {
+		return fault.New(fault.Verify, "take the file of this version", "the file for k3s %s has %d bytes, not %d", k.Version, size, sizeLimit(k))
 	}
 	part := path + ".part" // as fetch has it: what a power cut leaves is no k3s
 	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -123,8 +124,8 @@ func (s Stage) take(ctx context.Context, k *manifest.K3s, r io.Reader, size int6
 	if err := errors.Join(f.Chmod(0o755), f.Sync()); err != nil {
 		return fault.Wrap(err, fault.Device, "", "the store of k3s")
 	}
-	if err := os.Rename(part, path); err != nil {
+	if err := atomicfile.Rename(part, path); err != nil {
 		return fault.Wrap(err, fault.Device, "", "the store of k3s")
 	}
-	return errors.Join(syncDir(filepath.Dir(path)), syncDir(s.Dir))
+	return atomicfile.SyncDir(s.Dir)
 }

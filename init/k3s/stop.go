@@ -17,6 +17,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"imgbuild/init/base/cgroup"
 	"imgbuild/init/base/guard"
+	"imgbuild/init/base/limit"
 )
 
 // podGrace is how long pods have to end at a shutdown: Kubernetes' own default
@@ -55,16 +56,13 @@ const unmountLimit = 10 * time.Second
 // patient gives what unmounts one path after the other. It waits that long for the first that does
 // not come to an end, gives up what is still under way to its server, and waits a moment for others
 // of the kind: often they are of one server.
-func patient(limit time.Duration) func(path string) error {
+func patient(wait time.Duration) func(path string) error {
 	return func(path string) error {
-		done := make(chan error, 1)
-		guard.Go(func() { done <- unix.Unmount(path, unix.UMOUNT_NOFOLLOW) })
-		select {
-		case err := <-done:
+		err := limit.Within(wait, func() error { return unix.Unmount(path, unix.UMOUNT_NOFOLLOW) })
+		if !errors.Is(err, context.DeadlineExceeded) {
 			return err
-		case <-time.After(limit):
 		}
-		limit = time.Second
+		wait = time.Second
 		guard.Go(func() {
 			_ = unix.Unmount(path, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW)
 			_ = unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)

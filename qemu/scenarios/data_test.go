@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	nodeboot "imgbuild/init/boot"
 	"imgbuild/qemu/fixtures/sftpd"
 	"imgbuild/qemu/vm"
 )
@@ -35,8 +36,8 @@ func TestDataDisk(t *testing.T) {
 	ports := []string{"-device", "pcie-root-port,id=port0,chassis=1,slot=1", "-blockdev", "driver=raw,node-name=right,file.driver=file,file.filename=" + right,
 		"-blockdev", "driver=raw,node-name=strange,file.driver=file,file.filename=" + strange}
 	g := boot(t, vm.Options{Image: im.Image, Name: "data", Size: 4 << 30, Memory: 2048, Args: ports, Direct: true})[0]
-	for _, step := range []string{"preinit", "layout", "config", "network", "services"} {
-		g.see(`shelf: step ` + step + ` ok`)
+	for _, step := range nodeboot.Steps {
+		g.see(`shelf: step ` + step.Name + ` ok`)
 	}
 	s := g.login()
 	sub(t, "absent", func(t *testing.T) {

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/semaphore"
 
+	nodeboot "imgbuild/init/boot"
 	"imgbuild/qemu/fixtures/lan"
 	"imgbuild/qemu/tool"
 	"imgbuild/qemu/vm"
@@ -266,8 +267,8 @@ func (g *guest) see(pattern string) []string {
 // up waits for the five steps and the line that says that the node's services run.
 func (g *guest) up() {
 	g.t.Helper()
-	for _, step := range []string{"preinit", "layout", "config", "network", "services"} {
-		g.see(`(?m)^(.*\] )?shelf: step ` + step + ` ok`)
+	for _, step := range nodeboot.Steps {
+		g.see(`(?m)^(.*\] )?shelf: step ` + step.Name + ` ok`)
 	}
 	g.see(`shelf: ready`)
 }

@@ -49,13 +49,6 @@ type Mount struct {
 	Optional           bool
 }
 
-// File is a small file with exactly this content, mode and owner root.
-type File struct {
-	Path    string
-	Content string
-	Mode    fs.FileMode
-}
-
 // Private is a file or directory that may or may not exist; where it does, nobody but its owner may
 // use it.
 type Private struct {
@@ -177,19 +170,6 @@ func (m Mount) String() string {
 	}
 	return fmt.Sprintf("mount %s on %s type %s (flags %#x %s)", m.Source, m.Path, kind, m.Flags, m.Data)
 }
-
-// Under implements Op.
-func (f File) Under(root string) Op { f.Path = below(root, f.Path); return f }
-
-// Do implements Op. The file is replaced whole, so that nobody reads half of it.
-func (f File) Do() error {
-	if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
-		return err
-	}
-	return Replace(f.Path, []byte(f.Content), f.Mode, os.Getuid(), os.Getgid())
-}
-
-func (f File) String() string { return fmt.Sprintf("file %s %v", f.Path, f.Mode) }
 
 // Under implements Op.
 func (p Private) Under(root string) Op { p.Path = below(root, p.Path); return p }

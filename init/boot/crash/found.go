@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 )
 
 // Found is what a boot left that failed. The zero value is that of one that did not.
@@ -35,9 +35,9 @@ func Take(path, kept string) (Found, error) {
 	}
 	_ = os.MkdirAll(filepath.Dir(kept), 0o755)
 	_ = os.Rename(kept, kept+".1")
-	err = mount.Replace(kept, []byte(f.Who+"\n\n"+f.Words+"\n"), 0o640, os.Getuid(), os.Getgid())
+	err = atomicfile.Write(kept, []byte(f.Who+"\n\n"+f.Words+"\n"), 0o640)
 	if os.Remove(path) == nil {
-		_ = mount.SyncDir(filepath.Dir(path))
+		_ = atomicfile.SyncDir(filepath.Dir(path))
 	}
 	return f, err
 }

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 )
 
 // running is there while the node runs; after an orderly end the file last has the reason.
@@ -31,16 +31,16 @@ func Running(dir string) (how string, err error) {
 	if _, err := os.Stat(filepath.Join(dir, running)); err == nil {
 		how = NoShutdown
 	}
-	return how, mount.Replace(filepath.Join(dir, running), nil, 0o600, os.Getuid(), os.Getgid())
+	return how, atomicfile.Write(filepath.Join(dir, running), nil, 0o600)
 }
 
 // Stopped notes an orderly end.
 func Stopped(dir, reason string) error {
-	if err := mount.Replace(filepath.Join(dir, last), []byte(reason), 0o600, os.Getuid(), os.Getgid()); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir, last), []byte(reason), 0o600); err != nil {
 		return err
 	}
 	if err := os.Remove(filepath.Join(dir, running)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return mount.SyncDir(dir)
+	return atomicfile.SyncDir(dir)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"imgbuild/init/base/guard"
+	"imgbuild/init/base/limit"
 	"imgbuild/init/boot/crash"
 	"imgbuild/init/boot/decide"
 	"imgbuild/init/boot/order"
@@ -28,27 +29,15 @@ func (s *Shared) Panicked(value any, stack []byte) {
 	up := s.Up.Load()
 	delay := decide.Pause(up, !up && s.Cornered())
 	s.Pre().Watchdog.Limit(delay + 2*noteLimit)
-	limited(noteLimit, func() { s.notePanic(value, stack) })
+	_ = limit.Within(noteLimit, func() error { s.notePanic(value, stack); return nil })
 	s.Base.Say("rebooting in %.0f s", delay.Seconds())
 	time.Sleep(delay)
-	limited(noteLimit, func() {
+	_ = limit.Within(noteLimit, func() error {
 		s.Stop(noteLimit / 2)
 		unix.Sync()
+		return nil
 	})
 	s.Now(order.Reboot)
-}
-
-// limited runs f, but goes on without it after a time. A panic in f only ends f.
-func limited(limit time.Duration, f func()) {
-	done := make(chan struct{})
-	guard.Go(func() {
-		defer close(done)
-		f()
-	})
-	select {
-	case <-done:
-	case <-time.After(limit):
-	}
 }
 
 func (s *Shared) notePanic(value any, stack []byte) {

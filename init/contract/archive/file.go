@@ -52,20 +52,9 @@ func Create(name string, h Header, fill func(*Writer) error) (err error) {
 		err = errors.Join(err, z.Close())
 	}
 	if err == nil {
-		err = f.Sync()
+		err = f.Commit(name)
 	}
-	if err != nil {
-		return fault.Wrap(err, fault.Device, "is the disk full?", "writing %s", name)
-	}
-	if err = f.Commit(name); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return fault.Wrap(err, fault.Device, "is the disk full?", "writing %s", name)
 }
 
 var zstdMagic = []byte{0x28, 0xB5, 0x2F, 0xFD}

@@ -1,7 +1,8 @@
-// Package atomicfile writes files that appear under their name whole or not at all. Until then they
-// have no name (O_TMPFILE of open(2)), so that a process that is killed leaves nothing behind,
-// neither space nor secrets. Where the file system has no such files, a hidden one under a lock is
-// used, which the next Create in the same directory removes if its writer is gone.
+// Package atomicfile is the one writer of files that appear under their name whole or not at all, a
+// power cut included: a temporary file, fsync, rename, fsync of the directory. Until then they have
+// no name (O_TMPFILE of open(2)), so that a process that is killed leaves nothing behind,
+// neither space nor secrets. Where the file system has no such files, a hidden one under a lock
+// is used, which the next Create in the same directory removes if its writer is gone.
 package atomicfile
 
 import (
@@ -10,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,7 +30,14 @@ type File struct {
 // Create begins a file in dir with exactly this mode, whatever the umask is. Close it in the end.
 func Create(dir string, mode os.FileMode) (*File, error) {
 	Sweep(dir)
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	return create(dir, mode, false)
+}
+
+func create(dir string, mode os.FileMode, named bool) (*File, error) {
+	fd, err := -1, error(unix.EOPNOTSUPP)
+	if !named {
+		fd, err = unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	}
 	if err == nil {
 		return ready(&File{File: os.NewFile(uintptr(fd), filepath.Join(dir, "new file")), dir: dir}, mode)
 	}
@@ -60,24 +69,55 @@ func (f *File) Path() string {
 	return fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 }
 
-// Commit gives the file its name, in the place of what may be there. The file stays open. name must
-// be on the file system of dir.
+// Commit makes the content durable and gives the file its name, in the place of what may be there:
+// at every moment, a power cut included, the old content or the new one is there whole. The file
+// stays open. name must be on the file system of dir.
 func (f *File) Commit(name string) error {
+	return f.durably(name, f.Publish)
+}
+
+// CommitNew is Commit for a name that must not be taken; else the error is fs.ErrExist.
+func (f *File) CommitNew(name string) error {
+	return f.durably(name, func(name string) error {
+		var err error
+		if f.name == "" {
+			err = f.link(name)
+		} else {
+			err = unix.Renameat2(unix.AT_FDCWD, f.name, unix.AT_FDCWD, name, unix.RENAME_NOREPLACE)
+		}
+		if err != nil {
+			return &os.PathError{Op: "create", Path: name, Err: err}
+		}
+		f.done = true
+		return nil
+	})
+}
+
+func (f *File) durably(name string, give func(string) error) error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := give(name); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(name))
+}
+
+// Publish is Commit without the wait for the disk: for files that can be made again, and that are
+// checked by their sum where they are used.
+func (f *File) Publish(name string) error {
 	if f.name != "" {
 		err := os.Rename(f.name, name)
 		f.done = err == nil
 		return err
 	}
-	link := func(to string) error {
-		return unix.Linkat(unix.AT_FDCWD, f.Path(), unix.AT_FDCWD, to, unix.AT_SYMLINK_FOLLOW)
-	}
-	err := link(name)
+	err := f.link(name)
 	if errors.Is(err, unix.EEXIST) { // a link never replaces: it needs a name for a moment
-		temp := filepath.Join(filepath.Dir(name), fmt.Sprintf("%s%d", prefix, rand.Int64()))
 		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			return &os.PathError{Op: "lock", Path: name, Err: err}
 		}
-		if err = link(temp); err == nil {
+		temp := temporary(name)
+		if err = f.link(temp); err == nil {
 			if err = os.Rename(temp, name); err != nil {
 				os.Remove(temp)
 			}
@@ -90,6 +130,31 @@ func (f *File) Commit(name string) error {
 	return nil
 }
 
+func (f *File) link(to string) error {
+	err := unix.Linkat(unix.AT_FDCWD, f.Path(), unix.AT_FDCWD, to, unix.AT_SYMLINK_FOLLOW)
+	if errors.Is(err, unix.ENOENT) { // /proc may be gone, at the end of a node; this needs root
+		err = unix.Linkat(int(f.Fd()), "", unix.AT_FDCWD, to, unix.AT_EMPTY_PATH)
+	}
+	return err
+}
+
+// temporary is a name next to name that nobody else has.
+func temporary(name string) string {
+	return filepath.Join(filepath.Dir(name), fmt.Sprintf("%s%d", prefix, rand.Int64()))
+}
+
+// replace lets create make temp, and renames that to name durably.
+func replace(name, temp string, create func(temp string) error) error {
+	if err := create(temp); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, name); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return SyncDir(filepath.Dir(name))
+}
+
 // Close closes the file and gives it up unless it was committed.
 func (f *File) Close() error {
 	err := f.File.Close()
@@ -99,21 +164,8 @@ func (f *File) Close() error {
 	return err
 }
 
-// Write writes a file whole or not at all and durably, with exactly this mode.
-func Write(name string, data []byte, mode os.FileMode) error {
-	f, err := Create(filepath.Dir(name), mode)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return f.Commit(name)
-}
+// Unfinished tells whether a path is of a file that stands in, or of one that a power cut left.
+func Unfinished(path string) bool { return strings.HasPrefix(filepath.Base(path), prefix) }
 
 // Sweep removes what writers left in dir that were killed.
 func Sweep(dir string) {

@@ -66,7 +66,7 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		}
 		return s.Validate(asJSON(v))
 	}
-	good := map[string]string{"everything": Example(), "nothing": "{}\n", "nulls": "hostname:\nk3os:\nservices: {a: }\nnetwork: {interfaces: }\n",
+	good := map[string]string{"everything": exampleText(), "nothing": "{}\n", "nulls": "hostname:\nk3os:\nservices: {a: }\nnetwork: {interfaces: }\n",
 		"one text": "ssh_authorized_keys: a\nk3os: {dns_nameservers: 1.1.1.1}\nrun_cmd: echo\n", "words": "network: {interfaces: [{dhcp: yes, optional: 'on', mtu: '1500'}]}\nmonitoring: {enabled: 1}\n",
 		"scalars": "hostname: 123\nwrite_files: [{path: /a, content: 5, permissions: 0644}, {path: /b, permissions: '0o600'}]\nk3os: {labels: {a: 1, b: true, c: }}\ntime: {wait: 90, zone: UTC}\nservices: {a: {memory: 64 MiB, stop_timeout: 1m30s}}\n"}
 	names, _ := filepath.Glob("../../../docs/examples/*.yaml")

@@ -237,7 +237,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(c))
 	}
 	f.Add([]byte(laughs()))
-	f.Add([]byte(Example()))
+	f.Add([]byte(exampleText()))
 	f.Add([]byte("a\u2028b: c\nhostname: [\u0085"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		l, problems := Parse("f", data)

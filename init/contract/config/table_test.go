@@ -103,10 +103,10 @@ func TestTableAndConfig(t *testing.T) {
 }
 
 func TestExample(t *testing.T) {
-	l, problems := Parse("example.yaml", []byte(Example()))
+	l, problems := Parse("example.yaml", []byte(exampleText()))
 	c, more := Merge(l)
 	if problems = append(problems, more...); len(problems) > 0 {
-		t.Errorf("%v in\n%s", problems, Example())
+		t.Errorf("%v in\n%s", problems, exampleText())
 	}
 	for _, p := range Check(c, Facts{Role: "server"}) {
 		if p.Severity == Error {
@@ -164,7 +164,7 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	var example any
-	docs, _ := readYAML([]byte(Example()), 1)
+	docs, _ := readYAML([]byte(exampleText()), 1)
 	example = (&decoder{}).free(docs[0].Content[0], "").free()
 	if why := validate(schema, example, ""); why != "" {
 		t.Error(why)

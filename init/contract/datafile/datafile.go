@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
+	"slices"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -28,4 +31,26 @@ func Decode(fsys fs.FS, room, name string, into any) error {
 		return fmt.Errorf("%s/%s: more than one document", room, name)
 	}
 	return nil
+}
+
+// All reads every NAME.yaml of a directory, "." for the top, into a value of its own, and gives
+// them by NAME, but for those that except names. named puts the name into the value.
+func All[T any](fsys fs.FS, source, dir string, named func(*T, string), except ...string) (map[string]*T, error) {
+	files, err := fs.Glob(fsys, path.Join(dir, "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*T{}
+	for _, file := range files {
+		v, name := new(T), strings.TrimSuffix(path.Base(file), ".yaml")
+		if slices.Contains(except, name) {
+			continue
+		}
+		named(v, name)
+		if err := Decode(fsys, source, file, v); err != nil {
+			return nil, err
+		}
+		all[name] = v
+	}
+	return all, nil
 }

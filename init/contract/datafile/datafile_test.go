@@ -3,6 +3,8 @@ package datafile
 import (
 	"errors"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -22,5 +24,33 @@ func TestDecode(t *testing.T) {
 	}
 	if err := Decode(files, "room", "no.yaml", nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAll(t *testing.T) {
+	type item struct {
+		Name  string `yaml:"-"`
+		Title string
+	}
+	files := fstest.MapFS{}
+	for name, text := range map[string]string{"a.yaml": "title: x\n", "b.yaml": "title: y\n", "base.yaml": "other: z\n", "c.txt": "", "sub/d.yaml": "title: w\n", "bad/e.yaml": "titel: v\n"} {
+		files[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	named := func(i *item, name string) { i.Name = name }
+	for dir, want := range map[string]string{".": "a=x b=y", "sub": "d=w", "none": ""} {
+		all, err := All(files, "room", dir, named, "base")
+		var got []string
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			if all[name].Name != name {
+				t.Errorf("%s: got the name %q, want %q", dir, all[name].Name, name)
+			}
+			got = append(got, name+"="+all[name].Title)
+		}
+		if text := strings.Join(got, " "); err != nil || text != want {
+			t.Errorf("%s: got %q %v, want %q", dir, text, err, want)
+		}
+	}
+	if _, err := All(files, "room", "bad", named); err == nil || !strings.HasPrefix(err.Error(), "room/bad/e.yaml: ") {
+		t.Errorf("a slip: got %v, want an error that names room/bad/e.yaml", err)
 	}
 }

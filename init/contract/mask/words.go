@@ -86,9 +86,6 @@ func (s *Scrubber) Known(text []byte) []byte {
 // Text gives the text without secrets. A nil Scrubber knows no words.
 func (s *Scrubber) Text(text []byte) []byte { return Text(s.Known(text)) }
 
-// String is Text for a string.
-func (s *Scrubber) String(text string) string { return string(s.Text([]byte(text))) }
-
 // Prose is the function of that name, with the known secrets.
 func (s *Scrubber) Prose(text string) string { return Prose(string(s.Known([]byte(text)))) }
 

@@ -23,7 +23,7 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 
@@ -70,7 +70,7 @@ func (s State) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	return mount.Replace(filepath.Join(dir, stateName), append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
+	return atomicfile.Write(filepath.Join(dir, stateName), append(data, '\n'), 0o600)
 }
 
 // Job is one run.

@@ -348,20 +348,6 @@ func TestUnsent(t *testing.T) {
 	}
 }
 
-// A call that the kernel does not let go does not hold its caller beyond the limit.
-func TestBeside(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	stuck := make(chan bool)
-	defer close(stuck)
-	stop()
-	if err := beside(ctx, func() error { <-stuck; return nil }); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	if list, err := result(t.Context(), func() ([]Entry, error) { return []Entry{{"a", 1}}, io.EOF }); len(list) != 1 || err != io.EOF {
-		t.Error(list, err)
-	}
-}
-
 func TestSource(t *testing.T) {
 	for in, want := range map[string]string{"nfs://nas/x": "nas:/x", "nfs://[fd00::1]/x": "[fd00::1]:/x"} {
 		if got, err := parseTarget(in); err != nil || got.source() != want {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"imgbuild/init/contract/archive"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/k3s"
 	"imgbuild/init/k3s/datadisk"
@@ -85,7 +86,7 @@ func (j *Job) datastore(ctx context.Context, w *archive.Writer, dir, etcd string
 		return fault.New(fault.Unhealthy, "wait until k3s has started", "k3s has no data yet")
 	}
 	keep := func(name string, info fs.FileInfo) bool {
-		return name != "db" && !strings.HasPrefix(path.Base(name), ".new") && !strings.HasSuffix(name, ".sock")
+		return name != "db" && !atomicfile.Unfinished(name) && !strings.HasSuffix(name, ".sock")
 	}
 	if _, err := w.AddTree(server, as, keep); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/base/guard"
+	"imgbuild/init/base/limit"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/supervise"
 
@@ -57,7 +57,7 @@ func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 		return nil, err
 	}
 	_ = unix.Unmount(nfsMount, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) // of a run that was killed
-	err = beside(ctx, func() error { return mountNFS(t, addresses) })
+	err = limit.Do(ctx, func() error { return mountNFS(t, addresses) })
 	switch {
 	case ctx.Err() != nil:
 		return nil, fault.Wrap(ctx.Err(), fault.Network, "", "mounting %s of %s", t.dir, t.host)
@@ -72,19 +72,19 @@ func (j *Job) openNFS(ctx context.Context, t target) (*place, error) {
 	case err != nil:
 		return nil, fault.Wrap(err, fault.Network, "", "mounting %s of %s", t.dir, t.host)
 	}
-	p, err := result(ctx, func() (*place, error) { return directory(nfsMount, func() {}) })
+	p, err := limit.Get(ctx, func() (*place, error) { return directory(nfsMount, func() {}) })
 	if err != nil {
 		releaseNFS(ctx)
 		return nil, fault.Wrap(err, fault.Network, "", "opening %s of %s", t.dir, t.host)
 	}
 	return &place{
-		list: func() ([]Entry, error) { return result(ctx, p.list) },
+		list: func() ([]Entry, error) { return limit.Get(ctx, p.list) },
 		put: func(tmp, name string, r io.Reader) error {
-			return beside(ctx, func() error { return p.put(tmp, name, r) })
+			return limit.Do(ctx, func() error { return p.put(tmp, name, r) })
 		},
-		remove: func(name string) error { return beside(ctx, func() error { return p.remove(name) }) },
+		remove: func(name string) error { return limit.Do(ctx, func() error { return p.remove(name) }) },
 		close: func() {
-			_ = beside(ctx, func() error { p.close(); return nil })
+			_ = limit.Do(ctx, func() error { p.close(); return nil })
 			releaseNFS(ctx)
 		},
 	}, nil
@@ -119,35 +119,9 @@ func mountNFS(t target, addresses []string) (err error) {
 // releaseNFS unmounts. Where that fails, or nobody wants to wait, what is still under way to the
 // server is given up.
 func releaseNFS(ctx context.Context) {
-	if err := beside(ctx, func() error { return unix.Unmount(nfsMount, unix.UMOUNT_NOFOLLOW) }); err == nil {
+	if err := limit.Do(ctx, func() error { return unix.Unmount(nfsMount, unix.UMOUNT_NOFOLLOW) }); err == nil {
 		return
 	}
 	_ = unix.Unmount(nfsMount, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW)
 	_ = unix.Unmount(nfsMount, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-}
-
-// next to runs f in a goroutine of its own and gives its error, or that of ctx as soon as it ends;
-// f is left to itself then.
-func beside(ctx context.Context, f func() error) error {
-	_, err := result(ctx, func() (struct{}, error) { return struct{}{}, f() })
-	return err
-}
-
-func result[T any](ctx context.Context, f func() (T, error)) (T, error) {
-	type outcome struct {
-		value T
-		err   error
-	}
-	done := make(chan outcome, 1)
-	guard.Go(func() {
-		v, err := f()
-		done <- outcome{v, err}
-	})
-	select {
-	case o := <-done:
-		return o.value, o.err
-	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
-	}
 }

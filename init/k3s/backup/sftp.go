@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"imgbuild/init/base/guard"
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 
 	"github.com/pkg/sftp"
@@ -57,7 +57,7 @@ func (j *Job) Key() (ssh.Signer, string, error) {
 			return nil, "", err
 		}
 		text = pem.EncodeToMemory(block)
-		if err := mount.Replace(file, text, 0o600, os.Getuid(), os.Getgid()); err != nil {
+		if err := atomicfile.Write(file, text, 0o600); err != nil {
 			return nil, "", err
 		}
 	} else if err != nil {
@@ -247,7 +247,7 @@ func (j *Job) pin(address string, key ssh.PublicKey) error {
 		return err
 	}
 	text = append(text, knownhosts.Line([]string{address}, key)+"\n"...)
-	return mount.Replace(file, text, 0o600, os.Getuid(), os.Getgid())
+	return atomicfile.Write(file, text, 0o600)
 }
 
 // Forget forgets the host keys of backup servers: the next contact is a first one.

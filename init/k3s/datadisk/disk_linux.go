@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 
 	"github.com/moby/sys/mountinfo"
@@ -389,7 +390,7 @@ func writeMarker(path string, m Marker) error {
 	if err != nil {
 		return err
 	}
-	return mount.Replace(path, append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
+	return atomicfile.Write(path, append(data, '\n'), 0o600)
 }
 
 // Alive: the disk is not in use, or is still attached.

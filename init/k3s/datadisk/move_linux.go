@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"imgbuild/init/base/fsck"
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/supervise"
 
@@ -49,7 +49,7 @@ func (d *Disk) carry(ctx context.Context, dataDir string) error {
 			return err
 		}
 	}
-	return mount.SyncDir(MountPoint)
+	return atomicfile.SyncDir(MountPoint)
 }
 
 // leave puts the node's old copies aside, now that the disk's count; their owner removes them. It
@@ -90,7 +90,7 @@ func putAside(dir string) (bool, error) {
 	if err := os.Rename(dir, dir+before); err != nil {
 		return false, err
 	}
-	return true, mount.SyncDir(filepath.Dir(dir))
+	return true, atomicfile.SyncDir(filepath.Dir(dir))
 }
 
 // forget removes a note; one that is not there is forgotten.
@@ -101,7 +101,7 @@ func forget(path string) error {
 		}
 		return err
 	}
-	return mount.SyncDir(filepath.Dir(path))
+	return atomicfile.SyncDir(filepath.Dir(path))
 }
 
 // copyTree copies a directory with all owners, modes, times and links; one that does not exist

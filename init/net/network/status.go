@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"imgbuild/init/contract/atomicfile"
+
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -183,7 +185,7 @@ func (m *Manager) ranked() []Status {
 // writeResolvConf puts together what there is. mu is held.
 func (m *Manager) writeResolvConf() {
 	servers, search := m.names()
-	if err := replaceFile(m.resolvConf, resolvConf(servers, search)); err != nil {
+	if err := atomicfile.Update(m.resolvConf, resolvConf(servers, search), 0o644); err != nil {
 		m.say("network: %v", err)
 	}
 }

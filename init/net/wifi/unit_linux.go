@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/supervise"
@@ -43,7 +43,7 @@ func Unit(n Node) supervise.Unit {
 			if err := os.MkdirAll(filepath.Dir(ConfigFile), 0o755); err != nil {
 				return err
 			}
-			return mount.Replace(ConfigFile, Config(cfg.Network.Country, cfg.AllWiFi()), 0o600, os.Getuid(), os.Getgid())
+			return atomicfile.Write(ConfigFile, Config(cfg.Network.Country, cfg.AllWiFi()), 0o600)
 		},
 		Arguments: func() (command, env []string, err error) {
 			return []string{"/usr/sbin/wpa_supplicant", "-D", "nl80211", "-i", radio, "-c", ConfigFile}, nil, nil

@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 )
 
@@ -63,11 +63,11 @@ func (m Machine) Environment(env map[string]string) error {
 	if len(env) == 0 { // all is taken out again
 		return errors.Join(m.write(pamEnvironment, pam.String(), 0o644), remove(m.path(shellEnvironment)))
 	}
-	errs = append(errs, mount.Replace(m.path(pamEnvironment), []byte(pam.String()), 0o640, os.Getuid(), m.GID))
+	errs = append(errs, atomicfile.WriteAs(m.path(pamEnvironment), []byte(pam.String()), 0o640, os.Getuid(), m.GID))
 	if err := os.MkdirAll(m.path("/etc/profile.d"), 0o755); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	return errors.Join(append(errs, mount.Replace(m.path(shellEnvironment), []byte(shell.String()), 0o640, os.Getuid(), m.GID))...)
+	return errors.Join(append(errs, atomicfile.WriteAs(m.path(shellEnvironment), []byte(shell.String()), 0o640, os.Getuid(), m.GID))...)
 }
 
 // isVariable reports whether a shell takes a word for the name of a variable.

@@ -112,7 +112,7 @@ func TestRemovingAKeyRemovesItsEffect(t *testing.T) {
 // exampleTree is the example of every key, changed where one of them hides another.
 func exampleTree(t *testing.T) map[string]any {
 	t.Helper()
-	text := strings.NewReplacer("wifi:\n    - name: home\n      passphrase: correct", "wifi:\n    - name: work\n      passphrase: correct").Replace(config.Example())
+	text := strings.NewReplacer("wifi:\n    - name: home\n      passphrase: correct", "wifi:\n    - name: work\n      passphrase: correct").Replace(example(t))
 	var tree map[string]any
 	if err := yaml.Unmarshal([]byte(text), &tree); err != nil {
 		t.Fatal(err)
@@ -125,6 +125,22 @@ func exampleTree(t *testing.T) map[string]any {
 	addons["weather"].(map[string]any)["enabled"] = true
 	addons["traefik"] = map[string]any{"enabled": false}
 	return tree
+}
+
+// example is the configuration at the end of docs/config.md, which has every key.
+func example(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("../../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, begins := strings.Cut(string(page), "\n## Everything at once\n")
+	_, text, fenced := strings.Cut(text, "\n```yaml\n")
+	text, _, ends := strings.Cut(text, "```\n")
+	if !begins || !fenced || !ends {
+		t.Fatal("docs/config.md has no example at its end")
+	}
+	return text
 }
 
 // without gives a copy of a tree that lacks one key, in every item and named section.

@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 )
@@ -40,7 +41,11 @@ var Here = Machine{UID: 1000, GID: 1000, Track: &Track{}}
 func (m Machine) path(p string) string { return filepath.Join(m.Root, p) }
 
 func (m Machine) write(path, text string, mode fs.FileMode) error {
-	return mount.File{Path: m.path(path), Content: text, Mode: mode}.Do()
+	path = m.path(path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return atomicfile.Write(path, []byte(text), mode)
 }
 
 // Names writes the host name to where programs look for it; the kernel gets it by Hostname.
@@ -72,7 +77,7 @@ func (m Machine) Keys(keys []string) error {
 			b.WriteString(strings.ReplaceAll(k, "\n", " ") + "\n")
 		}
 	}
-	return mount.Replace(filepath.Join(dir, "authorized_keys"), []byte(b.String()), 0o600, m.UID, m.GID)
+	return atomicfile.WriteAs(filepath.Join(dir, "authorized_keys"), []byte(b.String()), 0o600, m.UID, m.GID)
 }
 
 // Remote reports whether an entry of ssh_authorized_keys names a place where keys are, and no key.
@@ -133,7 +138,7 @@ func (m Machine) Password(hash string) error {
 		return err
 	}
 	uid, gid := owner(st)
-	return mount.Replace(path, out.Bytes(), st.Mode().Perm(), uid, gid)
+	return atomicfile.WriteAs(path, out.Bytes(), st.Mode().Perm(), uid, gid)
 }
 
 // Sudo lets User do everything without a password, as in k3OS.
@@ -264,7 +269,7 @@ func (m Machine) file(f config.File) error {
 	if err := m.parents(filepath.Dir(path)); err != nil {
 		return err
 	}
-	return mount.Replace(path, data, f.Mode(), uid, gid)
+	return atomicfile.WriteAs(path, data, f.Mode(), uid, gid)
 }
 
 // combined gives what is to be in a file: after what is there already with append, once, and of

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"sync"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 )
 
@@ -88,7 +88,7 @@ func (m Machine) remember(path string, data []byte) error {
 	}
 	if w.Before != nil {
 		if _, err := os.Stat(note + ".before"); errors.Is(err, fs.ErrNotExist) {
-			if err := mount.Replace(note+".before", now, 0o600, os.Getuid(), os.Getgid()); err != nil {
+			if err := atomicfile.Write(note+".before", now, 0o600); err != nil {
 				return err
 			}
 		}
@@ -97,7 +97,7 @@ func (m Machine) remember(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	return mount.Replace(note, append(text, '\n'), 0o600, os.Getuid(), os.Getgid())
+	return atomicfile.Write(note, append(text, '\n'), 0o600)
 }
 
 func readNote(note string) (w written, ok bool) {
@@ -159,12 +159,12 @@ func (m Machine) takeBack(w written, note string) error {
 		if err != nil {
 			return err
 		}
-		return mount.Replace(path, old, w.Before.Mode, w.Before.UID, w.Before.GID)
+		return atomicfile.WriteAs(path, old, w.Before.Mode, w.Before.UID, w.Before.GID)
 	}
 	if err := os.Remove(path); err != nil {
 		return err
 	}
-	return mount.SyncDir(filepath.Dir(path))
+	return atomicfile.SyncDir(filepath.Dir(path))
 }
 
 func remove(path string) error {

@@ -20,7 +20,7 @@ import (
 	"sort"
 	"strings"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 
 	"golang.org/x/crypto/ssh"
@@ -177,5 +177,5 @@ func write(path string, data []byte, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return mount.Replace(path, data, mode, os.Getuid(), os.Getgid())
+	return atomicfile.Write(path, data, mode)
 }

@@ -11,7 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mask"
@@ -93,11 +93,11 @@ func Keep(store, source string, files map[string][]byte) (changed bool, err erro
 			}
 			continue
 		}
-		if err := mount.Replace(path, data, 0o600, os.Getuid(), os.Getgid()); err != nil {
+		if err := atomicfile.Write(path, data, 0o600); err != nil {
 			return false, err
 		}
 	}
-	return true, mount.Replace(filepath.Join(dir, origin), mark, 0o600, os.Getuid(), os.Getgid())
+	return true, atomicfile.Write(filepath.Join(dir, origin), mark, 0o600)
 }
 
 // Kept gives a file that a place gave last, nil if there is none.

@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 )
@@ -25,14 +25,14 @@ func (im Importer) Keep(text []byte) (stale, err error) {
 		return nil, err
 	}
 	path := im.stored(mainBoot)
-	if err := mount.Replace(path, text, 0o600, os.Getuid(), os.Getgid()); err != nil {
+	if err := atomicfile.Write(path, text, 0o600); err != nil {
 		return nil, err
 	}
 	want, now, err := im.forBoot(text)
 	if err != nil {
 		return err, nil
 	}
-	if err := mount.Replace(path+pending, want, 0o600, os.Getuid(), os.Getgid()); err != nil {
+	if err := atomicfile.Write(path+pending, want, 0o600); err != nil {
 		return err, nil
 	}
 	if bytes.Equal(want, now) {

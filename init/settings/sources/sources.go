@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 )
@@ -233,14 +233,14 @@ func (im Importer) one(name string) ([]config.Problem, error) {
 	if err != nil {
 		return in.Problems, err
 	}
-	if err := mount.Replace(path, in.Keep, 0o600, os.Getuid(), os.Getgid()); err != nil {
+	if err := atomicfile.Write(path, in.Keep, 0o600); err != nil {
 		return in.Problems, err
 	}
 	want := data
 	if in.Blanked != nil && im.Overwrite != nil {
 		want = in.Blanked
 	}
-	if err := mount.Replace(path+pending, want, 0o600, os.Getuid(), os.Getgid()); err != nil {
+	if err := atomicfile.Write(path+pending, want, 0o600); err != nil {
 		return in.Problems, err
 	}
 	return in.Problems, im.settle(name, path, want, data)
@@ -321,7 +321,7 @@ func (im Importer) settle(name, path string, want, now []byte) error {
 	if err := os.Rename(path+pending, path+seen); err != nil {
 		return err
 	}
-	return mount.SyncDir(filepath.Dir(path))
+	return atomicfile.SyncDir(filepath.Dir(path))
 }
 
 // Layers gives the node's layers, the later ones winning: what the image sets, what Raspberry Pi

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,7 +34,7 @@ func OrderReset(store string) error {
 	if _, err := rand.Read(number[:]); err != nil {
 		return err
 	}
-	return mount.Replace(filepath.Join(store, resetFlag), []byte(hex.EncodeToString(number[:])), 0o600, os.Getuid(), os.Getgid())
+	return atomicfile.Write(filepath.Join(store, resetFlag), []byte(hex.EncodeToString(number[:])), 0o600)
 }
 
 // reset does what OrderReset noted, below dir, the directory k3os of the data partition, before
@@ -83,7 +83,7 @@ func reset(dir string, at func(step string)) (done bool, err error) {
 	if err := os.Remove(flag); err != nil {
 		return true, err
 	}
-	return true, mount.SyncDir(filepath.Dir(flag))
+	return true, atomicfile.SyncDir(filepath.Dir(flag))
 }
 
 // renew makes fresh again, with links to what is kept of data: they need no room, and a disk that

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/base/guard"
+	"imgbuild/init/base/limit"
 	"imgbuild/init/base/report"
 
 	"github.com/moby/sys/mountinfo"
@@ -44,16 +44,16 @@ const patience = 5 * time.Second
 // leave unmounts network file systems. One whose server is gone would hold the end of the node for
 // ever, and with it the disks: what is still under way to it is given up.
 func leave(t report.Teller, mounts []*mountinfo.Info) {
-	limit := patience
+	patience := patience
 	for _, m := range slices.Backward(mounts) {
-		if !network(m.FSType) || within(limit, func() error { return unix.Unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW) }) == nil {
+		if !network(m.FSType) || limit.Within(patience, func() error { return unix.Unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW) }) == nil {
 			continue
 		}
 		t.Say("%s: its server does not answer, what was not written there is lost", m.Mountpoint)
 		for _, flag := range []int{unix.MNT_FORCE, unix.MNT_DETACH} {
-			_ = within(time.Second, func() error { return unix.Unmount(m.Mountpoint, flag|unix.UMOUNT_NOFOLLOW) })
+			_ = limit.Within(time.Second, func() error { return unix.Unmount(m.Mountpoint, flag|unix.UMOUNT_NOFOLLOW) })
 		}
-		limit = time.Second // where one is gone the others often are as well
+		patience = time.Second // where one is gone the others often are as well
 	}
 }
 
@@ -71,20 +71,8 @@ func flush(mounts []*mountinfo.Info) {
 }
 
 // Sync writes out all file systems, but does not wait longer than that for any of them.
-func Sync(limit time.Duration) {
-	_ = within(limit, func() error { unix.Sync(); return nil })
-}
-
-// within gives f's error, or its own when f takes longer; f is left to itself then.
-func within(limit time.Duration, f func() error) error {
-	done := make(chan error, 1)
-	guard.Go(func() { done <- f() })
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(limit):
-		return os.ErrDeadlineExceeded
-	}
+func Sync(d time.Duration) {
+	_ = limit.Within(d, func() error { unix.Sync(); return nil })
 }
 
 // keep is what the end of the program still is on.

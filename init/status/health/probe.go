@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"imgbuild/init/base/guard"
+	"imgbuild/init/base/limit"
 	"imgbuild/init/contract/checks"
 )
 
@@ -81,22 +82,14 @@ func (p *Prober) Round(ctx context.Context, ready func(unit string) bool) {
 		wait.Add(1)
 		guard.Go(func() {
 			defer wait.Done()
-			p.keep(one.Check, ask(ctx, one.Ask))
+			err := limit.Do(ctx, func() error { return one.Ask(ctx) })
+			if err != nil && ctx.Err() != nil {
+				err = fmt.Errorf("no answer within %v", patience)
+			}
+			p.keep(one.Check, err)
 		})
 	}
 	wait.Wait()
-}
-
-// ask gives up on a probe that does not honour ctx.
-func ask(ctx context.Context, probe func(context.Context) error) error {
-	answer := make(chan error, 1)
-	guard.Go(func() { answer <- probe(ctx) })
-	select {
-	case err := <-answer:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("no answer within %v", patience)
-	}
 }
 
 func (p *Prober) keep(check string, err error) {

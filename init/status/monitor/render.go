@@ -3,13 +3,12 @@ package monitor
 import (
 	"bytes"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/status/health"
 )
 
@@ -232,5 +231,5 @@ func (w *writer) machine(m Machine) {
 
 // Write puts a sample into path in one go, so that node-exporter never reads half of it.
 func Write(path string, s Sample, now time.Time) error {
-	return mount.Replace(path, Render(s, now), 0o644, os.Getuid(), os.Getgid())
+	return atomicfile.Write(path, Render(s, now), 0o644)
 }

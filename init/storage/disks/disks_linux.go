@@ -15,6 +15,7 @@ import (
 
 	"imgbuild/init/base/fsck"
 	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/disk"
@@ -358,7 +359,7 @@ func Forget(name string) error {
 		}
 		return err
 	}
-	return mount.SyncDir(KnownDir)
+	return atomicfile.SyncDir(KnownDir)
 }
 
 // readKnown gives nil for a file that is not there. One that cannot be read is no reason to take
@@ -386,7 +387,7 @@ func writeKnown(path string, k Known) error {
 	if err != nil {
 		return err
 	}
-	return mount.Replace(path, append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
+	return atomicfile.Write(path, append(data, '\n'), 0o600)
 }
 
 // alive says whether the block device behind a mount is still there.

@@ -10,7 +10,7 @@ import (
 
 	"aead.dev/minisign"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
 )
@@ -67,7 +67,7 @@ func Add(path string, more bundle.Keys) (bundle.Keys, error) {
 	if len(text) > most {
 		return nil, fault.New(fault.Input, "remove keys that are not used any more from "+path, "there are too many keys")
 	}
-	err = mount.Replace(path, text, 0o644, os.Getuid(), os.Getgid())
+	err = atomicfile.Write(path, text, 0o644)
 	return fresh, fault.Wrap(err, fault.Device, "", "the trusted keys")
 }
 

@@ -16,7 +16,7 @@ import (
 	"slices"
 	"time"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/status/health"
 )
@@ -109,7 +109,7 @@ func (l *Ledger) Save(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("history of upgrades: %w", err)
 	}
-	err = mount.Replace(path, append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
+	err = atomicfile.Write(path, append(data, '\n'), 0o600)
 	return fault.Wrap(err, fault.Device, "look whether the data partition is full", "the history of upgrades")
 }
 

@@ -2,13 +2,17 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"imgbuild/init/contract/fault"
 )
 
 func TestOrder(t *testing.T) {
@@ -29,6 +33,58 @@ func TestOrder(t *testing.T) {
 func TestMedian(t *testing.T) {
 	if got := median([]time.Duration{5, 1, 3}); got != 3 {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestTurn(t *testing.T) {
+	list := []int{1, 2, 3}
+	for i, want := range [][]int{{1, 2, 3}, {3, 2, 1}, {1, 2, 3}} {
+		if got := turn(list, i); !slices.Equal(got, want) {
+			t.Errorf("round %d: got %v, want %v", i, got, want)
+		}
+	}
+}
+
+// The other side is what the commit builds, not what is in the directory now.
+func TestOther(t *testing.T) {
+	repository := t.TempDir()
+	git := func(words ...string) {
+		t.Helper()
+		cmd := exec.Command("git", append([]string{"-C", repository, "-c", "user.name=a", "-c", "user.email=a@localhost"}, words...)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %q: %v\n%s", words, err, out)
+		}
+	}
+	git("init", "-q")
+	for _, name := range []string{"old", "new"} {
+		text := "bin/imgbuild:\n\tmkdir -p bin && echo " + name + " > $@\n"
+		if err := os.WriteFile(filepath.Join(repository, "Makefile"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		git("add", "Makefile")
+		git("commit", "-q", "-m", name)
+	}
+	b := &bench{dir: t.TempDir()}
+	v, err := b.other(t.Context(), repository, "HEAD~1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(v.program); err != nil || string(got) != "old\n" || len(v.name) != 7 {
+		t.Errorf("got %q %v by %q, want the old commit's program by seven digits", got, err, v.name)
+	}
+	if _, err := b.other(t.Context(), repository, "none"); fault.Code(err) != int(fault.Usage) {
+		t.Errorf("a commit that is not there: got %v, want a usage error", err)
+	}
+	if _, err := b.other(t.Context(), repository, "--output=x"); fault.Code(err) != int(fault.Usage) {
+		t.Errorf("an option: got %v, want a usage error", err)
+	}
+}
+
+func TestAgainst(t *testing.T) {
+	for _, given := range [][]string{{"against=HEAD"}, {"against=HEAD", "only=node"}} {
+		if err := words.Run(t.Context(), given, io.Discard); fault.Code(err) != int(fault.Usage) {
+			t.Errorf("%q: got %v, want a usage error", given, err)
+		}
 	}
 }
 

@@ -7,18 +7,24 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
+	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/fixtures/lan"
 	"imgbuild/qemu/vm"
 )
 
+// slower is how much slower than the other commit a boot and ssh may be.
+const slower = 1.05
+
 // boot measures, on the kernel's own clock, how long it takes from kernel entry to /init and to the
-// exec of k3s, with DHCP and time from a LAN of the test's own.
-func (b *bench) boot(ctx context.Context, n int) error {
+// exec of k3s, with DHCP and time from a LAN of the test's own. With a commit it measures what that
+// one builds as well, in turn, and ssh of both.
+func (b *bench) boot(ctx context.Context, n int, against string) error {
 	standin := filepath.Join(b.dir, "standin")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", standin, "./qemu/fixtures/standin")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
@@ -29,35 +35,99 @@ func (b *bench) boot(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	image, err := b.image(ctx, "board=qemu-arm64", "role=server", "k3s="+standin, "config="+config)
-	if err != nil {
-		return err
-	}
-	// The first boot of a card makes keys and grows its data partition; it is shown, the boots
-	// after it count.
-	var ratios []float64
-	for i := range n + 1 {
-		entry, k3s, err := bootOnce(ctx, key, &image, filepath.Join(b.dir, fmt.Sprint("guest", i)))
+	builds := []*build{{name: "ours", program: b.program}}
+	if against != "" {
+		other, err := b.other(ctx, ".", against)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("  boot %d: /init at %.2f s, k3s at %.2f s\n", i, entry, k3s)
-		if i > 0 {
-			ratios = append(ratios, k3s/entry)
+		builds = append(builds, other)
+	}
+	for _, v := range builds {
+		if v.disk, err = b.image(ctx, v.program, "board=qemu-arm64", "role=server", "k3s="+standin, "config="+config); err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
 		}
 	}
-	sort.Float64s(ratios)
-	b.row(fmt.Sprintf("kernel entry to k3s, over to /init, median of %d", n), ratios[len(ratios)/2], 2.5, "")
-	return nil
+	// The first boot of a card makes keys and grows its data partition; it is shown, the boots
+	// after it count.
+	for i := range n + 1 {
+		for _, v := range turn(builds, i) {
+			dir, err := b.mkdir("guest")
+			if err != nil {
+				return err
+			}
+			entry, k3s, err := bootOnce(ctx, key, &v.disk, dir)
+			if err != nil {
+				return fmt.Errorf("%s: %w", v.name, err)
+			}
+			fmt.Printf("  boot %d of %s: /init at %.2f s, k3s at %.2f s\n", i, v.name, entry, k3s)
+			if i > 0 {
+				v.figures = append(v.figures, k3s/entry)
+			}
+		}
+	}
+	what := fmt.Sprintf("kernel entry to k3s, over to /init, median of %d", n)
+	ours := median(builds[0].figures)
+	b.row(what, ours, 2.5, "")
+	if against == "" {
+		return nil
+	}
+	theirs := median(builds[1].figures)
+	b.row(fmt.Sprintf("the same, over that of %s: %.3f/%.3f", builds[1].name, ours, theirs), ours/theirs, slower, "")
+	var sides []*side
+	for _, v := range builds {
+		disk, err := b.image(ctx, v.program, "board=qemu-arm64", "role=worker", "k3s=none", "config="+config)
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		sides = append(sides, node(v.name, disk))
+	}
+	return b.reach(ctx, key, sides, n)
+}
+
+// build is what one commit builds.
+type build struct {
+	name, program, disk string
+	figures             []float64 // per boot: time to k3s over time to /init
+}
+
+// turn gives the order of round i: a machine that gets busy does so for both sides, and none of
+// them always comes first.
+func turn[T any](list []T, i int) []T {
+	list = slices.Clone(list)
+	if i%2 == 1 {
+		slices.Reverse(list)
+	}
+	return list
+}
+
+// other builds the programs of a commit of the repository in a copy of its own.
+func (b *bench) other(ctx context.Context, repository, commit string) (*build, error) {
+	git := func(words ...string) (string, error) {
+		out, err := exec.CommandContext(ctx, "git", words...).Output()
+		return strings.TrimSpace(string(out)), err
+	}
+	sum, err := git("-C", repository, "rev-parse", "--verify", "--quiet", "--end-of-options", commit+"^{commit}")
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Usage, "name a commit, a branch or a tag of this repository", "against=%s", commit)
+	}
+	dir := filepath.Join(b.dir, "other")
+	if _, err := git("clone", "--quiet", "--shared", "--no-checkout", repository, dir); err != nil {
+		return nil, fmt.Errorf("copying the repository: %w", err)
+	}
+	if _, err := git("-C", dir, "checkout", "--quiet", "--detach", sum); err != nil {
+		return nil, fmt.Errorf("checking out %s: %w", commit, err)
+	}
+	if out, err := exec.CommandContext(ctx, "make", "-C", dir, "bin/imgbuild").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building %s: %w\n%s", commit, err, out)
+	}
+	return &build{name: sum[:7], program: filepath.Join(dir, "bin/imgbuild")}, nil
 }
 
 // bootOnce gives when /init and k3s were started, in seconds of the kernel's clock: the line in its
 // log, and the start time of the process in /proc (in ticks of 1/100 s, proc(5)). disk becomes the
 // one that the guest leaves behind.
 func bootOnce(ctx context.Context, key ssh.Signer, disk *string, dir string) (entry, k3s float64, err error) {
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return 0, 0, err
-	}
 	_, link, err := lan.New(0)
 	if err != nil {
 		return 0, 0, err
@@ -101,13 +171,13 @@ func (b *bench) owner() (ssh.Signer, string, error) {
 	return key, config, os.WriteFile(config, []byte("ssh_authorized_keys:\n- "+line+"\n"), 0o600)
 }
 
-// image builds an image and gives its file.
-func (b *bench) image(ctx context.Context, words ...string) (string, error) {
+// image builds an image with an imgbuild and gives its file.
+func (b *bench) image(ctx context.Context, program string, words ...string) (string, error) {
 	out, err := b.mkdir("image")
 	if err != nil {
 		return "", err
 	}
-	_, text, err := measure(exec.CommandContext(ctx, b.program, append(words, "output=json", "pack=no", "out="+out)...))
+	_, text, err := measure(exec.CommandContext(ctx, program, append(words, "output=json", "pack=no", "out="+out)...))
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 // Command bench measures what the project promises about its speed, next to the reference tools, on
-// the same input in one run: make bench [only=build|boot|node|upgrade] [n=RUNS]. It prints ratios;
-// nothing fails because a machine is slow.
+// the same input in one run: make bench [only=build|boot|node|upgrade] [n=RUNS]. It prints ratios,
+// so that a slow machine is no failure. With only=boot against=COMMIT the other side is what that
+// commit builds.
 package main
 
 import (
@@ -10,12 +11,13 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/long/longrun"
 	"imgbuild/qemu/tool"
 )
 
 var words = longrun.Command{
-	Name: "bench", Only: "PART", Choices: []string{"build", "boot", "node", "upgrade"}, N: "RUNS", Default: longrun.Options{N: 5}, Do: run,
+	Name: "bench", Only: "PART", Choices: []string{"build", "boot", "node", "upgrade"}, N: "RUNS", Against: "COMMIT", Default: longrun.Options{N: 5}, Do: run,
 }
 
 func main() {
@@ -30,6 +32,9 @@ func main() {
 }
 
 func run(ctx context.Context, r *longrun.Run) error {
+	if r.Against != "" && r.Only != "boot" {
+		return fault.New(fault.Usage, "make bench only=boot against=COMMIT", "against= goes with only=boot")
+	}
 	r.Head("runs %d, %d cores", r.N, runtime.NumCPU())
 	temp, err := tool.Scratch("bench")
 	if err != nil {
@@ -48,7 +53,7 @@ func run(ctx context.Context, r *longrun.Run) error {
 		run  func(context.Context) error
 	}{
 		{"build", b.build},
-		{"boot", func(ctx context.Context) error { return b.boot(ctx, r.N) }},
+		{"boot", func(ctx context.Context) error { return b.boot(ctx, r.N, r.Against) }},
 		{"node", func(ctx context.Context) error { return b.node(ctx, r.N) }},
 		{"upgrade", b.upgrade},
 	} {

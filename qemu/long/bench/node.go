@@ -8,12 +8,12 @@ func (b *bench) node(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	disk, err := b.image(ctx, "board=qemu-arm64", "role=worker", "k3s=none", "config="+config)
+	disk, err := b.image(ctx, b.program, "board=qemu-arm64", "role=worker", "k3s=none", "config="+config)
 	if err != nil {
 		return err
 	}
 	if err := b.memory(ctx, key, disk); err != nil {
 		return err
 	}
-	return b.reach(ctx, key, disk, n)
+	return b.reach(ctx, key, []*side{node("ours", disk)}, n)
 }

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,26 +14,24 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// reach measures how long it takes from kernel entry until sshd sends its banner, on a node of
-// ours and on the reference, with DHCP from a network of the test's own. First boots, which make
-// keys and caches, do not count: both boot once, go down in order, and every boot that counts
-// starts from a copy of the disk that was left then.
-func (b *bench) reach(ctx context.Context, key ssh.Signer, image string, n int) error {
-	m, err := b.systemd(ctx, image, key.PublicKey())
+// reach measures how long it takes from kernel entry until sshd sends its banner, on nodes of ours,
+// the second one of another commit, and on the reference, with DHCP from a network of the test's
+// own. First boots, which make keys and caches, do not count: all boot once, go down in order, and
+// every boot that counts starts from a copy of the disk that was left then.
+func (b *bench) reach(ctx context.Context, key ssh.Signer, nodes []*side, n int) error {
+	m, err := b.systemd(ctx, nodes[0].options.Image, key.PublicKey())
 	if err != nil {
 		return fmt.Errorf("building the reference: %w", err)
 	}
-	sides := []*side{
-		{name: "ours", user: "rancher", off: "sudo poweroff", options: vm.Options{Image: image, Direct: true, Size: 4 << 30}},
-		{name: "systemd", user: "root", off: "systemctl poweroff", machine: &m},
-	}
+	systemd := &side{name: "systemd", user: "root", off: "systemctl poweroff", machine: &m}
+	sides := append(slices.Clone(nodes), systemd)
 	for _, s := range sides {
 		if err := b.first(ctx, key, s); err != nil {
 			return fmt.Errorf("first boot of %s: %w", s.name, err)
 		}
 	}
-	for i := range n { // in turn, so that a machine that gets busy does so for both
-		for _, s := range sides {
+	for i := range n {
+		for _, s := range turn(sides, i) {
 			took, err := b.greeting(ctx, s)
 			if err != nil {
 				return fmt.Errorf("boot %d of %s: %w", i+1, s.name, err)
@@ -41,12 +40,23 @@ func (b *bench) reach(ctx context.Context, key ssh.Signer, image string, n int) 
 			s.took = append(s.took, took)
 		}
 	}
-	ours, theirs := median(sides[0].took), median(sides[1].took)
-	b.row(fmt.Sprintf("kernel entry to ssh, over systemd's, medians of %d: %.2f/%.2f", n, ours.Seconds(), theirs.Seconds()), ours.Seconds()/theirs.Seconds(), 1.0/3, "")
+	row := func(what string, other *side, limit float64) {
+		ours, theirs := median(nodes[0].took).Seconds(), median(other.took).Seconds()
+		b.row(fmt.Sprintf("kernel entry to ssh, over %s, medians of %d: %.2f/%.2f", what, n, ours, theirs), ours/theirs, limit, "")
+	}
+	row("systemd's", systemd, 1.0/3)
+	for _, s := range nodes[1:] {
+		row("that of "+s.name, s, slower)
+	}
 	return nil
 }
 
-// side is one of the two that are compared.
+// node is a side of ours.
+func node(name, image string) *side {
+	return &side{name: name, user: "rancher", off: "sudo poweroff", options: vm.Options{Image: image, Direct: true, Size: 4 << 30}}
+}
+
+// side is one of those that are compared.
 type side struct {
 	name, user, off string
 	options         vm.Options
@@ -132,7 +142,8 @@ func (b *bench) greeting(ctx context.Context, s *side) (time.Duration, error) {
 	return at.Sub(g.Entered), err
 }
 
-func median(list []time.Duration) time.Duration {
-	sort.Slice(list, func(i, j int) bool { return list[i] < list[j] })
+// median gives the one in the middle, the greater of two.
+func median[T cmp.Ordered](list []T) T {
+	list = slices.Sorted(slices.Values(list))
 	return list[len(list)/2]
 }

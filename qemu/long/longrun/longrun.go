@@ -25,6 +25,7 @@ type Command struct {
 	Seed    string   // meaning of seed=
 	N       string   // meaning of n=
 	Minutes string   // meaning of minutes=
+	Against string   // meaning of against=
 	Default Options
 	Do      func(context.Context, *Run) error
 }
@@ -35,6 +36,7 @@ type Options struct {
 	Seed    uint64
 	N       int     // at least 1
 	Minutes float64 // above 0, or as in the defaults
+	Against string
 }
 
 // Run is one run of a command.
@@ -112,7 +114,7 @@ func (r *Run) End(failed int, format string, args ...any) error {
 // usage lists the words.
 func (c Command) usage() string {
 	var list []string
-	for _, w := range []struct{ key, meaning string }{{"only", c.Only}, {"seed", c.Seed}, {"n", c.N}, {"minutes", c.Minutes}} {
+	for _, w := range []struct{ key, meaning string }{{"only", c.Only}, {"seed", c.Seed}, {"n", c.N}, {"minutes", c.Minutes}, {"against", c.Against}} {
 		if w.meaning != "" {
 			list = append(list, w.key+"="+w.meaning)
 		}

@@ -23,9 +23,11 @@ func TestParse(t *testing.T) {
 		err     string
 	}{
 		{all, "", Options{Seed: 1, N: 3, Minutes: 30}, ""},
-		{all, "minutes=0.5 only=a=b seed=18446744073709551615 n=1", Options{"a=b", 18446744073709551615, 1, 0.5}, ""},
+		{all, "minutes=0.5 only=a=b seed=18446744073709551615 n=1", Options{Only: "a=b", Seed: 18446744073709551615, N: 1, Minutes: 0.5}, ""},
 		{all, "only=", Options{Seed: 1, N: 3, Minutes: 30}, ""},
 		{some, "only=boot", Options{Only: "boot", N: 5}, ""},
+		{some, "against=HEAD~1", Options{}, "against= means nothing to some"},
+		{Command{Name: "two", Against: "COMMIT"}, "against=HEAD~1", Options{Against: "HEAD~1"}, ""},
 		{some, "only=node", Options{}, "only=node is none of build, boot"},
 		{some, "seed=1", Options{}, "seed= means nothing to some; make some takes only=PART, n=RUNS"},
 		{all, "n", Options{}, `"n" is not understood; make all takes only=NAME, seed=SEED, n=NODES, minutes=TOTAL`},

@@ -23,7 +23,7 @@ func (c Command) Parse(words []string) (Options, error) {
 			return o, fault.New(fault.Usage, "make "+c.Name+" takes "+c.usage(), format, args...)
 		}
 		key, value, ok := strings.Cut(w, "=")
-		meaning, known := map[string]string{"only": c.Only, "seed": c.Seed, "n": c.N, "minutes": c.Minutes}[key]
+		meaning, known := map[string]string{"only": c.Only, "seed": c.Seed, "n": c.N, "minutes": c.Minutes, "against": c.Against}[key]
 		switch {
 		case !ok || !known:
 			return bad("%q is not understood", w)
@@ -52,6 +52,8 @@ func (c Command) Parse(words []string) (Options, error) {
 			if o.Minutes, err = strconv.ParseFloat(value, 64); err != nil || !(o.Minutes > 0) || o.Minutes > mostMinutes {
 				return bad("minutes=%s is no time above 0", value)
 			}
+		case "against":
+			o.Against = value
 		}
 	}
 	return o, nil

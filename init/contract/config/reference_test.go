@@ -51,7 +51,7 @@ func Reference() string {
 		}
 	}
 	b.WriteString("\n## Everything at once\n\nThis file is made of the examples of the table; it shows the form of every key and is no sensible configuration.\n\n```yaml\n")
-	b.WriteString(Example())
+	b.WriteString(exampleText())
 	b.WriteString("```\n")
 	return b.String()
 }
@@ -107,8 +107,8 @@ func cell(k *Key) string {
 	return strings.ReplaceAll(strings.Join(parts, " "), "|", "\\|")
 }
 
-// Example gives a configuration with the example of every key.
-func Example() string {
+// exampleText gives a configuration with the example of every key.
+func exampleText() string {
 	var b strings.Builder
 	for _, k := range root().children {
 		k.example(&b, "")
