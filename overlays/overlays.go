@@ -32,6 +32,15 @@ type Table struct {
 	Busybox []string `yaml:"busybox"`
 	Concat  []Concat `yaml:"concat"`
 	Remove  []string `yaml:"remove"`
+	SetID   []SetID  `yaml:"setid"`
+}
+
+// SetID is a program that its package brings with the set-uid or set-gid bit, and whether it keeps
+// it. Programs that no table names lose it too, with a warning.
+type SetID struct {
+	Path string `yaml:"path"`
+	Keep bool   `yaml:"keep"`
+	Why  string `yaml:"why"`
 }
 
 // Dir is a path with its mode and owner.

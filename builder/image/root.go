@@ -92,6 +92,9 @@ func (b *build) finishRoot(t *tree.Tree, program []byte) error {
 	if err := b.busyboxLinks(t, base.table); err != nil {
 		return err
 	}
+	for _, text := range privileges(t, slices.Concat(base.table.SetID, slot.table.SetID, family.table.SetID)) {
+		b.warn("%s", text)
+	}
 	return t.Check()
 }
 

@@ -14,6 +14,7 @@ import (
 	"imgbuild/init/base/report"
 	"imgbuild/init/base/swap"
 	"imgbuild/init/boot/fetch"
+	"imgbuild/init/boot/harden"
 	"imgbuild/init/boot/node"
 	"imgbuild/init/boot/online"
 	"imgbuild/init/boot/order"
@@ -25,6 +26,7 @@ import (
 	"imgbuild/init/start/layout"
 	"imgbuild/init/start/preinit"
 	"imgbuild/init/status"
+	"imgbuild/init/status/control"
 	"imgbuild/init/status/metrics"
 	"imgbuild/init/supervise"
 )
@@ -125,6 +127,8 @@ func makeRoot(n *Node) (err error) {
 	_ = os.WriteFile("/proc/sys/fs/file-max", []byte(strconv.Itoa(math.MaxInt)), 0)
 	return os.Setenv("PATH", supervise.DefaultPath)
 }
+
+func hardenNode(n *Node) error { return harden.Node(n.Pre().Manifest.K3s, control.Group) }
 
 // loadModules begins to load the modules of all devices, now that all modules are there. The rest
 // of the boot goes on meanwhile.

@@ -31,7 +31,7 @@ type Part struct {
 var Steps = []Step{
 	{"preinit", 3 * time.Minute, true, []Part{{"machine", true, findMachine}}},
 	{"layout", 65 * time.Minute, true, []Part{ // a large damaged disk is checked twice
-		{"root", true, makeRoot}, {"devices", false, loadModules}, {"cgroups", false, openGroups},
+		{"root", true, makeRoot}, {"hardening", false, hardenNode}, {"devices", false, loadModules}, {"cgroups", false, openGroups},
 	}},
 	{"config", 10 * time.Minute, false, []Part{
 		{"clock", false, restoreClock}, {"marks", false, markBoot}, {"crash", false, takeCrash}, {"upgrade", false, openLedger}, {"import", false, importBoot},

@@ -51,7 +51,7 @@ type Spec struct {
 	Args     []string      // program and arguments; a program without a slash is looked for in PATH
 	Env      []string      // NAME=value, added to PATH, HOME, USER, LOGNAME and SHELL
 	Dir      string        // working directory; "/" if empty
-	User     string        // name in /etc/passwd with its groups; empty runs as the init does
+	User     string        // name in /etc/passwd with its groups, without a way to more rights; empty runs as the init does
 	Group    *cgroup.Group // started directly in it; nil is the init's own
 	NoFile   uint64        // limit of open files, under PID 1 the hard one too; 0 leaves the init's
 	NProc    uint64        // the same for processes of the user; Unlimited for none
@@ -109,8 +109,16 @@ func startProcess(s Spec, files [3]*os.File) (*process, error) {
 	p := &process{done: make(chan struct{})}
 	_, err = reap.start(func() (*os.Process, error) {
 		defer setLimits(s)()
-		started, err := os.StartProcess(program, s.Args, attr)
-		if err != nil {
+		var started *os.Process
+		fork := func() (err error) {
+			started, err = os.StartProcess(program, s.Args, attr)
+			return err
+		}
+		start := func(fork func() error) error { return fork() }
+		if s.User != "" && s.User != "root" {
+			start = withoutNewPrivileges
+		}
+		if err := start(fork); err != nil {
 			return nil, err
 		}
 		p.os, p.pid = started, started.Pid

@@ -129,6 +129,24 @@ func TestImageFormats(t *testing.T) {
 				t.Errorf("unsquashfs lists nothing like %s", want)
 			}
 		}
+		// sudo alone runs with another user's rights, and nothing but a sticky directory is
+		// writable for everybody.
+		var set []string
+		for line := range strings.Lines(list) {
+			f := strings.Fields(line)
+			if len(f) < 6 || f[0][0] == 'l' || len(f[0]) != 10 {
+				continue
+			}
+			if strings.ContainsAny(f[0], "sS") {
+				set = append(set, f[5])
+			}
+			if f[0][8] == 'w' && f[0][9] != 't' {
+				t.Errorf("everybody may write: %s", line)
+			}
+		}
+		if len(set) != 1 || set[0] != "usr/bin/sudo" {
+			t.Errorf("programs with set-uid or set-gid: %v", set)
+		}
 		for _, no := range []string{"usr/lib/systemd", "usr/bin/perl", "usr/bin/python", "usr/share/man/", "ssh_host_", "usr/share/etc/machine-id"} {
 			if strings.Contains(list, " "+no) || strings.Contains(list, "/"+no) {
 				t.Errorf("the root holds %s", no)

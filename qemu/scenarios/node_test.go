@@ -148,8 +148,11 @@ func TestNode(t *testing.T) {
 			t.Errorf("k3os upgrade: %s", got)
 		}
 	}, g)
-	sub(t, "metrics", func(t *testing.T) {
+	sub(t, "hardening", func(t *testing.T) {
 		s.until("shelf services | grep node-exporter", "ready")
+		hardened(t, s, true, "canary-")
+	}, g)
+	sub(t, "metrics", func(t *testing.T) {
 		f := scrape(t, g.Forward[9100])
 		for name, labels := range map[string][]string{
 			"shelf_info": {"version", im.Version, "slot", "a", "role", "worker", "board", "qemu-arm64"}, "shelf_service_ready": {"service", "ticker"}, "shelf_service_failures_total": {"service", "broken"},

@@ -143,6 +143,9 @@ func buildBy(program string, n int, config string, words []string) (im image, er
 	if err != nil {
 		return im, fmt.Errorf("imgbuild %s: %w\n%s", strings.Join(words, " "), err, stderr.Bytes())
 	}
+	if strings.Contains(stderr.String()+stdout.String(), "loses set-uid") {
+		return im, fmt.Errorf("imgbuild %s: a program with a set-id bit is in no table of overlays/:\n%s", strings.Join(words, " "), stderr.Bytes())
+	}
 	if err := json.Unmarshal(stdout.Bytes(), &im); err != nil || im.Image == "" {
 		return im, fmt.Errorf("imgbuild %s: output=json gives no image: %v\n%.500s", strings.Join(words, " "), err, stdout.Bytes())
 	}

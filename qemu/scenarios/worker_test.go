@@ -66,6 +66,10 @@ func TestWorker(t *testing.T) {
 			}
 		}
 	}, g)
+	sub(t, "hardening", func(t *testing.T) {
+		s.until("shelf services | grep node-exporter", "ready")
+		hardened(t, s, false, "canary-")
+	}, g)
 	sub(t, "clock", func(t *testing.T) {
 		// The machine's own clock began in 1970; only our time server gives this.
 		s.until(fmt.Sprintf("test $(date +%%s) -gt %d && echo set", clock.Now().Add(-time.Hour).Unix()), "set")

@@ -134,7 +134,26 @@ func hostName1123(h string) (s Severity, fix, why string) {
 			return Error, "use small letters, digits and - inside, 63 at most", quote(h) + " is not a host name; it is left out"
 		}
 	}
+	if readsAsAddress(h) {
+		return Warning, "write node-" + strings.ToLower(strings.ReplaceAll(h, ".", "-")), "programs read the host name " + quote(h) + " as an IPv4 address"
+	}
 	return s, fix, why
+}
+
+// readsAsAddress tells whether inet_aton(3), and so every program that looks up a name, takes it
+// for an address: one to four numbers, also octal and hexadecimal.
+func readsAsAddress(name string) bool {
+	labels := strings.Split(name, ".")
+	for _, l := range labels {
+		digits, set := l, "0123456789"
+		if rest, hex := strings.CutPrefix(strings.ToLower(l), "0x"); hex {
+			digits, set = rest, "0123456789abcdef"
+		}
+		if strings.Trim(digits, set) != "" {
+			return false
+		}
+	}
+	return len(labels) <= 4
 }
 
 // UsableHostname is the host name, unless it is none: the node then has the name that it makes of

@@ -177,6 +177,20 @@ func TestFile(t *testing.T) {
 }
 
 // A name that is none is not given to the node: it would stay with the Kubernetes node for good.
+// A name that programs take for an address is used, with a warning: it may be in use already.
+func TestHostnameIsNumber(t *testing.T) {
+	for name, want := range map[string]bool{"1": true, "10.0.0.5": true, "0x1f": true, "901.2": true, "node-1": false, "1a": false, "1.lan": false, "0xnode": false, "1.2.3.4.5": false, "": false} {
+		c := &Config{Hostname: name}
+		got := false
+		for _, p := range Check(c, Facts{}) {
+			got = got || p.Severity == Warning && strings.Contains(p.Message, "as an IPv4 address")
+		}
+		if got != want || c.UsableHostname() != name {
+			t.Errorf("%q: warning %v, want %v; used as %q", name, got, want, c.UsableHostname())
+		}
+	}
+}
+
 func TestUsableHostname(t *testing.T) {
 	for name, want := range map[string]string{"": "", "node-1": "node-1", "Node-1.lan": "Node-1.lan", "Shelf_1": "", "my node": "", "a..b": "", "-a": "", "\u201cnode\u201d": "", "../etc": "", strings.Repeat("a", 65): ""} {
 		if got := (&Config{Hostname: name}).UsableHostname(); got != want {
