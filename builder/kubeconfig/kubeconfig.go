@@ -11,6 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/yamltext"
 )
 
 // lists are the parts that have named entries.
@@ -111,7 +112,11 @@ func encode(n *yaml.Node) ([]byte, error) {
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if err := e.Encode(n); err != nil {
+	safe, err := yamltext.Node(n)
+	if err == nil {
+		err = e.Encode(safe)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
 	return b.Bytes(), e.Close()

@@ -4,8 +4,7 @@ import (
 	"slices"
 
 	"imgbuild/init/contract/config"
-
-	"gopkg.in/yaml.v3"
+	"imgbuild/init/contract/yamltext"
 )
 
 // without takes the wireless networks out that the node's configuration names itself.
@@ -20,6 +19,6 @@ func connmanYAML(n *config.Connman) ([]byte, error) {
 	if len(n.Interfaces) == 0 && len(n.WiFi) == 0 {
 		return nil, nil
 	}
-	text, err := yaml.Marshal(map[string]config.Network{"network": n.Network})
+	text, err := yamltext.Marshal(map[string]config.Network{"network": n.Network})
 	return append([]byte("# What connman had on the card this node was migrated from.\n"), text...), err
 }

@@ -16,6 +16,7 @@ import (
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mask"
+	"imgbuild/init/contract/yamltext"
 	"imgbuild/init/settings/sources"
 	"imgbuild/init/status"
 	"imgbuild/init/status/control"
@@ -181,8 +182,7 @@ func writeConfig(w io.Writer, open, asJSON bool, problems io.Writer) error {
 	var n *yaml.Node
 	var err error
 	if open {
-		n = &yaml.Node{}
-		err = n.Encode(c)
+		n, err = yamltext.Node(c)
 	} else {
 		n, err = support.Masked(c)
 	}
@@ -200,7 +200,7 @@ func writeConfig(w io.Writer, open, asJSON bool, problems io.Writer) error {
 			out = append(out, '\n')
 		}
 	} else {
-		out, err = yaml.Marshal(n)
+		out, err = yamltext.Marshal(n)
 	}
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/yamltext"
 )
 
 // addonPrefix marks the manifests that are ours among those that people put next to them.
@@ -74,7 +75,7 @@ func manifestOf(name string, a config.Addon) ([]byte, error) {
 	chart := a.ChartName(name)
 	values := ""
 	if len(a.Values) > 0 {
-		text, err := yaml.Marshal(a.Values)
+		text, err := yamltext.Marshal(a.Values)
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +113,11 @@ func manifestOf(name string, a config.Addon) ([]byte, error) {
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	for _, d := range docs {
-		if err := e.Encode(d); err != nil {
+		n, err := yamltext.Node(d)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.Encode(n); err != nil {
 			return nil, err
 		}
 	}

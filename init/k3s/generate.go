@@ -9,6 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/yamltext"
 )
 
 // Where the generated files go. The token is in memory only: its lasting place is the imported
@@ -44,15 +45,11 @@ func Files(cfg *config.Config, extra ...Extra) ([]File, error) {
 	var drop yaml.Node
 	drop.Kind = yaml.MappingNode
 	add := func(key string, value any) error {
-		var k, v yaml.Node
-		if err := k.Encode(key); err != nil {
-			return err
+		v, err := yamltext.Node(value)
+		if err == nil {
+			drop.Content = append(drop.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, v)
 		}
-		if err := v.Encode(value); err != nil {
-			return err
-		}
-		drop.Content = append(drop.Content, &k, &v)
-		return nil
+		return err
 	}
 	c := cfg.K3OS
 	token := File{Path: TokenPath}
@@ -86,7 +83,7 @@ func Files(cfg *config.Config, extra ...Extra) ([]File, error) {
 	}
 	text := []byte("# Written by shelf at every start of k3s from cloud-config (k3os.labels, taints, server_url, token; addons).\n")
 	if len(drop.Content) > 0 {
-		data, err := yaml.Marshal(&drop)
+		data, err := yamltext.Marshal(&drop)
 		if err != nil {
 			return nil, fmt.Errorf("k3s configuration: %w", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"imgbuild/init/contract/mask"
+	"imgbuild/init/contract/yamltext"
 
 	"gopkg.in/yaml.v3"
 )
@@ -142,12 +143,12 @@ func plainText(v reflect.Value) string {
 			return s
 		}
 	}
-	var n yaml.Node
-	if n.Encode(v.Interface()) != nil {
+	n, err := yamltext.Node(v.Interface())
+	if err != nil {
 		return fmt.Sprint(v.Interface())
 	}
 	n.Style |= yaml.FlowStyle
-	text, err := yaml.Marshal(&n)
+	text, err := yamltext.Marshal(n)
 	if err != nil {
 		return fmt.Sprint(v.Interface())
 	}

@@ -1,76 +1,95 @@
 package apply
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 )
 
-// pamReads is pam_env's reading of /etc/environment (Linux-PAM, _parse_env_file): # ends a line,
-// white space at the ends is lost, quotes around the value are taken off.
-func pamReads(text string) map[string]string {
+// pamReads gives the environment that pam_env.so of Debian 13 makes of /etc/environment in a
+// session.
+func (m Machine) pamReads(t *testing.T) map[string]string {
+	t.Helper()
+	service := "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_env.so\nsession required pam_exec.so /bin/bash -c [exec env -0 >/run/session]\n"
+	if err := m.write("/etc/pam.d/reader", service, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.write("/etc/security/pam_env.conf", "# as Debian has it: comments only\n", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.ask(t, "pamtester", "reader", User, "open_session")
+	text, err := os.ReadFile(m.path("/run/session"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return variables(string(text))
+}
+
+// shellReads gives the environment that Debian 13's bash makes of the file for shells.
+func (m Machine) shellReads(t *testing.T) map[string]string {
+	t.Helper()
+	return variables(m.ask(t, "bash", "-c", ". "+shellEnvironment+"; exec env -0"))
+}
+
+func variables(text string) map[string]string {
 	out := map[string]string{}
-	text = strings.ReplaceAll(text, "\\\n", "")
-	for _, line := range strings.Split(text, "\n") {
-		line, _, _ = strings.Cut(line, "#")
-		line = strings.TrimPrefix(strings.TrimSpace(line), "export ")
-		name, value, ok := strings.Cut(line, "=")
-		if !ok || value == "" {
-			continue
+	for _, v := range strings.Split(text, "\x00") {
+		if name, value, ok := strings.Cut(v, "="); ok {
+			out[name] = value
 		}
-		if value[0] == '"' || value[0] == '\'' {
-			value = strings.Trim(value, `"'`)
-		}
-		out[name] = value
 	}
 	return out
 }
 
-// shellReads sources the file in a real shell.
-func shellReads(t *testing.T, path, name string) string {
-	t.Helper()
-	out, err := exec.Command("/bin/sh", "-c", `. "$1"; eval "printf '%s.' \"\${$2-UNSET}\""`, "sh", path, name).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSuffix(string(out), ".")
-}
-
-// A login gets what is configured, whatever signs are in it, and nothing in it is
-// run.
+// What a login gets is what the configuration says, whatever signs are in it and whatever stands
+// before it in the file, and nothing in it is run.
 func TestEnvironmentReaders(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	values := []string{"", "plain", "a b", " a ", "#a", "a#b", `a"b`, `"a"`, "'a'", `a\`, `a\\b`, "$(touch /tmp/never)", "`id`", "$HOME", "a;b", "&", "ü", `'"'"'`, "http://u:p#w@h:3128", "-n", "~", "*", strings.Repeat("x", 2000)}
-	for range 60 {
+	values := []string{"", "plain", "a b", " a ", "a ", "\ta", "#a", "a#b", "a #b", `a"b`, `"a"`, `"a`, `a"`, "'a'", `a\`, `a\\`, `a\\b`, `a\nb`, "$(touch /tmp/never)", "`id`", "$HOME", "${HOME}", "@{HOME}", "%h", "a;b", "&", "\u00fc", `'"'"'`,
+		"http://u:p#w@h:3128", "-n", "~", "*", "=", "a=b", "=a", "export A=b", "\x01", "\x7f", "\x1b[31m", "\u00a0a", "a\u3000", "\xff", strings.Repeat("x", 899), strings.Repeat("x", 900), strings.Repeat("x", 1010), strings.Repeat("x", 1100), strings.Repeat("x", 20000), strings.Repeat("\u00fc", 500)}
+	letters := []rune(" #\"'\\$%=`;&|<>(){}*?!~@^ab12\t\u00e4\u20ac\U0001f600")
+	for i := range 400 {
+		from := letters
+		if i%4 == 0 {
+			from = letters[:8]
+		}
 		var b strings.Builder
-		for range 1 + r.IntN(12) {
-			b.WriteByte(byte(' ' + r.IntN(95)))
+		for range 1 + r.IntN(14) {
+			b.WriteRune(from[r.IntN(len(from))])
 		}
 		values = append(values, b.String())
 	}
-	for _, v := range values {
-		m := Machine{Root: t.TempDir(), UID: os.Getuid(), GID: os.Getgid()}
-		if err := os.MkdirAll(m.Root+"/etc", 0o755); err != nil {
+	r.Shuffle(len(values), func(i, j int) { values[i], values[j] = values[j], values[i] })
+	kept := 0
+	for at := 0; at < len(values); at += 50 {
+		env := map[string]string{}
+		for i, v := range values[at:min(at+50, len(values))] {
+			env[fmt.Sprintf("V%03d", at+i)] = v
+		}
+		m := here(t)
+		if err := m.write(pamEnvironment, "IMAGE=own\n", 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Environment(map[string]string{"A": v, "LAST": "end"}); err != nil {
+		if err := m.Environment(env); err != nil {
 			t.Fatal(err)
 		}
-		if got := shellReads(t, m.path(shellEnvironment), "A"); got != v {
-			t.Errorf("a shell reads %q of %q", got, v)
+		pam, shell := m.pamReads(t), m.shellReads(t)
+		for name, want := range env {
+			if got, there := shell[name]; !there || got != want {
+				t.Errorf("a shell reads %.80q of %.80q", got, want)
+			}
+			got, there := pam[name]
+			if there != plainForPAM(want) || there && got != want {
+				t.Errorf("PAM reads %.80q (%v) of %.80q", got, there, want)
+			}
+			if there {
+				kept++
+			}
 		}
-		if got := shellReads(t, m.path(shellEnvironment), "LAST"); got != "end" {
-			t.Errorf("%q costs the next one", v)
-		}
-		text, err := os.ReadFile(m.path(pamEnvironment))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, there := pamReads(string(text))["A"]
-		if there != plainForPAM(v) || there && got != v || pamReads(string(text))["LAST"] != "end" {
-			t.Errorf("PAM reads %q of %q", got, v)
+		if pam["IMAGE"] != "own" {
+			t.Errorf("the image's own variable is %q", pam["IMAGE"])
 		}
 		for _, path := range []string{pamEnvironment, shellEnvironment} {
 			if st, err := os.Stat(m.path(path)); err != nil || st.Mode().Perm() != 0o640 {
@@ -78,14 +97,23 @@ func TestEnvironmentReaders(t *testing.T) {
 			}
 		}
 	}
-	m := Machine{Root: t.TempDir(), UID: os.Getuid(), GID: os.Getgid()}
-	if err := os.MkdirAll(m.Root+"/etc", 0o755); err != nil {
-		t.Fatal(err)
+	if kept < len(values)/5 {
+		t.Errorf("PAM is given %d of %d values", kept, len(values))
 	}
+	for _, bad := range []string{"a\nB=c", "a\rb", "\x00"} {
+		m := here(t)
+		if err := m.Environment(map[string]string{"A": bad, "OK": "yes"}); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+		if pam := m.pamReads(t); pam["A"] != "" || pam["B"] != "" || pam["OK"] != "yes" {
+			t.Errorf("%q: PAM reads %v", bad, pam)
+		}
+	}
+	m := here(t)
 	if err := m.Environment(map[string]string{"A;touch x": "b", "1A": "c", "": "d", "OK": "yes"}); err == nil {
 		t.Error("names that are none are taken")
 	}
-	if got := shellReads(t, m.path(shellEnvironment), "OK"); got != "yes" {
+	if got := m.shellReads(t)["OK"]; got != "yes" {
 		t.Errorf("OK is %q", got)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/mask"
+	"imgbuild/init/contract/yamltext"
 
 	"gopkg.in/yaml.v3"
 )
@@ -21,12 +22,12 @@ import (
 // what looks like a secret by its name in the values of add-ons, Secrets among their objects,
 // tokens in arguments, passwords in URLs, and the content of files.
 func Masked(c *config.Config) (*yaml.Node, error) {
-	var n yaml.Node
-	if err := n.Encode(c); err != nil {
+	n, err := yamltext.Node(c)
+	if err != nil {
 		return nil, err
 	}
-	newHider().hide(&n, "")
-	return &n, nil
+	newHider().hide(n, "")
+	return n, nil
 }
 
 // OfRole takes out of a configuration what is only there by default and means nothing to the node's
@@ -138,7 +139,7 @@ func (h *hider) objects(text string) string {
 			}
 		}
 		h.hide(&n, "addons.objects")
-		one, err := yaml.Marshal(&n)
+		one, err := yamltext.Marshal(&n)
 		if err != nil {
 			return mask.Stars
 		}
@@ -208,9 +209,9 @@ func Values(name string, data []byte) []string {
 // are no secrets as a whole.
 func InConfig(c *config.Config) []string {
 	var list []string
-	h, n := newHider(), yaml.Node{}
-	if err := n.Encode(c); err == nil {
-		h.hide(&n, "")
+	h := newHider()
+	if n, err := yamltext.Node(c); err == nil {
+		h.hide(n, "")
 	}
 	for _, v := range h.found {
 		// What is short, or a path, is masked where it is, but would be found everywhere in a
