@@ -60,7 +60,6 @@ func hardened(t *testing.T, s *shell, hidden bool, secrets string) {
 			"700 root:root /var/lib/shelf\n640 root:root /var/log/shelf/sshd.log\n700 rancher:rancher /home/rancher\n700 root:root /root\n755 root:root /run/shelf",
 		// Who has a user can gain no rights; the init can.
 		"sudo sed -n 's/^NoNewPrivs:\\t//p' /proc/1/status /proc/$(cat /sys/fs/cgroup/shelf/node-exporter/cgroup.procs)/status": "0\n1",
-		"ping -c 1 -W 5 127.0.0.1 >/dev/null; echo $?":  "0",
 		"sudo -u nobody dmesg >/dev/null 2>&1; echo $?": "1",
 	}
 	for command, want := range wants {
