@@ -12,8 +12,8 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// k3sReads gives the flags that k3s makes of a configuration file: it reads YAML with yaml.v2, whose
-// rules are those of YAML 1.1, into yaml.MapSlice, and prints each value with %v (k3s' package
+// k3sReads gives the flags that k3s makes of a configuration file: it reads YAML with yaml.v2,
+// whose rules are those of YAML 1.1, into yaml.MapSlice, and prints each value with %v (its package
 // configfilearg).
 func k3sReads(t *testing.T, text []byte) (flags []string) {
 	t.Helper()

@@ -25,8 +25,8 @@ func Node(k *manifest.K3s, group string) error {
 }
 
 // HidesProcesses decides whether users see their own processes only. Not where pods run: they see
-// the node's /proc through a hostPath, and a node exporter in a pod (uid 65534) without the right to
-// see process 1 reads the mounts of its own container instead, and reports wrong figures without an
+// the node's /proc through a hostPath, and a node exporter in a pod (uid 65534) that does not see
+// process 1 reads the mounts of its own container instead, and reports wrong figures without an
 // error.
 func HidesProcesses(k *manifest.K3s) bool { return k == nil || k.Source == "none" }
 
