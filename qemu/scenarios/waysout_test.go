@@ -30,9 +30,10 @@ func TestWaysOut(t *testing.T) {
 	}
 	onBoot(t, card, "config.yaml", config("  - {mac: '52:54:00:00:09:02'}\n"))
 	netA, cardA := testLAN(t)
-	_, cardB := testLAN(t)
+	netB, cardB := testLAN(t)
 	cardB.MAC = "52:54:00:00:09:03"
 	netA.NoIPv4.Store(true)
+	netB.NoIPv4.Store(true)
 	if err := netA.Advertise(lan.Advert{Prefix: netip.MustParsePrefix("fd00:9:8::/64"), DNS: netip.MustParseAddr("fd00:9:8::53"), Search: "ra.example", Life: 30 * time.Minute, Managed: true}); err != nil {
 		t.Fatal(err)
 	}
