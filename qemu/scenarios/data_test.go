@@ -194,7 +194,7 @@ func TestBackupRestore(t *testing.T) {
 	}, g)
 	if os.Getenv("IMGBUILD_K3S") == "" { // a real k3s would move its database first
 		sub(t, "etcd", func(t *testing.T) {
-			s.run("echo 'k3os: {k3s_args: [--cluster-init], token: a-long-random-word}' | sudo tee /var/lib/rancher/k3os/config.d/90-etcd && sudo shelf config reload && sudo shelf restart k3s")
+			s.run("sudo mkdir -p /var/lib/rancher/k3os/config.d && echo 'k3os: {k3s_args: [--cluster-init], token: a-long-random-word}' | sudo tee /var/lib/rancher/k3os/config.d/90-etcd && sudo shelf config reload && sudo shelf restart k3s")
 			s.until("sudo ls /var/lib/rancher/k3s/server/db/etcd", "member")
 			said := s.until("sudo shelf backup now", "is at sftp://")
 			name, _, _ := strings.Cut(said[strings.LastIndex(said, "shelf-backup-20"):], " ")
