@@ -13,6 +13,7 @@ import (
 	"imgbuild/init/base/guard"
 	"imgbuild/init/boot/bootpart"
 	"imgbuild/init/boot/crash"
+	"imgbuild/init/boot/damage"
 	"imgbuild/init/boot/decide"
 	"imgbuild/init/boot/fetch"
 	"imgbuild/init/boot/marks"
@@ -104,6 +105,10 @@ func openLedger(n *Node) error {
 		path = ""
 	}
 	err := n.Upgrades.Open(path, p.Slot, n.OnTrial(), &n.Record, p.Cmdline["shelf.last"])
+	if !n.lay.Degraded {
+		n.tell.Problem(n.Damage.Open(damage.Path, p.Slot, p.Manifest.Version))
+		n.Redecide()
+	}
 	if text := n.UpgradeText(); text != "" {
 		n.tell.Report.Fact("upgrade", text)
 	}

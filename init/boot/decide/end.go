@@ -82,25 +82,3 @@ func Pause(up, cornered bool) time.Duration {
 	}
 	return PauseBoot
 }
-
-// Damage is what is done about a block of /usr that is not what was built.
-type Damage uint8
-
-// What to do. Programs may fail from then on without a message, so the node reboots if that leads
-// anywhere.
-const (
-	Endure Damage = iota // there is no other system to go to: half dead but reachable is better
-	Reboot               // in order
-	Now                  // immediately: nobody takes orders yet
-)
-
-// OnDamage decides.
-func OnDamage(up, cornered bool) Damage {
-	switch {
-	case cornered:
-		return Endure
-	case up:
-		return Reboot
-	}
-	return Now
-}

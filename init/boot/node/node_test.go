@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"imgbuild/init/base/report"
+	"imgbuild/init/boot/decide"
 	"imgbuild/init/boot/order"
 	"imgbuild/init/contract/bootstate"
 	"imgbuild/init/contract/checks"
@@ -154,24 +155,54 @@ func TestReasonsOfPeople(t *testing.T) {
 }
 
 func TestDamaged(t *testing.T) {
-	v := made(t, false)
-	v.Pre().Disk = &disk.Disk{Name: "vda"}
-	v.Damaged("7")
-	v.Damaged("8") // only the first one counts
-	if o := <-v.Orders.Next(); o != (order.Order{Verb: order.Reboot, Reason: "verity-block-7", Fault: true}) {
+	// damage finds two blocks on a node whose other slot is in a state.
+	damage := func(state string) *View {
+		v := made(t, false)
+		v.Pre().Disk = &disk.Disk{Name: "vda"}
+		if err := v.Damage.Open(filepath.Join(t.TempDir(), "damage.json"), bootstate.A, "v1"); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range map[string][]func() error{
+			bootstate.Good: {func() error { return v.Record.Arm(bootstate.B) }, func() error { return v.Record.Healthy(bootstate.B) }, func() error { return v.Record.Select(bootstate.A, "test") }},
+			bootstate.Bad:  {func() error { return v.Record.Arm(bootstate.B) }, func() error { return v.Record.Note(decide.Blame, "test") }},
+		}[state] {
+			if err := step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v.Damaged("7")
+		select {
+		case o := <-v.Orders.Next():
+			t.Errorf("other slot %s, the first block: got %+v", state, o)
+		default:
+		}
+		v.Damaged("8")
+		return v
+	}
+	v := damage(bootstate.Good)
+	if o := <-v.Orders.Next(); o != (order.Order{Verb: order.Reboot, Reason: "verity-block-8", Fault: true}) {
 		t.Errorf("got %+v", o)
+	}
+	if got := v.state(t); got.Active != bootstate.B || got.A != bootstate.Bad || got.Last != "verity-block-8" {
+		t.Errorf("got %+v", got)
 	}
 	v.Pre().Manifest.Health["worker"] = manifest.Health{} // an older slot: the floor
 	if st := v.Status(); st.Health != health.Bad || !strings.HasPrefix(strings.Join(st.Why, "; "), "/usr is damaged (block 7)") {
 		t.Errorf("got %s %q", st.Health, st.Why)
 	}
-	v = made(t, false)
-	v.Pre().Disk, v.Pre().Cmdline["shelf.left"] = &disk.Disk{Name: "vda"}, "0"
-	v.Damaged("7") // there is no other system to go to
-	select {
-	case o := <-v.Orders.Next():
-		t.Errorf("got %+v", o)
-	default:
+	for _, state := range []string{bootstate.Bad, bootstate.Empty} { // there is no other system to go to
+		v := damage(state)
+		select {
+		case o := <-v.Orders.Next():
+			t.Errorf("other slot %s: got %+v", state, o)
+		default:
+		}
+		if got := v.state(t); got.Active != bootstate.A || got.A != bootstate.Good {
+			t.Errorf("other slot %s: got %+v", state, got)
+		}
+		if st := v.Status(); st.Health != health.Bad {
+			t.Errorf("other slot %s: got %s", state, st.Health)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"imgbuild/init/boot/crash"
 	"imgbuild/init/boot/decide"
 	"imgbuild/init/boot/order"
+	"imgbuild/init/contract/bootstate"
 	"imgbuild/init/contract/fault"
 
 	"golang.org/x/sys/unix"
@@ -54,25 +55,70 @@ func (s *Shared) notePanic(value any, stack []byte) {
 
 // Damaged acts on a block of /usr that is not what was built.
 func (s *Shared) Damaged(block string) {
+	now := time.Now()
+	counts, err := s.Damage.Add(block, now)
+	if !counts {
+		return
+	}
+	if err != nil {
+		s.Base.Say("the damaged block cannot be noted: %v", err)
+	}
+	s.damaged.CompareAndSwap(nil, &block)
+	s.damage(block, now)
+}
+
+// Redecide acts on blocks that were found before it was known what was found in earlier boots.
+func (s *Shared) Redecide() {
+	if block := s.damaged.Load(); block != nil {
+		s.damage(*block, time.Now())
+	}
+}
+
+func (s *Shared) damage(block string, now time.Time) {
+	slot := s.Pre().Slot
+	other := bootstate.Other(slot)
+	d := decide.Damaged{Disk: s.Pre().Disk != nil, Trial: s.OnTrial()}
+	d.Here, d.There, d.Since, d.Ever = s.Damage.Known(other, now)
+	if r, err := s.Record.Read(); err == nil {
+		d.Other = r.State(other)
+		d.Trial = d.Trial && r.Trial == slot // not committed since
+	}
+	what := d.Decide()
+	reason := "verity-block-" + block
+	if what == decide.Leave { // noted first: a node that cannot note it would come back and reboot again
+		err := s.Damage.Rebooting(now)
+		if err == nil {
+			s.leaving.Store(true)
+			err = s.Record.Yield(slot, reason)
+		}
+		if err != nil {
+			s.leaving.Store(false)
+			s.Base.Say("slot %s cannot be left: %v", slot, err)
+			what = decide.Endure
+		}
+	}
+	fix := map[decide.Damage]string{
+		decide.Watch:  "nothing yet; replace the card if this comes again",
+		decide.Endure: "replace the card; there is no better system to go to, and programs may fail",
+		decide.Leave:  "replace the card; the node reboots into the system of slot " + other,
+		decide.End:    "replace the card if this comes again; the trial ends",
+	}[what]
+	s.Base.Report.Drop("verity")
+	s.Base.For("verity").Problem(fault.New(fault.Verify, fix, "the card damaged the system of slot %s (block %s)", slot, block))
+	if what != decide.Leave && what != decide.End {
+		guard.Go(s.SaveReport)
+		return
+	}
 	s.rotten.Do(func() {
-		s.damaged.Store(&block)
-		what := decide.OnDamage(s.Up.Load(), s.Cornered())
-		fix := "write the image to the card again, or replace the card; the node reboots and tries again"
-		if what == decide.Endure {
-			fix = "write the image to the card again, or replace the card; there is no other system to go to"
-		}
-		s.Base.For("verity").Problem(fault.New(fault.Verify, fix, "the card damaged the system of slot %s (block %s)", s.Pre().Slot, block))
-		o := order.Order{Verb: order.Reboot, Reason: "verity-block-" + block, Fault: true}
-		switch what {
-		case decide.Endure:
-		case decide.Reboot:
+		o := order.Order{Verb: order.Reboot, Reason: reason, Fault: true}
+		if s.Up.Load() {
 			s.Orders.Give(o)
-		default:
-			guard.Go(func() {
-				s.SaveReport()
-				s.Note(o)
-				s.Now(order.Reboot)
-			})
+			return
 		}
+		guard.Go(func() { // nobody takes orders yet
+			s.SaveReport()
+			s.Note(o)
+			s.Now(order.Reboot)
+		})
 	})
 }

@@ -28,7 +28,7 @@ func (v *View) Settle() {
 	}
 	for ; ; time.Sleep(100 * time.Millisecond) {
 		s := decide.Settling{
-			Trial: v.OnTrial(), Rescue: v.Layout.Rescue != "", Panicking: v.panicking.Load(), Late: time.Since(began) > limit, Verdict: v.judge(),
+			Trial: v.OnTrial(), Rescue: v.Layout.Rescue != "", Panicking: v.panicking.Load() || v.leaving.Load(), Late: time.Since(began) > limit, Verdict: v.judge(),
 			Held: v.Upgrades.Held(time.Now()), Ordered: v.Upgrades.Ordered(), Before: before,
 		}
 		outcome, results := s.Settle()

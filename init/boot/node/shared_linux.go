@@ -10,6 +10,7 @@ import (
 	"imgbuild/init/boot/bootpart"
 	"imgbuild/init/boot/configtrial"
 	"imgbuild/init/boot/crash"
+	"imgbuild/init/boot/damage"
 	"imgbuild/init/boot/decide"
 	"imgbuild/init/boot/order"
 	"imgbuild/init/boot/record"
@@ -49,10 +50,12 @@ type Shared struct {
 	Datastore atomic.Pointer[role.Datastore] // nil for all but servers
 	Upkeep    atomic.Pointer[k3s.Upkeep]     // likewise
 	Trial     configtrial.Trial
+	Damage    damage.Book
 	damaged   atomic.Pointer[string] // the block of /usr that was found damaged
 
 	Up        atomic.Bool // run takes orders
 	panicking atomic.Bool
+	leaving   atomic.Bool // the slot was given up for the other one: nothing commits it any more
 	rotten    sync.Once
 	Frozen    sync.Once
 }

@@ -31,7 +31,11 @@ func (v *View) upgrading(r control.Request) (any, error) {
 	case upgrades.Facts:
 		return v.upgradeFacts(), nil
 	case upgrades.Forget:
-		return nil, v.Upgrades.Forget(r.Args["slot"])
+		if err := v.Upgrades.Forget(r.Args["slot"]); err != nil {
+			return nil, err
+		}
+		v.Base.Problem(v.Damage.Forget(r.Args["slot"]))
+		return nil, nil
 	case upgrades.Arm:
 		var a ledger.Attempt
 		if err := json.Unmarshal([]byte(r.Args["attempt"]), &a); err != nil {
