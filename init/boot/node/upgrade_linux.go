@@ -151,7 +151,7 @@ func (v *View) WatchChecks() {
 	for range time.Tick(time.Second) {
 		now := time.Now()
 		if !settled {
-			done, err := v.Upgrades.Blame(v.judge(), now.Sub(began) > v.deadline())
+			done, err := v.Upgrades.Blame(v.judge(), now.Sub(began) > v.fair())
 			v.Base.Problem(err)
 			if settled = done; done && v.UpgradeText() != "" {
 				v.Base.Report.Fact("upgrade", v.UpgradeText())
@@ -167,6 +167,12 @@ func (v *View) WatchChecks() {
 // deadline is how long a trial has to pass its checks, after the start of the services.
 func (v *View) deadline() time.Duration {
 	return time.Duration(cmp.Or(int64(v.Config().Upgrade.Deadline), v.health().Deadline)) * time.Second
+}
+
+// fair is how long this system has to pass the checks that a trial failed, before the failure
+// counts as one from outside: a short deadline of the configuration must not blame the network.
+func (v *View) fair() time.Duration {
+	return max(v.deadline(), time.Duration(v.health().Deadline)*time.Second)
 }
 
 // refused are the keys of the configuration that are refused.

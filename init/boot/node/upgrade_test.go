@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,7 +52,7 @@ func (v *View) order(t *testing.T, verb string, args map[string]string, out any)
 // An upgrade is armed with what passes now, shows in the status, and can be taken back.
 func TestArms(t *testing.T) {
 	v := made(t, false, "sshd")
-	if err := v.Services.Start(t.Context()); err != nil {
+	if err := errors.Join(v.Services.Start(t.Context()), v.Services.Wait(t.Context(), "sshd")); err != nil {
 		t.Fatal(err)
 	}
 	defer v.Stop(time.Minute)
@@ -212,5 +213,19 @@ func TestTrialEndsByHand(t *testing.T) {
 	v.Note(<-v.Orders.Next())
 	if got := v.state(t); got.Trial != "" || got.B != bootstate.Bad {
 		t.Errorf("record %+v", got)
+	}
+}
+
+// A deadline of the configuration is that of trials; the system before has at least its role's.
+func TestDeadlines(t *testing.T) {
+	v := made(t, false)
+	for _, c := range []struct {
+		configured     int
+		deadline, fair time.Duration
+	}{{0, time.Minute, time.Minute}, {20, 20 * time.Second, time.Minute}, {600, 10 * time.Minute, 10 * time.Minute}} {
+		v.Config().Upgrade.Deadline = c.configured
+		if got, fair := v.deadline(), v.fair(); got != c.deadline || fair != c.fair {
+			t.Errorf("upgrade.deadline %d: got %v and %v, want %v and %v", c.configured, got, fair, c.deadline, c.fair)
+		}
 	}
 }
