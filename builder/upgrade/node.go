@@ -86,9 +86,10 @@ func (r *run) again(ctx context.Context, n *node) error {
 	return nil
 }
 
-// pinned are login options that believe nobody but the machine that was logged in to.
+// pinned are login options that believe nobody but the machine that was logged in to. A node that
+// has just booted is busy, and answers late.
 func pinned(o remote.Options, n *remote.Node) remote.Options {
-	o.HostKey, o.Say = n.HostKey, nil
+	o.HostKey, o.Say, o.Timeout = n.HostKey, nil, max(o.Timeout, 2*time.Minute)
 	return o
 }
 
