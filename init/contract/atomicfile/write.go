@@ -30,10 +30,10 @@ func write(name string, data []byte, mode os.FileMode, own func(*File) error) er
 	if err := own(f); err != nil {
 		return err
 	}
-	if err := f.Chmod(mode); err != nil { // after the change of owner, which takes set-uid bits away
+	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if _, err := f.Write(data); err != nil {
+	if err := f.Chmod(mode); err != nil { // a change of owner and a write take set-uid bits away
 		return err
 	}
 	return f.Commit(name)

@@ -28,18 +28,32 @@ const dataMount = "/data"
 // error means that it is not in use. It is never formatted, and never repaired so far that what
 // made the node this node would be gone: that is for a person to decide (package datafs).
 func openData(t report.Teller, s *preinit.State, l *Layout) error {
+	return opening{t, dataMount, func() error { return mountData(t, s) }, func() error { return prepareRoot(t) }, releaseRoot}.run(l)
+}
+
+// opening is what opens the data partition.
+type opening struct {
+	tell    report.Teller
+	dir     string // where mount mounts it
+	mount   func() error
+	prepare func() error // makes it the place of the new root
+	release func()       // undoes both
+}
+
+func (o opening) run(l *Layout) error {
 	const fix = "log in over ssh, or on the console, and run sudo shelf data: it tells what can be done; nothing is written to the partition meanwhile"
-	err := mountData(t, s)
+	t := o.tell
+	err := o.mount()
 	if err == nil {
-		if done, err := reset(dataMount+"/k3os", func(string) {}); err != nil {
+		if done, err := reset(o.dir+"/k3os", func(string) {}); err != nil {
 			t.Problem(fault.Wrap(err, fault.Device, "remove /k3os/config/reset if it is not wanted any more", "the data could not be reset"))
 		} else if done {
 			t.Say("the data are reset; configuration and identity are kept")
 		}
-		if err = prepareRoot(t); err != nil {
-			releaseRoot()
+		if err = o.prepare(); err != nil {
+			o.release()
 		} else {
-			l.Sweep = sweep(dataMount + "/k3os") // it holds the partition open, which a repair would find in use
+			l.Sweep = sweep(o.dir + "/k3os") // it holds the partition open, which a repair would find in use
 		}
 	}
 	if err == nil {
@@ -59,42 +73,68 @@ func mountData(t report.Teller, s *preinit.State) error {
 	} else if grown {
 		t.Say("data partition enlarged to %d MiB, disk is now %s", s.Disk.Table.Partitions[disk.Data-1].Sectors>>11, s.Disk.Table.PartUUID(disk.Data))
 	}
-	device := s.Disk.Partition(disk.Data)
 	t.Log("the data partition has its size")
 	if err := os.MkdirAll(dataMount, 0o755); err != nil {
 		return err
 	}
-	checked, repaired := !s.Data.Clean, false
-	if checked {
-		if repaired, err = check(t, device, "-p"); err != nil {
+	return onDisk(t, s.Disk.Partition(disk.Data), s.Data.BlockSize).use(s.Data.Clean)
+}
+
+// partition is the data partition, and what is done to it.
+type partition struct {
+	tell    report.Teller
+	dir     string // where it is mounted
+	fsck    func(mode string) (fsck.Result, error)
+	mount   func(options string, flags uintptr) error
+	unmount func()
+	grow    func() error // once it is mounted
+}
+
+// onDisk is the partition of a device.
+func onDisk(t report.Teller, device string, blockSize int64) *partition {
+	return &partition{
+		tell: t,
+		dir:  dataMount,
+		fsck: func(mode string) (fsck.Result, error) { return e2fsck(t, mode, device) },
+		mount: func(options string, flags uintptr) error {
+			_, err := mount.Mount(device, dataMount, "ext4", options, flags)
+			return err
+		},
+		unmount: func() { _ = unix.Unmount(dataMount, unix.MNT_DETACH) },
+		grow:    func() error { return growExt4(device, blockSize) },
+	}
+}
+
+// use checks and mounts it. clean says that it was unmounted in order, as it says itself.
+func (p *partition) use(clean bool) (err error) {
+	repaired := false
+	if !clean {
+		if repaired, err = p.check("-p"); err != nil {
 			return err
 		}
 	}
-	t.Log("the data partition is checked")
-	mountIt := func() error {
-		_, err := mount.Mount(device, dataMount, "ext4", "errors=remount-ro", unix.MS_NOATIME)
-		return err
-	}
+	p.tell.Log("the data partition is checked")
+	mountIt := func() error { return p.mount("errors=remount-ro", unix.MS_NOATIME) }
 	err = mountIt()
-	if err != nil && !checked { // it calls itself clean and is not
+	if err != nil && clean { // it calls itself clean and is not
 		refused := err
-		if repaired, err = check(t, device, "-fp"); err == nil {
+		if repaired, err = p.check("-fp"); err == nil {
 			err = mountIt()
 		}
 		if err == nil {
-			t.Problem(fault.New(fault.Device, "look at your data; if it happens again replace the card",
+			p.tell.Problem(fault.New(fault.Device, "look at your data; if it happens again replace the card",
 				"the data partition was damaged (%v) though it was unmounted in order, and has been repaired", refused))
 		}
 	}
 	if err != nil {
 		return fault.Wrap(err, fault.Device, "", "it cannot be mounted")
 	}
-	if emptied(dataMount, repaired) {
-		_ = unix.Unmount(dataMount, unix.MNT_DETACH)
+	if emptied(p.dir, repaired) {
+		p.unmount()
 		return fault.New(fault.Device, "", "a repair took away what made this node itself; what e2fsck found of it lies in the directory lost+found there")
 	}
-	if err := growExt4(device, s.Data.BlockSize); err != nil {
-		t.Problem(fault.Wrap(err, fault.Device, "reboot; if it comes again write the image again", "the file system of the data partition could not be enlarged"))
+	if err := p.grow(); err != nil {
+		p.tell.Problem(fault.Wrap(err, fault.Device, "reboot; if it comes again write the image again", "the file system of the data partition could not be enlarged"))
 	}
 	return nil
 }
@@ -104,28 +144,28 @@ func mountData(t report.Teller, s *preinit.State) error {
 // sits in front of the node, but only while the node can be recognised on the partition: of a file
 // system that lost its root a repair makes an empty one, on which the node would begin a second
 // life. Repaired says that it went that far. safe is -p, or -fp for one that calls itself clean.
-func check(t report.Teller, device, safe string) (repaired bool, err error) {
-	res, err := e2fsck(t, safe, device)
+func (p *partition) check(safe string) (repaired bool, err error) {
+	res, err := p.fsck(safe)
 	switch {
 	case err != nil:
 		return false, fmt.Errorf("it could not be checked: %w", err)
 	case res.Repaired():
-		t.Say("e2fsck repaired the data partition: %s", res.Last)
+		p.tell.Say("e2fsck repaired the data partition: %s", res.Last)
 		return false, nil
 	case res.Sound():
 		return false, nil
 	case res.Failed(): // a repair would be made on what cannot be read
 		return false, fmt.Errorf("e2fsck failed (exit code %d): %s", res.Code, res.Last)
-	case !recognised(device):
+	case !p.recognised():
 		return false, fmt.Errorf("it is damaged so far that this node's settings are not found on it: %s", res.Last)
 	}
-	if res, err = e2fsck(t, fsck.Repair, device); err != nil {
+	if res, err = p.fsck(fsck.Repair); err != nil {
 		return false, fmt.Errorf("its repair did not come to an end: %w", err)
 	}
 	if !res.Sound() {
 		return false, fmt.Errorf("it is damaged and e2fsck cannot repair it (exit code %d): %s", res.Code, res.Last)
 	}
-	t.Problem(fault.New(fault.Device, "look into /lost+found and at your data; if it happens again replace the card", "the data partition was damaged and has been repaired: %s", res.Last))
+	p.tell.Problem(fault.New(fault.Device, "look into /lost+found and at your data; if it happens again replace the card", "the data partition was damaged and has been repaired: %s", res.Last))
 	return true, nil
 }
 
@@ -154,20 +194,21 @@ func emptied(dir string, repaired bool) bool {
 }
 
 // recognised looks without writing: not even the journal is replayed.
-func recognised(device string) bool {
-	if _, err := mount.Mount(device, dataMount, "ext4", "noload,errors=continue", unix.MS_RDONLY); err != nil {
+func (p *partition) recognised() bool {
+	if err := p.mount("noload,errors=continue", unix.MS_RDONLY); err != nil {
 		return false
 	}
-	defer unix.Unmount(dataMount, 0)
-	return known(dataMount)
+	defer p.unmount()
+	return known(p.dir)
 }
 
-// rescue returns what asked for the rescue system, if anything did.
-func rescue(t report.Teller, s *preinit.State) string {
+// rescue returns what asked for the rescue system, if anything did: a word of the kernel's command
+// line, or a file on BOOT, whose device is boot.
+func rescue(t report.Teller, cmdline map[string]string, boot string) string {
 	by := ""
-	if v, asked := s.Cmdline["shelf.rescue"]; asked && config.RescueAsked([]byte(v)) {
+	if v, asked := cmdline["shelf.rescue"]; asked && config.RescueAsked([]byte(v)) {
 		by = "shelf.rescue on the kernel's command line"
-	} else if f, err := os.Open(s.Disk.Partition(disk.Boot)); err == nil {
+	} else if f, err := os.Open(boot); err == nil {
 		asked, err := RescueAsked(f)
 		f.Close()
 		if err != nil {
@@ -224,9 +265,8 @@ func growExt4(device string, blockSize int64) error {
 	if err != nil {
 		return err
 	}
-	blocks := uint64(size / blockSize)
-	// A remainder smaller than 4 MiB is not worth a block group.
-	if now.Blocks+uint64(4<<20/blockSize) >= blocks {
+	blocks, more := larger(now.Blocks, size, blockSize)
+	if !more {
 		return nil
 	}
 	dir, err := os.Open(dataMount)
@@ -239,6 +279,13 @@ func growExt4(device string, blockSize int64) error {
 		return fmt.Errorf("from %d to %d blocks: %w", now.Blocks, blocks, e)
 	}
 	return nil
+}
+
+// larger gives how many blocks a file system of now blocks has to have to fill size bytes. A
+// remainder smaller than 4 MiB is not worth a block group.
+func larger(now uint64, size, blockSize int64) (blocks uint64, more bool) {
+	blocks = uint64(size / blockSize)
+	return blocks, now+uint64(4<<20/blockSize) < blocks
 }
 
 // mountNothing puts a file system in memory where the data would be, so that a node that lost its

@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,24 +26,28 @@ func control() (*dm.Control, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, line := range strings.Split(string(misc), "\n") {
-		f := strings.Fields(line)
-		if len(f) != 2 || f[1] != "device-mapper" {
-			continue
-		}
-		minor, err := strconv.Atoi(f[0])
-		if err != nil {
-			return nil, err
-		}
-		if err := os.MkdirAll("/dev/mapper", 0o755); err != nil {
-			return nil, err
-		}
-		if err := unix.Mknod("/dev/mapper/control", unix.S_IFCHR|0o600, int(unix.Mkdev(10, uint32(minor)))); err != nil && err != unix.EEXIST {
-			return nil, err
-		}
-		return dm.Open()
+	minor, err := mapperMinor(string(misc))
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("the kernel has no device mapper (is the module dm_mod in the initramfs?)")
+	if err := os.MkdirAll("/dev/mapper", 0o755); err != nil {
+		return nil, err
+	}
+	if err := unix.Mknod("/dev/mapper/control", unix.S_IFCHR|0o600, int(unix.Mkdev(10, minor))); err != nil && err != unix.EEXIST {
+		return nil, err
+	}
+	return dm.Open()
+}
+
+// mapperMinor finds the device mapper's minor number in the text of /proc/misc.
+func mapperMinor(misc string) (uint32, error) {
+	for line := range strings.Lines(misc) {
+		if f := strings.Fields(line); len(f) == 2 && f[1] == "device-mapper" {
+			minor, err := strconv.ParseUint(f[0], 10, 32)
+			return uint32(minor), err
+		}
+	}
+	return 0, errors.New("the kernel has no device mapper (is the module dm_mod in the initramfs?)")
 }
 
 // mapDevice makes a read-only device-mapper device of one target and gives its node. There is no

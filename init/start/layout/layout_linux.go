@@ -60,7 +60,7 @@ func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout,
 	if err := mount.Do(rootLinks...); err != nil {
 		return nil, err
 	}
-	if l.Rescue = rescue(t, s); l.Rescue != "" {
+	if l.Rescue = rescue(t, s.Cmdline, s.Disk.Partition(disk.Boot)); l.Rescue != "" {
 		l.Degraded = true
 	} else if err := openData(t, s, l); err != nil {
 		t.Problem(err)
@@ -122,8 +122,16 @@ func prepareRoot(t report.Teller) error {
 	if err := mount.Do(mount.Mount{Source: dataMount + "/k3os/data", Path: newRoot, Flags: unix.MS_BIND}); err != nil {
 		return err
 	}
+	if err := furnish(t, newRoot); err != nil {
+		return err
+	}
+	return mount.Do(mount.Mount{Source: dataMount + "/k3os/config", Path: newRoot + "/k3os/config", Flags: unix.MS_BIND | quiet})
+}
+
+// furnish makes the directories of a root, and returns what keeps it from being one.
+func furnish(t report.Teller, root string) error {
 	var told []error
-	for _, op := range mount.Under(newRoot, skeleton) {
+	for _, op := range mount.Under(root, skeleton) {
 		if err := mount.Do(op); err != nil {
 			told = append(told, err)
 		}
@@ -131,17 +139,17 @@ func prepareRoot(t report.Teller) error {
 	// A system that cannot mount its parts would not come up at all, and a disk that takes no
 	// writes any more keeps nothing.
 	for _, dir := range mountPoints {
-		if st, err := os.Stat(newRoot + dir); err != nil || !st.IsDir() {
+		if st, err := os.Stat(root + dir); err != nil || !st.IsDir() {
 			return errors.Join(append(told, err)...)
 		}
 	}
-	if mount.Frozen(newRoot) {
+	if mount.Frozen(root) {
 		return errors.Join(append(told, errors.New("the file system has errors, and the kernel writes nothing to it any more; the next boot checks it"))...)
 	}
 	for _, err := range told {
 		t.Problem(unlike(err))
 	}
-	return mount.Do(mount.Mount{Source: dataMount + "/k3os/config", Path: newRoot + "/k3os/config", Flags: unix.MS_BIND | quiet})
+	return nil
 }
 
 // releaseRoot undoes prepareRoot and the mount of the data partition.

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// partition makes what is below k3os of a data partition in use.
-func partition(t *testing.T) string {
+// nodeDir makes what is below k3os of a data partition in use.
+func nodeDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -63,7 +63,7 @@ type cut struct{}
 // A cut at any step, and another one at any step of the second try, end in the same partition.
 func TestReset(t *testing.T) {
 	var steps []string
-	dir := partition(t)
+	dir := nodeDir(t)
 	if done, err := reset(dir, nil); done || err != nil {
 		t.Fatalf("without an order: %v %v", done, err)
 	}
@@ -80,7 +80,7 @@ func TestReset(t *testing.T) {
 	}
 	for first := range steps {
 		for _, second := range []int{0, first, len(steps) - 3, len(steps) - 1} {
-			dir := partition(t)
+			dir := nodeDir(t)
 			if err := OrderReset(filepath.Join(dir, "config")); err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +133,7 @@ func finish(t *testing.T, dir string) {
 
 // A second reset is not taken for the end of the first, whose old data still are there.
 func TestResetAgain(t *testing.T) {
-	dir := partition(t)
+	dir := nodeDir(t)
 	for range 2 {
 		if err := OrderReset(filepath.Join(dir, "config")); err != nil {
 			t.Fatal(err)
@@ -150,7 +150,7 @@ func TestResetAgain(t *testing.T) {
 }
 
 func TestResetNonsense(t *testing.T) {
-	dir := partition(t)
+	dir := nodeDir(t)
 	before := files(t, dir)
 	for _, text := range []string{"", "../../x", "12345678aa", "zzzzzzzz"} {
 		flag := filepath.Join(dir, "config", resetFlag)

@@ -18,22 +18,32 @@ import (
 // file system is dirty when the power goes. It is for the very end, when all services are gone.
 func Undo(t report.Teller) {
 	mounts, _ := mountinfo.GetMounts(nil)
-	leave(t, mounts)
+	undo{t, unix.Unmount, unix.Mount}.all(mounts)
+}
+
+// undo is how mounts are undone.
+type undo struct {
+	tell    report.Teller
+	unmount func(path string, flags int) error
+	mount   func(source, target, kind string, flags uintptr, data string) error
+}
+
+func (u undo) all(mounts []*mountinfo.Info) {
+	u.leave(mounts)
 	flush(mounts)
-	for i := len(mounts) - 1; i >= 0; i-- {
-		m := mounts[i]
+	for _, m := range slices.Backward(mounts) {
 		if keep[m.Mountpoint] || network(m.FSType) || m.FSType == "proc" || m.FSType == "sysfs" || m.FSType == "devtmpfs" {
 			continue
 		}
-		if err := unix.Unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW); err != nil && disks[m.FSType] {
-			if err := unix.Mount("", m.Mountpoint, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-				t.Say("%s stays mounted: %v", m.Mountpoint, err)
+		if err := u.unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW); err != nil && disks[m.FSType] {
+			if err := u.mount("", m.Mountpoint, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+				u.tell.Say("%s stays mounted: %v", m.Mountpoint, err)
 			}
 		}
 	}
-	if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		t.Say("/ could not be made read-only: %v", err)
-		busy(t)
+	if err := u.mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		u.tell.Say("/ could not be made read-only: %v", err)
+		busy(u.tell)
 	}
 	flush(mounts)
 }
@@ -43,15 +53,15 @@ const patience = 5 * time.Second
 
 // leave unmounts network file systems. One whose server is gone would hold the end of the node for
 // ever, and with it the disks: what is still under way to it is given up.
-func leave(t report.Teller, mounts []*mountinfo.Info) {
+func (u undo) leave(mounts []*mountinfo.Info) {
 	patience := patience
 	for _, m := range slices.Backward(mounts) {
-		if !network(m.FSType) || limit.Within(patience, func() error { return unix.Unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW) }) == nil {
+		if !network(m.FSType) || limit.Within(patience, func() error { return u.unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW) }) == nil {
 			continue
 		}
-		t.Say("%s: its server does not answer, what was not written there is lost", m.Mountpoint)
+		u.tell.Say("%s: its server does not answer, what was not written there is lost", m.Mountpoint)
 		for _, flag := range []int{unix.MNT_FORCE, unix.MNT_DETACH} {
-			_ = limit.Within(time.Second, func() error { return unix.Unmount(m.Mountpoint, flag|unix.UMOUNT_NOFOLLOW) })
+			_ = limit.Within(time.Second, func() error { return u.unmount(m.Mountpoint, flag|unix.UMOUNT_NOFOLLOW) })
 		}
 		patience = time.Second // where one is gone the others often are as well
 	}
