@@ -134,8 +134,8 @@ func TestOpenDataRefused(t *testing.T) {
 	}
 }
 
-// A reset that was ordered is done before the root is prepared, and a partition that makes no root is
-// released.
+// A reset that was ordered is done before the root is prepared, and a partition that makes no root
+// is released.
 func TestOpening(t *testing.T) {
 	broken := errors.New("broken")
 	for _, want := range []error{nil, broken} {
