@@ -30,7 +30,13 @@ type File struct {
 	Path string // slash separated, no leading slash, long names; "overlays/README"
 	Size int64  // bytes; Open must give exactly so many
 	Open func() (io.ReadCloser, error)
+	// Apart: it begins at a multiple of Area of the disk, because it is rewritten in place. Such
+	// files come last, so that nothing else shares their areas.
+	Apart bool
 }
+
+// Area is what a card may lose when the power fails while it writes, in bytes.
+const Area = 4 << 20
 
 // Volume is what to write. Neither the order of directories nor the layout depends on anything
 // but these fields.
@@ -99,6 +105,10 @@ func (v *Volume) plan() (*layout, error) {
 	take := func(n *node, size int64, align int64) error {
 		if size == 0 {
 			return nil
+		}
+		if n.file != nil && n.file.Apart {
+			at := l.offset(next) + int64(v.Start)*SectorSize
+			next += uint32(((at+Area-1)/Area*Area - at + l.cluster - 1) / l.cluster)
 		}
 		step := max(uint32(align/l.cluster), 1)
 		next = 2 + (next-2+step-1)/step*step

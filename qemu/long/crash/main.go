@@ -70,7 +70,14 @@ func exploreStates(ctx context.Context, r *longrun.Run) error {
 	for _, e := range report.Examples {
 		r.Say("wrong: %s", e)
 	}
-	return r.End(report.Wrong, "%s", report)
+	boot, err := powercut.RunBoot(ctx, r.Seed, func(line string) { r.Say("%s", line) })
+	if err != nil {
+		return err
+	}
+	for _, e := range boot.Examples {
+		r.Say("wrong: %s", e)
+	}
+	return r.End(report.Wrong+boot.Wrong, "%s; %s", report, boot)
 }
 
 func run(ctx context.Context, r *longrun.Run) error {
