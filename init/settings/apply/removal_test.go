@@ -48,6 +48,10 @@ var seenElsewhere = map[string]string{
 	"monitoring.enabled":     "scenarios.TestNode",
 	"shelf.role":             "config.TestRoleOf",
 	"shelf.board":            "config.TestMergeIsAssociative",
+	"upgrade.keys":           "keys.TestAdd", // the configuration's keys count next to those of the image
+	"upgrade.deadline":       "node.TestDeadlines",
+	"memory.zram":            "swap.TestDecide",
+	"memory.swap":            "config.TestSwapRefused",
 	"storage.disks":          "disks.TestDecideAllPairs", // and all below it
 	"storage.raw":            "disks.TestKept",
 	"storage.users":          "shares.TestEveryKeyCounts", // all is made of the configuration alone

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"imgbuild/init/base/guard"
 	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
@@ -260,7 +261,10 @@ func (h *HTTP) get(ctx context.Context, at, end int64) (io.ReadCloser, error) {
 // send sends one request. The body ends with an error when nothing comes for a while.
 func (h *HTTP) send(ctx context.Context, at, end int64) (*http.Response, io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	watch := time.AfterFunc(h.o.Idle, func() { cancel(fmt.Errorf("nothing came for %v", h.o.Idle)) })
+	watch := time.AfterFunc(h.o.Idle, func() {
+		defer guard.Catch()
+		cancel(fmt.Errorf("nothing came for %v", h.o.Idle))
+	})
 	fail := func(err error) (*http.Response, io.ReadCloser, error) {
 		watch.Stop()
 		err = because(ctx, err)
