@@ -163,7 +163,7 @@ func TestCountingControls(t *testing.T) {
 	}
 }
 
-// What loads decides in the end: each record with every set of slots that load.
+// The slots that load decide in the end: each record with every set of slots that load.
 func TestLoading(t *testing.T) {
 	for _, p := range boards[:2] {
 		text := script(t, p)

@@ -189,8 +189,8 @@ func (s source) security(base string) bool {
 	return false
 }
 
-// parseSources reads a sources file. What is not understood is left out: apt complains about it, we
-// only look.
+// parseSources reads a sources file. Lines that are not understood are left out: apt complains
+// about them, we only read.
 func parseSources(name string, data []byte) []source {
 	if strings.HasSuffix(name, ".sources") {
 		return parseDeb822(data)

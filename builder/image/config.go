@@ -19,10 +19,10 @@ type Source struct {
 }
 
 // CheckConfig reads cloud-config as the node will, the last source counting most, with those of the
-// node that moves in behind the others, and returns its warnings. moved is nil for a new node. What
-// would cost the node a setting is an error of kind Input that lists every problem; so is a key
-// that does not exist, unless lenient. Without a source it is the image without configuration that
-// is looked at.
+// node that moves in behind the others, and returns its warnings. moved is nil for a new node. A
+// problem that would cost the node a setting is an error of kind Input that lists every problem; so
+// is a key that does not exist, unless lenient. Without a source it is the image without
+// configuration that is looked at.
 func CheckConfig(name string, r *recipe.Recipe, lenient bool, moved *Node, sources ...Source) (warnings []string, err error) {
 	f := facts(r)
 	if moved != nil {

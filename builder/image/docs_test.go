@@ -11,10 +11,10 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// What the documentation shows as a configuration is one: each block of YAML in it, and each
+// The configurations in the documentation are valid: each block of YAML in it, and each
 // example, goes through the code of `imgbuild validate FILE board= role=`.
 func TestDocumentedConfigurations(t *testing.T) {
-	// What the reader has to put in, and the blocks that are for other programs, by their first
+	// Placeholders, and the blocks that are for other programs, by their first
 	// key.
 	fill := strings.NewReplacer("AAAA...", "AAAAC3NzaC1lZDI1NTE5AAAAIIrm8bZbX3kcyvSGUjqqGlKVvPCuPTrVK2hHJKv1yDyN")
 	others := []string{"scrape_configs:"}

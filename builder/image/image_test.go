@@ -18,7 +18,7 @@ import (
 	"imgbuild/overlays"
 )
 
-// What is written at different times never shares 4 MiB, and nothing overlaps.
+// Areas that are written at different times never share 4 MiB, and nothing overlaps.
 func TestDiskIsFrozen(t *testing.T) {
 	const erase = 4 * mib
 	areas := Areas()
@@ -207,8 +207,8 @@ func TestBlobs(t *testing.T) {
 	if data, err := (Blobs{Dir: dir}).Get(t.Context(), cache, raw); err != nil || string(data) != "abcd" {
 		t.Errorf("%q, %v", data, err)
 	}
-	// What comes out of a package is not looked for in the directory; what the vendor has is missed
-	// before the build begins.
+	// Blobs from packages are not looked for in the directory; a missing blob of the vendor's is
+	// reported before the build starts.
 	packaged, other := boards.Raw{Name: "u-boot.bin", Package: "u-boot"}, boards.Raw{Name: "tzsw.bin", SHA256: raw.SHA256}
 	if err := (Blobs{Dir: dir}).Check([]boards.Raw{raw, packaged}); err != nil {
 		t.Error(err)

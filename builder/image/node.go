@@ -27,8 +27,8 @@ import (
 )
 
 // Node is an archive that is written to the data partition of an image: of a node that moves in, or
-// comes back. What configures it goes onto BOOT instead, where the node imports it as if its owner
-// had put it there; the secrets in it are blanked there then.
+// comes back. Its configuration goes onto BOOT instead, where the node imports it as if its owner
+// had put it there, and blanks the secrets in it.
 type Node struct {
 	archive.Header
 	Config []byte            // its config.yaml; nil for none

@@ -117,7 +117,7 @@ func TestNodeEntries(t *testing.T) {
 	}
 }
 
-// What people wrote in k3OS's usual place goes onto BOOT from an archive of migrate, is looked at
+// A configuration in k3OS's usual place goes onto BOOT from an archive of migrate, is looked at
 // in a backup, and gives way to config=.
 func TestNodeUsualPlace(t *testing.T) {
 	t.Parallel()

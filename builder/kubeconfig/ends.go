@@ -17,8 +17,8 @@ type Access struct {
 }
 
 // Ends gives the contexts of a file that lead to a host, or to a cluster of that name, with the
-// ends of their client certificates. What has no certificate in the file itself is passed over, as
-// is a file that cannot be read.
+// ends of their client certificates. A context without a certificate in the file itself is skipped,
+// as is a file that cannot be read.
 func Ends(data []byte, host string) []Access {
 	var c struct {
 		Clusters []struct {

@@ -16,8 +16,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Entry is a cluster with its access: all that is taken from a server's file. What else such a file
-// may hold makes kubectl run programs (exec, auth-provider), read files (tokenFile), go through a
+// Entry is a cluster with its access: all that is taken from a server's file. Other entries of such
+// a file make kubectl run programs (exec, auth-provider), read files (tokenFile), go through a
 // proxy or believe any server.
 type Entry struct {
 	Server string // URL

@@ -115,8 +115,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// What would make kubectl run a program, read a file, use a proxy or believe any server does not
-// get into the user's file.
+// An entry that would make kubectl run a program, read a file, use a proxy or believe any server
+// does not get into the user's file.
 func TestHostileServer(t *testing.T) {
 	hostile := strings.NewReplacer(
 		"    server:", "    insecure-skip-tls-verify: true\n    proxy-url: http://evil\n    tls-server-name: evil\n    certificate-authority: /etc/passwd\n    server:",

@@ -131,7 +131,7 @@ func TestFull(t *testing.T) {
 			t.Errorf("%q has left the card", secret)
 		}
 	}
-	// What connman had is now a configuration that the node understands.
+	// connman's settings are now a configuration that the node understands.
 	layer, problems := config.Parse("connman", []byte(strings.TrimPrefix(got["k3os/config/config.d/10-connman.yaml"], "0 600 0:0 ")))
 	c, more := config.Merge(layer)
 	for _, p := range append(problems, more...) {

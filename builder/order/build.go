@@ -93,7 +93,7 @@ func (r *Ready) Build(ctx context.Context) (*image.Result, error) {
 	return res, nil
 }
 
-// Build goes through all stages. What is on its way when ctx ends is left without a trace.
+// Build goes through all stages. Files that are unfinished when ctx ends are removed.
 func Build(ctx context.Context, o Order, tell Tell) (*Ready, *image.Result, error) {
 	a, err := Ask(o, tell)
 	if err != nil {

@@ -297,7 +297,7 @@ func TestMinMemory(t *testing.T) {
 	}
 }
 
-// What a slot promises is part of its version, for every role that it has.
+// The checks that a slot promises are part of its version, for every role that it has.
 func TestHealth(t *testing.T) {
 	r := made(t, "rpi4", "worker")
 	all := r.Health()

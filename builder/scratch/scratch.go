@@ -85,8 +85,8 @@ func hold(f *os.File) bool {
 	return err == nil && os.SameFile(there, mine)
 }
 
-// Sweep removes from parent what owners that are gone left behind. What cannot be removed stays:
-// the next start tries again.
+// Sweep removes from parent what owners that are gone left behind. A file that cannot be removed
+// stays: the next start tries again.
 func Sweep(parent string) {
 	list, err := os.ReadDir(parent)
 	if err != nil {

@@ -42,7 +42,7 @@ func TestCache(t *testing.T) {
 	if without, _ := write(t, list, Options{BlockSize: 128 << 10}); !bytes.Equal(other, without) {
 		t.Error("blocks of another block size came out of the cache")
 	}
-	// What cannot have come from here is not believed.
+	// An entry that cannot have come from here is not believed.
 	for key := range keys {
 		cache.m[key] = make([]byte, 1<<20)
 	}

@@ -88,7 +88,7 @@ func (s *shelf) choose(h dialogue.Hello) (*bundle.Offer, error) {
 		"%s has bundles for %s, none for a %s of family %s", s.dir, strings.Join(have, "; "), h.Role, h.Family)
 }
 
-// errUnknown says that no file here holds the slot that a node runs.
+// errUnknown means that no file here holds the slot that a node runs.
 var errUnknown = errors.New("the running slot is not known here")
 
 // old opens the slot whose manifest has this sum.

@@ -144,8 +144,8 @@ func (r *run) check(ctx context.Context) error {
 	return nil
 }
 
-// why says why a node is degraded; empty if it is not. One that waits for something outside, such
-// as a server, is not.
+// why reports why a node is degraded; empty if it is not. One that waits for something outside,
+// such as a server, is not.
 func why(s nodeStatus) string {
 	switch {
 	case s.Degraded:
@@ -189,7 +189,7 @@ func (r *run) plan(ctx context.Context) ([]Step, error) {
 		}
 	}
 	w := Wishes{Force: r.Force, Drain: r.Drain}
-	if len(states) == 1 && states[0].Bad != "" { // its upgrade may be what mends it
+	if len(states) == 1 && states[0].Bad != "" { // its upgrade may be what repairs it
 		r.say("%s is degraded: %s", states[0].Host, states[0].Bad)
 		w.Force = append(w.Force, states[0].Host)
 	}
@@ -270,7 +270,7 @@ func (r *run) uncordon(ctx context.Context, n *node, name string, err error) err
 	return err
 }
 
-// summary says where the bytes came from.
+// summary reports where the bytes came from.
 func (r *run) summary(n *node) {
 	d := n.done
 	if d.Result != dialogue.Armed {

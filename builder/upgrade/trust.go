@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/contract/terminal"
 )
 
-// errNoKey says that a node trusts no key yet.
+// errNoKey means that a node trusts no key yet.
 var errNoKey = errors.New("the node trusts no upgrade key")
 
 // trusted looks whether a node would take the bundle's signature, before it is asked to.

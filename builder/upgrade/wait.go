@@ -132,7 +132,7 @@ func (r *run) look(ctx context.Context, n *node) (o *attempt, version string, er
 	return h.outcome(n.done.Bundle), st.Version, nil
 }
 
-// ended says how it ended.
+// ended reports how it ended.
 func (r *run) ended(n *node, o *attempt) error {
 	switch o.Result {
 	case "committed":

@@ -227,7 +227,7 @@ func TestApplyMoves(t *testing.T) {
 	}
 }
 
-// What was taken back is not confirmed, and neither is what somebody else tries.
+// A trial that was taken back is not confirmed, and neither is what somebody else tries.
 func TestApplyTakenBack(t *testing.T) {
 	n := newNodes(t, 1)[0]
 	n.applied = func(n *node, _ string) { n.number, n.trial = n.number+1, "somebody else's" }

@@ -112,7 +112,7 @@ func TestData(t *testing.T) {
 	}
 }
 
-// What is wrong with a file is reported under the path that was given, in the order of its lines,
+// Problems of a file are reported under the path that was given, in the order of its lines,
 // and as data.
 func TestValidate(t *testing.T) {
 	printed := silence(t)
@@ -196,7 +196,7 @@ func TestUnknownKey(t *testing.T) {
 	}
 }
 
-// What bash completes, asked of bash itself.
+// Completions, as bash itself gives them.
 func TestCompletion(t *testing.T) {
 	script := program().Bash() + `
 ask() { COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=(); _imgbuild 2>/dev/null; echo "${COMPREPLY[*]}"; }

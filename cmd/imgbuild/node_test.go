@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What follows the host belongs to the node, except for the keys of the connection.
+// Words after the host belong to the node, except for the keys of the connection.
 func TestNodeWords(t *testing.T) {
 	a, err := program().Parse(strings.Fields("node n1 logs k3s -f -n 5 output=json key=accept-new --dump user=me"))
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// folded breaks lines that are longer than width at words. What follows is below the line's
+// folded breaks lines that are longer than width at words. The following lines begin at the line's
 // second column: the first word after two spaces, or after the heading of a problem. A width of 0
-// leaves all as it is: what a program reads has whole lines.
+// leaves all as it is: output for programs has whole lines.
 func folded(text []byte, width int) []byte {
 	if width == 0 {
 		return text

@@ -70,7 +70,7 @@ func upgradeVerb(a *line.Args) error {
 	return nil
 }
 
-// outcome says how an upgrade ended, in one line.
+// outcome reports how an upgrade ended, in one line.
 func outcome(d *dialogue.Done) string {
 	sent := fmt.Sprintf("%s of it were fetched, %s made from the running system", size(uint64(d.Delta+d.Fetched)), size(uint64(d.Copied+d.Patched)))
 	switch {

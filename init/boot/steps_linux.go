@@ -1,5 +1,5 @@
 // Package boot is the life of PID 1: the table of steps from the kernel's hand-over to running
-// services, what happens when one of them fails, and the orderly end. What it decides is in package
+// services, what happens when one of them fails, and the orderly end. Its decisions are in package
 // decide; the subjects of a running node are packages of their own below this one.
 package boot
 

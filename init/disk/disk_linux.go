@@ -202,7 +202,7 @@ func (d *Disk) RestoreData() error {
 	return tellKernel(f, order, Data, int64(p.Start)*mbr.SectorSize, int64(p.Sectors)*mbr.SectorSize)
 }
 
-// What the kernel can be given about a partition; see linux/blkpg.h.
+// The kernel's structure for a partition; see linux/blkpg.h.
 const (
 	addPartition    = 1
 	resizePartition = 3

@@ -23,8 +23,8 @@ type FS struct {
 const probed = 64<<10 + 4096
 
 // Probe looks for ext4, xfs and btrfs by their superblocks (the kernel's Documentation/filesystems;
-// btrfs: on-disk format of the btrfs wiki). What is none of them, or too short for one, gives no
-// type and no error.
+// btrfs: on-disk format of the btrfs wiki). Anything else, or too short for one, gives no type and
+// no error.
 func Probe(r io.ReaderAt) (FS, error) {
 	b := make([]byte, probed)
 	n, err := r.ReadAt(b, 0)

@@ -118,7 +118,7 @@ func sizeLimit(k *manifest.K3s) int64 {
 	return maxBinary
 }
 
-// fetch downloads the binary to path, going on where an earlier try ended. What is at path
+// fetch downloads the binary to path, going on where an earlier try ended. The file at path
 // afterwards has the right sum; until then the bytes are in path.part.
 func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func(string)) error {
 	part := path + ".part"

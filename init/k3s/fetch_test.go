@@ -316,8 +316,8 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// What a server sends without an end reaches the card as far as a k3s may be large, and what was
-// begun of other versions goes.
+// A download without an end is cut at the largest size of a k3s, and unfinished downloads of other
+// versions are removed.
 func TestFetchIsBounded(t *testing.T) {
 	o, k := newOrigin(t, 100_000)
 	s := newStore(t)

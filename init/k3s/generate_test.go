@@ -35,7 +35,8 @@ token-file: /run/shelf/k3s-token
 		"worker": {config.K3OS{Token: "K10abc::server:x", ServerURL: "https://shelf-1:6443"}, `server: https://shelf-1:6443
 token-file: /run/shelf/k3s-token
 `, "K10abc::server:x\n"},
-		// What the kubelet would not start with is left out, and the rest counts.
+		// Labels and taints that the kubelet would not start with are left out, and the rest
+		// counts.
 		"slips": {config.K3OS{Labels: map[string]string{"a": "b c", "node-role.kubernetes.io/worker": "true", "good": "x"}, Taints: []string{"a=b:NoShedule", "c:NoExecute"}}, `node-label+:
     - good=x
 node-taint+:

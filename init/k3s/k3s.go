@@ -126,7 +126,7 @@ func (p *preparation) prepare(ctx context.Context, say supervise.Say) error {
 			return err
 		}
 	}
-	// What needs neither network nor time comes before both are waited for.
+	// Steps that need neither network nor time come before both are waited for.
 	if !p.checked {
 		say.Progress("checking the node")
 		if err := p.check(cfg); err != nil {

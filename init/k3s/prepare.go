@@ -58,8 +58,8 @@ func writeFiles(root string, files []File) error {
 	return nil
 }
 
-// linkTools makes kubectl, crictl, ctr and k3s in dir point to binary, which is all of them. What
-// somebody else put there stays.
+// linkTools makes kubectl, crictl, ctr and k3s in dir point to binary, which is all of them. Other
+// files there stay.
 func linkTools(dir, binary string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

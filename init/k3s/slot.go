@@ -27,9 +27,9 @@ const (
 	ownTime             // nobody could be asked, and it is the time slot of this server
 )
 
-// permit says whether a server may restart now. mine and err are the cluster's answer to whose turn
-// it is; ends is when its certificate does. A server whose certificate has ended serves nobody and
-// waits for nobody.
+// permit reports whether a server may restart now. mine and err are the cluster's answer to whose
+// turn it is; ends is when its certificate does. A server whose certificate has ended serves nobody
+// and waits for nobody.
 func permit(mine bool, err error, name string, now, ends time.Time, zone string) permission {
 	switch {
 	case err == nil && mine:
@@ -42,8 +42,8 @@ func permit(mine bool, err error, name string, now, ends time.Time, zone string)
 	return mustWait
 }
 
-// ownSlot says whether a restart may begin now in the slot of a name, with so much time left until
-// a certificate ends.
+// ownSlot reports whether a restart may begin now in the slot of a name, with so much time left
+// until a certificate ends.
 func ownSlot(name string, now time.Time, left time.Duration, zone string) bool {
 	if now.Sub(now.Truncate(slotLength)) >= slotBegins {
 		return false

@@ -32,8 +32,8 @@ type Stage struct {
 	Say  func(done, total int64) // progress in bytes; total 0 where it is not known
 }
 
-// Bring returns nil when the store has exactly k, checked and on the disk. What does not come with
-// the upgrade is fetched from where the slot's manifest says, once.
+// Bring returns nil when the store has exactly k, checked and on the disk. A k3s that does not come
+// with the upgrade is fetched from where the slot's manifest says, once.
 func (s Stage) Bring(ctx context.Context, k *manifest.K3s) error {
 	const fix = "lay the binary next to the bundle, or build the image with k3s=FILE"
 	if want, err := hex.DecodeString(k.SHA256); err != nil || len(want) != sha256.Size || !safeVersion().MatchString(k.Version) {

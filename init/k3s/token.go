@@ -30,7 +30,7 @@ var NodeTokens = Tokens{"/var/lib/rancher/k3os/config.d/99-shelf-token.yaml", "/
 
 var tokenForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._-]{16,128}$`) })
 
-// CheckToken says why a word cannot be the new token: k3s keeps it in a file of comma separated
+// CheckToken reports why a word cannot be the new token: k3s keeps it in a file of comma separated
 // values, and it travels on command lines.
 func CheckToken(token string) error {
 	if !tokenForm().MatchString(token) {
@@ -84,7 +84,7 @@ func forget(path string) error {
 	return mount.SyncDir(filepath.Dir(path))
 }
 
-// tokenElsewhere says where k3s has its token from if that is not k3os.token; empty if it is.
+// tokenElsewhere reports where k3s has its token from if that is not k3os.token; empty if it is.
 func tokenElsewhere(cfg *config.Config, root string) string {
 	for _, name := range []string{"token", "token-file"} {
 		if flag(cfg, name, map[string]string{"token": "t"}[name], "") != "" {
@@ -102,7 +102,7 @@ func tokenElsewhere(cfg *config.Config, root string) string {
 	return ""
 }
 
-// Rotatable says why the token cannot be changed in the way in which a node keeps it.
+// Rotatable reports why the token cannot be changed in the way in which a node keeps it.
 func Rotatable(cfg *config.Config, root string) error {
 	if where := tokenElsewhere(cfg, root); where != "" {
 		return fault.New(fault.Input, "move it to k3os.token, and run the command again", "the token of this node is given in %s, where it cannot be changed from here", where)

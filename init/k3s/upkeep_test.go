@@ -97,7 +97,7 @@ func issued(t *testing.T, path string, ends time.Time, ca bool) {
 	put(t, path, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 }
 
-// What a start has not renewed is reported, and is no reason for another start.
+// A certificate that a start has not renewed is reported, and is no reason for another start.
 func TestObserve(t *testing.T) {
 	data := t.TempDir()
 	now := time.Now().Truncate(time.Second)

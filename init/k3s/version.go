@@ -39,7 +39,7 @@ func noteRan(cfg *config.Config, version string) error {
 	return mount.Replace(filepath.Join(dir, k3sstep.NoteName), []byte(version+"\n"), 0o600, os.Getuid(), os.Getgid())
 }
 
-// HasServerData says whether a server has run here: its datastore, here or elsewhere, is the
+// HasServerData reports whether a server has run here: its datastore, here or elsewhere, is the
 // cluster's.
 func HasServerData(cfg *config.Config) bool {
 	for _, name := range []string{"server/db", "server/tls"} {
@@ -106,8 +106,8 @@ func (p *preparation) versionOf(ctx context.Context, binary string) string {
 	return name
 }
 
-// judge says why the slot's k3s must not start with the data that are there, and notes that it is
-// about to. It gives the configuration with the token that counts.
+// judge reports why the slot's k3s must not start with the data that are there, and notes that it
+// is about to. It gives the configuration with the token that counts.
 func (p *preparation) judge(ctx context.Context, cfg *config.Config, binary string) (*config.Config, error) {
 	version := p.versionOf(ctx, binary)
 	unknown, err := Change(ctx, cfg, p.Role, version).Judge()

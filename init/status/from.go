@@ -73,7 +73,7 @@ func LastEnd(how, record string) string {
 	if how == "" {
 		return record
 	}
-	// What the boot script did because of it, or what a step noted that failed before the data
+	// The boot script's reason, or the note of a step that failed before the data
 	// partition was there.
 	for _, of := range []string{"exhausted", "did-not-load", "no-record", "not-writable", "failed"} {
 		if strings.HasSuffix(record, of) {

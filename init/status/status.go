@@ -12,7 +12,7 @@ import (
 )
 
 // Status is the state of the node. Its JSON is read by scripts and by imgbuild: fields may be
-// added, none changes its meaning. What is not known is left out.
+// added, none changes its meaning. Unknown values are left out.
 type Status struct {
 	Hostname string `json:"hostname"`
 	Role     string `json:"role"`

@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write the table of docs/shelf.md")
 
-// What U-Boot had to do is not hidden by what the data partition knows.
+// U-Boot's reason is not hidden by the data partition's.
 func TestLastEnd(t *testing.T) {
 	const cut = "no orderly shutdown: the power went, or the watchdog reset the board"
 	for _, c := range [][3]string{

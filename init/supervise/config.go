@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// What a service of the configuration gets when nothing else is set: enough for any program that
+// The defaults of a service of the configuration: enough for any program that
 // belongs on a small board, and too little for one that runs wild to take the node along.
 const (
 	userPids   = 1024

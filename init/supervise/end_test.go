@@ -16,8 +16,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// What a command leaves behind when it is asked to end is asked as well, and gets the rest of the
-// time: a shell does not hand on the signal that it gets.
+// Processes that a command leaves behind when it is asked to end are asked as well, and get the
+// rest of the time: a shell does not hand on the signal that it gets.
 func TestStopAsksTheRest(t *testing.T) {
 	dir := t.TempDir()
 	child := "trap 'sleep 0.2; echo tidied >" + dir + "/end; exit' TERM; touch " + dir + "/up; while :; do sleep 0.02; done"
@@ -35,8 +35,8 @@ func TestStopAsksTheRest(t *testing.T) {
 	}
 }
 
-// What it leaves behind and does not end is killed when the time is over. That time is also the
-// program's own to end in, so it is long enough for a busy machine.
+// Processes that it leaves behind and that do not end are killed when the time is over. That time
+// is also the program's own to end in, so it is long enough for a busy machine.
 func TestStopKillsTheRest(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	s := start(t, Unit{

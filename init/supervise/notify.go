@@ -9,8 +9,7 @@ import (
 )
 
 // notice is one datagram of the sd_notify protocol, as far as the init understands it:
-// newline-separated NAME=value (sd_notify(3)). What it does not know is ignored, as the protocol
-// asks.
+// newline-separated NAME=value (sd_notify(3)). Unknown names are ignored, as the protocol asks.
 type notice struct {
 	ready    bool
 	stopping bool

@@ -12,8 +12,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// StartUnit starts one unit unless it is running. What is wrong with the needs of other units is
-// not its concern.
+// StartUnit starts one unit unless it is running. Problems with the needs of other units are not
+// its concern.
 func (s *Supervisor) StartUnit(name string) error {
 	s.syncing.Lock() // a unit that Sync has stopped in order to forget it must not begin again
 	defer s.syncing.Unlock()

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// A unit that floods its log must not keep PID 1 busy. What it writes beyond a burst is taken at a
-// rate that costs a slow board about one per cent of one core; the unit waits in its write
-// meanwhile, as at a slow terminal. A line is counted with what stamping and storing it takes.
+// A unit that floods its log must not keep PID 1 busy. Output beyond a burst is read at a rate that
+// costs a slow board about one per cent of one core; the unit waits in its write meanwhile, as at a
+// slow terminal. A line is counted with what stamping and storing it takes.
 const (
 	pumpBurst = 2 << 20   // bytes
 	pumpRate  = 256 << 10 // bytes a second

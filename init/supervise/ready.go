@@ -128,7 +128,7 @@ func once(ctx context.Context, ask func(context.Context) error) error {
 		return err
 	case <-ctx.Done():
 	}
-	// What ask has started wants to be ended first.
+	// The processes of ask have to be ended first.
 	select {
 	case err := <-answer:
 		return err

@@ -82,7 +82,7 @@ func TestRunCancelled(t *testing.T) {
 	}
 }
 
-// What a command leaves behind with its output open must not hold Run.
+// A process that a command left behind with its output open must not hold Run.
 func TestRunDaemon(t *testing.T) {
 	res, err := Run(t.Context(), Cmd("/bin/sh", "-c", "sleep 1000 & echo $!"))
 	if err != nil {

@@ -235,7 +235,7 @@ func TestRestartRules(t *testing.T) {
 	}
 }
 
-// What ignores SIGTERM is killed, with what it forked, even where there are no cgroups.
+// A process that ignores SIGTERM is killed, with what it forked, even where there are no cgroups.
 func TestStopKills(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	s := start(t, Unit{

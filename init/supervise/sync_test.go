@@ -34,7 +34,7 @@ func TestSync(t *testing.T) {
 		}
 	}
 	kept, changed, gone := unit("kept", "exec sleep 1000"), unit("changed", "exec sleep 1001", "gone"), unit("gone", "exec sleep 1000", "sshd")
-	// What needs another may be before it in the list.
+	// A unit that needs another may be before it in the list.
 	sync("", changed, kept, gone)
 	up("sshd", "kept", "changed", "gone")
 	before := map[string]State{}
@@ -57,7 +57,7 @@ func TestSync(t *testing.T) {
 		t.Error("gone is still there")
 	}
 
-	// What cannot be taken leaves alone what runs, and does not hold up the rest.
+	// A unit that is refused does not affect running ones, and does not hold up the rest.
 	pid := state(t, s, "new").PID
 	sync(`service "sshd": the system has a service of that name; give it another name
 services need each other in a circle: a -> b -> a; take one of them out of needs

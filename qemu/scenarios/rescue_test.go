@@ -65,7 +65,7 @@ func TestRescue(t *testing.T) {
 			t.Errorf("%s works on a partition in use: %s", command, out)
 		}
 	}
-	// What is changed over the network is what the node comes up with when it has nothing but BOOT.
+	// A change over the network is in force also when the node has nothing but BOOT.
 	renamed := strings.Replace(rescueConfig(), "hostname: shelf-rescue", "hostname: shelf-renamed", 1)
 	if out := s.run("sudo shelf config apply - try=no <<'END'\n" + renamed + "END"); strings.Contains(out, "from before") {
 		t.Errorf("BOOT has no room:\n%s", out)

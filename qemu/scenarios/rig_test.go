@@ -191,8 +191,8 @@ type guest struct {
 	ctx context.Context
 }
 
-// boot starts guests that take n of the two places; all give them back when the test ends. What a
-// guest printed is shown when the test failed.
+// boot starts guests that take n of the two places; all give them back when the test ends. The
+// guests' output is shown when the test failed.
 func boot(t *testing.T, options ...vm.Options) []*guest {
 	t.Helper()
 	ctx := t.Context()

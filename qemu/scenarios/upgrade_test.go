@@ -158,7 +158,7 @@ func (l laptop) upgrade(t *testing.T, g *guest, r release, words ...string) (str
 	return out, code
 }
 
-// runs says which version and slot a node runs, and how many problems it has.
+// runs reports which version and slot a node runs, and how many problems it has.
 func runs(t *testing.T, s *shell, r release, slot string) {
 	t.Helper()
 	got := s.run("sudo shelf status -o json || true")

@@ -20,8 +20,8 @@ import (
 var expectedMounts string
 
 // TestWorker takes the image for the Pi 4 as it is flashed and boots it on another machine, QEMU's
-// virt, through U-Boot: a larger card, no server to join, twice. What it keeps and what it forgets
-// is compared.
+// virt, through U-Boot: a larger card, no server to join, twice. The test compares what it keeps
+// and what it forgets.
 func TestWorker(t *testing.T) {
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3s(t, "arm64"))

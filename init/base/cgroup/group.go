@@ -77,7 +77,7 @@ func (g *Group) limit(l Limits) error {
 	}
 	group, swap := "0", "max"
 	if l.MemoryMax != 0 {
-		group, swap = "1", "0" // swap lies in memory too (zram)
+		group, swap = "1", "0" // swap is in memory too (zram)
 	}
 	quota := "max 100000"
 	if l.CPUMax != 0 {
@@ -147,9 +147,9 @@ func (g *Group) OOMKills() int64 {
 	return 0
 }
 
-// Signal sends sig to every process of the group and below it, and gives their number. What forks
-// meanwhile may be missed. A process that ends meanwhile cannot be mistaken for another one that
-// got its number: it is held before it is looked up once more.
+// Signal sends sig to every process of the group and below it, and gives their number. A process
+// that forks meanwhile may be missed. A process that ends meanwhile cannot be mistaken for another
+// one that got its number: it is held before it is looked up once more.
 func (g *Group) Signal(sig syscall.Signal) (sent int, err error) {
 	pids, err := g.Procs()
 	if err != nil {

@@ -4,9 +4,9 @@
 // that are not), and a panic in one of them goes to a handler that notes it, syncs and reboots in
 // order.
 //
-// What cannot be caught this way, goroutines of libraries and errors of the runtime itself such as
-// two writers of one map, ends PID 1 all the same; package boot arranges that the words of the
-// dying runtime reach the disk.
+// Failures that cannot be caught this way, goroutines of libraries and errors of the runtime itself
+// such as two writers of one map, end PID 1 all the same; package boot arranges that the words of
+// the dying runtime reach the disk.
 package guard
 
 import (

@@ -13,7 +13,7 @@ import (
 
 // Frozen reports whether the file system at path takes no more writes. A kernel since 6.12 does not
 // call an ext4 read-only that it stopped writing to after an error (d3476f3dad4a in Linux): statfs
-// and /proc/mounts go on saying rw. What shows it is the count of errors, which e2fsck sets back;
+// and /proc/mounts go on saying rw. The count of errors shows it, which e2fsck sets back;
 // only where there are some is it tried out, with a file that never gets a name.
 func Frozen(path string) bool {
 	var st unix.Statfs_t

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the kernel counts is found through the number of the device; where it counts nothing, or
+// The kernel's count is found through the number of the device; where it counts nothing, or
 // there is no ext4, nothing is tried and nothing is frozen.
 func TestErrorCount(t *testing.T) {
 	dir, sys := t.TempDir(), t.TempDir()

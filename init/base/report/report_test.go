@@ -127,7 +127,7 @@ func TestFindLED(t *testing.T) {
 // hostile are the bytes that a service, a disk or a server may put into what it is called or says.
 const hostile = "\x1b[2J\x1b]0;title\a \x9b31m \u009b1m user\u202egnp.exe\x7f\x00\b\xff"
 
-// controls gives what of a text would control a terminal, but for line ends.
+// controls gives what of a text would control a terminal, except for line ends.
 func controls(text string) string {
 	var found strings.Builder
 	for _, r := range strings.ReplaceAll(text, "\r\n", "\n") {

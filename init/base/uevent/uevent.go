@@ -19,8 +19,8 @@ import (
 // and others.
 type Event map[string]string
 
-// Parse reads one netlink message: ACTION@DEVPATH, then NAME=VALUE strings, all ended by NUL. What
-// is no such message (udev's own begin with libudev) gives nil.
+// Parse reads one netlink message: ACTION@DEVPATH, then NAME=VALUE strings, all ended by NUL.
+// Anything else (udev's own begin with libudev) gives nil.
 func Parse(msg []byte) Event {
 	head, rest, ok := bytes.Cut(msg, []byte{0})
 	if !ok || !bytes.Contains(head, []byte("@")) {

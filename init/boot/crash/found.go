@@ -20,7 +20,7 @@ type Found struct {
 func (f Found) Failed() bool { return f.Words != "" }
 
 // Take reads what an earlier boot left at path and, if it failed, moves it to kept, where one older
-// one is kept as well. What was found is returned also with an error.
+// one is kept as well. The record is returned also with an error.
 func Take(path, kept string) (Found, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

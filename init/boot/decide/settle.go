@@ -81,8 +81,8 @@ func (s Settling) counts(r health.Result) bool {
 	return s.Before == nil || c.Floor || slices.Contains(s.Before, r.Check)
 }
 
-// passes reports whether a result is good enough. What waits for something from outside is as good
-// as it can be, unless it was there before.
+// passes reports whether a result is good enough. A check that waits for something from outside is
+// as good as it can be, unless it was there before.
 func (s Settling) passes(r health.Result) bool {
 	return r.State == health.Good || r.State == health.Waiting && !(s.Trial && slices.Contains(s.Before, r.Check))
 }

@@ -44,7 +44,7 @@ func (p Past) Fate() Fate {
 	return Unknown
 }
 
-// BlameOf says whether a system that was rolled back is to blame, from the checks that ended its
+// BlameOf reports whether a system that was rolled back is to blame, from the checks that ended its
 // trial and those of the system that runs instead. late says that this one has had its time.
 func BlameOf(failed []string, v health.Verdict, late bool) ledger.Blame {
 	known := 0
@@ -76,7 +76,7 @@ const (
 	Switch          // the other slot is good: it becomes the committed one
 )
 
-// GoBack decides what `shelf rollback` does. trial says that the running slot is under trial.
+// GoBack decides what `shelf rollback` does. trial: the running slot is under trial.
 func GoBack(running string, trial bool, r bootstate.Record) Return {
 	switch {
 	case trial && r.Trial == running:

@@ -119,8 +119,8 @@ func Keys(store string, cfg *config.Config) (keys []string) {
 }
 
 // Follow fetches what the configuration names elsewhere, ssh keys and data sources, without holding
-// up anything, until all has come. What came before stays in force meanwhile. Called again it takes
-// up what has changed.
+// up anything, until all has come. The earlier content stays in force meanwhile. Called again it
+// takes up what has changed.
 func (f *Fetcher) Follow(cfg *config.Config, t report.Teller) {
 	var keys, names []string
 	for _, k := range cfg.SSHAuthorizedKeys {

@@ -27,8 +27,8 @@ func teller() report.Teller {
 
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDcmW3PO9b8uSRGf0nZcqNcfVcXXcXcXcXcXcXcXcXcX someone"
 
-// What the configuration names elsewhere is fetched, kept, and fetched again only when the places
-// change.
+// Content that the configuration names elsewhere is fetched, kept, and fetched again only when the
+// places change.
 func TestFollow(t *testing.T) {
 	const data = "#cloud-config\nhostname: other\n"
 	sum := sha256.Sum256([]byte(data))

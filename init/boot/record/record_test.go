@@ -68,7 +68,7 @@ func TestNote(t *testing.T) {
 	}
 }
 
-// What changes nothing writes nothing: a card has only so many writes.
+// A call that changes nothing writes nothing: a card has only so many writes.
 func TestNoWrite(t *testing.T) {
 	rec, path := disk(t, trial())
 	if err := rec.Note(decide.Reason, "power"); err != nil {

@@ -20,7 +20,8 @@ import (
 // limit is how long services that are taken away or changed have to end.
 const limit = time.Minute
 
-// Of gives the units of the section services. What cannot be made is reported and left out.
+// Of gives the units of the section services. A service that cannot be made is reported and left
+// out.
 func Of(cfg *config.Config, problem func(error)) []supervise.Unit {
 	var units []supervise.Unit
 	for _, name := range slices.Sorted(maps.Keys(cfg.Services)) {

@@ -184,8 +184,8 @@ func TestCommitCut(t *testing.T) {
 	}
 }
 
-// A trial that gives itself up leaves behind what was judged; the system before says whether it was
-// something from outside.
+// A trial that gives itself up leaves behind what was judged; the system before reports whether it
+// was something from outside.
 func TestFallBack(t *testing.T) {
 	for _, c := range []struct {
 		name string

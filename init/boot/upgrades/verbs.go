@@ -11,7 +11,7 @@ const (
 	Hold     = "upgrade-hold"     // seconds
 )
 
-// Back says what a rollback did.
+// Back reports what a rollback did.
 type Back struct {
 	What    string `json:"what"`              // withdrawn, trial, switched
 	Version string `json:"version,omitempty"` // that was taken back

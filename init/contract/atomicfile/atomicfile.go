@@ -164,7 +164,7 @@ func (f *File) Close() error {
 	return err
 }
 
-// Unfinished tells whether a path is of a file that stands in, or of one that a power cut left.
+// Unfinished reports whether a path is of a file that is in, or of one that a power cut left.
 func Unfinished(path string) bool { return strings.HasPrefix(filepath.Base(path), prefix) }
 
 // Sweep removes what writers left in dir that were killed.

@@ -57,8 +57,8 @@ func TestCommit(t *testing.T) {
 	}
 }
 
-// What is not committed leaves nothing, and has no name meanwhile: a kill at any moment leaves as
-// much.
+// A file that is not committed leaves nothing, and has no name meanwhile: a kill at any moment
+// leaves as much.
 func TestNothingLeft(t *testing.T) {
 	dir := t.TempDir()
 	f, err := Create(dir, 0o600)
@@ -166,7 +166,7 @@ func TestCommitNew(t *testing.T) {
 	}
 }
 
-// A file that is right keeps its inode; a wrong content, mode or kind is mended.
+// A file that is right keeps its inode; a wrong content, mode or kind is repaired.
 func TestUpdate(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "a")

@@ -51,7 +51,7 @@ func (f *File) own(uid, gid int) error {
 	return f.Chown(uid, gid)
 }
 
-// Update is Write, but leaves a file alone that is right already: it may lie on a card, and others
+// Update is Write, but leaves a file alone that is right already: it may be on a card, and others
 // may watch it.
 func Update(name string, data []byte, mode os.FileMode) error {
 	if st, err := os.Lstat(name); err == nil && st.Mode() == mode && st.Size() == int64(len(data)) {

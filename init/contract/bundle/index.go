@@ -9,7 +9,7 @@ import (
 	"imgbuild/init/contract/codec"
 )
 
-// PieceSize is the most bytes that have one hash. What is longer than that has several.
+// PieceSize is the most bytes that have one hash. A longer unit has several.
 const PieceSize = 256 << 10
 
 // SumSize is how many bytes of a piece's sha256 the index holds.

@@ -64,7 +64,7 @@ func TestBlank(t *testing.T) {
 	}
 }
 
-// What has no secret, or only one that was moved, is left alone.
+// A text without a secret, or with one that was moved, is left alone.
 func TestBlankNothing(t *testing.T) {
 	for _, in := range []string{"", "hostname: a", "k3os: {token: }", "k3os: {token: ''}", "k3os: {token: xxxxxxxx}", "hello", "a: [", "k3os: {password: [a, b]}"} {
 		out, changed, err := Blank(Native, []byte(in))

@@ -74,7 +74,7 @@ type checker struct {
 	f    Facts
 }
 
-// report adds a problem at the place of key path. What is missing is reported at the closest
+// report adds a problem at the place of key path. A missing key is reported at the closest
 // section above it that is in a file, and else without a place.
 func (k *checker) report(s Severity, path, fix, format string, args ...any) {
 	at, ok := k.c.where[path]

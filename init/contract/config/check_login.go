@@ -140,7 +140,7 @@ func hostName1123(h string) (s Severity, fix, why string) {
 	return s, fix, why
 }
 
-// readsAsAddress tells whether inet_aton(3), and so every program that looks up a name, takes it
+// readsAsAddress reports whether inet_aton(3), and so every program that looks up a name, takes it
 // for an address: one to four numbers, also octal and hexadecimal.
 func readsAsAddress(name string) bool {
 	labels := strings.Split(name, ".")

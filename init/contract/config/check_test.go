@@ -112,7 +112,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// What is missing is reported where it belongs, and else without a place.
+// A missing key is reported where it belongs, and else without a place.
 func TestMissingHasNoStrangePlace(t *testing.T) {
 	image, _ := Parse("the image", []byte("shelf: {role: worker}\nk3os: {labels: {a: b}}"))
 	image.Unseen = true

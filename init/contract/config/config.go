@@ -111,7 +111,7 @@ type Interface struct {
 	Metric    int      `yaml:"metric,omitempty"`
 	Optional  bool     `yaml:"optional,omitempty"` // the boot does not wait for it
 
-	// What others offer for this network and is not taken.
+	// Offers for this network that are not taken.
 	IgnoreRoutes bool `yaml:"ignore_routes,omitempty"` // of DHCP and of routers
 	IgnoreDNS    bool `yaml:"ignore_dns,omitempty"`    // of DHCP and of routers, search domains included
 	IgnoreRA     bool `yaml:"ignore_ra,omitempty"`     // router advertisements as a whole
@@ -214,7 +214,7 @@ type Time struct {
 // Memory is the section memory.
 type Memory struct {
 	Zram string `yaml:"zram,omitempty"` // bytes in decimal, "auto" or "off"
-	Swap string `yaml:"swap,omitempty"` // refused, but for what means off
+	Swap string `yaml:"swap,omitempty"` // refused, except for what means off
 }
 
 // Data is the section data.

@@ -214,8 +214,8 @@ func (c *Config) connman() (n Connman, items []int) {
 	return n, items
 }
 
-// takeConnman makes write_files' files for connman part of the network. What is in our own
-// sections counts before them.
+// takeConnman makes write_files' files for connman part of the network. Our own sections count
+// before them.
 func (c *Config) takeConnman() {
 	n, _ := c.connman()
 	if len(c.Network.Interfaces) == 0 {

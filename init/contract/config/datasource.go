@@ -15,8 +15,7 @@ type DataSource struct {
 	Volume bool   // a disk or stick that is called CIDATA
 	Path   string // a file on the node
 	URL    string // without the fragment
-	// What a URL's answer must be: it has this hash, or a minisign signature of this key is at
-	// URL.minisig.
+	// The answer of a URL must have this hash, or a minisign signature of this key at URL.minisig.
 	SHA256 []byte
 	Key    *minisign.PublicKey
 }

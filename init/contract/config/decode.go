@@ -155,7 +155,7 @@ func (d *decoder) section(n *yaml.Node, k *Key, path string) *value {
 		here := join(path, child.name)
 		v, before := d.value(p.value, child, here), out.get(child.name)
 		if was, twice := written[child.name]; twice && v != nil && v.kind == mapping && before != nil && before.kind == mapping && child.Type == Section {
-			// What is in the first one may be the only way to the node.
+			// The first one may hold the only way to the node.
 			d.found.add(d.at(p.key), Warning, here, "write one section", "the section is there twice; both are read, and where they differ the later one counts")
 			v = merge(before, v, child)
 		} else if twice && child.took(was) && !child.took(name) {

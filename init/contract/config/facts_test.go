@@ -62,7 +62,7 @@ func (f fact) check(t *testing.T, c *Config, problems []Problem) {
 	}
 }
 
-// What k3OS did with these inputs was measured on its own code. Where it rejected everything or
+// k3OS's results for these inputs were measured on its own code. Where it rejected everything or
 // lost a value in silence, what is plain is applied here and the rest is reported.
 var facts = []fact{
 	{"a name that YAML 1.1 takes for a truth value", "ssh_authorized_keys: [a]\nk3os: {ntp_servers: [x], dns_nameservers: [y]}",

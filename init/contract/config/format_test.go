@@ -192,7 +192,7 @@ func FuzzDataSource(f *testing.F) {
 	})
 }
 
-// What is neither YAML nor a program is never run as root.
+// A text that is neither YAML nor a program is never run as root.
 func TestUserDataThatIsNoProgram(t *testing.T) {
 	for _, data := range []string{"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03abc", "BZh91AY", "\xfd7zXZ\x00\x00", "\x28\xb5\x2f\xfd\x00", "PK\x03\x04\x00\x00", "hostname: a\n\x00\x00", "\x00\x00\x00\x00\x00", "\x89PNG\r\n\x00"} {
 		l, problems := Parse(UserDataName, []byte(data))

@@ -61,7 +61,7 @@ func (k *checker) checkMemory() {
 	}
 }
 
-// swapsTo says whether a command line makes swap on anything but zram.
+// swapsTo reports whether a command line makes swap on anything but zram.
 func swapsTo(words []string) bool {
 	switch path.Base(words[0]) {
 	case "mkswap", "swapon", "dphys-swapfile":

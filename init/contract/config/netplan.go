@@ -5,7 +5,7 @@ import (
 )
 
 // network reads netplan's version 2, and cloud-init's version 1, as far as a node has the same.
-// What a node has not is reported by name.
+// The rest is reported by name.
 func (t *translator) network(n *yaml.Node) {
 	if inner := child(resolve(n), "network"); inner != nil {
 		n = inner

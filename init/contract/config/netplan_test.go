@@ -102,7 +102,7 @@ func TestNetplanKeys(t *testing.T) {
 	}
 }
 
-// What foreign network files become, as a whole.
+// Foreign network files and their translation as a whole.
 func TestForeignNetworks(t *testing.T) {
 	const v1 = "version: 1\nconfig:\n"
 	for _, f := range []fact{

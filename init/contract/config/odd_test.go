@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What YAML, an editor or a web page made of a text that was meant literally is reported,
+// A change that YAML, an editor or a web page made to a text that was meant literally is reported,
 // where it is.
 func TestOddTexts(t *testing.T) {
 	for text, want := range map[string]string{

@@ -110,7 +110,7 @@ func TestSalvage(t *testing.T) {
 	}
 }
 
-// What a text as a whole cannot give, its parts do: the key that opens the door and the network
+// When a text cannot be read as a whole, its parts are: the key that opens the door and the network
 // outlive a token that is wrong in the same section, a bomb of aliases, an editor that writes
 // UTF-16, and a file that is far too long.
 func TestSalvageWhatever(t *testing.T) {

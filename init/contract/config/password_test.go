@@ -47,7 +47,7 @@ func TestHashPassword(t *testing.T) {
 	}
 }
 
-// What the console cannot check is reported before anybody needs it.
+// A password that the console cannot check is reported before anybody needs it.
 func TestConsoleHash(t *testing.T) {
 	sha := HashPassword("secret", []byte("0123456789abcdef"))
 	yescrypt := "$y$j9T$abc$" + strings.Repeat("a", 43)

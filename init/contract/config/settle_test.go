@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What is reported as left out is in no field, and what it took along is reported too.
+// A value that is reported as left out is in no field, and what depended on it is reported too.
 func TestLeftOut(t *testing.T) {
 	for _, f := range []fact{
 		{"a country in full", "network: {country: Germany}", map[string]string{"network.country": ""}, []string{`"Germany" is not a country's two letters; it is left out`}},

@@ -65,7 +65,7 @@ func (f *storageFaults) weak(kind, name, path, fix, format string, args ...any) 
 	f.list[len(f.list)-1].Weak = true
 }
 
-// ByNumber says whether a device is named by what belongs to the disk itself and not to what is
+// ByNumber reports whether a device is named by what belongs to the disk itself and not to what is
 // written on it.
 func ByNumber(device string) bool {
 	return strings.HasPrefix(device, "SERIAL=") && len(device) > len("SERIAL=") || strings.HasPrefix(device, "/dev/disk/by-id/") && len(device) > len("/dev/disk/by-id/")
@@ -144,7 +144,7 @@ func (s Storage) Place(share string) (disk, dir string) {
 	return disk, dir
 }
 
-// badPath says what is wrong with a share's directory.
+// badPath reports what is wrong with a share's directory.
 func badPath(p string) string {
 	switch {
 	case strings.HasPrefix(p, "/"):

@@ -73,7 +73,7 @@ func TestStorage(t *testing.T) {
 	}
 }
 
-// Whatever is written: of the shares that have no fault no two overlap, each lies on a disk that is
+// Whatever is written: of the shares that have no fault no two overlap, each is on a disk that is
 // there, and all who may use one exist.
 func TestStorageFaultsProperty(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 1))

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What the node would not do, or k3s not start with, the check calls an error.
+// A setting that the node would not apply, or k3s not start with, is an error of the check.
 func TestAsStrictAsTheNode(t *testing.T) {
 	for in, want := range map[string]string{
 		"k3os: {k3s_args: [server, '--bind-address 10.0.0.1']}":                                                     "would not start",

@@ -68,7 +68,8 @@ func TestOthers(t *testing.T) {
 	}
 }
 
-// Every foreign true and false goes through one reader. What is neither never grants anything.
+// Every foreign true and false goes through one reader. A value that is neither never grants
+// anything.
 func TestForeignTruth(t *testing.T) {
 	for key, read := range map[string]func(value string) bool{
 		"lock_passwd": func(v string) bool {

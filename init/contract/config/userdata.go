@@ -31,7 +31,7 @@ var notHere = [][2]string{
 }
 
 // foreignCommands are programs of other systems that user-data of Raspberry Pi OS and Ubuntu calls.
-// What they are called for is done by the node itself, or cannot be done.
+// The node itself does their work, or it cannot be done.
 var foreignCommands = []string{"systemctl", "loginctl", "localectl", "timedatectl", "hostnamectl", "rfkill", "setupcon", "raspi-config", "netplan",
 	"apt", "apt-get", "dpkg-reconfigure", "update-rc.d", "service", "snap", "usermod", "useradd", "adduser", "passwd", "chpasswd"}
 

@@ -14,8 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Decode reads the one YAML document of a file into a struct. What the struct has no field for is
-// an error: a slip in a file of data must not be read as nothing. room is the directory of the
+// Decode reads the one YAML document of a file into a struct. A key without a field in the struct
+// is an error: a slip in a file of data must not be read as nothing. room is the directory of the
 // files in the source, for the message.
 func Decode(fsys fs.FS, room, name string, into any) error {
 	data, err := fs.ReadFile(fsys, name)
@@ -34,7 +34,7 @@ func Decode(fsys fs.FS, room, name string, into any) error {
 }
 
 // All reads every NAME.yaml of a directory, "." for the top, into a value of its own, and gives
-// them by NAME, but for those that except names. named puts the name into the value.
+// them by NAME, except for those that except names. named puts the name into the value.
 func All[T any](fsys fs.FS, source, dir string, named func(*T, string), except ...string) (map[string]*T, error) {
 	files, err := fs.Glob(fsys, path.Join(dir, "*.yaml"))
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package delta makes a slot out of another one: a delta describes how the uncompressed contents of
 // the new slot follow from those of the old one, and the contents are compressed again by the
-// encoders that the builder used. What the node makes is compared with the signed index of the
+// encoders that the builder used. The node's result is compared with the signed index of the
 // bundle, piece by piece; a piece that is not right is fetched whole.
 //
 // A delta is not signed and need not be: nothing that it makes is written unchecked, and nothing

@@ -81,7 +81,7 @@ type Progress struct {
 	Left  float64 `json:"left,omitempty"` // seconds, estimated
 }
 
-// Done is how the upgrade ended on this system. What becomes of a trial is in the status of the
+// Done is how the upgrade ended on this system. The result of a trial is in the status of the
 // node (upgrade) and in `shelf history -o json`, under the same bundle.
 type Done struct {
 	Result  string `json:"result"`            // same, stopped, armed

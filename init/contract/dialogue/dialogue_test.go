@@ -91,7 +91,7 @@ func TestDialogue(t *testing.T) {
 				t.Errorf("range %+v: got %q, %v", s, got, err)
 			}
 		}
-		// What is not read is passed over.
+		// Bytes that are not read are skipped.
 		r, err := n.Range(t.Context(), 0, 20)
 		if err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 )
 
 // FuzzWrite makes a tree out of lines: "d PATH", "f PATH", "l PATH TARGET", anything else is a bare
-// file; sizes grow by step. What Write accepts must please e2fsck and be read back.
+// file; sizes grow by step. A tree that Write accepts must pass e2fsck and be read back.
 func FuzzWrite(f *testing.F) {
 	f.Add("d a\nd a/b\nf a/b/c\nl a/x b/c\nf z", uint32(5000), uint32(3000020), uint16(0), uint8(7))
 	f.Add("d lost+found\nf lost+found/#12\nd d\nl d/l "+strings.Repeat("y", 300), uint32(0), uint32(1), uint16(600), uint8(0))

@@ -91,7 +91,7 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	if f.incompt&incompRecover == 0 {
 		return f, f.descriptors()
 	}
-	// What the journal has may be newer than all that was read until now.
+	// The journal's blocks may be newer than all that was read until now.
 	if err := f.replay(); err != nil {
 		return nil, fmt.Errorf("replaying the journal: %w", err)
 	}

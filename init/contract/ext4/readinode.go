@@ -155,7 +155,7 @@ func (f *Reader) Lookup(name string) (*Inode, error) {
 }
 
 // Follow is Lookup with links followed, absolute ones from the root of this file system on. It
-// gives the path without links. What does not exist, or goes round in a circle, gives nil.
+// gives the path without links. A path that does not exist, or is a circle, gives nil.
 func (f *Reader) Follow(name string) (string, *Inode, error) {
 	at, rest := "", strings.Split(name, "/")
 	for hops := 0; len(rest) > 0 && hops < 256; hops++ {

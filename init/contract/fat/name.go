@@ -83,8 +83,8 @@ func needsLong(name string) bool {
 }
 
 // tailShort makes the n-th (1, 2, ..) numbered short name of a long one: "bcm2711-rpi-4-b.dtb" is
-// BCM271~1.DTB. What a short name cannot hold becomes an underscore; spaces and inner dots are
-// dropped.
+// BCM271~1.DTB. Characters that a short name cannot hold become an underscore; spaces and inner
+// dots are dropped.
 func tailShort(name string, n int) (s shortName) {
 	base, ext := name, ""
 	if i := strings.LastIndexByte(strings.TrimLeft(name, "."), '.'); i >= 0 {

@@ -49,8 +49,8 @@ func Canonical(name string) string {
 	return name
 }
 
-// SameMinor says whether two releases have the same minor version. Versions that are not those of
-// releases have so only if their names are equal.
+// SameMinor reports whether two releases have the same minor version. Versions that are not those
+// of releases have so only if their names are equal.
 func SameMinor(a, b string) bool {
 	va, okA := Parse(a)
 	vb, okB := Parse(b)
@@ -86,7 +86,7 @@ type Refusal struct {
 	Between  []string // minor versions that have to come first, v1.31 and so on; of Skip and Ahead
 }
 
-// Error says what is refused.
+// Error reports what is refused.
 func (r *Refusal) Error() string {
 	switch r.Reason {
 	case Backward:
@@ -116,8 +116,8 @@ func minorOf(name string) string {
 	return fmt.Sprintf("v1.%d", v.Minor)
 }
 
-// Judge says why a change must not be made; nil if it may. unknown is a warning, not empty where a
-// version is not that of a release, so that nobody can judge.
+// Judge reports why a change must not be made; nil if it may. unknown is a warning, not empty where
+// a version is not that of a release, so that nobody can judge.
 func (c Change) Judge() (unknown string, err error) {
 	to, known := Parse(c.To)
 	if c.Agent {

@@ -25,7 +25,7 @@ func Secret(token string) string {
 // RotateCommand changes the token of a cluster.
 const RotateCommand = "imgbuild token rotate"
 
-// Token says why a server with data must not start with a configured token: k3s encrypts what it
+// Token reports why a server with data must not start with a configured token: k3s encrypts what it
 // keeps in its datastore with it, and ends at once with another one. held is what k3s has kept in
 // server/token. Nil where either is empty: k3s then takes the one that it kept, or makes one.
 func Token(configured, held string) error {

@@ -137,7 +137,7 @@ func nextLine(b []byte, i int) int {
 	if j+1 < len(b) && b[j] == '-' && b[j+1] == ' ' { // the items of a list
 		j = blanks(b, j+1)
 	}
-	// What is a key itself is not the value of the one above.
+	// A key is not the value of the one above.
 	line, _, _ := bytes.Cut(b[j:], []byte("\n"))
 	if key, rest, ok := bytes.Cut(line, []byte(":")); ok && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\r') && len(bytes.Fields(key)) == 1 {
 		return len(b)

@@ -58,8 +58,8 @@ func TestPartUUID(t *testing.T) {
 	}
 }
 
-// What is decoded without checks is what Parse gives where nothing is wrong, and an entry that
-// Parse refuses otherwise.
+// Entries decoded without checks are those of Parse where nothing is wrong, and ones that Parse
+// refuses otherwise.
 func TestDecode(t *testing.T) {
 	s, err := disk.Marshal()
 	if err != nil {

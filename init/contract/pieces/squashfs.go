@@ -11,8 +11,8 @@ import (
 	"imgbuild/init/contract/codec"
 )
 
-// What is read of a squashfs 4.0: its superblock, its inodes and its fragment table. Source: the
-// kernel's fs/squashfs/squashfs_fs.h.
+// The parts of a squashfs 4.0 that are read: its superblock, its inodes and its fragment table.
+// Source: the kernel's fs/squashfs/squashfs_fs.h.
 const (
 	superSize  = 96
 	magic      = 0x73717368
@@ -297,8 +297,8 @@ func (f *root) contentSize(at, size int64) (int64, error) {
 	return int64(len(content)), err
 }
 
-// join puts everything in order: superblock, data, tables with their lists, padding. What is
-// between known pieces is raw.
+// join puts everything in order: superblock, data, tables with their lists, padding. Bytes between
+// known pieces are raw.
 func (f *root) join() ([]Piece, error) {
 	out := []Piece{{codec.Raw, 0, superSize, superSize}}
 	at := int64(superSize)

@@ -1,5 +1,5 @@
 // Package terminal makes text from outside safe to show: from cards, keys, servers and services.
-// What controls a terminal, or shows text in another order than it has, is shown as an escape.
+// Characters that control a terminal or reorder text are shown as escapes.
 package terminal
 
 import (
@@ -83,7 +83,7 @@ func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 func (t *Writer) Write(p []byte) (int, error) {
 	text := string(append(t.rest, p...))
 	t.rest = nil
-	// What may be the begin of something waits for the next write.
+	// The possible beginning of a character waits for the next write.
 	if strings.HasSuffix(text, "\r") {
 		t.rest = []byte("\r")
 	} else if n := partial(text); n > 0 {

@@ -42,13 +42,13 @@ func Node(v any) (*yaml.Node, error) {
 
 func risky(s string) bool { return strings.Contains(s, "\n") && blank(s) }
 
-// blank tells whether a text begins with white space, of which Unicode has several line breaks.
+// blank reports whether a text begins with white space, of which Unicode has several line breaks.
 func blank(s string) bool {
 	r, _ := utf8.DecodeRuneInString(s)
 	return unicode.IsSpace(r) || r == '\ufeff'
 }
 
-// mark stands in the place of a risky text while a value is made a node: letters for private use
+// mark is in the place of a risky text while a value is made a node: letters for private use
 // around its number.
 func mark(i int) string { return fmt.Sprintf("\ue0f1%d\ue0f2", i) }
 

@@ -31,8 +31,8 @@ const (
 	maxPart = 31 << 10
 )
 
-// Encoder holds the tables for one goroutine, about 2 MiB. The zero value is ready. What it makes
-// of a block does not depend on the blocks before.
+// Encoder holds the tables for one goroutine, about 2 MiB. The zero value is ready. Its output for
+// a block does not depend on the blocks before.
 type Encoder struct {
 	parser   parser
 	huffman  huffman

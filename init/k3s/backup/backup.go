@@ -101,7 +101,7 @@ const (
 	firstPause = 2 * time.Second
 )
 
-// Run makes a backup and removes those that are too many. What came of it is kept for Load.
+// Run makes a backup and removes those that are too many. The result is kept for Load.
 func (j *Job) Run(ctx context.Context) (s State, err error) {
 	if j.Config.Backup.To == "" {
 		return s, fault.New(fault.Input, "set backup.to, such as sftp://backup@nas/shelf", "the configuration does not say where backups go")
@@ -248,8 +248,8 @@ func (j *Job) List(ctx context.Context) ([]Entry, error) {
 	return ours(all, j.Host), nil
 }
 
-// unsent reports why an archive was not sent. What a person has to change there is not tried again
-// immediately.
+// unsent reports why an archive was not sent. Errors that a person has to correct there are not
+// tried again immediately.
 func unsent(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):

@@ -333,7 +333,7 @@ func TestPasswordInURL(t *testing.T) {
 	}
 }
 
-// What a person has to repair on the server is reported, and not tried again immediately.
+// Errors that a person has to correct on the server are reported, and not tried again immediately.
 func TestUnsent(t *testing.T) {
 	for err, want := range map[error]string{
 		&os.PathError{Op: "open", Path: "x", Err: unix.EACCES}: "lets nobody write there", &os.PathError{Op: "open", Path: "x", Err: unix.EROFS}: "lets nobody write there",

@@ -66,7 +66,7 @@ func (k *Keeper) Run(ctx context.Context) {
 }
 
 // wrong returns what is wrong with the backups to a place, as the state and the last run in this
-// boot show; nil for nothing. What failed for another place counts no longer.
+// boot show; nil for nothing. Failures for another place no longer count.
 func wrong(s State, unread error, to string, failed error) error {
 	s = s.For(to)
 	switch {

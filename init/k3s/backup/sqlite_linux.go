@@ -41,9 +41,9 @@ const (
 // on.
 //
 // A copy of a database that is in use is nearly always damaged: pages move from the log to the
-// database while it is read. Held is what moves them, the checkpoint, and the log's beginning
-// again; writers append to the log as ever. What they append after the last whole transaction of
-// the copy, SQLite leaves out when it opens the copy, for no checksum ends it.
+// database while it is read. It holds the checkpoint, which moves them, and the log's beginning
+// again; writers append to the log as ever. SQLite leaves out what they append after the last whole
+// transaction of the copy when it opens the copy, for no checksum ends it.
 type database struct {
 	db, wal, shm *os.File // wal and shm are nil if there are none
 }

@@ -56,7 +56,7 @@ func TestNFSOptions(t *testing.T) {
 	}
 }
 
-// What is mounted is written under a temporary name as well.
+// A mounted target is written under a temporary name as well.
 func TestDirectory(t *testing.T) {
 	dir := t.TempDir()
 	p, err := directory(dir, func() {})

@@ -329,8 +329,8 @@ func writable(path string) error {
 	return nil
 }
 
-// hasData reports whether k3s has anything at dir that must not be lost or forked. What people put
-// there before its first start, manifests and images, does not count.
+// hasData reports whether k3s has anything at dir that must not be lost or forked. Manifests and
+// images that people put there before its first start do not count.
 func hasData(dir string) bool {
 	for _, name := range []string{"server/db", "server/tls", "server/token", "agent/client-kubelet.crt", "agent/client-ca.crt", "agent/containerd", "storage"} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {

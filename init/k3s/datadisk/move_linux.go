@@ -26,8 +26,8 @@ const moving = ".shelf-moving"
 const before = ".before-move"
 
 // carry copies k3s' data to the disk. It runs before k3s' first start in a boot, so nothing changes
-// meanwhile. What k3s makes again stays behind: its unpacked programs, and containerd's images,
-// which come again from their registries.
+// meanwhile. Content that k3s makes again is not copied: its unpacked programs, and containerd's
+// images, which come again from their registries.
 func (d *Disk) carry(ctx context.Context, dataDir string) error {
 	d.say("moving k3s' data to the data disk")
 	tmp := filepath.Join(MountPoint, moving)

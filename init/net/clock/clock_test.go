@@ -360,7 +360,7 @@ func TestKeeperGrace(t *testing.T) {
 	}
 }
 
-// What differs from one try to the next for no reason would be reported each time.
+// An error that differs from one try to the next for no reason would be reported each time.
 func TestReason(t *testing.T) {
 	late := &net.OpError{Op: "read", Net: "udp", Source: &net.UDPAddr{Port: 4711}, Err: os.ErrDeadlineExceeded}
 	for want, err := range map[string]error{

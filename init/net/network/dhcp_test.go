@@ -321,8 +321,8 @@ func TestNobodyBehindTheLink(t *testing.T) {
 	}
 }
 
-// What no machine can have is not taken, and a renewal that names no address is for the one that
-// was asked for.
+// An address that no machine can have is not taken, and a renewal that names no address is for the
+// one that was asked for.
 func TestOddAddresses(t *testing.T) {
 	tries := 0
 	b := newBench(t, func(now time.Time, q *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {

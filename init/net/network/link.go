@@ -43,8 +43,8 @@ type link struct {
 	cancel context.CancelFunc
 	over   chan struct{} // closed when the goroutine is
 
-	// What the kernel has from us, and the newest lease: used by the goroutine alone, or after its
-	// end.
+	// The state that we gave the kernel, and the newest lease: used by the goroutine alone, or
+	// after its end.
 	making  sync.Mutex // DHCP and DHCPv6 are two
 	static  State
 	v4, v6  State
@@ -243,8 +243,8 @@ func (l *link) awaitCarrier(ctx context.Context) {
 }
 
 // sleep waits, and returns early, with true, when the link changes: a cable moved to another
-// network must not keep the address of the old one until half the lease is over. What the kernel
-// forgot while the interface was down is put back.
+// network must not keep the address of the old one until half the lease is over. State that the
+// kernel dropped while the interface was down is put back.
 func (l *link) sleep(ctx context.Context, d time.Duration) (kicked bool) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -369,7 +369,7 @@ func (l *link) apply(want State) error {
 	return errors.Join(errs...)
 }
 
-// do carries out one change. What is already gone counts as removed.
+// do carries out one change. Something that is already gone counts as removed.
 func (l *link) do(h netlink.Link, op Op) error {
 	switch op.Kind {
 	case SetMTU:

@@ -49,9 +49,9 @@ func (o Op) String() string {
 
 // plan gives the way from what an interface has to what it is to have. has is the kernel's state,
 // ours what an earlier plan put there: addresses and routes of others, such as the shared address
-// of a cluster, are none of our business. What has a lifetime is always set again, for that is how
-// a lease is prolonged. An empty plan means that nothing is to be done; carrying a plan out and
-// planning again gives no more than those prolongations.
+// of a cluster, are none of our business. An address with a lifetime is always set again, for that
+// is how a lease is prolonged. An empty plan means that nothing is to be done; carrying a plan out
+// and planning again gives no more than those prolongations.
 func plan(ours, has, want State) []Op {
 	var ops []Op
 	if want.MTU != 0 && has.MTU != want.MTU {

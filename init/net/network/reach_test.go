@@ -137,7 +137,7 @@ func ways(m *Manager) (out []string) {
 	return out
 }
 
-// What is refused frees its ports, and what nobody mentions does what it does without it.
+// A device that is refused frees its ports, and interfaces that are not configured work as usual.
 func TestRefusedFreesPorts(t *testing.T) {
 	for _, c := range []struct {
 		name, network, broken string

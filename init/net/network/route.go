@@ -58,8 +58,8 @@ func isDefault(r netlink.Route) bool {
 }
 
 // DropDummy removes the route into nowhere once there is a real one, and reports whether there was
-// something to remove. What was started with it has to start again: k3s takes the node's address
-// from the interface of the default route, once.
+// something to remove. A service that was started with it has to start again: k3s takes the node's
+// address from the interface of the default route, once.
 func DropDummy() (dropped bool, err error) {
 	d, err := netlink.LinkByName(dummyName)
 	if gone(err) {

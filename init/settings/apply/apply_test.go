@@ -315,7 +315,7 @@ func TestCommandsHideTheLine(t *testing.T) {
 	}
 }
 
-// What cannot be fetched is named without the secrets in its address.
+// A source that cannot be fetched is named without the secrets in its address.
 func TestFetchHidesTheAddress(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()

@@ -43,8 +43,8 @@ func variables(text string) map[string]string {
 	return out
 }
 
-// What a login gets is what the configuration says, whatever signs are in it and whatever stands
-// before it in the file, and nothing in it is run.
+// A login gets what is configured, whatever signs are in it and whatever is before
+// it in the file, and nothing in it is run.
 func TestEnvironmentReaders(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	values := []string{"", "plain", "a b", " a ", "a ", "\ta", "#a", "a#b", "a #b", `a"b`, `"a"`, `"a`, `a"`, "'a'", `a\`, `a\\`, `a\\b`, `a\nb`, "$(touch /tmp/never)", "`id`", "$HOME", "${HOME}", "@{HOME}", "%h", "a;b", "&", "\u00fc", `'"'"'`,

@@ -67,8 +67,8 @@ var seenElsewhere = map[string]string{
 }
 
 // TestRemovingAKeyRemovesItsEffect walks the key table: a node that had a key and has it no more is
-// the node that never had it. What a key does is seen in the node's files below a root, and in what
-// is made of the configuration for k3s, wpa_supplicant, the supervisor, the clock and
+// the node that never had it. The effect of a key is seen in the node's files below a root, and in
+// what is made of the configuration for k3s, wpa_supplicant, the supervisor, the clock and
 // node-exporter.
 func TestRemovingAKeyRemovesItsEffect(t *testing.T) {
 	var tests []string

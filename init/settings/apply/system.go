@@ -290,7 +290,7 @@ func (m Machine) combined(f config.File, path string, data []byte) ([]byte, erro
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	// What an earlier configuration put there is taken off first.
+	// Lines of an earlier configuration are removed first.
 	if w, ours := readNote(m.note(filepath.Clean("/" + f.Path))); m.Track != nil && ours && err == nil && hashOf(old) == w.SHA256 {
 		if old = nil; w.Before != nil {
 			if old, err = os.ReadFile(m.note(filepath.Clean("/"+f.Path)) + ".before"); err != nil {

@@ -64,7 +64,7 @@ func (m Machine) note(path string) string {
 
 func hashOf(data []byte) string { sum := sha256.Sum256(data); return hex.EncodeToString(sum[:]) }
 
-// remember notes that path is about to get this content. What is there and is not ours is put by
+// remember notes that path is about to get this content. A file there that is not ours is saved
 // first.
 func (m Machine) remember(path string, data []byte) error {
 	note := m.note(path)

@@ -90,7 +90,7 @@ func TestHostKeysOfAFailingCard(t *testing.T) {
 		if !usable(bad) {
 			continue
 		}
-		// What is still taken is a key that works, and the node's own: the bit was in a comment or
+		// A key that is still accepted works, and is the node's own: the bit was in a comment or
 		// the like.
 		if is, err := ssh.ParsePrivateKey(bad); err != nil || string(is.PublicKey().Marshal()) != string(was.PublicKey().Marshal()) {
 			t.Errorf("bit 0 of byte %d: another key passes", at)

@@ -248,7 +248,7 @@ func (im Importer) one(name string) ([]config.Problem, error) {
 
 // hollow reports a file with nothing in it, or NULs and white space alone, where the node has
 // taken over settings from it before: that is what a card leaves that was pulled out while it was
-// written, and nobody's wish. What the node has stays in force until the file is whole again, or
+// written, and nobody's wish. The node's settings stay in force until the file is whole again, or
 // gone. A meta-data without anything in it is one of cloud-init's usual ways.
 func hollow(name string, data []byte, path string) []config.Problem {
 	if !config.Hollow(data) || name == config.MetaDataName && !bytes.ContainsRune(data, 0) {

@@ -31,7 +31,7 @@ type Layout struct {
 const newRoot = "/newroot"
 
 // Run does the step. Verity is called, at most once, when the kernel finds a bad block of /usr.
-// What is returned as an error ends the boot; what the node can live with is reported.
+// An error that is returned ends the boot; others are reported.
 func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout, error) {
 	l := &Layout{}
 	s.Modules.Hear(func(ev uevent.Event) {
@@ -169,7 +169,7 @@ func switchRoot() error {
 	if err := unix.Unmount(dataMount, unix.MNT_DETACH); err != nil {
 		return err
 	}
-	// What is left in the initramfs is memory that nobody could reach any more.
+	// Files left in the initramfs would be memory that cannot be reached any more.
 	for _, path := range []string{"/init", "/lib", "/etc"} {
 		_ = os.RemoveAll(path)
 	}

@@ -105,7 +105,7 @@ func renew(data, fresh string, at func(string)) error {
 }
 
 // keepTree links the file or tree at data/name to fresh/name; the directories above get the modes
-// they have. What is not there is not kept.
+// they have. A file that does not exist is not kept.
 func keepTree(data, fresh, name string) error {
 	if _, err := os.Lstat(filepath.Join(data, name)); errors.Is(err, fs.ErrNotExist) {
 		return nil

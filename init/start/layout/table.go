@@ -29,7 +29,7 @@ var onData = []mount.Op{
 }
 
 // skeleton is made again at every boot, so that a data partition that lost a directory, or comes
-// from another system, heals by itself. What people keep there stays.
+// from another system, heals by itself. Other content stays.
 var skeleton = append([]mount.Op{
 	mount.Dir{Path: "/boot", Mode: 0o755},
 	mount.Dir{Path: "/dev", Mode: 0o755},

@@ -151,8 +151,8 @@ func (s *State) findDisk(t report.Teller, sys, dev string) error {
 	}
 }
 
-// check reads the descriptions of the slot and the data partition. What it returns ends the
-// boot; what the node can live with is reported and kept in s.
+// check reads the descriptions of the slot and the data partition. An error that is returned ends
+// the boot; others are reported and kept in s.
 func (s *State) check(t report.Teller) error {
 	if err := s.Disk.Check(); err != nil {
 		return err

@@ -32,8 +32,7 @@ const Socket = "/run/shelf.sock"
 // Group may give orders, as root may.
 const Group = "shelf"
 
-// Request is what is asked. What the verbs are, and which words each takes, is decided by the
-// handler.
+// Request is what is asked. The handler decides about the verbs and their words.
 type Request struct {
 	Verb   string            `json:"verb"`
 	Reason string            `json:"reason,omitempty"`

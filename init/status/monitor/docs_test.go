@@ -73,9 +73,9 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// What Grafana's documentation requires of a dashboard's JSON (classic model): the fields that it
-// must have, their types, ids that are unique, a grid of 24 columns in which nothing overlaps,
-// sources and variables that exist. Grafana itself was not asked.
+// The requirements of Grafana's documentation for a dashboard's JSON (classic model): the fields
+// that it must have, their types, ids that are unique, a grid of 24 columns in which nothing
+// overlaps, sources and variables that exist. Grafana itself was not asked.
 func TestDashboard(t *testing.T) {
 	text, err := os.ReadFile(docs + "monitoring/dashboard.json")
 	if err != nil {

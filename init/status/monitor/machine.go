@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Machine is what the kernel reports about the hardware. What it does not report is nil.
+// Machine is what the kernel reports about the hardware. A value that it does not report is nil.
 type Machine struct {
 	Zones            []Zone     `json:"temperature,omitempty"`
 	Throttled        []Throttle `json:"throttled,omitempty"`

@@ -101,7 +101,7 @@ func TestRender(t *testing.T) {
 	}
 }
 
-// What is not known is not reported.
+// An unknown value is not reported.
 func TestAbsent(t *testing.T) {
 	f := parse(t, Render(Sample{Written: &Tally{Total: 5, Watched: time.Minute}, Disk: "vda"}, noon))
 	for _, name := range []string{"shelf_undervoltage", "shelf_undervoltage_since_boot", "shelf_throttled", "shelf_temperature_celsius", "shelf_disk_wear_percent",

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What a service uses is counted wherever its processes went: k3s leaves its group for one of its
+// The usage of a service includes processes in other groups: k3s leaves its group for one of its
 // own.
 func TestUsageOfSeveralGroups(t *testing.T) {
 	root := t.TempDir()

@@ -31,7 +31,7 @@ func Masked(c *config.Config) (*yaml.Node, error) {
 }
 
 // OfRole takes out of a configuration what is only there by default and means nothing to the node's
-// role, such as backup.keep on a worker. What somebody wrote stays.
+// role, such as backup.keep on a worker. Values that a person wrote stay.
 func OfRole(n *yaml.Node, role string) {
 	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
 		n = n.Content[0]
@@ -214,8 +214,7 @@ func InConfig(c *config.Config) []string {
 		h.hide(n, "")
 	}
 	for _, v := range h.found {
-		// What is short, or a path, is masked where it is, but would be found everywhere in a
-		// log.
+		// A short value, or a path, is masked where it is, but would be found everywhere in a log.
 		if len(v) >= 8 && !strings.HasPrefix(v, "/") {
 			list = append(list, v)
 		}

@@ -14,9 +14,9 @@ const (
 	blankSample  = 4 << 10
 )
 
-// Blank says whether a device of a size holds nothing: its first and last 4 MiB and 64 samples of 4
-// KiB spread over it are zeros. That leaves no place for a partition table or for a signature that
-// blkid knows. One that cannot be read is not blank.
+// Blank reports whether a device of a size holds nothing: its first and last 4 MiB and 64 samples
+// of 4 KiB spread over it are zeros. That leaves no place for a partition table or for a signature
+// that blkid knows. One that cannot be read is not blank.
 func Blank(r io.ReaderAt, size int64) (bool, error) {
 	if size <= 0 {
 		return false, errors.New("it has no size")

@@ -83,7 +83,7 @@ func usable(fs disk.FS) bool { return fs.Type == "btrfs" || fs.Type == "ext4" }
 // forget is the command that gives a known disk up.
 func forget(name string) string { return "sudo shelf storage forget " + name }
 
-// Decide says what is done for one entry of storage.disks. known is the disk that the entry used
+// Decide reports what is done for one entry of storage.disks. known is the disk that the entry used
 // before, nil for none. list is every block device of the machine, those that other entries use
 // marked as Kept. Refuse comes with the reason; an Absent reason may pass by itself.
 func Decide(spec config.StorageDisk, known *Known, list []Device) (Action, Device, error) {
@@ -176,11 +176,11 @@ func recall(spec config.StorageDisk, known Known, list []Device) (Action, Device
 	return Refuse, Device{}, Absent{fmt.Sprintf("%s (UUID=%s)", spec.Name, known.UUID), more}
 }
 
-// matches says whether a device could be meant by storage.disks.device.
+// matches reports whether a device could be meant by storage.disks.device.
 func matches(spec string, d Device) bool {
 	tag, want, _ := strings.Cut(spec, "=")
 	switch {
-	case spec == "auto": // a card of ours that lies in a reader is no storage disk
+	case spec == "auto": // a card of ours that is in a reader is no storage disk
 		return usable(d.FS) && d.FS.Label != "K3OS_STATE"
 	case tag == "LABEL":
 		return d.FS.Label == want && d.FS.Type != ""
@@ -214,7 +214,7 @@ func byID(id string, d Device) bool {
 	return false
 }
 
-// kept says what keeps a device from being used by the entry of storage.disks that is mounted at
+// kept reports what keeps a device from being used by the entry of storage.disks that is mounted at
 // own; at is where the device is mounted, empty for nowhere.
 func kept(cfg *config.Config, d Device, at, own string) string {
 	switch {

@@ -157,7 +157,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// zeros is a disk of nothing but zeros, but for one byte.
+// zeros is a disk of nothing but zeros, except for one byte.
 type zeros struct{ size, at int64 }
 
 func (z zeros) ReadAt(b []byte, off int64) (int, error) {

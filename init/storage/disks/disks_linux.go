@@ -25,7 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where things lie.
+// Places.
 const (
 	Root     = "/srv"                    // disks are mounted at Root/NAME
 	KnownDir = "/var/lib/shelf/storage"  // NAME.json: the Known of the disk in use
@@ -38,7 +38,7 @@ const (
 // MountPoint is where a disk is mounted.
 func MountPoint(name string) string { return filepath.Join(Root, name) }
 
-// State is where a disk stands.
+// State is where a disk is.
 type State string
 
 // The states.
@@ -74,7 +74,7 @@ type Disks struct {
 	status []Status
 }
 
-// Status tells how they are, in the order of the configuration.
+// Status reports how they are, in the order of the configuration.
 func (d *Disks) Status() []Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -308,7 +308,7 @@ func (d *Disks) mount(ctx context.Context, spec config.StorageDisk, dev Device) 
 // checkLimit ends a check that does not come to an end.
 const checkLimit = 2 * time.Hour
 
-// check has e2fsck mend what is safe without a person. What is not is left to one: these are the
+// check has e2fsck repair what is safe without a person. What is not is left to one: these are the
 // only copies of somebody's files.
 func (d *Disks) check(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
@@ -390,7 +390,7 @@ func writeKnown(path string, k Known) error {
 	return atomicfile.Write(path, append(data, '\n'), 0o600)
 }
 
-// alive says whether the block device behind a mount is still there.
+// alive reports whether the block device of a mount is still there.
 func alive(path string) bool {
 	here, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(path))
 	if err != nil || len(here) == 0 {
@@ -400,7 +400,7 @@ func alive(path string) bool {
 	return err == nil
 }
 
-// Alive says that no disk in use was pulled out.
+// Alive means that no disk in use was pulled out.
 func (d *Disks) Alive() bool {
 	return !slices.ContainsFunc(d.Status(), func(s Status) bool { return s.State == Mounted && !alive(MountPoint(s.Name)) })
 }

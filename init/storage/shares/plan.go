@@ -38,10 +38,10 @@ type Share struct {
 	AllWrite    bool
 }
 
-// By says whether it is served by nfs, smb or ftp.
+// By reports whether it is served by nfs, smb or ftp.
 func (s Share) By(protocol string) bool { return slices.Contains(s.Via, protocol) }
 
-// Writable says whether anybody may write.
+// Writable reports whether anybody may write.
 func (s Share) Writable() bool { return len(s.Write) > 0 || s.AllWrite }
 
 // Plan is all that is served.
@@ -126,7 +126,7 @@ func members(list []string, known map[string]bool) (names []string, all bool) {
 	return names, all
 }
 
-// Any says whether a share is served by a protocol.
+// Any reports whether a share is served by a protocol.
 func (p Plan) Any(protocol string) bool {
 	return slices.ContainsFunc(p.Shares, func(s Share) bool { return s.By(protocol) })
 }
@@ -154,8 +154,8 @@ func (p Plan) Of(s Share) map[string]bool {
 	return may
 }
 
-// Mounts says where disks are mounted and what their file systems are, by name; those that are not
-// in use are missing.
+// Mounts reports where disks are mounted and what their file systems are, by name; those that are
+// not in use are missing.
 type Mounts map[string]Mount
 
 // Mount is one disk in use.

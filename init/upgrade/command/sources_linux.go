@@ -17,7 +17,7 @@ import (
 // stickDir is where a stick with an upgrade is mounted.
 const stickDir = "/run/shelf/upgrade-stick"
 
-// sources says how this node reaches sources.
+// sources reports how this node reaches sources.
 func sources(o Options, f install.Facts, trusted bundle.Keys, room int64) source.Options {
 	return source.Options{
 		HTTP: source.HTTPOptions{

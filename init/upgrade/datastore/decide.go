@@ -35,7 +35,7 @@ type Arming struct {
 // Need is how much space a copy needs, in bytes: the datastore grows until k3s stops.
 func (a Arming) Need() int64 { return a.Size + a.Size/4 + 32<<20 }
 
-// Decide says whether a copy has to be there before the trial's k3s starts, and why the upgrade
+// Decide reports whether a copy has to be there before the trial's k3s starts, and why the upgrade
 // must be refused. Nothing has been written yet.
 func (a Arming) Decide() (copied bool, err error) {
 	if _, err := (k3sstep.Change{From: a.From, To: a.To, Data: a.Kind != None}).Judge(); err != nil {
@@ -100,7 +100,7 @@ const (
 	Aside          // nobody knows whether it is needed: it is kept, and not put back
 )
 
-// Decide says what to do.
+// Decide reports what to do.
 func (s Start) Decide() Action {
 	p := s.Plan
 	switch {

@@ -153,7 +153,7 @@ func (j *Job) write(ctx context.Context, b *bundle.Bundle, done *dialogue.Done) 
 	return slot.Write(ctx, j.Target, slot.Area{Size: j.Room}, system, newMeter(PhaseRead, j.Tell, j.Now).report)
 }
 
-// there says whether the slot holds the bundle's system, every byte of it. Most of the time the
+// there reports whether the slot holds the bundle's system, every byte of it. Most of the time the
 // first sector says no.
 func (j *Job) there(ctx context.Context, b *bundle.Bundle, report func(done, total int64)) (bool, error) {
 	const chunk = 1 << 20

@@ -105,8 +105,8 @@ func (m *made) bundle(t *testing.T, data []byte, withDelta bool) []byte {
 	return out.Bytes()
 }
 
-// device is a partition whose cache reaches the medium with a flush. What was never written is
-// 0xaa.
+// device is a partition whose cache reaches the medium with a flush. Bytes that were never written
+// are 0xaa.
 type device struct {
 	cache, medium []byte
 	writes        int
@@ -178,7 +178,7 @@ func (m *made) node(src source.Source) *node {
 	return n
 }
 
-// whole says whether the slot is the bundle's, and nothing behind it was written.
+// whole reports whether the slot is the bundle's, and nothing behind it was written.
 func (n *node) whole(m *made) bool {
 	size := int(m.manifest.Slot.Size)
 	want := make([]byte, size)
@@ -315,7 +315,7 @@ func TestTampered(t *testing.T) {
 	if _, err := n.Run(t.Context()); fault.Code(err) != int(fault.Verify) || n.d.writes != 0 || !strings.Contains(err.Error(), "shelf key add") {
 		t.Errorf("no key: %v", err)
 	}
-	// What does not fit is refused before any write, and so is what somebody else refuses.
+	// A bundle that does not fit, or that the caller refuses, is refused before any write.
 	n = m.node(memory{data: m.data})
 	n.Room = m.manifest.Slot.Size - 512
 	if _, err := n.Run(t.Context()); fault.Code(err) != int(fault.Device) || n.d.writes != 0 || n.did != nil {

@@ -31,7 +31,7 @@ type Facts struct {
 	Ledger ledger.Ledger `json:"ledger"`
 }
 
-// Ready says why no upgrade can be installed now, whatever it is.
+// Ready reports why no upgrade can be installed now, whatever it is.
 func (f Facts) Ready() error {
 	switch {
 	case f.Booting:
@@ -46,7 +46,7 @@ func (f Facts) Ready() error {
 	return nil
 }
 
-// Judge says why a node must not take a bundle; nil if it may, with what people should know. The
+// Judge reports why a node must not take a bundle; nil if it may, with what people should know. The
 // kind of its source decides whether one that is stale is refused. force takes one that was rolled
 // back here before; it changes nothing else.
 func Judge(m *bundle.Manifest, kind string, f Facts, room int64, force bool, now time.Time) (notes []string, err error) {

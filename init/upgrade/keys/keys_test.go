@@ -32,7 +32,7 @@ func TestAdd(t *testing.T) {
 	if fresh, err := Add(path, bundle.Keys{a}); err != nil || len(fresh) != 1 {
 		t.Errorf("got %v, %v", fresh, err)
 	}
-	// What people have written there stays, a missing line end too.
+	// Lines that people have written there stay, a missing line end too.
 	text, _ := os.ReadFile(path)
 	if err := os.WriteFile(path, append([]byte("# of the office\n"), strings.TrimSpace(string(text))...), 0o600); err != nil {
 		t.Fatal(err)

@@ -13,8 +13,8 @@ import (
 	"imgbuild/init/upgrade/slot"
 )
 
-// What package slot writes through it in pieces of any size, in any order, is read back past the
-// cache.
+// Data that package slot writes through it in pieces of any size, in any order, is read back past
+// the cache.
 func TestPartition(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "partition")
 	if err := os.WriteFile(path, bytes.Repeat([]byte{0xaa}, 4<<20), 0o600); err != nil {

@@ -31,7 +31,7 @@ type HTTP struct {
 	url     *url.URL
 	address string // for messages, without a password
 	o       HTTPOptions
-	alone   bool // it is a blob of a registry: nothing lies next to it
+	alone   bool // it is a blob of a registry: nothing is next to it
 	seen    version
 	body    *whole // of a server that knows no ranges
 }
@@ -293,7 +293,7 @@ func (h *HTTP) send(ctx context.Context, at, end int64) (*http.Response, io.Read
 	return resp, &watched{resp.Body, ctx, cancel, watch, h.o.Idle}, nil
 }
 
-// judge says whether an answer holds what was asked for.
+// judge reports whether an answer holds what was asked for.
 func (h *HTTP) judge(resp *http.Response, at, end int64) error {
 	now := versionOf(resp)
 	bad := func(kind fault.Kind, fix, what string, a ...any) error {

@@ -324,7 +324,7 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// TestK3sByHTTP: the binary lies in the bundle's directory.
+// TestK3sByHTTP: the binary is in the bundle's directory.
 func TestK3sByHTTP(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/"+K3sName(k3s, "arm64"), []byte("binary"), 0o600); err != nil {

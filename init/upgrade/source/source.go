@@ -14,7 +14,7 @@ import (
 	"imgbuild/init/contract/manifest"
 )
 
-// Source gives a bundle, and the k3s binary that may lie next to it.
+// Source gives a bundle, and the k3s binary that may be next to it.
 type Source interface {
 	bundle.Source
 	// K3s opens the binary of a system that does not hold one, and gives its size. A source that
@@ -23,7 +23,7 @@ type Source interface {
 	Close() error
 }
 
-// Kinds of sources, as they stand in the history.
+// Kinds of sources, as they are in the history.
 const (
 	FromFile  = "file"
 	FromStdin = "stdin"

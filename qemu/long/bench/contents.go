@@ -56,7 +56,7 @@ func contents(w io.Writer, s *bundle.Slot) error {
 	return nil
 }
 
-// chunks gives how many bytes of a slot lie in content-defined chunks of 16 KiB on average that
+// chunks gives how many bytes of a slot are in content-defined chunks of 16 KiB on average that
 // another slot does not have.
 func chunks(old, fresh *bundle.Slot) (int64, error) {
 	have := map[[32]byte]bool{}

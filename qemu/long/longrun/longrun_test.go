@@ -86,7 +86,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// What was done before an interruption is not done again, and a run that came to its end begins
+// Steps done before an interruption are not done again, and a run that came to its end begins
 // again.
 func TestResume(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")

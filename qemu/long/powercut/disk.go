@@ -34,7 +34,7 @@ type op struct {
 
 func (o op) flush() bool { return o.ids == nil }
 
-// Disk is a simulated disk. What is read from it is what was written last; Ops are the writes and
+// Disk is a simulated disk. Reads give what was written last; Ops are the writes and
 // flushes since Record.
 type Disk struct {
 	*contents

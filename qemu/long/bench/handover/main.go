@@ -1,6 +1,6 @@
 // Command handover is the /init of the reference's initramfs, and as little as one can be: it loads
 // the modules that the file /modules lists, in its order, mounts the ext4 file system of /dev/vda
-// and becomes its /sbin/init. What goes wrong ends it, and with it the kernel, which prints why.
+// and becomes its /sbin/init. An error ends it, and with it the kernel, which prints why.
 package main
 
 import (

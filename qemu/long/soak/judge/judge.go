@@ -178,7 +178,7 @@ func (c *Case) off(ctx context.Context) []string {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	// What a login leaves behind and holds a file open would keep the disk from being closed.
+	// A process that a login leaves behind with a file open would keep the disk from being closed.
 	if _, err := s.Run(one, "setsid sh -c 'exec >open; while :; do sleep 1; echo; done' </dev/null >/dev/null 2>&1 &"); err != nil {
 		return []string{err.Error()}
 	}
