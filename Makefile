@@ -97,14 +97,19 @@ proof: bin/imgbuild
 
 # Locks the newest packages of every family and slot into images/locks, and those of the tests. A suite that the archive serves broken for
 # an architecture (armhf has been one) is left out as long as it is, and the lock says so.
-LOCK = bin/imgbuild lock role=worker without=broken $(GIVEN)
+LOCK = bin/imgbuild lock without=broken $(GIVEN)
 locks: bin/imgbuild
-	$(LOCK) board=rpi4 file=images/locks/rpi64-k3s.lock
-	$(LOCK) board=qemu-arm64 file=images/locks/qemu64-k3s.lock
-	$(LOCK) board=qemu-arm file=images/locks/qemu32-k3s.lock
-	$(LOCK) board=odroid-xu4 file=images/locks/xu4-k3s.lock
-	$(LOCK) board=qemu-arm64 packages=hostapd file=qemu/testdata/locks/qemu64-k3s-hostapd.lock
-	$(LOCK) board=qemu-arm64 packages=containerd,runc,containernetworking-plugins file=qemu/testdata/locks/qemu64-k3s-containerd.lock
+	$(LOCK) role=worker board=rpi4 file=images/locks/rpi64-k3s.lock
+	$(LOCK) role=storage board=rpi4 file=images/locks/rpi64-storage.lock
+	$(LOCK) role=worker board=qemu-arm64 file=images/locks/qemu64-k3s.lock
+	$(LOCK) role=storage board=qemu-arm64 file=images/locks/qemu64-storage.lock
+	$(LOCK) role=worker board=qemu-arm file=images/locks/qemu32-k3s.lock
+	$(LOCK) role=storage board=qemu-arm file=images/locks/qemu32-storage.lock
+	$(LOCK) role=worker board=odroid-xu4 file=images/locks/xu4-k3s.lock
+	$(LOCK) role=storage board=odroid-xu4 file=images/locks/xu4-storage.lock
+	$(LOCK) role=worker board=qemu-arm64 packages=hostapd file=qemu/testdata/locks/qemu64-k3s-hostapd.lock
+	$(LOCK) role=worker board=qemu-arm64 packages=containerd,runc,containernetworking-plugins file=qemu/testdata/locks/qemu64-k3s-containerd.lock
+	$(LOCK) role=storage board=qemu-arm64 packages=smbclient,curl,lftp file=qemu/testdata/locks/qemu64-storage-smbclient.lock
 
 clean:
 	rm -rf bin out $(PROGRAMS)/init-*

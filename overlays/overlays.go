@@ -19,7 +19,7 @@ import (
 
 // A new folder has to be named here too.
 //
-//go:embed *.yaml all:base
+//go:embed *.yaml all:base all:storage
 var files embed.FS
 
 // Table is what maintainer scripts would do, as data. Paths are relative to the root; owners are

@@ -74,6 +74,8 @@ func shelf() *line.Program {
 				Keys: print, Run: func(_ context.Context, a *line.Args) error { return keyVerb(a) }},
 			{Name: "token", Operands: "[rotate|set]", Words: "rotate set", Summary: "whether k3s is ready, and the cluster's nodes; change the cluster's token to the one on standard input, or this node's; `imgbuild token rotate` does both",
 				Keys: print, Run: words(tokenVerb)},
+			{Name: "storage", Operands: "[status|disks|forget NAME]", Words: "status disks forget", Summary: "the disks and shares of a storage node; every disk with its serial number; give up the disk that an entry used",
+				Keys: print, Run: func(_ context.Context, a *line.Args) error { return storageVerb(a) }},
 			{Name: "rescue", Operands: "[on|off]", Words: "on off", Summary: "whether the next boot is the rescue system, without data partition and services",
 				Run: func(_ context.Context, a *line.Args) error { return rescueVerb(a.Operands) }},
 			{Name: "reboot", Operands: "[REASON...]", Summary: "stop everything in order and start again", Keys: print, Lax: true, Run: order("reboot", end)},

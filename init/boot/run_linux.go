@@ -98,7 +98,11 @@ func (n *Node) readAgain() {
 	n.radio.Apply(cfg)
 	n.online.Net.Apply(cfg)
 	n.Units.Load().Recheck()
-	n.extra.Start()
+	if r := n.Storage.Load(); r != nil {
+		r.Kick() // ends with the services
+	} else {
+		n.extra.Start()
+	}
 	n.consoles()
 	n.SaveReport()
 	debug.FreeOSMemory() // parsing takes several times what is kept

@@ -28,6 +28,8 @@ import (
 	"imgbuild/init/status/control"
 	"imgbuild/init/status/metrics"
 	"imgbuild/init/status/monitor"
+	"imgbuild/init/storage/disks"
+	"imgbuild/init/storage/serve"
 	"imgbuild/init/supervise"
 	"imgbuild/init/upgrade/install"
 )
@@ -173,6 +175,8 @@ func startRole(n *Node) error {
 	switch {
 	case n.lay.Degraded:
 		return nil // nothing may begin a second life next to the one on the lost disk
+	case name == "storage":
+		return startStorage(n)
 	case name != k3s.Server && name != k3s.Worker:
 		return fault.New(fault.Input, "set shelf.role to one of "+strings.Join(p.Manifest.Roles, ", "), "this system cannot run the role %q", name)
 	}
@@ -209,18 +213,38 @@ func startRole(n *Node) error {
 	return units.StartUnit(u.Name)
 }
 
+// startStorage makes what serves disks. It begins when the services of the configuration do.
+func startStorage(n *Node) error {
+	p, t := n.Pre(), n.Base.For("storage")
+	d := &disks.Disks{Boot: p.Disk.Name, Host: n.host, Load: func(name string) error { return p.Modules.Load(name) }, Tell: n.Base.Say}
+	server := &serve.Server{Config: n.Config, Host: n.host, Disks: d, Super: n.Units.Load(), Load: p.Modules.Load, Edit: apply.Here.Edit, Say: n.Base.Say}
+	r := role.NewStorage(server, t, n.SaveReport)
+	n.Storage.Store(r)
+	n.Probes.Add(server.Probes()...)
+	p.Modules.Hear(r.Hear)
+	return nil
+}
+
 // startExtra starts node-exporter and the services of the configuration, except for those whose
 // data are elsewhere now.
 func startExtra(n *Node) error {
 	config, watch, degraded, tell, save := n.Config, n.watch, n.lay.Degraded, n.Base.For("units"), n.SaveReport
+	storage := n.Storage.Load()
 	n.extra = &services.Extra{Units: n.Units.Load(), Tell: tell, List: func() []supervise.Unit {
 		units := watch.Exporter()
+		if storage != nil {
+			units = append(units, storage.Server.Units()...)
+		}
 		if !degraded {
 			units = append(units, services.Of(config(), tell.Problem)...)
 		}
 		return units
 	}, After: func() { watch.Follow(); save() }}
 	n.extra.Sync()
+	if storage != nil {
+		storage.Server.Sync = n.extra.Sync
+		guard.Go(func() { storage.Run(context.Background()) })
+	}
 	return nil
 }
 

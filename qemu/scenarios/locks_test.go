@@ -168,11 +168,15 @@ func mirrorsOfHost() (debian.Mirrors, error) {
 // TestPins: the committed locks of these tests are for the packages that the recipes ask for today.
 func TestPins(t *testing.T) {
 	list, err := filepath.Glob(filepath.Join(pins, "qemu*.lock"))
-	if err != nil || len(list) != 2 {
+	if err != nil || len(list) != 3 {
 		t.Fatalf("%d locks in %s: %v", len(list), pins, err)
 	}
-	for _, packages := range [][]string{{"hostapd"}, {"containerd", "runc", "containernetworking-plugins"}} {
-		data, file, err := committed([]string{"board=qemu-arm64", "role=worker", "packages=" + strings.Join(packages, ",")})
+	for _, c := range []struct {
+		role     string
+		packages []string
+	}{{"worker", []string{"hostapd"}}, {"worker", []string{"containerd", "runc", "containernetworking-plugins"}}, {"storage", []string{"smbclient", "curl", "lftp"}}} {
+		packages := c.packages
+		data, file, err := committed([]string{"board=qemu-arm64", "role=" + c.role, "packages=" + strings.Join(packages, ",")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +184,7 @@ func TestPins(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := recipe.New("qemu-arm64", "worker")
+		r, err := recipe.New("qemu-arm64", c.role)
 		if err != nil {
 			t.Fatal(err)
 		}

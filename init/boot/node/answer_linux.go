@@ -48,6 +48,12 @@ func (v *View) Answer(r control.Request, trusted bool) (any, error) {
 		return kept.Names(), nil
 	case "dmesg":
 		return logs.Dmesg()
+	case "storage":
+		r := v.Storage.Load()
+		if r == nil {
+			return nil, fault.New(fault.Usage, "see shelf status for the role", "this node is no storage node")
+		}
+		return r.Server.Report()
 	case "reset":
 		return nil, v.reset()
 	}

@@ -48,6 +48,7 @@ type Shared struct {
 	Units     atomic.Pointer[supervise.Supervisor]
 	Disk      atomic.Pointer[datadisk.Disk]  // nil for roles without k3s
 	Datastore atomic.Pointer[role.Datastore] // nil for all but servers
+	Storage   atomic.Pointer[role.Storage]   // nil for other roles than storage
 	Upkeep    atomic.Pointer[k3s.Upkeep]     // likewise
 	Trial     configtrial.Trial
 	Damage    damage.Book

@@ -2,6 +2,7 @@ package node
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"imgbuild/init/boot/consoles"
 	"imgbuild/init/boot/role"
 	"imgbuild/init/contract/checks"
+	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/manifest"
 	"imgbuild/init/k3s"
 	"imgbuild/init/k3s/datadisk"
@@ -65,6 +67,15 @@ func (v *View) facts() health.Facts {
 	if d := v.Disk.Load(); d != nil {
 		if s := d.Status(); s.State != datadisk.None {
 			f.DataDisk = &s
+		}
+	}
+	if r := v.Storage.Load(); r != nil {
+		f.Storage = r.Server.Disks.Status()
+		names := r.Server.Names()
+		for _, name := range config.StorageServices {
+			if !slices.Contains(names, name) {
+				f.Without = append(f.Without, name)
+			}
 		}
 	}
 	if v.Clock.Status().Synced {

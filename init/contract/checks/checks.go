@@ -20,6 +20,14 @@ const (
 	Kubelet  = "kubelet"
 	Services = "services"
 
+	StorageDisks = "storage-disks"
+	NFSD         = "nfsd"
+	NFS          = "nfs"
+	SMBD         = "smbd"
+	SMB          = "smb"
+	VSFTPD       = "vsftpd"
+	FTP          = "ftp"
+
 	Certificates = "certificates"
 	Config       = "config"
 )
@@ -48,6 +56,13 @@ var All = []Check{
 	{Name: API, Means: "/readyz of the API server answers 200", Unit: "k3s", Probe: true},
 	{Name: Kubelet, Means: "/healthz of the kubelet answers 200", Unit: "k3s", Probe: true},
 	{Name: Certificates, Means: "no certificate of k3s ends within 45 days", Advisory: true},
+	{Name: StorageDisks, Means: "every disk of storage.disks is in use and can be written"},
+	{Name: NFSD, Means: "the NFS server runs, if a share is served by NFS", Unit: "nfsd"},
+	{Name: NFS, Means: "the NFS server answers and looks every export up", Unit: "nfsd", Probe: true},
+	{Name: SMBD, Means: "the SMB server runs, if a share is served by SMB", Unit: "smbd"},
+	{Name: SMB, Means: "the SMB server lets the probe account in", Unit: "smbd", Probe: true},
+	{Name: VSFTPD, Means: "the FTP server runs, if a share is served by FTP", Unit: "vsftpd"},
+	{Name: FTP, Means: "the FTP server encrypts and lets the probe account in", Unit: "vsftpd", Probe: true},
 	{Name: Services, Means: "no other service has failed", Advisory: true},
 }
 

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 	"syscall"
 
 	"imgbuild/init/base/mount"
@@ -103,6 +104,30 @@ func HashPassword(cfg *config.Config) error {
 	return nil
 }
 
+// accounts is held while a file of accounts is changed: users of storage come and go at any time.
+var accounts sync.Mutex
+
+// Edit changes a file of accounts; its mode and owner stay.
+func (m Machine) Edit(path string, change func(old string) string) error {
+	accounts.Lock()
+	defer accounts.Unlock()
+	path = m.path(path)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	text := change(string(data))
+	if text == string(data) {
+		return nil
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	uid, gid := owner(st)
+	return mount.Replace(path, []byte(text), st.Mode().Perm(), uid, gid)
+}
+
 // Password puts a crypt(5) hash into /etc/shadow for User; an empty one locks the password. sshd
 // takes none anyway. Clear text never gets there.
 func (m Machine) Password(hash string) error {
@@ -115,6 +140,8 @@ func (m Machine) Password(hash string) error {
 	if strings.ContainsAny(hash, ":\n") {
 		return fault.New(fault.Input, "give a hash as mkpasswd prints it", "k3os.password cannot stand in /etc/shadow")
 	}
+	accounts.Lock()
+	defer accounts.Unlock()
 	path := m.path("/etc/shadow")
 	data, err := os.ReadFile(path)
 	if err != nil {

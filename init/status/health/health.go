@@ -11,6 +11,7 @@ import (
 
 	"imgbuild/init/contract/checks"
 	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/storage/disks"
 	"imgbuild/init/supervise"
 )
 
@@ -40,6 +41,7 @@ type Facts struct {
 	Addresses []netip.Prefix // of all interfaces
 	Refused   []string       // keys of the configuration that are refused and were not before the upgrade
 	DataDisk  *datadisk.Status
+	Storage   []disks.Status // the disks of storage.disks
 
 	Certificate *Certificate      // of k3s, that ends first; nil for none known, and while nobody knows the time
 	Units       []supervise.State // except for logins on consoles, which end with every logout

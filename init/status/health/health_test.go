@@ -13,10 +13,11 @@ import (
 
 	"imgbuild/init/contract/checks"
 	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/storage/disks"
 	"imgbuild/init/supervise"
 )
 
-var worker = []string{checks.Usr, checks.Data, checks.Writable, checks.Space, checks.Address, checks.SSHD, checks.DataDisk, checks.K3s, checks.Kubelet, checks.Certificates, checks.Services, "from-a-later-version"}
+var worker = []string{checks.Usr, checks.Data, checks.Writable, checks.Space, checks.Address, checks.SSHD, checks.DataDisk, checks.K3s, checks.Kubelet, checks.Certificates, checks.StorageDisks, checks.Services, "from-a-later-version"}
 
 func up(name string) supervise.State {
 	return supervise.State{Name: name, Phase: supervise.Up, Ready: true, Starts: 1}
@@ -69,6 +70,16 @@ func TestJudge(t *testing.T) {
 		{"data disk away", checks.DataDisk, Bad, "it is away", func(f *Facts) { f.DataDisk = &datadisk.Status{State: datadisk.Absent, Detail: "it is away"} }},
 		{"data disk is checked", checks.DataDisk, Starting, "it is checked", func(f *Facts) { f.DataDisk = &datadisk.Status{State: datadisk.Busy, Detail: "it is checked"} }},
 		{"data disk in use", "", Good, "", func(f *Facts) { f.DataDisk = &datadisk.Status{State: datadisk.Mounted} }},
+		{"a storage disk in use", "", Good, "", func(f *Facts) { f.Storage = []disks.Status{{Name: "a", State: disks.Mounted}} }},
+		{"a storage disk away", checks.StorageDisks, Bad, "disk b: it is away", func(f *Facts) {
+			f.Storage = []disks.Status{{Name: "a", State: disks.Mounted}, {Name: "b", State: disks.Missing, Detail: "it is away"}}
+		}},
+		{"a storage disk takes no writes", checks.StorageDisks, Bad, "disk a: it failed", func(f *Facts) {
+			f.Storage = []disks.Status{{Name: "a", State: disks.Mounted, ReadOnly: true, Detail: "it failed"}}
+		}},
+		{"a storage disk is checked", checks.StorageDisks, Starting, "disk a: it is checked", func(f *Facts) {
+			f.Storage = []disks.Status{{Name: "a", State: disks.Busy, Detail: "it is checked"}}
+		}},
 		{"a certificate for long", "", Good, "", func(f *Facts) { f.Certificate = &Certificate{Name: "a.crt", Left: certificateWarning} }},
 		{"a certificate ends", checks.Certificates, Waiting, "the certificate a.crt of k3s ends on 2027-12-01", func(f *Facts) {
 			f.Certificate = &Certificate{"a.crt", time.Date(2027, 12, 1, 0, 0, 0, 0, time.UTC), certificateWarning - 1}

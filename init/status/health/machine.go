@@ -8,6 +8,7 @@ import (
 
 	"imgbuild/init/contract/checks"
 	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/storage/disks"
 )
 
 // certificateWarning is how long before its end a certificate of k3s is reported. The node restarts
@@ -32,7 +33,7 @@ var table = map[string]func(Facts) (State, []string){
 		return Good, nil
 	},
 	checks.Writable: func(f Facts) (State, []string) {
-		return disks(f.Disks, func(d Disk) string {
+		return fileSystems(f.Disks, func(d Disk) string {
 			if d.ReadOnly {
 				return d.Path + " takes no more writes: the kernel has met errors in it (sudo shelf dmesg); a reboot checks it"
 			}
@@ -40,7 +41,7 @@ var table = map[string]func(Facts) (State, []string){
 		})
 	},
 	checks.Space: func(f Facts) (State, []string) {
-		return disks(f.Disks, func(d Disk) string {
+		return fileSystems(f.Disks, func(d Disk) string {
 			switch {
 			case d.ReadOnly: // reported by Writable
 			case d.Size > 0 && d.Free < d.Size/50:
@@ -73,6 +74,29 @@ var table = map[string]func(Facts) (State, []string){
 		}
 		return Waiting, []string{"the certificate " + c.Name + " of k3s ends on " + c.Ends.Format(time.DateOnly) + " (sudo shelf restart k3s)"}
 	},
+	checks.StorageDisks: func(f Facts) (State, []string) {
+		state, why := Good, []string(nil)
+		for _, d := range f.Storage {
+			s := Good
+			switch {
+			case d.State == disks.Busy:
+				s = Starting
+			case d.State != disks.Mounted || d.ReadOnly:
+				s = Bad
+			}
+			if s == Good {
+				continue
+			}
+			why = append(why, "disk "+d.Name+": "+d.Detail)
+			if s.rank() > state.rank() {
+				state = s
+			}
+		}
+		if len(f.Storage) == 0 && f.Booting {
+			return Starting, []string{"the disks are looked at"}
+		}
+		return state, why
+	},
 	checks.DataDisk: func(f Facts) (State, []string) {
 		switch d := f.DataDisk; {
 		case d == nil || d.State == datadisk.None || d.State == datadisk.Mounted:
@@ -85,8 +109,8 @@ var table = map[string]func(Facts) (State, []string){
 	},
 }
 
-// disks is bad when trouble reports something of one of them.
-func disks(list []Disk, trouble func(Disk) string) (State, []string) {
+// fileSystems is bad when trouble reports something of one of them.
+func fileSystems(list []Disk, trouble func(Disk) string) (State, []string) {
 	state, why := Good, []string(nil)
 	for _, d := range list {
 		if text := trouble(d); text != "" {

@@ -416,3 +416,8 @@ func (s Status) Line() string {
 	}
 	return text
 }
+
+// Err is the status of a disk that is not in use as an error for the report.
+func (s Status) Err() error {
+	return fault.New(fault.Device, "see `shelf storage`", "disk %s: %s", s.Name, s.Detail)
+}

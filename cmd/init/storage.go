@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"imgbuild/cmd/line"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/status/control"
+	"imgbuild/init/storage/disks"
+	"imgbuild/init/storage/serve"
+)
+
+// storageVerb reports on the disks and shares of a storage node, lists disks, or gives up one that
+// an entry of storage.disks used.
+func storageVerb(a *line.Args) error {
+	what := ""
+	if len(a.Operands) > 0 {
+		what = a.Operands[0]
+	}
+	switch {
+	case what == "forget" && len(a.Operands) == 2:
+		if os.Geteuid() != 0 {
+			return fault.New(fault.Usage, "use sudo", "only root may give up a disk")
+		}
+		if err := disks.Forget(a.Operands[1]); err != nil {
+			return err
+		}
+		fmt.Printf("the disk that was %s is not known any more; nothing on it was changed\n", a.Operands[1])
+		return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
+	case len(a.Operands) > 1 || what != "" && what != "status" && what != "disks":
+		return unknown("storage", strings.Join(a.Operands, " "))
+	}
+	var s serve.Report
+	if err := control.Call(control.Socket, control.Request{Verb: "storage"}, &s); err != nil {
+		return err
+	}
+	if a.JSON() {
+		return printJSON(s)
+	}
+	if what == "disks" {
+		return listDisks(s.Devices)
+	}
+	for _, d := range s.Disks {
+		fmt.Println(d.Line())
+	}
+	if len(s.Shares) > 0 {
+		fmt.Println()
+	}
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, sh := range s.Shares {
+		state := "served"
+		if !sh.Served {
+			state = "its disk is not in use"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", sh.Name, sh.Path, strings.Join(sh.Via, " "), state)
+	}
+	return t.Flush()
+}
+
+// listDisks prints what storage.disks could name.
+func listDisks(list []disks.Device) error {
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "DEVICE\tSIZE\tFILE SYSTEM\tNAMES\tNOTE")
+	for _, d := range list {
+		var names []string
+		if d.Serial() != "" {
+			names = append(names, "SERIAL="+d.Serial())
+		}
+		if d.FS.Label != "" {
+			names = append(names, "LABEL="+d.FS.Label)
+		}
+		if d.FS.UUID != "" {
+			names = append(names, "UUID="+d.FS.UUID)
+		}
+		fs := d.FS.Type
+		if fs == "" {
+			fs = "-"
+		}
+		fmt.Fprintf(t, "%s\t%.1f GB\t%s\t%s\t%s\n", d.Path, float64(d.Bytes)/1e9, fs, strings.Join(names, " "), strings.TrimSpace(d.Model+" "+d.Kept))
+	}
+	return t.Flush()
+}

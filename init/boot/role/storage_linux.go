@@ -1,0 +1,72 @@
+package role
+
+import (
+	"context"
+	"time"
+
+	"imgbuild/init/base/report"
+	"imgbuild/init/base/uevent"
+	"imgbuild/init/status"
+	"imgbuild/init/storage/disks"
+	"imgbuild/init/storage/serve"
+)
+
+// Storage is the storage of a node. Its fields are not changed after it was made; all methods may
+// be called from any goroutine.
+type Storage struct {
+	Server *serve.Server
+	Tell   report.Teller
+	Save   func() // the report
+	kick   chan struct{}
+}
+
+// NewStorage makes one.
+func NewStorage(s *serve.Server, t report.Teller, save func()) *Storage {
+	return &Storage{Server: s, Tell: t, Save: save, kick: make(chan struct{}, 1)}
+}
+
+// Kick has it look at configuration and disks again.
+func (r *Storage) Kick() {
+	select {
+	case r.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Hear takes an event of the kernel: a disk comes or goes.
+func (r *Storage) Hear(ev uevent.Event) {
+	if ev["SUBSYSTEM"] == "block" && ev["ACTION"] != "change" {
+		r.Kick()
+	}
+}
+
+// lookEvery is how often disks are looked at without an event.
+const lookEvery = 5 * time.Minute
+
+// Run keeps the storage as configuration and disks require. It does not return. A disk that appears
+// late is awaited for diskLimit before its absence is reported.
+func (r *Storage) Run(ctx context.Context) {
+	settle := time.NewTimer(max(0, diskLimit-time.Since(status.Started())))
+	for {
+		err := r.Server.Update(ctx)
+		early := time.Since(status.Started()) < diskLimit
+		t := r.Tell.For("storage")
+		t.Report.Drop(t.Step)
+		if err != nil {
+			t.Problem(err)
+		}
+		for _, d := range r.Server.Disks.Status() {
+			if d.State == disks.Refused || d.State == disks.Missing && !early || d.ReadOnly {
+				t.Problem(d.Err())
+			}
+		}
+		r.Save()
+		select {
+		case <-r.kick:
+		case <-settle.C:
+		case <-time.After(lookEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
+}

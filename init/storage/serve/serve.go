@@ -1,0 +1,293 @@
+// Package serve runs the servers of a storage node: the kernel's NFS server with its programs, smbd
+// and vsftpd. Update brings disks, accounts, directories and files to what the configuration says,
+// at boot, when it changes, and when a disk comes or goes; sessions of other shares go on.
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/storage/disks"
+	"imgbuild/init/storage/shares"
+	"imgbuild/init/supervise"
+
+	"golang.org/x/sys/unix"
+)
+
+// Where the files of the servers are. All of them are made again at each boot; what lasts is in
+// .shelfos of the first disk in use, to which the link leads.
+const (
+	runDir    = "/run/shelf/storage"
+	stateLink = runDir + "/state"
+	sambaFile = runDir + "/smb.conf"
+	ftpFile   = runDir + "/vsftpd.conf"
+	exports   = "/etc/exports"
+)
+
+// Server is the storage of a node. All methods may be called from any goroutine.
+type Server struct {
+	Config func() *config.Config // the newest one
+	Host   string
+	Disks  *disks.Disks
+	Super  *supervise.Supervisor
+	Load   func(module string, params ...string) error // loads a kernel module
+	Edit   func(path string, change func(old string) string) error
+	Sync   func() // makes the units run that Units and others list
+	Say    func(format string, a ...any)
+
+	work     sync.Mutex // held by Update
+	password string     // of the probe account, for this boot
+	hash     string     // crypt(5) of it
+	names    []string   // of the accounts that were made
+	binds    []shares.Bind
+	written  map[string]string // path -> content of the files of the servers
+	passdb   string            // what Samba's accounts were made of
+
+	mu    sync.Mutex // of what follows
+	now   shares.Plan
+	paths []string // of the exports
+	state string   // the directory in the first disk; empty for none
+	why   string   // why there is none
+}
+
+// secret is the password of the probe account.
+func (s *Server) secret() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.password
+}
+
+func (s *Server) plan() shares.Plan {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+func (s *Server) exported() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.paths)
+}
+
+// lacks is why the servers cannot start. mu is held.
+func (s *Server) lacks() string {
+	if s.why != "" {
+		return s.why
+	}
+	return "the disks are looked at"
+}
+
+func sum(text string) string {
+	h := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(h[:8])
+}
+
+// Update makes everything what the configuration and the disks say. Its errors do not stop it: what
+// can be served is.
+func (s *Server) Update(ctx context.Context) error {
+	s.work.Lock()
+	defer s.work.Unlock()
+	if s.password == "" {
+		var b [32]byte
+		var salt [16]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return err
+		}
+		if _, err := rand.Read(salt[:]); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.password = hex.EncodeToString(b[:])
+		s.mu.Unlock()
+		s.hash = config.HashPassword(s.password, salt[:])
+		s.written = map[string]string{}
+	}
+	cfg := s.Config()
+	plan := shares.Make(cfg.Storage)
+	mounts, state, why := shares.Mounts{}, "", "storage.disks names no disk"
+	for i, d := range s.Disks.Update(ctx, cfg) {
+		if d.State == disks.Mounted {
+			mounts[d.Name] = shares.Mount{At: disks.MountPoint(d.Name), UUID: d.UUID}
+			if state == "" && !d.ReadOnly {
+				state = filepath.Join(disks.MountPoint(d.Name), disks.Own)
+			}
+		} else if i == 0 || why == "" {
+			why = d.Detail
+		}
+	}
+	var errs []error
+	note := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	note(mount.Do(mount.Dir{Path: runDir, Mode: 0o711}, mount.Dir{Path: shares.FTPDir, Mode: 0o755}, mount.Dir{Path: shares.FTPEmpty, Mode: 0o755}))
+	note(s.accounts(plan))
+	plan, err := s.directories(ctx, plan, mounts)
+	note(err)
+	note(s.bind(plan, mounts))
+	moved := false
+	if state != "" {
+		if have, err := os.Readlink(stateLink); err != nil || have != state {
+			moved = err == nil
+			note(mount.Do(mount.Symlink{Path: stateLink, Target: state}))
+		}
+	}
+	restart, err := s.files(ctx, plan, mounts, state)
+	note(err)
+
+	s.mu.Lock()
+	s.now, s.why, s.state = plan, why, state
+	s.paths = nil
+	for _, sh := range plan.Shares {
+		if dir, ok := mounts.Path(sh); ok && sh.By("nfs") {
+			s.paths = append(s.paths, dir)
+		}
+	}
+	s.mu.Unlock()
+	s.Sync()
+	s.Super.Recheck()
+	if moved {
+		for _, name := range []string{nfsd, mountd, nfsdcld, smbd} {
+			if st, ok := s.Super.State(name); ok && st.PID != 0 {
+				note(s.Super.RestartUnit(ctx, name))
+			}
+		}
+	}
+	note(s.reload(ctx, restart))
+	return errors.Join(errs...)
+}
+
+// changes are what running servers have to read again.
+type changes struct {
+	exports, samba bool
+	closed         []string // shares that SMB serves no more
+}
+
+// files writes what has changed of the servers' files, and reports who has to read them again.
+func (s *Server) files(ctx context.Context, p shares.Plan, m shares.Mounts, state string) (c changes, err error) {
+	var errs []error
+	before := s.written[sambaFile]
+	for _, f := range []struct {
+		path, text string
+		mode       os.FileMode
+	}{
+		{exports, p.Exports(m), 0o644}, {sambaFile, p.Samba(s.Host, m), 0o644}, {ftpFile, p.FTP(), 0o600}, {shares.FTPUsers, p.FTPNames(), 0o600},
+	} {
+		if s.written[f.path] == f.text {
+			continue
+		}
+		if err := mount.Replace(f.path, []byte(f.text), f.mode, 0, 0); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.written[f.path] = f.text
+		c.exports = c.exports || f.path == exports
+		c.samba = c.samba || f.path == sambaFile
+	}
+	if c.samba {
+		now := sections(p.Samba(s.Host, m))
+		for _, name := range sections(before) {
+			if name != "global" && !slices.Contains(now, name) {
+				c.closed = append(c.closed, name)
+			}
+		}
+	}
+	if p.Any("smb") && state != "" {
+		errs = append(errs, s.samba(ctx, p, state))
+	}
+	if p.Any("ftp") && p.Settings.FTP.TLS != "off" && state != "" {
+		errs = append(errs, certificate(filepath.Join(state, "ftp.pem"), s.Host))
+	}
+	return c, errors.Join(errs...)
+}
+
+func sections(conf string) []string {
+	var names []string
+	for line := range strings.Lines(conf) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "[") && strings.HasSuffix(line, "]") {
+			names = append(names, line[1:len(line)-1])
+		}
+	}
+	return names
+}
+
+// reload has running servers read what has changed. Clients of other shares see nothing of it.
+func (s *Server) reload(ctx context.Context, c changes) error {
+	var errs []error
+	if st, ok := s.Super.State(nfsd); ok && st.Ready && c.exports {
+		_, err := supervise.Run(ctx, supervise.Cmd("exportfs", "-ra"))
+		errs = append(errs, fault.Wrap(err, fault.Internal, "", "publishing the exports"))
+	}
+	if st, ok := s.Super.State(smbd); ok && st.PID != 0 && c.samba {
+		errs = append(errs, syscall.Kill(st.PID, syscall.SIGHUP))
+		for _, name := range c.closed {
+			_, err := supervise.Run(ctx, supervise.Cmd("smbcontrol", "--configfile="+sambaFile, "smbd", "close-share", name))
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// accounts makes the users of the plan those of the system.
+func (s *Server) accounts(p shares.Plan) error {
+	passwd, group, shadow := p.Accounts(s.hash)
+	var errs []error
+	for path, lines := range map[string][]string{"/etc/passwd": passwd, "/etc/group": group, "/etc/shadow": shadow} {
+		errs = append(errs, s.Edit(path, func(old string) string { return shares.Replace(old, s.names, lines) }))
+	}
+	s.names = nil
+	for _, line := range passwd {
+		name, _, _ := strings.Cut(line, ":")
+		s.names = append(s.names, name)
+		errs = append(errs, mount.Do(mount.Dir{Path: filepath.Join(shares.FTPDir, name), Mode: 0o755}))
+	}
+	return errors.Join(errs...)
+}
+
+// bind shows every FTP user his shares, and takes away what is no longer his.
+func (s *Server) bind(p shares.Plan, m shares.Mounts) error {
+	want := p.Binds(m)
+	var errs []error
+	var have []shares.Bind
+	for _, b := range s.binds {
+		if slices.Contains(want, b) {
+			have = append(have, b)
+			continue
+		}
+		errs = append(errs, ignore(unix.Unmount(b.To, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW), unix.EINVAL, unix.ENOENT), ignore(os.Remove(b.To), unix.ENOENT))
+	}
+	for _, b := range want {
+		if slices.Contains(have, b) {
+			continue
+		}
+		if err := mount.Do(mount.Dir{Path: b.To, Mode: 0o755}, binding(b)); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		have = append(have, b)
+	}
+	s.binds = have
+	return errors.Join(errs...)
+}
+
+func ignore(err error, kinds ...error) error {
+	for _, k := range kinds {
+		if errors.Is(err, k) {
+			return nil
+		}
+	}
+	return err
+}

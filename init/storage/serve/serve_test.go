@@ -1,0 +1,127 @@
+package serve
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"imgbuild/init/contract/config"
+	"imgbuild/init/storage/shares"
+)
+
+func serverOf(s config.Storage) *Server {
+	c := config.Default()
+	c.Storage.Disks, c.Storage.Users, c.Storage.Shares = s.Disks, s.Users, s.Shares
+	return &Server{Config: func() *config.Config { return c }}
+}
+
+// Only what a share names is started, and each unit can run with its needs.
+func TestUnits(t *testing.T) {
+	disk := []config.StorageDisk{{Name: "data", Device: "auto"}}
+	nfs := config.Share{Via: []string{"nfs"}, Networks: []string{"10.0.0.0/8"}}
+	for name, c := range map[string]struct {
+		shares map[string]config.Share
+		want   []string
+	}{
+		"nothing":       {nil, nil},
+		"nfs":           {map[string]config.Share{"a": nfs}, []string{nfsdcld, mountd, nfsd}},
+		"smb":           {map[string]config.Share{"a": {Via: []string{"smb"}}}, []string{smbd}},
+		"ftp":           {map[string]config.Share{"a": {Via: []string{"ftp"}}}, []string{vsftpd}},
+		"all":           {map[string]config.Share{"a": nfs, "b": {Via: []string{"smb", "ftp"}}}, config.StorageServices},
+		"one is broken": {map[string]config.Share{"a": nfs, "b": {Path: "..", Via: []string{"smb"}}}, []string{nfsdcld, mountd, nfsd}},
+	} {
+		s := serverOf(config.Storage{Disks: disk, Shares: c.shares})
+		if got := s.Names(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+		for _, u := range s.Units() {
+			if u.Prepare == nil || len(u.Command) == 0 || u.StopOrder >= 90 {
+				t.Errorf("%s: %+v", name, u)
+			}
+			for _, need := range u.Needs {
+				if !slices.Contains(c.want, need) {
+					t.Errorf("%s: %s needs %s", name, u.Name, need)
+				}
+			}
+		}
+	}
+}
+
+// The FTP server's certificate works for its key, and is made again for another name, a year before
+// its end, or when it is damaged.
+func TestCertificate(t *testing.T) {
+	now := time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
+	text, err := newCertificate("nas", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(text, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := x509.ParseCertificate(pair.Certificate[0]); err != nil || c.VerifyHostname("nas.local") != nil {
+		t.Errorf("%v, %v", c, err)
+	}
+	for name, c := range map[string]struct {
+		text []byte
+		host string
+		at   time.Time
+		want bool
+	}{
+		"new":             {text, "nas", now, true},
+		"a clock of 1970": {text, "nas", time.Unix(0, 0), true},
+		"another name":    {text, "box", now, false},
+		"its last year":   {text, "nas", now.Add(certificateLife - certificateRenew + time.Hour), false},
+		"cut":             {text[:len(text)/2], "nas", now, false},
+		"nothing":         {nil, "nas", now, false},
+	} {
+		if got := good(c.text, c.host, c.at); got != c.want {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// Files get an ACL without the right to execute.
+func TestOfFile(t *testing.T) {
+	p := shares.Make(config.Storage{Disks: []config.StorageDisk{{Name: "data", Device: "auto"}}, Users: map[string]config.StorageUser{"ann": {UID: 1500}},
+		Shares: map[string]config.Share{"a": {Write: []string{"ann"}, Via: []string{"smb"}}}})
+	acl := p.ACL(p.Shares[0])
+	file := ofFile(acl)
+	if len(file) != len(acl) || file[4+2] != 6 || acl[4+2] != 7 {
+		t.Errorf("got %x of %x", file, acl)
+	}
+}
+
+// A share's directory is made with its rights; one that goes through a link, or is a file, is
+// refused; one that was there keeps its mode.
+func TestDirectory(t *testing.T) {
+	at := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(at, "old"), 0o751); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc", filepath.Join(at, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(at, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	acl := shares.Plan{}.ACL(shares.Share{All: true})
+	for name, ok := range map[string]bool{"old": true, "link/x": false, "link": false, "file": false} {
+		if err := directory(t.Context(), at, filepath.Join(at, name), acl); (err == nil) != ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if st, err := os.Stat(filepath.Join(at, "old")); err != nil || st.Mode().Perm() != 0o751 {
+		t.Errorf("a directory that was there: %v, %v", st.Mode(), err)
+	}
+}
+
+func TestSections(t *testing.T) {
+	if got, want := sections("# x\n[global]\n\ta = [b]\n[My Films]\n"), []string{"global", "My Films"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

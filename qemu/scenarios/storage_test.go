@@ -1,0 +1,175 @@
+package scenarios
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"imgbuild/init/contract/config"
+	"imgbuild/qemu/vm"
+)
+
+// storageConfig is a node with one blank disk, two users and three shares.
+func storageConfig() string {
+	user := func(name string, uid int) string {
+		return fmt.Sprintf("    %s: {uid: %d, password_hash: '%s', smb_nt_hash: %s}\n", name, uid,
+			config.HashPassword(name+"-password", []byte("0123456789abcdef")), config.NTHash(name+"-password"))
+	}
+	return "storage:\n  disks: [{device: SERIAL=SHELF1, format: yes}]\n  nfs: {grace: 10s}\n  users:\n" + user("ann", 1500) + user("bob", 1501) +
+		"  shares:\n" +
+		"    photos: {write: [ann], read: [bob], via: [nfs, smb, ftp], networks: [10.0.2.0/24]}\n" +
+		"    bobs: {write: [bob], via: [smb, ftp]}\n" +
+		"    broken: {path: ../etc, write: [bob], via: [smb]}\n" +
+		"time: {wait: 1s}\n"
+}
+
+// TestStorage boots a storage node with a blank disk, which it formats and serves by NFS, SMB and
+// FTP. The clients are the kernel's NFS and CIFS, smbclient, curl and lftp, in the same guest and
+// through its address on the network.
+func TestStorage(t *testing.T) {
+	t.Parallel()
+	im := build(t, cloudConfig("shelf-nas", storageConfig()), "board=qemu-arm64", "role=storage", "packages=smbclient,curl,lftp")
+	disk := filepath.Join(t.TempDir(), "data.img")
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(disk, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-blockdev", "driver=raw,node-name=data,file.driver=file,file.filename=" + disk, "-device", "virtio-blk-pci,drive=data,serial=SHELF1"}
+	g := boot(t, vm.Options{Image: im.Image, Name: "nas", Size: 4 << 30, Memory: 1024, Args: args, Direct: true})[0]
+	g.up()
+	s := g.login()
+	const me, data = "10.0.2.15", "/srv/data/photos/"
+	sub(t, "served", func(t *testing.T) {
+		if got := s.run("awk '$2 == \"/srv/data\" {print $1, $3}' /proc/mounts"); got != "/dev/vdb btrfs" {
+			t.Errorf("the disk: got %q, want /dev/vdb btrfs", got)
+		}
+		s.until("shelf services", "vsftpd")
+		for _, name := range config.StorageServices {
+			s.until("shelf services | grep '^"+name+" '", "ready")
+		}
+		// The share that cannot be is reported, and the others are served.
+		if out, _ := s.try("sudo shelf report"); !strings.Contains(out, "does not stay on its disk") {
+			t.Errorf("the broken share is not reported:\n%s", out)
+		}
+		if st := storageChecks(t, s); st["storage-disks"] != "good" || st["nfs"] != "good" || st["smbd"] != "good" || st["smb"] != "good" || st["ftp"] != "good" {
+			t.Errorf("checks: %v", st)
+		}
+		s.run("sudo cp /usr/bin/shelf /tmp/file && sudo chmod 644 /tmp/file")
+	}, g)
+	same := func(t *testing.T, a, b string) {
+		t.Helper()
+		if got := strings.Fields(s.run("sudo sha256sum " + a + " " + b)); len(got) != 4 || got[0] != got[2] {
+			t.Errorf("%s and %s differ: %q", a, b, got)
+		}
+	}
+	denied := func(t *testing.T, command, why string) {
+		t.Helper()
+		if out, err := s.try(command + " 2>&1"); err == nil || !strings.Contains(out+err.Error(), why) {
+			t.Errorf("%s: got %q, %v, want %q", command, out, err, why)
+		}
+	}
+	sub(t, "NFS", func(t *testing.T) {
+		s.run("sudo mkdir -p /mnt/nfs && sudo mount -t nfs4 -o vers=4.2 " + me + ":/srv/data/photos /mnt/nfs")
+		if got := s.run("awk '$2 == \"/mnt/nfs\" {print $4}' /proc/mounts"); !strings.Contains(got, "vers=4.2") {
+			t.Errorf("mounted with %s", got)
+		}
+		s.run("sudo -u ann cp /tmp/file /mnt/nfs/by-nfs && sudo -u ann sync /mnt/nfs/by-nfs")
+		same(t, "/tmp/file", data+"by-nfs")
+		s.run("sudo -u bob cat /mnt/nfs/by-nfs >/dev/null")
+		denied(t, "sudo -u bob touch /mnt/nfs/by-bob", "Permission denied")
+		denied(t, "sudo touch /mnt/nfs/by-root", "Permission denied")
+		denied(t, "sudo mount -t nfs4 -o vers=4.2 "+me+":/srv/data/bobs /mnt", "No such file or directory")
+	}, g)
+	sub(t, "SMB", func(t *testing.T) {
+		smb := func(share, user, password, do string) string {
+			return fmt.Sprintf("cd /tmp && smbclient //%s/%s -U %s%%%s -c '%s'", me, share, user, password, do)
+		}
+		s.run(smb("photos", "ann", "ann-password", "put file by-smb"))
+		same(t, "/tmp/file", data+"by-smb")
+		s.run(smb("photos", "bob", "bob-password", "get by-smb back"))
+		same(t, "/tmp/file", "/tmp/back")
+		denied(t, smb("photos", "ann", "wrong", "ls"), "NT_STATUS_LOGON_FAILURE")
+		denied(t, smb("photos", "bob", "bob-password", "put file by-bob"), "NT_STATUS_ACCESS_DENIED")
+		denied(t, smb("bobs", "ann", "ann-password", "ls"), "NT_STATUS_ACCESS_DENIED")
+		s.run("sudo mkdir -p /mnt/cifs && sudo mount -t cifs -o username=ann,password=ann-password,vers=3.1.1,uid=1500 //" + me + "/photos /mnt/cifs")
+		s.run("sudo -u ann cp /tmp/file /mnt/cifs/by-cifs && sudo umount /mnt/cifs")
+		same(t, "/tmp/file", data+"by-cifs")
+		denied(t, "sudo mount -t cifs -o username=ann,password=wrong //"+me+"/photos /mnt/cifs", "ermission denied")
+	}, g)
+	sub(t, "FTP", func(t *testing.T) {
+		ftp := func(user, password, more string) string {
+			return fmt.Sprintf("curl -sS -k --ssl-reqd -u %s:%s %s", user, password, more)
+		}
+		s.run(ftp("ann", "ann-password", "-T /tmp/file ftp://"+me+"/photos/by-ftp"))
+		same(t, "/tmp/file", data+"by-ftp")
+		s.run(ftp("bob", "bob-password", "-o /tmp/back2 ftp://"+me+"/photos/by-ftp"))
+		same(t, "/tmp/file", "/tmp/back2")
+		denied(t, ftp("ann", "wrong", "ftp://"+me+"/"), "67")
+		denied(t, ftp("bob", "bob-password", "-T /tmp/file ftp://"+me+"/photos/by-bob"), "553")
+		if got := s.run(ftp("ann", "ann-password", "--list-only ftp://"+me+"/")); got != "photos" {
+			t.Errorf("ann sees %q, want photos alone", got)
+		}
+		denied(t, "curl -sS -u ann:ann-password ftp://"+me+"/photos/", "530")
+		s.run("lftp -u ann,ann-password -e 'set ssl:verify-certificate no; set ftp:ssl-force yes; put /tmp/file -o photos/by-lftp; bye' " + me)
+		same(t, "/tmp/file", data+"by-lftp")
+		denied(t, "curl -sS -k --ssl-reqd -u rancher:x ftp://"+me+"/", "530")
+	}, g)
+	sub(t, "a change", func(t *testing.T) {
+		pids := func() string {
+			return s.run("shelf services -o json | tr -d '\\n' | sed 's/}/}\\n/g' | grep -E '\"(smbd|mountd|nfsdcld|nfsd)\"' | grep -oE '\"(name|pid)\": *[^,]*' | tr '\\n' ' '")
+		}
+		before := pids()
+		// A copy by SMB and one by NFS run through the change.
+		s.run("(cd /tmp && (i=0; while [ $i -lt 40 ]; do cat file; sleep 0.2; i=$((i+1)); done) | sudo -u ann tee /mnt/nfs/slow >/dev/null; echo done >/tmp/slow.end) </dev/null >/dev/null 2>&1 &")
+		more := "storage: {shares: {more: {write: [ann], via: [smb, nfs, ftp], networks: [10.0.2.0/24]}}}\n"
+		s.run("sudo mkdir -p /var/lib/rancher/k3os/config.d && echo '" + more + "' | sudo tee /var/lib/rancher/k3os/config.d/more.yaml >/dev/null && sudo shelf config reload")
+		s.until("cd /tmp && smbclient //"+me+"/more -U ann%ann-password -c 'put file x' && echo put", "put")
+		s.until("cat /tmp/slow.end", "done")
+		s.run("(i=0; while [ $i -lt 40 ]; do cat /tmp/file; i=$((i+1)); done) >/tmp/want; sudo -u ann sync /mnt/nfs/slow")
+		same(t, "/tmp/want", data+"slow")
+		s.run("rm /tmp/want")
+		if after := pids(); after != before || !strings.Contains(before, "smbd") {
+			t.Errorf("the servers were started again: before %s, after %s", before, after)
+		}
+	}, g)
+	sid := s.run("sudo net --configfile=/run/shelf/storage/smb.conf getlocalsid")
+	sub(t, "after a reboot", func(t *testing.T) {
+		s.run("sudo umount /mnt/nfs && sync")
+		hash := s.run("sudo sha256sum " + data + "by-smb")
+		s.try("sudo shelf reboot")
+		g.see(`reboot now`)
+		g.up()
+		s = g.login()
+		if got := s.run("sudo sha256sum " + data + "by-smb"); got != hash {
+			t.Errorf("got %s, want %s", got, hash)
+		}
+		s.until("cd /tmp && smbclient //"+me+"/photos -U bob%bob-password -c 'get by-smb back' && echo got", "got")
+		if got := s.run("sudo net --configfile=/run/shelf/storage/smb.conf getlocalsid"); got != sid {
+			t.Errorf("the machine's SID: got %s, want %s", got, sid)
+		}
+		s.until("sudo mkdir -p /mnt/nfs && sudo mount -t nfs4 -o vers=4.2 "+me+":/srv/data/photos /mnt/nfs && echo mounted", "mounted")
+		s.run("sudo umount /mnt/nfs")
+	}, g)
+	s.off()
+}
+
+// storageChecks are the results of the checks by name.
+func storageChecks(t *testing.T, s *shell) map[string]string {
+	t.Helper()
+	var st struct {
+		Checks []struct{ Check, State string }
+	}
+	if err := json.Unmarshal([]byte(s.run("shelf status -o json || true")), &st); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, c := range st.Checks {
+		all[c.Check] = c.State
+	}
+	return all
+}
