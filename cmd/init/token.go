@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -50,9 +49,9 @@ func tokenVerb(args []string, asJSON bool) error {
 		if err != nil || asJSON {
 			return firstError(err, func() error { return printJSON(t) })
 		}
-		fmt.Printf("%s, a %s, k3s is ready: %v, the token was rotated here: %v\n", t.Name, t.Role, t.Ready, t.Rotated)
+		showf("%s, a %s, k3s is ready: %v, the token was rotated here: %v\n", t.Name, t.Role, t.Ready, t.Rotated)
 		for _, m := range t.Members {
-			fmt.Println("node of the cluster:", m)
+			show("node of the cluster:", m)
 		}
 		return nil
 	}
@@ -146,7 +145,7 @@ func awaitK3s(ctx context.Context) error {
 	for {
 		s, err := nodeStatus()
 		if err == nil && k3sReady(s) {
-			fmt.Println("k3s is ready with the new token")
+			show("k3s is ready with the new token")
 			return nil
 		}
 		select {
