@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
@@ -28,7 +27,7 @@ func storageVerb(a *line.Args) error {
 		if err := disks.Forget(a.Operands[1]); err != nil {
 			return err
 		}
-		fmt.Printf("the disk that was %s is not known any more; nothing on it was changed\n", a.Operands[1])
+		showf("the disk that was %s is not known any more; nothing on it was changed\n", a.Operands[1])
 		return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
 	case len(a.Operands) > 1 || what != "" && what != "status" && what != "disks":
 		return unknown("storage", strings.Join(a.Operands, " "))
@@ -44,26 +43,25 @@ func storageVerb(a *line.Args) error {
 		return listDisks(s.Devices)
 	}
 	for _, d := range s.Disks {
-		fmt.Println(d.Line())
+		show(d.Line())
 	}
 	if len(s.Shares) > 0 {
-		fmt.Println()
+		show()
 	}
-	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	rows := [][]string{}
 	for _, sh := range s.Shares {
 		state := "served"
 		if !sh.Served {
 			state = "its disk is not in use"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", sh.Name, sh.Path, strings.Join(sh.Via, " "), state)
+		rows = append(rows, []string{sh.Name, sh.Path, strings.Join(sh.Via, " "), state})
 	}
-	return t.Flush()
+	return printTable(rows)
 }
 
 // listDisks prints what storage.disks could name.
 func listDisks(list []disks.Device) error {
-	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "DEVICE\tSIZE\tFILE SYSTEM\tNAMES\tNOTE")
+	rows := [][]string{{"DEVICE", "SIZE", "FILE SYSTEM", "NAMES", "NOTE"}}
 	for _, d := range list {
 		var names []string
 		if d.Serial() != "" {
@@ -79,7 +77,7 @@ func listDisks(list []disks.Device) error {
 		if fs == "" {
 			fs = "-"
 		}
-		fmt.Fprintf(t, "%s\t%.1f GB\t%s\t%s\t%s\n", d.Path, float64(d.Bytes)/1e9, fs, strings.Join(names, " "), strings.TrimSpace(d.Model+" "+d.Kept))
+		rows = append(rows, []string{d.Path, fmt.Sprintf("%.1f GB", float64(d.Bytes)/1e9), fs, strings.Join(names, " "), strings.TrimSpace(d.Model + " " + d.Kept)})
 	}
-	return t.Flush()
+	return printTable(rows)
 }

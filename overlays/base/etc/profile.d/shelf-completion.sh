@@ -27,7 +27,7 @@ _shelf() {
 	-o) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
 	esac
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token rescue reboot poweroff reset support completion version help"
+		words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token storage rescue reboot poweroff reset support completion version help"
 	else
 		case ${COMP_WORDS[1]} in
 	status) words="output= -o" ;;
@@ -51,6 +51,7 @@ _shelf() {
 	history) words="output= -o" ;;
 	key) words="list add output= -o" ;;
 	token) words="rotate set output= -o" ;;
+	storage) words="status disks forget output= -o" ;;
 	rescue) words="on off" ;;
 	reboot) words="output= -o" ;;
 	poweroff) words="output= -o" ;;
@@ -58,7 +59,7 @@ _shelf() {
 	support) words="- out= output= -o" ;;
 	completion) words="bash zsh fish man" ;;
 	version) words="output= -o" ;;
-	help) words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token rescue reboot poweroff reset support completion version" ;;
+	help) words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token storage rescue reboot poweroff reset support completion version" ;;
 		esac
 	fi
 	COMPREPLY=($(compgen -W "$words" -- "$word"))
