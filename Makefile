@@ -4,8 +4,8 @@
 export CGO_ENABLED := 0
 export GOTOOLCHAIN := auto
 # The test programs are several hundred MB at a time, and /tmp is memory on Debian 13.
-export GOTMPDIR := $(CURDIR)/bin/tmp
-$(shell mkdir -p bin/tmp)
+export GOTMPDIR := $(CURDIR)/bin/.tmp
+$(shell mkdir -p bin/.tmp)
 
 GO      ?= go
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
