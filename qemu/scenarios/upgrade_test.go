@@ -141,7 +141,7 @@ func (r releases) build(t *testing.T, program string, words ...string) release {
 	if err != nil {
 		t.Fatal(err)
 	}
-	imgbuildMust(t, program, "bundle", im.Image, "key="+r.key)
+	imgbuildMust(t, program, "bundle", im.Image, "key="+r.key, "floor=2")
 	return release{im.Image, strings.TrimSuffix(im.Image, ".img") + bundle.Suffix, im.Version}
 }
 
@@ -226,7 +226,7 @@ func TestUpgrade(t *testing.T) {
 	}, g)
 	sub(t, "refused", func(t *testing.T) {
 		other := newReleases(t, "")
-		rows := map[string]release{"a flipped byte": flipped(t, v1), "another key": again(t, v1, other.key), "below the floor": again(t, v1, all.key, "floor=0")}
+		rows := map[string]release{"a flipped byte": flipped(t, v1), "another key": again(t, v1, other.key), "below the floor": again(t, v1, all.key, "floor=1")}
 		if full {
 			rows["another family"] = all.build(t, "", "board=qemu-arm64", "role=server", good[2])
 		}
