@@ -46,7 +46,7 @@ type Check struct {
 var All = []Check{
 	{Name: Usr, Means: "no block of /usr is damaged", Floor: true},
 	{Name: Data, Means: "the data partition is in use", Floor: true},
-	{Name: Writable, Means: "the kernel takes writes for every file system", Floor: true},
+	{Name: Writable, Means: "the kernel accepts writes for every file system", Floor: true},
 	{Name: Space, Means: "no file system is full", Advisory: true},
 	{Name: Config, Means: "the configuration is applied without an error that was not there before an upgrade", Floor: true},
 	{Name: Address, Means: "an interface has an address", Floor: true},
