@@ -14,7 +14,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/k3sstep"
@@ -68,7 +68,7 @@ func (t Tokens) Set(token string) error {
 		return err
 	}
 	text := "# Written by shelf token, for `" + k3sstep.RotateCommand + "`. It counts more than config.yaml.\nk3os:\n  token: " + token + "\n"
-	if err := mount.Replace(t.Part, []byte(text), 0o600, os.Getuid(), os.Getgid()); err != nil {
+	if err := atomicfile.WriteAs(t.Part, []byte(text), 0o600, os.Getuid(), os.Getgid()); err != nil {
 		return err
 	}
 	return forget(t.Note)
@@ -81,7 +81,7 @@ func forget(path string) error {
 		}
 		return err
 	}
-	return mount.SyncDir(filepath.Dir(path))
+	return atomicfile.SyncDir(filepath.Dir(path))
 }
 
 // tokenElsewhere reports where k3s has its token from if that is not k3os.token; empty if it is.
@@ -124,7 +124,7 @@ func (t Tokens) Rotate(ctx context.Context, cfg *config.Config, token string, ru
 	if same(string(held), token) {
 		return t.Set(token)
 	}
-	if err := mount.Replace(t.Note, []byte(token+"\n"), 0o600, os.Getuid(), os.Getgid()); err != nil {
+	if err := atomicfile.WriteAs(t.Note, []byte(token+"\n"), 0o600, os.Getuid(), os.Getgid()); err != nil {
 		return err
 	}
 	if err := run(ctx, rotateCommand(cfg, strings.TrimSpace(string(held)), token)...); err != nil {

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/k3sstep"
 	"imgbuild/init/supervise"
@@ -36,7 +36,7 @@ func noteRan(cfg *config.Config, version string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return mount.Replace(filepath.Join(dir, k3sstep.NoteName), []byte(version+"\n"), 0o600, os.Getuid(), os.Getgid())
+	return atomicfile.WriteAs(filepath.Join(dir, k3sstep.NoteName), []byte(version+"\n"), 0o600, os.Getuid(), os.Getgid())
 }
 
 // HasServerData reports whether a server has run here: its datastore, here or elsewhere, is the

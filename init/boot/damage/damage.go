@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 )
 
 // Path is where it is kept.
@@ -121,7 +121,7 @@ func (b *Book) save() error {
 	if err := os.MkdirAll(filepath.Dir(b.path), 0o755); err != nil {
 		return err
 	}
-	return mount.Replace(b.path, append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
+	return atomicfile.WriteAs(b.path, append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
 }
 
 // Known is how many blocks were found of the running slot and of the other one, and how long ago

@@ -125,7 +125,7 @@ func (m Machine) Edit(path string, change func(old string) string) error {
 		return err
 	}
 	uid, gid := owner(st)
-	return mount.Replace(path, []byte(text), st.Mode().Perm(), uid, gid)
+	return atomicfile.WriteAs(path, []byte(text), st.Mode().Perm(), uid, gid)
 }
 
 // Password puts a crypt(5) hash into /etc/shadow for User; an empty one locks the password. sshd

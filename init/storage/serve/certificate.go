@@ -11,7 +11,7 @@ import (
 	"os"
 	"time"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/storage/shares"
 )
@@ -28,7 +28,7 @@ func certificate(kept, host string) error {
 	text, err := os.ReadFile(kept)
 	if err != nil || !good(text, host, time.Now()) {
 		if text, err = newCertificate(host, time.Now()); err == nil {
-			err = mount.Replace(kept, text, 0o600, 0, 0)
+			err = atomicfile.WriteAs(kept, text, 0o600, 0, 0)
 		}
 		if err != nil {
 			return fault.Wrap(err, fault.Internal, "", "the certificate of the FTP server")
@@ -37,7 +37,7 @@ func certificate(kept, host string) error {
 	if old, err := os.ReadFile(shares.FTPCert); err == nil && bytes.Equal(old, text) {
 		return nil
 	}
-	return mount.Replace(shares.FTPCert, text, 0o600, 0, 0)
+	return atomicfile.WriteAs(shares.FTPCert, text, 0o600, 0, 0)
 }
 
 // good says whether a certificate is of this host and will be valid for a while. A clock that is

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/storage/shares"
@@ -41,7 +42,7 @@ func (s *Server) samba(ctx context.Context, p shares.Plan, state string) error {
 			continue // of this boot
 		}
 		if data, err := os.ReadFile(filepath.Join(kept, name)); err == nil {
-			if err := mount.Replace(to, data, 0o600, 0, 0); err != nil {
+			if err := atomicfile.WriteAs(to, data, 0o600, 0, 0); err != nil {
 				return err
 			}
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +75,7 @@ func (s *Server) samba(ctx context.Context, p shares.Plan, state string) error {
 		if old, err := os.ReadFile(filepath.Join(kept, name)); err == nil && string(old) == string(data) {
 			continue
 		}
-		if err := mount.Replace(filepath.Join(kept, name), data, 0o600, 0, 0); err != nil {
+		if err := atomicfile.WriteAs(filepath.Join(kept, name), data, 0o600, 0, 0); err != nil {
 			return err
 		}
 	}
@@ -92,7 +93,7 @@ func (s *Server) enlist(ctx context.Context, text, private string) error {
 		return nil
 	}
 	file := filepath.Join(private, "import")
-	if err := mount.Replace(file, []byte(text), 0o600, 0, 0); err != nil {
+	if err := atomicfile.WriteAs(file, []byte(text), 0o600, 0, 0); err != nil {
 		return err
 	}
 	defer os.Remove(file)

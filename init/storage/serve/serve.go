@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/storage/disks"
@@ -189,7 +190,7 @@ func (s *Server) files(ctx context.Context, p shares.Plan, m shares.Mounts, stat
 		if s.written[f.path] == f.text {
 			continue
 		}
-		if err := mount.Replace(f.path, []byte(f.text), f.mode, 0, 0); err != nil {
+		if err := atomicfile.WriteAs(f.path, []byte(f.text), f.mode, 0, 0); err != nil {
 			errs = append(errs, err)
 			continue
 		}

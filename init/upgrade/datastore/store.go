@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"imgbuild/init/base/mount"
+	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/k3sstep"
 )
@@ -87,7 +87,7 @@ func (s Store) replace(name string, value any) error {
 	if err != nil {
 		return err
 	}
-	return mount.Replace(s.path(name), append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
+	return atomicfile.WriteAs(s.path(name), append(data, '\n'), 0o600, os.Getuid(), os.Getgid())
 }
 
 // Plan reads what was noted; nil if nothing was.
@@ -185,7 +185,7 @@ func (s Store) Copy(ctx context.Context, p Plan) error {
 	if err := syncDirs(to); err != nil {
 		return err
 	}
-	if err := errors.Join(mount.SyncDir(s.path()), s.step("copied")); err != nil {
+	if err := errors.Join(atomicfile.SyncDir(s.path()), s.step("copied")); err != nil {
 		return err
 	}
 	return s.replace(sumsName, files)
@@ -227,14 +227,14 @@ func syncDirs(root string) error {
 		if err != nil || !e.IsDir() {
 			return err
 		}
-		return mount.SyncDir(path)
+		return atomicfile.SyncDir(path)
 	})
 }
 
 // Begin notes that k3s of the trial starts with the data, and gives it those of a backup if the
 // plan says so.
 func (s Store) Begin(p Plan) error {
-	if err := mount.Replace(s.path(startedName), nil, 0o600, os.Getuid(), os.Getgid()); err != nil {
+	if err := atomicfile.WriteAs(s.path(startedName), nil, 0o600, os.Getuid(), os.Getgid()); err != nil {
 		return err
 	}
 	if err := s.step("begun"); err != nil || !p.Bring {
@@ -269,14 +269,14 @@ func (s Store) swap(staged, target, before string) error {
 		if err := errors.Join(os.RemoveAll(target+before), s.step("removed the older one")); err != nil {
 			return err
 		}
-		if err := errors.Join(os.Rename(target, target+before), s.step("put aside"), mount.SyncDir(filepath.Dir(target))); err != nil {
+		if err := errors.Join(os.Rename(target, target+before), s.step("put aside"), atomicfile.SyncDir(filepath.Dir(target))); err != nil {
 			return err
 		}
 	}
 	if err := errors.Join(s.step("before the swap"), os.Rename(staged, target), s.step("swapped")); err != nil {
 		return err
 	}
-	return errors.Join(mount.SyncDir(filepath.Dir(target)), mount.SyncDir(filepath.Dir(staged)))
+	return errors.Join(atomicfile.SyncDir(filepath.Dir(target)), atomicfile.SyncDir(filepath.Dir(staged)))
 }
 
 // note notes which k3s had the data last.
@@ -284,7 +284,7 @@ func (s Store) note(version string) error {
 	if version == "" {
 		return nil
 	}
-	return mount.Replace(filepath.Join(s.Data, k3sstep.NoteName), []byte(version+"\n"), 0o600, os.Getuid(), os.Getgid())
+	return atomicfile.WriteAs(filepath.Join(s.Data, k3sstep.NoteName), []byte(version+"\n"), 0o600, os.Getuid(), os.Getgid())
 }
 
 // Restore puts the copy back. What it replaces is kept next to it.
@@ -296,7 +296,7 @@ func (s Store) Restore(ctx context.Context, p Plan) error {
 		if err := s.step("verified"); err != nil {
 			return err
 		}
-		if err := mount.Replace(s.path(swapName), nil, 0o600, os.Getuid(), os.Getgid()); err != nil {
+		if err := atomicfile.WriteAs(s.path(swapName), nil, 0o600, os.Getuid(), os.Getgid()); err != nil {
 			return err
 		}
 	}
@@ -347,7 +347,7 @@ func (s Store) Drop() error {
 	if err := os.Remove(s.path(planName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	} else if err == nil {
-		if err := errors.Join(mount.SyncDir(s.path()), s.step("dropped the plan")); err != nil {
+		if err := errors.Join(atomicfile.SyncDir(s.path()), s.step("dropped the plan")); err != nil {
 			return err
 		}
 	}
@@ -365,7 +365,7 @@ func (s Store) Aside() error {
 	if err := os.Rename(s.path(), s.AsidePath()); err != nil {
 		return err
 	}
-	return mount.SyncDir(s.Data)
+	return atomicfile.SyncDir(s.Data)
 }
 
 // Size is how many bytes the datastore has.
