@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf16"
 
+	//lint:ignore SA1019 an NT hash is MD4 by definition ([MS-NLMP] 3.3.1)
 	"golang.org/x/crypto/md4"
 )
 
