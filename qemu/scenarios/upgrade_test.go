@@ -246,6 +246,7 @@ func TestUpgrade(t *testing.T) {
 	panics := all.build(t, otherInit(t, "panics", edit{"cmd/init/main.go", mainOfInit, "		panic(\"the init of a bad version\")\n"}, edit{"cmd/init/main.go", `version = "unknown"`, `version = "three"`},
 		edit{"cmd/init/main.go", "	\"imgbuild/init/boot\"\n", "	_ \"imgbuild/init/boot\"\n"}), good...)
 	inFull("from a web server and a stick", func(t *testing.T) {
+		s = g.login()
 		web := httptest.NewServer(http.FileServer(http.Dir(filepath.Dir(never.bundle))))
 		defer web.Close()
 		address := strings.Replace(web.URL, "127.0.0.1", vm.Host, 1) + "/"
