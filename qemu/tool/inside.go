@@ -21,7 +21,7 @@ var readers = set{
 }
 
 // Inside gives a command that runs a program of readers, as the root user of a system that holds
-// them and nothing else. mounts lays directories and files of the host over it: path inside -> path
+// them and nothing else. mounts puts directories and files of the host over it: path inside -> path
 // outside.
 func Inside(ctx context.Context, mounts map[string]string, args ...string) (*exec.Cmd, error) {
 	h, err := thisHost()

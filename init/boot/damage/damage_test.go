@@ -60,7 +60,7 @@ func TestBook(t *testing.T) {
 		t.Fatal(err)
 	}
 	known(b, "a", 0, 0)
-	// Another system in the slot begins anew; a file that cannot be read costs what was known.
+	// Another system in the slot starts with none; a file that cannot be read costs what was known.
 	if _, err := b.Add("9", now); err != nil {
 		t.Fatal(err)
 	}

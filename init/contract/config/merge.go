@@ -32,7 +32,7 @@ func Merge(layers ...*Layer) (*Config, []Problem) {
 	return c, found.sorted()
 }
 
-// merge lays b over a for key k without changing either. nil means that a layer has no value.
+// merge puts b over a for key k without changing either. nil means that a layer has no value.
 func merge(a, b *value, k *Key) *value {
 	switch {
 	case b == nil:

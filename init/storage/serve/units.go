@@ -25,7 +25,7 @@ const (
 	vsftpd  = "vsftpd"
 )
 
-// threads holds the kernel's NFS threads: it starts them, stays, and stops them when it is told to
+// threads holds the kernel's NFS threads: it starts them, stays, and stops them when it is asked to
 // end. The kernel's threads themselves are no process that could be watched.
 const threads = `trap 'rpc.nfsd 0; exit 0' TERM INT
 rpc.nfsd -N 3 "$1" || exit 1

@@ -64,7 +64,7 @@ func tree(t *testing.T, data string) map[string]string {
 	return all
 }
 
-// server lays the data of one, written by k3s of a version.
+// server writes the data of one, written by k3s of a version.
 func server(t *testing.T, data, version, content string) {
 	t.Helper()
 	for name, text := range map[string]string{

@@ -65,7 +65,7 @@ func (p *plugged) device(name string) {
 	}
 }
 
-// file lays a file on the stick, written some minutes after another one.
+// file puts a file on the stick, written some minutes after another one.
 func (p *plugged) file(device, name, content string, minutes int) {
 	path := filepath.Join(p.Dev, device, name)
 	when := time.Unix(1e9, 0).Add(time.Duration(minutes) * time.Minute)
