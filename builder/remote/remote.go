@@ -108,7 +108,34 @@ func Dial(ctx context.Context, host string, o Options) (*Node, error) {
 		return nil, err
 	}
 	n.client, n.HostKey = ssh.NewClient(c, chans, requests), trust.seen
+	go n.probe(probeEvery)
 	return n, nil
+}
+
+// probeEvery is how often a connection asks its node for a sign of life.
+const probeEvery = 15 * time.Second
+
+// probe sends something now and then. A node that has lost its power answers with a reset once it
+// is back, which ends what waits for it; TCP's own probes only reach whatever forwards the
+// connection.
+func (n *Node) probe(every time.Duration) {
+	ended := make(chan struct{})
+	go func() {
+		_ = n.client.Wait()
+		close(ended)
+	}()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+			if _, _, err := n.client.SendRequest("keepalive@openssh.com", true, nil); err != nil {
+				return
+			}
+		}
+	}
 }
 
 // target reads [user@]host[:port]; an IPv6 address with a port is in brackets.

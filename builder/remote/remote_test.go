@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -183,4 +184,22 @@ func TestTarget(t *testing.T) {
 			t.Errorf("%s: %+v, %v", c.in, n, err)
 		}
 	}
+}
+
+// TestProbe: a connection asks for a sign of life, and no longer when it is closed.
+func TestProbe(t *testing.T) {
+	s, _ := newNode(t, "")
+	n, err := Dial(t.Context(), s.Address, Options{Key: "accept-new"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { n.probe(time.Millisecond); close(ended) }()
+	for end := time.Now().Add(time.Minute); s.Asked() < 3; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d requests in a minute", s.Asked())
+		}
+	}
+	n.Close()
+	<-ended
 }

@@ -70,7 +70,8 @@ func (r *run) talk(ctx context.Context, n *node, until string, ask func(step str
 	}
 }
 
-// again waits a moment and logs in once more, on the machine that it was.
+// again waits a moment and logs in once more, on the machine that it was. One that lost its power
+// is waited for until its boot is over.
 func (r *run) again(ctx context.Context, n *node) error {
 	select {
 	case <-ctx.Done():
@@ -83,7 +84,18 @@ func (r *run) again(ctx context.Context, n *node) error {
 	}
 	n.conn.Close()
 	n.conn = c
-	return nil
+	limit := time.Now().Add(booting)
+	for {
+		st, err := status(ctx, c)
+		if err != nil || st.Health != "starting" || time.Now().After(limit) {
+			return nil // what is wrong shows in the dialogue
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(r.Pause):
+		}
+	}
 }
 
 // pinned are login options that believe nobody but the machine that was logged in to. A node that

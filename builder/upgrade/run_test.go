@@ -139,6 +139,8 @@ type fake struct {
 	members  []Member // what kubectl says here
 	stuck    string   // a node that cannot be drained
 	drainHit func()   // called by a drain
+	reboots  int      // statuses that it is starting for, after each cut
+	booting  int      // such statuses left
 	onEnd    func(*fake)
 }
 
@@ -152,6 +154,9 @@ func (n *fake) answer(ch ssh.Channel, command string) int {
 		health := n.health
 		if health == "" {
 			health = "good"
+		}
+		if n.booting > 0 {
+			n.booting, health = n.booting-1, "starting"
 		}
 		version := "old"
 		if n.runs == n.v.newSum {
@@ -265,6 +270,7 @@ func (n *fake) serve(ch ssh.Channel) int {
 	done, err := n.upgrade(talk)
 	if in.left <= 0 {
 		n.j.add("%s: cut", n.name)
+		n.booting = n.reboots
 		return -1
 	}
 	m := dialogue.Message{Done: done}
@@ -297,6 +303,9 @@ func (n *fake) upgrade(talk *dialogue.Node) (*dialogue.Done, error) {
 	}
 	if n.refuse != nil {
 		return nil, n.refuse
+	}
+	if n.booting > 0 {
+		return nil, fault.New(fault.Unhealthy, "", "the node is still booting")
 	}
 	for _, step := range []string{dialogue.StepWrite, dialogue.StepArm, dialogue.StepReboot} {
 		if err := talk.Ask(ctx, step); err != nil {
@@ -439,12 +448,13 @@ func copyFile(t *testing.T, from, to string) {
 }
 
 // TestBrokenConnection: the connection breaks in the check, and twice while the slot is written.
+// The node has lost its power each time, and takes no upgrade while it boots.
 func TestBrokenConnection(t *testing.T) {
 	o, nodes, j, _ := laptop(t, "one=worker")
 	o.Dir = t.TempDir() // without a delta, so that there is much to send
 	copyFile(t, o.Bundle, filepath.Join(o.Dir, "new.upgrade"))
 	o.Bundle = ""
-	nodes[0].cuts = []int64{100, 1 << 40, 300_000, 200_000}
+	nodes[0].cuts, nodes[0].reboots = []int64{100, 1 << 40, 300_000, 200_000}, 3
 	if err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
