@@ -22,7 +22,7 @@ func TestBoards(t *testing.T) {
 		}
 		for _, c := range b.Compatible {
 			if vendor, model, ok := strings.Cut(c, ","); !ok || vendor == "" || model == "" {
-				t.Errorf("%s: %q is no vendor,model: quote it", name, c)
+				t.Errorf("%s: %q is not a vendor,model: quote it", name, c)
 			}
 		}
 		for _, r := range b.Refused {

@@ -42,18 +42,18 @@ func TestHardwareNamed(t *testing.T) {
 	}
 	for _, n := range named {
 		if !slices.ContainsFunc(texts, n.words.MatchString) {
-			t.Errorf("nothing says %s any more: take it out of this table", n.words)
+			t.Errorf("nothing names %s any more: take it out of this table", n.words)
 		}
 		for _, kind := range n.kinds {
 			if Kinds()[kind] == nil {
-				t.Errorf("there is no boards/hardware/%s.yaml", kind)
+				t.Errorf("boards/hardware has no %s.yaml", kind)
 			}
 			for _, f := range Families() {
 				if strings.HasPrefix(f.Name, "qemu") || kind == "nvme" && f.Name == "xu4" { // no PCIe
 					continue
 				}
 				if !slices.Contains(f.Hardware, kind) {
-					t.Errorf("something says %s, and %s does not drive %s", n.words, f.Name, kind)
+					t.Errorf("something names %s, and %s does not drive %s", n.words, f.Name, kind)
 				}
 			}
 		}

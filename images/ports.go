@@ -39,7 +39,7 @@ func (p *Port) UnmarshalYAML(n *yaml.Node) error {
 }
 
 func (p *Port) parse() error {
-	bad := fmt.Errorf("%q is no port: write tcp/22@any, with tcp or udp, and any, shelf or local", p.Listen)
+	bad := fmt.Errorf("%q is not a port: write tcp/22@any, with tcp or udp, and any, shelf or local", p.Listen)
 	proto, rest, ok := strings.Cut(p.Listen, "/")
 	number, where, ok2 := strings.Cut(rest, "@")
 	if !ok || !ok2 || proto != "tcp" && proto != "udp" || where != Any && where != Shelf && where != Local {
@@ -55,7 +55,7 @@ func (p *Port) parse() error {
 		return bad
 	}
 	if p.By == "" || p.For == "" {
-		return fmt.Errorf("port %s: say by whom and what for", p.Listen)
+		return fmt.Errorf("port %s: add by whom it is used and for what", p.Listen)
 	}
 	p.proto, p.where, p.first, p.last = proto, where, uint16(first), uint16(last)
 	return nil

@@ -1,4 +1,4 @@
-// Package overlays holds what is laid over the packages: whole files, and a table of what their
+// Package overlays holds what is added to the packages: whole files, and a table of what their
 // maintainer scripts would have done (directories, links, modes), which are never run. One folder
 // and one table per slot or family that needs them, and "base" for all.
 //

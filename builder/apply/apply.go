@@ -103,7 +103,7 @@ func onlyOne(hosts []string, text []byte) error {
 	if what == "" {
 		return nil
 	}
-	return fault.New(fault.Input, "give each node a file of its own, or take it out; an interface that is named by its MAC may have an address",
+	return fault.New(fault.Input, "give each node its own file, or take it out; an interface that is named by its MAC may have an address",
 		"%s cannot belong to %d nodes", what, len(hosts))
 }
 

@@ -54,7 +54,7 @@ func Default() (string, error) {
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fault.Wrap(err, fault.Input, "say cache=DIR, or set HOME", "no cache directory")
+		return "", fault.Wrap(err, fault.Input, "set HOME, or use cache=DIR", "no cache directory")
 	}
 	return filepath.Join(dir, "imgbuild"), nil
 }

@@ -115,7 +115,7 @@ func TestPartialResetAndExclusion(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 120*time.Millisecond)
 	defer cancel()
 	if _, err := c.Partial(ctx, sum); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatal("two writers at once:", err)
+		t.Fatal("two writers at the same time:", err)
 	}
 	if err := p.Reset(); err != nil || p.Size() != 0 {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func FuzzCut(f *testing.F) {
 		end := int64(0)
 		for _, p := range got.Pieces {
 			if p.Off != end || p.Size <= 0 || p.Raw < 0 {
-				t.Fatalf("a piece %+v behind %d", p, end)
+				t.Fatalf("a piece %+v after %d", p, end)
 			}
 			end += p.Size
 		}

@@ -185,7 +185,7 @@ func TestInReleaseIsNotBelieved(t *testing.T) {
 		}
 		client.Now = func() time.Time { return time.Unix(0, 0) }
 		_, err := a.index(client)
-		wantFault(t, err, fault.Verify, "clock of this machine says 1970")
+		wantFault(t, err, fault.Verify, "clock of this machine is at 1970")
 	})
 	t.Run("other architecture", func(t *testing.T) {
 		a := published(t, releaseOptions{})
@@ -257,8 +257,8 @@ func TestDamagedPackage(t *testing.T) {
 	a := newArchive(t)
 	l := a.add("debian/trixie", "x", "1", "", nil, map[string]string{"a": strings.Repeat("b", 10000)})
 	c := a.client()
-	// A package that matches its lock but is no package: an error of the kind Input, and nothing in
-	// the cache.
+	// A package that matches its lock but is not a package: an error of the kind Input, and nothing
+	// in the cache.
 	junk := []byte("!<arch>\njunk")
 	sum, err := c.Cache.PutBlob(bytes.NewReader(junk))
 	if err != nil {

@@ -63,7 +63,7 @@ func (c *Client) Fetch(ctx context.Context, packages []Locked) error {
 		}
 	}
 	if len(missing.Packages) > 0 {
-		return &fault.Error{Kind: fault.Input, What: fmt.Sprintf("%d of %d packages cannot be had", len(missing.Packages), len(packages)),
+		return &fault.Error{Kind: fault.Input, What: fmt.Sprintf("%d of %d packages are not available", len(missing.Packages), len(packages)),
 			Err: &missing, Fix: "make a new lock with `imgbuild lock`, use lock=auto, or take an archive that still has them with mirror=URL"}
 	}
 	return nil

@@ -79,7 +79,7 @@ func verifyInRelease(suite string, raw []byte, keys Keyring, now time.Time) (r *
 		case errors.Is(why, pgperrors.ErrUnknownIssuer):
 			return nil, nil, fault.New(fault.Verify, fix, "InRelease of %s is not signed by a key of Debian that is known here", suite)
 		case errors.Is(why, pgperrors.ErrSignatureExpired), errors.Is(why, pgperrors.ErrKeyExpired):
-			return nil, nil, fault.Wrap(why, fault.Verify, fmt.Sprintf("the clock of this machine says %s: set it if that is wrong", now.UTC().Format(time.DateTime)),
+			return nil, nil, fault.Wrap(why, fault.Verify, fmt.Sprintf("the clock of this machine is at %s: set it if that is wrong", now.UTC().Format(time.DateTime)),
 				"%s", what)
 		}
 		return nil, nil, fault.Wrap(why, fault.Verify, fix, "%s", what)

@@ -146,7 +146,7 @@ func ParseLock(file string, data []byte) (*Lock, error) {
 		case at < 0:
 			return bad("unknown word %.40q", word)
 		case at < group:
-			return bad("%s stands after lines that come later in a lock", word)
+			return bad("%s comes after lines that are later in a lock", word)
 		}
 		group = at
 		if why := l.line(word, f); why != "" {
@@ -208,7 +208,7 @@ func (l *Lock) line(word string, f []string) string {
 		case l.K3s != nil:
 			return "a second k3s"
 		case !ValidK3s(f[0]):
-			return fmt.Sprintf("%.60q is no version of k3s", f[0])
+			return fmt.Sprintf("%.60q is not a version of k3s", f[0])
 		case err != nil || size <= 0:
 			return fmt.Sprintf("k3s: bad size %.40q", f[1])
 		case sumErr != nil || f[2] != strings.ToLower(f[2]):

@@ -15,7 +15,7 @@ type Pin struct{ Name, Version string }
 func ParsePin(s string) (Pin, error) {
 	name, version, ok := strings.Cut(s, "=")
 	if !ok || !validName(name) || version == "" {
-		return Pin{}, fault.New(fault.Usage, "write it as PACKAGE=VERSION, such as openssl=3.5.7-1", "%q is no version of a package", s)
+		return Pin{}, fault.New(fault.Usage, "write it as PACKAGE=VERSION, such as openssl=3.5.7-1", "%q is not a version of a package", s)
 	}
 	return Pin{name, version}, nil
 }

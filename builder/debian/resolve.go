@@ -22,7 +22,7 @@ type Resolution struct {
 //
 // Clauses with one way to satisfy them go first; alternatives are decided after that, in the order
 // of the packages that ask, so that whatever is there anyway is preferred, then the first that is
-// available. A name that is no package is satisfied by its provider of the highest priority.
+// available. A name that is not a package is satisfied by its provider of the highest priority.
 //
 // Errors are of the kind Input: a wanted package that does not exist, a dependency that is not
 // available.
@@ -43,7 +43,7 @@ func (ix *Index) Resolve(want, drop []string) (Resolution, error) {
 			p = list[0].pkg
 		}
 		if why := s.blocked(p); why != "" {
-			s.unmet = append(s.unmet, fmt.Sprintf("%s cannot be had: %s", name, why))
+			s.unmet = append(s.unmet, fmt.Sprintf("%s is not available: %s", name, why))
 			continue
 		}
 		s.take(p)

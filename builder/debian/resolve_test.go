@@ -160,7 +160,7 @@ func TestResolve(t *testing.T) {
 		{want: "enemy app", err: "app needs virt, but enemy conflicts with virt"},
 		{want: "breaks-both app", err: "app needs first | second, but breaks-both conflicts with first, and breaks-both conflicts with second"},
 		{want: "self", packages: "self"},
-		{want: "self virt-opt", err: "virt-opt cannot be had: self conflicts with virt"},
+		{want: "self virt-opt", err: "virt-opt is not available: self conflicts with virt"},
 		{want: "loop-a", packages: "loop-a loop-b"},
 		{want: "any-arch", packages: "any-arch lib"},
 		{want: "other-arch", err: "lib:amd64 is of another architecture"},

@@ -85,7 +85,7 @@ func (a *AirGap) check(arch string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fault.New(fault.Input, "give an archive", "it is no file")
+		return fault.New(fault.Input, "give an archive", "it is not a file")
 	}
 	a.Size = info.Size()
 	in := bufio.NewReaderSize(f, 1<<20)

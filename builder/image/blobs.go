@@ -75,7 +75,7 @@ func (b Blobs) Get(ctx context.Context, cache *blockcache.Cache, raw boards.Raw)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fault.New(fault.Network, fix, "boot blob %s: the server says %s", raw.Name, resp.Status)
+		return nil, fault.New(fault.Network, fix, "boot blob %s: the server answers %s", raw.Name, resp.Status)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, raw.Size+1))
 	if err != nil {

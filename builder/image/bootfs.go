@@ -109,7 +109,7 @@ config.yaml   how this node is configured; edit it here, on any computer, and
               to the node's data partition and blanked here.
 config.d/     parts of the configuration, one file each
 report.txt    what went wrong at the last boot, and how to fix it
-rescue.txt    says yes to start without data and services, to look and repair
+rescue.txt    write yes to start without data and services, for repairs
 
 Everything else is the bootloader's.
 `, version), "\n", "\r\n")

@@ -227,7 +227,7 @@ func TestCheckConfig(t *testing.T) {
 	}
 	warnings, err := CheckConfig("", nil, false, nil)
 	if err != nil || !strings.Contains(strings.Join(warnings, "\n"), "log in") {
-		t.Errorf("nobody can log in, and it is not said: %v %v", warnings, err)
+		t.Errorf("nobody can log in, and it is not reported: %v %v", warnings, err)
 	}
 }
 

@@ -47,8 +47,8 @@ type imagerOS struct {
 }
 
 // writeImager writes the list next to the image, for boards that Imager knows. It names the place
-// of the image and is no part of what is published elsewhere: a copy in another directory needs its
-// url changed.
+// of the image and is not a part of what is published elsewhere: a copy in another directory needs
+// its url changed.
 func (b *build) writeImager() error {
 	tags := b.Recipe.Board.Imager
 	if len(tags) == 0 {

@@ -77,7 +77,7 @@ func (b *build) hostname() string {
 }
 
 // configOf reads BOOT's config.yaml of an image. Errors that are not fs.ErrNotExist mean that the
-// file is no image of ours.
+// file is not an image of ours.
 func configOf(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {

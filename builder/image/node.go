@@ -175,7 +175,7 @@ var option = map[string]string{archive.Migrate: "import", archive.Backup: "resto
 // fits reports whether an archive belongs into an image.
 func (n *Node) fits(kind string, r *recipe.Recipe) error {
 	if n.Kind != kind {
-		return fault.New(fault.Input, fmt.Sprintf("say %s=%s", option[n.Kind], terminal.Quote(n.name)), "it is a %s archive, and %s= takes one of %s", n.Kind, option[kind], kind)
+		return fault.New(fault.Input, fmt.Sprintf("use %s=%s", option[n.Kind], terminal.Quote(n.name)), "it is a %s archive, and %s= takes one of %s", n.Kind, option[kind], kind)
 	}
 	if n.Role != "" && n.Role != r.Role.Name {
 		return fault.New(fault.Input, "build it with role="+n.Role, "it is of a %s, and the image is for a %s", n.Role, r.Role.Name)
@@ -208,14 +208,14 @@ func (n *Node) add(m member, content io.Reader) error {
 		return fault.New(fault.Input, "make it again", "it has %s, which has no place on a data partition", m.Name)
 	case m.Name == "k3os", m.Name == "k3os/data", m.Name == "k3os/config", m.Name+"/" == storedParts:
 		if m.Typeflag != tar.TypeDir {
-			return fault.New(fault.Input, "make it again", "its %s is no directory", m.Name)
+			return fault.New(fault.Input, "make it again", "its %s is not a directory", m.Name)
 		}
 		return nil
 	case strings.HasPrefix(m.Name, "k3os/config/") && (strings.HasSuffix(base, ".boot") || strings.HasSuffix(base, ".pending") || base == "00-image.yaml"):
 		return nil // what the old BOOT looked like, and what the old image recorded of itself
 	case m.Name == storedMain || strings.HasPrefix(m.Name, storedParts):
 		if m.Typeflag != tar.TypeReg || m.Size > config.MaxSize {
-			return fault.New(fault.Input, "make it again", "its %s is no configuration", m.Name)
+			return fault.New(fault.Input, "make it again", "its %s is not a configuration", m.Name)
 		}
 		data, err := io.ReadAll(content)
 		if err != nil {

@@ -248,14 +248,14 @@ func TestNodeRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, file, kind, role, says string
 	}{
-		{"kind", nodeArchive(t, "a.tar", archive.Header{Kind: archive.Backup, Role: "server"}, moving), archive.Migrate, "server", "say restore="},
-		{"other kind", nodeArchive(t, "a.tar", archive.Header{Kind: archive.Migrate, Role: "server"}, moving), archive.Backup, "server", "say import="},
+		{"kind", nodeArchive(t, "a.tar", archive.Header{Kind: archive.Backup, Role: "server"}, moving), archive.Migrate, "server", "use restore="},
+		{"other kind", nodeArchive(t, "a.tar", archive.Header{Kind: archive.Migrate, Role: "server"}, moving), archive.Backup, "server", "use import="},
 		{"role", nodeArchive(t, "a.tar", archive.Header{Kind: archive.Backup, Role: "server"}, moving), archive.Backup, "worker", "role=server"},
 		{"place", nodeArchive(t, "a.tar", archive.Header{Kind: archive.Migrate}, one("etc/passwd")), archive.Migrate, "server", "no place"},
-		{"data a file", nodeArchive(t, "a.tar", archive.Header{Kind: archive.Migrate}, one("k3os/data")), archive.Migrate, "server", "no directory"},
+		{"data a file", nodeArchive(t, "a.tar", archive.Header{Kind: archive.Migrate}, one("k3os/data")), archive.Migrate, "server", "not a directory"},
 		{"config a link", nodeArchive(t, "a.tar", archive.Header{Kind: archive.Migrate}, func(w *archive.Writer) error {
 			return w.Symlink("k3os/config/system.yaml", "/etc/shadow", meta)
-		}), archive.Migrate, "server", "no configuration"},
+		}), archive.Migrate, "server", "not a configuration"},
 		{"cut off", cut, archive.Backup, "server", "again"},
 		{"missing", filepath.Join(dir, "none"), archive.Backup, "server", "imgbuild migrate"},
 	} {
@@ -279,7 +279,7 @@ func TestNodeRefused(t *testing.T) {
 	}
 }
 
-// TestFit: the data partition of an image grows with what is laid on it.
+// TestFit: the data partition of an image grows with what is written to it.
 func TestFit(t *testing.T) {
 	o := ext4.Options{Size: dataSize, MaxSize: dataMax, UUID: [16]byte{1}, HashSeed: [16]byte{2}, Journal: journalSize}
 	zeros := func(size int64) []ext4.Entry {

@@ -158,7 +158,7 @@ func check(entries []Entry) error {
 				return bad(fmt.Sprintf("a size of %d bytes does not fit", e.Size))
 			}
 		default:
-			return bad(fmt.Sprintf("mode %#o is no file, directory or link", e.Mode))
+			return bad(fmt.Sprintf("mode %#o is not a file, directory or link", e.Mode))
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ contexts: [{name: NAME, context: {cluster: NAME, user: NAME}}]
 users: [{name: NAME, user: {client-certificate-data: CERT}}]
 `))
 	}
-	fresh, other := of("shelf-1", "192.168.1.10", cert), of("shelf-2", "192.168.1.11", "Q0VSVA==") // which is no certificate
+	fresh, other := of("shelf-1", "192.168.1.10", cert), of("shelf-2", "192.168.1.11", "Q0VSVA==") // which is not a certificate
 	both, err := Merge(other, fresh)
 	if err != nil {
 		t.Fatal(err)

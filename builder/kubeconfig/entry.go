@@ -107,7 +107,7 @@ func pemOf(n *yaml.Node) ([]byte, error) {
 		data = rest
 		if block.Type == "CERTIFICATE" {
 			if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-				return nil, fmt.Errorf("it is no certificate: %w", err)
+				return nil, fmt.Errorf("it is not a certificate: %w", err)
 			}
 		}
 		if err := pem.Encode(&out, &pem.Block{Type: block.Type, Bytes: block.Bytes}); err != nil {
@@ -132,7 +132,7 @@ func (e *Entry) At(address string) error {
 		host, port = strings.Trim(address, "[]"), u.Port()
 	}
 	if host == "" || port == "" || strings.ContainsAny(host, "/@?# \t\n") {
-		return fault.New(fault.Usage, "write it as node1, 192.168.1.10 or node1:6443", "address=%s is no address", address)
+		return fault.New(fault.Usage, "write it as node1, 192.168.1.10 or node1:6443", "address=%s is not an address", address)
 	}
 	e.Server = "https://" + net.JoinHostPort(host, port)
 	return nil

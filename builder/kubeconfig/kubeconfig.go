@@ -65,7 +65,7 @@ func parse(data []byte) (*yaml.Node, error) {
 	var doc yaml.Node
 	err := yaml.Unmarshal(data, &doc)
 	if err == nil && (len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode) {
-		err = errors.New("it is no map")
+		err = errors.New("it is not a map")
 	}
 	if err == nil {
 		if k := get(doc.Content[0], "kind"); k == nil || k.Value != "Config" {
@@ -73,12 +73,12 @@ func parse(data []byte) (*yaml.Node, error) {
 		}
 	}
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Input, "give another file with out=", "this is no kubeconfig")
+		return nil, fault.Wrap(err, fault.Input, "give another file with out=", "this is not a kubeconfig")
 	}
 	return doc.Content[0], nil
 }
 
-// get gives the value of a key; nil if n is no map or has none.
+// get gives the value of a key; nil if n is not a map or has none.
 func get(n *yaml.Node, key string) *yaml.Node {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil

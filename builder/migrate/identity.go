@@ -151,7 +151,7 @@ func (c *card) systemConfig(o Options) ([]byte, string, error) {
 	read := func(name string) ([]byte, string, error) {
 		data, err := c.small(name)
 		if err == nil && data == nil {
-			err = fault.New(fault.Input, "", "%s is no file", name)
+			err = fault.New(fault.Input, "", "%s is not a file", name)
 		}
 		return data, path.Base(name), err
 	}
@@ -159,7 +159,7 @@ func (c *card) systemConfig(o Options) ([]byte, string, error) {
 	case o.MAC != "" || o.Config != "":
 		want := hexDigits(o.MAC)
 		if o.MAC != "" && len(want) != 12 {
-			return nil, "", fault.New(fault.Usage, "write it as dc:a6:32:01:02:03", "mac=%s is no address", o.MAC)
+			return nil, "", fault.New(fault.Usage, "write it as dc:a6:32:01:02:03", "mac=%s is not an address", o.MAC)
 		}
 		for _, name := range names {
 			if name == o.Config || want != "" && hexDigits(strings.TrimSuffix(name, path.Ext(name))) == want {
@@ -186,8 +186,8 @@ func (c *card) systemConfig(o Options) ([]byte, string, error) {
 	case 1:
 		return read(system + "/config/" + names[0])
 	}
-	return nil, "", fault.New(fault.Usage, "say which node it is by the address of its network card, mac=dc:a6:32:01:02:03, or by the file, config=NAME; there are "+strings.Join(names, ", "),
-		"the card has the configurations of %d nodes and does not say which one it was", len(names))
+	return nil, "", fault.New(fault.Usage, "name the node by the address of its network card, mac=dc:a6:32:01:02:03, or by its file, config=NAME; there are "+strings.Join(names, ", "),
+		"the card has the configurations of %d nodes and nothing shows which one it was", len(names))
 }
 
 func hexDigits(s string) string {

@@ -69,7 +69,7 @@ type Step struct {
 // Run takes a node off a card. On an error nothing is left under the name of the archive.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Mode != Fresh && o.Mode != Full {
-		return nil, fault.New(fault.Usage, "say mode=fresh for identity and configuration, or mode=full for k3s' data too", "no mode %q", o.Mode)
+		return nil, fault.New(fault.Usage, "use mode=fresh for identity and configuration, or mode=full for k3s' data too", "no mode %q", o.Mode)
 	}
 	s, err := openSource(o.Source, filepath.Dir(o.Out))
 	if err != nil {
@@ -88,7 +88,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	r.Warnings = append([]string{}, n.notes...)
 	if o.Mode == Full && n.server {
 		if n.k3s == "" {
-			return nil, fault.New(fault.Input, "say it as from=v1.22.2+k3s1, or take mode=fresh", "which k3s the card had cannot be told, and the data of a server depend on it")
+			return nil, fault.New(fault.Input, "give it as from=v1.22.2+k3s1, or use mode=fresh", "the version of k3s on the card is not known, and the data of a server depend on it")
 		}
 		if _, err := (k3sstep.Change{From: n.k3s, To: o.K3s, Data: true}).Judge(); err != nil {
 			return nil, fault.Wrap(err, fault.Input, "or build an image for each step with k3s=FILE and name its version here as k3s=VERSION, or begin a new cluster: mode=fresh", "")
@@ -196,7 +196,7 @@ func (t *taker) plan(mode string) (plan []part, err error) {
 		t.leave(k3sDir, "mode=fresh")
 	}
 	if len(plan) == 0 {
-		return nil, fault.New(fault.Input, "boot it once; a card that never ran has nothing of its own", "the card has neither identity nor configuration of a node")
+		return nil, fault.New(fault.Input, "boot it once; a card that never ran has no identity", "the card has neither identity nor configuration of a node")
 	}
 	t.report.Contents = contents
 	return plan, nil

@@ -262,7 +262,7 @@ func TestRefusals(t *testing.T) {
 		{"jump", Options{Source: old, Mode: Full}, fault.Input, "v1.23, v1.24, v1.25, v1.26, v1.27, v1.28, v1.29, v1.30, v1.31, v1.32, v1.33, v1.34"},
 		{"back", Options{Source: old, Mode: Full, K3s: "v1.21.14+k3s1"}, fault.Input, "never moves back"},
 		{"binary", Options{Source: binary, Mode: Full}, fault.Input, "k3s v1.23.17+k3s1"},
-		{"version not to be told", Options{Source: none, Mode: Full}, fault.Input, "from="},
+		{"version not known", Options{Source: none, Mode: Full}, fault.Input, "from="},
 		{"not a card", Options{Source: text, Mode: Full}, fault.Input, "no k3OS or picl"},
 		{"missing", Options{Source: "/nope", Mode: Full}, fault.Input, "/dev/sdb"},
 		{"directory", Options{Source: t.TempDir(), Mode: Full}, fault.Input, "is a directory"},

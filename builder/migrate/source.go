@@ -219,7 +219,7 @@ func choose(found []*card) (*card, error) {
 func unreadable(err error) error {
 	var damage *ext4.Damage
 	var unsupported *ext4.Unsupported
-	const onACopy = "a copy: sudo dd if=/dev/CARD of=card.img bs=64K conv=noerror,sync; sudo losetup -fP --show card.img, which names a device; sudo e2fsck -f that device with p and the partition's number behind it; sudo losetup -D"
+	const onACopy = "a copy: sudo dd if=/dev/CARD of=card.img bs=64K conv=noerror,sync; sudo losetup -fP --show card.img, which names a device; sudo e2fsck -f that device with p and the partition's number after it; sudo losetup -D"
 	switch {
 	case errors.As(err, &damage):
 		return fault.Wrap(err, fault.Device, "repair "+onACopy+", and give card.img here", "the card cannot be read soundly")

@@ -99,7 +99,7 @@ func (t *taker) planFull(have func(part) (bool, error)) (contents []string, err 
 			case name == "mnt" && above.dir == root, name == "media" && above.dir == root:
 				t.leave(dir, "mount points")
 			case name == "kubelet":
-				t.leave(dir, "made again with the pods; what lay in emptyDir volumes goes")
+				t.leave(dir, "made again with the pods; the contents of emptyDir volumes are lost")
 			case name == "log":
 				t.leave(dir, "logs")
 			case above.own[name]:
@@ -124,7 +124,7 @@ func (t *taker) elsewhere(name string) error {
 	if err != nil {
 		return err
 	}
-	t.report.Warnings = append(t.report.Warnings, fmt.Sprintf("/%s is a link to %s: what lies there is not taken, copy it yourself if it is on another disk", strings.TrimPrefix(name, root+"/"), clean(target)))
+	t.report.Warnings = append(t.report.Warnings, fmt.Sprintf("/%s is a link to %s: what is there is not taken, copy it yourself if it is on another disk", strings.TrimPrefix(name, root+"/"), clean(target)))
 	return nil
 }
 

@@ -110,7 +110,7 @@ func (r *Recipe) LockK3s(ctx context.Context, word string) error {
 }
 
 // K3sFile takes a binary of the user's for a Debian architecture. Its version is unknown here, so
-// its hash names it. A file that is no k3s for this architecture is a fault of kind Input.
+// its hash names it. A file that is not a k3s for this architecture is a fault of kind Input.
 func K3sFile(name, arch string) (K3s, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -148,7 +148,7 @@ func checkK3s(f io.ReadSeeker, arch string) error {
 	}
 	p, err := elf.NewFile(r)
 	if err != nil {
-		return fault.New(fault.Input, fix, "it is no program: %v", err)
+		return fault.New(fault.Input, fix, "it is not a program: %v", err)
 	}
 	defer p.Close()
 	want, known := machines[arch]
@@ -158,7 +158,7 @@ func checkK3s(f io.ReadSeeker, arch string) error {
 	case p.Machine != want.machine, p.Class != want.class:
 		return fault.New(fault.Input, fix, "it is a program for %v of %v, and the image is for %s", p.Machine, p.Class, arch)
 	case p.Type != elf.ET_EXEC && p.Type != elf.ET_DYN:
-		return fault.New(fault.Input, fix, "it is no program but an %v", p.Type)
+		return fault.New(fault.Input, fix, "it is not a program but an %v", p.Type)
 	}
 	defer f.Seek(0, io.SeekStart)
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -172,7 +172,7 @@ func checkK3s(f io.ReadSeeker, arch string) error {
 			return nil
 		}
 		if err != nil {
-			return fault.New(fault.Input, fix, "it is a program, but nothing in it says that it is k3s")
+			return fault.New(fault.Input, fix, "it is a program, but nothing in it shows that it is k3s")
 		}
 		buf = buf[:copy(buf, buf[len(buf)-64:])]
 	}

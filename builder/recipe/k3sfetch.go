@@ -71,7 +71,7 @@ func (r *Recipe) PlanK3s(option string) (K3s, error) {
 		return K3s{Source: NoK3s}, nil
 	case option == "" || option == "auto":
 		k, err := pinned(r.Lock, r.releases(), r.chosenK3s(), r.Family.Arch)
-		k.Source = "embedded if it can be had, else " + FirstBoot
+		k.Source = "embedded if it is available, else " + FirstBoot
 		return k, err
 	case option == FirstBoot:
 		k, err := pinned(r.Lock, r.releases(), r.chosenK3s(), r.Family.Arch)
@@ -100,7 +100,7 @@ func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bo
 	k := &r.K3s
 	var sum [32]byte
 	if n, err := hex.Decode(sum[:], []byte(k.SHA256)); err != nil || n != len(sum) {
-		return fmt.Errorf("the pinned sum of k3s %s is no sha256", k.Version)
+		return fmt.Errorf("the pinned sum of k3s %s is not a sha256", k.Version)
 	}
 	f, ok := cache.Blob(sum)
 	if !ok {
@@ -114,7 +114,7 @@ func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bo
 			return fault.Wrap(err, fault.Network, "give the binary as k3s=FILE", "fetching k3s %s", k.Version)
 		}
 		if got != sum {
-			return fault.New(fault.Verify, "do not use it; tell the project", "k3s %s from %s has the sha256 %x, pinned is %s", k.Version, k.URL, got, k.SHA256)
+			return fault.New(fault.Verify, "do not use it; report it to the project", "k3s %s from %s has the sha256 %x, pinned is %s", k.Version, k.URL, got, k.SHA256)
 		}
 		if f, ok = cache.Blob(sum); !ok {
 			return fmt.Errorf("k3s %s vanished from the cache", k.Version)
@@ -165,7 +165,7 @@ func getK3s(ctx context.Context, client *http.Client, url string, brief bool, pr
 	}
 	if d.StatusCode != http.StatusOK {
 		d.close()
-		return nil, fmt.Errorf("the server says %s", d.Status)
+		return nil, fmt.Errorf("the server answers %s", d.Status)
 	}
 	d.timer = time.AfterFunc(k3sStall, func() { d.cancel(fmt.Errorf("the server was silent for %s", k3sStall)) })
 	return d, nil

@@ -46,7 +46,7 @@ func (r *Releases) Version(ctx context.Context, word string) (string, error) {
 		return word, nil
 	}
 	if word == "" || strings.ContainsAny(word, "/?#%+ ") {
-		return "", fault.New(fault.Usage, "give stable, latest, a channel such as v1.35, or a version such as "+K3sDefault, "%q is no version of k3s", word)
+		return "", fault.New(fault.Usage, "give stable, latest, a channel such as v1.35, or a version such as "+K3sDefault, "%q is not a version of k3s", word)
 	}
 	client := *r.Client
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the address is the answer
@@ -60,7 +60,7 @@ func (r *Releases) Version(ctx context.Context, word string) (string, error) {
 	}
 	to, err := url.Parse(resp.Header.Get("Location"))
 	if err != nil || resp.StatusCode/100 != 3 || !debian.ValidK3s(path.Base(to.Path)) {
-		return "", fault.New(fault.Network, "give the version itself", "k3s' channel %s answers %s and leads to %.100q, which is no version", word, resp.Status, resp.Header.Get("Location"))
+		return "", fault.New(fault.Network, "give the version itself", "k3s' channel %s answers %s and leads to %.100q, which is not a version", word, resp.Status, resp.Header.Get("Location"))
 	}
 	return path.Base(to.Path), nil
 }

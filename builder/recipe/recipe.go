@@ -81,7 +81,7 @@ func unknown(what, name string, known []string) error {
 		fix = fmt.Sprintf("did you mean %s? (%s)", near, fix)
 	}
 	if name == "" {
-		return fault.New(fault.Usage, fix, "no %s is given; say %s=NAME", what, what)
+		return fault.New(fault.Usage, fix, "no %s is given; use %s=NAME", what, what)
 	}
 	return fault.New(fault.Usage, fix, "there is no %s %q", what, name)
 }

@@ -73,7 +73,7 @@ func TestVersion(t *testing.T) {
 	r := made(t, "rpi4", "worker")
 	r.K3s.File, r.K3s.Warning = "/somewhere", "text"
 	if version(t, r) != first {
-		t.Error("where a file lies on the host changes the version")
+		t.Error("the place of a file on the host changes the version")
 	}
 }
 
@@ -198,7 +198,7 @@ func program(machine elf.Machine, class elf.Class, kind elf.Type, says string) [
 	return b.Bytes()
 }
 
-// A file that is no k3s for the board is refused before anything is built with it.
+// A file that is not a k3s for the board is refused before anything is built with it.
 func TestK3sFile(t *testing.T) {
 	const says = "k3s version v1.35.0+k3s1"
 	for name, c := range map[string]struct {
@@ -268,7 +268,7 @@ func TestGetK3s(t *testing.T) {
 		t.Errorf("absent: %v", err)
 	}
 	if _, err := getK3s(t.Context(), http.DefaultClient, "http://127.0.0.1:1/k3s", true, nil); err == nil {
-		t.Error("a refused connection is no error")
+		t.Error("a refused connection is not an error")
 	}
 	cut, err := getK3s(t.Context(), http.DefaultClient, server.URL+"/cut", true, nil)
 	if err != nil {

@@ -34,7 +34,7 @@ func openTrust(n *Node, o Options) (*trust, error) {
 	switch {
 	case o.Key == "", o.Key == "ask", o.Key == "accept-new", strings.HasPrefix(o.Key, "SHA256:"):
 	default:
-		return nil, fault.New(fault.Usage, "say key=ask, key=accept-new, or the fingerprint key=SHA256:...", "key=%s is no way to check a host key", o.Key)
+		return nil, fault.New(fault.Usage, "use key=ask, key=accept-new, or the fingerprint key=SHA256:...", "key=%s is not a way to check a host key", o.Key)
 	}
 	if t.file == "" {
 		dir, err := folder()
@@ -138,7 +138,7 @@ func (t *trust) judge(addr net.Addr, key ssh.PublicKey) error {
 			yes = t.o.Ask != nil && t.o.Ask(fmt.Sprintf("%s is not known yet; its key is %s %s. Is this your node?", t.n.Host, key.Type(), print))
 		})
 		if !yes {
-			return fault.New(fault.Verify, "log in once with ssh, or say key=accept-new", "%s is not among the known hosts", t.n.Host)
+			return fault.New(fault.Verify, "log in once with ssh, or use key=accept-new", "%s is not among the known hosts", t.n.Host)
 		}
 	}
 	if err := t.note(key); err != nil {

@@ -42,7 +42,7 @@ func TestRefuses(t *testing.T) {
 		"empty target":        {[]Entry{dir(""), {Path: "a", Kind: Symlink}}, "target", nil},
 		"long target":         {[]Entry{dir(""), {Path: "a", Kind: Symlink, Target: strings.Repeat("x", 4096)}}, "target", nil},
 		"large device":        {[]Entry{dir(""), {Path: "a", Kind: Char, Major: 4096}}, "4096:0", nil},
-		"link to nothing":     {[]Entry{dir(""), {Path: "a", HardLink: "b"}, text("b", "")}, "no earlier entry", nil},
+		"link to nothing":     {[]Entry{dir(""), {Path: "a", HardLink: "b"}, text("b", "")}, "not an earlier entry", nil},
 		"link to a directory": {[]Entry{dir(""), dir("b"), {Path: "a", HardLink: "b"}}, "is a directory", nil},
 		"negative size":       {[]Entry{dir(""), sized(-1, "")}, "negative", nil},
 		"no content":          {[]Entry{dir(""), {Path: "a", Kind: File, Size: 1}}, "a: file has a size but no Open", errNoContent},

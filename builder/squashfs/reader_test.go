@@ -271,7 +271,7 @@ func (r *reader) dir(path string, kind int, more func(int) []byte, number uint32
 	var children []child
 	for pos := int64(0); pos < size; {
 		count, start, base := u32(stream, int(pos))+1, u32(stream, int(pos)+4), u32(stream, int(pos)+8)
-		must(count <= 256, "%d entries behind one header", count)
+		must(count <= 256, "%d entries after one header", count)
 		header := pos
 		pos += 12
 		for range count {

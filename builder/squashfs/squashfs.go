@@ -63,7 +63,7 @@ type Entry struct {
 	// little larger for it.
 	Group string
 
-	// HardLink is the path of an earlier entry that is no directory. This entry becomes another
+	// HardLink is the path of an earlier entry that is not a directory. This entry becomes another
 	// name of its inode, and all other fields here but Path are ignored.
 	HardLink string
 }

@@ -85,7 +85,7 @@ func newNode(e *Entry, earlier map[string]*node) (*node, error) {
 		target := earlier[e.HardLink]
 		switch {
 		case target == nil:
-			return nil, fmt.Errorf("hard link to %q, which is no earlier entry", e.HardLink)
+			return nil, fmt.Errorf("hard link to %q, which is not an earlier entry", e.HardLink)
 		case target.inode.entry.Kind == Dir:
 			return nil, fmt.Errorf("hard link to %q, which is a directory", e.HardLink)
 		}

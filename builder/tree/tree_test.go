@@ -57,7 +57,7 @@ func TestAddTar(t *testing.T) {
 		t.Fatalf("link is %+v", l)
 	}
 	if x := tr.Lookup("run/x"); x == nil || x.UID != 7 || x.GID != 8 {
-		t.Fatalf("the directory behind a link is %+v", x)
+		t.Fatalf("the directory that a link leads to is %+v", x)
 	}
 	if tr.Lookup("skip/me") != nil || tr.Lookup("skip") != nil {
 		t.Fatal("what was not to be kept is there")

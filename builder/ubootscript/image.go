@@ -73,7 +73,7 @@ func Parse(image []byte) (script string, time uint32, err error) {
 		return "", 0, errors.New("U-Boot script image: the data does not match its checksum")
 	}
 	if n := be.Uint32(data); uint64(n) != uint64(len(data)-8) || be.Uint32(data[4:]) != 0 {
-		return "", 0, fmt.Errorf("U-Boot script image: the table says %d bytes, there are %d", n, len(data)-8)
+		return "", 0, fmt.Errorf("U-Boot script image: the table has %d bytes, there are %d", n, len(data)-8)
 	}
 	if strings.ContainsRune(string(data[8:]), 0) {
 		return "", 0, errors.New("U-Boot script image: a NUL in the text, where U-Boot would stop reading")

@@ -141,7 +141,7 @@ func (r *run) ended(n *node, o *attempt) error {
 	case "rolled back":
 		fix := "build a better one; the node runs " + n.hello.Version
 		if o.Blame == "external" {
-			fix = "mend what is outside and run it again; the node runs " + n.hello.Version
+			fix = "repair what is outside and run it again; the node runs " + n.hello.Version
 		}
 		return rolledBack{fault.New(fault.Unhealthy, fix, "%s rolled back %s: %s", n.name(), n.done.Version, o.Reason)}
 	}

@@ -25,7 +25,7 @@ var applyConfig = line.Verb{
 func doApply(ctx context.Context, a *line.Args) error {
 	file := a.Values["config"]
 	if len(a.Operands) == 0 || file == "" {
-		return fault.New(fault.Usage, "run `imgbuild apply HOST config=FILE`", "apply wants a host and a configuration")
+		return fault.New(fault.Usage, "run `imgbuild apply HOST config=FILE`", "apply needs a host and a configuration")
 	}
 	try, err := number(a, "try", 120)
 	if err != nil {

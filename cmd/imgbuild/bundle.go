@@ -142,7 +142,7 @@ func expiry(value string, fallback int64) (int64, error) {
 	}
 	t, err := time.Parse(time.DateOnly, value)
 	if err != nil || t.Unix() <= 0 {
-		return 0, fault.New(fault.Usage, "write it as 2027-01-31, or never", "expires=%s is no day", value)
+		return 0, fault.New(fault.Usage, "write it as 2027-01-31, or never", "expires=%s is not a day", value)
 	}
 	return t.Unix(), nil
 }

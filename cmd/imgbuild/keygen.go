@@ -51,7 +51,7 @@ func doKeygen(_ context.Context, a *line.Args) error {
 	}
 	fmt.Printf(`%s
   the public key is %s
-  keep a copy of the private one: without it your nodes take no upgrade until they are told of another key
+  keep a copy of the private one: without it your nodes take no upgrade until they trust another key
 
 Images that you build from now on trust it. A node that runs already learns it from its configuration:
   upgrade: {keys: [%s]}

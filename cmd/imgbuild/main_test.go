@@ -78,7 +78,7 @@ func TestRefusals(t *testing.T) {
 		{"migrate /nope out=" + dir + "/x.tar mode=full", 3, "/nope"},
 		{"migrate " + bad + " out=" + dir + "/x.tar mode=full", 3, "too small"},
 		{"board=rpi4 role=server import=/nope cache=" + dir + " " + archive, 3, "/nope"},
-		{"board=rpi4 role=server restore=" + bad + " cache=" + dir + " " + archive, 3, "no node archive"},
+		{"board=rpi4 role=server restore=" + bad + " cache=" + dir + " " + archive, 3, "not a node archive"},
 		{"board=rpi4 role=server images=/nope.tar cache=" + dir + " " + archive, 3, "/nope.tar"},
 		{"board=rpi4 role=server k3s=none images=/nope.tar cache=" + dir + " " + archive, 2, "k3s=none leaves it out"},
 		{"board=rpi4 role=server import=a restore=b cache=" + dir + " " + archive, 2, "do not go together"},
@@ -92,7 +92,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v does not say %q", c.words, err, c.says)
 		}
 		if err != nil && strings.Count(err.Error(), "\n") > 3 {
-			t.Errorf("%s: the error is no sentence: %v", c.words, err)
+			t.Errorf("%s: the error is not a sentence: %v", c.words, err)
 		}
 	}
 }
@@ -231,7 +231,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		a, err := program().Parse(strings.Fields(line))
 		if err != nil && fault.Code(err) != int(fault.Usage) {
-			t.Fatalf("%q: %v is no usage error", line, err)
+			t.Fatalf("%q: %v is not a usage error", line, err)
 		}
 		if err == nil && a.Verb == nil && len(a.Values) > 0 && len(a.Operands) == 0 && !strings.Contains(line, "help") {
 			t.Fatalf("%q: keys without a verb", line)

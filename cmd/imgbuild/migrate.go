@@ -25,7 +25,7 @@ var migrateNode = line.Verb{
 		{Name: "mode", Value: "fresh|full", Doc: "fresh: name, keys and configuration, for a new cluster. full: k3s' data, local volumes and files too."},
 		{Name: "mac", Value: "ADDRESS", Doc: "Which node it is, where the card has the configurations of several."},
 		{Name: "config", Value: "NAME", Doc: "The same, by the name of the file in k3os/system/config."},
-		{Name: "from", Value: "VERSION", Doc: "The k3s on the card, where it cannot be told."},
+		{Name: "from", Value: "VERSION", Doc: "The version of k3s on the card, where it cannot be determined."},
 		{Name: "k3s", Value: "VERSION", Doc: "The k3s of the image it is for; default " + recipe.K3sDefault + "."},
 		line.Output},
 	Examples: []string{
@@ -43,17 +43,17 @@ func doMigrate(ctx context.Context, a *line.Args) error {
 		From: a.Values["from"], K3s: a.Values["k3s"], Now: time.Now(),
 		Say: func(place string) { fmt.Fprintln(os.Stderr, terminal.Text("reading "+place)) }}
 	if o.Out == "" {
-		return fault.New(fault.Usage, "say out=node1.tar", "no out= is given")
+		return fault.New(fault.Usage, "use out=node1.tar", "no out= is given")
 	}
 	if o.Mode != migrate.Fresh && o.Mode != migrate.Full {
-		return fault.New(fault.Usage, "fresh takes name, keys and configuration, for a new cluster; full takes k3s' data, volumes and files too", "say mode=fresh or mode=full")
+		return fault.New(fault.Usage, "fresh takes name, keys and configuration, for a new cluster; full takes k3s' data, volumes and files too", "use mode=fresh or mode=full")
 	}
 	if o.K3s == "" {
 		o.K3s = recipe.K3sDefault
 	}
 	for _, key := range []string{"from", "k3s"} {
 		if v := a.Values[key]; v != "" && !isRelease(v) {
-			return fault.New(fault.Usage, "write it as v1.22.2+k3s1", "%s=%s is no version of k3s", key, v)
+			return fault.New(fault.Usage, "write it as v1.22.2+k3s1", "%s=%s is not a version of k3s", key, v)
 		}
 	}
 	r, err := migrate.Run(ctx, o)

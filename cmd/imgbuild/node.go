@@ -37,7 +37,7 @@ var shelfVerbs = []string{"status", "services", "logs", "start", "stop", "restar
 
 func doNode(ctx context.Context, a *line.Args) (err error) {
 	if len(a.Operands) < 2 {
-		return fault.New(fault.Usage, "run `imgbuild node HOST status`; `imgbuild node HOST help` lists the verbs", "node wants a host and what to say to it")
+		return fault.New(fault.Usage, "run `imgbuild node HOST status`; `imgbuild node HOST help` lists the verbs", "node needs a host and a command")
 	}
 	host, words := a.Operands[0], a.Operands[1:]
 	if words[0] == "reset" && !slices.Contains(words, "yes=yes") && term.IsTerminal(int(os.Stdin.Fd())) {
@@ -102,7 +102,7 @@ func nodeInput(words []string, stdin *os.File) (io.Reader, error) {
 		}
 	}
 	if term.IsTerminal(int(stdin.Fd())) {
-		return nil, fault.New(fault.Usage, "run `imgbuild apply HOST config=FILE`, or give the file with < FILE", "config %s wants a configuration", words[1])
+		return nil, fault.New(fault.Usage, "run `imgbuild apply HOST config=FILE`, or give the file with < FILE", "config %s needs a configuration", words[1])
 	}
 	return stdin, nil
 }

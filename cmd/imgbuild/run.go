@@ -118,7 +118,7 @@ func number(a *line.Args, name string, fallback int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(v, 10, 32)
 	if err != nil || n < 1 {
-		return 0, fault.New(fault.Usage, "give a whole number, such as "+name+"=4", "%s=%s is no number", name, v)
+		return 0, fault.New(fault.Usage, "give a whole number, such as "+name+"=4", "%s=%s is not a number", name, v)
 	}
 	return n, nil
 }

@@ -13,7 +13,7 @@ import (
 var (
 	boardKey   = line.Key{Name: "board", Value: "NAME", Words: boards.Names(), Doc: "The machine; `imgbuild boards` lists them."}
 	roleKey    = line.Key{Name: "role", Value: "NAME", Words: images.Names(), Doc: "What it is for; `imgbuild roles` lists them."}
-	k3sKey     = line.Key{Name: "k3s", Value: "auto|VERSION|FILE|firstboot|none", Doc: "Where k3s comes from. auto embeds the pinned version if it can be had."}
+	k3sKey     = line.Key{Name: "k3s", Value: "auto|VERSION|FILE|firstboot|none", Doc: "Where k3s comes from. auto embeds the pinned version if it is available."}
 	lockKey    = line.Key{Name: "lock", Value: "auto|FILE", Doc: "The exact packages. auto: ./imgbuild.lock or the one inside, made again where the archive lost a package."}
 	mirrorKey  = line.Key{Name: "mirror", Value: "URL[,SECURITY-URL]", Doc: "Debian archive; else IMGBUILD_MIRROR, else the host's own apt sources."}
 	cacheKey   = line.Key{Name: "cache", Value: "DIR", Doc: "Downloads and compressed blocks; default ~/.cache/imgbuild. Builds keep it below 8 GiB."}

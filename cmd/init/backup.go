@@ -86,7 +86,7 @@ func job() *backup.Job {
 
 func backupStatus(j *backup.Job) error {
 	if j.Config.Backup.To == "" {
-		return fault.New(fault.Input, "set backup.to, such as sftp://backup@nas/shelf", "there are no backups: the configuration does not say where they go")
+		return fault.New(fault.Input, "set backup.to, such as sftp://backup@nas/shelf", "there are no backups: the configuration names no place for them")
 	}
 	s, err := backup.Load(backup.Dir)
 	if err != nil {

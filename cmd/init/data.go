@@ -44,7 +44,7 @@ func dataVerb(a *line.Args) error {
 	defer cancel()
 	out, flush := screen() // e2fsck prints names of files
 	if what == "repair" {
-		if err := ask(yes, what, fmt.Sprintf("e2fsck will change whatever it finds wrong on %s. What is not whole any more may be lost or end in lost+found.", s.Device)); err != nil {
+		if err := ask(yes, what, fmt.Sprintf("e2fsck will change whatever it finds wrong on %s. Damaged files may be lost or end in lost+found.", s.Device)); err != nil {
 			return err
 		}
 		err = datafs.Repair(ctx, d, out)

@@ -33,16 +33,16 @@ func k3os(args []string) error {
 			case flag == "--dump-json":
 				return run([]string{"config", "output=json"})
 			case !slices.Contains([]string{"--initrd", "-i", "--boot", "-b", "--install"}, flag):
-				return fault.New(fault.Usage, "say k3os config, k3os config --dump or k3os config --dump-json", "config takes no %q", flag)
+				return fault.New(fault.Usage, "run k3os config, k3os config --dump or k3os config --dump-json", "config takes no %q", flag)
 			}
 		}
 		return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
 	case "upgrade":
-		return fault.New(fault.Usage, "write a new image to the card until then; shelf version says what runs",
+		return fault.New(fault.Usage, "write a new image to the card until then; shelf version shows what runs",
 			"k3OS's upgrades do not exist here: this system is upgraded as a whole, by shelf upgrade, which is not there yet")
 	case "", "help", "-h", "--help":
 		showf("This is ShelfOS. For those who come from k3OS this command knows\n\n  k3os config [--dump | --dump-json]   apply the configuration again, or show it\n" +
-			"  k3os upgrade                         says what became of upgrades\n  k3os --version\n\nEverything else is said with shelf; see shelf help.\n")
+			"  k3os upgrade                         shows the state of upgrades\n  k3os --version\n\nFor everything else run shelf; see shelf help.\n")
 		return nil
 	}
 	return fault.New(fault.Usage, "run shelf help for what this system can do", "k3os does not know %q here", verb)

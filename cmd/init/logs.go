@@ -53,7 +53,7 @@ func logWords(a *line.Args) (name string, follow bool, lines int, err error) {
 	lines = defaultLines
 	if number, given := a.Values["lines"]; given {
 		if lines, err = strconv.Atoi(number); err != nil || lines < 0 {
-			return "", false, 0, fault.New(fault.Usage, "write -n 50, or -n 0 for all there is", "%q is no number of lines", number)
+			return "", false, 0, fault.New(fault.Usage, "write -n 50, or -n 0 for all there is", "%q is not a number of lines", number)
 		}
 	}
 	if len(a.Operands) > 1 {
@@ -66,7 +66,7 @@ func logWords(a *line.Args) (name string, follow bool, lines int, err error) {
 }
 
 // stream copies what PID 1 sends to standard output, as it is or each line as a JSON object, until
-// it ends or is stopped, which is no error.
+// it ends or is stopped, which is not an error.
 func stream(r control.Request, asJSON bool, split func(string) any) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()

@@ -67,8 +67,8 @@ func TestOneWayOut(t *testing.T) {
 	if err != nil || len(files) < 10 {
 		t.Fatal(files, err)
 	}
-	// What may: a stream of bytes that is no text (support -, upgrade --stdin), help, and a width
-	// that is asked for.
+	// What may: a stream of bytes that is not a text (support -, upgrade --stdin), help, and a
+	// width that is asked for.
 	allowed := map[string]int{"support.go": 1, "verbs.go": 1, "status.go": 2, "logs.go": 1, "upgrade.go": 3}
 	for _, name := range files {
 		if name == "out.go" || strings.HasSuffix(name, "_test.go") {

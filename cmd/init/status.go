@@ -37,7 +37,7 @@ func showStatus(asJSON bool) error {
 		_, err = os.Stdout.Write(folded([]byte(terminal.Text(b.String())), line.Columns(os.Stdout)))
 	}
 	if err == nil && s.Health == health.Bad {
-		return fault.New(fault.Unhealthy, "run shelf logs NAME, or look at what stands above", "the node is not healthy")
+		return fault.New(fault.Unhealthy, "run shelf logs NAME, or read what is printed above", "the node is not healthy")
 	}
 	return err
 }
@@ -53,7 +53,7 @@ func writeStatus(w io.Writer, s status.Status) {
 		state += ": " + strings.Join(s.Why, "; ")
 	}
 	if n := len(s.Problems); n > 0 {
-		state += fmt.Sprintf(" (what went wrong stands below: %d)", n)
+		state += fmt.Sprintf(" (problems listed below: %d)", n)
 	}
 	line("health", "%s", state)
 	line("system", "%s in slot %s%s, lock %d days old, kernel %s", s.Version, s.Slot, record(s.Record), s.LockAge, s.Kernel)

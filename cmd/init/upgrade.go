@@ -142,7 +142,7 @@ func hold(words []string, asJSON bool) error {
 	case len(words) == 1:
 		n, err := strconv.Atoi(words[0])
 		if err != nil || n < 0 {
-			return fault.New(fault.Usage, "give seconds, or off", "%q is no number of seconds", words[0])
+			return fault.New(fault.Usage, "give seconds, or off", "%q is not a number of seconds", words[0])
 		}
 		limit = time.Duration(n) * time.Second
 	}

@@ -46,13 +46,13 @@ func shelf() *line.Program {
 			{Name: "top", Summary: "memory and processor time of every service", Keys: print, Run: plain(top)},
 			{Name: "network", Summary: "interfaces, addresses, gateways, name servers", Keys: print, Run: plain(networkVerb)},
 			{Name: "dmesg", Summary: "the kernel's messages", Keys: print, Run: plain(dmesg)},
-			{Name: "report", Summary: "the report of this boot, as it stands on the boot partition", Keys: print, Run: plain(showReport)},
+			{Name: "report", Summary: "the report of this boot, as it is on the boot partition", Keys: print, Run: plain(showReport)},
 			{Name: "config", Operands: "[--dump] | reload | check [FILE] | apply [FILE] | confirm | revert", Words: "reload check apply confirm revert",
 				Summary: "the merged configuration, secrets masked; read it again; look at another one, or try it: it is taken back unless a new ssh login confirms it",
 				Keys: []line.Key{{Name: "dump", Flag: true, Value: "yes|no", Doc: "Show the configuration, which is what happens without a word."},
 					{Name: "secrets", Value: "yes|no", Doc: "yes: do not mask secrets."}, tryKey, line.Output},
 				Run: func(_ context.Context, a *line.Args) error { return configVerb(a) }},
-			{Name: "data", Operands: "[repair|format]", Words: "repair format", Summary: "the data partition when it is not in use: what is wrong, how to look; repair it, or create it again, empty",
+			{Name: "data", Operands: "[repair|format]", Words: "repair format", Summary: "the data partition when it is not in use: show what is wrong, repair it, or create it again, empty",
 				Keys: []line.Key{yesWord}, Run: func(_ context.Context, a *line.Args) error { return dataVerb(a) }},
 			{Name: "backup", Operands: "[now|list|key|forget]", Words: "now list key forget",
 				Summary: "the backups of a server: how they go; make one now; those that are there; the key to allow there; forget the other end's host key",
@@ -87,7 +87,7 @@ func shelf() *line.Program {
 			line.Completion("shelf"),
 			{Name: "version", Summary: "the version of this program and of the running system", Keys: print, Run: plain(showVersion)},
 		},
-		More: "`shelf help VERB` shows what a verb takes. What prints data takes -o json as well. Orders take sudo or the group shelf.\n\n" +
+		More: "`shelf help VERB` shows the words of a verb. Verbs that print data accept -o json. Orders need sudo or the group shelf.\n\n" +
 			"Exit codes: 0 good, 1 internal, 2 usage, 3 configuration, 4 network, 5 verification, 6 device, 7 unhealthy.",
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Columns is the width of the terminal that f is, 80 for one that does not report it, such as a
-// serial console; 0 is no terminal.
+// serial console; 0 is not a terminal.
 func Columns(f *os.File) int {
 	if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err != nil {
 		return 0
@@ -23,7 +23,7 @@ func Columns(f *os.File) int {
 }
 
 // PrintHelp writes the help of the program, or of the verb that the first operand names, folded to
-// f's width: 80 where f is no terminal.
+// f's width: 80 where f is not a terminal.
 func (a *Args) PrintHelp(f *os.File) error {
 	width := Columns(f)
 	if width == 0 {

@@ -181,7 +181,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		a, err := sample().Parse(strings.Fields(line))
 		if err != nil && fault.Code(err) != int(fault.Usage) {
-			t.Fatalf("%q: %v is no usage error", line, err)
+			t.Fatalf("%q: %v is not a usage error", line, err)
 		}
 		if err == nil && a.Verb != nil {
 			for name := range a.Values {

@@ -51,7 +51,7 @@ func TestParts(t *testing.T) {
 		t.Errorf("got %v after %q", err, done)
 	}
 	if p := n.Base.Report.Problems(); len(p) != 1 || p[0].What != "a slip" {
-		t.Errorf("told: %+v", p)
+		t.Errorf("reported: %+v", p)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestStep(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	if p := n.Base.Report.Problems(); len(p) != 1 || p[0].Step != "config" || p[0].What != "broken" {
-		t.Errorf("told: %+v", p)
+		t.Errorf("reported: %+v", p)
 	}
 }
 

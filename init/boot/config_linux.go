@@ -140,7 +140,7 @@ func greet(n *Node) error {
 	n.tell.Report.Fact("data", head)
 	for _, print := range rescue.Fingerprints(apply.KeyDir) {
 		n.tell.Report.Fact("ssh key", print)
-		n.tell.Say("the node's own ssh keys lie on the data partition; until that is back it shows %s", print)
+		n.tell.Say("the node's own ssh keys are on the data partition; until that is back it shows %s", print)
 	}
 	return os.WriteFile("/etc/motd", []byte(terminal.Text("\n"+head+"\n\n"+back+"\n\n")), 0o644)
 }

@@ -19,7 +19,7 @@ const stopLimit = 90 * time.Second
 // begun.
 const hearOrder = time.Second
 
-// sweepGrace is how long what is no service has to end after that.
+// sweepGrace is how long what is not a service has to end after that.
 const sweepGrace = 5 * time.Second
 
 // end stops everything in order and reboots or switches off. It does not return.

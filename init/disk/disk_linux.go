@@ -36,7 +36,7 @@ func Find(sys, dev, partuuid string) (*Disk, []string, error) {
 	want, n, err := mbr.ParsePartUUID(partuuid)
 	if err != nil || n > 4 {
 		return nil, nil, fault.New(fault.Input, "boot through the card's own boot script",
-			"shelf.disk=%q on the kernel's command line is no partition of an MBR disk such as 1a2b3c4d-01", partuuid)
+			"shelf.disk=%q on the kernel's command line is not a partition of an MBR disk such as 1a2b3c4d-01", partuuid)
 	}
 	entries, _ := os.ReadDir(filepath.Join(sys, "block"))
 	var found []*Disk
@@ -223,7 +223,7 @@ func tellKernel(f *os.File, order, n int32, start, length int64) error {
 		data               unsafe.Pointer
 	}{op: order, datalen: int32(unsafe.Sizeof(part)), data: unsafe.Pointer(&part)}
 	if _, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), blkpg, uintptr(unsafe.Pointer(&arg))); e != 0 {
-		return fmt.Errorf("telling the kernel of partition %d: %w", n, e)
+		return fmt.Errorf("announcing partition %d to the kernel: %w", n, e)
 	}
 	return nil
 }

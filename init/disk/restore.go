@@ -39,7 +39,7 @@ func Restore(sector []byte, sectors uint64) ([]byte, error) {
 	}
 	end := mbr.LastEnd(DataStart, sectors, align)
 	if end < DataStart+2*align {
-		return nil, fmt.Errorf("the disk ends at %d MiB; there is no room for a data partition", sectors>>11)
+		return nil, fmt.Errorf("the disk ends at %d MiB; there is no space for a data partition", sectors>>11)
 	}
 	for i, o := range t.Partitions[:Data-1] {
 		if o.Sectors != 0 && o.End() > DataStart {

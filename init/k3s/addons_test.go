@@ -185,7 +185,7 @@ func TestExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.HasPrefix(text, []byte("# ")) || !bytes.Contains(text, []byte("Not run here")) {
-				t.Error("it does not say that it was not run here")
+				t.Error("it does not state that it was not run here")
 			}
 			c := parse(t, path, login+string(text))
 			files, err := Addons(c)

@@ -58,7 +58,7 @@ type store struct {
 // for as long as it takes. An error means that trying again would not help, or that ctx ended.
 func (s store) locate(ctx context.Context, k *manifest.K3s, say supervise.Say) (string, error) {
 	if !safeVersion().MatchString(k.Version) {
-		return "", fault.New(fault.Internal, "", "the manifest names k3s %q, which is no version", k.Version)
+		return "", fault.New(fault.Internal, "", "the manifest names k3s %q, which is not a version", k.Version)
 	}
 	want, err := hex.DecodeString(k.SHA256)
 	if err != nil || len(want) != sha256.Size {
@@ -70,7 +70,7 @@ func (s store) locate(ctx context.Context, k *manifest.K3s, say supervise.Say) (
 		return binary, s.keep(k.Version)
 	}
 	if k.URL == "" {
-		return "", fault.New(fault.Input, "flash an image that brings it", "k3s %s is not on this node and nobody says where to get it", k.Version)
+		return "", fault.New(fault.Input, "flash an image that brings it", "k3s %s is not on this node and there is no address to get it from", k.Version)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("k3s %s: %w", k.Version, err)

@@ -76,7 +76,7 @@ func TestWrongContentForDays(t *testing.T) {
 		l := &liar{began: time.Now()}
 		l.look = func() {
 			if n := onCard(); n > k.Size+1 {
-				t.Errorf("%d bytes lie on the card after %d tries, of %d", n, len(l.at), k.Size)
+				t.Errorf("%d bytes are on the card after %d tries, of %d", n, len(l.at), k.Size)
 			}
 		}
 		s.client = &http.Client{Transport: l}

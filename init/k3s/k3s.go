@@ -141,7 +141,7 @@ func (p *preparation) prepare(ctx context.Context, say supervise.Say) error {
 		return err
 	}
 	if time.Now().Year() < 1980 {
-		return fault.New(fault.Unhealthy, "give the node a time server", "the clock stands before 1980, k3s does not start then")
+		return fault.New(fault.Unhealthy, "give the node a time server", "the clock is before 1980, k3s does not start then")
 	}
 	binary, err := p.find(ctx, say)
 	if err != nil {

@@ -120,7 +120,7 @@ func TestResetCluster(t *testing.T) {
 	}
 	said, _ := os.ReadFile(dir + "/said")
 	if want := "server --data-dir=" + dir + " --cluster-init --cluster-reset --cluster-reset-restore-path=" + dir + "/server/db/snapshots/one one \n"; string(said) != want {
-		t.Errorf("k3s was told %s", said)
+		t.Errorf("k3s got %s", said)
 	}
 	if _, err := os.Stat(note); err == nil {
 		t.Error("it would be done again at the next start")

@@ -187,6 +187,6 @@ func TestOtherWays(t *testing.T) {
 	}
 	s.Close()
 	if _, err := takeTurn(t.Context(), cfg, "two", time.Now()); err == nil {
-		t.Error("nobody answers, and that is no error")
+		t.Error("nobody answers, and that is not an error")
 	}
 }

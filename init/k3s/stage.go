@@ -87,7 +87,7 @@ func (s Stage) take(ctx context.Context, k *manifest.K3s, r io.Reader, size int6
 	if size > sizeLimit(k) || k.Size > 0 && size != k.Size {
 		return fault.New(fault.Verify, "take the file of this version", "the file for k3s %s has %d bytes, not %d", k.Version, size, sizeLimit(k))
 	}
-	part := path + ".part" // as fetch has it: what a power cut leaves is no k3s
+	part := path + ".part" // as fetch has it: what a power cut leaves is not a k3s
 	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fault.Wrap(err, fault.Device, "", "the store of k3s")

@@ -17,7 +17,7 @@ func chmod(path string) error { return os.Chmod(path, 0o755) }
 
 const oldWord, newWord = "the-old-and-long-word", "the-new-and-long-word"
 
-// errCutOff is what a power cut looks like to whoever called.
+// errCutOff is what a power cut looks like to the caller.
 var errCutOff = errors.New("the power failed")
 
 // Whenever the power fails while the token is changed, k3s starts afterwards with the token that
@@ -106,7 +106,7 @@ func TestTokenAtStart(t *testing.T) {
 	}
 	put(t, p.tokens.Part, "k3os: [")
 	if _, err := p.judge(t.Context(), cfg, "/nowhere"); err == nil {
-		t.Error("a damaged file with the token is no error")
+		t.Error("a damaged file with the token is not an error")
 	}
 }
 

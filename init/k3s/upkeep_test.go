@@ -221,7 +221,7 @@ func TestTurn(t *testing.T) {
 	}
 	s.Close()
 	if _, err := c.take(t.Context(), "x", now); err == nil {
-		t.Error("no API is no error")
+		t.Error("no API is not an error")
 	}
 }
 
@@ -263,10 +263,10 @@ func TestLabels(t *testing.T) {
 	}
 	put(t, path, "half of a fi")
 	if _, err := givenLabels(path); err == nil {
-		t.Error("a damaged file is no error")
+		t.Error("a damaged file is not an error")
 	}
 	if err := noteLabels(path, cfg("zone")); err == nil {
-		t.Error("that it was damaged was not told")
+		t.Error("that it was damaged was not reported")
 	}
 	if got := given(); !reflect.DeepEqual(got, []string{"zone"}) {
 		t.Errorf("after that kept %q", got)
@@ -301,7 +301,7 @@ func TestDropLabels(t *testing.T) {
 			put(t, filepath.Join(data, "agent/kubelet.kubeconfig"), text)
 		}
 		if _, err := kubeletOf(data); err == nil {
-			t.Errorf("%s kubeconfig is no error", name)
+			t.Errorf("%s kubeconfig is not an error", name)
 		}
 	}
 }

@@ -77,11 +77,11 @@ func LastEnd(how, record string) string {
 	// partition was there.
 	for _, of := range []string{"exhausted", "did-not-load", "no-record", "not-writable", "failed"} {
 		if strings.HasSuffix(record, of) {
-			return how + "; the boot record says " + record
+			return how + "; the boot record has " + record
 		}
 	}
 	if strings.HasPrefix(record, "verity") {
-		return how + "; the boot record says " + record
+		return how + "; the boot record has " + record
 	}
 	// An orderly end that the record does not know of was followed by a boot without the data
 	// partition: the rescue system.

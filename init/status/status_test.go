@@ -18,11 +18,11 @@ func TestLastEnd(t *testing.T) {
 	const cut = "no orderly shutdown: the power went, or the watchdog reset the board"
 	for _, c := range [][3]string{
 		{"", "", ""}, {"", "power", "power"}, {"reboot", "reboot", "reboot"}, {cut, "reboot", cut},
-		{"data disk move", "data-disk-move", "data disk move"}, {"reboot", "rescue-done", "rescue-done"}, {"reboot", "", "reboot"}, {"reboot", "slot-a-did-not-load", "reboot; the boot record says slot-a-did-not-load"},
-		{cut, "trial-b-exhausted", cut + "; the boot record says trial-b-exhausted"},
-		{cut, "slot-a-did-not-load", cut + "; the boot record says slot-a-did-not-load"},
-		{cut, "layout-failed", cut + "; the boot record says layout-failed"},
-		{cut, "verity-block-7", cut + "; the boot record says verity-block-7"},
+		{"data disk move", "data-disk-move", "data disk move"}, {"reboot", "rescue-done", "rescue-done"}, {"reboot", "", "reboot"}, {"reboot", "slot-a-did-not-load", "reboot; the boot record has slot-a-did-not-load"},
+		{cut, "trial-b-exhausted", cut + "; the boot record has trial-b-exhausted"},
+		{cut, "slot-a-did-not-load", cut + "; the boot record has slot-a-did-not-load"},
+		{cut, "layout-failed", cut + "; the boot record has layout-failed"},
+		{cut, "verity-block-7", cut + "; the boot record has verity-block-7"},
 		{"panic: index out of range", "panic", "panic: index out of range"},
 	} {
 		if got := LastEnd(c[0], c[1]); got != c[2] {
@@ -91,7 +91,7 @@ func TestStatusDocs(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if want != string(text) {
-		t.Error("docs/shelf.md does not have the status as it is; if the change is one that scripts can bear, say: go test ./init/status -run TestStatusDocs -update")
+		t.Error("docs/shelf.md does not have the status as it is; if the change does not break scripts, run: go test ./init/status -run TestStatusDocs -update")
 	}
 }
 

@@ -142,7 +142,7 @@ func TestLogFlood(t *testing.T) {
 		total += n
 	}
 	if total != 10_000 {
-		t.Errorf("%d lines written or told of, of 10000", total)
+		t.Errorf("%d lines written or reported, of 10000", total)
 	}
 }
 

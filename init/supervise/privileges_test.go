@@ -36,7 +36,7 @@ func TestNoNewPrivileges(t *testing.T) {
 	if who == "root" {
 		who = "nobody"
 	}
-	before := flag(t, "") // that of whoever runs the test
+	before := flag(t, "") // that of the user who runs the test
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Add(1)

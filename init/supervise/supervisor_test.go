@@ -119,7 +119,7 @@ func TestNotify(t *testing.T) {
 	if err := s.StopUnit(within(t), "k3s"); err != nil {
 		t.Fatal(err)
 	}
-	// Status 1 after the SIGTERM that we sent is no failure.
+	// Status 1 after the SIGTERM that we sent is not a failure.
 	if st := state(t, s, "k3s"); st.Phase != Stopped || st.Failures != 0 || st.LastExit != "exit status 1" {
 		t.Errorf("%+v", st)
 	}

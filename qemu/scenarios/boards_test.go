@@ -44,7 +44,7 @@ func TestBoards(t *testing.T) {
 			g.up()
 			s := g.login()
 			if got := s.run("uname -m; hostname; sudo id -u; date +%Y"); !strings.HasPrefix(got, row.machine+"\nshelf-"+row.board+"\n0\n") || strings.HasSuffix(got, "1970") {
-				t.Errorf("the node says %q", got)
+				t.Errorf("the node answers %q", got)
 			}
 			if got := s.run("awk '$2 == \"/usr\" {print $3, $4}' /proc/mounts"); !strings.HasPrefix(got, "squashfs ro") {
 				t.Errorf("/usr is %q", got)

@@ -56,13 +56,13 @@ func TestCluster(t *testing.T) {
 	}, both...)
 	sub(t, "secrets", func(t *testing.T) {
 		if got := on.run("sudo cat /boot/config.yaml"); strings.Contains(got, token) {
-			t.Error("the token still lies on the server's BOOT")
+			t.Error("the token is still on the server's BOOT")
 		}
 		if got := at.run("sudo cat /boot/config.yaml"); strings.Contains(got, token) {
-			t.Error("the token still lies on the worker's BOOT")
+			t.Error("the token is still on the worker's BOOT")
 		}
 		if got := at.run("ps -ef || ps"); strings.Contains(got, token) {
-			t.Error("the token stands in a command line")
+			t.Error("the token is in a command line")
 		}
 	}, both...)
 	sub(t, "k3s starts again by itself", func(t *testing.T) {

@@ -80,7 +80,7 @@ write_files:
 	sub(t, "a slip", func(t *testing.T) {
 		got := strings.Join(strings.Fields(s.run("sudo cat /boot/report.txt")), " ") // its lines are folded
 		if !strings.Contains(got, "config.d/50-more.yaml:6:3: warning: k3os.lables: there is no such key; it is ignored How to fix it: did you mean k3os.labels?") {
-			t.Errorf("the slip is not told:\n%.3000s", got)
+			t.Errorf("the mistake is not reported:\n%.3000s", got)
 		}
 	}, g)
 	sub(t, "a stick called CIDATA", func(t *testing.T) {

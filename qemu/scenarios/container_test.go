@@ -70,7 +70,7 @@ setsid sh -c "echo 0 >/sys/fs/cgroup/containerd/cgroup.procs; exec containerd" >
 	}
 	answer := s.until("wget -qO- http://10.88.0.2:8080/", "fetched")
 	if !strings.Contains(answer, "pid 1 ") || !strings.Contains(answer, "fetched the page of the host") {
-		t.Errorf("the container says %q", answer)
+		t.Errorf("the container prints %q", answer)
 	}
 	if limit := s.run("cat $(sudo find /sys/fs/cgroup -path '*one*' -name memory.max | head -1)"); limit != "67108864" {
 		t.Errorf("its memory limit is %q", limit)

@@ -49,7 +49,7 @@ func TestDataDisk(t *testing.T) {
 			t.Errorf("there is a datastore on the card:\n%s", out)
 		}
 		if out, err := s.try("sudo shelf status"); err == nil || !strings.Contains(out+err.Error(), "LABEL=k3sdata is not there") {
-			t.Errorf("status says that all is well: %s, %v", out, err)
+			t.Errorf("status reports a healthy node: %s, %v", out, err)
 		}
 	}, g)
 	sub(t, "appears, without a file system", func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestBackupRestore(t *testing.T) {
 			t.Error(got)
 		}
 		if got := s.run("sudo shelf status -o json"); !strings.Contains(got, `"backup": "20`) {
-			t.Errorf("status does not tell of the backup:\n%s", got)
+			t.Errorf("status does not show the backup:\n%s", got)
 		}
 	}, g)
 	g.Stop() // what counts is on another machine now

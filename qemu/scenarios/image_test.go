@@ -72,7 +72,7 @@ func TestImageFormats(t *testing.T) {
 		for _, n := range []int{vm.Boot, vm.SlotA} {
 			out := ref(t, "fsck.vfat", "-n", partition(t, im, n))
 			if lines := strings.Split(strings.TrimSpace(out), "\n"); len(lines) != 2 {
-				t.Errorf("fsck.vfat has something to say of partition %d:\n%s", n, out)
+				t.Errorf("fsck.vfat reports a problem of partition %d:\n%s", n, out)
 			}
 		}
 	})

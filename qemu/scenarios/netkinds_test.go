@@ -172,7 +172,7 @@ func TestNetworkKinds(t *testing.T) {
 			}
 		}
 		if strings.Contains(g.Output(), "the network is not up") {
-			t.Error("the node says that its network is not up")
+			t.Error("the node reports that its network is not up")
 		}
 		if n := strings.Count(g.Output(), "(slave eth1): Enslaving"); n != 1 {
 			t.Errorf("the bond was made %d times", n)

@@ -127,7 +127,7 @@ func TestNetwork(t *testing.T) {
 		}
 		g.see(`the configuration was taken back`)
 		if !strings.Contains(g.Output(), "network wlan0: the access point does not let the node in; the passphrase may be wrong") {
-			t.Error("nobody is told why there is no Wi-Fi")
+			t.Error("the reason for no Wi-Fi is not reported")
 		}
 		g.login()
 	}, g)

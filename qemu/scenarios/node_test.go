@@ -167,7 +167,7 @@ func TestNode(t *testing.T) {
 		// The machine has no sensors: what is not known is not reported.
 		for _, name := range []string{"shelf_temperature_celsius", "shelf_throttled", "shelf_undervoltage", "shelf_disk_wear_percent", "shelf_backup_age_seconds", "node_textfile_scrape_error_total"} {
 			if f[name] != nil {
-				t.Errorf("%s is told: %v", name, f[name])
+				t.Errorf("%s is reported: %v", name, f[name])
 			}
 		}
 		const get = "wget -q -T 5 -O /dev/null http://"
@@ -260,7 +260,7 @@ func TestNode(t *testing.T) {
 	s = g.login()
 	sub(t, "reset", func(t *testing.T) {
 		if !strings.Contains(g.Output(), "shelf: the data are reset; configuration and identity are kept") {
-			t.Error("the console does not tell of the reset")
+			t.Error("the console does not show the reset")
 		}
 		if after := s.run(kept); after != before {
 			t.Errorf("before:\n%s\nafter:\n%s", before, after)
@@ -363,7 +363,7 @@ func scrapeOnce(address string) (map[string]*dto.MetricFamily, error) {
 	}
 	defer r.Body.Close()
 	if r.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the exporter says %s", r.Status)
+		return nil, fmt.Errorf("the exporter answers %s", r.Status)
 	}
 	p := expfmt.NewTextParser(model.LegacyValidation)
 	return p.TextToMetricFamilies(r.Body)

@@ -75,10 +75,10 @@ k3os:
 		}
 		got := strings.Join(strings.Fields(s.run("sudo cat /boot/report.txt")), " ")
 		if !strings.Contains(got, "config.yaml:5:3: error: this is not YAML") || !strings.Contains(got, "replace the tab at the start of line 6 by spaces") {
-			t.Errorf("the tab is not told:\n%.3000s", got)
+			t.Errorf("the tab is not reported:\n%.3000s", got)
 		}
 		if !strings.Contains(got, "config.yaml is not imported") {
-			t.Errorf("that the file is not taken over is not told:\n%.3000s", got)
+			t.Errorf("that the file is not taken over is not reported:\n%.3000s", got)
 		}
 	}, g)
 	sub(t, "an address by connman", func(t *testing.T) {

@@ -89,14 +89,14 @@ func address(s string) (netip.AddrPort, error) {
 	a, err := hex.DecodeString(host)
 	p, err2 := hex.DecodeString(port)
 	if err != nil || err2 != nil || len(a)%4 != 0 || len(p) != 2 {
-		return netip.AddrPort{}, fmt.Errorf("%q is no address", s)
+		return netip.AddrPort{}, fmt.Errorf("%q is not an address", s)
 	}
 	for i := 0; i < len(a); i += 4 {
 		slices.Reverse(a[i : i+4])
 	}
 	ip, ok := netip.AddrFromSlice(a)
 	if !ok {
-		return netip.AddrPort{}, fmt.Errorf("%q is no address", s)
+		return netip.AddrPort{}, fmt.Errorf("%q is not an address", s)
 	}
 	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(p)), nil
 }

@@ -58,7 +58,7 @@ func TestRescue(t *testing.T) {
 		g.see(`shelf-rescue login:`) // again
 	}, g)
 	if out := s.run("sudo shelf data"); !strings.Contains(out, "in use at /") {
-		t.Errorf("shelf data says of a node that is well:\n%s", out)
+		t.Errorf("shelf data shows for a healthy node:\n%s", out)
 	}
 	for _, command := range []string{"sudo shelf data format yes=format", "sudo shelf data repair yes=repair"} {
 		if out, err := s.try(command); err == nil {
@@ -68,7 +68,7 @@ func TestRescue(t *testing.T) {
 	// A change over the network is in force also when the node has nothing but BOOT.
 	renamed := strings.Replace(rescueConfig(), "hostname: shelf-rescue", "hostname: shelf-renamed", 1)
 	if out := s.run("sudo shelf config apply - try=no <<'END'\n" + renamed + "END"); strings.Contains(out, "from before") {
-		t.Errorf("BOOT has no room:\n%s", out)
+		t.Errorf("BOOT has no space:\n%s", out)
 	}
 	if got := s.run("sudo cat /boot/config.yaml"); !strings.Contains(got, "hostname: shelf-renamed") || strings.Contains(got, "K10secret") {
 		t.Errorf("BOOT has\n%s", got)
@@ -161,7 +161,7 @@ func noRoom(t *testing.T, installed string) {
 	s.run("sudo truncate -s 0 /var/lib/rancher/k3os/ssh/ssh_host_*_key && sync")
 	s.try("sudo sh -c 'fallocate -l $(df -B1 --output=avail / | tail -1) /var/fill; for n in 1 2 3; do dd if=/dev/zero of=/var/fill$n bs=4k; done; sync'")
 	if out, err := s.try("sudo sh -c 'echo x > /var/more'"); err == nil {
-		t.Fatalf("there is room left: %s", out)
+		t.Fatalf("there is space left: %s", out)
 	}
 	s.try("sudo shelf reboot")
 	g.see(`shelf: PROBLEM what went wrong: .*no space left`)
@@ -169,7 +169,7 @@ func noRoom(t *testing.T, installed string) {
 	s = g.login()
 	out, err := s.try("shelf status")
 	if err == nil || !strings.Contains(out, "no space left") {
-		t.Errorf("shelf status says\n%s\n%v", out, err)
+		t.Errorf("shelf status shows\n%s\n%v", out, err)
 	}
 	s.run("sudo rm /var/fill*")
 	s.try("sudo shelf reboot")
@@ -189,7 +189,7 @@ func degraded(t *testing.T, s *shell, word string) {
 		t.Errorf("shelf status ends with %v", err)
 	}
 	if !strings.Contains(strings.ToLower(out), strings.ToLower(word)) {
-		t.Errorf("shelf status does not say %s:\n%s", word, out)
+		t.Errorf("shelf status does not show %s:\n%s", word, out)
 	}
 	var st struct {
 		Hostname string

@@ -43,7 +43,7 @@ func TestSoak(t *testing.T) {
 			t.Errorf("report.txt:\n%s", got)
 		}
 		if got := s.run("cat /proc/cmdline"); !strings.Contains(got, "shelf.last=panic") {
-			t.Errorf("the boot record did not tell of it: %s", got)
+			t.Errorf("the boot record did not show it: %s", got)
 		}
 	}, g)
 	broken := func(t *testing.T) {

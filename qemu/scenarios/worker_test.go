@@ -76,10 +76,10 @@ func TestWorker(t *testing.T) {
 	}, g)
 	sub(t, "what is missing", func(t *testing.T) {
 		if !strings.Contains(g.Output(), "PROBLEM what went wrong") || !strings.Contains(g.Output(), "server_url") {
-			t.Error("the console does not say that server_url is missing")
+			t.Error("the console does not show that server_url is missing")
 		}
 		if got := s.run("sudo cat /boot/report.txt"); !strings.Contains(got, "server_url") {
-			t.Errorf("report.txt does not say that server_url is missing:\n%.2000s", strings.TrimSpace(got))
+			t.Errorf("report.txt does not show that server_url is missing:\n%.2000s", strings.TrimSpace(got))
 		}
 		if s.k3sPID() != 0 {
 			t.Error("k3s runs without a server to join")
@@ -126,7 +126,7 @@ func TestWorker(t *testing.T) {
 	s = g.login()
 	sub(t, "watchdog", func(t *testing.T) {
 		if got := s.run("sudo cat /boot/report.txt"); !strings.Contains(strings.Join(strings.Fields(got), " "), "the watchdog reset the board") {
-			t.Errorf("report.txt does not say how the last boot ended:\n%.2000s", got)
+			t.Errorf("report.txt does not show how the last boot ended:\n%.2000s", got)
 		}
 		if after := s.run(identity); after != before {
 			t.Errorf("after the reset the node is another one:\n%s", after)

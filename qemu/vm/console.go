@@ -104,7 +104,7 @@ func (c *console) expect(ctx context.Context, re *regexp.Regexp, limit time.Dura
 		}
 		switch {
 		case dead != nil:
-			return fail("the guest says " + strings.TrimSpace(string(dead)))
+			return fail("the guest prints " + strings.TrimSpace(string(dead)))
 		case ended:
 			return fail("QEMU ended")
 		}

@@ -48,7 +48,7 @@ func OpenImage(path string) (*Image, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s is no disk image: %w", path, err)
+		return nil, fmt.Errorf("%s is not a disk image: %w", path, err)
 	}
 	return im, nil
 }

@@ -75,7 +75,7 @@ func machine(name, arch string) (Machine, error) {
 		return Machine{}, fault.New(fault.Input, "", "no machine of QEMU's is known that runs %q", arch)
 	}
 	if i < 0 {
-		return Machine{}, fault.New(fault.Usage, "say one of "+strings.Join(Machines(), ", "), "unknown machine %q", name)
+		return Machine{}, fault.New(fault.Usage, "use one of "+strings.Join(Machines(), ", "), "unknown machine %q", name)
 	}
 	return machines[i], nil
 }

@@ -110,7 +110,7 @@ func TestUnknownMachine(t *testing.T) {
 func TestNoImage(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "x.img")
 	os.WriteFile(name, bytes.Repeat([]byte("x"), 4096), 0o600)
-	if _, err := Start(t.Context(), Options{Image: name, Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "no disk image") {
+	if _, err := Start(t.Context(), Options{Image: name, Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "not a disk image") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -237,7 +237,7 @@ func TestUnplug(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- v.Unplug(t.Context(), "disk0") }()
 		if !lines.Scan() || lines.Text() != `{"arguments":{"id":"disk0"},"execute":"device_del"}` {
-			t.Fatalf("QEMU hears %s", lines.Text())
+			t.Fatalf("QEMU gets %s", lines.Text())
 		}
 		tell(`{"return": {}}`)
 		tell(`{"event": "DEVICE_DELETED", "data": {"path": "/machine/peripheral/disk0/virtio-backend"}}`)

@@ -347,7 +347,7 @@ func (s *Shell) builtins() map[string]func([]string) bool {
 }
 
 func test(a []string) bool {
-	number := func(s string) int64 { // base 0, and 0 for what is no number, as simple_strtol
+	number := func(s string) int64 { // base 0, and 0 for what is not a number, as simple_strtol
 		n, _ := strconv.ParseInt(s, 0, 64)
 		return n
 	}

@@ -139,7 +139,7 @@ func (t *Tree) Existing(name string) *Group { return t.Group(LeafPath(name)) }
 // Leaf makes the group shelf/NAME and sets its limits; an existing one gets the new limits.
 func (t *Tree) Leaf(name string, l Limits) (*Group, error) {
 	if name == "" || strings.ContainsAny(name, "/\x00\n") || name == "." || name == ".." {
-		return nil, fmt.Errorf("cgroup: %q is no name for a group", name)
+		return nil, fmt.Errorf("cgroup: %q is not a name for a group", name)
 	}
 	g := t.Group(filepath.Join(shelfGroup, name))
 	if err := os.Mkdir(g.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {

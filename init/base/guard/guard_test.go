@@ -27,7 +27,7 @@ func TestGo(t *testing.T) {
 	Go(func() { close(done) })
 	<-done
 	if len(got) != 0 {
-		t.Errorf("told of %v", <-got)
+		t.Errorf("called with %v", <-got)
 	}
 }
 

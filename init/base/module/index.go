@@ -115,7 +115,7 @@ func (x *Index) In(name, dir string) bool {
 	return strings.HasPrefix(x.file[Name(name)], "kernel/"+strings.Trim(dir, "/")+"/")
 }
 
-// Match gives the modules that claim a modalias, sorted; none is no error.
+// Match gives the modules that claim a modalias, sorted; none is not an error.
 func (x *Index) Match(modalias string) []string { return x.alias.match(modalias) }
 
 // Order gives the modules to load, in order, for one module name or alias: softdeps first, then

@@ -44,7 +44,7 @@ func TestErrorCount(t *testing.T) {
 	if !takesFile(dir) || Frozen(dir) {
 		t.Error("a directory that can be written to is frozen")
 	}
-	if takesFile(filepath.Join("/proc", "self")) { // a file system without such files reports so, which is no sign
+	if takesFile(filepath.Join("/proc", "self")) { // a file system without such files reports so, which is not a sign
 		return
 	}
 	t.Error("what is not supported is frozen")

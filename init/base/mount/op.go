@@ -35,7 +35,8 @@ type Dir struct {
 	UID, GID int
 }
 
-// Symlink is a link Path -> Target. Anything at Path that is no directory with content is replaced.
+// Symlink is a link Path -> Target. Anything at Path that is not a directory with content is
+// replaced.
 type Symlink struct {
 	Path, Target string
 }

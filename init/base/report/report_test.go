@@ -22,7 +22,7 @@ func TestText(t *testing.T) {
 	r.Step("layout", 3*time.Second, false)
 	p := From("layout", fault.New(fault.Device, "replace the card", "the data partition\nis damaged: %w", errors.New("EIO")))
 	if !r.Add(p) || r.Add(p) {
-		t.Error("a problem is told once")
+		t.Error("a problem is reported once")
 	}
 	text := string(r.Text())
 	for _, want := range []string{"machine:    Raspberry Pi 4 Model B\r\n", "slot:       b\r\n", "Problem 1 of 1 (step layout)\r\n",
@@ -33,7 +33,7 @@ func TestText(t *testing.T) {
 	}
 	r.Drop("layout")
 	if text = string(r.Text()); !strings.Contains(text, "No problems.") {
-		t.Errorf("a problem that is over is still told:\n%s", text)
+		t.Errorf("a problem that is over is still reported:\n%s", text)
 	}
 }
 

@@ -70,7 +70,7 @@ func TestImageSettings(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range list {
 		if seen[s.Name] || s.Value == "" {
-			t.Errorf("%+v stands there twice or is empty", s)
+			t.Errorf("%+v is there twice or is empty", s)
 		}
 		seen[s.Name] = true
 	}

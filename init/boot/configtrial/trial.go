@@ -159,7 +159,7 @@ func (t *Trial) confirm(pid int, number string) error {
 	case t.since == 0:
 		return fault.New(fault.Unhealthy, "try again in a moment", "the configuration is still being applied")
 	case !ok:
-		return fault.New(fault.Usage, "log in over ssh and run it there", "only who has come over the network can confirm")
+		return fault.New(fault.Usage, "log in over ssh and run it there", "only a session over the network can confirm")
 	case began <= t.since:
 		return fault.New(fault.Unhealthy, "log in once more, and run it there", "this login is older than the change, so it proves nothing about the network")
 	}

@@ -88,7 +88,7 @@ func TestTakenBack(t *testing.T) {
 		if len(n.reloads) != 1 || !strings.Contains(n.reloads[0], "other") {
 			t.Fatalf("applied: %q", n.reloads)
 		}
-		refused(t, n.ask("config-confirm", 8), "only who has come over the network")
+		refused(t, n.ask("config-confirm", 8), "only a session over the network")
 		n.login(t, 9, 1)
 		refused(t, n.ask("config-confirm", 9), "older than the change")
 		refused(t, n.ask("config-confirm", 9, "trial", "7"), "the number 7 was taken back")

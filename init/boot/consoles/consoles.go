@@ -12,7 +12,7 @@ import (
 )
 
 // Prefix begins the names of the units that ask for a login on a console. They end with every
-// logout, which is no failure.
+// logout, which is not a failure.
 const Prefix = "getty-"
 
 // Apply lets people log in on every console, if the user has a password: without one a prompt would
@@ -59,7 +59,7 @@ func gettys(consoles []string) []supervise.Unit {
 		}
 		units = append(units, supervise.Unit{
 			Name: Prefix + tty, Command: command, Optional: true, KeepOthers: true,
-			// It ends with every logout, which is no failure.
+			// It ends with every logout, which is not a failure.
 			Delay: time.Second, MaxDelay: 2 * time.Second, StopOrder: 95,
 		})
 	}

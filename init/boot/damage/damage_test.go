@@ -73,7 +73,7 @@ func TestBook(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := b.Open(path, "b", "v2"); err == nil {
-		t.Error("a damaged file is no error")
+		t.Error("a damaged file is not an error")
 	}
 	known(b, "a", 0, 0)
 	if err := (&Book{}).Rebooting(now); err == nil {

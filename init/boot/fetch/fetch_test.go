@@ -72,7 +72,7 @@ func TestFollow(t *testing.T) {
 		t.Errorf("keys of a place that is named no more: %q", kept)
 	}
 	if p := tell.Report.Problems(); len(p) != 0 {
-		t.Errorf("told %+v", p)
+		t.Errorf("reported %+v", p)
 	}
 }
 
@@ -99,7 +99,7 @@ func TestUntil(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		if tries != 6 || changed != 1 || waited != 1 || strings.Join(told, ", ") != "no route, refused" {
-			t.Errorf("%d tries, %d changes, waited %d times, told %q", tries, changed, waited, told)
+			t.Errorf("%d tries, %d changes, waited %d times, reported %q", tries, changed, waited, told)
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		f.until(ctx, false, func(error) {}, func() (bool, error) { tries++; return false, errors.New("no") })
@@ -129,7 +129,7 @@ func TestVolume(t *testing.T) {
 			t.Error("something came from nowhere")
 		}
 		if got := tell.Report.Problems(); len(got) != 1 || got[0].What != "no disk is called CIDATA" {
-			t.Errorf("told %+v", got)
+			t.Errorf("reported %+v", got)
 		}
 		if read(p, store, volumeAgain, teller()) { // a node that knows what was on it goes on with that
 			t.Error("something came from nowhere")

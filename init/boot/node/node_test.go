@@ -120,7 +120,7 @@ func TestGivesUp(t *testing.T) {
 			t.Errorf("got %+v", o)
 		}
 		if p := v.Base.Report.Problems(); len(p) != 1 || !strings.Contains(p[0].What, "not healthy after 1m0s: sshd is bad; sshd: not set up") {
-			t.Errorf("told: %+v", p)
+			t.Errorf("reported: %+v", p)
 		}
 		if got := v.state(t); got.Trial != bootstate.B {
 			t.Errorf("before the end: %+v", got)

@@ -51,7 +51,7 @@ func (v *View) upgrading(r control.Request) (any, error) {
 	case upgrades.Hold:
 		seconds, err := strconv.Atoi(r.Args["seconds"])
 		if err != nil {
-			return nil, fault.New(fault.Usage, "", "%q is no number of seconds", r.Args["seconds"])
+			return nil, fault.New(fault.Usage, "", "%q is not a number of seconds", r.Args["seconds"])
 		}
 		return nil, v.Upgrades.Hold(time.Duration(seconds)*time.Second, time.Now())
 	}

@@ -42,13 +42,13 @@ func (n Node) Greeting() (head, back string) {
 	switch {
 	case n.Rescue != "":
 		head = "RESCUE (" + n.Rescue + "): the data partition and all services are left alone; what is written here is gone with the next boot."
-		back = "sudo shelf data         tells how to look at the data partition, and repair it"
+		back = "sudo shelf data         shows how to examine and repair the data partition"
 		if !n.Forced {
 			back += "\nsudo shelf rescue off   makes the next boot an ordinary one"
 		}
 	case n.Degraded:
 		head = "DEGRADED: the data partition is not in use; what is written here is gone with the next boot."
-		back = "sudo shelf data   tells why, and what can be done"
+		back = "sudo shelf data   shows why, and what can be done"
 	}
 	return head, back
 }

@@ -31,9 +31,9 @@ func TestWords(t *testing.T) {
 		told, head, back string
 	}{
 		{well, "The node is up.", "", ""},
-		{lost, "keeps nothing", "DEGRADED: ", "tells why"},
+		{lost, "keeps nothing", "DEGRADED: ", "shows why"},
 		{asked, "because of rescue.txt on the boot partition", "RESCUE (rescue.txt", "sudo shelf rescue off"},
-		{forced, "because of the kernel's command line", "RESCUE (the kernel's", "tells how"},
+		{forced, "because of the kernel's command line", "RESCUE (the kernel's", "shows how"},
 	} {
 		head, back := c.n.Greeting()
 		if !strings.Contains(c.n.Told(), c.told) || !strings.HasPrefix(head, c.head) || !strings.Contains(back, c.back) || (c.head == "") != (head == "") {

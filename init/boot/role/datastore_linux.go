@@ -94,7 +94,7 @@ func (d *Datastore) Before(ctx context.Context) error {
 		}
 	}
 	if st.Plan != nil && d.Bundle == "" {
-		return fault.New(fault.Device, "reboot; replace the card if it comes again", "what runs cannot be told, and an upgrade of k3s is under way")
+		return fault.New(fault.Device, "reboot; replace the card if it comes again", "what runs cannot be determined, and an upgrade of k3s is in progress")
 	}
 	what := st.Decide()
 	if err := s.Carry(ctx, st); err != nil {

@@ -83,6 +83,6 @@ func TestExtra(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	if p := tell.Report.Problems(); len(p) != 0 {
-		t.Errorf("told: %+v", p)
+		t.Errorf("reported: %+v", p)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // single file, in order of names. keep chooses by the path relative to root ("." for root itself; a
 // directory that it drops drops all below) and may be nil. Links are kept as links, names of one
 // file as hard links where they are in this tree. Sockets, pipes and devices cannot be taken along;
-// their paths are given. What vanishes meanwhile is no error, a file that shrinks is.
+// their paths are given. What vanishes meanwhile is not an error, a file that shrinks is.
 func (a *Writer) AddTree(root, prefix string, keep func(name string, info fs.FileInfo) bool) (left []string, err error) {
 	first := map[inode]string{}
 	r, err := os.OpenRoot(path.Dir(root))

@@ -9,7 +9,7 @@
 // root of the data partition ("k3os/data/var/lib/rancher/k3os/hostname"), owners are numbers.
 //
 // Nothing here follows a link, and Read gives nothing that could leave the data partition: no
-// absolute name, no "..", no name twice, nothing below a name that is no directory, no device.
+// absolute name, no "..", no name twice, nothing below a name that is not a directory, no device.
 package archive
 
 import (
@@ -63,7 +63,7 @@ const (
 	endName    = "shelf-end.json"
 	maxHead    = 64 << 10 // bytes of a header
 	maxName    = 4095     // bytes of a name or a target, as the kernel has it
-	maxMembers = 4 << 20  // more is no node; each costs memory for its name
+	maxMembers = 4 << 20  // more is not a node; each costs memory for its name
 )
 
 // end is the last member.
@@ -136,7 +136,7 @@ func (m *members) add(name string, typ byte, target string) error {
 		case !ok:
 			m.kind[name[:i]] = typeImplied
 		case k != typeDir && k != typeImplied:
-			return fmt.Errorf("%q lies below %q, which is no directory", name, name[:i])
+			return fmt.Errorf("%q is below %q, which is not a directory", name, name[:i])
 		}
 	}
 	switch typ {
@@ -147,7 +147,7 @@ func (m *members) add(name string, typ byte, target string) error {
 		}
 	case typeLink:
 		if k := m.kind[target]; k != typeFile {
-			return fmt.Errorf("the hard link %q belongs to %.80q, which is no file before it", name, target)
+			return fmt.Errorf("the hard link %q belongs to %.80q, which is not a file before it", name, target)
 		}
 	default:
 		return fmt.Errorf("%q is neither directory, file nor link", name)

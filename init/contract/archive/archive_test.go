@@ -282,7 +282,7 @@ func FuzzRead(f *testing.F) {
 			}
 			for d := filepath.Dir(h.Name); d != "."; d = filepath.Dir(d) {
 				if k, ok := kinds[d]; ok && k != tar.TypeDir {
-					t.Fatalf("%q lies below %q", h.Name, d)
+					t.Fatalf("%q is below %q", h.Name, d)
 				}
 			}
 			if !strings.ContainsRune("0125", rune(h.Typeflag)) {

@@ -56,7 +56,7 @@ func readHeader(tr *tar.Reader) (h Header, err error) {
 	th, err := tr.Next()
 	if err != nil || th.Name != headName || th.Typeflag != tar.TypeReg || th.Size > maxHead {
 		if err == nil || errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return h, fault.New(fault.Input, fix, "this is no node archive: it does not begin with %s", headName)
+			return h, fault.New(fault.Input, fix, "this is not a node archive: it does not begin with %s", headName)
 		}
 		return h, damaged(err)
 	}
@@ -85,7 +85,7 @@ func (m *members) member(tr *tar.Reader, th *tar.Header, each func(*tar.Header, 
 	case th.Mode < 0 || th.Mode > 0o7777:
 		return bad(errors.New(path.Base(th.Name) + " has a mode that is none"))
 	case typ != typeFile && th.Size != 0:
-		return bad(errors.New(path.Base(th.Name) + " is no file and has content"))
+		return bad(errors.New(path.Base(th.Name) + " is not a file and has content"))
 	}
 	for key := range th.PAXRecords {
 		switch key { // what the writer's tar may put there

@@ -48,8 +48,8 @@ type Bundle struct {
 }
 
 // Open reads header, manifest, signature and index, and checks them. Errors are of the kind
-// fault.Verify where the bundle is not what a trusted key signed, fault.Input where it is no bundle
-// at all; those of the source pass as they are.
+// fault.Verify where the bundle is not what a trusted key signed, fault.Input where it is not a
+// bundle at all; those of the source pass as they are.
 func Open(ctx context.Context, src Source, keys Keys) (*Bundle, error) {
 	head, err := Read(ctx, src, 0, HeaderSize)
 	if err != nil {

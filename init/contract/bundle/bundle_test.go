@@ -216,7 +216,7 @@ func TestCanonical(t *testing.T) {
 	for what, f := range map[string]func(string) string{
 		"space":          func(s string) string { return strings.Replace(s, `"rpi64"`, ` "rpi64"`, 1) },
 		"no newline":     strings.TrimSpace,
-		"more behind it": func(s string) string { return s + "{}\n" },
+		"more after it": func(s string) string { return s + "{}\n" },
 		"twice":          func(s string) string { return strings.Replace(s, "{\n", "{\n\t\"family\": \"xu4\",\n", 1) },
 		"unknown":        func(s string) string { return strings.Replace(s, "{\n", "{\n\t\"more\": 1,\n", 1) },
 		"case":           func(s string) string { return strings.Replace(s, `"family"`, `"Family"`, 1) },

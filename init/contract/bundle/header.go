@@ -85,7 +85,7 @@ const maxFile = math.MaxInt64 / 32
 func ParseHeader(b []byte) (Header, error) {
 	var h Header
 	if len(b) != HeaderSize || !bytes.HasPrefix(b, []byte(headerMagic[:len(headerMagic)-1])) {
-		return h, fault.New(fault.Input, "give a file that `imgbuild bundle` has made", "this is no upgrade bundle")
+		return h, fault.New(fault.Input, "give a file that `imgbuild bundle` has made", "this is not an upgrade bundle")
 	}
 	if b[len(headerMagic)-1] != headerMagic[len(headerMagic)-1] {
 		return h, fault.New(fault.Input, "upgrade by a version in between", "the bundle has format %d, this program reads %d", b[len(headerMagic)-1], headerMagic[len(headerMagic)-1])

@@ -113,7 +113,7 @@ func (m *Manifest) Check() error {
 	}
 	for _, h := range [][2]string{{"init", m.Init}, {"slot", m.Slot.SHA256}, {"slot manifest", m.Slot.Manifest}, {"index", m.Index.SHA256}, {"root", m.Root.Hash}} {
 		if !isSum(h[1]) {
-			return bad("the hash of %s is no sha256: %q", h[0], h[1])
+			return bad("the hash of %s is not a sha256: %q", h[0], h[1])
 		}
 	}
 	if m.K3s != nil && m.K3s.Source == "firstboot" && !isSum(m.K3s.SHA256) {
@@ -122,7 +122,7 @@ func (m *Manifest) Check() error {
 	r := m.Root
 	if r.Offset <= 0 || r.Size <= 0 || r.Offset%4096 != 0 || r.Size%4096 != 0 || r.TreeSize <= 0 || r.TreeSize%4096 != 0 ||
 		r.Size > MaxSlot || r.TreeSize > MaxSlot || r.TreeOffset != r.Offset+r.Size || r.TreeOffset > m.Slot.Size-r.TreeSize {
-		return bad("the root does not lie in whole blocks of the slot: %+v", r)
+		return bad("the root is not in whole blocks of the slot: %+v", r)
 	}
 	if s, err := hex.DecodeString(r.Salt); err != nil || len(s) > 256 {
 		return bad("salt %q", r.Salt)

@@ -52,7 +52,7 @@ func ParseKeys(text string) (Keys, error) {
 func ParseKey(s string) (minisign.PublicKey, error) {
 	var k minisign.PublicKey
 	if err := k.UnmarshalText([]byte(s)); err != nil || k.String() != s {
-		return k, fault.New(fault.Input, "give the line of minisign.pub, or of `imgbuild keygen`, that begins with RW", "%q is no minisign public key", s)
+		return k, fault.New(fault.Input, "give the line of minisign.pub, or of `imgbuild keygen`, that begins with RW", "%q is not a minisign public key", s)
 	}
 	return k, nil
 }
@@ -88,7 +88,7 @@ func (keys Keys) Verify(text, signature []byte) (minisign.PublicKey, error) {
 	}
 	var s minisign.Signature
 	if len(signature) > MaxSignature || s.UnmarshalText(signature) != nil {
-		return none, damaged("the bundle's signature is no minisign signature")
+		return none, damaged("the bundle's signature is not a minisign signature")
 	}
 	if s.Algorithm != minisign.HashEdDSA {
 		return none, damaged("the bundle's signature is not in minisign's prehashed form")

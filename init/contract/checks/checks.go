@@ -52,7 +52,7 @@ var All = []Check{
 	{Name: Address, Means: "an interface has an address", Floor: true},
 	{Name: SSHD, Means: "sshd answers", Unit: "sshd", Floor: true},
 	{Name: DataDisk, Means: "the disk of data.device, if any, is in use"},
-	{Name: K3s, Means: "k3s has said READY=1", Unit: "k3s"},
+	{Name: K3s, Means: "k3s has sent READY=1", Unit: "k3s"},
 	{Name: API, Means: "/readyz of the API server answers 200", Unit: "k3s", Probe: true},
 	{Name: Kubelet, Means: "/healthz of the kubelet answers 200", Unit: "k3s", Probe: true},
 	{Name: Certificates, Means: "no certificate of k3s ends within 45 days", Advisory: true},

@@ -33,7 +33,7 @@ func Encode(dst []byte, e *zstdblock.Encoder, k Kind, content []byte) ([]byte, e
 		binary.LittleEndian.PutUint16(dst[at:], uint16(size))
 		return dst, nil
 	}
-	return nil, fmt.Errorf("%s is no block", k)
+	return nil, fmt.Errorf("%s is not a block", k)
 }
 
 // Decoder takes blocks apart. It is for one goroutine.
@@ -58,7 +58,7 @@ func (d *Decoder) Decode(dst, stored []byte, k Kind, raw int64) ([]byte, error) 
 		h := binary.LittleEndian.Uint16(stored)
 		stored = stored[2:]
 		if int(h&^metaRaw) != len(stored) {
-			return nil, fmt.Errorf("a metadata block of %d bytes says %d", len(stored), h&^metaRaw)
+			return nil, fmt.Errorf("a metadata block of %d bytes claims %d", len(stored), h&^metaRaw)
 		}
 		if h&metaRaw != 0 {
 			if int64(len(stored)) != raw {
@@ -89,5 +89,5 @@ func NewReader(k Kind, r io.Reader) (io.ReadCloser, error) {
 		}
 		return z.IOReadCloser(), nil
 	}
-	return nil, fmt.Errorf("%s is no stream", k)
+	return nil, fmt.Errorf("%s is not a stream", k)
 }

@@ -96,5 +96,5 @@ func NewWriter(k Kind, w io.Writer) (io.WriteCloser, error) {
 	case Stream:
 		return zstdblock.NewWriter(w), nil
 	}
-	return nil, fmt.Errorf("%s is no stream", k)
+	return nil, fmt.Errorf("%s is not a stream", k)
 }

@@ -37,7 +37,7 @@ func (k *checker) checkAddons() {
 		case chart != "" && a.Version == "":
 			k.report(Error, here, "set version to the chart's exact version", "the add-on has no version, it is not installed")
 		case chart == "" && a.Version != "":
-			k.report(Warning, here+".version", "remove it, or set repo", "the version is not used: there is no chart of our own")
+			k.report(Warning, here+".version", "remove it, or set repo", "the version is not used: this add-on has no chart")
 		case chart == "" && !packaged && a.Values != nil:
 			k.report(Error, here, "set repo", "there are values, but no chart to give them to")
 		case packaged && a.Values != nil && name != "traefik":
@@ -51,7 +51,7 @@ func (k *checker) checkAddons() {
 		if strings.Contains(a.Chart, "://") && !address(a.Chart, "https", "http", "oci") {
 			k.report(Error, here+".chart", "write a name, or an https:// or oci:// address", "%s is not the address of a chart", quote(a.Chart))
 		} else if a.Repo == "" && a.Chart != "" && !strings.Contains(a.Chart, "://") {
-			k.report(Error, here, "set repo", "nothing says where the chart %s comes from", a.Chart)
+			k.report(Error, here, "set repo", "no source is given for the chart %s", a.Chart)
 		}
 		if a.Namespace != "" && !labelName.MatchString(a.Namespace) {
 			k.report(Error, here+".namespace", "use small letters, digits and -", "%s is not a namespace", quote(a.Namespace))

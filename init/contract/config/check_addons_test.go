@@ -11,7 +11,7 @@ func TestCheckAddons(t *testing.T) {
 		"{cert-manager: {repo: 'https://charts.jetstack.io'}}":                                        "the add-on has no version, it is not installed",
 		"{x: {chart: 'oci://ghcr.io/a/b', version: 1.2.3}}":                                           "",
 		"{x: {chart: 'ftp://a/b', version: 1}}":                                                       "is not the address of a chart",
-		"{x: {chart: b, version: 1}}":                                                                 "nothing says where the chart b comes from",
+		"{x: {chart: b, version: 1}}":                                                                 "no source is given for the chart b",
 		"{x: {repo: charts, version: 1}}":                                                             "is not the address of a Helm repository",
 		"{traefik: {values: {logs: {}}}}":                                                             "",
 		"{traefik: {enabled: false}}":                                                                 "",
@@ -44,7 +44,7 @@ func TestCheckFurtherServer(t *testing.T) {
 	for in, want := range map[string]string{
 		"k3os: {server_url: 'https://a:6443'}":                                                         "does not join another one without its token; missing: k3os.token",
 		"k3os: {server_url: 'https://a:6443', token: long-enough}":                                     "",
-		"k3os: {server_url: 'https://a:6443', token: long-enough, k3s_args: [server, --cluster-init]}": "begins no cluster of its own",
+		"k3os: {server_url: 'https://a:6443', token: long-enough, k3s_args: [server, --cluster-init]}": "does not start a cluster",
 		"k3os: {token: long-enough, k3s_args: [server, --cluster-init]}":                               "",
 	} {
 		var got []string

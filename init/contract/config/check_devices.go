@@ -67,7 +67,7 @@ func (k *checker) checkDevices(n Network) {
 	}
 	for i, f := range n.Interfaces {
 		if owner := ports[f.Name]; owner != "" && f.MAC == "" {
-			k.report(Warning, index("network.interfaces", i), "give the addresses to the interface that it is a port of", "%s is a port of %s and gets no address of its own", quote(f.Name), owner)
+			k.report(Warning, index("network.interfaces", i), "give the addresses to the interface that it is a port of", "%s is a port of %s and gets no address", quote(f.Name), owner)
 		}
 	}
 }

@@ -25,7 +25,7 @@ var elsewhere = [][2]string{
 	{"/etc/ntp.conf", "use time.servers"},
 	{"/etc/sysctl", "use k3os.sysctls"},
 	{"/etc/modules", "use k3os.modules"},
-	{"/etc/modprobe.d/", "use k3os.modules, with the parameters behind the name"},
+	{"/etc/modprobe.d/", "use k3os.modules, with the parameters after the name"},
 	{"/etc/fstab", "use data.device"},
 	{"/etc/apk/", "remove it"},
 	{"/etc/apt/", "remove it"},
@@ -62,11 +62,11 @@ func (k *checker) checkCommands() {
 			}
 			word := strings.TrimSuffix(f[0], ";")
 			if contains(absent, path.Base(word)) {
-				k.report(Error, index(phase.name, i), "remove the line; networks, services and the time zone have their own sections", "this system has no %s; the line fails, and those behind it are not run", path.Base(word))
+				k.report(Error, index(phase.name, i), "remove the line; networks, services and the time zone have their own sections", "this system has no %s; the line fails, and those after it are not run", path.Base(word))
 			} else if swapsTo(f) {
 				k.report(Error, index(phase.name, i), useZram, "%s", noSwap)
 			} else if strings.HasPrefix(word, "/etc/init.d/") {
-				k.report(Error, index(phase.name, i), "use shelf restart NAME, or write it under services", "this system has no /etc/init.d; the line fails, and those behind it are not run")
+				k.report(Error, index(phase.name, i), "use shelf restart NAME, or write it under services", "this system has no /etc/init.d; the line fails, and those after it are not run")
 			}
 		}
 	}

@@ -82,7 +82,7 @@ func (k *checker) checkK3s() {
 			map[string]string{"worker": MissingForWorker, "server": missingForServer}[k.role], strings.Join(missing, " and "))
 	}
 	if k.role == "server" && c.ServerURL != "" && k.c.givenElsewhere("--cluster-init", "", "K3S_CLUSTER_INIT") {
-		k.report(Warning, "k3os.server_url", "keep --cluster-init on the first server only", "a server that joins another one begins no cluster of its own; one of both is for another node")
+		k.report(Warning, "k3os.server_url", "keep --cluster-init on the first server only", "a server that joins another one does not start a cluster; one of the two belongs on another node")
 	}
 	if c.ServerURL != "" {
 		if s, fix, why := serverURL(c.ServerURL); why != "" {
@@ -180,7 +180,7 @@ func (k *checker) checkK3sFiles() {
 		}
 		docs, err := readYAML(data, 1)
 		if err != nil || len(docs) != 1 || len(docs[0].Content) != 1 || docs[0].Content[0].Kind != yaml.MappingNode {
-			k.report(Error, index("write_files", i)+".content", "write a map of k3s' flags without --", "this is no configuration of k3s, which would not start with it")
+			k.report(Error, index("write_files", i)+".content", "write a map of k3s' flags without --", "this is not a configuration of k3s, which would not start with it")
 			continue
 		}
 		for c := docs[0].Content[0].Content; len(c) > 1; c = c[2:] {

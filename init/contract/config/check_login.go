@@ -39,9 +39,9 @@ func (k *checker) checkLogin() {
 	case password == "":
 	case !Hashed(password):
 		if strings.HasPrefix(password, "$") {
-			k.report(Warning, "k3os.password", "make a hash with: openssl passwd -6", "it begins with $ but is no crypt(5) hash; it is taken as clear text")
+			k.report(Warning, "k3os.password", "make a hash with: openssl passwd -6", "it begins with $ but is not a crypt(5) hash; it is taken as clear text")
 		} else {
-			k.report(Warning, "k3os.password", "make a hash with: openssl passwd -6", "the password stands here in clear text; the node hashes and erases it at import")
+			k.report(Warning, "k3os.password", "make a hash with: openssl passwd -6", "the password is here in clear text; the node hashes and erases it at import")
 		}
 	case strings.HasPrefix(password, "$") && !ConsoleHash(password):
 		k.report(Warning, "k3os.password", "make a hash with: openssl passwd -6, or write clear text, which the node hashes at import",

@@ -100,7 +100,7 @@ func (k *checker) checkInterface(n Interface, path string) {
 		if r.To == "" {
 			k.report(Error, here, "set to, for example 10.8.0.0/16", "the route leads nowhere")
 		} else if r.To == "default" && r.Via == "" {
-			k.report(Error, here, "set via, or write 0.0.0.0/0 or ::/0", "a default route without a gateway must say of which family it is; it is left out")
+			k.report(Error, here, "set via, or write 0.0.0.0/0 or ::/0", "a default route without a gateway needs its address family; it is left out")
 		}
 		if r.Via != "" && !onLink(r.Via) {
 			k.report(Warning, here+".via", "check both addresses", "the next hop %s is in none of the interface's networks", r.Via)

@@ -97,10 +97,10 @@ func (k *checker) checkServices() {
 		}
 		k.checkNeeds(name)
 		if s.CPU < 0 {
-			k.report(Error, here+".cpu", "write a per cent of one core", "%d is no share of a CPU", s.CPU)
+			k.report(Error, here+".cpu", "write a per cent of one core", "%d is not a share of a CPU", s.CPU)
 		}
 		if s.Pids < 0 {
-			k.report(Error, here+".pids", "write a number of processes", "%d is no number of processes", s.Pids)
+			k.report(Error, here+".pids", "write a number of processes", "%d is not a number of processes", s.Pids)
 		}
 		if s.Memory > 0 && s.MemoryHigh >= s.Memory {
 			k.report(Warning, here+".memory_high", "set it below memory", "the service is killed before it is slowed down")

@@ -118,7 +118,7 @@ func (n *Connman) network(name string, s keySection) {
 	case s.keys["EAP"] != "" || s.keys["Identity"] != "":
 		n.Notes = append(n.Notes, fmt.Sprintf("connman's %s: the network %q asks for a user name, which is not supported; it is left", name, w.Name))
 	case w.Passphrase == "" && protected(s):
-		n.Notes = append(n.Notes, fmt.Sprintf("connman's %s: the network %q has a passphrase that does not stand there; it is left", name, w.Name))
+		n.Notes = append(n.Notes, fmt.Sprintf("connman's %s: the network %q has a passphrase that is not there; it is left", name, w.Name))
 	case !slices.ContainsFunc(n.WiFi, func(o WiFi) bool { return o.Name == w.Name }):
 		n.WiFi = append(n.WiFi, w)
 	}
@@ -167,24 +167,24 @@ func keptAddresses(i *Interface, keys map[string]string) error {
 func addAddress(i *Interface, address, mask, gateway string) error {
 	a, err := netip.ParseAddr(address)
 	if err != nil || a.Zone() != "" {
-		return fmt.Errorf("%q is no address", address)
+		return fmt.Errorf("%q is not an address", address)
 	}
 	if m, err := netip.ParseAddr(mask); err == nil && m.Is4() {
 		b := m.As4()
 		ones, bits := net.IPv4Mask(b[0], b[1], b[2], b[3]).Size()
 		if bits == 0 {
-			return fmt.Errorf("%q is no network mask", mask)
+			return fmt.Errorf("%q is not a network mask", mask)
 		}
 		mask = fmt.Sprint(ones)
 	}
 	p, err := netip.ParsePrefix(a.String() + "/" + mask)
 	if err != nil {
-		return fmt.Errorf("%q is no network mask", mask)
+		return fmt.Errorf("%q is not a network mask", mask)
 	}
 	if gateway != "" && gateway != "0.0.0.0" && gateway != "::" {
 		g, err := netip.ParseAddr(gateway)
 		if err != nil {
-			return fmt.Errorf("%q is no gateway", gateway)
+			return fmt.Errorf("%q is not a gateway", gateway)
 		}
 		if g.Is4() {
 			i.Gateway = g.String()

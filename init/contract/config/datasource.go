@@ -40,12 +40,12 @@ func ParseDataSource(text string) (s DataSource, err error) {
 	case strings.HasPrefix(lower, "http://"), strings.HasPrefix(lower, "https://"):
 		return urlSource(text)
 	case contains(clouds, lower):
-		return s, fmt.Errorf("a board is in no cloud; %s has nothing to say to it", lower)
+		return s, fmt.Errorf("a board is not in a cloud; %s does not apply", lower)
 	}
 	if near := NearestWord(text, []string{"nocloud", "cidata", "cdrom"}); near != "" {
-		return s, fmt.Errorf("%s is no source, %s is", quote(text), near)
+		return s, fmt.Errorf("%s is not a source, %s is", quote(text), near)
 	}
-	return s, fmt.Errorf("%s is no source of cloud-config", quote(text))
+	return s, fmt.Errorf("%s is not a source of cloud-config", quote(text))
 }
 
 func urlSource(text string) (s DataSource, err error) {
@@ -59,15 +59,15 @@ func urlSource(text string) (s DataSource, err error) {
 	switch how {
 	case "sha256":
 		if s.SHA256, err = hex.DecodeString(what); err != nil || len(s.SHA256) != 32 {
-			return s, fmt.Errorf("what stands behind #sha256= is not 64 hex digits")
+			return s, fmt.Errorf("what follows #sha256= is not 64 hex digits")
 		}
 	case "minisign":
 		s.Key = &minisign.PublicKey{}
 		if err := s.Key.UnmarshalText([]byte(what)); err != nil {
-			return s, fmt.Errorf("what stands behind #minisign= is not a public key of minisign")
+			return s, fmt.Errorf("what follows #minisign= is not a public key of minisign")
 		}
 	default:
-		return s, fmt.Errorf("nothing says what must come from this address")
+		return s, fmt.Errorf("there is no hash or key for the content of this address")
 	}
 	return s, nil
 }
@@ -90,7 +90,7 @@ func (k *checker) checkDataSources() {
 		case err != nil && contains(clouds, strings.ToLower(text)):
 			k.report(Warning, here, "remove it", "%v", err)
 		case err != nil && s.URL != "":
-			k.report(Error, here, "put #sha256=HEX behind the address, or #minisign=KEY and the signature next to it as .minisig", "%v", err)
+			k.report(Error, here, "put #sha256=HEX after the address, or #minisign=KEY and the signature next to it as .minisig", "%v", err)
 		case err != nil:
 			k.report(Error, here, "write cidata, file=PATH or https://HOST/PATH#sha256=HEX", "%v", err)
 		}

@@ -85,7 +85,7 @@ func (d *decoder) value(n *yaml.Node, k *Key, path string) *value {
 	}
 	if isNull(n) {
 		if n.Anchor != "" && d.aliases == 0 {
-			d.found.add(d.at(n), Warning, path, "put the whole value into quotes", "what begins with & is a mark of YAML's and no value; the key is empty")
+			d.found.add(d.at(n), Warning, path, "put the whole value into quotes", "a leading & is a mark of YAML's, not a value; the key is empty")
 		}
 		return &value{kind: null, at: d.at(n)}
 	}

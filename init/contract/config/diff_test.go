@@ -81,7 +81,7 @@ func TestDevices(t *testing.T) {
 		"bridges: [{name: br0, ports: [br0]}]":                                            "cannot be a port",
 		"bridges: [{name: br0}]":                                                          "connects nothing",
 		"bonds: [{name: 'a name that is far too long', ports: [eth0]}]":                   "up to 15 letters",
-		"{bridges: [{name: br0, ports: [eth0]}], interfaces: [{name: eth0, dhcp: true}]}": "no address of its own",
+		"{bridges: [{name: br0, ports: [eth0]}], interfaces: [{name: eth0, dhcp: true}]}": "no address",
 	} {
 		if !strings.HasPrefix(text, "{") {
 			text = "{" + text + "}"

@@ -120,7 +120,7 @@ var facts = []fact{
 	{"a list without value", "write_files:", map[string]string{"write_files": "[]"}, nil},
 	{"a passphrase of digits", "k3os: {wifi: [{name: home, passphrase: 12345678}]}", map[string]string{"k3os.wifi[0].passphrase": "12345678"}, nil},
 	{"two bare lines of keys", "ssh_authorized_keys:\n  ssh-ed25519 AAAAC3Nz me@a\n  ssh-rsa AAAAB3Nz me@b\n",
-		map[string]string{"ssh_authorized_keys": `["ssh-ed25519 AAAAC3Nz me@a" "ssh-rsa AAAAB3Nz me@b"]`}, []string{"2:3: warning: ssh_authorized_keys: 2 keys stand in one text"}},
+		map[string]string{"ssh_authorized_keys": `["ssh-ed25519 AAAAC3Nz me@a" "ssh-rsa AAAAB3Nz me@b"]`}, []string{"2:3: warning: ssh_authorized_keys: 2 keys are in one text"}},
 	{"more spellings", "HOSTNAME: h2\nRUNCMD: [a]\nk3os: {NTPServers: [a], DNSNameservers: [b], ServerURL: c}",
 		map[string]string{"hostname": "h2", "run_cmd": `["a"]`, "k3os.ntp_servers": `["a"]`, "k3os.dns_nameservers": `["b"]`, "k3os.server_url": "c"}, nil},
 	{"spellings k3OS did not know", "k3os: {env: {A: b}, install: {efi: true}}", map[string]string{"k3os.environment": "map[]", "k3os.install.force_efi": "false"},

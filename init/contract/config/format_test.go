@@ -64,7 +64,7 @@ var formats = []struct {
 		"run_cmd": fmt.Sprintf("%q", []string{"(\nsh -c 'echo it'\\''s me > /tmp/x'\n) || echo \"it failed with status $?, and the next one goes on\"",
 			"(\nsed -i 's/a/b/' /etc/nothing\n) || echo \"it failed with status $?, and the next one goes on\""})},
 		[]string{"user-data:3:1: note: manage_etc_hosts", "4:1: warning: packages: a key of cloud-init that has no effect here; the system is read-only", "6:1: note: apt", "12:1: note: keyboard", "15:1: note: enable_ssh",
-			`17:3: warning: users[0]: this node has one login, rancher; what "pi" brings counts for it; log in with ssh rancher@NODE`,
+			`17:3: warning: users[0]: this node has one login, rancher; it gets the keys and password of "pi"; log in with ssh rancher@NODE`,
 			"26:5: note: run_cmd[0]: this system has no rfkill", "27:5: note: run_cmd[1]"}}},
 	{NetworkConfigName, fact{"Imager's Wi-Fi", imagerNetwork, map[string]string{"network.country": "GB", "network.wifi[0].name": `the "home" net`, "network.interfaces": "[]",
 		"network.wifi[0].hidden": "true", "network.wifi[0].passphrase": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}, nil}},
@@ -141,7 +141,7 @@ func TestDataSource(t *testing.T) {
 	hash := strings.Repeat("0a", 32)
 	for in, want := range map[string]string{
 		"cidata": "", "NoCloud": "", "cdrom": "", "file=/a/b": "", "https://h/x?y=z#sha256=" + hash: "", "http://h/x#minisign=" + key: "",
-		"aws": "a board is in no cloud", "nocluod": "nocloud is", "file=a": "not an absolute path", "https://h/x": "nothing says what must come", "https://h/x#sha256=12": "64 hex digits",
+		"aws": "a board is not in a cloud", "nocluod": "nocloud is", "file=a": "not an absolute path", "https://h/x": "there is no hash or key", "https://h/x#sha256=12": "64 hex digits",
 		"https://h/x#minisign=abc": "not a public key", "https://#sha256=" + hash: "is not a URL", "": "is no source",
 	} {
 		s, err := ParseDataSource(in)

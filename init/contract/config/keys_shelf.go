@@ -14,10 +14,10 @@ var shelfRows = []Key{
 	{Path: "network.interfaces.name", Type: Text, Phase: AtNetwork, Doc: "The kernel's name for it, or `auto` for the first wired interface with a link.", Default: "auto", Example: "eth0"},
 	{Path: "network.interfaces.mac", Type: Text, Form: MAC, Phase: AtNetwork, Doc: "Hardware address.", Example: "'dc:a6:32:01:02:03'"},
 	{Path: "network.interfaces.dhcp", Type: Bool, Phase: AtNetwork, Doc: "Ask DHCP for an address.", Unset: "true without `addresses`, else false", Example: "true", Aliases: []string{"dhcp4"}},
-	{Path: "network.interfaces.dhcp6", Type: Bool, Phase: AtNetwork, Doc: "Ask DHCPv6 for an address; `true` asks also where no router advertisement says so.", Unset: "as router advertisements say", Example: "true"},
+	{Path: "network.interfaces.dhcp6", Type: Bool, Phase: AtNetwork, Doc: "Ask DHCPv6 for an address; `true` asks even without a router advertisement.", Unset: "by router advertisements", Example: "true"},
 	{Path: "network.interfaces.addresses", Type: Texts, Form: Own, Phase: AtNetwork, Doc: "Static addresses with their prefix length.", Example: "[192.168.1.10/24]"},
 	{Path: "network.interfaces.gateway", Type: Text, Form: Address, Phase: AtNetwork, Doc: "Default gateway.", Aliases: []string{"gateway4"}, Example: "192.168.1.1"},
-	{Path: "network.interfaces.gateway6", Type: Text, Form: Address, Phase: AtNetwork, Doc: "Default gateway for IPv6, next to `gateway`.", Unset: "as router advertisements say", Example: "'fd00:1::1'"},
+	{Path: "network.interfaces.gateway6", Type: Text, Form: Address, Phase: AtNetwork, Doc: "Default gateway for IPv6, next to `gateway`.", Unset: "by router advertisements", Example: "'fd00:1::1'"},
 	{Path: "network.interfaces.dns", Type: Texts, Form: Address, Phase: AtNetwork, Doc: "Name servers of this interface.", Aliases: []string{"nameservers"}, Example: "[192.168.1.1]"},
 	{Path: "network.interfaces.search", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Search domains of this interface.", Example: "[lan]"},
 	{Path: "network.interfaces.routes", Type: Items, Phase: AtNetwork, Doc: "Further routes."},
@@ -48,20 +48,20 @@ var shelfRows = []Key{
 	{Path: "network.bonds.ports", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "The interfaces that it is made of, by name or hardware address.", Example: "[eth2, eth3]"},
 	{Path: "network.bonds.mode", Type: Text, Phase: AtNetwork, Doc: "How they share the work.", Default: "active-backup", Values: []string{"active-backup", "802.3ad", "balance-rr", "balance-xor", "balance-tlb", "balance-alb", "broadcast"}, Example: "802.3ad"},
 	{Path: "network.dns", Type: Texts, Form: Address, Phase: AtNetwork, Doc: "Name servers that come before those DHCP names.", Aliases: []string{"nameservers"}, Example: "[192.168.1.1]"},
-	{Path: "network.search", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Search domains.", Unset: "what DHCP says", Example: "[lan]"},
+	{Path: "network.search", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Search domains.", Unset: "from DHCP", Example: "[lan]"},
 
 	{Path: "router", Type: Free, Phase: AtRun, Roles: []string{"router"}, Doc: "Uplink, LAN and firewall of a router.", Example: "{}", Planned: true},
 
-	{Path: "monitoring", Type: Section, Phase: AtRun, Doc: "What the node tells about itself."},
+	{Path: "monitoring", Type: Section, Phase: AtRun, Doc: "What the node reports about itself."},
 	{Path: "monitoring.enabled", Type: Bool, Phase: AtRun, Doc: "Run node-exporter, with the metrics of the node itself.", Default: "true", Example: "false"},
-	{Path: "monitoring.listen", Type: Text, Phase: AtRun, Doc: "Where node-exporter listens: an address or an interface, a port, or both; every interface at once only as 0.0.0.0:9100.", Unset: "port 9100 on the address of the interface with the default route", Example: "'192.168.1.10:9100'"},
+	{Path: "monitoring.listen", Type: Text, Phase: AtRun, Doc: "Where node-exporter listens: an address or an interface, a port, or both; all interfaces only as 0.0.0.0:9100.", Unset: "port 9100 on the address of the interface with the default route", Example: "'192.168.1.10:9100'"},
 
 	{Path: "upgrade", Type: Section, Phase: AtRun, Doc: "Upgrades of the system."},
 	{Path: "upgrade.keys", Type: Texts, Phase: AtRun, Doc: "Whose upgrades this node takes, next to the keys that it already has: public keys as `imgbuild keygen` and minisign print them.",
 		Unset: "the key that the image was built with", Example: "[RWTAPRW1jm3ROkLJQPk3TA0pFOBlHG12gyGi2W57W+DJ4L16/OTqNcTL]"},
 	{Path: "upgrade.deadline", Type: Int, Phase: AtRun, Doc: "How many seconds a new system has, from the start of its services, to pass its checks before the node returns to the system before, 20 to 7200.", Min: 20, Max: 7200, Unset: "as the role of the new system says", Example: "900"},
 
-	{Path: "services", Type: Named, Phase: AtRun, Doc: "Further programs for the init to supervise, by name. A later source adds services, and replaces one of the same name. A change is taken up while the node runs: what is new is started, what is gone is stopped, what has changed is started again."},
+	{Path: "services", Type: Named, Phase: AtRun, Doc: "Further programs for the init to supervise, by name. A later source adds services, and replaces one of the same name. A change takes effect while the node runs: new services are started, removed ones stopped, changed ones restarted."},
 	{Path: "services.enabled", Type: Bool, Phase: AtRun, Doc: "Start it.", Default: "true", Example: "false"},
 	{Path: "services.command", Type: Texts, Form: Shell, Phase: AtRun, Doc: "Program and arguments, one to an item; a single text is run by `sh -c`.", Example: "[/usr/local/bin/weather, --port=8080]"},
 	{Path: "services.user", Type: Text, Phase: AtRun, Doc: "User to run as.", Default: "root", Example: "rancher"},
@@ -90,7 +90,7 @@ var shelfRows = []Key{
 	{Path: "addons.version", Type: Text, Phase: AtRun, Doc: "The chart's exact version, without which a chart is not installed.", Example: "v1.16.2"},
 	{Path: "addons.namespace", Type: Text, Phase: AtRun, Doc: "Namespace that it goes into, made if it is not there.", Unset: "the add-on's name", Example: "cert-manager"},
 	{Path: "addons.values", Type: Free, Phase: AtRun, Doc: "The chart's values.", Example: "{crds: {enabled: true}}"},
-	{Path: "addons.objects", Type: Text, Phase: AtRun, Doc: "Further Kubernetes objects as one or more YAML documents, applied as they stand.", Example: "'{apiVersion: v1, kind: Namespace, metadata: {name: mail}}'"},
+	{Path: "addons.objects", Type: Text, Phase: AtRun, Doc: "Further Kubernetes objects as one or more YAML documents, applied unchanged.", Example: "'{apiVersion: v1, kind: Namespace, metadata: {name: mail}}'"},
 
 	{Path: "time", Type: Section, Phase: AtNetwork, Doc: "Where the time comes from."},
 	{Path: "time.servers", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Time servers that come before those DHCP names.", Unset: "DHCP's, then `k3os.ntp_servers`, then the Debian pool", Example: "[192.168.1.1]"},
@@ -101,7 +101,7 @@ var shelfRows = []Key{
 	{Path: "memory.zram", Type: Text, Form: AutoSize, Phase: AtBoot, Doc: "Swap in compressed memory: its size, `auto` (half of the memory, 512 MiB at most) or `off`. At most twice the memory.", Unset: "no swap", Example: "auto"},
 	{Path: "memory.swap", Type: Text, Phase: AtBoot, Doc: "Refused: swap on a card or disk is not supported. It wears out cards, and a node that swaps to one answers nobody for minutes. Use `memory.zram`.", Unset: "no swap", Example: "'off'"},
 
-	{Path: "data", Type: Section, Phase: AtBoot, Doc: "Where the data of the node's services lie."},
+	{Path: "data", Type: Section, Phase: AtBoot, Doc: "Where the data of the node's services are stored."},
 	{Path: "data.device", Type: Text, Phase: AtBoot, Doc: "Another disk for k3s' data: a /dev path, UUID=, LABEL=, PARTUUID= or PARTLABEL= of an ext4, xfs or btrfs file system. It is never formatted; see docs/k3s.md.", Unset: "the data partition of the boot disk", Example: "LABEL=k3sdata"},
 
 	{Path: "backup", Type: Section, Phase: AtRun, Roles: []string{"server"}, Doc: "Daily copies of a server's datastore and identity."},
@@ -109,7 +109,7 @@ var shelfRows = []Key{
 	{Path: "backup.keep", Type: Int, Phase: AtRun, Roles: []string{"server"}, Doc: "How many to keep.", Default: "7", Example: "14"},
 	{Path: "backup.host_key", Type: Text, Phase: AtRun, Roles: []string{"server"}, Doc: "The sftp server's public key, as in its /etc/ssh/ssh_host_ed25519_key.pub.", Unset: "the key that it shows at the first contact is kept", Example: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIrm8bZbX3kcyvSGUjqqGlKVvPCuPTrVK2hHJKv1yDyN"},
 
-	{Path: "shelf", Type: Section, Phase: AtBoot, Doc: "What this node is. The image says it already; the role may be changed here."},
+	{Path: "shelf", Type: Section, Phase: AtBoot, Doc: "What this node is. The image sets it; the role may be changed here."},
 	{Path: "shelf.role", Type: Text, Phase: AtBoot, Doc: "The node's role.", Values: Roles, Unset: "what the image was built for", Example: "server"},
-	{Path: "shelf.board", Type: Text, Phase: AtBuild, Doc: "The board the image was built for. imgbuild writes it.", Unset: "what the boot loader says", Example: "rpi4"},
+	{Path: "shelf.board", Type: Text, Phase: AtBuild, Doc: "The board the image was built for. imgbuild writes it.", Unset: "from the boot loader", Example: "rpi4"},
 }

@@ -25,7 +25,7 @@ var storageRows = []Key{
 	{Path: "storage.shares.write", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "Users who may write; `*` for every user. Without any, NFS clients can only read too.", Example: "[weather]"},
 	{Path: "storage.shares.via", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "How it is served: nfs, smb, ftp. Only what some share names is started.", Example: "[nfs, smb, ftp]"},
 	{Path: "storage.shares.networks", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "Who may mount it by NFS: addresses and networks. NFS asks for no password: a client is believed who its users are.", Example: "[192.168.1.0/24]"},
-	{Path: "storage.shares.nfs_as", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "A user whose files all NFS clients read and write, whoever they say they are.", Unset: "the numbers that clients send, but for root, who is nobody", Example: "weather"},
+	{Path: "storage.shares.nfs_as", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "A user whose files all NFS clients read and write, whatever user they claim to be.", Unset: "the numbers that clients send, except root, which becomes nobody", Example: "weather"},
 	{Path: "storage.shares.nfs_root", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Root of an NFS client is root here too.", Default: "false", Example: "true"},
 	{Path: "storage.shares.guest", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Anybody may read it by SMB, without a password.", Default: "false", Example: "true"},
 	{Path: "storage.shares.recycle", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "What is deleted by SMB goes to a directory .recycle of the share.", Default: "false", Example: "true"},

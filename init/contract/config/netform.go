@@ -55,7 +55,7 @@ func notOwn(p netip.Prefix) string {
 	a := p.Addr()
 	switch {
 	case a.IsUnspecified(), a.IsMulticast(), a.Zone() != "", a.Is4() && a.As4()[0] >= 240:
-		return fmt.Sprintf("%s is no address of a machine", a)
+		return fmt.Sprintf("%s is not an address of a machine", a)
 	case !a.Is4() || p.Bits() > 30:
 		return ""
 	case p.Masked().Addr() == a:

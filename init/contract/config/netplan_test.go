@@ -147,7 +147,7 @@ func TestForeignNetworks(t *testing.T) {
 			map[string]string{"network.bonds": "[{bond0 [eth0 eth1] 802.3ad}]", "network.bridges": "[{br0 [bond0]}]", "network.vlans": "[{br0.5 br0 5}]", "network.interfaces[0].name": "br0", "network.interfaces[0].dhcp": "true", "network.interfaces[1].name": "br0.5"},
 			[]string{"config[2].params.bond-lacp-rate"}},
 		{"version 1, what is not read", v1 + "- {type: infiniband, name: ib0}\n- {type: physical, name: eth0, odd: 1, subnets: [{type: dhcp6}, {type: ppp, pointopoint: 10.0.0.1}]}\n- {name: x}\n- {type: loopback, name: lo}\n",
-			map[string]string{"network.interfaces[0].dhcp6": "true", "network.interfaces[0].dhcp": "false"}, []string{"config[0].type: interfaces of the type", "config[1].odd", `"ppp" is no way to an address`, "pointopoint", "config[2]: nothing says what this is"}},
+			map[string]string{"network.interfaces[0].dhcp6": "true", "network.interfaces[0].dhcp": "false"}, []string{"config[0].type: interfaces of the type", "config[1].odd", `"ppp" is not a way to an address`, "pointopoint", "config[2]: its type is missing"}},
 		{"version 1, switched off", "version: 1\nconfig: disabled\n", map[string]string{"network.interfaces": "[]"}, []string{"this must be a list of interfaces"}},
 	} {
 		t.Run(f.name, func(t *testing.T) {

@@ -25,7 +25,7 @@ func (t *translator) networkV1(n *yaml.Node) {
 			path := index("config", i)
 			kind := child(item, "type")
 			if kind == nil {
-				t.tell(Error, item, path, "give its type", "nothing says what this is; it is left out")
+				t.tell(Error, item, path, "give its type", "its type is missing; it is left out")
 				continue
 			}
 			switch k := resolve(kind).Value; k {
@@ -129,7 +129,7 @@ func (b *foreignNet) subnet(l *foreignLink, n *yaml.Node, path string) {
 				}
 			case "static", "static4", "static6", "manual":
 			default:
-				t.tell(Warning, q.value, here, "write dhcp or static", "%s is no way to an address; it is left out", quote(q.value.Value))
+				t.tell(Warning, q.value, here, "write dhcp or static", "%s is not a way to an address; it is left out", quote(q.value.Value))
 			}
 		case "dnsnameservers":
 			l.grow("dns", q.key, words(q.value))

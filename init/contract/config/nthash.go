@@ -11,7 +11,7 @@ import (
 )
 
 // NTHash gives the NT hash of a password, 32 hex digits: MD4 over its UTF-16, little endian
-// (MS-NLMP 3.3.1, NTOWFv1). SMB knows no other; whoever has it can log in with it.
+// (MS-NLMP 3.3.1, NTOWFv1). SMB knows no other; it is enough to log in.
 func NTHash(password string) string {
 	h := md4.New()
 	for _, c := range utf16.Encode([]rune(password)) {

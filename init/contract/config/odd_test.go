@@ -9,8 +9,8 @@ import (
 // where it is.
 func TestOddTexts(t *testing.T) {
 	for text, want := range map[string]string{
-		"hostname: a\nk3os:\n  token: !abc12345\n":                        "f.yaml:3:10: warning: k3os.token: what begins with ! is a mark of YAML's",
-		"hostname: a\nk3os:\n  token: &abc12345\n":                        "f.yaml:3:10: warning: k3os.token: what begins with & is a mark of YAML's",
+		"hostname: a\nk3os:\n  token: !abc12345\n":                        "f.yaml:3:10: warning: k3os.token: a leading ! is a mark of YAML's",
+		"hostname: a\nk3os:\n  token: &abc12345\n":                        "f.yaml:3:10: warning: k3os.token: a leading & is a mark of YAML's",
 		"hostname: a\nk3os:\n  token: *abc12345\n":                        "f.yaml:3:3: error: this is not YAML: unknown anchor referenced; put a text that begins with *",
 		"hostname: a\nk3os:\n  token: @abc12345\n":                        "f.yaml:3:3: error: this is not YAML: found character that cannot start any token; put a text that begins with *, @",
 		"hostname: a\nk3os:\n  token: %abc12345\n":                        "f.yaml:3:3: error: this is not YAML: found character that cannot start any token; put a text that begins with *, @",

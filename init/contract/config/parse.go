@@ -150,7 +150,7 @@ func (d *decoder) syntax(data []byte, err error) (place, string) {
 }
 
 // culprit finds the line of what the library complains about without one: an anchor that does not
-// exist, a byte that is no text. 0 means that it is not to be found.
+// exist, a byte that is not text. 0 means that it is not to be found.
 func culprit(data []byte, message, anchor string) int {
 	at := -1
 	if anchor != "" {

@@ -60,7 +60,7 @@ func TestConsoleHash(t *testing.T) {
 		l, _ := ParseAs(UserData, "user-data", []byte("ssh_authorized_keys: ['github:me']\nusers: [{name: rancher, lock_passwd: false, passwd: '"+hash+"'}]\n"))
 		c, _ := Merge(l)
 		if got := strings.Contains(fmt.Sprint(Check(c, Facts{})), "does not know this form of hash"); got != want {
-			t.Errorf("%q: told %v", hash, got)
+			t.Errorf("%q: reported %v", hash, got)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func Reference() string {
 			rowsOf(&b, descendants(k))
 		}
 	}
-	b.WriteString("\n## Everything at once\n\nThis file is made of the examples of the table; it shows the form of every key and is no sensible configuration.\n\n```yaml\n")
+	b.WriteString("\n## A file with every key\n\nThis file is made of the examples of the table; it shows the form of every key and is not a sensible configuration.\n\n```yaml\n")
 	b.WriteString(exampleText())
 	b.WriteString("```\n")
 	return b.String()

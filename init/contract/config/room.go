@@ -9,7 +9,7 @@ import (
 // A file on the boot partition never changes its length on a running node, so the images bring
 // config.yaml with space for later changes: a comment at its end.
 const (
-	roomLine  = "# Room for changes by imgbuild apply, which writes in place."
+	roomLine  = "# Space for changes by imgbuild apply, which writes in place."
 	roomLeast = 1 << 10
 	roomAlign = 4 << 10
 )
@@ -76,7 +76,7 @@ func ForBoot(text []byte, size int) ([]byte, error) {
 	before, _ := secretsOf(Native, text)
 	after, _ := secretsOf(Native, out)
 	if !sameButMoved(before, after) {
-		return nil, fault.New(fault.Input, "write it there when the card is in a computer", "it cannot be laid on the boot partition without changing what it says")
+		return nil, fault.New(fault.Input, "write it there when the card is in a computer", "it cannot be written to the boot partition without changing its meaning")
 	}
 	return out, nil
 }

@@ -31,7 +31,7 @@ func (d *decoder) odd(n *yaml.Node, path string) {
 	const quotes = "\u201c\u201d\u201e\u2018\u2019\u201a"
 	switch first, _ := utf8.DecodeRuneInString(n.Value); {
 	case n.Style&yaml.TaggedStyle != 0 && !strings.HasPrefix(n.Tag, "!!") && !strings.HasPrefix(n.Tag, "tag:yaml.org"):
-		d.found.add(d.at(n), Warning, path, "put the whole value into quotes", "what begins with ! is a mark of YAML's and no part of the value")
+		d.found.add(d.at(n), Warning, path, "put the whole value into quotes", "a leading ! is a mark of YAML's, not a part of the value")
 	case n.Style == 0 && n.Value != "" && strings.ContainsRune(quotes, first):
 		d.found.add(d.at(n), Warning, path, "write straight quotes, ' or \"", "the curved quotes are part of the value")
 	}
@@ -57,7 +57,7 @@ func (d *decoder) mapText(n *yaml.Node, path string) (string, bool) {
 		return word, true
 	}
 	if was := k3osNumber(t); was != t {
-		d.found.add(d.at(n), Note, path, fmt.Sprintf("write %s if that is what you mean", was), "taken as it stands; k3OS made %s of it", was)
+		d.found.add(d.at(n), Note, path, fmt.Sprintf("write %s if that is what you mean", was), "taken literally; k3OS made %s of it", was)
 	}
 	return t, true
 }

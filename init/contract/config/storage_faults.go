@@ -117,7 +117,7 @@ func (f *storageFaults) users() {
 		case uids[u.UID] != "":
 			f.add("user", name, here+".uid", "give each user a number of its own", "%s has the uid %d as well", uids[u.UID], u.UID)
 		case u.PasswordHash != "" && (!Hashed(u.PasswordHash) || strings.ContainsAny(u.PasswordHash, ":\n")):
-			f.add("user", name, here+".password_hash", "make one with: imgbuild passwd", "this is no crypt(5) hash")
+			f.add("user", name, here+".password_hash", "make one with: imgbuild passwd", "this is not a crypt(5) hash")
 		case u.SMBNTHash != "" && !ntHash.MatchString(u.SMBNTHash):
 			f.add("user", name, here+".smb_nt_hash", "make one with: imgbuild passwd", "an NT hash has 32 hex digits")
 		default:
@@ -205,11 +205,11 @@ func (f *storageFaults) share(name string, s Share, lower, served map[string]str
 		}
 	}
 	if len(s.Via) == 0 {
-		bad("via", "write via: [smb], or nfs or ftp", "nothing says how it is served")
+		bad("via", "write via: [smb], or nfs or ftp", "the way it is served is missing")
 	}
 	for i, v := range s.Via {
 		if !contains(Protocols, v) {
-			bad(index("via", i), "write nfs, smb or ftp", "%s is no way to serve a share", quote(v))
+			bad(index("via", i), "write nfs, smb or ftp", "%s is not a way to serve a share", quote(v))
 		}
 	}
 	f.nfs(s, bad)
@@ -229,7 +229,7 @@ func (f *storageFaults) nfs(s Share, bad func(key, fix, format string, args ...a
 		return
 	}
 	if len(s.Networks) == 0 {
-		bad("networks", "write networks: [192.168.1.0/24]", "nothing says who may mount it by NFS")
+		bad("networks", "write networks: [192.168.1.0/24]", "the networks that may mount it by NFS are missing")
 	}
 	for i, n := range s.Networks {
 		_, err := netip.ParsePrefix(n)

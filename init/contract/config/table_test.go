@@ -156,8 +156,8 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// The schema accepts the example and refuses what is no key; a validator of the few words it uses
-// is enough to see it.
+// The schema accepts the example and refuses what is not a key; a validator of the few words it
+// uses is enough to see it.
 func TestSchema(t *testing.T) {
 	var schema object
 	if err := json.Unmarshal(Schema(), &schema); err != nil {

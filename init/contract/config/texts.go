@@ -71,7 +71,7 @@ func (d *decoder) textItem(out *value, item *yaml.Node, at place, k *Key, here s
 			parts, why = split(k.Form, t)
 		}
 		if why != "" {
-			d.found.add(at, Warning, here, "write each as an item of its own", "%s", why)
+			d.found.add(at, Warning, here, "write each as a separate item", "%s", why)
 		}
 		out.items = append(out.items, d.textItems(item, d.sound(item, k, here, parts)...)...)
 	}
@@ -100,10 +100,10 @@ func split(f Form, t string) (parts []string, why string) {
 	switch f {
 	case Keys:
 		parts = splitKeys(t)
-		why = fmt.Sprintf("%d keys stand in one text; each is read on its own", len(parts))
+		why = fmt.Sprintf("%d keys are in one text; each is read on its own", len(parts))
 	case Hosts, Address, Own:
 		parts = strings.FieldsFunc(t, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
-		why = "several stand in one text; each is read on its own"
+		why = "several are in one text; each is read on its own"
 	case Words:
 		words, err := shellWords(t)
 		if err != nil {

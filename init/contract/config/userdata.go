@@ -158,7 +158,7 @@ func (t *translator) users(p pair) (password *yaml.Node) {
 			continue
 		}
 		if u.name != "rancher" && u.name != "" {
-			t.tell(Warning, n, path, "log in with ssh rancher@NODE", "this node has one login, rancher; what %s brings counts for it", quote(u.name))
+			t.tell(Warning, n, path, "log in with ssh rancher@NODE", "this node has one login, rancher; it gets the keys and password of %s", quote(u.name))
 		}
 		if len(u.names) > 0 {
 			t.extend("ssh_authorized_keys", u.names[0], u.keys...)
@@ -196,7 +196,7 @@ func (t *translator) user(n *yaml.Node, path string) user {
 			sudo, known := sudoer(q.value)
 			u.sudo, u.denied = u.sudo || sudo, !sudo
 			if !known {
-				t.tell(Warning, q.value, here, "write ALL=(ALL) NOPASSWD:ALL for somebody who may do everything", "this is no rule for all commands; it is read as no sudo")
+				t.tell(Warning, q.value, here, "write ALL=(ALL) NOPASSWD:ALL for somebody who may do everything", "this is not a rule for all commands; it is read as no sudo")
 			}
 		case "groups":
 			for _, g := range list1(q.value) {

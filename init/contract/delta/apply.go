@@ -204,7 +204,7 @@ func (a *applier) fetchRun(first, last int) error {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return fault.Wrap(err, fault.Network, "try again; what is there is kept", "reading the bundle")
+			return fault.Wrap(err, fault.Network, "try again; the parts that arrived are kept", "reading the bundle")
 		}
 		had := a.have[i]
 		ok, err := a.put(i, data)

@@ -40,7 +40,7 @@ func TestPlan(t *testing.T) {
 	}
 	bad := map[string]func(*Description){
 		"more units than there are":  func(d *Description) { d.Steps[2].Count++ },
-		"a source behind the slot":   func(d *Description) { d.Sources[2].Off = bundle.MaxSlot },
+		"a source after the slot":   func(d *Description) { d.Sources[2].Off = bundle.MaxSlot },
 		"a source before the slot":   func(d *Description) { d.Sources[0].Off = -1 },
 		"a kernel of a GiB":          func(d *Description) { d.Sources[0].Raw = 1 << 30 },
 		"a block of 2 MiB":           func(d *Description) { d.Sources[2].Raw = 2 << 20 },
@@ -140,7 +140,7 @@ func TestRing(t *testing.T) {
 		t.Errorf("what was forgotten: %v", err)
 	}
 	if err := g.read(p, s.Raw-1); !errors.Is(err, errDelta) {
-		t.Errorf("behind the end: %v", err)
+		t.Errorf("after the end: %v", err)
 	}
 }
 
@@ -164,7 +164,7 @@ func TestParts(t *testing.T) {
 		t.Errorf("%v, %v", b, err)
 	}
 	if _, err := p.next(Gaps, nil); !errors.Is(err, errDelta) || p.failed != nil {
-		t.Errorf("behind the end: %v, %v", err, p.failed)
+		t.Errorf("after the end: %v, %v", err, p.failed)
 	}
 	if _, err := open(data).next(Gaps, nil); !errors.Is(err, errDelta) {
 		t.Errorf("a part of another stream: %v", err)
@@ -172,7 +172,7 @@ func TestParts(t *testing.T) {
 	bomb := bytes.Clone(data)
 	bomb[1]-- // claims one byte less than it has
 	if _, err := open(bomb).next(Ops, nil); !errors.Is(err, errDelta) {
-		t.Errorf("a part that is longer than it says: %v", err)
+		t.Errorf("a part that is longer than its header: %v", err)
 	}
 	short := &parts{r: bytes.NewReader(data[:20]), left: int64(len(data)), decode: decode}
 	if _, err := short.next(Ops, nil); err == nil || short.failed == nil {

@@ -30,7 +30,7 @@ func (a *applier) fromOld() error {
 	return a.same()
 }
 
-// same copies the pieces that the old slot has too. Where it is no slot, there are none.
+// same copies the pieces that the old slot has too. Where it is not a slot, there are none.
 func (a *applier) same() error {
 	missing := map[bundle.Sum][]int{}
 	for i, p := range a.x.Pieces {
@@ -86,7 +86,7 @@ func (a *applier) delta(d *bundle.Delta) error {
 	a.res.Delta = d.Size - p.left
 	switch {
 	case p.failed != nil:
-		return fault.Wrap(p.failed, fault.Network, "try again; what is there is kept", "reading the bundle")
+		return fault.Wrap(p.failed, fault.Network, "try again; the parts that arrived are kept", "reading the bundle")
 	case u.failed != nil:
 		return u.failed
 	case a.ctx.Err() != nil:

@@ -159,7 +159,7 @@ func readLine(r *bufio.Reader, v any) error {
 		}
 	}
 	if err := json.Unmarshal(line, v); err != nil {
-		return fault.New(fault.Network, "look at what the other side prints", "this is no message: %.80q: %v", line, err)
+		return fault.New(fault.Network, "look at what the other side prints", "this is not a message: %.80q: %v", line, err)
 	}
 	return nil
 }

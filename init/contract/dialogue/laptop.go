@@ -55,7 +55,7 @@ func (l Laptop) Serve(ctx context.Context, in io.Reader, out io.Writer) (*Done, 
 				l.Tell(m)
 			}
 		case !greeted:
-			return nil, fault.New(fault.Network, "", "the node asks before it has said what it is")
+			return nil, fault.New(fault.Network, "", "the node asks before its hello")
 		default:
 			if err := l.answer(ctx, m, out); err != nil {
 				return nil, err

@@ -93,7 +93,7 @@ func lost(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return fault.Wrap(err, fault.Network, "run it again; what is there is kept", "the connection to the laptop")
+	return fault.Wrap(err, fault.Network, "run it again; the parts that arrived are kept", "the connection to the laptop")
 }
 
 // body is the bytes of an answer. Closing it passes over what was not read.

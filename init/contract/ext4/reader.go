@@ -179,7 +179,7 @@ func (f *Reader) super(sb []byte) error {
 	case perGroup == 0 || perGroup > uint64(f.block)*8 || f.perGrp == 0 || f.perGrp > uint32(f.block)*8:
 		return damaged("groups of %d blocks and %d inodes", perGroup, f.perGrp)
 	case first > 1 || f.blocks <= first || f.blocks > 1<<48 || f.blocks > uint64(f.size/f.block):
-		return damaged("it says that it has %d blocks of %d bytes, and there is room for %d: the card or the image is cut off", f.blocks, f.block, f.size/f.block)
+		return damaged("it claims %d blocks of %d bytes, and there is space for %d: the card or the image is cut off", f.blocks, f.block, f.size/f.block)
 	}
 	groups := (f.blocks - first + perGroup - 1) / perGroup
 	if groups*uint64(f.descSz) > maxDescriptors || uint64(f.inodes) > groups*uint64(f.perGrp) {

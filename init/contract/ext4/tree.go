@@ -68,7 +68,7 @@ func (fs *filesystem) build(entries []Entry) error {
 		if e.Kind == HardLink {
 			n := files[e.Target]
 			if n == nil || n.more+1 >= maxLinks {
-				return fmt.Errorf("ext4: %q: %q is no file among the entries before it, or has too many names", e.Path, e.Target)
+				return fmt.Errorf("ext4: %q: %q is not a file among the entries before it, or has too many names", e.Path, e.Target)
 			}
 			n.more++
 			parent.hang(n, name)

@@ -154,7 +154,7 @@ func TestPlanIsTrue(t *testing.T) {
 		for _, f := range v.Files {
 			e, ok := plan[f.Path]
 			if !ok || e.Size != f.Size || e.Offset%Align != 0 || f.Size > 0 && e.Offset < end {
-				t.Fatalf("%s lies at %+v, the one before ends at %d", f.Path, e, end)
+				t.Fatalf("%s is at %+v, the one before ends at %d", f.Path, e, end)
 			}
 			got := make([]byte, e.Size)
 			if _, err := img.ReadAt(got, e.Offset); err != nil || !bytes.Equal(got, content(t, f)) {

@@ -24,7 +24,7 @@ func (v *volume) extents(e entry) ([]Extent, error) {
 		if n := len(list); n > 0 && list[n-1].Offset+list[n-1].Size == at {
 			list[n-1].Size += size
 		} else if n == maxExtents {
-			return nil, damaged("a file lies in more than %d pieces", maxExtents)
+			return nil, damaged("a file is in more than %d pieces", maxExtents)
 		} else {
 			list = append(list, Extent{at, size})
 		}
@@ -53,7 +53,7 @@ func (v *volume) apart(file []Extent) error {
 			return err
 		}
 		if all = append(all, chain...); len(all) > maxExtents {
-			return damaged("its directories lie in more than %d pieces", maxExtents)
+			return damaged("its directories are in more than %d pieces", maxExtents)
 		}
 		err = v.list(queue[n], n == 0, func(b []byte) (done bool) {
 			if b[0] == 0 {

@@ -73,7 +73,7 @@ func open(r io.ReaderAt) (*volume, error) {
 	v.end = total * bytesPerSector
 	count := (v.end - v.data) / v.cluster
 	if count < 1 {
-		return nil, damaged("no room for files in its %d sectors", total)
+		return nil, damaged("no space for files in its %d sectors", total)
 	}
 	if v.bits == 0 {
 		v.bits = 16

@@ -127,13 +127,13 @@ func (m *Manifest) Check() error {
 	}
 	r := m.Root
 	if r.Offset <= 0 || r.Size <= 0 || r.Offset%4096 != 0 || r.Size%4096 != 0 || r.TreeOffset != r.Offset+r.Size || r.TreeSize <= 0 || r.TreeSize%4096 != 0 {
-		return bad("root does not lie in whole blocks: %+v", r)
+		return bad("root is not in whole blocks: %+v", r)
 	}
 	if h, err := hex.DecodeString(r.Hash); err != nil || len(h) != sha256.Size {
-		return bad("root hash %q is no sha256", r.Hash)
+		return bad("root hash %q is not a sha256", r.Hash)
 	}
 	if s, err := hex.DecodeString(r.Salt); err != nil || len(s) > 256 {
-		return bad("salt %q is no hex of at most 256 bytes", r.Salt)
+		return bad("salt %q is not hex of at most 256 bytes", r.Salt)
 	}
 	for _, f := range m.Files {
 		if f.Path == "" || path.Clean("/"+f.Path) != "/"+f.Path || f.Size < 0 || f.Offset < 0 {

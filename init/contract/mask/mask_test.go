@@ -51,7 +51,7 @@ func TestTextWithSpaces(t *testing.T) {
 	}
 }
 
-// What is no secret keeps its form.
+// What is not a secret keeps its form.
 func TestTextKeeps(t *testing.T) {
 	for _, in := range []string{
 		"", "the password of the user is wrong; --token-file /etc/token is fine", "step config ok 0.12s", "mount -t ext4 /dev/sda1 /mnt", "mount -t nfs4 nas:/x /mnt", "tail -u", "http://host:8080/path/user@x y", "ssh://root@host",
@@ -69,7 +69,7 @@ func TestTextKeeps(t *testing.T) {
 func TestProse(t *testing.T) {
 	for in, want := range map[string]string{
 		"config.yaml:3:5: warning: k3os.token: the token has white space in it": "config.yaml:3:5: warning: k3os.token: the token has white space in it",
-		"k3os.password: it begins with $ but is no crypt(5) hash":               "k3os.password: it begins with $ but is no crypt(5) hash",
+		"k3os.password: it begins with $ but is not a crypt(5) hash":               "k3os.password: it begins with $ but is not a crypt(5) hash",
 		"fetching https://me:abcdef@h/: 404 Not Found":                          "fetching https://me:" + Stars + "@h/: 404 Not Found",
 		"run_cmd[0] failed: login --password abcdef: exit status 1":             "run_cmd[0] failed: login --password " + Stars + ": exit status 1",
 		`this is "token: abcdef" and TOKEN=abcdef and "token": "abcdef"`:        `this is "token: abcdef" and TOKEN=` + Stars + ` and "token": "` + Stars + `"`,

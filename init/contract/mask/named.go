@@ -8,7 +8,7 @@ import (
 var (
 	// A name, not in the middle of a word.
 	nameStart = pattern(`(?i)[\w.-]*(?:` + names + `|authorization)`)
-	// A path is no secret; a secret in base64 may begin like one.
+	// A path is not a secret; a secret in base64 may begin like one.
 	filePath = pattern(`^(?:/[a-z0-9._-]+)+/?$`)
 	// Marks of YAML's before a value.
 	yamlMarks = pattern(`^(?:[!&][^\s,}\]]*[ \t]+)+`)

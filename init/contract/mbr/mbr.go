@@ -67,7 +67,7 @@ func ParsePartUUID(s string) (signature uint32, n int, err error) {
 	a, err1 := strconv.ParseUint(sig, 16, 32)
 	b, err2 := strconv.ParseUint(num, 16, 8)
 	if !ok || len(sig) != 8 || len(num) != 2 || err1 != nil || err2 != nil || b == 0 {
-		return 0, 0, fmt.Errorf("%q is no partition of an MBR disk such as 1a2b3c4d-01", s)
+		return 0, 0, fmt.Errorf("%q is not a partition of an MBR disk such as 1a2b3c4d-01", s)
 	}
 	return uint32(a), int(b), nil
 }

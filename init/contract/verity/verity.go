@@ -51,7 +51,7 @@ func Build(data io.ReaderAt, size int64, salt []byte, w io.Writer) (root [32]byt
 		level = hashLevel(level, salt)
 		levels = append(levels, level)
 	}
-	// The last level is the root itself, which is no part of the tree.
+	// The last level is the root itself, which is not a part of the tree.
 	top := len(levels) - 1
 	copy(root[:], levels[top])
 	for i := top - 1; i >= 0; i-- {

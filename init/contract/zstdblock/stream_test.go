@@ -120,7 +120,7 @@ func TestStreamErrors(t *testing.T) {
 	w = NewWriter(io.Discard)
 	w.Close()
 	if _, err := w.Write([]byte("x")); err == nil {
-		t.Error("a write behind the end of the frame is accepted")
+		t.Error("a write after the end of the frame is accepted")
 	}
 }
 

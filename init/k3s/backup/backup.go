@@ -104,10 +104,10 @@ const (
 // Run makes a backup and removes those that are too many. The result is kept for Load.
 func (j *Job) Run(ctx context.Context) (s State, err error) {
 	if j.Config.Backup.To == "" {
-		return s, fault.New(fault.Input, "set backup.to, such as sftp://backup@nas/shelf", "the configuration does not say where backups go")
+		return s, fault.New(fault.Input, "set backup.to, such as sftp://backup@nas/shelf", "the configuration has no place for backups")
 	}
 	if role := j.Config.RoleOf(""); role != "server" {
-		return s, fault.New(fault.Usage, "", "a %s has no datastore; what is worth a backup lies on the server", role)
+		return s, fault.New(fault.Usage, "", "a %s has no datastore; the data to back up is on the server", role)
 	}
 	dir := j.path(Dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -255,7 +255,7 @@ func unsent(err error) error {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
 		return fault.Wrap(err, fault.Input, "let this node write to the directory; NFS takes its root for nobody (65534) unless exported with no_root_squash", "the backup server lets nobody write there")
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return fault.Wrap(err, fault.Input, "make room there, or keep fewer (backup.keep); nothing that was there was touched", "the backup does not fit on its server")
+		return fault.Wrap(err, fault.Input, "free space there, or keep fewer (backup.keep); nothing that was there was touched", "the backup does not fit on its server")
 	}
 	return fault.Wrap(err, fault.Network, "", "sending the backup")
 }

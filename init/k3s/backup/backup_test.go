@@ -401,7 +401,7 @@ func TestKeeper(t *testing.T) {
 	stop()
 	<-done
 	if len(started) > 0 {
-		t.Error("it was made again at once")
+		t.Error("it was made again immediately")
 	}
 }
 
@@ -454,6 +454,6 @@ func TestKeeperTellsWhatHoldsNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-told; err != nil {
-		t.Errorf("the old error is still told: %v", err)
+		t.Errorf("the old error is still reported: %v", err)
 	}
 }

@@ -128,7 +128,7 @@ func (j *Job) etcd(ctx context.Context, dir string, now time.Time) (string, erro
 	}
 	rel, err := filepath.Rel(j.path(dir), made)
 	if err != nil || strings.HasPrefix(rel, "..") {
-		return "", fault.New(fault.Internal, "", "the snapshot of etcd lies at %s, outside of %s", made, dir)
+		return "", fault.New(fault.Internal, "", "the snapshot of etcd is at %s, outside of %s", made, dir)
 	}
 	return rel, nil
 }

@@ -68,7 +68,7 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := p.put(".b.part", "b", io.MultiReader(strings.NewReader("te"), broken{})); err == nil {
-		t.Error("a source that breaks is no error")
+		t.Error("a source that breaks is not an error")
 	}
 	if err := os.Mkdir(filepath.Join(dir, "c"), 0o755); err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func (s situation) absence() (action, error) {
 	}
 	if s.spec == "" {
 		return refuse, fault.New(fault.Input, "put data.device back, or run `"+forgetCommand+"` to begin without those data",
-			"k3s' data lie on a disk of their own, which the configuration no longer names")
+			"k3s' data are on a disk of their own, which the configuration no longer names")
 	}
 	if s.restored != nil && s.local {
 		return refuse, absent{s.spec, "attach an empty disk, and k3s' data of the backup are moved there; attach the old one, and its own are used; " +
@@ -77,7 +77,7 @@ func (s situation) decide() (action, error) {
 		return carry, nil
 	case s.local && s.known == nil:
 		return refuse, fault.New(fault.Input, "move them with `"+moveCommand+"` (the node reboots), or take data.device out",
-			"k3s' data lie on the node's own disk; %s would be an empty cluster", s.spec)
+			"k3s' data are on the node's own disk; %s would be an empty cluster", s.spec)
 	case s.known != nil:
 		return refuse, fault.New(fault.Input, wrong, "%s is empty, but this node has its k3s data on another disk", s.spec)
 	}

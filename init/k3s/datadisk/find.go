@@ -93,7 +93,7 @@ func find(sys, dev, boot, spec string) (device, error) {
 	}
 	d := found[0]
 	if boot != "" && (d.name == boot || parent(sys, d.name) == boot) {
-		return d, fault.New(fault.Input, "name another disk in data.device, or take the key out", "data.device: %s lies on the disk that the node runs from", d.path)
+		return d, fault.New(fault.Input, "name another disk in data.device, or take the key out", "data.device: %s is on the disk that the node runs from", d.path)
 	}
 	for _, e := range entries {
 		if parent(sys, e.Name()) == d.name {

@@ -332,7 +332,7 @@ func TestKeeperGrace(t *testing.T) {
 	k.began, k.now = at, func() time.Time { return at }
 	k.round(t.Context(), soon)
 	if len(said) != 0 || !strings.Contains(k.Status().Why, "nobody answers") {
-		t.Errorf("at once: %q, %q", said, k.Status().Why)
+		t.Errorf("immediately: %q, %q", said, k.Status().Why)
 	}
 	for _, d := range []time.Duration{grace, time.Second} {
 		at = at.Add(d)
@@ -344,7 +344,7 @@ func TestKeeperGrace(t *testing.T) {
 	why = "another reason"
 	k.round(t.Context(), soon)
 	if len(said) != 1 {
-		t.Errorf("another reason at once: %q", said)
+		t.Errorf("another reason immediately: %q", said)
 	}
 	at = at.Add(again)
 	k.round(t.Context(), soon)

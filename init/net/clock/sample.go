@@ -65,7 +65,7 @@ func query(server string, floor time.Time) (sample, error) {
 		return sample{}, err
 	}
 	if t := time.Now().Add(r.ClockOffset); !plausible(t, floor) {
-		return sample{}, fmt.Errorf("it says %s, the image is of %s", t.UTC().Format(time.DateOnly), floor.UTC().Format(time.DateOnly))
+		return sample{}, fmt.Errorf("it gives %s, the image is of %s", t.UTC().Format(time.DateOnly), floor.UTC().Format(time.DateOnly))
 	}
 	return sample{server, r.ClockOffset, max(r.RootDistance, time.Millisecond)}, nil
 }

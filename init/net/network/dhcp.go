@@ -192,7 +192,7 @@ func (d *dhcp) acquire(ctx context.Context) (*dhcpv4.DHCPv4, error) {
 		return nil, err
 	}
 	if !usable(lease.ACK.YourIPAddr) {
-		return nil, fmt.Errorf("%s offered %s, which is no address for a machine", offer.ServerIdentifier(), lease.ACK.YourIPAddr)
+		return nil, fmt.Errorf("%s offered %s, which is not an address for a machine", offer.ServerIdentifier(), lease.ACK.YourIPAddr)
 	}
 	return lease.ACK, nil
 }

@@ -341,7 +341,7 @@ func TestOddAddresses(t *testing.T) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if said := strings.Join(b.said, "\n"); !strings.Contains(said, "no address for a machine") {
+	if said := strings.Join(b.said, "\n"); !strings.Contains(said, "not an address for a machine") {
 		t.Errorf("it said\n%s", said)
 	}
 }

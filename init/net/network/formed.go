@@ -117,7 +117,7 @@ const (
 func (m *Manager) watchFlags(ctx context.Context) {
 	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_IPV6_IFINFO)
 	if err != nil {
-		m.say("network: whether routers ask for DHCPv6 is not heard: %v", err)
+		m.say("network: it is unknown whether routers ask for DHCPv6: %v", err)
 		return
 	}
 	defer s.Close()

@@ -15,8 +15,8 @@ import (
 // kernel is what makes and joins interfaces; the tests have one of their own.
 type kernel struct {
 	add    func(d device) (index int, err error)   // makes an interface; an equal one that is there will do
-	remove func(name string) error                 // removes one; one that is gone is no error
-	join   func(owner device, port string) error   // makes an interface that exists a port; a port already is no error
+	remove func(name string) error                 // removes one; one that is gone is not an error
+	join   func(owner device, port string) error   // makes an interface that exists a port; a port already is not an error
 	leave  func(port string) error                 // frees a port
 	find   func(ref string) (name string, ok bool) // the interface of a name or a hardware address
 

@@ -160,7 +160,7 @@ func wireNames(b []byte) (names []string) {
 func (m *Manager) watchRA(ctx context.Context) {
 	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_ND_USEROPT)
 	if err != nil {
-		m.say("network: name servers of router advertisements are not heard: %v", err)
+		m.say("network: name servers of router advertisements are not received: %v", err)
 		return
 	}
 	defer s.Close()

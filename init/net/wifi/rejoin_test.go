@@ -71,7 +71,7 @@ func TestMend(t *testing.T) {
 func TestOrder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wlan0")
 	if err := order(path, "RECONNECT"); err == nil {
-		t.Error("nobody is there, and it is no error")
+		t.Error("nobody is there, and it is not an error")
 	}
 	s, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {

@@ -188,7 +188,7 @@ func TestListen(t *testing.T) {
 		}
 	}
 	if got := <-told; !strings.Contains(got, "in reach") {
-		t.Errorf("told %q", got)
+		t.Errorf("reported %q", got)
 	}
 	if err := <-over; err != nil {
 		t.Error(err)

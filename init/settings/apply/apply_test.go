@@ -152,7 +152,7 @@ func TestLinkSysctls(t *testing.T) {
 	}
 	// A name that the kernel does not have is still reported, and what is taken out is what it was.
 	if err := m.LinkSysctls("eth0.20", map[string]string{"net.ipv4.conf.eth0/20.no_such": "1"}); err == nil {
-		t.Error("a setting that does not exist is no error")
+		t.Error("a setting that does not exist is not an error")
 	}
 	if err := m.Sysctls(nil); err != nil || !strings.HasPrefix(m.read(t, "/proc/sys/net/ipv4/conf/eth0.20/arp_ignore"), "0\n") {
 		t.Errorf("%v", err)
@@ -232,7 +232,7 @@ func TestNoRoomForKeys(t *testing.T) {
 		}
 	}
 	if err := m.SSHD(); err == nil {
-		t.Error("nothing is told")
+		t.Error("nothing is reported")
 	}
 	key := regexp.MustCompile(`HostKey (\S+)`).FindStringSubmatch(m.read(t, "/etc/ssh/sshd_config"))
 	if key == nil || m.read(t, key[1]) == "" {

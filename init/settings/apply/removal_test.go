@@ -25,8 +25,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// seenElsewhere names, for the keys whose effect is no file and no unit, the tests that see it come
-// and go.
+// seenElsewhere names, for the keys whose effect is neither a file nor a unit, the tests that see
+// it come and go.
 var seenElsewhere = map[string]string{
 	"init_cmd":               "apply.TestCommands", // commands of a boot leave what they leave
 	"boot_cmd":               "apply.TestCommands",

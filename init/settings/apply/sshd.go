@@ -10,7 +10,7 @@ import (
 // sshdOptions are the settings of sshd beyond its host keys, each with its reason. A test holds
 // them against a published baseline, as the real sshd reads them.
 var sshdOptions = []struct{ line, why string }{
-	{"PermitRootLogin no", "whoever may be root logs in as himself and uses sudo"},
+	{"PermitRootLogin no", "an administrator logs in as a user and uses sudo"},
 	{"AllowUsers " + User, "no account of a service is ever logged in to"},
 	{"AuthenticationMethods publickey", "keys only, so there is nothing to guess"},
 	{"PasswordAuthentication no", "as above"},
@@ -27,7 +27,7 @@ var sshdOptions = []struct{ line, why string }{
 	{"LoginGraceTime 60", "half of the default; a busy board needs some seconds for a login"},
 	{"MaxAuthTries 6", "the default: an agent offers its keys one by one, and keys cannot be guessed"},
 	{"X11Forwarding no", "no X programs here"},
-	{"AllowAgentForwarding no", "root of the node could use the agent of whoever is logged in; ssh -J reaches further hosts without it"},
+	{"AllowAgentForwarding no", "root of the node could use the agent of a user who is logged in; ssh -J reaches further hosts without it"},
 	{"AllowTcpForwarding local", "ssh -L and -J reach the API server and services; -R would open ports of the node for the laptop"},
 	{"AllowStreamLocalForwarding local", "as above"},
 	{"PermitTunnel no", "networks come from the configuration"},

@@ -138,7 +138,7 @@ func (m Machine) Password(hash string) error {
 		return fault.New(fault.Internal, "give a hash as mkpasswd prints it", "k3os.password is clear text")
 	}
 	if strings.ContainsAny(hash, ":\n") {
-		return fault.New(fault.Input, "give a hash as mkpasswd prints it", "k3os.password cannot stand in /etc/shadow")
+		return fault.New(fault.Input, "give a hash as mkpasswd prints it", "k3os.password cannot be written to /etc/shadow")
 	}
 	accounts.Lock()
 	defer accounts.Unlock()
@@ -174,7 +174,7 @@ func (m Machine) Sudo() error {
 }
 
 // Sysctls writes kernel settings, sorted by name so that every boot does the same. Names are read
-// as sysctl(8) reads them. One of an interface that is not there yet is no error: LinkSysctls
+// as sysctl(8) reads them. One of an interface that is not there yet is not an error: LinkSysctls
 // writes it when the interface appears.
 func (m Machine) Sysctls(values map[string]string) error {
 	var errs []error

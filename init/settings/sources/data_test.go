@@ -134,7 +134,7 @@ func TestFetch(t *testing.T) {
 		{config.DataSource{URL: "/x", Key: &other}, "is not by the key"},
 		{config.DataSource{URL: "/odd", Key: &public}, "is not by the key"},
 		{config.DataSource{URL: "/x", SHA256: make([]byte, 32)}, "has the sha256 " + fmt.Sprintf("%x", sum)},
-		{config.DataSource{URL: "/x"}, "nothing says"},
+		{config.DataSource{URL: "/x"}, "there is no hash or key"},
 		{config.DataSource{URL: "/none", SHA256: sum[:]}, "404"},
 		{config.DataSource{URL: "/large", SHA256: sum[:]}, "more than"},
 	} {

@@ -37,7 +37,7 @@ func Fetch(ctx context.Context, client *http.Client, s config.DataSource) ([]byt
 			return nil, fault.New(fault.Verify, fix, "the signature of %s is not by the key in k3os.data_sources", mask.URL(s.URL))
 		}
 	default:
-		return nil, fault.New(fault.Verify, fix, "nothing says what must come from %s", mask.URL(s.URL))
+		return nil, fault.New(fault.Verify, fix, "there is no hash or key for the content of %s", mask.URL(s.URL))
 	}
 	return data, nil
 }

@@ -228,7 +228,7 @@ func (im Importer) one(name string) ([]config.Problem, error) {
 	in.Problems = append(again, in.Problems...)
 	if in.Layer.Empty() && err == nil && !config.Hollow(data) && setsAny(name, previous) {
 		in.Problems = append(in.Problems, config.Problem{File: name, Severity: config.Warning, Message: "only comments are left in it, so that what it set before is taken back",
-			Fix: "delete the file if that is what you want to say, or write the settings again"})
+			Fix: "delete the file to go back to no settings, or write the settings again"})
 	}
 	if err != nil {
 		return in.Problems, err
@@ -279,7 +279,7 @@ func lost(name, path string, boot []byte) []config.Problem {
 		if (len(data) > 0 || len(boot) == 0) && !slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Fatal }) {
 			return nil
 		}
-		why = "is damaged, and lies now in " + path + damagedEnd
+		why = "is damaged, and is now kept as " + path + damagedEnd
 		_ = os.Rename(path, path+damagedEnd)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		why = "cannot be read"

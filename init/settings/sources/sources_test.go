@@ -199,7 +199,7 @@ func TestPowerCut(t *testing.T) {
 		n.put("config.yaml", first)
 		n.fail, n.half = errors.New("the power went"), half
 		if _, err := n.Run(); err == nil {
-			t.Fatal("the failure is not told")
+			t.Fatal("the failure is not reported")
 		}
 		if c := n.merged(); c.K3OS.Token != "K10secret-token" {
 			t.Errorf("half %v: the token is lost: %q", half, c.K3OS.Token)
@@ -248,7 +248,7 @@ func TestKeptIsLost(t *testing.T) {
 		problems, err := n.Run()
 		if what == "a directory" { // nothing can take its place; it is reported, and costs nothing else
 			if err == nil {
-				t.Errorf("%s: nothing is told", what)
+				t.Errorf("%s: nothing is reported", what)
 			}
 			continue
 		}

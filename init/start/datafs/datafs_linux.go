@@ -127,7 +127,7 @@ func idle(d *disk.Disk) error {
 	}
 	f, err := os.OpenFile(device, os.O_RDWR|unix.O_EXCL, 0) // whatever holds it otherwise
 	if err != nil {
-		return fault.Wrap(err, fault.Device, "use sudo", "the data partition cannot be had")
+		return fault.Wrap(err, fault.Device, "use sudo", "the data partition is not available")
 	}
 	return f.Close()
 }

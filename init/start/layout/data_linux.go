@@ -41,7 +41,7 @@ type opening struct {
 }
 
 func (o opening) run(l *Layout) error {
-	const fix = "log in over ssh, or on the console, and run sudo shelf data: it tells what can be done; nothing is written to the partition meanwhile"
+	const fix = "log in over ssh, or on the console, and run sudo shelf data: it shows what can be done; nothing is written to the partition meanwhile"
 	t := o.tell
 	err := o.mount()
 	if err == nil {
@@ -131,7 +131,7 @@ func (p *partition) use(clean bool) (err error) {
 	}
 	if emptied(p.dir, repaired) {
 		p.unmount()
-		return fault.New(fault.Device, "", "a repair took away what made this node itself; what e2fsck found of it lies in the directory lost+found there")
+		return fault.New(fault.Device, "", "a repair took away what made this node itself; what e2fsck found of it is in the directory lost+found there")
 	}
 	if err := p.grow(); err != nil {
 		p.tell.Problem(fault.Wrap(err, fault.Device, "reboot; if it comes again write the image again", "the file system of the data partition could not be enlarged"))

@@ -99,7 +99,7 @@ func unixMount(source, target, kind string, flags uintptr) error {
 	return mount.Do(mount.Mount{Source: source, Path: target, Type: kind, Flags: flags})
 }
 
-// each does all lines of a table and reports those that fail: a directory that cannot be mended
+// each does all lines of a table and reports those that fail: a directory that cannot be repaired
 // must not keep the node from coming up.
 func each(t report.Teller, ops []mount.Op) {
 	for _, op := range ops {

@@ -48,7 +48,7 @@ func TestSkeletonHeals(t *testing.T) {
 		t.Errorf("/tmp is %v", st.Mode())
 	}
 	if got, _ := os.ReadFile(root + "/var/lib/keep"); string(got) != "x" {
-		t.Error("what lay there is gone")
+		t.Error("what was there is gone")
 	}
 }
 

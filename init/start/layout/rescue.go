@@ -24,7 +24,7 @@ func RescueAsked(boot io.ReaderAt) (bool, error) {
 }
 
 // SetRescue writes the answer into config.RescueFile in place; the caller flushes. A file that is
-// not there, or too short for the word, cannot be mended here: the node never changes the
+// not there, or too short for the word, cannot be repaired here: the node never changes the
 // directories of BOOT.
 func SetRescue(boot fatfile.ReadWriterAt, on bool) error {
 	word := "no"

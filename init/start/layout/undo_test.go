@@ -12,7 +12,7 @@ import (
 )
 
 // The last mounted goes first, network file systems before all others; what stays in use becomes
-// read-only, and what the program stands on is left alone.
+// read-only, and the file system that the program runs from is left alone.
 func TestUndo(t *testing.T) {
 	busy := errors.New("busy")
 	dir := t.TempDir() // stands for a disk, which is flushed

@@ -129,7 +129,7 @@ func TestFindDisk(t *testing.T) {
 				t.Errorf("%s: got %+v, %v, want %q", c.name, s.Disk, err, c.want+c.err)
 			}
 			if p := tell.Report.Problems(); len(p) != c.told {
-				t.Errorf("%s: told %+v", c.name, p)
+				t.Errorf("%s: reported %+v", c.name, p)
 			}
 		})
 	}
@@ -200,7 +200,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.err)
 		}
 		if (s.Manifest != nil) != c.expectManifest || len(tell.Report.Problems()) != c.told {
-			t.Errorf("%s: manifest %v, told %+v", c.name, s.Manifest, tell.Report.Problems())
+			t.Errorf("%s: manifest %v, reported %+v", c.name, s.Manifest, tell.Report.Problems())
 		}
 		if c.err != "" {
 			continue

@@ -143,7 +143,7 @@ func answer(c *net.UnixConn, h Handler, may bool, free func()) {
 		err = json.Unmarshal(line, &req)
 	}
 	if err != nil {
-		out = failed(fault.New(fault.Usage, "", "this is no request: %v", err))
+		out = failed(fault.New(fault.Usage, "", "this is not a request: %v", err))
 	} else if data, herr := h(from(c, req), may); herr != nil {
 		out = failed(herr)
 	} else if f, ok := data.(Flow); ok {
@@ -254,7 +254,7 @@ func Call(path string, req Request, data any) error {
 	return nil
 }
 
-// Stream asks for a Flow and copies it to w until it ends or ctx does, which is no error.
+// Stream asks for a Flow and copies it to w until it ends or ctx does, which is not an error.
 func Stream(ctx context.Context, path string, req Request, w io.Writer) error {
 	c, out, rest, err := ask(path, req)
 	if err != nil {

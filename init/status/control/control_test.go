@@ -64,7 +64,7 @@ func TestNoise(t *testing.T) {
 		c.SetDeadline(time.Now().Add(20 * time.Second))
 		c.Write([]byte(text))
 		buf := make([]byte, 4096)
-		if n, _ := c.Read(buf); n > 0 && !strings.Contains(string(buf[:n]), "no request") {
+		if n, _ := c.Read(buf); n > 0 && !strings.Contains(string(buf[:n]), "not a request") {
 			t.Errorf("%.10q: %s", text, buf[:n])
 		}
 		c.Close()
@@ -156,7 +156,7 @@ func TestCrowd(t *testing.T) {
 		}
 	}
 	if err := Call(path, Request{Verb: "x"}, &may); err != nil || may {
-		t.Errorf("a stranger is not heard: %v %v", err, may)
+		t.Errorf("a stranger is not received: %v %v", err, may)
 	}
 	if err := Call(path, long, nil); err == nil {
 		t.Error("a stranger may say as much as he likes")

@@ -47,7 +47,7 @@ var table = map[string]func(Facts) (State, []string){
 			case d.Size > 0 && d.Free < d.Size/50:
 				return d.Path + " is full"
 			case d.Inode >= 99:
-				return d.Path + " is full: there is space, but for no more files"
+				return d.Path + " is full: there is space, but not for more files"
 			}
 			return ""
 		})

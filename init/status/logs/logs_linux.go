@@ -32,7 +32,7 @@ func (l Logs) Answer(r control.Request) (any, error) {
 	name := r.Args["name"]
 	count, err := strconv.Atoi(r.Args["lines"])
 	if err != nil || count < 0 {
-		return nil, fault.New(fault.Usage, "give a number of lines", "%q is no number of lines", r.Args["lines"])
+		return nil, fault.New(fault.Usage, "give a number of lines", "%q is not a number of lines", r.Args["lines"])
 	}
 	log := l.Units.Log(name)
 	if log == nil && name == "commands" {

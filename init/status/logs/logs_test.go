@@ -52,7 +52,7 @@ func FuzzLastLines(f *testing.F) {
 			t.Errorf("%q, %d: nothing", b, count)
 		}
 		if string(got) != string(b[len(b)-len(got):]) {
-			t.Errorf("%q is no end of %q", got, b)
+			t.Errorf("%q is not an end of %q", got, b)
 		}
 	})
 }

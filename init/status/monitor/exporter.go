@@ -90,7 +90,7 @@ func Listen(setting string, interfaces []network.Status) (string, error) {
 
 // splitListen takes HOST:PORT, HOST and PORT.
 func splitListen(s string) (host, port string, err error) {
-	bad := fault.New(fault.Input, "write an address and a port such as 192.168.1.10:9100", "monitoring.listen: %q is no address to listen on", s)
+	bad := fault.New(fault.Input, "write an address and a port such as 192.168.1.10:9100", "monitoring.listen: %q is not an address to listen on", s)
 	host, port = s, ""
 	switch _, nerr := strconv.Atoi(s); {
 	case s == "":

@@ -134,7 +134,7 @@ func TestTallyKept(t *testing.T) {
 	if err := (&Tally{Total: 77, Watched: time.Hour, Rate: 3}).Save(path); err != nil {
 		t.Fatal(err)
 	}
-	// A file system without attributes keeps nothing, which is no error.
+	// A file system without attributes keeps nothing, which is not an error.
 	if got, err := Load(path); err != nil || got.Total != 77 && got.Total != 0 {
 		t.Error(got, err)
 	}

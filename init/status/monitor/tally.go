@@ -96,13 +96,13 @@ func parseTally(s string) (*Tally, error) {
 	var t Tally
 	f := strings.Fields(s)
 	if len(f) != 3 {
-		return &Tally{}, fmt.Errorf("bytes written: %q is no tally", s)
+		return &Tally{}, fmt.Errorf("bytes written: %q is not a tally", s)
 	}
 	total, err1 := strconv.ParseUint(f[0], 10, 64)
 	watched, err2 := strconv.ParseInt(f[1], 10, 32)
 	rate, err3 := strconv.ParseUint(f[2], 10, 53)
 	if err := errors.Join(err1, err2, err3); err != nil || watched < 0 {
-		return &Tally{}, fmt.Errorf("bytes written: %q is no tally", s)
+		return &Tally{}, fmt.Errorf("bytes written: %q is not a tally", s)
 	}
 	t.Total, t.Watched, t.Rate = total, min(time.Duration(watched)*time.Second, window), float64(rate)
 	return &t, nil

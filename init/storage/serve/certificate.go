@@ -40,7 +40,7 @@ func certificate(kept, host string) error {
 	return atomicfile.WriteAs(shares.FTPCert, text, 0o600, 0, 0)
 }
 
-// good says whether a certificate is of this host and will be valid for a while. A clock that is
+// good reports whether a certificate is of this host and will be valid for a while. A clock that is
 // behind does not matter.
 func good(text []byte, host string, now time.Time) bool {
 	block, rest := pem.Decode(text)

@@ -61,7 +61,7 @@ func directory(ctx context.Context, at, dir string, acl []byte) error {
 	case err != nil:
 		return err
 	case !st.IsDir():
-		return fault.New(fault.Input, "", "%s is no directory", dir)
+		return fault.New(fault.Input, "", "%s is not a directory", dir)
 	}
 	was := make([]byte, 4096)
 	n, err := unix.Lgetxattr(dir, aclOurs, was)

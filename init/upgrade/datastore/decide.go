@@ -47,7 +47,7 @@ func (a Arming) Decide() (copied bool, err error) {
 	case a.Keep:
 		return false, nil
 	case a.Kind == Several:
-		return false, fault.New(fault.Input, "make a backup, and give datastore=keep: if the upgrade fails, this server does not start with k3s "+a.From+" again and has to join the others anew",
+		return false, fault.New(fault.Input, "make a backup, and give datastore=keep: if the upgrade fails, this server does not start with k3s "+a.From+" again and has to join the others again",
 			"k3s %s is another minor version than %s, and etcd of several servers cannot be brought back on one of them", a.To, a.From)
 	case a.Kind == External:
 		return false, fault.New(fault.Input, "make a backup of the database, and give datastore=keep: if the upgrade fails, you bring it back",

@@ -15,7 +15,7 @@ import (
 	"imgbuild/init/contract/k3sstep"
 )
 
-// errCut is what a power cut looks like to whoever called.
+// errCut is what a power cut looks like to the caller.
 var errCut = errors.New("the power failed")
 
 // memory is a directory in memory, where there is one: thousands of flushes take minutes on a disk.
@@ -122,7 +122,7 @@ func life(t *testing.T, kind Kind, first, again int) int {
 		}
 		return nil
 	}}
-	// Whoever is cut off is called again, by the next boot.
+	// A function that is cut off is called again, by the next boot.
 	do := func(what string, f func() error) {
 		t.Helper()
 		for range 4 {

@@ -429,7 +429,7 @@ func TestK3s(t *testing.T) {
 		name   string
 		err    error
 		orders string
-	}{{"there", nil, "forget b, arm b, reboot"}, {"not to be had", fault.New(fault.Input, "", "no k3s"), "forget b"}} {
+	}{{"there", nil, "forget b, arm b, reboot"}, {"not available", fault.New(fault.Input, "", "no k3s"), "forget b"}} {
 		n := m.node(memory{data: data})
 		asked := 0
 		n.K3s = func(_ context.Context, k *manifest.K3s, arch string, _ func(done, total int64)) error {

@@ -180,7 +180,7 @@ type partition struct {
 
 func (p *partition) ReadAt(b []byte, off int64) (int, error) {
 	if off < 0 || off > p.a.Size {
-		return 0, fmt.Errorf("%d bytes at %d lie outside of the slot", len(b), off)
+		return 0, fmt.Errorf("%d bytes at %d are outside of the slot", len(b), off)
 	}
 	n := min(int64(len(b)), p.a.Size-off)
 	m, err := p.d.ReadAt(b[:n], p.a.Start+off)
@@ -192,7 +192,7 @@ func (p *partition) ReadAt(b []byte, off int64) (int, error) {
 
 func (p *partition) WriteAt(b []byte, off int64) (int, error) {
 	if off < Sector || off+int64(len(b)) > p.a.Size {
-		return 0, fmt.Errorf("%d bytes at %d lie outside of the slot, or on its first sector", len(b), off)
+		return 0, fmt.Errorf("%d bytes at %d are outside of the slot, or on its first sector", len(b), off)
 	}
 	return p.d.WriteAt(b, p.a.Start+off)
 }

@@ -177,7 +177,7 @@ func TestSteps(t *testing.T) {
 		{"a sector is lost and nothing read back", inside, omitVerify, nil},
 		{"the first sector is lost", area.Start, 0, ErrReadBack},
 		{"no flush before the read-back", -1, omitFlush, ErrReadBack},
-		{"no flush behind the first sector", -1, omitLastFlush, ErrReadBack},
+		{"no flush after the first sector", -1, omitLastFlush, ErrReadBack},
 	} {
 		m := newMemory()
 		data, s, _ := system(5, 3<<20)

@@ -176,7 +176,7 @@ func (r *ranged) again(err error) error {
 	}
 	r.failed++
 	if r.failed >= r.h.o.Tries {
-		return fault.Wrap(may.error, fault.Network, "check the address and the network, and run it again; what is there is kept", "fetching %s", r.h.address)
+		return fault.Wrap(may.error, fault.Network, "check the address and the network, and run it again; the parts that arrived are kept", "fetching %s", r.h.address)
 	}
 	r.h.o.Say("%v; trying again at byte %d", may.error, r.at)
 	r.h.o.Pause(r.ctx, r.failed)

@@ -75,7 +75,7 @@ func TestServers(t *testing.T) {
 				}
 			}
 			if _, err := bundle.Read(t.Context(), open(t, address+"/a+b.upgrade", quick()), 4<<20, 10); fault.Code(err) != int(fault.Verify) {
-				t.Errorf("behind the end: %v", err)
+				t.Errorf("after the end: %v", err)
 			}
 			if _, err := bundle.Read(t.Context(), open(t, address+"/none", quick()), 0, 10); fault.Code(err) != int(fault.Network) {
 				t.Errorf("no such file: %v", err)

@@ -55,7 +55,7 @@ func OpenFile(name string) (*File, error) {
 	}
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
-		err = fault.New(fault.Input, "give the path of a bundle on this node", "%s is no file", name)
+		err = fault.New(fault.Input, "give the path of a bundle on this node", "%s is not a file", name)
 	}
 	if err != nil {
 		f.Close()
@@ -142,7 +142,7 @@ func short(err error) error {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return fault.Wrap(err, fault.Input, "give the whole bundle again; what is there is kept", "standard input")
+	return fault.Wrap(err, fault.Input, "give the whole bundle again; the parts that arrived are kept", "standard input")
 }
 
 // SSH is a laptop at the other end of ssh.

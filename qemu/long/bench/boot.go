@@ -151,7 +151,7 @@ func bootOnce(ctx context.Context, key ssh.Signer, disk *string, dir string) (en
 	}
 	var ticks float64
 	if _, err := fmt.Sscan(text, &entry, &ticks); err != nil {
-		return 0, 0, fmt.Errorf("the guest says %q: %w", text, err)
+		return 0, 0, fmt.Errorf("the guest prints %q: %w", text, err)
 	}
 	_, _ = sh.Run(ctx, "sudo poweroff") // the connection may end before the answer
 	if err := g.Wait(ctx); err != nil {

@@ -1,7 +1,7 @@
 // Command bench measures what the project promises about its speed, next to the reference tools, on
 // the same input in one run: make bench [only=build|boot|node|upgrade] [n=RUNS]. It prints ratios,
-// so that a slow machine is no failure. With only=boot against=COMMIT the other side is what that
-// commit builds.
+// so that a slow machine is not a failure. With only=boot against=COMMIT the other side is what
+// that commit builds.
 package main
 
 import (

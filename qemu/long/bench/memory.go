@@ -84,7 +84,7 @@ func metric(ctx context.Context, host, name string) (float64, error) {
 			return value, err
 		}
 	}
-	return 0, fmt.Errorf("node-exporter does not tell %s", name)
+	return 0, fmt.Errorf("node-exporter does not report %s", name)
 }
 
 // start starts a guest with a directory of its own, its kernel without firmware, on a card of 4

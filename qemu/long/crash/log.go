@@ -40,7 +40,7 @@ func ReadLog(r io.ReaderAt, size int64) ([]Entry, error) {
 	le := binary.LittleEndian
 	magic, version, count, unit := le.Uint64(head), le.Uint64(head[8:]), le.Uint64(head[16:]), int64(le.Uint32(head[24:]))
 	if magic != logMagic || version != logVersion {
-		return nil, fmt.Errorf("write log: magic %#x, version %d: this is no log of writes", magic, version)
+		return nil, fmt.Errorf("write log: magic %#x, version %d: this is not a log of writes", magic, version)
 	}
 	if unit < 512 || unit > 1<<16 || unit&(unit-1) != 0 || count > maxEntries {
 		return nil, fmt.Errorf("write log: sectors of %d bytes, %d entries", unit, count)

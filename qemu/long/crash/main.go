@@ -46,7 +46,7 @@ func chosen(only string) (int, error) {
 	}
 	n, err := strconv.Atoi(only)
 	if err != nil || n < 0 {
-		return 0, fault.New(fault.Usage, "write the number that stands behind the word cut", "only=%s is no number of a cut", only)
+		return 0, fault.New(fault.Usage, "write the number that follows the word cut", "only=%s is not a number of a cut", only)
 	}
 	return n, nil
 }

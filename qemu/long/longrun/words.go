@@ -41,16 +41,16 @@ func (c Command) Parse(words []string) (Options, error) {
 			}
 		case "seed":
 			if o.Seed, err = strconv.ParseUint(value, 10, 64); err != nil {
-				return bad("seed=%s is no number from 0 on", value)
+				return bad("seed=%s is not a number from 0 on", value)
 			}
 		case "n":
 			if o.N, err = strconv.Atoi(value); err != nil || o.N < 1 || o.N > mostN {
-				return bad("n=%s is no number from 1 to %d", value, mostN)
+				return bad("n=%s is not a number from 1 to %d", value, mostN)
 			}
 		case "minutes":
 			// Not a number is not above 0 either.
 			if o.Minutes, err = strconv.ParseFloat(value, 64); err != nil || !(o.Minutes > 0) || o.Minutes > mostMinutes {
-				return bad("minutes=%s is no time above 0", value)
+				return bad("minutes=%s is not a time above 0", value)
 			}
 		case "against":
 			o.Against = value

@@ -13,7 +13,7 @@ type mutant struct {
 }
 
 // mutants drops each flush and swaps each operation with the next. Two writes that no
-// flush parts may arrive in any order already, so swapping them is no mutant.
+// flush parts may arrive in any order already, so swapping them is not a mutant.
 func mutants(ops []op) (all []mutant) {
 	for i, o := range ops {
 		if o.flush() {

@@ -21,7 +21,7 @@ func TestPowerCuts(t *testing.T) {
 // harmless are the mutants that leave no wrong state, and why.
 var harmless = func() map[string]string {
 	const (
-		forgotten = "the first copy of the record says already that nothing is known of the slot"
+		forgotten = "the first copy of the record already has the slot as unknown"
 		trial     = "boot.scr gives the committed slot its turn when the trial does not load, and the flush that ends arming covers both"
 		second    = "the first copy of the record is on the medium and newer"
 	)

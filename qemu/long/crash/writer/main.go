@@ -5,8 +5,7 @@
 //
 //	writer DISK OPERATIONS FILE...
 //
-// FILES are the node's own: they are acknowledged as they are, since whoever wrote them meant them
-// to stay.
+// FILES are the node's own: they are acknowledged as they are, since they were written to stay.
 package main
 
 import (

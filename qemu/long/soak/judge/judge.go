@@ -195,7 +195,7 @@ func (c *Case) off(ctx context.Context) []string {
 		bad = append(bad, "at the end: "+m[1])
 	}
 	if !strings.Contains(out, "shelf: poweroff now") {
-		bad = append(bad, "the console does not say that it is switched off")
+		bad = append(bad, "the console does not show that it is switched off")
 	}
 	return bad
 }
