@@ -234,7 +234,7 @@ func TestLocateBadManifest(t *testing.T) {
 	for want, spoil := range map[string]func(*manifest.K3s){
 		"is no version":         func(k *manifest.K3s) { k.Version = "../../etc" },
 		"has no checksum":       func(k *manifest.K3s) { k.SHA256 = "" },
-		"there is no address":     func(k *manifest.K3s) { k.URL = "" },
+		"there is no address":   func(k *manifest.K3s) { k.URL = "" },
 		`k3s "", which is no`:   func(k *manifest.K3s) { k.Version = "" },
 		`k3s "v1/x", which is`:  func(k *manifest.K3s) { k.Version = "v1/x" },
 		"has no checksum for k": func(k *manifest.K3s) { k.SHA256 = strings.Repeat("z", 64) },

@@ -214,17 +214,17 @@ func TestCanonical(t *testing.T) {
 		t.Error("a manifest is written in another way than it was read")
 	}
 	for what, f := range map[string]func(string) string{
-		"space":          func(s string) string { return strings.Replace(s, `"rpi64"`, ` "rpi64"`, 1) },
-		"no newline":     strings.TrimSpace,
+		"space":         func(s string) string { return strings.Replace(s, `"rpi64"`, ` "rpi64"`, 1) },
+		"no newline":    strings.TrimSpace,
 		"more after it": func(s string) string { return s + "{}\n" },
-		"twice":          func(s string) string { return strings.Replace(s, "{\n", "{\n\t\"family\": \"xu4\",\n", 1) },
-		"unknown":        func(s string) string { return strings.Replace(s, "{\n", "{\n\t\"more\": 1,\n", 1) },
-		"case":           func(s string) string { return strings.Replace(s, `"family"`, `"Family"`, 1) },
-		"escape":         func(s string) string { return strings.Replace(s, `"rpi64"`, `"\u0072pi64"`, 1) },
-		"no floor":       func(s string) string { return strings.Replace(s, "\t\"floor\": 3,\n", "", 1) },
-		"large number":   func(s string) string { return strings.Replace(s, `"floor": 3`, `"floor": 3e0`, 1) },
-		"empty":          func(string) string { return "" },
-		"null":           func(string) string { return "null\n" },
+		"twice":         func(s string) string { return strings.Replace(s, "{\n", "{\n\t\"family\": \"xu4\",\n", 1) },
+		"unknown":       func(s string) string { return strings.Replace(s, "{\n", "{\n\t\"more\": 1,\n", 1) },
+		"case":          func(s string) string { return strings.Replace(s, `"family"`, `"Family"`, 1) },
+		"escape":        func(s string) string { return strings.Replace(s, `"rpi64"`, `"\u0072pi64"`, 1) },
+		"no floor":      func(s string) string { return strings.Replace(s, "\t\"floor\": 3,\n", "", 1) },
+		"large number":  func(s string) string { return strings.Replace(s, `"floor": 3`, `"floor": 3e0`, 1) },
+		"empty":         func(string) string { return "" },
+		"null":          func(string) string { return "null\n" },
 	} {
 		bad := f(string(text))
 		if bad == string(text) {

@@ -40,7 +40,7 @@ func TestPlan(t *testing.T) {
 	}
 	bad := map[string]func(*Description){
 		"more units than there are":  func(d *Description) { d.Steps[2].Count++ },
-		"a source after the slot":   func(d *Description) { d.Sources[2].Off = bundle.MaxSlot },
+		"a source after the slot":    func(d *Description) { d.Sources[2].Off = bundle.MaxSlot },
 		"a source before the slot":   func(d *Description) { d.Sources[0].Off = -1 },
 		"a kernel of a GiB":          func(d *Description) { d.Sources[0].Raw = 1 << 30 },
 		"a block of 2 MiB":           func(d *Description) { d.Sources[2].Raw = 2 << 20 },

@@ -69,7 +69,7 @@ func TestTextKeeps(t *testing.T) {
 func TestProse(t *testing.T) {
 	for in, want := range map[string]string{
 		"config.yaml:3:5: warning: k3os.token: the token has white space in it": "config.yaml:3:5: warning: k3os.token: the token has white space in it",
-		"k3os.password: it begins with $ but is not a crypt(5) hash":               "k3os.password: it begins with $ but is not a crypt(5) hash",
+		"k3os.password: it begins with $ but is not a crypt(5) hash":            "k3os.password: it begins with $ but is not a crypt(5) hash",
 		"fetching https://me:abcdef@h/: 404 Not Found":                          "fetching https://me:" + Stars + "@h/: 404 Not Found",
 		"run_cmd[0] failed: login --password abcdef: exit status 1":             "run_cmd[0] failed: login --password " + Stars + ": exit status 1",
 		`this is "token: abcdef" and TOKEN=abcdef and "token": "abcdef"`:        `this is "token: abcdef" and TOKEN=` + Stars + ` and "token": "` + Stars + `"`,
