@@ -83,8 +83,8 @@ type Copy struct {
 	Package, From, To string
 }
 
-// Script are the fields of boot.scr that differ between boards. Addresses are where things lie
-// while U-Boot runs.
+// Script are the fields of boot.scr that differ between boards. Addresses are those of the files in
+// memory while U-Boot runs.
 type Script struct {
 	Console string `yaml:"console" json:"console"`     // of the board itself; virt's is known to the script
 	Args    string `yaml:"args" json:"args,omitempty"` // more words for the kernel
@@ -113,8 +113,8 @@ type Raw struct {
 	// Either out of a package ...
 	Package string `yaml:"package" json:"package,omitempty"`
 	From    string `yaml:"from" json:"from,omitempty"`
-	// ... or from the vendor, who states no licence: fetched by the user's own build, never shipped
-	// by us.
+	// ... or from the vendor, without a stated licence: fetched by the user's own build, never
+	// shipped by us.
 	URL    string `yaml:"url" json:"url,omitempty"`
 	Size   int64  `yaml:"size" json:"size,omitempty"`
 	SHA256 string `yaml:"sha256" json:"sha256,omitempty"`
@@ -177,7 +177,7 @@ func (f *Family) drive(known map[string]*Hardware) error {
 	return nil
 }
 
-// Kinds gives all kinds of hardware, by name.
+// Kinds returns all kinds of hardware, by name.
 func Kinds() map[string]*Hardware { return load().hardware }
 
 // Names of all boards, sorted.
@@ -185,13 +185,13 @@ func Names() []string {
 	return slices.Sorted(maps.Keys(load().boards))
 }
 
-// Families gives all families, sorted by name.
+// Families returns all families, sorted by name.
 func Families() []*Family {
 	return slices.SortedFunc(maps.Values(load().families), func(a, b *Family) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// Get finds a board and its family. An error here is a defect of the data, not of the name: an
-// unknown name gives nil.
+// Get finds a board and its family. An error here is a defect of the data, not of the name: for an
+// unknown name it returns nil.
 func Get(name string) (*Board, *Family, error) {
 	t := load()
 	if t.err != nil {
@@ -204,7 +204,7 @@ func Get(name string) (*Board, *Family, error) {
 	return b, t.families[b.Family], nil
 }
 
-// Of gives the boards of a family, sorted by name.
+// Of returns the boards of a family, sorted by name.
 func Of(family string) []*Board {
 	var all []*Board
 	for _, name := range Names() {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// named are the words for hardware in what users read, and the kinds that have to be driven when
-// they are said.
+// named are the words for hardware in what users read, and the kinds that need a driver where the
+// word is used.
 var named = []struct {
 	words *regexp.Regexp
 	kinds []string

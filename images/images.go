@@ -121,7 +121,7 @@ func Get(name string) (*Role, *Slot, error) {
 	return r, t.slots[r.Slot], nil
 }
 
-// RolesOf gives the names of the roles that share a slot, sorted.
+// RolesOf returns the names of the roles that share a slot, sorted.
 func RolesOf(slot string) []string {
 	var names []string
 	for _, name := range Names() {
@@ -132,18 +132,18 @@ func RolesOf(slot string) []string {
 	return names
 }
 
-// Slots gives the names of all slots, sorted.
+// Slots returns the names of all slots, sorted.
 func Slots() []string {
 	return slices.Sorted(maps.Keys(load().slots))
 }
 
-// GetBase gives what every slot has.
+// GetBase returns what every slot has.
 func GetBase() (*Base, error) {
 	t := load()
 	return &t.base, t.err
 }
 
-// HealthOf gives when a node of a role is healthy: the checks of every node and its own, in the
+// HealthOf returns when a node of a role is healthy: the checks of every node and its own, in the
 // order of package checks.
 func HealthOf(role string) (Health, error) {
 	t := load()
@@ -160,7 +160,7 @@ func HealthOf(role string) (Health, error) {
 	return h, nil
 }
 
-// Lock gives the embedded lock of a family's slot, nil if there is none.
+// Lock returns the embedded lock of a family's slot, nil if there is none.
 func Lock(family, slot string) []byte {
 	data, err := files.ReadFile(LockName(family, slot))
 	if err != nil {

@@ -16,8 +16,8 @@ const (
 	Local = "local" // for programs of the node itself
 )
 
-// Port is one that a role listens on, or a range of them: tcp/22@any, tcp/30000-32767@any, and who
-// it is.
+// Port is one that a role listens on, or a range of them: tcp/22@any, tcp/30000-32767@any, and its
+// user.
 type Port struct {
 	Listen string `yaml:"listen" json:"listen"`
 	By     string `yaml:"by" json:"by"` // the service

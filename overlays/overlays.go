@@ -64,7 +64,7 @@ type Concat struct {
 	To   string `yaml:"to"`
 }
 
-// Get gives the files and the table of an overlay: base, or the name of a slot or a family. An
+// Get returns the files and the table of an overlay: base, or the name of a slot or a family. An
 // overlay that does not exist is empty.
 func Get(name string) (fs.FS, *Table, error) {
 	t := &Table{}

@@ -210,7 +210,7 @@ func ask(ctx context.Context, n *remote.Node, command string, text []byte) (plan
 		return plan, err
 	}
 	if err := json.Unmarshal(out, &plan); err != nil {
-		return plan, fault.Wrap(err, fault.Network, "upgrade the node; its shelf may be too old", "%s gives no sensible answer", n.Host)
+		return plan, fault.Wrap(err, fault.Network, "upgrade the node; its shelf may be too old", "%s does not answer as expected", n.Host)
 	}
 	return plan, nil
 }
@@ -259,7 +259,7 @@ type confirmation struct {
 }
 
 // at tries one address until the node reports that the trial is confirmed, nil, or over, a fault of
-// kind Usage, or until ctx ends; then it gives what went wrong last.
+// kind Usage, or until ctx ends; then it returns what went wrong last.
 func (c *confirmation) at(ctx context.Context, host string) error {
 	var last error
 	for {
@@ -300,8 +300,8 @@ func (c *confirmation) once(ctx context.Context, host string) error {
 	return err
 }
 
-// newAddresses gives the static addresses of the new configuration, with the port at which the node
-// was reached.
+// newAddresses returns the static addresses of the new configuration, with the port at which the
+// node was reached.
 func newAddresses(n *remote.Node, text []byte) (hosts []string) {
 	layer, _ := config.Parse("", text)
 	c, _ := config.Merge(layer)

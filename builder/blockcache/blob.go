@@ -32,7 +32,7 @@ func (c *Cache) Has(sum [32]byte, size int64) bool {
 	return true
 }
 
-// PutBlob stores all of r as a download and gives its sha256.
+// PutBlob stores all of r as a download and returns its sha256.
 func (c *Cache) PutBlob(r io.Reader) (sum [32]byte, err error) {
 	h := sha256.New()
 	err = c.store(h, func(w io.Writer) error {
@@ -182,8 +182,8 @@ func (p *Partial) Reset() error {
 	return nil
 }
 
-// Done makes the partial file a Blob. A wrong sum gives Mismatch; the bytes are then still there,
-// for Reset or Remove.
+// Done makes the partial file a Blob. With a wrong sum it returns Mismatch; the bytes are then
+// still there, for Reset or Remove.
 func (p *Partial) Done() error {
 	var got [32]byte
 	p.h.Sum(got[:0])

@@ -9,10 +9,11 @@ import (
 // Blocks is the store of compressed blocks; it has the shape of squashfs.Cache.
 type Blocks struct{ c *Cache }
 
-// Blocks gives the store of compressed blocks.
+// Blocks returns the store of compressed blocks.
 func (c *Cache) Blocks() Blocks { return Blocks{c} }
 
-// Get gives the block stored under key. A block that does not match its sum is removed and absent.
+// Get returns the block stored under key. A block that does not match its sum is removed and
+// absent.
 func (b Blocks) Get(key [32]byte) ([]byte, bool) {
 	name := b.c.path("block", key)
 	raw, err := os.ReadFile(name)

@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// Decoded opens the data that key stands for, made once by produce. key names the input and the way
+// Decoded opens the data of key, made once by produce. key names the input and the way
 // of decoding, for example "deb-data 1 " and the sha256 of a package; a change of the decoder must
 // change the key. The file is read-only by convention, checked, and at offset 0. Goroutines that
 // ask for the same key wait for one another; processes may do the work twice, with the same result.
@@ -46,7 +46,7 @@ func (c *Cache) Decoded(key string, produce func(io.Writer) error) (*os.File, er
 	return f, nil
 }
 
-// hold waits for the key and gives the function that lets it go.
+// hold waits for the key and returns the function that lets it go.
 func (c *Cache) hold(key string) func() {
 	c.mu.Lock()
 	m := c.busy[key]

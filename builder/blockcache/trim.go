@@ -14,8 +14,8 @@ import (
 const fresh = time.Hour
 
 // Trim removes what was not used for the longest time until the cache holds at most limit bytes,
-// and unfinished downloads that nobody went on with for a month. It gives the bytes removed. Files
-// of the last hour stay.
+// and unfinished downloads that nobody went on with for a month. It returns the bytes removed.
+// Files of the last hour stay.
 func (c *Cache) Trim(limit int64) (freed int64, err error) {
 	type file struct {
 		path string

@@ -27,7 +27,7 @@ func script(t testing.TB, p Params) string {
 	return s
 }
 
-// records gives every record, with a seq.
+// records returns every record, with a seq.
 func records(seq uint64) (out []bootstate.Record) {
 	states := []string{bootstate.Good, bootstate.Bad, bootstate.Empty}
 	for _, active := range []string{"a", "b"} {

@@ -10,9 +10,8 @@ const PiEnvSize = 0x4000
 // serial line would otherwise stop the boot of a node without a cable.
 //
 // U-Boot looks for the file on the first card only, and the firmware may have come from a USB disk
-// while a card is in the slot; the firmware says so in the device tree (boot modes 4 and 5) where
-// it is new enough. If the script is not available there, U-Boot searches everywhere, as it would
-// without this file.
+// while a card is in the slot; new firmware shows that in the device tree (boot modes 4 and 5). If
+// the script is not available there, U-Boot searches everywhere, as it would without this file.
 func PiEnv() map[string]string {
 	return map[string]string{
 		"arch": "arm", "cpu": "armv8", "board": "rpi", "board_name": "rpi", "vendor": "raspberrypi", "soc": "bcm283x",

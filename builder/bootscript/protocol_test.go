@@ -97,9 +97,9 @@ func (w *world) load() {
 	}
 }
 
-// explore cuts the power everywhere in an upgrade, boots by the script, and lets a healthy slot say
-// so with a cut as well. It gives the first thing that must not happen: a boot into half a slot, no
-// boot, or a slot b that is committed without having been healthy.
+// explore cuts the power everywhere in an upgrade, boots by the script, and lets a healthy slot
+// commit, with a cut there as well. It returns the first thing that must not happen: a boot into
+// half a slot, no boot, or a slot b that is committed without having been healthy.
 func explore(text string, zeroFirst bool, start [2][]byte, t *testing.T) (boots int, wrong string) {
 	for cut := -2; cut < 5; cut++ {
 		for how, outcome := range outcomes {
@@ -137,7 +137,7 @@ func explore(text string, zeroFirst bool, start [2][]byte, t *testing.T) (boots 
 						return boots, at + ": " + err.Error()
 					}
 					if cut2 < 0 && (r.Active != slot || r.Left != bootstate.MaxLeft) && !(r.Trial != "" && args["shelf.trial"] == "0") {
-						return boots, fmt.Sprintf("%s: healthy in %s, and the record says %+v", at, slot, r)
+						return boots, fmt.Sprintf("%s: healthy in %s, and the record is %+v", at, slot, r)
 					}
 				}
 			}

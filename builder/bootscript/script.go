@@ -41,7 +41,7 @@ type Params struct {
 	DTB     string // the slot's device tree, such as dtb/exynos5422-odroidxu4.dtb; "" = what the firmware left at ${fdt_addr}
 }
 
-// QEMU's machine virt, whose U-Boot says board=qemu-arm. Every image boots there as it is.
+// QEMU's machine virt, whose U-Boot sets board=qemu-arm. Every image boots there as it is.
 const virtConsole = "ttyAMA0"
 
 func virt(k Kernel) Addresses {
@@ -77,7 +77,7 @@ func (p Params) Check() error {
 	return nil
 }
 
-// Script gives the text of boot.scr. It never returns to the caller.
+// Script returns the text of boot.scr. It never returns to the caller.
 func Script(p Params) (string, error) {
 	if err := p.Check(); err != nil {
 		return "", err

@@ -119,7 +119,8 @@ func TestPiEnv(t *testing.T) {
 	}
 }
 
-// piBoot runs bootcmd on a Pi whose firmware says how it booted, with boot.scr on one kind of disk.
+// piBoot runs bootcmd on a Pi whose firmware reports how it booted, with boot.scr on one kind of
+// disk.
 func piBoot(bootcmd, mode, on string) string {
 	sh := emulate.New(map[string]string{"fdt_addr": "0x1", "scriptaddr": "0x2"})
 	usb := false

@@ -69,7 +69,7 @@ func Sign(s *Slot, key minisign.PrivateKey, o Options) (*Bundle, error) {
 	return &Bundle{Slot: s, Text: text, Signature: bundle.Sign(key, text, "ShelfOS "+s.Slot.Manifest.Family+" "+s.Slot.Manifest.Version)}, nil
 }
 
-// Header gives the header, with the places of all parts.
+// Header returns the header, with the places of all parts.
 func (b *Bundle) Header() bundle.Header {
 	h := bundle.Header{Manifest: int64(len(b.Text)), Signature: int64(len(b.Signature)), Index: int64(len(b.Slot.Index.Marshal()))}
 	h.Pieces.Size = b.Slot.Index.Sent()
@@ -146,13 +146,13 @@ func (b *Bundle) Close() {
 // makerVersion is raised when the same slots give another delta that is worth having.
 const makerVersion = 1
 
-// MakeDelta gives the delta between two slots, out of the cache where it was made before. The
+// MakeDelta returns the delta between two slots, out of the cache where it was made before. The
 // caller closes the file.
 func MakeDelta(ctx context.Context, cache *blockcache.Cache, old, new *Slot) (*os.File, error) {
 	return DeltaOf(ctx, cache, old.Sum, new.Sum, func() (*Slot, *Slot, error) { return old, new, nil })
 }
 
-// DeltaOf gives the delta between two slots that are named by the sums of their manifests. Only
+// DeltaOf returns the delta between two slots that are named by the sums of their manifests. Only
 // where the cache does not have it, slots opens both. The caller closes the file.
 func DeltaOf(ctx context.Context, cache *blockcache.Cache, from, to [32]byte, slots func() (old, new *Slot, err error)) (*os.File, error) {
 	key := fmt.Sprintf("delta %d.%d %x %x %v", format.Version, makerVersion, from, to, codec.Encoders())

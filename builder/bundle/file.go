@@ -13,7 +13,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Kept gives what a bundle file promises and the deltas that it has; nil where the file is an
+// Kept returns what a bundle file promises and the deltas that it has; nil where the file is an
 // image.
 func Kept(name string) (*bundle.Manifest, []Delta, error) {
 	f, err := os.Open(name)

@@ -72,7 +72,7 @@ func write(name string, data []byte, mode os.FileMode) error {
 }
 
 // LoadKey reads a private key, of `imgbuild keygen` or of minisign. passphrase is asked only where
-// the key needs one. A file that is not there gives fs.ErrNotExist.
+// the key needs one. The error of a file that is not there is fs.ErrNotExist.
 func LoadKey(file string, passphrase func() (string, error)) (minisign.PrivateKey, error) {
 	var key minisign.PrivateKey
 	info, err := os.Stat(file)

@@ -25,8 +25,7 @@ type Offer struct {
 	file      *os.File
 }
 
-// OpenOffer opens a bundle file and reads what it promises. Its signature is for those to judge who
-// take it.
+// OpenOffer opens a bundle file and reads what it promises. The nodes check its signature.
 func OpenOffer(name string) (*Offer, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -124,8 +123,8 @@ func (list parts) ReadAt(p []byte, off int64) (int, error) {
 	return n, io.EOF
 }
 
-// SumOf gives the sum of the slot's manifest in an image or a bundle, by which deltas name a slot,
-// without looking at the rest.
+// SumOf returns the sum of the slot's manifest in an image or a bundle, by which deltas name a
+// slot, without looking at the rest.
 func SumOf(name string) (sum [32]byte, err error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -138,7 +138,7 @@ func unfold(f io.ReaderAt, h bundle.Header) (io.ReaderAt, error) {
 	return u, nil
 }
 
-// ReadAt gives the slot's bytes.
+// ReadAt returns the slot's bytes.
 func (u *unfolded) ReadAt(p []byte, off int64) (int, error) {
 	n := 0
 	for n < len(p) {
@@ -165,7 +165,7 @@ func (u *unfolded) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// find gives the unit that off is in.
+// find returns the unit that off is in.
 func (u *unfolded) find(off int64) *bundle.Unit {
 	list := u.index.Units
 	lo, hi := 0, len(list)

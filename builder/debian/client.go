@@ -252,8 +252,8 @@ func (c *Client) readIndex(ctx context.Context, ix *Index, w wanted, m *meter) e
 	return ix.add(&bounded{plain, maxIndex * 4, w.name}, w.suite)
 }
 
-// each runs do for 0..n-1, at most width in parallel, and gives the first error by index. The first
-// error stops the rest.
+// each runs do for 0..n-1, at most width in parallel, and returns the first error by index. The
+// first error stops the rest.
 func each(ctx context.Context, width, n int, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -20,7 +20,7 @@ const maxDict = 128 << 20
 // a hundred of them.
 var xzReaders sync.Pool
 
-// decompress gives the plain bytes of r, whose name shows by its ending how it is compressed.
+// decompress returns the plain bytes of r, whose name shows by its ending how it is compressed.
 // release gives the decoder back; plain must not be used after that.
 //
 // therootcompany/xz is the faster of the readers at hand: 3.0 s of CPU for a kernel package where
@@ -55,7 +55,7 @@ func decompress(name string, r io.Reader) (plain io.Reader, release func(), err 
 	}
 }
 
-// bounded gives an error instead of more than left bytes: a small file must not fill the disk or
+// bounded returns an error instead of more than left bytes: a small file must not fill the disk or
 // the memory.
 type bounded struct {
 	r    io.Reader

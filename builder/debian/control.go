@@ -35,8 +35,8 @@ func newStanzaReader(r io.Reader) *stanzaReader {
 	return &stanzaReader{r: bufio.NewReaderSize(r, 64<<10), dup: true}
 }
 
-// next gives the fields of the next stanza; they are valid until the next call. io.EOF comes after
-// the last one.
+// next returns the fields of the next stanza; they are valid until the next call. io.EOF comes
+// after the last one.
 func (s *stanzaReader) next() ([]field, error) {
 	s.buf, s.spans = s.buf[:0], s.spans[:0]
 	for {

@@ -112,7 +112,7 @@ func TestParseDepends(t *testing.T) {
 	}
 	for _, bad := range []string{"a (", "a (1)", "a (>= )", "a (>= 1) (<< 2)", "(>= 1)", "a b", "a [arm64", "a (>= 1 2)", "|", "a, -b", "a || b", "a (=> 1)"} {
 		if got, err := ParseDepends(bad, "arm64"); err == nil {
-			t.Errorf("%q gives %v", bad, got)
+			t.Errorf("%q returns %v", bad, got)
 		}
 	}
 }

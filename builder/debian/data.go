@@ -100,7 +100,7 @@ func (c *Client) openBlob(ctx context.Context, l Locked) (*os.File, error) {
 	return f, nil
 }
 
-// Scripts gives the control fields and maintainer scripts of a fetched package.
+// Scripts returns the control fields and maintainer scripts of a fetched package.
 func (c *Client) Scripts(ctx context.Context, l Locked) (*Deb, error) {
 	f, err := c.openBlob(ctx, l)
 	if err != nil {

@@ -112,7 +112,7 @@ func (d *Deb) readControl(name string) error {
 	return nil
 }
 
-// Data gives the plain tar stream of the package's files; it is available once. The stream ends
+// Data returns the plain tar stream of the package's files; it is available once. The stream ends
 // with an error when the package is truncated or altered. release frees the decoder.
 func (d *Deb) Data() (plain io.Reader, release func(), err error) {
 	plain, release, err = decompress(d.name, d.ar)
@@ -154,7 +154,7 @@ func (a *arReader) begin() error {
 	return nil
 }
 
-// next goes to the next member and gives its name.
+// next goes to the next member and returns its name.
 func (a *arReader) next() (string, error) {
 	if n, err := io.CopyN(io.Discard, a.r, a.left+a.pad); err != nil && !(err == io.EOF && n >= a.left) {
 		return "", noEOF(err)

@@ -13,7 +13,7 @@ type Relation struct {
 	Version string
 }
 
-// String gives the relation as it is in a control file.
+// String returns the relation as it is in a control file.
 func (r Relation) String() string {
 	s := r.Name
 	if r.Arch != "" {
@@ -28,7 +28,7 @@ func (r Relation) String() string {
 // Clause is a list of alternatives, the first being preferred.
 type Clause []Relation
 
-// String gives the alternatives with bars between them.
+// String returns the alternatives with bars between them.
 func (c Clause) String() string {
 	parts := make([]string, len(c))
 	for i, r := range c {

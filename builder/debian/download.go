@@ -317,7 +317,7 @@ func resumesAt(header string, start int64) (total int64, ok bool) {
 	return total, err == nil
 }
 
-// explain gives an error of a transfer its kind and its sentence.
+// explain sets the kind and the sentence of an error of a transfer.
 func (c *Client) explain(address string, err error) error {
 	var f *fault.Error
 	if err == nil || cancelled(err) || errors.As(err, &f) {
@@ -341,7 +341,7 @@ func (c *Client) explain(address string, err error) error {
 	case errors.Is(err, errStalled):
 		return fault.Wrap(err, fault.Network, fix, "%s did not answer for %v", host, c.Stall)
 	case errors.Is(err, errSlow):
-		return fault.Wrap(err, fault.Network, fix, "%s gives less than %d bytes a second: %s", host, leastSpeed, address)
+		return fault.Wrap(err, fault.Network, fix, "%s sends less than %d bytes a second: %s", host, leastSpeed, address)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fault.Wrap(err, fault.Network, fix, "%s refuses connections", host)
 	case errors.Is(err, errTruncated):

@@ -229,7 +229,7 @@ func (ix *Index) finish() error {
 	return nil
 }
 
-// Newest gives the newest package called name. An empty suite means all suites without Only; else
+// Newest returns the newest package called name. An empty suite means all suites without Only; else
 // it is "ARCHIVE/NAME" of one that was read.
 func (ix *Index) Newest(suite, name string) (*Package, bool) {
 	if suite == "" {
@@ -246,7 +246,7 @@ func (ix *Index) Newest(suite, name string) (*Package, bool) {
 // Len is the number of packages that take part in Resolve.
 func (ix *Index) Len() int { return len(ix.newest) }
 
-// Locked gives the lock's line of p, without the hash of the scripts.
+// Locked returns the lock's line of p, without the hash of the scripts.
 func (p *Package) Locked() Locked {
 	return Locked{Name: p.Name, Version: p.Version, Arch: p.Arch, Archive: p.Suite.Archive, Pool: p.Pool,
 		Size: p.Size, SHA256: strings.ToLower(p.SHA256), InstalledSize: p.InstalledSize}

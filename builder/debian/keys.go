@@ -28,7 +28,7 @@ var keyFiles embed.FS
 // Keyring is a set of OpenPGP keys that may sign an archive.
 type Keyring = openpgp.EntityList
 
-// DebianKeyring gives the keys that the program carries: automatic, security automatic and stable
+// DebianKeyring returns the keys that the program carries: automatic, security automatic and stable
 // ones of Debian 12 and 13, in the order of their file names.
 func DebianKeyring() Keyring {
 	list, err := keyFiles.ReadDir("keys")

@@ -70,7 +70,7 @@ func ValidK3s(version string) bool { return k3sVersion.MatchString(version) }
 
 const lockHeader = "imgbuild-lock 1"
 
-// Marshal gives the text of the lock.
+// Marshal returns the text of the lock.
 func (l *Lock) Marshal() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\ndate %s\narch %s\n", lockHeader, l.Date, l.Arch)
@@ -167,7 +167,7 @@ func ParseLock(file string, data []byte) (*Lock, error) {
 	return l, nil
 }
 
-// line takes one line; it gives what is wrong with it, or "".
+// line takes one line; it returns what is wrong with it, or "".
 func (l *Lock) line(word string, f []string) string {
 	counts := map[string]int{"suite": 4, "k3s": 3, "package": 9}
 	want := max(counts[word], 1)
@@ -263,7 +263,7 @@ func (l *Lock) Security() bool {
 	return slices.ContainsFunc(l.Suites, func(s LockedSuite) bool { return s.Archive == "debian-security" })
 }
 
-// Find gives the package called name.
+// Find returns the package called name.
 func (l *Lock) Find(name string) (Locked, bool) {
 	for _, p := range l.Packages {
 		if p.Name == name {

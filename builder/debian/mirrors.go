@@ -19,7 +19,7 @@ type Mirrors struct {
 	OtherMain, OtherSecurity []string
 }
 
-// bases gives the addresses of the archive called name, "debian" or "debian-security": at least
+// bases returns the addresses of the archive called name, "debian" or "debian-security": at least
 // one.
 func (m Mirrors) bases(archive string) ([]string, error) {
 	switch {
@@ -65,7 +65,7 @@ func baseURL(s string) (string, error) {
 	return u.String(), nil
 }
 
-// sibling gives the address of debian-security next to the archive base.
+// sibling returns the address of debian-security next to the archive base.
 func sibling(base string) string {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -76,7 +76,7 @@ func sibling(base string) string {
 }
 
 // HostMirrors reads the archives of this machine out of etcApt, its /etc/apt: sources.list and
-// sources.list.d, in deb822 and in one-line form (sources.list(5)). Only Debian's own count:
+// sources.list.d, in deb822 and in one-line form (sources.list(5)). Only those of Debian count:
 // entries with a Signed-By that names debian-archive keys, or, without any Signed-By, those whose
 // path ends in debian or debian-security and which have the component main. The suites do not
 // matter. Where there is no entry for security it is the main archive's sibling.

@@ -20,7 +20,7 @@ func ParsePin(s string) (Pin, error) {
 	return Pin{name, version}, nil
 }
 
-// Versions gives the versions of a package in the index, the newest first.
+// Versions returns the versions of a package in the index, the newest first.
 func (ix *Index) Versions(name string) []string {
 	var list []string
 	if p := ix.newest[name]; p != nil {
@@ -33,7 +33,7 @@ func (ix *Index) Versions(name string) []string {
 	return slices.Compact(list)
 }
 
-// pinned gives an index in which the pinned versions are the newest ones.
+// pinned returns an index in which the pinned versions are the newest ones.
 func (ix *Index) pinned(pins []Pin) (*Index, error) {
 	if len(pins) == 0 {
 		return ix, nil

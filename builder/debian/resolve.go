@@ -13,7 +13,7 @@ import (
 type Resolution struct {
 	Packages []*Package // sorted by name
 	Dropped  []string   // names of the drop list that something asked for, sorted
-	Unmet    []string   // what was not available, one sentence each; Resolve then gives an error as well
+	Unmet    []string   // what was not available, one sentence each; Resolve then returns an error as well
 }
 
 // Resolve computes what `apt-get install --no-install-recommends` would install on an empty system:
@@ -187,7 +187,7 @@ func (ix *Index) archFits(r Relation) bool {
 	return r.Arch == "" || r.Arch == "any" || r.Arch == "native" || r.Arch == ix.Arch
 }
 
-// candidates are the packages that could satisfy r, the best first; reason says why there are none.
+// candidates are the packages that could satisfy r, the best first; reason is why there are none.
 func (s *solver) candidates(r Relation) (list []*Package, reason string) {
 	if !s.ix.archFits(r) {
 		return nil, fmt.Sprintf("%s is of another architecture", r)

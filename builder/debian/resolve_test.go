@@ -40,7 +40,7 @@ func names(r Resolution) string {
 }
 
 // TestClosureEqualsApt compares with what `apt-get -s install --no-install-recommends` of apt 2.6.1
-// says on an empty system: testdata/closure/apt.txt has the roots and apt's set, a line each;
+// prints on an empty system: testdata/closure/apt.txt has the roots and apt's set, a line each;
 // packages.txt the stanzas of Debian 13.7, arm64, that play a part (2026-11-22, with updates and
 // security).
 func TestClosureEqualsApt(t *testing.T) {

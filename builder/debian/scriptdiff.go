@@ -33,8 +33,8 @@ func (c *Client) CompareScripts(ctx context.Context, changes []Change) error {
 	return nil
 }
 
-// diffLines gives the lines of a that are not in b, marked "- ", and those of b that are not in a,
-// marked "+ ", in order, by a longest common subsequence.
+// diffLines returns the lines of a that are not in b, marked "- ", and those of b that are not in
+// a, marked "+ ", in order, by a longest common subsequence.
 func diffLines(a, b []string) []string {
 	length := make([][]int, len(a)+1) // of the subsequence of a[i:] and b[j:]
 	for i := range length {

@@ -24,8 +24,8 @@ var effect = regexp.MustCompile(`(?:^|[;&|({!\x60]|\b(?:then|else|do|if|elif)\b)
 // harmless is output that goes nowhere; it is taken off before a line is looked at.
 var harmless = regexp.MustCompile(`[0-9&]?>+\s*(?:/dev/(?:null|stderr|stdout)|&[0-9-])`)
 
-// ScriptEffects gives the lines of preinst and postinst that have an effect we must have too, each
-// with the script's name in front, white space folded, comments left out.
+// ScriptEffects returns the lines of preinst and postinst that have an effect we must have too,
+// each with the script's name in front, white space folded, comments left out.
 func ScriptEffects(scripts map[string][]byte) []string {
 	var out []string
 	for _, name := range []string{"preinst", "postinst"} {

@@ -99,7 +99,7 @@ func (m *maker) pair() error {
 	return nil
 }
 
-// stream gives the content of a Gzip or Stream unit.
+// stream returns the content of a Gzip or Stream unit.
 func (m *maker) stream(s Slot, u bundle.Unit) ([]byte, error) {
 	r, err := codec.NewReader(u.Kind, io.NewSectionReader(s.Data, u.Off, u.Size))
 	if err != nil {

@@ -49,7 +49,7 @@ func (m *matcher) row(a, b uint64) []uint32 {
 	return m.table[i : i+ways]
 }
 
-// find gives the longest match for new from scan on that it knows: on the diagonal offset (old
+// find returns the longest match for new from scan on that it knows: on the diagonal offset (old
 // place less new one), which is preferred where it is long, or by a seed. length 0 is none.
 func (m *matcher) find(new []byte, scan, offset int) (length, pos int) {
 	if p := scan + offset; p >= 0 && p < len(m.old) {

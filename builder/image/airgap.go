@@ -104,7 +104,7 @@ func (a *AirGap) check(arch string) error {
 	return err
 }
 
-// unpacked gives the tar in an archive.
+// unpacked returns the tar in an archive.
 func unpacked(r io.Reader, end string) (io.Reader, func(), error) {
 	switch end {
 	case ".tar.zst":
@@ -174,8 +174,8 @@ func scanImages(r io.Reader, arch string) error {
 	return nil
 }
 
-// airGapEntries gives what is written to the data partition, with the directories above that others
-// has not.
+// airGapEntries returns what is written to the data partition, with the directories above that
+// others has not.
 func airGapEntries(list []AirGap, others []ext4.Entry, date uint32) (out []ext4.Entry) {
 	if len(list) == 0 {
 		return nil

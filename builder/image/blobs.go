@@ -41,8 +41,8 @@ func (b Blobs) Check(raws []boards.Raw) error {
 	return nil
 }
 
-// Get gives a blob's bytes, verified; nil if blobs are skipped. The error names file, address, sum
-// and every way out.
+// Get returns a blob's bytes, verified; nil if blobs are skipped. The error names file, address,
+// sum and every way out.
 func (b Blobs) Get(ctx context.Context, cache *blockcache.Cache, raw boards.Raw) ([]byte, error) {
 	if b.Skip {
 		return nil, nil

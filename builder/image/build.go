@@ -43,7 +43,7 @@ type Options struct {
 	// Key signs an upgrade bundle of the slot, and its public half is written to the data
 	// partition; nil for neither.
 	Key *minisign.PrivateKey
-	// Warnings are what the steps before the build had to say; they are in the result too.
+	// Warnings are those of the steps before the build; they are in the result too.
 	Warnings []string
 	// Progress is called with how far a long step is; units are the step's own. May be nil.
 	Progress func(step string, done, total int64)
@@ -240,8 +240,8 @@ func (b *build) createDisk(name string) (f *os.File, done func() error, err erro
 	return u.File, func() error { return nil }, nil
 }
 
-// publishFile gives a finished file its final name. It does not wait for the disk: the files are
-// large, can be built again, and SHA256SUMS shows one that a power cut tore.
+// publishFile renames a finished file to its final name. It does not wait for the disk: the files
+// are large, can be built again, and SHA256SUMS shows one that a power cut tore.
 func (b *build) publishFile(name, final string) error {
 	if u := b.unnamed[name]; u != nil {
 		return u.Publish(final)

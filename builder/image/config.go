@@ -49,7 +49,7 @@ func CheckConfig(name string, r *recipe.Recipe, lenient bool, moved *Node, sourc
 	return warnings, nil
 }
 
-// Validate gives all that the node's own code reports about a configuration on this board and
+// Validate returns all that the node's own code reports about a configuration on this board and
 // in this role. r may be nil: then only what holds anywhere is checked.
 func Validate(name string, data []byte, r *recipe.Recipe) ([]config.Problem, error) {
 	return validateFile(name, data, facts(r))

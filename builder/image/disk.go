@@ -28,7 +28,7 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 		return fault.Wrap(err, fault.Input, "take less along: mode=fresh of migrate, fewer images=", "the data partition")
 	}
 	if end := (dataStart + o.Size) / sector; end > 1<<32-1 {
-		return fault.New(fault.Input, "take less along: mode=fresh of migrate, fewer images=", "what is written to the data partition ends beyond 2 TiB, which is what a partition table can say")
+		return fault.New(fault.Input, "take less along: mode=fresh of migrate, fewer images=", "what is written to the data partition ends beyond 2 TiB, which is the most that a partition table can hold")
 	}
 	if o.Size > dataSize {
 		b.warn("the data partition has %d MiB for what is written to it: the card needs %d MiB", o.Size>>20, (dataStart+o.Size)>>20)

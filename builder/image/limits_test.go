@@ -7,8 +7,8 @@ import (
 	"imgbuild/builder/initramfs"
 )
 
-// The init that the builds carry is within its limits. modules is room for those that a board's
-// initramfs has next to it; a build refuses an initramfs that is too large as a whole.
+// The init that the builds carry is within its limits. modules is the space for those that a
+// board's initramfs has next to it; a build refuses an initramfs that is too large as a whole.
 func TestInitLimits(t *testing.T) {
 	const modules = 2 * mib
 	var largest []byte

@@ -337,7 +337,7 @@ var modes = map[string]uint16{
 	"k3os/data/var/lib/shelf":                  0o700,
 }
 
-// entries gives what is written to the data partition next to what is always there, parents first
+// entries returns what is written to the data partition next to what is always there, parents first
 // and hard links last.
 func (n *Node) entries() (list []ext4.Entry) {
 	if n == nil {

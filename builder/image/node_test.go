@@ -21,7 +21,7 @@ import (
 
 var meta = archive.Meta{Mode: 0o640, UID: 7, GID: 70000, Time: time.Unix(1500000000, 0)}
 
-// nodeArchive writes an archive and gives its name.
+// nodeArchive writes an archive and returns its name.
 func nodeArchive(t testing.TB, name string, h archive.Header, fill func(*archive.Writer) error) string {
 	t.Helper()
 	name = filepath.Join(t.TempDir(), name)

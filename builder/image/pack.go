@@ -108,7 +108,7 @@ func (b *build) pack(ctx context.Context) error {
 
 type dataRange struct{ start, end int64 }
 
-// dataRanges gives the parts of a file that are not holes, as SEEK_DATA and SEEK_HOLE of lseek(2)
+// dataRanges returns the parts of a file that are not holes, as SEEK_DATA and SEEK_HOLE of lseek(2)
 // report them; where the file system knows no holes, that is all of it. The zeros at their edges do
 // not matter: the compressed stream is the same content either way, but its bytes are cut at the
 // ranges, so they are widened to whole MiB to be the same everywhere.
@@ -141,8 +141,8 @@ func dataRanges(f *os.File, size int64) ([]dataRange, error) {
 	return all, err
 }
 
-// publish gives everything its final name, the image last: where it is, all that belongs to it
-// does.
+// publish renames all files to their final names, the image last: where it is, all that belongs to
+// it does.
 func (b *build) publish() error {
 	name := func(suffix string) string { return filepath.Join(b.Out, b.result.Name+suffix) }
 	b.result.Image = name(".img")

@@ -11,7 +11,7 @@ import (
 //go:embed programs
 var programs embed.FS
 
-// Program gives the init for a Debian architecture, and its sha256 in hex.
+// Program returns the init for a Debian architecture, and its sha256 in hex.
 func Program(arch string) ([]byte, string, error) {
 	name := map[string]string{"arm64": "init-arm64", "armhf": "init-armv7"}[arch]
 	data, err := programs.ReadFile("programs/" + name)

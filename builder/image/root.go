@@ -110,7 +110,7 @@ VERSION_CODENAME=trixie
 `, version)
 }
 
-// busyboxLinks gives every applet of the table a link unless a package brings the program.
+// busyboxLinks adds a link for every applet of the table unless a package brings the program.
 func (b *build) busyboxLinks(t *tree.Tree, table *overlays.Table) error {
 	bb := t.Lookup("usr/bin/busybox")
 	if bb == nil {
@@ -139,7 +139,7 @@ func (b *build) busyboxLinks(t *tree.Tree, table *overlays.Table) error {
 	return nil
 }
 
-// usr gives the tree of the squashfs, which is mounted on /usr: usr/* becomes its root, the
+// usr returns the tree of the squashfs, which is mounted on /usr: usr/* becomes its root, the
 // packages' /etc and /var become templates that the init copies. Nothing else of the root may hold
 // anything: it would be lost, so it is an error.
 func usr(t *tree.Tree) (*tree.Tree, error) {

@@ -44,7 +44,7 @@ func (b *build) squashfs(ctx context.Context) error {
 	return f.Close()
 }
 
-// Entries gives a tree in the form that the squashfs writer reads, hard links after their files.
+// Entries returns a tree in the form that the squashfs writer reads, hard links after their files.
 func Entries(t *tree.Tree) []squashfs.Entry {
 	var entries, links []squashfs.Entry
 	for _, n := range t.Nodes() {

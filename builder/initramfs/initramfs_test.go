@@ -92,7 +92,7 @@ func TestReferenceTools(t *testing.T) {
 		t.Fatalf("cpio lists %q", list)
 	}
 	if len(plain)%4 != 0 {
-		t.Fatalf("%d bytes are no whole words", len(plain))
+		t.Fatalf("%d bytes are not whole words", len(plain))
 	}
 }
 

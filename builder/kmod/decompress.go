@@ -16,7 +16,7 @@ const moduleMax = 256 << 20
 // dictMax bounds the dictionary that an xz file may ask for.
 const dictMax = 64 << 20
 
-// Decompress gives a module's plain bytes; the first bytes say how it is compressed. A plain one
+// Decompress returns a module's plain bytes; the first bytes show how it is compressed. A plain one
 // is returned as it is.
 func Decompress(data []byte) ([]byte, error) {
 	var r io.Reader

@@ -96,7 +96,7 @@ func order(mods []Module) []byte {
 	return b.Bytes()
 }
 
-// dependencies gives for every module all that it needs, directly and not, as positions in mods.
+// dependencies returns for every module all that it needs, directly and not, as positions in mods.
 // modprobe loads such a list from its end, so a module is before those that it needs itself.
 func dependencies(mods []Module) ([][]int, error) {
 	byName := map[string]int{}

@@ -73,7 +73,7 @@ func lines(name string, data []byte) []byte {
 	return []byte(strings.Join(out, "\n"))
 }
 
-// dump gives "key priority value" for all that is under a node of a binary index.
+// dump returns "key priority value" for all that is under a node of a binary index.
 func dump(data []byte, ref uint32, key string) (out []string) {
 	be := binary.BigEndian
 	p := data[ref&0x0fffffff:]

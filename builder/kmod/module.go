@@ -143,7 +143,7 @@ func symbols(file *elf.File) ([]string, error) {
 // sectionMax is far above what a module needs; a larger claim is a broken header.
 const sectionMax = 16 << 20
 
-// section gives a section's content, nil if there is none.
+// section returns a section's content, nil if there is none.
 func section(file *elf.File, name string) ([]byte, error) {
 	s := file.Section(name)
 	if s == nil || s.Type == elf.SHT_NOBITS {
@@ -172,7 +172,7 @@ func PlainPath(name string) string {
 	return name
 }
 
-// NameOf gives the module's name by its file: kernel/drivers/usb/storage/usb-storage.ko.xz is
+// NameOf returns the module's name by its file: kernel/drivers/usb/storage/usb-storage.ko.xz is
 // usb_storage.
 func NameOf(name string) string {
 	return underscores(strings.TrimSuffix(path.Base(PlainPath(name)), ".ko"))

@@ -118,7 +118,7 @@ func readAll(entries []*entry) ([]Module, error) {
 	return mods, nil
 }
 
-// File gives a module's file by its name.
+// File returns a module's file by its name.
 func (s *Set) File(name string) (File, bool) {
 	e := s.byName[underscores(name)]
 	if e == nil {
@@ -127,7 +127,7 @@ func (s *Set) File(name string) (File, bool) {
 	return e.file, true
 }
 
-// Closure gives the modules that names stand for, and all that these need: by depends, and by pre
+// Closure returns the modules that names mean, and all that these need: by depends, and by pre
 // and post softdeps as modprobe follows them. A name is a module's or an alias ("crypto-crc32c",
 // "of:N*T*Cbrcm,bcm2835-pm-wdt"); what is built in resolves to nothing. missing holds the names
 // that are neither, and modules that others depend on and that do not exist, sorted; a softdep that

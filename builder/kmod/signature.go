@@ -8,7 +8,7 @@ import (
 // signatureMagic ends a signed module: include/linux/module_signature.h.
 const signatureMagic = "~Module signature appended~\n"
 
-// Unsigned gives a plain module without the signature that is appended to it. Checking one costs
+// Unsigned returns a plain module without the signature that is appended to it. Checking one costs
 // the kernel more than everything else about loading a module, at each boot, and its 700 bytes do
 // not compress; in a slot the root hash of the verity tree vouches for every byte. A module without
 // a signature comes back as it is.

@@ -78,7 +78,7 @@ func (t *trie) insert(key, text string, priority uint32) error {
 	return nil
 }
 
-// marshal gives the file.
+// marshal returns the file.
 func (t *trie) marshal() ([]byte, error) {
 	out := binary.BigEndian.AppendUint32(nil, trieMagic)
 	out = binary.BigEndian.AppendUint32(out, trieVersion)

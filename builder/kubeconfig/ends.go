@@ -16,7 +16,7 @@ type Access struct {
 	Ends    time.Time
 }
 
-// Ends gives the contexts of a file that lead to a host, or to a cluster of that name, with the
+// Ends returns the contexts of a file that lead to a host, or to a cluster of that name, with the
 // ends of their client certificates. A context without a certificate in the file itself is skipped,
 // as is a file that cannot be read.
 func Ends(data []byte, host string) []Access {

@@ -26,7 +26,7 @@ type Entry struct {
 	Key    []byte // PEM
 }
 
-// Read takes the one cluster and the one user out of a server's file, and gives the names of what
+// Read takes the one cluster and the one user out of a server's file, and returns the names of what
 // it passes over, such as "users.exec", sorted.
 func Read(data []byte) (e *Entry, passed []string, err error) {
 	doc, err := parse(data)
@@ -89,7 +89,7 @@ func Read(data []byte) (e *Entry, passed []string, err error) {
 	return e, slices.Compact(passed), nil
 }
 
-// pemOf decodes a value that is PEM in base64, and gives nothing but its PEM blocks.
+// pemOf decodes a value that is PEM in base64, and returns nothing but its PEM blocks.
 func pemOf(n *yaml.Node) ([]byte, error) {
 	if n == nil || n.Kind != yaml.ScalarNode {
 		return nil, fmt.Errorf("it is missing")
@@ -138,7 +138,7 @@ func (e *Entry) At(address string) error {
 	return nil
 }
 
-// Marshal gives a kubeconfig in which the cluster, its user and its context have this name.
+// Marshal returns a kubeconfig in which the cluster, its user and its context have this name.
 func (e *Entry) Marshal(name string) ([]byte, error) {
 	type item map[string]any
 	doc := struct {

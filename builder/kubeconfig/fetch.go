@@ -72,8 +72,8 @@ func Fetch(ctx context.Context, o Options) (*Result, error) {
 	switch {
 	case err != nil && (ctx.Err() != nil || fault.Code(err) == int(fault.Network)):
 		return nil, err
-	case err != nil: // the exit code of cat says nothing about the node
-		return nil, fault.New(fault.Unhealthy, "ask a node with the role server, when its k3s has started", "%s gives no access file: %v", host, err)
+	case err != nil: // the exit code of cat does not show how the node is
+		return nil, fault.New(fault.Unhealthy, "ask a node with the role server, when its k3s has started", "%s returns no access file: %v", host, err)
 	}
 	e, passed, err := Read(data)
 	if err != nil {

@@ -78,7 +78,7 @@ func parse(data []byte) (*yaml.Node, error) {
 	return doc.Content[0], nil
 }
 
-// get gives the value of a key; nil if n is not a map or has none.
+// get returns the value of a key; nil if n is not a map or has none.
 func get(n *yaml.Node, key string) *yaml.Node {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil

@@ -18,8 +18,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// pki is a certificate with its key, made once: the tests look at what is taken, not at who signed
-// it.
+// pki is a certificate with its key, made once: the tests check what is taken, not the signer.
 var pki = sync.OnceValue(func() (e Entry) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -14,7 +14,7 @@ func without(n *config.Connman, known []config.WiFi) {
 	})
 }
 
-// yaml gives the equivalent cloud-config; nil when it is empty.
+// yaml returns the equivalent cloud-config; nil when it is empty.
 func connmanYAML(n *config.Connman) ([]byte, error) {
 	if len(n.Interfaces) == 0 && len(n.WiFi) == 0 {
 		return nil, nil

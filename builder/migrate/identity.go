@@ -45,7 +45,7 @@ type node struct {
 	notes    []string
 }
 
-// small reads a file that is small by its nature; one that does not exist gives nil.
+// small reads a file that is small by its nature; for one that does not exist it returns nil.
 func (c *card) small(name string) ([]byte, error) {
 	_, i, err := c.Follow(name)
 	if err != nil || i == nil || i.Kind != ext4.File {
@@ -57,7 +57,7 @@ func (c *card) small(name string) ([]byte, error) {
 	return io.ReadAll(c.Content(i))
 }
 
-// list gives the names in a directory; one that does not exist has none.
+// list returns the names in a directory; one that does not exist has none.
 func (c *card) list(name string) ([]string, error) {
 	i, err := c.Lookup(name)
 	if err != nil || i == nil || i.Kind != ext4.Dir {
@@ -71,7 +71,7 @@ func (c *card) list(name string) ([]string, error) {
 	return names, err
 }
 
-// learn finds out who the node is.
+// learn determines the node's identity.
 func (c *card) learn(o Options) (*node, error) {
 	n := &node{k3s: o.From}
 	var err error
@@ -141,7 +141,7 @@ func clean(s string) string {
 	return s[:min(len(s), 253)]
 }
 
-// systemConfig gives this node's own configuration. A card of picl has those of all nodes, with
+// systemConfig returns this node's own configuration. A card of picl has those of all nodes, with
 // their tokens: only the one to which its link points, or which the user names, leaves the card.
 func (c *card) systemConfig(o Options) ([]byte, string, error) {
 	names, err := c.list(system + "/config")
@@ -280,7 +280,7 @@ func (c *card) connman(n *node) error {
 	return err
 }
 
-// identity gives the dbus machine id, if it is one.
+// identity returns the dbus machine id, if it is one.
 func (c *card) machineID() ([]byte, error) {
 	data, err := c.small(machineID)
 	if id := strings.TrimSpace(string(data)); err == nil && regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(id) && strings.Trim(id, "0") != "" {

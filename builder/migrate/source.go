@@ -65,7 +65,7 @@ func openSource(name, dir string) (*source, error) {
 	return &source{f, size, f.Close}, nil
 }
 
-// mounted gives a mount point of a device or of one of its partitions.
+// mounted returns a mount point of a device or of one of its partitions.
 func mounted(device string) string {
 	if real, err := filepath.EvalSymlinks(device); err == nil {
 		device = real
@@ -215,7 +215,7 @@ func choose(found []*card) (*card, error) {
 	return nil, fault.New(fault.Input, "give the one partition, such as /dev/sdb2, or an image of it", "there are several systems of k3OS or picl on it: %s", strings.Join(names, ", "))
 }
 
-// unreadable gives what goes wrong in a file system its kind and a way out.
+// unreadable adds the kind and a fix to an error of a file system.
 func unreadable(err error) error {
 	var damage *ext4.Damage
 	var unsupported *ext4.Unsupported

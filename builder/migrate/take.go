@@ -42,7 +42,7 @@ func words(s string) map[string]bool {
 	return m
 }
 
-// planFull adds k3s' data and the files of people, and gives the words for what the archive then
+// planFull adds k3s' data and the files of people, and returns the words for what the archive then
 // holds.
 func (t *taker) planFull(have func(part) (bool, error)) (contents []string, err error) {
 	add := func(word string, p part) error {
@@ -143,11 +143,12 @@ func containerStore(below string) string {
 	return ""
 }
 
-// loginKeys leaves out who could log in: the configuration has it, and k3OS never took a key away.
+// loginKeys leaves out the keys for login: the configuration has it, and k3OS never took a key
+// away.
 func loginKeys(dir string) func(string) string {
 	return func(below string) string {
 		if dir == root+"/home" && below == "rancher/.ssh/authorized_keys" {
-			return "the configuration says who may log in"
+			return "the configuration decides who may log in"
 		}
 		return ""
 	}
@@ -211,14 +212,14 @@ func (t *taker) tree(p part, below string, i *ext4.Inode, item *Item) error {
 			return fmt.Errorf("%s: %w", from, err)
 		}
 	default:
-		if !strings.HasSuffix(from, ".sock") { // a socket is made again by who listens
+		if !strings.HasSuffix(from, ".sock") { // a socket is made again by the listening program
 			t.report.Left = append(t.report.Left, Item{Path: from, Why: "a device, a pipe or a socket"})
 		}
 	}
 	return nil
 }
 
-// watched gives the content of a file, and notes programs that want musl.
+// watched returns the content of a file, and notes programs that want musl.
 func (t *taker) watched(name string, i *ext4.Inode) io.Reader {
 	r := t.Content(i)
 	if i.Mode&0o111 == 0 || i.Size < 64 || strings.HasPrefix(name, k3sDir) {
@@ -239,7 +240,7 @@ type failing struct{ error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.error }
 
-// interpreter gives the dynamic loader that an ELF program asks for, as far as its first bytes
+// interpreter returns the dynamic loader that an ELF program asks for, as far as its first bytes
 // show; head is left as it is.
 func interpreter(head []byte) string {
 	b := bytes.Clone(head)

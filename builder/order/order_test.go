@@ -9,7 +9,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// heard stores what an order reports.
+// heard stores the reports of an order.
 type heard struct{ warnings []string }
 
 func (h *heard) Progress(string, int64, int64) {}

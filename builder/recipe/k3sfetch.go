@@ -19,7 +19,7 @@ import (
 const k3sPatience = 15 * time.Second
 
 // DecideK3s carries out k3s=auto, firstboot, none, VERSION or FILE: it decides where k3s comes from
-// and fetches it if it is to be embedded. Slots without k3s have none whatever the option says.
+// and fetches it if it is to be embedded. Slots without k3s have none whatever the option is.
 func (r *Recipe) DecideK3s(ctx context.Context, option string, cache *blockcache.Cache, progress func(done, total int64)) (err error) {
 	if !r.Slot.K3s || option == NoK3s {
 		r.K3s = K3s{Source: NoK3s}
@@ -171,7 +171,7 @@ func getK3s(ctx context.Context, client *http.Client, url string, brief bool, pr
 	return d, nil
 }
 
-// reason gives why we ended the download where we did, else err.
+// reason returns why we ended the download where we did, else err.
 func (d *download) reason(err error) error {
 	if cause := context.Cause(d.ctx); cause != nil {
 		err = cause

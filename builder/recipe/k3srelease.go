@@ -39,8 +39,8 @@ func (r *Releases) asset(version, name string) string {
 	return strings.TrimSuffix(r.Base, "/") + "/" + strings.ReplaceAll(version, "+", "%2B") + "/" + name
 }
 
-// Version gives the version that a word means: itself, or that of a channel, such as stable, latest
-// or v1.35.
+// Version returns the version that a word means: itself, or that of a channel, such as stable,
+// latest or v1.35.
 func (r *Releases) Version(ctx context.Context, word string) (string, error) {
 	if debian.ValidK3s(word) {
 		return word, nil

@@ -114,7 +114,7 @@ func (r *Recipe) Fetch(ctx context.Context, c *debian.Client, option string) (*R
 	return &Relock{why, changes}, nil
 }
 
-// NewLock locks the newest packages of the signed index and gives what is different from the lock
+// NewLock locks the newest packages of the signed index and returns what is different from the lock
 // before: the one that the recipe has, else the embedded one.
 func (r *Recipe) NewLock(ctx context.Context, c *debian.Client) ([]debian.Change, error) {
 	old := r.Lock
@@ -145,7 +145,7 @@ func (r *Recipe) NewLock(ctx context.Context, c *debian.Client) ([]debian.Change
 	return changes, c.CompareScripts(ctx, changes)
 }
 
-// KeepK3s gives the recipe's lock the release of k3s that a lock in a file has, if that is one of
+// KeepK3s copies the release of k3s of a lock in a file into the recipe's lock, if that is one of
 // the same architecture.
 func (r *Recipe) KeepK3s(file string) {
 	if l, err := readLock(file); err == nil && l.Arch == r.Lock.Arch && l.K3s != nil {

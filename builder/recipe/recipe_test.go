@@ -182,7 +182,7 @@ func TestK3s(t *testing.T) {
 	}
 }
 
-// program is the least of an ELF file that says something, far from its start.
+// program is the least of an ELF file with a text far from its start.
 func program(machine elf.Machine, class elf.Class, kind elf.Type, says string) []byte {
 	var b bytes.Buffer
 	ident := [16]byte{0x7f, 'E', 'L', 'F', byte(class), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)}

@@ -13,9 +13,9 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Output runs a command, with input on its standard input (nil for none), and gives what it prints
-// on standard output. A status other than 0 is a fault of the kind that shelf's exit codes name,
-// Internal for other numbers, with the command's standard error as its text.
+// Output runs a command, with input on its standard input (nil for none), and returns what it
+// prints on standard output. A status other than 0 is a fault of the kind that shelf's exit codes
+// name, Internal for other numbers, with the command's standard error as its text.
 func (n *Node) Output(ctx context.Context, command string, input io.Reader) ([]byte, error) {
 	var out, errs bytes.Buffer
 	code, err := n.Run(ctx, command, input, &out, &errs)
@@ -41,7 +41,7 @@ func (n *Node) failed(code int, command, text string) error {
 	return fault.New(kind, "", "%s: %s", n.Host, text)
 }
 
-// Run runs a command with these streams (nil for none) and gives its exit status; -1 is a command
+// Run runs a command with these streams (nil for none) and returns its exit status; -1 is a command
 // that a signal ended. err, of kind Network, means that the connection broke before the status
 // came. When ctx ends, the command is hung up.
 func (n *Node) Run(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) (code int, err error) {

@@ -53,7 +53,7 @@ func openTrust(n *Node, o Options) (*trust, error) {
 	return t, nil
 }
 
-// wanted gives the keys that are known for the node.
+// wanted returns the keys that are known for the node.
 func (t *trust) wanted() []knownhosts.KnownKey {
 	if t.known == nil {
 		return nil

@@ -69,7 +69,7 @@ func (k *keys) tried() string {
 	return "the keys " + strings.Join(k.list, ", ")
 }
 
-// signers gives the keys in the order in which they are offered. One that is locked is unlocked
+// signers returns the keys in the order in which they are offered. One that is locked is unlocked
 // only when the node would take it.
 func (k *keys) signers() ([]ssh.Signer, error) {
 	var held, out []ssh.Signer

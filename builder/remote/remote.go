@@ -20,7 +20,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// DefaultUser is who logs in on a node.
+// DefaultUser is the user that logs in on a node.
 const DefaultUser = "rancher"
 
 // Options are the user that logs in and the host keys that are trusted. The zero value is what `ssh
@@ -44,7 +44,7 @@ const DefaultTimeout = 20 * time.Second
 type Node struct {
 	Host    string        // as it was given, without the user
 	Address string        // host:port
-	User    string        // who is logged in
+	User    string        // the user that is logged in
 	HostKey ssh.PublicKey // what the node showed
 	client  *ssh.Client
 }

@@ -30,8 +30,8 @@ type source struct {
 	read     int64
 }
 
-// writeData writes the contents of all files and sets the inodes' content. It gives the end of the
-// data and the fragments.
+// writeData writes the contents of all files and sets the inodes' content. It returns the end of
+// the data and the fragments.
 func writeData(w io.WriterAt, inodes []*inode, enc *encoder, o Options, st *Stats) (int64, []*fragment, error) {
 	files := orderFiles(inodes)
 	p := newPipeline(w, enc, o, superblockSize)

@@ -62,7 +62,7 @@ func TestRefuses(t *testing.T) {
 		var m memory
 		_, err := Write(&m, c.entries, Options{Workers: 1, BlockSize: 4096})
 		if err == nil || !strings.Contains(err.Error(), c.says) || c.is != nil && !errors.Is(err, c.is) {
-			t.Errorf("%s: error is %v, should say %q", name, err, c.says)
+			t.Errorf("%s: error is %v, want %q in it", name, err, c.says)
 		}
 		if len(m.b) >= 4 && string(m.b[:4]) == "hsqs" {
 			t.Errorf("%s: the failed image has a superblock", name)

@@ -23,8 +23,8 @@ type image struct {
 	buf        []byte
 }
 
-// writeMetadata writes everything from position at on, and the superblock. It gives the end of the
-// image.
+// writeMetadata writes everything from position at on, and the superblock. It returns the end of
+// the image.
 func (m *image) writeMetadata(w io.WriterAt, at int64) (end int64, err error) {
 	m.idIndex = make(map[uint32]uint16)
 	m.inodeTable.encoder = m.encoder
@@ -115,7 +115,7 @@ func (m *image) place(in *inode, data []byte) {
 	m.buf = data
 }
 
-// owners gives the ids of an inode's owners and enters its attributes.
+// owners returns the ids of an inode's owners and enters its attributes.
 func (m *image) owners(in *inode) (uid, gid uint16, err error) {
 	in.xattr = m.xattrs.add(in.entry.Xattrs)
 	if uid, err = m.id(in.entry.UID); err == nil {
@@ -124,7 +124,7 @@ func (m *image) owners(in *inode) (uid, gid uint16, err error) {
 	return uid, gid, err
 }
 
-// id gives the index of a user or group in the id table.
+// id returns the index of a user or group in the id table.
 func (m *image) id(id uint32) (uint16, error) {
 	if i, ok := m.idIndex[id]; ok {
 		return i, nil

@@ -56,7 +56,7 @@ func (m *metadata) flush() {
 	m.buf = m.buf[:0]
 }
 
-// table gives the flushed stream as it is in the image from position at on, followed by the
+// table returns the flushed stream as it is in the image from position at on, followed by the
 // 64-bit positions of its blocks; list is where those begin. Fragments, ids, exports and xattr ids
 // are stored in this way.
 func (m *metadata) table(at int64) (data []byte, list int64) {

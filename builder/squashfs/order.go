@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// orderFiles gives the inodes of files in the order in which their contents go into the image:
+// orderFiles returns the inodes of files in the order in which their contents go into the image:
 // those of one Group are stored together, since they are read together; the rest by kind, since
 // fragments of like files compress better.
 func orderFiles(inodes []*inode) []*inode {

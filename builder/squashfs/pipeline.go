@@ -53,7 +53,7 @@ func newPipeline(w io.WriterAt, enc *encoder, o Options, at int64) *pipeline {
 	return p
 }
 
-// buffer waits for a free job; its data is empty and has room for a block.
+// buffer waits for a free job; its data is empty and has the capacity of a block.
 func (p *pipeline) buffer() (*job, error) {
 	select {
 	case <-p.stop:
@@ -74,7 +74,7 @@ func (p *pipeline) submit(j *job) {
 	p.work <- j
 }
 
-// finish waits until all is written and gives the end of the data.
+// finish waits until all is written and returns the end of the data.
 func (p *pipeline) finish() (int64, error) {
 	close(p.work)
 	close(p.order)

@@ -42,7 +42,7 @@ func u64(b []byte, i int) int64 { return int64(le.Uint64(b[i:])) }
 
 var decoder, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 
-// readImage gives the entries of an image in the order of its directories.
+// readImage returns the entries of an image in the order of its directories.
 func readImage(t testing.TB, b []byte) (entries []Entry, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -82,7 +82,7 @@ func must(ok bool, format string, args ...any) {
 	}
 }
 
-// meta gives the stream of metadata from a block on, at least n bytes of it.
+// meta returns the stream of metadata from a block on, at least n bytes of it.
 func (r *reader) meta(at int64, offset, n int) []byte {
 	var out []byte
 	for len(out) < offset+n {
@@ -292,7 +292,7 @@ func (r *reader) dir(path string, kind int, more func(int) []byte, number uint32
 		n := int(u32(b, at+8)) + 1
 		b = more(at + 12 + n)
 		position, name := u32(b, at), string(b[at+12:at+12+n])
-		must(headers[position] == name, "%q: index entry %d says %q at %d", path, i, name, position)
+		must(headers[position] == name, "%q: index entry %d has %q at %d", path, i, name, position)
 		// The block that the index names must hold the header, which is the first thing that a
 		// reader decodes.
 		got := r.meta(r.at["dir"]+u32(b, at+4), (offset+int(position))%8192, 12)

@@ -29,7 +29,7 @@ const (
 	Socket
 )
 
-// String gives the kind's name for messages.
+// String returns the kind's name for messages.
 func (k Kind) String() string {
 	names := [...]string{"unknown kind", "directory", "file", "symlink", "block device", "character device", "fifo", "socket"}
 	if int(k) >= len(names) {
@@ -96,8 +96,7 @@ const (
 	padding          = 4096 // a block device of the kernel ends at a whole page
 )
 
-// Stats describe a Write. Byte counts are sizes in the image unless their comment says
-// otherwise.
+// Stats describe a Write. Byte counts are sizes in the image unless noted otherwise.
 type Stats struct {
 	Size          int64 // of the image, with the padding to 4096
 	DataBytes     int64 // data blocks

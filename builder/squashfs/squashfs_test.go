@@ -109,7 +109,7 @@ func same(t testing.TB, image []byte, want []Entry) {
 	if len(found) != len(wanted) || len(got) != len(wanted) {
 		t.Fatalf("image has %d entries, %d paths; want %d", len(got), len(found), len(wanted))
 	}
-	// Any name of an inode may come first in the image; compare by what the names stand for.
+	// Any name of an inode may come first in the image; compare by the inodes of the names.
 	resolve := func(m map[string]*Entry, e *Entry) *Entry {
 		for e.HardLink != "" {
 			e = m[e.HardLink]

@@ -20,7 +20,7 @@ type node struct {
 	children []*node // sorted by name in byte order; of directories only
 }
 
-// inode is what a name stands for. Several nodes share one inode when they are hard links.
+// inode is a file's inode. Several nodes share one when they are hard links.
 type inode struct {
 	entry   *Entry
 	number  uint32 // from 1, in the order in which inodes are written
@@ -132,7 +132,7 @@ func checkEntry(e *Entry) error {
 	return checkXattrs(e.Xattrs)
 }
 
-// baseName gives the last part of a path, "" for the root.
+// baseName returns the last part of a path, "" for the root.
 func baseName(path string) (string, error) {
 	if path == "" {
 		return "", nil
@@ -152,7 +152,7 @@ func baseName(path string) (string, error) {
 	return last, nil
 }
 
-// number gives the inodes under a directory their numbers in the order in which they are written:
+// number numbers the inodes under a directory in the order in which they are written:
 // first what is in the subdirectories, then the directory's own entries side by side, then itself.
 // Neighbours in a listing thus have neighbouring inodes, which keeps listings small.
 func number(dir *node, inodes []*inode) []*inode {

@@ -160,7 +160,7 @@ func TestUnsquashfsSeesXattrs(t *testing.T) {
 	out := run(t, tool.Path(t, "unsquashfs"), "-s", imageFile(t, everything(), Options{ModTime: 1700000000}))
 	for _, want := range []string{"Compression zstd", "Block size 262144", "exportable via NFS", "Duplicates are removed", "Xattrs are", "Number of xattr ids 6", "Nov 14 22:13:20 2023"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("unsquashfs -s does not say %q:\n%s", want, out)
+			t.Errorf("unsquashfs -s does not print %q:\n%s", want, out)
 		}
 	}
 }

@@ -51,7 +51,7 @@ type xattrTable struct {
 	index  map[string]uint32
 }
 
-// add gives the index of a set, noXattr for an empty one. The order of the set's attributes does
+// add returns the index of a set, noXattr for an empty one. The order of the set's attributes does
 // not matter.
 func (t *xattrTable) add(list []Xattr) uint32 {
 	if len(list) == 0 {
@@ -81,7 +81,7 @@ func (t *xattrTable) add(list []Xattr) uint32 {
 	return i
 }
 
-// bytes gives the whole table as it is in the image from position at on: values, ids, and at
+// bytes returns the whole table as it is in the image from position at on: values, ids, and at
 // start the header with the list of id blocks.
 func (t *xattrTable) bytes(at int64) (data []byte, start int64) {
 	t.values.flush()

@@ -20,7 +20,7 @@ import (
 // New makes a token: 26 letters and digits, 130 random bits.
 func New() string { return strings.ToLower(rand.Text()) }
 
-// Options say what is done where.
+// Options are the nodes and what is done on them.
 type Options struct {
 	Hosts   []string // [USER@]HOST[:PORT], every node of the cluster
 	Token   string   // the new one
@@ -78,7 +78,7 @@ func (o Options) on(ctx context.Context, host, command string, in io.Reader, ans
 		answer = &s.TokenState
 	}
 	if err := json.Unmarshal(out, answer); err != nil {
-		return fault.Wrap(err, fault.Network, "upgrade the node; its shelf may be too old", "%s gives no sensible answer", n.Host)
+		return fault.Wrap(err, fault.Network, "upgrade the node; its shelf may be too old", "%s does not answer as expected", n.Host)
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ func (o Options) ask(ctx context.Context) (nodes []node, err error) {
 	return nodes, nil
 }
 
-// Order gives the nodes in the order in which they get the new token: servers first, agents last.
+// Order returns the nodes in the order in which they get the new token: servers first, agents last.
 // It refuses what would leave a node behind that cannot join any more.
 func Order(nodes []node, missing bool) ([]node, error) {
 	order := slices.Clone(nodes)

@@ -12,7 +12,7 @@ import (
 // place.
 var merged = []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"}
 
-// usrMerge gives the path below /usr of what an older package still ships at the root.
+// usrMerge returns the path below /usr of what an older package still ships at the root.
 func usrMerge(name string) string {
 	for _, dir := range merged {
 		if name == dir || strings.HasPrefix(name, dir+"/") {

@@ -62,7 +62,7 @@ func Section(r io.ReaderAt, off, size int64) Content {
 	return Content{Size: size, Open: func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, off, size)), nil }}
 }
 
-// ReadAll gives the content's bytes.
+// ReadAll returns the content's bytes.
 func (c Content) ReadAll() ([]byte, error) {
 	if c.Open == nil {
 		return nil, nil
@@ -162,8 +162,8 @@ func (t *Tree) resolveParent(name string, depth int) (string, error) {
 	return name, nil
 }
 
-// Remove takes a path and everything below it out of the tree; the root stays. It gives the number
-// of nodes removed.
+// Remove takes a path and everything below it out of the tree; the root stays. It returns the
+// number of nodes removed.
 func (t *Tree) Remove(name string) int {
 	name = clean(name)
 	return t.RemoveFunc(func(n *Node) bool { return n.Path == name || strings.HasPrefix(n.Path, name+"/") })
@@ -182,7 +182,7 @@ func (t *Tree) RemoveFunc(drop func(*Node) bool) int {
 	return count
 }
 
-// Nodes gives all nodes sorted by path, so that a parent comes before its children.
+// Nodes returns all nodes sorted by path, so that a parent comes before its children.
 func (t *Tree) Nodes() []*Node {
 	all := make([]*Node, 0, len(t.nodes))
 	for _, n := range t.nodes {

@@ -68,7 +68,7 @@ func (s *shelf) close() {
 	}
 }
 
-// choose gives the bundle for a node: the one that was named, else the newest for its family and
+// choose returns the bundle for a node: the one that was named, else the newest for its family and
 // role.
 func (s *shelf) choose(h dialogue.Hello) (*bundle.Offer, error) {
 	if s.named {

@@ -49,7 +49,7 @@ func (c *cluster) kubectl(ctx context.Context, avoid string, words ...string) ([
 	return nil, last
 }
 
-// members gives all nodes of the cluster.
+// members returns all nodes of the cluster.
 func (c *cluster) members(ctx context.Context) ([]Member, error) {
 	out, err := c.kubectl(ctx, "", "get", "nodes", "-o", "json")
 	if err != nil {
@@ -72,7 +72,7 @@ func parseMembers(text []byte) ([]Member, error) {
 		}
 	}
 	if err := json.Unmarshal(text, &list); err != nil {
-		return nil, fault.New(fault.Unhealthy, "look at k3s on the server, or go on with drain=no", "kubectl gives no list of nodes: %w", err)
+		return nil, fault.New(fault.Unhealthy, "look at k3s on the server, or go on with drain=no", "kubectl returns no list of nodes: %w", err)
 	}
 	members := []Member{}
 	for _, n := range list.Items {
@@ -95,7 +95,7 @@ func (c *cluster) drain(ctx context.Context, host, name string) error {
 	return fault.New(fault.Unhealthy, "move that pod, or go on with drain=no", "%s cannot be drained: %s", name, blocking(err.Error()))
 }
 
-// blocking picks the lines of kubectl that name pods, or gives the whole text.
+// blocking picks the lines of kubectl that name pods, or returns the whole text.
 func blocking(text string) string {
 	var lines []string
 	for line := range strings.SplitSeq(text, "\n") {

@@ -39,7 +39,8 @@ func (n *node) name() string { return n.conn.Host }
 // serveCommand has a node ask for what it needs.
 const serveCommand = "sudo shelf upgrade --serve"
 
-// unsaid is how many seconds a trial may take where the node did not say: the longest of a role.
+// unsaid is how many seconds a trial may take where the node does not report it: the longest of a
+// role.
 const unsaid = 600
 
 // Tries to go on with a node whose connection broke, and the pause before each.
@@ -105,7 +106,7 @@ func pinned(o remote.Options, n *remote.Node) remote.Options {
 	return o
 }
 
-// once runs one dialogue and gives how many bytes were sent.
+// once runs one dialogue and returns how many bytes were sent.
 func (r *run) once(ctx context.Context, n *node, until string, ask func(step string) error) (sent int64, err error) {
 	d := &serving{r: r, n: n, ctx: ctx}
 	defer d.close()
@@ -150,7 +151,7 @@ func (r *run) once(ctx context.Context, n *node, until string, ask func(step str
 	fromNode.Close()
 	e := <-ended
 	if rebooting && fault.Code(err) == int(fault.Network) {
-		// A node that reboots may hang up before it has said so.
+		// A node that reboots may close the connection before it has reported that.
 		m := n.offer.Manifest
 		done, err = &dialogue.Done{Result: dialogue.Armed, Bundle: m.Slot.Manifest, Version: m.Version, Reboot: true, Seconds: unsaid}, nil
 	}
@@ -241,7 +242,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return k, err
 }
 
-// file gives the k3s of a system that does not hold one.
+// file returns the k3s of a system that does not hold one.
 func (d *serving) file(_ context.Context, name string) (io.ReadCloser, int64, error) {
 	if name != dialogue.K3sFile {
 		return nil, 0, fault.New(fault.Usage, "", "there is no file %q", name)

@@ -45,9 +45,9 @@ type Step struct {
 // reach the others through it.
 var roleOrder = []string{"server", "worker", "storage", "router"}
 
-// Plan puts nodes in order. cluster is what its API says of all of its members; nil where nobody
-// was asked. It is an error of the kind Unhealthy when a node of the list, or another member of
-// the cluster, is degraded and not forced. It is a pure function.
+// Plan puts nodes in order. cluster is what its API reports about all of its members; nil without a
+// cluster. It is an error of the kind Unhealthy when a node of the list, or another member of the
+// cluster, is degraded and not forced. It is a pure function.
 func Plan(nodes []State, cluster []Member, w Wishes) ([]Step, error) {
 	if err := degraded(nodes, cluster, w.Force); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func degraded(nodes []State, cluster []Member, force []string) error {
 	}
 	for _, m := range cluster {
 		if !m.Ready && !own[m.Name] && !slices.Contains(force, m.Name) {
-			bad = append(bad, m.Name+" (the cluster says that it is not ready)")
+			bad = append(bad, m.Name+" (the cluster reports that it is not ready)")
 		}
 	}
 	if len(bad) == 0 {

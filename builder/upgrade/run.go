@@ -26,7 +26,7 @@ type Show interface {
 	Progress(step string, done, total int64)
 }
 
-// Options say what goes where.
+// Options are the nodes and what each gets.
 type Options struct {
 	Hosts    []string // [USER@]HOST[:PORT]
 	Bundle   string   // file; empty: the newest one of Dir for each node
@@ -284,7 +284,7 @@ func (r *run) summary(n *node) {
 		d.Fetched/1000, d.Delta/1000, d.Copied/1000, d.Kept/1000)
 }
 
-// stopped says of all nodes where they are when step i failed.
+// stopped reports the state of all nodes when step i failed.
 func (r *run) stopped(err error, steps []Step, i int) error {
 	if len(steps) < 2 {
 		return err

@@ -136,7 +136,7 @@ type fake struct {
 	armed    bool   // reboots, and answers after some questions
 	asked    int    // questions since
 	ended    bool
-	members  []Member // what kubectl says here
+	members  []Member // what kubectl prints here
 	stuck    string   // a node that cannot be drained
 	drainHit func()   // called by a drain
 	reboots  int      // statuses that it is starting for, after each cut
@@ -383,7 +383,7 @@ func TestOneNode(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if !strings.Contains(out.String(), "is committed") {
-		t.Error("nobody hears that it is committed")
+		t.Error("no report that it is committed")
 	}
 	if err := Run(t.Context(), o); err != nil || !strings.HasSuffix(j.String(), "one: committed") {
 		t.Errorf("once more: %v, %s", err, j)
@@ -528,7 +528,7 @@ func TestOldShelf(t *testing.T) {
 	}
 }
 
-// cluster gives what the server's kubectl says of nodes.
+// cluster returns what the server's kubectl reports about nodes.
 func members(nodes []*fake) (list []Member) {
 	for _, n := range nodes {
 		if n.role == "server" || n.role == "worker" {
@@ -594,7 +594,7 @@ func TestManyNodes(t *testing.T) {
 			t.Errorf("got %v\n%s, want\n%s", err, got, want)
 		}
 		if err != nil && (!strings.Contains(err.Error(), "upgraded: "+nodes[1].Address) || !strings.Contains(err.Error(), "not touched: "+nodes[2].Address)) {
-			t.Errorf("the error does not say where the nodes are: %v", err)
+			t.Errorf("the error does not show the state of the nodes: %v", err)
 		}
 		nodes[0].result, nodes[0].ended, nodes[0].asked = "", false, 0
 		j.lines = nil

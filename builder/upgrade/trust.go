@@ -27,7 +27,7 @@ func (r *run) trusted(n *node) error {
 	return fault.Wrap(err, fault.Verify, "", "%s", n.offer.Name)
 }
 
-// enrol gives a node that trusts no key the one of this laptop that signed the bundle, if the user
+// enrol sends the laptop's key that signed the bundle to a node that trusts no key, if the user
 // agrees.
 func (r *run) enrol(ctx context.Context, n *node) error {
 	if len(r.Keys) == 0 {

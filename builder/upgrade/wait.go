@@ -43,14 +43,14 @@ func (h history) outcome(bundle string) *attempt {
 	return nil
 }
 
-// ask gives the history of a node.
+// ask returns the history of a node.
 func ask(ctx context.Context, n *remote.Node) (h history, err error) {
 	out, err := n.Output(ctx, "sudo shelf history -o json", nil)
 	if err != nil {
 		return h, err
 	}
 	if err := json.Unmarshal(out, &h); err != nil {
-		return h, fault.Wrap(err, fault.Network, "", "%s gives no history", n.Host)
+		return h, fault.Wrap(err, fault.Network, "", "%s returns no history", n.Host)
 	}
 	return h, nil
 }
@@ -172,7 +172,7 @@ func status(ctx context.Context, n *remote.Node) (s nodeStatus, err error) {
 		return s, err
 	}
 	if err := json.Unmarshal(out, &s); err != nil {
-		return s, fault.Wrap(err, fault.Network, "", "%s gives no status", n.Host)
+		return s, fault.Wrap(err, fault.Network, "", "%s returns no status", n.Host)
 	}
 	return s, nil
 }

@@ -273,13 +273,13 @@ func TestApplyInterrupted(t *testing.T) {
 }
 
 // A node without k3s' access file, such as a worker, is distinguished from one that cannot be
-// reached, and the error says how to fix it.
+// reached, and the error has a fix.
 func TestKubeconfigOfNoServer(t *testing.T) {
 	n := newNodes(t, 1)[0]
 	ask := func() error {
 		return dispatch(t.Context(), []string{"kubeconfig", n.Address, "key=accept-new", "out=" + filepath.Join(t.TempDir(), "config")})
 	}
-	failed(t, ask(), fault.Unhealthy, "gives no access file", "ask a node with the role server")
+	failed(t, ask(), fault.Unhealthy, "returns no access file", "ask a node with the role server")
 	n.Close()
 	failed(t, ask(), fault.Network, "cannot be reached")
 }

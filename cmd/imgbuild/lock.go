@@ -15,7 +15,7 @@ import (
 
 var lock = line.Verb{
 	Name:    "lock",
-	Summary: "Lock the newest packages of a board and role into a file, and say what changes.",
+	Summary: "Lock the newest packages of a board and role into a file, and show what changes.",
 	Keys: []line.Key{boardKey, roleKey, extraKey, withoutKey, {Name: "file", Value: "FILE", Doc: "Where the lock goes; default " + recipe.LocalLock + "."},
 		{Name: "pin", Value: "PACKAGE=VERSION[,...]", Doc: "Versions to lock instead of the newest ones, of those that the archive still has."},
 		{Name: "k3s", Value: "stable|latest|VERSION", Doc: "The release of k3s to lock, by the sums that it publishes; default the one that the file has, else none."}, mirrorKey, cacheKey},

@@ -17,7 +17,7 @@ import (
 
 // The keys that every verb with a host takes.
 var (
-	userKey     = line.Key{Name: "user", Value: "NAME", Doc: "Who logs in; default rancher. USER@HOST does the same for one host, HOST:PORT takes another port. ~/.ssh/config is not read."}
+	userKey     = line.Key{Name: "user", Value: "NAME", Doc: "The user to log in as; default rancher. USER@HOST does the same for one host, HOST:PORT takes another port. ~/.ssh/config is not read."}
 	identityKey = line.Key{Name: "identity", Value: "FILE", Doc: "The private key; default the agent's keys, then those of ~/.ssh."}
 	hostKey     = line.Key{Name: "key", Value: "ask|accept-new|SHA256:...", Doc: "A host that is not in ~/.ssh/known_hosts: ask (default), note its key, or compare its fingerprint."}
 )

@@ -12,7 +12,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// silence sends what a verb prints to a file and gives it.
+// silence sends what a verb prints to a file and returns that.
 func silence(t *testing.T) func() string {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
@@ -89,7 +89,7 @@ func TestRefusals(t *testing.T) {
 			continue
 		}
 		if err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v does not say %q", c.words, err, c.says)
+			t.Errorf("%s: %v does not contain %q", c.words, err, c.says)
 		}
 		if err != nil && strings.Count(err.Error(), "\n") > 3 {
 			t.Errorf("%s: the error is not a sentence: %v", c.words, err)

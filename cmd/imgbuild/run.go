@@ -146,8 +146,8 @@ func newest(out string, r *recipe.Recipe) (string, error) {
 	return files[0], nil
 }
 
-// keyboard gives what is typed, byte by byte where standard input is a terminal, and calls stop at
-// Ctrl-].
+// keyboard returns what is typed, byte by byte where standard input is a terminal, and calls stop
+// at Ctrl-].
 func keyboard(stop func()) (io.Reader, func()) {
 	fd := int(os.Stdin.Fd())
 	if !term.IsTerminal(fd) {

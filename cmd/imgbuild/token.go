@@ -15,7 +15,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// tokenFile is where the new token is kept if new= does not say.
+// tokenFile is where the new token is kept without new=.
 const tokenFile = "k3s-token"
 
 var tokenVerb = line.Verb{

@@ -74,7 +74,7 @@ func doUpgrade(ctx context.Context, a *line.Args) error {
 	return upgrade.Run(ctx, o)
 }
 
-// buildBundle builds the image of board= and role= and gives its bundle.
+// buildBundle builds the image of board= and role= and returns its bundle.
 func buildBundle(ctx context.Context, a *line.Args, s *screen) (string, error) {
 	if a.Values["bundle"] != "" {
 		return "", fault.New(fault.Usage, "leave one of them out", "bundle= names a bundle, board= and role= build one")
@@ -94,7 +94,7 @@ func buildBundle(ctx context.Context, a *line.Args, s *screen) (string, error) {
 	return strings.TrimSuffix(res.Image, filepath.Ext(res.Image)) + bundle.Suffix, nil
 }
 
-// publicKeys gives the public half of this laptop's key, if there is one: what a node that trusts
+// publicKeys returns the public half of this laptop's key, if there is one: what a node that trusts
 // nobody yet may be given.
 func publicKeys(a *line.Args) bundle.Keys {
 	file, err := keyFile(a.Values["sign"])

@@ -15,7 +15,7 @@ func end(verb string, words []string, asJSON bool) error {
 	return said(verb, asJSON)
 }
 
-// said prints that an order was taken.
+// said prints that an order was accepted.
 func said(verb string, asJSON bool) error {
 	if asJSON {
 		return printJSON(map[string]string{"order": verb})

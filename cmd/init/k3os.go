@@ -7,8 +7,7 @@ import (
 	"imgbuild/init/status/control"
 )
 
-// k3os answers those who come from k3OS: the three things that people and scripts asked its program
-// for.
+// k3os is for users of k3OS: the three functions of its program that people and scripts used.
 func k3os(args []string) error {
 	verb := ""
 	if len(args) > 0 {
@@ -41,7 +40,7 @@ func k3os(args []string) error {
 		return fault.New(fault.Usage, "write a new image to the card until then; shelf version shows what runs",
 			"k3OS's upgrades do not exist here: this system is upgraded as a whole, by shelf upgrade, which is not there yet")
 	case "", "help", "-h", "--help":
-		showf("This is ShelfOS. For those who come from k3OS this command knows\n\n  k3os config [--dump | --dump-json]   apply the configuration again, or show it\n" +
+		showf("This is ShelfOS. For users of k3OS this command has\n\n  k3os config [--dump | --dump-json]   apply the configuration again, or show it\n" +
 			"  k3os upgrade                         shows the state of upgrades\n  k3os --version\n\nFor everything else run shelf; see shelf help.\n")
 		return nil
 	}

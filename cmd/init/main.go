@@ -1,5 +1,5 @@
 // Command init is the program of the node. As PID 1 it boots the machine and keeps it running;
-// called shelf (or k3os, for those who come from there) it is what people type. argv[0] and the
+// called shelf (or k3os, for users of k3OS) it is the command on the node. argv[0] and the
 // process number decide which of both it is.
 package main
 
@@ -24,7 +24,7 @@ func main() {
 	os.Exit(cli(filepath.Base(os.Args[0]), os.Args[1:]))
 }
 
-// cli runs what people type and gives the exit code.
+// cli runs what people type and returns the exit code.
 func cli(name string, args []string) int {
 	err := dispatch(name, args)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"imgbuild/init/status/monitor"
 )
 
-// hostile are bytes that a service may put into its name and into what it says.
+// hostile are bytes that a service may put into its name and its output.
 const hostile = "\x1b[2J\x1b]0;title\a\x9b31m\u009b1m\u202eexe\x7f\x00\tcell\nline\xff"
 
 func raw(text string) bool {

@@ -26,7 +26,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// supportVerb writes what somebody who helps needs to see into a file, or to standard output for -.
+// supportVerb writes the data that a helper needs into a file, or to standard output for -.
 func supportVerb(a *line.Args) (err error) {
 	host, _ := os.Hostname()
 	now := time.Now().UTC()
@@ -56,7 +56,7 @@ func supportVerb(a *line.Args) (err error) {
 	if err := support.Write(f, name, now, scrubber, members()); err != nil {
 		return fault.Wrap(err, fault.Device, "", "the bundle cannot be written")
 	}
-	// A user who ran sudo wants to fetch it without.
+	// A user who ran sudo fetches it without sudo.
 	if uid, uerr := strconv.Atoi(os.Getenv("SUDO_UID")); uerr == nil {
 		gid, _ := strconv.Atoi(os.Getenv("SUDO_GID"))
 		_ = f.Chown(uid, gid)
@@ -98,7 +98,7 @@ func secretsHere() []string {
 		for _, path := range paths {
 			data, _ := os.ReadFile(path)
 			for word := range strings.FieldsFuncSeq(string(data), func(r rune) bool { return r == '\n' || r == ',' || r == ' ' || r == ':' }) {
-				if len(word) >= 8 { // names such as k3s-agent and node: are no secrets
+				if len(word) >= 8 { // names such as k3s-agent and node: are not secrets
 					list = append(list, word)
 				}
 			}

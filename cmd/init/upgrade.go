@@ -285,7 +285,7 @@ func keysOf(word string, trusted bundle.Keys) (bundle.Keys, error) {
 	}
 	signature, err := os.ReadFile(word + ".minisig")
 	if errors.Is(err, fs.ErrNotExist) {
-		return bundle.ParseKeys(string(text)) // root says so
+		return bundle.ParseKeys(string(text)) // root decided it
 	}
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Input, "", "")

@@ -8,7 +8,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// serviceWord stands for the names of the services, which the shell asks for.
+// serviceWord is the placeholder of service names, which the shell asks for.
 const serviceWord = "$(shelf services names 2>/dev/null)"
 
 // The keys of more than one verb.
@@ -67,7 +67,7 @@ func shelf() *line.Program {
 					{Name: "serve", Flag: true, Value: "yes|no", Doc: "For imgbuild upgrade: the bundle comes from the laptop at the other end of ssh."}, line.Output},
 				Examples: []string{"sudo shelf upgrade /home/rancher/rpi4-worker.upgrade", "sudo shelf upgrade https://nas.lan/rpi4-worker.upgrade", "sudo shelf upgrade usb"}, Run: func(_ context.Context, a *line.Args) error { return upgradeVerb(a) }},
 			{Name: "rollback", Summary: "give up the trial that runs, take back an upgrade that waits, or reboot into the system of the other slot", Keys: print, Run: plain(rollback)},
-			{Name: "commit", Summary: "commit the trial that runs, whatever its checks say", Keys: print, Run: plain(commit)},
+			{Name: "commit", Summary: "commit the running trial, whatever the result of its checks", Keys: print, Run: plain(commit)},
 			{Name: "hold", Operands: "[SECONDS|off]", Words: "off", Summary: "neither commit the trial that runs nor give it up, for an hour or the seconds given", Keys: print, Run: words(hold)},
 			{Name: "history", Summary: "the upgrades of this node, and how each ended", Keys: print, Run: plain(history)},
 			{Name: "key", Operands: "[list | add KEY|FILE]", Words: "list add", Summary: "whose upgrades this node takes; add a public key, or those of a file that a trusted key has signed (FILE.minisig)",

@@ -37,8 +37,8 @@ func Completion(program string) Verb {
 		}}
 }
 
-// values are the possible values of a key: its words, else what its help has in small letters; what
-// it has in capitals stands for files and the like.
+// values are the possible values of a key: its words, else what its help has in small letters;
+// words in capitals are placeholders for files and other values.
 func (k Key) values() (words []string) {
 	if k.Words != nil {
 		return k.Words

@@ -66,7 +66,7 @@ var keyValue = regexp.MustCompile(`^[a-z][a-z0-9-]*=`)
 // nearest word that is known.
 func (p *Program) Parse(words []string) (*Args, error) {
 	a := &Args{Program: p, Values: map[string]string{}}
-	var given, options []string // keys in order; options that stand for no key
+	var given, options []string // keys in order; options without a key
 	short := map[string]bool{}  // keys that were given as options
 	set := func(name, value string) error {
 		if _, twice := a.Values[name]; twice {
@@ -172,7 +172,7 @@ func (p *Program) verb(name string) *Verb {
 	return nil
 }
 
-// option finds the key that an option stands for, and the value in the same word if it has one. A
+// option finds the key of an option, and the value in the same word if it has one. A
 // letter or a name means the same for every verb.
 func (p *Program) option(w string) (k *Key, value string, has bool) {
 	name, long := strings.CutPrefix(w, "--")

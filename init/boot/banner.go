@@ -30,7 +30,7 @@ func banner(ctx context.Context, address string) error {
 	defer stop()
 	line, err := bufio.NewReader(io.LimitReader(c, 255)).ReadString('\n')
 	if err != nil {
-		return fmt.Errorf("sshd gives no banner: %w", err)
+		return fmt.Errorf("sshd sends no banner: %w", err)
 	}
 	if !strings.HasPrefix(line, "SSH-2.0-") {
 		return fmt.Errorf("sshd answers %.40q instead of its banner", line)

@@ -27,7 +27,7 @@ func TestBanner(t *testing.T) {
 			t.Error("nobody listens, and there is a banner")
 		}
 	}
-	// One who takes the connection and says nothing ends with the time for it.
+	// A server that accepts the connection and sends nothing ends with the time for it.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

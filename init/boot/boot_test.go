@@ -46,11 +46,11 @@ func TestParts(t *testing.T) {
 	}
 	lost := errors.New("the disk is gone")
 	n := tester()
-	err := n.parts([]Part{part("a", false, nil), part("b", false, errors.New("a slip")), part("c", true, nil), part("d", true, lost), part("e", false, nil)})
+	err := n.parts([]Part{part("a", false, nil), part("b", false, errors.New("a mistake")), part("c", true, nil), part("d", true, lost), part("e", false, nil)})
 	if !errors.Is(err, lost) || !slices.Equal(done, []string{"a", "b", "c", "d"}) {
 		t.Errorf("got %v after %q", err, done)
 	}
-	if p := n.Base.Report.Problems(); len(p) != 1 || p[0].What != "a slip" {
+	if p := n.Base.Report.Problems(); len(p) != 1 || p[0].What != "a mistake" {
 		t.Errorf("reported: %+v", p)
 	}
 }

@@ -145,7 +145,7 @@ func greet(n *Node) error {
 	return os.WriteFile("/etc/motd", []byte(terminal.Text("\n"+head+"\n\n"+back+"\n\n")), 0o644)
 }
 
-// awaitDevices waits for the network card, which gives the node its name; and modules of the
+// awaitDevices waits for the network card, which determines the node's name; and modules of the
 // configuration come after the hardware's.
 func awaitDevices(n *Node) error {
 	<-n.plugged

@@ -21,8 +21,8 @@ import (
 const restingGC = 50
 
 // restingMemory is what the Go runtime may hold before it collects garbage sooner than that and
-// gives back what is free, in bytes; the program itself, about as much again, comes on top. At rest
-// some 4 MB of it are in use.
+// returns what is free to the kernel, in bytes; the program itself, about as much again, comes on
+// top. At rest some 4 MB of it are in use.
 const restingMemory = 10 << 20
 
 // loopLimit is how long run may stay away from its orders before the watchdog resets the board: one

@@ -30,7 +30,7 @@ type Disk struct {
 }
 
 // Find looks for the disk that has a partition of this PARTUUID (8 hex digits, a dash, a number),
-// below sys and dev. It gives nil without an error if the disk is not there (yet); more than one
+// below sys and dev. It returns nil without an error if the disk is not there (yet); more than one
 // disk gives the first by name and all names.
 func Find(sys, dev, partuuid string) (*Disk, []string, error) {
 	want, n, err := mbr.ParsePartUUID(partuuid)
@@ -78,7 +78,7 @@ func Open(sys, dev, name string) (*Disk, error) {
 	return d, err
 }
 
-// Partition gives the node of partition n, 1 to 4, or "" while the kernel has none.
+// Partition returns the node of partition n, 1 to 4, or "" while the kernel has none.
 func (d *Disk) Partition(n int) string {
 	entries, _ := os.ReadDir(d.sys)
 	for _, e := range entries {

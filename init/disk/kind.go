@@ -14,7 +14,7 @@ const (
 	BootArea             // of an eMMC, for firmware
 )
 
-// KindOf gives the kind of a device such as mmcblk0.
+// KindOf returns the kind of a device such as mmcblk0.
 func KindOf(name string) Kind {
 	for prefix, kind := range map[string]Kind{
 		"loop": Virtual, "ram": Virtual, "zram": Virtual, "dm-": Virtual, "nbd": Virtual, "mtd": Virtual, "sr": Optical, "md": Array,

@@ -14,7 +14,7 @@ type FS struct {
 	UUID  string // small letters
 	Label string
 	Clean bool // nothing for e2fsck to do; true for all but ext4, which repair themselves when mounted
-	// Of btrfs: on how many devices it lies, and the UUID of this one.
+	// Of btrfs: the number of its devices, and the UUID of this one.
 	Devices int
 	Member  string
 }
@@ -23,8 +23,8 @@ type FS struct {
 const probed = 64<<10 + 4096
 
 // Probe looks for ext4, xfs and btrfs by their superblocks (the kernel's Documentation/filesystems;
-// btrfs: on-disk format of the btrfs wiki). Anything else, or too short for one, gives no type and
-// no error.
+// btrfs: on-disk format of the btrfs wiki). Anything else, or too short for one, returns no type
+// and no error.
 func Probe(r io.ReaderAt) (FS, error) {
 	b := make([]byte, probed)
 	n, err := r.ReadAt(b, 0)

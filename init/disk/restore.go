@@ -20,9 +20,9 @@ const align = 8192
 // DataStart is the sector at which the data partition begins on every disk; see docs/disk.md.
 const DataStart = 1520 << 20 / mbr.SectorSize
 
-// Restore gives sector 0 with partition 4 as it is on every disk of this layout, from DataStart to
-// the disk's end: for a table that lost the entry, or whose entry reaches beyond the disk.
-// Everything else stays, the signature included. It gives nil if partition 4 is there and ends on
+// Restore returns sector 0 with partition 4 as it is on every disk of this layout, from DataStart
+// to the disk's end: for a table that lost the entry, or whose entry reaches beyond the disk.
+// Everything else stays, the signature included. It returns nil if partition 4 is there and ends on
 // the disk. sectors is the size of the disk. Errors: no table, a partition 4 that begins elsewhere,
 // no space after DataStart, another partition in that place.
 func Restore(sector []byte, sectors uint64) ([]byte, error) {

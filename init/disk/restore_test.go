@@ -45,7 +45,7 @@ func TestRestore(t *testing.T) {
 	for name, c := range map[string]struct {
 		sector  []byte
 		sectors uint64
-	}{"no table": {make([]byte, 512), sectors}, "another layout": {other, sectors}, "no room": {lost, DataStart + 10}, "taken": {reaches, sectors}} {
+	}{"no table": {make([]byte, 512), sectors}, "another layout": {other, sectors}, "no space": {lost, DataStart + 10}, "taken": {reaches, sectors}} {
 		if got, err := Restore(c.sector, c.sectors); got != nil || err == nil {
 			t.Errorf("%s: %v", name, err)
 		}

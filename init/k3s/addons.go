@@ -39,7 +39,7 @@ type helmSpec struct {
 	ValuesContent   string `yaml:"valuesContent,omitempty"`
 }
 
-// Addons gives the manifests of the section addons, by add-on, with paths relative to k3s'
+// Addons returns the manifests of the section addons, by add-on, with paths relative to k3s'
 // directory of manifests. One that cannot be made is left out, and the error has the reason; the
 // others are good.
 func Addons(cfg *config.Config) ([]File, error) {
@@ -66,7 +66,7 @@ func keys[V any](m map[string]V) func(func(string) bool) {
 	}
 }
 
-// manifestOf gives the YAML documents of one add-on; empty for one that is not enabled.
+// manifestOf returns the YAML documents of one add-on; empty for one that is not enabled.
 func manifestOf(name string, a config.Addon) ([]byte, error) {
 	if !a.Enabled {
 		return nil, nil
@@ -140,7 +140,7 @@ func WriteAddons(cfg *config.Config, role string) error {
 	return errors.Join(err, writeFiles(manifestDir(cfg), files))
 }
 
-// disabled gives the components that k3s takes away: those it brings that are not enabled, and
+// disabled returns the components that k3s takes away: those it brings that are not enabled, and
 // manifests of ours that are still there though their add-on is not, which --disable uninstalls and
 // removes (k3s' documentation, disabling manifests).
 func disabled(cfg *config.Config, dir string) []string {

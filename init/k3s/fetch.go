@@ -54,7 +54,7 @@ type store struct {
 	stall  time.Duration
 }
 
-// locate gives the path of exactly the k3s that the slot's manifest names, fetching it if need be
+// locate returns the path of exactly the k3s that the slot's manifest names, fetching it if need be
 // for as long as it takes. An error means that trying again would not help, or that ctx ended.
 func (s store) locate(ctx context.Context, k *manifest.K3s, say supervise.Say) (string, error) {
 	if !safeVersion().MatchString(k.Version) {
@@ -153,7 +153,7 @@ func (s store) fetch(ctx context.Context, k *manifest.K3s, path string, say func
 	return atomicfile.Rename(part, path)
 }
 
-// transfer appends what is missing after have bytes to f and sum, and gives the bytes there are
+// transfer appends what is missing after have bytes to f and sum, and returns the bytes there are
 // then.
 func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum hash.Hash, have int64, say func(string)) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -51,9 +51,10 @@ type counter int64
 
 func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
 
-// TestWrongContentForDays has a node without a k3s ask a server that lies for a week: it asks ever
-// less often, down to twice a day, and neither the card nor the network carries more than the size
-// in the manifest for each try. When the server is right again, k3s is there with the next one.
+// TestWrongContentForDays has a node without a k3s ask a server that sends wrong content for a
+// week: it asks ever less often, down to twice a day, and neither the card nor the network carries
+// more than the size in the manifest for each try. When the server is right again, k3s is there
+// with the next one.
 func TestWrongContentForDays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t)

@@ -64,12 +64,12 @@ func locate(t *testing.T, s store, k *manifest.K3s) (string, []string) {
 	var said []string
 	path, err := s.locate(ctx, k, func(kind supervise.Wait, text string) {
 		if outside := strings.Contains(text, "trying again"); outside != (kind == supervise.Outside) {
-			t.Errorf("%q is said as the kind %v of waiting", text, kind)
+			t.Errorf("%q is reported as the kind %v of waiting", text, kind)
 		}
 		said = append(said, text)
 	})
 	if err != nil {
-		t.Fatalf("%v; it said %q", err, said)
+		t.Fatalf("%v; it printed %q", err, said)
 	}
 	return path, said
 }
@@ -189,7 +189,7 @@ func TestFetchWrongContent(t *testing.T) {
 	all := strings.Join(said, "\n")
 	for _, want := range []string{"has a file of 26 bytes", "is not k3s v1.35.0+k3s1: 100000 bytes with the sha256", "cannot go on at byte 50000"} {
 		if !strings.Contains(all, want) {
-			t.Errorf("never said %q:\n%s", want, all)
+			t.Errorf("never printed %q:\n%s", want, all)
 		}
 	}
 	if len(o.requests) != 6 {
@@ -216,7 +216,7 @@ func TestFetchStalls(t *testing.T) {
 	path, said := locate(t, s, k)
 	checkBinary(t, s, k, path)
 	if !strings.Contains(strings.Join(said, "\n"), "nothing came for 50ms") {
-		t.Errorf("said %q", said)
+		t.Errorf("printed %q", said)
 	}
 }
 
@@ -232,7 +232,7 @@ func TestFetchStopped(t *testing.T) {
 func TestLocateBadManifest(t *testing.T) {
 	_, good := newOrigin(t, 10)
 	for want, spoil := range map[string]func(*manifest.K3s){
-		"is no version":         func(k *manifest.K3s) { k.Version = "../../etc" },
+		"is not a version":      func(k *manifest.K3s) { k.Version = "../../etc" },
 		"has no checksum":       func(k *manifest.K3s) { k.SHA256 = "" },
 		"there is no address":   func(k *manifest.K3s) { k.URL = "" },
 		`k3s "", which is no`:   func(k *manifest.K3s) { k.Version = "" },
@@ -309,7 +309,7 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if !strings.Contains(said, "trying again in 5m0s: what 127.0.0.1") || !strings.Contains(said, "is not k3s v1.35.0+k3s1: 1000 bytes with the sha256") {
-		t.Errorf("said %q", said)
+		t.Errorf("printed %q", said)
 	}
 	if left, _ := filepath.Glob(filepath.Join(s.dir, "*", "*")); len(left) != 0 {
 		t.Errorf("left %v", left)

@@ -38,9 +38,9 @@ type Extra struct {
 	Values []string
 }
 
-// Files gives what k3s finds on its disk. config.yaml is left to the user: the drop-in comes after
-// it, so that k3os.* wins over it key by key, and labels, taints and extra lists are added to its
-// own (the + of k3s' file format).
+// Files returns what k3s finds on its disk. config.yaml is left to the user: the drop-in comes
+// after it, so that k3os.* wins over it key by key, and labels, taints and extra lists are added to
+// its own (the + of k3s' file format).
 func Files(cfg *config.Config, extra ...Extra) ([]File, error) {
 	var drop yaml.Node
 	drop.Kind = yaml.MappingNode
@@ -138,8 +138,8 @@ func onCommandLine(cfg *config.Config, long string) bool {
 // and our defaults, which have the last word nowhere: k3s prefers its files and arguments to its
 // environment. name is the node's in the cluster.
 func Environment(cfg *config.Config, name string) []string {
-	// Who may become root may use kubectl without it, and nobody else may read the administrator's
-	// key.
+	// Users that may become root can use kubectl without it, and no other user can read the
+	// administrator's key.
 	env := []string{"K3S_KUBECONFIG_MODE=0640", "K3S_KUBECONFIG_GROUP=sudo"}
 	if name != "" { // see nodeName
 		env = append(env, "K3S_NODE_NAME="+name)
@@ -162,7 +162,7 @@ func wanted(name string) bool {
 	return strings.HasPrefix(name, "K3S_") || strings.HasPrefix(name, "CONTAINERD_")
 }
 
-// flagValues gives every value of a flag in k3s_args, in order.
+// flagValues returns every value of a flag in k3s_args, in order.
 func flagValues(cfg *config.Config, long string) []string {
 	var values []string
 	args := cfg.K3sArguments()
@@ -176,8 +176,8 @@ func flagValues(cfg *config.Config, long string) []string {
 	return values
 }
 
-// flag gives the value of a flag in k3s_args, which may be written as --name=value or as two items;
-// the last one counts.
+// flag returns the value of a flag in k3s_args, which may be written as --name=value or as two
+// items; the last one counts.
 func flag(cfg *config.Config, long, short, otherwise string) string {
 	value := otherwise
 	args := cfg.K3sArguments()
@@ -207,7 +207,7 @@ func valueOr(v, otherwise string) string {
 	return v
 }
 
-// missing gives the setting that k3s still needs before it can start; empty when nothing.
+// missing returns the setting that k3s still needs before it can start; empty when nothing.
 func missing(cfg *config.Config, role string) string {
 	keys := cfg.Missing(role)
 	if len(keys) == 0 {

@@ -78,8 +78,8 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// The kubelet's plugins are below /var unless the user says where: after his other arguments of the
-// kubelet, wherever those are.
+// The kubelet's plugins are below /var unless the user sets another place: after the user's other
+// arguments of the kubelet, wherever those are.
 func TestKubeArguments(t *testing.T) {
 	const ours = "--kubelet-arg=volume-plugin-dir=/var/lib/kubelet/volumeplugins"
 	for name, c := range map[string]struct {
@@ -257,7 +257,7 @@ func TestPruneData(t *testing.T) {
 		t.Fatal(err)
 	}
 	if left, _ := os.ReadDir(filepath.Join(dir, "data")); len(left) != 6 {
-		t.Errorf("removed something although nobody says what is in use: %v", left)
+		t.Errorf("removed something although it is not known what is in use: %v", left)
 	}
 	for name, target := range map[string]string{"current": hash("b"), "previous": "/var/lib/rancher/k3s/data/" + hash("a")} {
 		if err := os.Symlink(target, filepath.Join(dir, "data", name)); err != nil {

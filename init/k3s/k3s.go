@@ -47,7 +47,7 @@ type Node struct {
 	Groups   *cgroup.Tree
 	Time     func(ctx context.Context, limit time.Duration) error // waits for the right time (clock.Keeper.Wait); nil: nobody to ask
 	Data     func(ctx context.Context, say supervise.Say) error   // sees to the disk that k3s' data are on; nil: the node's own
-	Say      func(format string, args ...any)                     // lines for the log that are no failure; nil: nowhere
+	Say      func(format string, args ...any)                     // lines for the log that are not a failure; nil: nowhere
 }
 
 // Unit makes the unit, and what keeps it once it runs. Its needs are the caller's to add.
@@ -105,7 +105,7 @@ type preparation struct {
 	extra    []Extra // lists of ours after the user's
 	began    time.Time
 	untimed  bool // that start came before the time was known
-	doubted  bool // that nobody knows whether this k3s fits the data was said
+	doubted  bool // it was reported that it is unknown whether this k3s fits the data
 	told     bool // that the node has another name in the cluster
 }
 
@@ -220,7 +220,7 @@ func (p *preparation) awaitTime(ctx context.Context, cfg *config.Config, say sup
 	return err != nil, nil
 }
 
-// naming gives the node's name in the cluster, and reports once when that is not the hostname.
+// naming returns the node's name in the cluster, and reports once when that is not the hostname.
 func (p *preparation) naming(cfg *config.Config) (string, error) {
 	name, changed, err := nodeName(NamePath, cfg, p.Hostname)
 	if err != nil {
@@ -234,7 +234,7 @@ func (p *preparation) naming(cfg *config.Config) (string, error) {
 	return name, nil
 }
 
-// find gives the path of the slot's k3s.
+// find returns the path of the slot's k3s.
 func (p *preparation) find(ctx context.Context, say supervise.Say) (string, error) {
 	if p.binary != "" {
 		return p.binary, nil
@@ -272,7 +272,7 @@ func (p *preparation) route(ctx context.Context) error {
 	return err
 }
 
-// arguments gives command and environment for the start that was prepared.
+// arguments returns command and environment for the start that was prepared.
 func (p *preparation) arguments() (command, env []string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

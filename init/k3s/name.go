@@ -14,7 +14,7 @@ import (
 // it.
 const NamePath = "/var/lib/rancher/k3os/node/name"
 
-// nodeName gives the name of the Kubernetes node and keeps it in path. It is the one that was
+// nodeName returns the name of the Kubernetes node and keeps it in path. It is the one that was
 // configured for k3s; else the one that the node had first, whatever its hostname is now; else the
 // hostname. A renamed node would be a second one with pods of its own, while the first stays in the
 // cluster as lost. changed: the hostname is another one by now.

@@ -157,7 +157,7 @@ func TestElsewhere(t *testing.T) {
 		files map[string]string
 		want  bool
 	}{
-		"nothing said":      {config.K3OS{}, nil, false},
+		"nothing reported":  {config.K3OS{}, nil, false},
 		"an argument":       {config.K3OS{K3sArgs: []string{"server", "--datastore-endpoint", "postgres://x"}}, nil, true},
 		"no etcd here":      {config.K3OS{K3sArgs: []string{"server", "--disable-etcd"}}, nil, true},
 		"the environment":   {config.K3OS{Environment: map[string]string{"K3S_DATASTORE_ENDPOINT": "mysql://x"}}, nil, true},

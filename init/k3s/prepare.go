@@ -80,7 +80,7 @@ func linkTools(dir, binary string) error {
 	return nil
 }
 
-// setSysctls writes below dir (/proc/sys) and gives those that could not be set.
+// setSysctls writes below dir (/proc/sys) and returns those that could not be set.
 func setSysctls(dir string, cfg *config.Config) []string {
 	var failed []string
 	users := map[string]bool{}
@@ -109,8 +109,8 @@ func setSysctls(dir string, cfg *config.Config) []string {
 
 var machineID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}\n?$`) })
 
-// checkHost gives what would make k3s or its pods fail in ways that are hard to read from their own
-// messages.
+// checkHost returns what would make k3s or its pods fail in ways that are hard to read from their
+// own messages.
 func checkHost(root string) error {
 	bad := func(fix, what string, args ...any) error {
 		return fault.New(fault.Unhealthy, fix, what, args...)

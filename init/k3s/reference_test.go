@@ -12,7 +12,7 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// k3sReads gives the flags that k3s makes of a configuration file: it reads YAML with yaml.v2,
+// k3sReads returns the flags that k3s makes of a configuration file: it reads YAML with yaml.v2,
 // whose rules are those of YAML 1.1, into yaml.MapSlice, and prints each value with %v (its package
 // configfilearg).
 func k3sReads(t *testing.T, text []byte) (flags []string) {

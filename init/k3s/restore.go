@@ -21,8 +21,8 @@ import (
 // which the cluster starts again: a path relative to k3s' data directory.
 const ResetPath = "/var/lib/shelf/etcd-restore"
 
-// Snapshot has k3s make a snapshot of etcd below its data directory and gives the file. k3s appends
-// the node's name and the time to name. run runs a command to its end.
+// Snapshot has k3s make a snapshot of etcd below its data directory and returns the file. k3s
+// appends the node's name and the time to name. run runs a command to its end.
 func Snapshot(ctx context.Context, cfg *config.Config, name string, run func(ctx context.Context, argv ...string) error) (string, error) {
 	dir := filepath.Join(dataDir(cfg), "server", "db", "shelf-snapshot")
 	if err := os.RemoveAll(dir); err != nil {
@@ -92,7 +92,8 @@ func ownFiles(cfg *config.Config, root string) []string {
 	return slices.DeleteFunc(files, func(f string) bool { return f == filepath.Join(root, DropInPath) })
 }
 
-// fileValues gives every value of a flag in k3s' own files, also those that a later file replaces.
+// fileValues returns every value of a flag in k3s' own files, also those that a later file
+// replaces.
 func fileValues(cfg *config.Config, root, flag string) []string {
 	var values []string
 	for _, file := range ownFiles(cfg, root) {

@@ -133,7 +133,7 @@ func TestServersOnTheirOwn(t *testing.T) {
 }
 
 // TestEverySlotComes: whatever the name and the zone, a server gets its slot at night before the
-// hurry begins, in the hurry within a day, and at once when its certificate has ended.
+// hurry begins, in the hurry within a day, and immediately when its certificate has ended.
 func TestEverySlotComes(t *testing.T) {
 	now := time.Date(2027, 6, 1, 13, 37, 0, 0, time.UTC)
 	for i := range 8 {

@@ -20,20 +20,20 @@ import (
 )
 
 // Stage brings the k3s of another slot into the store before that slot is tried. The versions of
-// the running slot and of the wanted one are kept, others make room. k3s' own start makes the
+// the running slot and of the wanted one are kept, others are removed. k3s' own start makes the
 // wanted one current.
 type Stage struct {
 	Dir     string // StoreDir
 	Running string // version of the running slot's k3s; empty for none
 	Config  func() *config.Config
-	// Open opens the binary that comes with the upgrade, and gives its size. An error that is
+	// Open opens the binary that comes with the upgrade, and returns its size. An error that is
 	// fs.ErrNotExist means that none comes with it.
 	Open func(ctx context.Context) (io.ReadCloser, int64, error)
 	Say  func(done, total int64) // progress in bytes; total 0 where it is not known
 }
 
 // Bring returns nil when the store has exactly k, checked and on the disk. A k3s that does not come
-// with the upgrade is fetched from where the slot's manifest says, once.
+// with the upgrade is fetched from the address in the slot's manifest, once.
 func (s Stage) Bring(ctx context.Context, k *manifest.K3s) error {
 	const fix = "lay the binary next to the bundle, or build the image with k3s=FILE"
 	if want, err := hex.DecodeString(k.SHA256); err != nil || len(want) != sha256.Size || !safeVersion().MatchString(k.Version) {
@@ -119,7 +119,7 @@ func (s Stage) take(ctx context.Context, k *manifest.K3s, r io.Reader, size int6
 		}
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != k.SHA256 {
-		return fault.New(fault.Verify, "take the file of this version", "the file for k3s %s has the sha256 %s, the slot's manifest says %s", k.Version, got, k.SHA256)
+		return fault.New(fault.Verify, "take the file of this version", "the file for k3s %s has the sha256 %s, the slot's manifest has %s", k.Version, got, k.SHA256)
 	}
 	if err := errors.Join(f.Chmod(0o755), f.Sync()); err != nil {
 		return fault.Wrap(err, fault.Device, "", "the store of k3s")

@@ -38,8 +38,8 @@ type pods struct {
 }
 
 // StopPods ends every container after k3s itself has ended: SIGTERM to all processes but the
-// sandboxes, which hold the network that the others may need to say goodbye, then SIGKILL for the
-// whole group, then the mounts. ctx bounds all of it. It is for shutdown only: a restart of k3s
+// sandboxes, which hold the network that the others may need to close connections, then SIGKILL for
+// the whole group, then the mounts. ctx bounds all of it. It is for shutdown only: a restart of k3s
 // leaves pods alone.
 func StopPods(ctx context.Context, groups *cgroup.Tree) error {
 	p := pods{
@@ -53,9 +53,9 @@ func StopPods(ctx context.Context, groups *cgroup.Tree) error {
 // unmountLimit is for one file system, which may be a network's whose server is gone.
 const unmountLimit = 10 * time.Second
 
-// patient gives what unmounts one path after the other. It waits that long for the first that does
-// not come to an end, gives up what is still under way to its server, and waits a moment for others
-// of the kind: often they are of one server.
+// patient returns what unmounts one path after the other. It waits that long for the first that
+// does not come to an end, gives up what is still under way to its server, and waits a moment for
+// others of the kind: often they are of one server.
 func patient(wait time.Duration) func(path string) error {
 	return func(path string) error {
 		err := limit.Within(wait, func() error { return unix.Unmount(path, unix.UMOUNT_NOFOLLOW) })

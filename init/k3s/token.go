@@ -150,8 +150,8 @@ func rotateCommand(cfg *config.Config, held, token string) []string {
 	return line
 }
 
-// settle finishes a change of the token that a power cut took, and gives the configuration with the
-// token that counts. It needs no reload of the configuration before.
+// settle finishes a change of the token that a power cut took, and returns the configuration with
+// the token that counts. It needs no reload of the configuration before.
 func (t Tokens) settle(cfg *config.Config) (*config.Config, error) {
 	if note, err := os.ReadFile(t.Note); err == nil {
 		held, _ := os.ReadFile(filepath.Join(dataDir(cfg), "server", "token"))

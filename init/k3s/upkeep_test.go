@@ -82,7 +82,7 @@ func TestShifted(t *testing.T) {
 	}
 }
 
-// issued writes a certificate and gives its end.
+// issued writes a certificate and returns its end.
 func issued(t *testing.T, path string, ends time.Time, ca bool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

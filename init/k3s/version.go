@@ -80,7 +80,7 @@ func serverVersion(ctx context.Context, cfg *config.Config) (string, error) {
 		return "", err
 	}
 	if answer.GitVersion == "" {
-		return "", errors.New("the API server does not say its version")
+		return "", errors.New("the API server does not report its version")
 	}
 	return answer.GitVersion, nil
 }
@@ -107,7 +107,7 @@ func (p *preparation) versionOf(ctx context.Context, binary string) string {
 }
 
 // judge reports why the slot's k3s must not start with the data that are there, and notes that it
-// is about to. It gives the configuration with the token that counts.
+// is about to. It returns the configuration with the token that counts.
 func (p *preparation) judge(ctx context.Context, cfg *config.Config, binary string) (*config.Config, error) {
 	version := p.versionOf(ctx, binary)
 	unknown, err := Change(ctx, cfg, p.Role, version).Judge()

@@ -64,7 +64,7 @@ func TestJudgeAtStart(t *testing.T) {
 		t.Errorf("one step: %v, noted %q", err, Ran(cfg))
 	}
 	if err := start("file-12345678"); err != nil || Ran(cfg) != "file-12345678" {
-		t.Errorf("a binary of the user's that says nothing: %v, noted %q", err, Ran(cfg))
+		t.Errorf("a binary of the user's that prints nothing: %v, noted %q", err, Ran(cfg))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// ServiceOf gives a unit's part of the status.
+// ServiceOf returns a unit's part of the status.
 func ServiceOf(u supervise.State) Service {
 	return Service{
 		Name: u.Name, Phase: string(u.Phase), Ready: u.Ready, Outside: u.Outside(), Detail: u.Detail, PID: u.PID, Since: asOfNow(u.Since),
@@ -19,16 +19,16 @@ func ServiceOf(u supervise.State) Service {
 	}
 }
 
-// asOfNow gives the moment of t, which was read from the clock of this process, as the clock counts
-// now. The clock may have been set since, by years on a board without a battery, and what began
-// then must not seem so old.
+// asOfNow returns the moment of t, which was read from the clock of this process, as the clock
+// counts now. The clock may have been set since, by years on a board without a battery, and what
+// began then must not seem so old.
 func asOfNow(t time.Time) time.Time {
 	now := time.Now()
 	return now.Add(-now.Sub(t)).UTC()
 }
 
 // Booted is when a boot began, for the report. Before a time server has answered the clock may be
-// wrong by years, and the text says that.
+// wrong by years, and the text notes that.
 func Booted(at time.Time, synced bool) string {
 	text := at.UTC().Format("2006-01-02 15:04:05 UTC")
 	if !synced {
@@ -37,7 +37,7 @@ func Booted(at time.Time, synced bool) string {
 	return text
 }
 
-// InterfaceOf gives an interface's part of the status.
+// InterfaceOf returns an interface's part of the status.
 func InterfaceOf(i network.Status) Interface {
 	out := Interface{Name: i.Name, MAC: i.MAC, Carrier: i.Carrier, DHCP: i.DHCP, Addresses: []string{}, Server: i.Server, Line: i.String()}
 	for _, a := range i.Addresses {
@@ -55,10 +55,10 @@ func InterfaceOf(i network.Status) Interface {
 	return out
 }
 
-// RecordOf gives the boot record's part of the status.
+// RecordOf returns the boot record's part of the status.
 func RecordOf(r bootstate.Record) *Record { return &Record{r.Active, r.Trial, r.Left, r.A, r.B} }
 
-// ClockOf gives the clock's part of the status.
+// ClockOf returns the clock's part of the status.
 func ClockOf(c clock.Status) Clock {
 	out := Clock{Synced: c.Synced, Server: c.Server, Offset: c.Offset.Seconds(), Why: c.Why, Now: time.Now().UTC()}
 	if c.Synced {

@@ -45,14 +45,14 @@ func shown(path string) bool {
 	return strings.HasPrefix(path, "/var/lib/rancher") || strings.HasPrefix(path, "/srv") || strings.HasPrefix(path, "/mnt")
 }
 
-// Load gives the load averages of 1, 5 and 15 minutes.
+// Load returns the load averages of 1, 5 and 15 minutes.
 func Load() string {
 	text, _ := os.ReadFile("/proc/loadavg")
 	f := strings.Fields(string(text))
 	return strings.Join(f[:min(3, len(f))], " ")
 }
 
-// Meminfo gives one line of /proc/meminfo in bytes; 0 if there is none of that name.
+// Meminfo returns one line of /proc/meminfo in bytes; 0 if there is none of that name.
 func Meminfo(name string) int64 {
 	data, _ := os.ReadFile("/proc/meminfo")
 	for l := range strings.Lines(string(data)) {

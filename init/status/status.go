@@ -29,7 +29,7 @@ type Status struct {
 	LastEnd string          `json:"last_end,omitempty"` // why the last boot ended
 
 	Degraded bool      `json:"degraded"`         // nothing is kept: the data partition is not in use
-	Rescue   string    `json:"rescue,omitempty"` // who asked for that; empty if it is lost
+	Rescue   string    `json:"rescue,omitempty"` // what asked for that; empty if it is lost
 	Up       float64   `json:"up"`               // seconds since the kernel started
 	LockDate time.Time `json:"lock_date"`
 	LockAge  int       `json:"lock_age_days"`

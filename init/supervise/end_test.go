@@ -179,7 +179,7 @@ func TestStopGivesUp(t *testing.T) {
 }
 
 // A minute of running makes the next failure the first one again; a minute of waiting for readiness
-// in vain does not.
+// without success does not.
 func TestAgain(t *testing.T) {
 	u := Unit{Delay: time.Second, MaxDelay: 2 * time.Minute}
 	for _, c := range []struct {

@@ -7,9 +7,9 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// TailFollow gives what memory holds of the newest lines and every line that comes after them, none
-// twice and none left out, until ctx ends; then the channel is closed. A reader that cannot keep up
-// misses lines.
+// TailFollow returns what memory holds of the newest lines and every line that comes after them,
+// none twice and none left out, until ctx ends; then the channel is closed. A reader that cannot
+// keep up misses lines.
 func (l *Log) TailFollow(ctx context.Context) (tail []byte, lines <-chan []byte) {
 	c := make(chan []byte, 256)
 	l.mu.Lock()

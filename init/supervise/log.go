@@ -149,7 +149,7 @@ func (l *Log) Tail(n int) []byte {
 	return bytes.Clone(wholeLines(l.ring, n))
 }
 
-// Follow gives every line from now on, until ctx ends; then the channel is closed.
+// Follow returns every line from now on, until ctx ends; then the channel is closed.
 func (l *Log) Follow(ctx context.Context) <-chan []byte {
 	c := make(chan []byte, 64)
 	l.mu.Lock()
@@ -181,8 +181,8 @@ func (l *Log) Flush() {
 	}
 }
 
-// take gives the batch that may be written now and the number of lines that it answers for: its own
-// and those left out before it.
+// take returns the batch that may be written now and the number of lines that it answers for: its
+// own and those left out before it.
 func (l *Log) take() ([]byte, int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -188,9 +188,9 @@ func TestLogOnAFullMedium(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintln(l, "room again")
+	fmt.Fprintln(l, "space again")
 	l.Close()
-	if got := read(t, path); !strings.Contains(got, " [shelf] 3 lines left out here") || strings.Contains(got, "line 2") || !strings.HasSuffix(got, " room again\n") {
+	if got := read(t, path); !strings.Contains(got, " [shelf] 3 lines left out here") || strings.Contains(got, "line 2") || !strings.HasSuffix(got, " space again\n") {
 		t.Errorf("got %q", got)
 	}
 }

@@ -34,7 +34,7 @@ type Exit struct {
 // OK reports whether the process ended by itself with status 0.
 func (e Exit) OK() bool { return e.Status.Exited() && e.Status.ExitStatus() == 0 }
 
-// String gives it as a shell user would: exit status 1, killed by SIGKILL.
+// String returns it as a shell user would write it: exit status 1, killed by SIGKILL.
 func (e Exit) String() string {
 	if e.Starved {
 		e.Starved = false
@@ -177,9 +177,9 @@ const Unlimited = ^uint64(0)
 
 var noFileOnce sync.Once
 
-// setLimits lets the next fork inherit the limits of s, and gives the function that puts ours back.
-// A child's limits cannot be set between fork and exec from Go, and changing them afterwards races
-// with the child's own start. reap.mu is held.
+// setLimits lets the next fork inherit the limits of s, and returns the function that puts ours
+// back. A child's limits cannot be set between fork and exec from Go, and changing them afterwards
+// races with the child's own start. reap.mu is held.
 func setLimits(s Spec) (restore func()) {
 	// The first explicit call stops Go from resetting children to the limit that this program was
 	// started with.
@@ -210,7 +210,7 @@ func setLimit(which int, n uint64) (restore func()) {
 	return func() { _ = syscall.Setrlimit(which, &old) }
 }
 
-// identity gives the environment and, for another user, the credentials of a name in /etc/passwd.
+// identity returns the environment and, for another user, the credentials of a name in /etc/passwd.
 func identity(name string) (env []string, cred *syscall.Credential, err error) {
 	if name == "" {
 		return []string{"HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/sh"}, nil, nil
@@ -309,7 +309,7 @@ func lookPath(name string, env []string) (string, error) {
 	return "", &fs.PathError{Op: "exec", Path: name, Err: fs.ErrNotExist}
 }
 
-// signalName gives the name people know; Go's own String gives a description.
+// signalName returns the name people know; Go's own String returns a description.
 func signalName(s syscall.Signal) string {
 	names := map[syscall.Signal]string{
 		syscall.SIGHUP: "SIGHUP", syscall.SIGINT: "SIGINT", syscall.SIGQUIT: "SIGQUIT", syscall.SIGILL: "SIGILL",

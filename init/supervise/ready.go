@@ -58,7 +58,7 @@ func (r Ready) check() error {
 }
 
 // wait returns nil when the unit is ready, or ctx's error. notified is closed at READY=1. say
-// reports what is waited for. A command runs as the unit does, with its user, environment and
+// prints what is waited for. A command runs as the unit does, with its user, environment and
 // limits.
 func (r Ready) wait(ctx context.Context, unit Spec, notified <-chan struct{}, say func(string)) error {
 	var err error

@@ -79,8 +79,8 @@ func (s *Supervisor) session(ctx context.Context, r *runner, done, hurry chan st
 // a stable one.
 var errLate = errors.New("not ready within")
 
-// again gives the pause before the next run, and what counts as failures in a row then, after a run
-// of some length that ended with err, if it did not just end by itself.
+// again returns the pause before the next run, and what counts as failures in a row then, after a
+// run of some length that ended with err, if it did not just end by itself.
 func (u Unit) again(failures int, ran time.Duration, err error) (time.Duration, int) {
 	if ran >= stableAfter && !errors.Is(err, errLate) {
 		failures = 0
@@ -350,8 +350,8 @@ func (s *Supervisor) watchReady(ctx context.Context, r *runner, u Unit, spec Spe
 	}
 }
 
-// files gives stdin, stdout and stderr for the next run. The log's pipe stays open from run to run,
-// so that what a unit leaves behind can go on writing.
+// files returns stdin, stdout and stderr for the next run. The log's pipe stays open from run to
+// run, so that what a unit leaves behind can go on writing.
 func (r *runner) files() ([3]*os.File, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {

@@ -180,7 +180,7 @@ func (s *Supervisor) Recheck() {
 	}
 }
 
-// Status gives the state of every unit, in the order in which they were added.
+// Status returns the state of every unit, in the order in which they were added.
 func (s *Supervisor) Status() []State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,7 +191,7 @@ func (s *Supervisor) Status() []State {
 	return list
 }
 
-// State gives the state of one unit; ok is false when there is no such unit.
+// State returns the state of one unit; ok is false when there is no such unit.
 func (s *Supervisor) State(name string) (st State, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,7 +201,7 @@ func (s *Supervisor) State(name string) (st State, ok bool) {
 	return State{}, false
 }
 
-// Groups gives the control groups, as paths below the root, in which a unit's processes may be.
+// Groups returns the control groups, as paths below the root, in which a unit's processes may be.
 func (s *Supervisor) Groups(name string) []string {
 	list := []string{cgroup.LeafPath(name)}
 	s.mu.Lock()
@@ -212,7 +212,7 @@ func (s *Supervisor) Groups(name string) []string {
 	return list
 }
 
-// Log gives a unit's log; nil when there is no such unit.
+// Log returns a unit's log; nil when there is no such unit.
 func (s *Supervisor) Log(name string) *Log {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 // start makes a supervisor with units, starts it, and stops it when the test ends.
 func start(t *testing.T, units ...Unit) *Supervisor {
 	t.Helper()
-	// A unix socket's path has room for 107 bytes, t.TempDir can be longer.
+	// A unix socket's path holds 107 bytes, t.TempDir can be longer.
 	run, err := os.MkdirTemp("", "svc")
 	if err != nil {
 		t.Fatal(err)
@@ -322,7 +322,7 @@ func TestWaitingForASetting(t *testing.T) {
 			return errors.New("two pods were stubborn")
 		},
 	}, Unit{Name: "needy", Command: sh("sleep 1000"), Needs: []string{"k3s"}})
-	eventually(t, "it says what is missing", func() bool {
+	eventually(t, "it reports what is missing", func() bool {
 		return state(t, s, "k3s").String() == "k3s: waiting: server_url is missing: set k3os.server_url in BOOT/config.yaml"
 	})
 	if !state(t, s, "k3s").Outside() {

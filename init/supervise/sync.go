@@ -72,7 +72,7 @@ func (s *Supervisor) Sync(ctx context.Context, units []Unit) []error {
 	return errs
 }
 
-// accept gives the units that can run, with their defaults, and the names of those that cannot.
+// accept returns the units that can run, with their defaults, and the names of those that cannot.
 func (s *Supervisor) accept(units []Unit) (want []Unit, refused []string, errs []error) {
 	refuse := func(name string, err error) {
 		refused, errs = append(refused, name), append(errs, err)

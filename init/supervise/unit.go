@@ -48,7 +48,7 @@ type Unit struct {
 	// ctx. A *Waiting error means that something must come from outside; the unit then waits for
 	// Recheck, or RecheckEvery.
 	Prepare func(ctx context.Context, say Say) error
-	// Arguments, if set, gives the command again at each start, after Prepare.
+	// Arguments, if set, returns the command at each start, after Prepare.
 	Arguments func() (command, env []string, err error)
 	// Finish runs once after the unit was stopped by Supervisor.Stop, before the units that it
 	// needs are stopped.
@@ -76,7 +76,7 @@ const (
 	Outside             // for people or the network: no time brings it
 )
 
-// Say shows what Prepare is at, as one line, and which kind of waiting that is. Its methods work on
+// Say shows what Prepare does, as one line, and which kind of waiting that is. Its methods work on
 // nil.
 type Say func(kind Wait, text string)
 

@@ -59,7 +59,7 @@ func (r row) open() bool {
 	return strings.HasPrefix(r.verdict(), "open") || strings.HasPrefix(r.verdict(), "not possible")
 }
 
-// with gives the row's line with another commit and result. The note after the result stays.
+// with returns the row's line with another commit and result. The note after the result stays.
 func (r row) with(commit, result string) string {
 	cells := append([]string{}, r.cells...)
 	if _, note, found := strings.Cut(r.verdict(), "; "); found && !strings.HasPrefix(r.verdict(), "failed") {

@@ -30,8 +30,8 @@ func (r results) add(output []byte) {
 	}
 }
 
-// runTests runs the tests that the rows name, package by package, and gives their ends. Rows of the
-// full run are left out unless full is set; only limits it to packages that contain the word.
+// runTests runs the tests that the rows name, package by package, and returns their ends. Rows of
+// the full run are left out unless full is set; only limits it to packages that contain the word.
 func runTests(all []row, full bool, only string) results {
 	named := map[string]map[string]bool{}
 	for _, r := range all {

@@ -200,7 +200,7 @@ func monthsOff(t *testing.T, serverDisk, workerDisk string) {
 			s.until("sudo shelf status -o json || true", "\"restarts\": 1")
 			s.until("sudo wget -qO- http://127.0.0.1:10248/healthz", "ok")
 			if got := bootedOf(s); strings.Contains(got, "own clock") || !strings.HasPrefix(got, clocks[i].Now().UTC().Format("2006-")) {
-				t.Errorf("%s: the report says that it booted at %q", s.g.Name, got)
+				t.Errorf("%s: in the report it booted at %q", s.g.Name, got)
 			}
 		}
 		on.until("sudo k3s kubectl get --raw /readyz", "ok")

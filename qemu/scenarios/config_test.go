@@ -19,8 +19,8 @@ import (
 )
 
 // TestConfig takes a card through the places where settings come from: Raspberry Pi Imager's files
-// and a part of config.d on BOOT, with a slip in it, a USB stick called CIDATA, an address with a
-// hash; then a file on the node, which comes and goes while the node runs.
+// and a part of config.d on BOOT, with a mistake in it, a USB stick called CIDATA, an address with
+// a hash; then a file on the node, which comes and goes while the node runs.
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3s(t, "arm64")) // as in TestWorker
@@ -77,7 +77,7 @@ write_files:
 			t.Errorf("secrets on BOOT:\n%s", got)
 		}
 	}, g)
-	sub(t, "a slip", func(t *testing.T) {
+	sub(t, "a mistake", func(t *testing.T) {
 		got := strings.Join(strings.Fields(s.run("sudo cat /boot/report.txt")), " ") // its lines are folded
 		if !strings.Contains(got, "config.d/50-more.yaml:6:3: warning: k3os.lables: there is no such key; it is ignored How to fix it: did you mean k3os.labels?") {
 			t.Errorf("the mistake is not reported:\n%.3000s", got)

@@ -360,7 +360,7 @@ func restore(t *testing.T, archive string, words ...string) (im image) {
 	return im
 }
 
-// fakeDatabase gives the stand-in, which has none, a database: any file in the old journal mode
+// fakeDatabase writes a database for the stand-in, which has none: any file in the old journal mode
 // will do.
 func fakeDatabase(s *shell) {
 	s.g.t.Helper()

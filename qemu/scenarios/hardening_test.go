@@ -57,7 +57,7 @@ func hardened(t *testing.T, s *shell, hidden bool, secrets string) {
 			t.Errorf("find prints %q", line)
 		case f[1] == "directory" && f[0] == "1777": // sticky
 		case f[1] == "character special file" && strings.HasPrefix(f[2], "/dev/"): // devices that are for everybody
-		case f[1] == "socket" && f[2] == "/run/shelf.sock": // asks who calls
+		case f[1] == "socket" && f[2] == "/run/shelf.sock": // asks for the caller
 		default:
 			t.Errorf("mode %s of the %s %s", f[0], f[1], f[2])
 		}
@@ -70,7 +70,7 @@ func hardened(t *testing.T, s *shell, hidden bool, secrets string) {
 			"700 root:root /var/lib/shelf\n755 root:root /var/log/shelf\n700 rancher:rancher /home/rancher\n700 root:root /root\n755 root:root /run/shelf",
 		// The logs of units reach the card a while after they were written.
 		"sudo find /var/log/shelf -type f ! -perm 640": "",
-		// Who has a user can gain no rights; the init can.
+		// A service with a user cannot gain rights; the init can.
 		"sudo sed -n 's/^NoNewPrivs:\\t//p' /proc/1/status /proc/$(cat /sys/fs/cgroup/shelf/node-exporter/cgroup.procs)/status": "0\n1",
 		"sudo -u nobody dmesg >/dev/null 2>&1; echo $?": "1",
 	}

@@ -90,7 +90,7 @@ func readModules(t *testing.T, dir string) map[string]kmod.Module {
 	return all
 }
 
-// firmwareOf gives what a module and those that it depends on may ask for.
+// firmwareOf returns what a module and those that it depends on may ask for.
 func firmwareOf(all map[string]kmod.Module, name string, seen map[string]bool) (files []string, found bool) {
 	m, found := all[name]
 	if seen[name] {

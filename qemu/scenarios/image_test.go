@@ -89,7 +89,7 @@ func TestImageFormats(t *testing.T) {
 				t.Fatal(err)
 			}
 			if hex.EncodeToString(h.Sum(nil)) != f.SHA256 || f.Offset%4096 != 0 {
-				t.Errorf("%s at %d is not what the manifest says", f.Path, f.Offset)
+				t.Errorf("%s at %d is not what the manifest has", f.Path, f.Offset)
 			}
 		}
 		backing, err := file.OpenFromPath(partition(t, im, vm.SlotA), true)

@@ -25,8 +25,8 @@ import (
 // `make locks` makes them.
 const pins = "../testdata/locks"
 
-// committed gives the lock of this repository for a build: the content and, where imgbuild does not
-// carry it, the file's name.
+// committed returns the lock of this repository for a build: the content and, where imgbuild does
+// not carry it, the file's name.
 func committed(words []string) (data []byte, file string, err error) {
 	value := func(key string) string {
 		i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, key+"=") })

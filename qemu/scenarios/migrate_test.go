@@ -81,7 +81,7 @@ func oldCard(t *testing.T, label string, files map[string]string, commands ...st
 	return card
 }
 
-// imgbuild runs the public command and gives what it prints.
+// imgbuild runs the public command and returns what it prints.
 func imgbuild(t *testing.T, words ...string) []byte {
 	t.Helper()
 	program, err := command()

@@ -186,7 +186,7 @@ func newLaptop(t *testing.T) laptop {
 	return laptop{filepath.Dir(dir), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))}
 }
 
-// apply runs imgbuild apply against a guest and gives what it prints and its exit code.
+// apply runs imgbuild apply against a guest and returns what it prints and its exit code.
 func (l laptop) apply(t *testing.T, g *guest, config string, words ...string) (string, int) {
 	t.Helper()
 	return l.imgbuild(t, append([]string{"apply", g.Forward[22], "config=" + l.file(t, config), "key=accept-new"}, words...)...)

@@ -223,7 +223,7 @@ func TestBackupNFS(t *testing.T) {
 	s.off()
 }
 
-// keptOnNFS is the node's first life; it gives what made it what it was.
+// keptOnNFS is the node's first life; it returns what made it what it was.
 func keptOnNFS(t *testing.T, disk string) (identity string) {
 	im := build(t, cloudConfig("shelf-nfs", "network:\n  interfaces:\n  - {mac: '52:54:00:00:01:01', addresses: [10.9.0.1/24]}\n"+
 		"backup: {to: 'nfs://10.9.0.2/srv/nas/shelf', keep: 2}\nk3os: {token: a-long-random-word}\ntime: {wait: 1s}\n"),

@@ -135,7 +135,7 @@ func TestNode(t *testing.T) {
 		}
 		for command, got := range s.each(slices.Sorted(maps.Keys(wants))...) {
 			if !strings.HasPrefix(got, "0\n") || !strings.Contains(got, wants[command]) {
-				t.Errorf("%s does not say %q:\n%.1500s", command, wants[command], got)
+				t.Errorf("%s does not contain %q:\n%.1500s", command, wants[command], got)
 			}
 		}
 		if got := s.run("sudo shelf config; sudo shelf config -o json; sudo k3os config --dump-json"); strings.Contains(got, "canary-") {
@@ -299,7 +299,7 @@ func TestNode(t *testing.T) {
 	sub(t, "after the reset", func(t *testing.T) { ref(t, "e2fsck", "-fn", dataFS(g.Disk)) }, g)
 }
 
-// each runs commands one after the other in one session and gives for each its exit code, a line
+// each runs commands one after the other in one session and returns for each its exit code, a line
 // end and what it printed.
 func (s *shell) each(commands ...string) map[string]string {
 	s.g.t.Helper()
@@ -387,7 +387,7 @@ func told(f map[string]*dto.MetricFamily, name string, labels []string) bool {
 	return false
 }
 
-// untar gives the files of a bundle without the name of its directory.
+// untar returns the files of a bundle without the name of its directory.
 func untar(t *testing.T, data []byte) map[string]string {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(data))

@@ -17,7 +17,7 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestOldConfig gives a card what its owner had on k3OS: a first config.yaml with a tab in it,
+// TestOldConfig writes to a card what its owner had on k3OS: a first config.yaml with a tab in it,
 // which is no YAML; a part that sets the address by a file for connman and names a stick and an
 // address with a signature; a stick called CIDATA with a partition of FAT. It is seen with
 // IMGBUILD_FULL only.

@@ -10,7 +10,7 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// records reads both copies of the boot record from a disk and gives the one that counts.
+// records reads both copies of the boot record from a disk and returns the one that counts.
 func records(t *testing.T, disk string) bootstate.Record {
 	t.Helper()
 	r, _, err := bootstate.Choose(sector(t, disk, bootstate.Copy0), sector(t, disk, bootstate.Copy1))

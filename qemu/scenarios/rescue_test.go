@@ -83,7 +83,7 @@ func TestRescue(t *testing.T) {
 		degraded(t, s, "rescue")
 		s.run("! grep -q /dev/vda4 /proc/mounts")
 		if out := s.run("cat /etc/motd"); !strings.Contains(out, "RESCUE") || !strings.Contains(out, "sudo shelf rescue off") {
-			t.Errorf("who logs in reads:\n%s", out)
+			t.Errorf("at login the node prints:\n%s", out)
 		}
 		// It may be looked at, as shelf data shows.
 		look := regexp.MustCompile(`sudo mount -o ro,noload \S+ /mnt`).FindString(s.run("sudo shelf data"))
@@ -114,7 +114,7 @@ func TestRescue(t *testing.T) {
 				t.Errorf("%s does not name the key that ssh shows", where)
 			}
 			if !strings.Contains(text, "shelf data") {
-				t.Errorf("%s does not say what to do", where)
+				t.Errorf("%s does not show what to do", where)
 			}
 		}
 		if out, err := s.try("sudo shelf data repair < /dev/null"); err == nil || !strings.Contains(err.Error(), "yes=repair") {
@@ -144,7 +144,7 @@ func TestRescue(t *testing.T) {
 		degraded(t, s, "rescue")
 		s.off()
 	})
-	t.Run("no room", func(t *testing.T) { noRoom(t, g.Disk) })
+	t.Run("no space", func(t *testing.T) { noRoom(t, g.Disk) })
 	for _, d := range damages {
 		t.Run(d.name, func(t *testing.T) { damaged(t, g.Disk, d) })
 	}

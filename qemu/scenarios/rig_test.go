@@ -37,7 +37,7 @@ const patience = 4 * time.Minute
 
 var (
 	work   string     // images and disks of this run, in imgbuild's cache: /tmp is memory on many systems
-	key    ssh.Signer // who may log in
+	key    ssh.Signer // keys for login
 	public string     // the same as a line of authorized_keys
 	guests = semaphore.NewWeighted(2)
 	full   = os.Getenv("IMGBUILD_FULL") != ""
@@ -147,7 +147,7 @@ func buildBy(program string, n int, config string, words []string) (im image, er
 		return im, fmt.Errorf("imgbuild %s: a program with a set-id bit is in no table of overlays/:\n%s", strings.Join(words, " "), stderr.Bytes())
 	}
 	if err := json.Unmarshal(stdout.Bytes(), &im); err != nil || im.Image == "" {
-		return im, fmt.Errorf("imgbuild %s: output=json gives no image: %v\n%.500s", strings.Join(words, " "), err, stdout.Bytes())
+		return im, fmt.Errorf("imgbuild %s: output=json prints no image: %v\n%.500s", strings.Join(words, " "), err, stdout.Bytes())
 	}
 	return im, nil
 }
@@ -267,7 +267,7 @@ func (g *guest) see(pattern string) []string {
 	return m
 }
 
-// up waits for the five steps and the line that says that the node's services run.
+// up waits for the five steps and the line that reports that the node's services run.
 func (g *guest) up() {
 	g.t.Helper()
 	for _, step := range nodeboot.Steps {
@@ -294,7 +294,7 @@ type shell struct {
 	g *guest
 }
 
-// run runs a command that must succeed and gives what it prints, without the last line end.
+// run runs a command that must succeed and returns what it prints, without the last line end.
 func (s *shell) run(command string) string {
 	s.g.t.Helper()
 	out, err := s.try(command)

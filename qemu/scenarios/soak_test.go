@@ -35,7 +35,7 @@ func TestSoak(t *testing.T) {
 		g.see(`PROBLEM what went wrong: the init program failed in an earlier boot \(slot a, system .*: panic: runtime error`)
 		g.see(`shelf: ready`)
 		s = g.login()
-		s.run("ls /var/lib/acknowledged") // it was not synced by who made it
+		s.run("ls /var/lib/acknowledged") // it was not synced by its writer
 		if got := s.run("sudo cat /var/log/shelf/crash.log"); !strings.Contains(got, "boot.failOn") {
 			t.Errorf("crash.log:\n%s", got)
 		}

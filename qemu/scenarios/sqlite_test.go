@@ -122,7 +122,7 @@ func TestBackupOfLiveDatabase(t *testing.T) {
 	}
 }
 
-// copyDatabase copies a database through an archive and gives the copy's path.
+// copyDatabase copies a database through an archive and returns the copy's path.
 func copyDatabase(t *testing.T, live string) string {
 	t.Helper()
 	dir := t.TempDir()

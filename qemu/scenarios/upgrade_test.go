@@ -47,7 +47,7 @@ func overlaid(t *testing.T, out, pkg string, env []string, replace map[string]st
 	}
 }
 
-// changed writes changed copies of source files and gives which file each replaces.
+// changed writes changed copies of source files and returns which file each replaces.
 func changed(t *testing.T, edits ...edit) map[string]string {
 	t.Helper()
 	replace, dir := map[string]string{}, t.TempDir()
@@ -145,12 +145,12 @@ func (r releases) build(t *testing.T, program string, words ...string) release {
 	return release{im.Image, strings.TrimSuffix(im.Image, ".img") + bundle.Suffix, im.Version}
 }
 
-// releaseNumber gives each build a place of its own, behind those of build.
+// releaseNumber returns a place for each build, after those of build.
 var releaseNumber atomic.Int64
 
 func init() { releaseNumber.Store(1000) }
 
-// upgrade runs imgbuild upgrade against a guest and gives what it prints and its exit code.
+// upgrade runs imgbuild upgrade against a guest and returns what it prints and its exit code.
 func (l laptop) upgrade(t *testing.T, g *guest, r release, words ...string) (string, int) {
 	t.Helper()
 	out, code := l.imgbuild(t, append([]string{"upgrade", g.Forward[22], "bundle=" + r.bundle, "key=accept-new"}, words...)...)
@@ -359,8 +359,8 @@ func onward(t *testing.T, g *guest) *guest {
 	return n
 }
 
-// flipped gives a release whose bundle has one wrong byte, in its manifest. One in a piece that the
-// node has already would not matter.
+// flipped returns a release whose bundle has one wrong byte, in its manifest. One in a piece that
+// the node has already would not matter.
 func flipped(t *testing.T, r release) release {
 	t.Helper()
 	data, err := os.ReadFile(r.bundle)

@@ -20,7 +20,7 @@ var readers = set{
 		"openssl-provider-legacy", "passwd", "perl-base", "procps", "runit-helper", "sensible-utils", "ucf"},
 }
 
-// Inside gives a command that runs a program of readers, as the root user of a system that holds
+// Inside returns a command that runs a program of readers, as the root user of a system that holds
 // them and nothing else. mounts puts directories and files of the host over it: path inside -> path
 // outside.
 func Inside(ctx context.Context, mounts map[string]string, args ...string) (*exec.Cmd, error) {

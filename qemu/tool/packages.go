@@ -55,7 +55,7 @@ func thisHost() (host, error) {
 	return h, nil
 }
 
-// fromPackages gives the script that runs p out of its unpacked set.
+// fromPackages returns the script that runs p out of its unpacked set.
 func fromPackages(ctx context.Context, p program) (string, error) {
 	h, err := thisHost()
 	if err != nil {
@@ -71,7 +71,7 @@ func fromPackages(ctx context.Context, p program) (string, error) {
 	return filepath.Join(dir, runDir, p.name), nil
 }
 
-// File gives a file out of one Debian package, such as QEMU's U-Boot, without what the package
+// File returns a file out of one Debian package, such as QEMU's U-Boot, without what the package
 // depends on. name is its path in the package without a leading slash.
 func File(ctx context.Context, pkg, name string) (string, error) {
 	h, err := thisHost()
@@ -91,8 +91,8 @@ func File(ctx context.Context, pkg, name string) (string, error) {
 	return path, nil
 }
 
-// Packages gives a directory with Debian packages for arch and with what they depend on, except for
-// drop: for guests that are no node of ours. name is what the cache calls it.
+// Packages returns a directory with Debian packages for arch and with what they depend on, except
+// for drop: for guests that are not a node of ours. name is what the cache calls it.
 func Packages(ctx context.Context, name, arch string, want, drop []string) (string, error) {
 	lock.Lock()
 	defer lock.Unlock()
@@ -103,8 +103,8 @@ func Packages(ctx context.Context, name, arch string, want, drop []string) (stri
 // layout is raised when the shape of an unpacked directory changes.
 const layout = "1"
 
-// unpacked gives the directory CACHE/tools/HASH with the packages of r unpacked; HASH is of what is
-// in it. CACHE/tools/NAME-KEY.current remembers the directory's name, so that only the first use
+// unpacked returns the directory CACHE/tools/HASH with the packages of r unpacked; HASH is of what
+// is in it. CACHE/tools/NAME-KEY.current remembers the directory's name, so that only the first use
 // needs the network. finish adds files before the directory gets its name.
 func unpacked(ctx context.Context, name string, r debian.Request, finish func(dir, final string) error) (string, error) {
 	cache, err := openCache()
@@ -236,7 +236,7 @@ func mirrors() (debian.Mirrors, error) {
 	return debian.HostMirrors(os.DirFS("/etc/apt"))
 }
 
-// flock takes a lock that other processes respect and gives the function that returns it.
+// flock takes a lock that other processes respect and returns the function that returns it.
 func flock(name string) (func(), error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

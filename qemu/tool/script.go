@@ -17,7 +17,7 @@ const runDir = "run"
 // the packages' own loader with the packages' own libraries: the host's may be older, of another
 // distribution or of another libc.
 //
-// dir is where the set lies now, final where it will be used.
+// dir is where the set is now, final where it will be used.
 func scripts(h host, dir, final string) error {
 	if err := os.Mkdir(filepath.Join(dir, runDir), 0o755); err != nil {
 		return err

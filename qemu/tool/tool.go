@@ -28,7 +28,7 @@ type T interface {
 	Fatalf(format string, args ...any)
 }
 
-// Path gives a file that runs the program name; the test fails if there is none.
+// Path returns a file that runs the program name; the test fails if there is none.
 func Path(t T, name string) string {
 	t.Helper()
 	path, err := Find(context.Background(), name, "")
@@ -52,10 +52,10 @@ var (
 	found = map[string]string{}
 )
 
-// Find gives a file that runs the program name in a version of at least least ("" = what the table
-// asks for): an absolute path of PATH, or a small script in the cache that starts the program of a
-// Debian package. Errors: fault.Usage for a name that the table does not have, fault.Network and
-// others when the packages are not available.
+// Find returns a file that runs the program name in a version of at least least ("" = what the
+// table asks for): an absolute path of PATH, or a small script in the cache that starts the program
+// of a Debian package. Errors: fault.Usage for a name that the table does not have, fault.Network
+// and others when the packages are not available.
 func Find(ctx context.Context, name, least string) (string, error) {
 	p, ok := row(name)
 	if !ok {

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// console keeps everything that a guest prints and wakes those who wait for a piece of it. Carriage
-// returns and terminal escapes (U-Boot's, systemd-less as we are) are left out, so that patterns
-// see plain lines.
+// console keeps everything that a guest prints and wakes the goroutines that wait for a piece of
+// it. Carriage returns and terminal escapes (such as U-Boot's) are left out, so that patterns see
+// plain lines.
 type console struct {
 	mu     sync.Mutex
 	text   []byte

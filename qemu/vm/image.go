@@ -56,7 +56,7 @@ func OpenImage(path string) (*Image, error) {
 // Close closes the image's file.
 func (im *Image) Close() error { return im.f.Close() }
 
-// Partition gives partition n (1 to 4) as a reader.
+// Partition returns partition n (1 to 4) as a reader.
 func (im *Image) Partition(n int) *io.SectionReader {
 	p := im.Table.Partitions[n-1]
 	return io.NewSectionReader(im.f, int64(p.Start)*512, int64(p.Sectors)*512)
@@ -135,7 +135,7 @@ func create(name string, fill func(*os.File) error) error {
 	return errors.Join(fill(out), out.Close())
 }
 
-// copyInto is CopyPart into an open file; a negative length stands for all of src, which size does
+// copyInto is CopyPart into an open file; a negative length means all of src, which size does
 // not cut off.
 func copyInto(out *os.File, src string, from, length, size int64) error {
 	in, err := os.Open(src)

@@ -22,7 +22,7 @@ func NewLink(macA, macB string) (a, b *Link, err error) {
 	return &Link{os.NewFile(uintptr(fds[0]), "link a"), macA}, &Link{os.NewFile(uintptr(fds[1]), "link b"), macB}, nil
 }
 
-// Close gives the end up.
+// Close releases the end.
 func (l *Link) Close() error { return l.end.Close() }
 
 // Read and Write are for a program that plays a machine at this end, as qemu/fixtures/lan does:

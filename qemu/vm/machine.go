@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Machine is one kind of emulated machine: QEMU's arguments, and how the firmware of the boards it
-// stands for starts.
+// Machine is one kind of emulated machine: QEMU's arguments, and how the firmware of its boards
+// starts.
 type Machine struct {
 	Name    string
 	Arch    string   // Debian's name of what it runs

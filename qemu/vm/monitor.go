@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Monitor gives QEMU a line of its human monitor and returns what it prints: nothing when all is
+// Monitor sends QEMU a line of its human monitor and returns what it prints: nothing when all is
 // well. Devices come and go with Plug and Unplug.
 func (v *VM) Monitor(line string) (string, error) {
 	var out string

@@ -61,7 +61,7 @@ func (v *VM) SSH(ctx context.Context, user string, key ssh.Signer) (*Shell, erro
 	}
 }
 
-// Run runs a command and gives its standard output. The error of a command that fails holds its
+// Run runs a command and returns its standard output. The error of a command that fails holds its
 // status and standard error.
 func (s *Shell) Run(ctx context.Context, command string) (string, error) {
 	return s.RunInput(ctx, command, nil)

@@ -121,7 +121,7 @@ func Start(ctx context.Context, o Options) (*VM, error) {
 	v.qmp = newQMP(ours)
 	if err := v.ready(o); err != nil {
 		v.Stop()
-		return nil, fmt.Errorf("starting %s: %w; it says:\n%s", o.Name, err, lastLines(v.Output(), 20))
+		return nil, fmt.Errorf("starting %s: %w; it prints:\n%s", o.Name, err, lastLines(v.Output(), 20))
 	}
 	return v, nil
 }
@@ -268,8 +268,9 @@ func growData(path string, signature uint32) error {
 	return err
 }
 
-// logged gives a disk with a write cache, whose writes and flushes are logged in the order in which
-// they complete. The log is made again. Discards are switched off: the log has no word for them.
+// logged returns a disk with a write cache, whose writes and flushes are logged in the order in
+// which they complete. The log is made again. Discards are switched off: the log has no word for
+// them.
 func logged(drive, log string, m Machine) ([]string, error) {
 	if m.Drive != "none" {
 		return nil, fault.New(fault.Usage, "", "the machine %s has no disk whose writes can be logged", m.Name)
@@ -288,7 +289,7 @@ func logged(drive, log string, m Machine) ([]string, error) {
 	return args, nil
 }
 
-// firmware gives the arguments that start U-Boot or, directly, the kernel of slot A.
+// firmware returns the arguments that start U-Boot or, directly, the kernel of slot A.
 func firmware(ctx context.Context, o Options, m Machine, im *Image) (args []string, err error) {
 	lay := func(name string, data []byte, err error) (string, error) {
 		path := filepath.Join(o.Dir, o.Name+"-"+name)
@@ -326,8 +327,8 @@ func firmware(ctx context.Context, o Options, m Machine, im *Image) (args []stri
 	return args, err
 }
 
-// network gives the card on QEMU's user network and those on cables. The user network has DHCP, and
-// the host's loopback as 10.0.2.2.
+// network returns the card on QEMU's user network and those on cables. The user network has DHCP,
+// and the host's loopback as 10.0.2.2.
 func (v *VM) network(o Options, m Machine) (args []string) {
 	if !o.Offline {
 		user := "user,id=user"
@@ -342,8 +343,8 @@ func (v *VM) network(o Options, m Machine) (args []string) {
 	return args
 }
 
-// Expect waits for the first match of a regular expression on the console after the last match,
-// and gives its groups. The error names what was waited for and shows the console's last lines; it
+// Expect waits for the first match of a regular expression on the console after the last match, and
+// returns its groups. The error names what was waited for and shows the console's last lines; it
 // comes early when the guest panics or QEMU ends.
 func (v *VM) Expect(ctx context.Context, pattern string, limit time.Duration) ([]string, error) {
 	re, err := regexp.Compile(pattern)

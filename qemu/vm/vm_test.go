@@ -48,7 +48,7 @@ func TestExpect(t *testing.T) {
 	}
 	c = newConsole(nil)
 	c.Write([]byte("Kernel panic - not syncing: Attempted to"))
-	if _, err := c.expect(ctx, regexp.MustCompile("kill init!"), time.Millisecond); err == nil || strings.Contains(err.Error(), "the guest says") {
+	if _, err := c.expect(ctx, regexp.MustCompile("kill init!"), time.Millisecond); err == nil || strings.Contains(err.Error(), "the guest prints") {
 		t.Errorf("half a line: %v", err)
 	}
 	c.Write([]byte(" kill init! exitcode=0x00000200\n"))

@@ -14,13 +14,13 @@ type Machine struct {
 	Sectors  [2][]byte // the record's copies
 	Slots    string    // which slots load: "ab", "a", "b", ""
 	ReadOnly bool
-	Board    string // what U-Boot says of itself
+	Board    string // U-Boot's version text
 	memory   map[string][]byte
 	Writes   []int // the copies that the last boot wrote, in order
 	Shell    *Shell
 }
 
-// lba gives the number of a copy by its sector.
+// lba returns the number of a copy by its sector.
 func lba(s string) int {
 	switch s {
 	case "0x2000":
@@ -31,8 +31,8 @@ func lba(s string) int {
 	panic("a sector that holds no record: " + s)
 }
 
-// Boot runs the script and gives why it ended ("booti ..." with the slot, "reset") and the kernel's
-// command line.
+// Boot runs the script and returns why it ended ("booti ..." with the slot, "reset") and the
+// kernel's command line.
 func (m *Machine) Boot(script string) (why string, bootargs map[string]string) {
 	m.memory, m.Writes = map[string][]byte{}, nil
 	sh := New(map[string]string{"devtype": "mmc", "devnum": "0", "fdt_addr": "0x8000000", "board": m.Board})

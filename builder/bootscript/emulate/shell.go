@@ -229,7 +229,7 @@ func (p *parser) node() (n node, err error) {
 	return n, nil
 }
 
-// expand gives the words that a raw word becomes: none for an empty variable outside of quotes,
+// expand returns the words that a raw word becomes: none for an empty variable outside of quotes,
 // several for one with spaces.
 func (s *Shell) expand(w word) []string {
 	text, quoted := "", false

@@ -119,7 +119,7 @@ func TestLeafLimits(t *testing.T) {
 	if !reflect.DeepEqual(f.writes, want) {
 		t.Errorf("wrote %q", f.writes)
 	}
-	// A controller that is not there matters only to who asked for it.
+	// A missing controller matters only to a group that needs it.
 	for _, file := range []string{"memory.max max", "memory.high max", "memory.swap.max max", "memory.oom.group 0"} {
 		f.refuse["shelf/x/"+file] = fs.ErrNotExist
 	}
@@ -142,7 +142,7 @@ func TestLeafLimits(t *testing.T) {
 	}
 }
 
-// A group that somebody else makes, limited before he does.
+// A group of another program, limited before it exists.
 func TestLimitOfAnotherGroup(t *testing.T) {
 	f := newFake(t, "cpu memory pids")
 	if err := f.tree.prepare(); err != nil {

@@ -50,7 +50,7 @@ type Group struct {
 // Path is the group's directory.
 func (g *Group) Path() string { return g.dir }
 
-// Open gives the directory, as clone3's CLONE_INTO_CGROUP needs it.
+// Open returns the directory, as clone3's CLONE_INTO_CGROUP needs it.
 func (g *Group) Open() (*os.File, error) { return os.Open(g.dir) }
 
 // Exists reports whether somebody made the group.
@@ -147,7 +147,7 @@ func (g *Group) OOMKills() int64 {
 	return 0
 }
 
-// Signal sends sig to every process of the group and below it, and gives their number. A process
+// Signal sends sig to every process of the group and below it, and returns their number. A process
 // that forks meanwhile may be missed. A process that ends meanwhile cannot be mistaken for another
 // one that got its number: it is held before it is looked up once more.
 func (g *Group) Signal(sig syscall.Signal) (sent int, err error) {

@@ -13,8 +13,8 @@ import (
 // ErrPanic is the error of a function that did not return.
 var ErrPanic = errors.New("the function panicked")
 
-// Get gives what f returns, or the error of ctx as soon as that ends. A panic in f goes to guard's
-// handler and ends the wait with ErrPanic.
+// Get returns what f returns, or the error of ctx as soon as that ends. A panic in f goes to
+// guard's handler and ends the wait with ErrPanic.
 func Get[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type outcome struct {
 		value T
@@ -35,7 +35,7 @@ func Get[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	}
 }
 
-// Do is Get for a function that gives nothing but an error.
+// Do is Get for a function that returns nothing but an error.
 func Do(ctx context.Context, f func() error) error {
 	_, err := Get(ctx, func() (struct{}, error) { return struct{}{}, f() })
 	return err

@@ -115,10 +115,10 @@ func (x *Index) In(name, dir string) bool {
 	return strings.HasPrefix(x.file[Name(name)], "kernel/"+strings.Trim(dir, "/")+"/")
 }
 
-// Match gives the modules that claim a modalias, sorted; none is not an error.
+// Match returns the modules that claim a modalias, sorted; none is not an error.
 func (x *Index) Match(modalias string) []string { return x.alias.match(modalias) }
 
-// Order gives the modules to load, in order, for one module name or alias: softdeps first, then
+// Order returns the modules to load, in order, for one module name or alias: softdeps first, then
 // dependencies, the module, and what it asks to be loaded after it. Names that are built into the
 // kernel give nothing. Softdeps that cannot be found are left out, for they are wishes. A name that
 // is neither module nor alias nor built in is an error.

@@ -18,7 +18,7 @@ type Loader struct {
 	done map[string]error
 }
 
-// NewLoader gives a loader for an index.
+// NewLoader returns a loader for an index.
 func NewLoader(x *Index) *Loader { return &Loader{Index: x, done: map[string]error{}} }
 
 // Release is the running kernel's version, as uname -r prints it.
@@ -61,7 +61,7 @@ func (l *Loader) Load(name string, params ...string) error {
 	return last
 }
 
-// Coldplug loads what claims a modalias and gives how many modules did.
+// Coldplug loads what claims a modalias and returns how many modules did.
 func (l *Loader) Coldplug(modalias string) (int, error) {
 	var errs []error
 	found := l.Match(modalias)

@@ -81,8 +81,8 @@ func (p *patterns) match(s string) []string {
 	return out
 }
 
-// compatibles gives everything that could be a compatible in Cfoo,barCbaz: the modalias joins them
-// with a C, which may also be part of a name, so every piece between two C's is tried.
+// compatibles returns everything that could be a compatible in Cfoo,barCbaz: the modalias joins
+// them with a C, which may also be part of a name, so every piece between two C's is tried.
 func compatibles(s string) []string {
 	ends := []int{}
 	for i := 0; i < len(s); i++ {

@@ -39,8 +39,7 @@ func errorCount(sys, path string) int {
 	return n
 }
 
-// takesFile tries to make a file without a name. One that there is no room for is a disk that is
-// full, not one that is frozen.
+// takesFile tries to make a file without a name. A disk without space for one is full, not frozen.
 func takesFile(path string) bool {
 	fd, err := unix.Open(path, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 	if err == nil {

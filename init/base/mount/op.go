@@ -22,7 +22,7 @@ import (
 // Op is one line of a table.
 type Op interface {
 	Do() error
-	// Under gives the same line with its target below root.
+	// Under returns the same line with its target below root.
 	Under(root string) Op
 	String() string
 }
@@ -191,7 +191,8 @@ func (p Private) Do() error {
 
 func (p Private) String() string { return "private " + p.Path }
 
-// own sets the owner unless it is right already, so that a table can be done by a user for himself.
+// own sets the owner unless it is right already, so that a user can apply a table to their own
+// files.
 func own(path string, uid, gid int) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {

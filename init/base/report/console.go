@@ -1,5 +1,5 @@
 // Package report shows people what the node does and what went wrong: on every console at once, in
-// a text file that any laptop can read, and by an LED for those who have neither.
+// a text file that any laptop can read, and by an LED.
 package report
 
 import (
@@ -32,7 +32,7 @@ type Console struct {
 // Hide keeps secrets off the consoles and out of the kernel's log from now on.
 func (c *Console) Hide(s *mask.Scrubber) { c.hide.Store(s) }
 
-// NewConsole gives a console that writes to standard output, all there is before /dev is mounted.
+// NewConsole returns a console that writes to standard output, all there is before /dev is mounted.
 func NewConsole() *Console { return &Console{ttys: []int{1}, kmsg: -1} }
 
 // Open opens all active consoles; sys and dev are /sys and /dev. If none can be opened standard
@@ -77,8 +77,7 @@ func (c *Console) text(format string, args []any) string {
 	return terminal.Line(strings.ReplaceAll(text, "\n", "; ")) // errors that were joined
 }
 
-// Log writes one line into the kernel's log alone, for dmesg: what only matters to somebody who
-// looks for it.
+// Log writes one line into the kernel's log alone, for dmesg: details for diagnosis.
 func (c *Console) Log(format string, args ...any) {
 	line := c.text(format, args)
 	c.mu.Lock()

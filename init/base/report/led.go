@@ -71,7 +71,7 @@ func (l *LED) Blink(n int) {
 	l.steps <- n
 }
 
-// Stop gives the LED back to the kernel.
+// Stop returns the LED to the kernel.
 func (l *LED) Stop() {
 	if l == nil {
 		return

@@ -40,7 +40,7 @@ func (r *Report) Hide(s *mask.Scrubber) {
 	}
 }
 
-// Clean gives a text without secrets, for others who show what went wrong.
+// Clean returns a text without secrets, for other places that show what went wrong.
 func (r *Report) Clean(text string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,7 +67,7 @@ func (r *Report) Fact(name, value string) {
 	r.facts = append(r.facts, [2]string{name, value})
 }
 
-// clean gives a text on one line, without secrets and without what would control a terminal. The
+// clean returns a text on one line, without secrets and without what would control a terminal. The
 // lock is held.
 func (r *Report) clean(s string) string { return terminal.Line(r.hide.Prose(oneLine(s))) }
 
@@ -81,7 +81,7 @@ func (r *Report) Step(name string, took time.Duration, ok bool) {
 	r.mu.Unlock()
 }
 
-// Add notes a problem; one that is there already is not added again and gives false.
+// Add notes a problem; one that is there already is not added again and returns false.
 func (r *Report) Add(p Problem) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,7 +108,7 @@ func (r *Report) Drop(step string) {
 	r.problems = kept
 }
 
-// Problems gives a copy of what went wrong so far.
+// Problems returns a copy of what went wrong so far.
 func (r *Report) Problems() []Problem {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -195,7 +195,7 @@ type Teller struct {
 	Step    string
 }
 
-// For gives the teller of another step.
+// For returns the teller of another step.
 func (t Teller) For(step string) Teller { t.Step = step; return t }
 
 // Hide keeps secrets out of all messages from now on.

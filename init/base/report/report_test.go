@@ -124,10 +124,10 @@ func TestFindLED(t *testing.T) {
 	}
 }
 
-// hostile are the bytes that a service, a disk or a server may put into what it is called or says.
+// hostile are the bytes that a service, a disk or a server may put into its name or its output.
 const hostile = "\x1b[2J\x1b]0;title\a \x9b31m \u009b1m user\u202egnp.exe\x7f\x00\b\xff"
 
-// controls gives what of a text would control a terminal, except for line ends.
+// controls returns what of a text would control a terminal, except for line ends.
 func controls(text string) string {
 	var found strings.Builder
 	for _, r := range strings.ReplaceAll(text, "\r\n", "\n") {
@@ -176,7 +176,7 @@ func TestNothingControlsATerminal(t *testing.T) {
 			t.Errorf("%s has %s:\n%q", name, got, text)
 		}
 		if !strings.Contains(text, `\x1b[2J`) || !strings.Contains(text, `\u202e`) {
-			t.Errorf("%s does not show what was said:\n%q", name, text)
+			t.Errorf("%s does not show the text:\n%q", name, text)
 		}
 	}
 }

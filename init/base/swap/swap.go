@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// header gives the first page of a swap area of size bytes, as mkswap(8) writes it: format 1, no
+// header returns the first page of a swap area of size bytes, as mkswap(8) writes it: format 1, no
 // bad pages. Source: union swap_header of include/linux/swap.h.
 func header(size int64, page int) ([]byte, error) {
 	last := size/int64(page) - 1
@@ -31,7 +31,7 @@ type Area struct {
 	Device   string `json:"device"` // "/dev/zram0"
 	Size     int64  `json:"size"`   // bytes
 	Used     int64  `json:"used"`   // bytes, before compression
-	Memory   int64  `json:"memory"` // bytes that the used ones take in memory; 0 if it is no zram
+	Memory   int64  `json:"memory"` // bytes that the used ones take in memory; 0 if it is not zram
 	Priority int    `json:"priority"`
 }
 
@@ -68,7 +68,7 @@ type state struct {
 	want      int64 // bytes; 0 for none
 	device    int64 // size of the device, 0 if it has none
 	active    bool  // the kernel swaps to it
-	ours      bool  // because we said so
+	ours      bool  // because we asked for it
 	used      int64 // bytes that are swapped out to it
 	available int64 // bytes of memory that are free
 }

@@ -60,7 +60,7 @@ func number(path string) int64 {
 	return n
 }
 
-// on gives the device its size and uses it.
+// on sets the size of the device and uses it.
 func (z *Zram) on(size int64) error {
 	if err := z.Load("zram"); err != nil {
 		return err
@@ -105,7 +105,7 @@ func use(size int64) error {
 	return call("swapon", unix.SYS_SWAPON, preferFlag|priority)
 }
 
-// off takes the device out of use and gives its memory back.
+// off takes the device out of use and frees its memory.
 func (z *Zram) off() error {
 	if err := call("swapoff", unix.SYS_SWAPOFF, 0); err != nil {
 		return err

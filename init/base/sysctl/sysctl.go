@@ -36,7 +36,7 @@ func Parse(text string) ([]Setting, error) {
 		name, value, ok := strings.Cut(line, "=")
 		name, optional := strings.CutPrefix(strings.TrimSpace(name), "-")
 		if !ok || name == "" || strings.ContainsAny(name, " \t*") {
-			return nil, fault.New(fault.Input, "write name = value", "line %d is no kernel setting", i+1)
+			return nil, fault.New(fault.Input, "write name = value", "line %d is not a kernel setting", i+1)
 		}
 		list = append(list, Setting{name, strings.TrimSpace(value), optional})
 	}

@@ -20,7 +20,7 @@ import (
 type Event map[string]string
 
 // Parse reads one netlink message: ACTION@DEVPATH, then NAME=VALUE strings, all ended by NUL.
-// Anything else (udev's own begin with libudev) gives nil.
+// Anything else (udev's own begin with libudev) returns nil.
 func Parse(msg []byte) Event {
 	head, rest, ok := bytes.Cut(msg, []byte{0})
 	if !ok || !bytes.Contains(head, []byte("@")) {
@@ -73,7 +73,7 @@ func Listen(hear func(Event)) error {
 	return nil
 }
 
-// Present gives the modaliases of all devices that are on a bus now, each once, sorted by bus and
+// Present returns the modaliases of all devices that are on a bus now, each once, sorted by bus and
 // device. root is /sys. The flat lists of the buses are read, not the tree of all devices, which is
 // many times larger.
 func Present(root string) []string {

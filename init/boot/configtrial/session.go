@@ -12,8 +12,8 @@ import (
 // 9.8.
 const sshSession = "sshd-session"
 
-// session gives when the ssh connection under which a process runs began, in clock ticks since the
-// kernel started; ok is false for a process outside of any. proc is /proc.
+// session returns when the ssh connection under which a process runs began, in clock ticks since
+// the kernel started; ok is false for a process outside of any. proc is /proc.
 func session(proc string, pid int) (ticks uint64, ok bool) {
 	for range 64 { // a chain of parents is shorter
 		name, parent, start, err := process(proc, pid)

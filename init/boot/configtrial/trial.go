@@ -38,14 +38,14 @@ type Trial struct {
 	end   *time.Timer
 }
 
-// current gives the number of the trial; on is false when there is none.
+// current returns the number of the trial; on is false when there is none.
 func (t *Trial) current() (seq uint64, on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.seq, t.main != nil
 }
 
-// Text gives the text on trial, nil for none.
+// Text returns the text on trial, nil for none.
 func (t *Trial) Text() []byte { t.mu.Lock(); defer t.mu.Unlock(); return t.main }
 
 // How long a trial may take, in seconds.

@@ -22,8 +22,8 @@ const (
 	Kept = "/var/log/shelf/crash.log"
 )
 
-// The file's size, and that of its head, which names who writes it and is padded with line ends; in
-// bytes.
+// The file's size, and that of its head, which names the program that writes it and is padded with
+// line ends; in bytes.
 const (
 	size = 16 << 10
 	head = 512

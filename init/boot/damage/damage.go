@@ -102,7 +102,7 @@ func (b *Book) add(f Block) bool {
 		b.notes.Slots = map[string]slot{}
 	}
 	s := b.notes.Slots[b.slot]
-	if s.System != b.system { // what was found of an earlier system says nothing
+	if s.System != b.system { // findings of an earlier system do not count
 		s = slot{System: b.system}
 	}
 	if len(s.Blocks) >= Most {

@@ -9,7 +9,7 @@ import (
 // Damage is what is done about a block of /usr that is not what was built.
 type Damage uint8
 
-// What to do. Whatever it is, the block gives an error to those who read it.
+// What to do. In any case reads of the block return an error.
 const (
 	Watch  Damage = iota // the first one: a card may read wrong once
 	Endure               // there is no better system to go to: half dead but reachable is better
@@ -26,7 +26,7 @@ type Damaged struct {
 	Trial bool          // the running slot is under trial
 	Here  int           // blocks found in the running slot, this one included
 	There int           // in the other one
-	Other string        // what the record says of the other slot
+	Other string        // the state of the other slot in the record
 	Since time.Duration // since the last reboot for this reason
 	Ever  bool          // there was one
 }

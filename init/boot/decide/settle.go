@@ -27,7 +27,7 @@ type Settling struct {
 	Rescue    bool // somebody asked for the rescue system
 	Panicking bool // this program is failing
 	Late      bool // the deadline has passed
-	Held      bool // somebody looks at the trial: it is not ended until they say so
+	Held      bool // somebody looks at the trial: it is not ended until they order it
 	Ordered   bool // somebody commits it by hand
 	Verdict   health.Verdict
 

@@ -24,11 +24,11 @@ const (
 type Past struct {
 	Slot    string // of the attempt
 	Running string // the slot that runs
-	Trial   bool   // under trial, as the boot script says
+	Trial   bool   // under trial, as passed by the boot script
 	Record  bootstate.Record
 }
 
-// Fate decides. The boot record is right, whatever the ledger says.
+// Fate decides. The boot record is right, whatever is in the ledger.
 func (p Past) Fate() Fate {
 	r := p.Record
 	switch {
@@ -45,7 +45,7 @@ func (p Past) Fate() Fate {
 }
 
 // BlameOf reports whether a system that was rolled back is to blame, from the checks that ended its
-// trial and those of the system that runs instead. late says that this one has had its time.
+// trial and those of the system that runs instead. late reports that this one has had its time.
 func BlameOf(failed []string, v health.Verdict, late bool) ledger.Blame {
 	known := 0
 	for _, r := range v.Results {

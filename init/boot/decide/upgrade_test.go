@@ -85,8 +85,8 @@ func TestGoBack(t *testing.T) {
 	}
 }
 
-// Held: nothing is decided, whatever time it is. By order: it is committed, whatever the checks
-// say.
+// Held: nothing is decided, whatever time it is. By order: it is committed, whatever the result of
+// the checks.
 func TestByHand(t *testing.T) {
 	fails := verdict(checks.Data, health.Good, checks.SSHD, health.Good, checks.K3s, health.Bad)
 	well := verdict(checks.Data, health.Good, checks.SSHD, health.Good, checks.K3s, health.Good)

@@ -108,7 +108,7 @@ func mountISO(load func(module string, params ...string) error) func(device stri
 	}
 }
 
-// Keys gives what the places named in ssh_authorized_keys gave last.
+// Keys returns what the places named in ssh_authorized_keys gave last.
 func Keys(store string, cfg *config.Config) (keys []string) {
 	for _, k := range cfg.SSHAuthorizedKeys {
 		if k = strings.TrimSpace(k); apply.Remote(k) {

@@ -76,8 +76,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// A place that does not answer is asked ever more rarely, and reported once for each reason, until
-// it answers or is no longer configured.
+// A place that does not answer is asked less and less often, and reported once for each reason,
+// until it answers or is no longer configured.
 func TestUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		waited, changed := 0, 0

@@ -17,7 +17,7 @@ import (
 )
 
 // Answer serves the command on the node. Reading is for everybody, as far as it holds no secrets;
-// the rest is for those who are trusted.
+// the rest is for trusted callers.
 func (v *View) Answer(r control.Request, trusted bool) (any, error) {
 	if r.Verb == "status" {
 		return v.Status(), nil
@@ -51,7 +51,7 @@ func (v *View) Answer(r control.Request, trusted bool) (any, error) {
 	case "storage":
 		r := v.Storage.Load()
 		if r == nil {
-			return nil, fault.New(fault.Usage, "see shelf status for the role", "this node is no storage node")
+			return nil, fault.New(fault.Usage, "see shelf status for the role", "this node is not a storage node")
 		}
 		return r.Server.Report()
 	case "reset":
@@ -76,7 +76,7 @@ func (v *View) reset() error {
 // serviceLimit is how long a service has to stop before it is killed, when a person waits for it.
 const serviceLimit = 2 * time.Minute
 
-// service starts, stops or restarts one service and gives its state.
+// service starts, stops or restarts one service and returns its state.
 func (v *View) service(r control.Request) (any, error) {
 	name := r.Args["name"]
 	if name == "" {

@@ -100,7 +100,7 @@ func TestSettles(t *testing.T) {
 			t.Errorf("trial %v: got %+v", trial, got)
 		}
 		if text := string(v.Base.Report.Text()); !strings.Contains(text, "The node is up.") {
-			t.Errorf("trial %v: the report says\n%s", trial, text)
+			t.Errorf("trial %v: the report is\n%s", trial, text)
 		}
 		if st := v.Status(); st.Health != health.Good || len(st.Checks) != 2 || st.LastEnd != "reboot" || st.Record.Active != slot || len(st.Services) != 1 {
 			t.Errorf("trial %v: %+v", trial, st)
@@ -142,7 +142,7 @@ func TestDegraded(t *testing.T) {
 	}
 }
 
-// Somebody's words are no verdict: a reason that sounds like a fault gives up no trial.
+// The words of a program are not a verdict: a reason that sounds like a fault gives up no trial.
 func TestReasonsOfPeople(t *testing.T) {
 	v := made(t, true)
 	if _, err := v.Answer(control.Request{Verb: order.Reboot, Reason: "the disk failed"}, true); err != nil {

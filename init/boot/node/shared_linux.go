@@ -74,7 +74,7 @@ func (s *Steps) Add(one status.Step) {
 	s.list = append(s.list, one)
 }
 
-// All gives the steps so far.
+// All returns the steps so far.
 func (s *Steps) All() []status.Step {
 	s.mu.Lock()
 	defer s.mu.Unlock()

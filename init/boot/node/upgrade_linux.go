@@ -39,7 +39,7 @@ func (v *View) upgrading(r control.Request) (any, error) {
 	case upgrades.Arm:
 		var a ledger.Attempt
 		if err := json.Unmarshal([]byte(r.Args["attempt"]), &a); err != nil {
-			return nil, fault.New(fault.Usage, "", "this is no attempt: %v", err)
+			return nil, fault.New(fault.Usage, "", "this is not an attempt: %v", err)
 		}
 		if err := v.Upgrades.Arm(a, v.judge(), v.refused(), time.Now()); err != nil {
 			return nil, err
@@ -114,7 +114,7 @@ func (v *View) goBack() (any, error) {
 		return nil, fault.New(fault.Usage, "to go back, make a card of a backup from before: imgbuild board=... role=server restore=FILE k3s="+a.FromK3s,
 			"the data of this server are those of k3s %s since the upgrade, and the system before has k3s %s, which cannot read them; %s", a.K3s, a.FromK3s, last)
 	}
-	return nil, fault.New(fault.Usage, "", "slot %s holds no system to go back to: the boot record says it is %s", other, r.State(other))
+	return nil, fault.New(fault.Usage, "", "slot %s holds no system to go back to: in the boot record it is %s", other, r.State(other))
 }
 
 // committed notes the commit of the running slot.

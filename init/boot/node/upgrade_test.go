@@ -24,7 +24,7 @@ import (
 
 var attempt = ledger.Attempt{System: ledger.System{Bundle: "b2", Version: "v2", Floor: 7}, Slot: "b", From: "v1", Source: "ssh"}
 
-// withLedger gives a node a ledger whose attempt is a, nil for none.
+// withLedger writes a ledger whose attempt is a for a node, nil for none.
 func (v *View) withLedger(t *testing.T, a *ledger.Attempt) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ledger.json")
@@ -141,7 +141,7 @@ func TestJudgedByBefore(t *testing.T) {
 				t.Errorf("order %+v, ledger %+v", o, l.Attempt)
 			}
 			if text := v.UpgradeText(); !strings.Contains(text, "k3s: not set up") {
-				t.Errorf("the report says %q", text)
+				t.Errorf("the report is %q", text)
 			}
 		})
 	}
@@ -166,7 +166,8 @@ func TestNewlyRefused(t *testing.T) {
 	}
 }
 
-// Held, a trial is neither committed nor given up; by hand it is committed whatever its checks say.
+// Held, a trial is neither committed nor given up; by hand it is committed whatever the result of
+// its checks.
 func TestHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := made(t, true)

@@ -30,7 +30,7 @@ type Queue struct{ c chan Order }
 // NewQueue makes an empty queue.
 func NewQueue() Queue { return Queue{make(chan Order, 4)} }
 
-// Give gives an order without waiting; those that come while the node is ending are lost.
+// Give passes on an order without waiting; those that come while the node is ending are lost.
 func (q Queue) Give(o Order) {
 	select {
 	case q.c <- o:

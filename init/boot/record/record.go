@@ -28,7 +28,7 @@ func (r *Record) On(path string) {
 	r.path = path
 }
 
-// Read gives the record as it is. errors.Is(err, bootstate.ErrNone) means that there is none.
+// Read returns the record as it is. errors.Is(err, bootstate.ErrNone) means that there is none.
 func (r *Record) Read() (state bootstate.Record, err error) {
 	err = r.with(false, func(d *bootstate.Disk) error {
 		state, err = bootstate.Load(d)
@@ -51,7 +51,7 @@ func (r *Record) HealthyAlone(slot string) error {
 	return r.change(func(d *bootstate.Disk) (bootstate.Record, error) { return bootstate.HealthyAlone(d, slot) })
 }
 
-// Yield gives the committed slot up for the other one, which must be good.
+// Yield replaces the committed slot by the other one, which must be good.
 func (r *Record) Yield(slot, reason string) error {
 	return r.change(func(d *bootstate.Disk) (bootstate.Record, error) { return bootstate.Yield(d, slot, reason) })
 }

@@ -14,7 +14,7 @@ import (
 // Node is what counts.
 type Node struct {
 	Degraded bool   // the data partition is not in use
-	Rescue   string // who asked for that; empty if it is lost
+	Rescue   string // what asked for that; empty if it is lost
 	Forced   bool   // the kernel's command line asks for it, which no command takes back
 }
 
@@ -53,7 +53,7 @@ func (n Node) Greeting() (head, back string) {
 	return head, back
 }
 
-// Fingerprints gives those of the host keys in dir, as ssh shows them to those who log in.
+// Fingerprints returns those of the host keys in dir, as ssh shows them at login.
 func Fingerprints(dir string) []string {
 	paths, _ := filepath.Glob(filepath.Join(dir, "ssh_host_*_key.pub"))
 	var prints []string

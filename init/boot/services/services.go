@@ -20,7 +20,7 @@ import (
 // limit is how long services that are taken away or changed have to end.
 const limit = time.Minute
 
-// Of gives the units of the section services. A service that cannot be made is reported and left
+// Of returns the units of the section services. A service that cannot be made is reported and left
 // out.
 func Of(cfg *config.Config, problem func(error)) []supervise.Unit {
 	var units []supervise.Unit
@@ -69,7 +69,7 @@ func (e *Extra) Sync() {
 // Words prints what units report about themselves.
 type Words struct{ said chan supervise.State }
 
-// NewWords prints to say, which may be slow, until the process ends.
+// NewWords prints through say, which may be slow, until the process ends.
 func NewWords(say func(format string, args ...any)) Words {
 	w := Words{make(chan supervise.State, 256)}
 	guard.Go(func() {

@@ -1,5 +1,5 @@
 // Package upgrades is PID 1's part in upgrades: it writes the ledger, arms slots, and ends trials.
-// What becomes of a trial is decided in package decide; the boot record says what boots.
+// Package decide decides about a trial; the boot record decides what boots.
 package upgrades
 
 import (

@@ -18,7 +18,7 @@ import (
 	"imgbuild/init/upgrade/ledger"
 )
 
-// machine is a disk with a boot record, and a data partition. boot gives the keeper of a boot.
+// machine is a disk with a boot record, and a data partition. boot returns the keeper of a boot.
 type machine struct {
 	t    *testing.T
 	path string
@@ -220,7 +220,7 @@ func TestFallBack(t *testing.T) {
 	}
 }
 
-// A trial that does not come far enough to say why.
+// A trial that does not come far enough to report why.
 func TestFallBackSilently(t *testing.T) {
 	for _, c := range []struct {
 		name, reason string
@@ -263,8 +263,8 @@ func TestWithdraw(t *testing.T) {
 	}
 	// What has to be done when the services have stopped fails: the upgrade is not tried.
 	m.arm(k, well)
-	k.Hooks.Leave = func(ledger.Attempt) error { return errors.New("no room for the copy") }
-	if err := k.Leave(); err == nil || m.state().Trial != "" || m.last().Reason != "no room for the copy" {
+	k.Hooks.Leave = func(ledger.Attempt) error { return errors.New("no space for the copy") }
+	if err := k.Leave(); err == nil || m.state().Trial != "" || m.last().Reason != "no space for the copy" {
 		t.Errorf("%v, record %+v, %+v", err, m.state(), m.last())
 	}
 	k.Hooks.Leave = nil
@@ -276,7 +276,7 @@ func TestWithdraw(t *testing.T) {
 	if err := k.Withdraw(""); err != nil {
 		t.Fatal(err)
 	}
-	k.Hooks.Arm = func(ledger.Attempt) error { return fault.New(fault.Device, "", "no room") }
+	k.Hooks.Arm = func(ledger.Attempt) error { return fault.New(fault.Device, "", "no space") }
 	if err := k.Arm(v2, well, nil, time.Now()); fault.Code(err) != int(fault.Device) || m.state().Trial != "" {
 		t.Errorf("%v, record %+v", err, m.state())
 	}

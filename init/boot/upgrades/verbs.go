@@ -7,7 +7,7 @@ const (
 	Forget   = "upgrade-forget"   // slot
 	Arm      = "upgrade-arm"      // attempt, JSON of a ledger.Attempt
 	Commit   = "upgrade-commit"   // the trial that runs
-	Rollback = "upgrade-rollback" // gives Back
+	Rollback = "upgrade-rollback" // returns Back
 	Hold     = "upgrade-hold"     // seconds
 )
 

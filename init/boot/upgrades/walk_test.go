@@ -100,7 +100,7 @@ func TestWalk(t *testing.T) {
 				}
 			}
 			if l.Floor != want {
-				t.Fatalf("walk %d (%s): the floor is %d, the commits say %d", walk, log, l.Floor, want)
+				t.Fatalf("walk %d (%s): the floor is %d, by the commits it is %d", walk, log, l.Floor, want)
 			}
 			floor = l.Floor
 		}

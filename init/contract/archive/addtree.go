@@ -87,7 +87,7 @@ func (a *Writer) AddTree(root, prefix string, keep func(name string, info fs.Fil
 // inode names a file whatever its names are.
 type inode struct{ device, number uint64 }
 
-// metaOf gives what a member keeps of a file of the running system.
+// metaOf returns what a member keeps of a file of the running system.
 func metaOf(info fs.FileInfo) (Meta, inode, uint64) {
 	m := Meta{Mode: uint16(info.Mode().Perm()), Time: info.ModTime()}
 	if info.Mode()&fs.ModeSetuid != 0 {

@@ -110,7 +110,7 @@ func (m *members) member(tr *tar.Reader, th *tar.Header, each func(*tar.Header, 
 	return nil
 }
 
-// readEnd compares what the archive says of itself with what was read; anything after it is an
+// readEnd compares the archive's own count with what was read; anything after it is an
 // error.
 func (m *members) readEnd(tr *tar.Reader, th *tar.Header) error {
 	var want end

@@ -70,8 +70,8 @@ func (a *Writer) Symlink(name, target string, m Meta) error {
 // Link adds one more name of a file that was added before.
 func (a *Writer) Link(name, old string) error { return a.add(name, typeLink, Meta{}, 0, old, nil) }
 
-// File adds a file of size bytes. r must give at least so many; what it gives beyond them is left,
-// as with a log that grows while it is read.
+// File adds a file of size bytes. r must return at least so many; what it returns beyond them is
+// left, as with a log that grows while it is read.
 func (a *Writer) File(name string, m Meta, size int64, r io.Reader) error {
 	return a.add(name, typeFile, m, size, "", r)
 }
@@ -81,7 +81,7 @@ func (a *Writer) add(name string, typ byte, m Meta, size int64, target string, r
 		return a.err
 	}
 	defer func() { a.err = err }()
-	if m.Mode > 0o7777 || size < 0 || int(m.UID) < 0 || int(m.GID) < 0 { // an int of 32 bits has no room for the highest owners
+	if m.Mode > 0o7777 || size < 0 || int(m.UID) < 0 || int(m.GID) < 0 { // an int of 32 bits cannot hold the highest owners
 		return fault.New(fault.Internal, "", "archive: %s: mode %o, owner %d:%d, %d bytes", name, m.Mode, m.UID, m.GID, size)
 	}
 	if err := a.members.add(name, typ, target); err != nil {

@@ -69,9 +69,9 @@ func (f *File) Path() string {
 	return fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 }
 
-// Commit makes the content durable and gives the file its name, in the place of what may be there:
-// at every moment, a power cut included, the old content or the new one is there whole. The file
-// stays open. name must be on the file system of dir.
+// Commit makes the content durable and renames the file to its name, in the place of what may be
+// there: at every moment, a power cut included, the old content or the new one is there whole. The
+// file stays open. name must be on the file system of dir.
 func (f *File) Commit(name string) error {
 	return f.durably(name, f.Publish)
 }
@@ -182,7 +182,7 @@ func Sweep(dir string) {
 	}
 }
 
-// escape makes a pattern for filepath.Glob that stands for dir alone.
+// escape makes a pattern for filepath.Glob that matches dir alone.
 func escape(dir string) string {
 	var out []byte
 	for i := range len(dir) {

@@ -82,7 +82,7 @@ func Link(old, name string) error {
 	return replace(name, temporary(name), func(temp string) error { return os.Link(old, temp) })
 }
 
-// Rename gives a finished file, whose content is durable, another name in its file system.
+// Rename renames a finished file, whose content is durable, in its file system.
 func Rename(old, name string) error {
 	if err := os.Rename(old, name); err != nil {
 		return err

@@ -51,7 +51,7 @@ func copyAt(off int64) int {
 	panic(fmt.Sprintf("the record has no copy at %d", off))
 }
 
-// crashes gives every content that a disk may hold if power fails somewhere in the trace: a write
+// crashes returns every content that a disk may hold if power fails somewhere in the trace: a write
 // before the last flush is there; one after it is there, absent, torn at some byte either way
 // round, or has taken its erase block with it.
 func crashes(start [2][]byte, trace []step) (after [][2][]byte) {
@@ -138,7 +138,7 @@ func explore(t *testing.T, op func(*disk) error) (states int, wrong []string) {
 	return states, wrong
 }
 
-// starts gives the disks an operation may find: equal copies, either one newer, either one lost.
+// starts returns the disks an operation may find: equal copies, either one newer, either one lost.
 func starts(t *testing.T) (out [][2][]byte) {
 	for _, r := range all() {
 		old := Fresh(r.Active)

@@ -43,7 +43,7 @@ const (
 	B = "b"
 )
 
-// The state of a slot. Empty also stands for a slot that is written and has never been healthy.
+// The state of a slot. Empty also means a slot that is written and has never been healthy.
 const (
 	Good  = "good"
 	Bad   = "bad"
@@ -145,7 +145,7 @@ func Reason(text string) string {
 	return strings.Trim(b.String(), "-")
 }
 
-// Marshal gives the sector, byte for byte as U-Boot's own export would write it: names sorted,
+// Marshal returns the sector, byte for byte as U-Boot's own export would write it: names sorted,
 // empty values left out.
 func (r Record) Marshal() ([Size]byte, error) {
 	var sector [Size]byte
@@ -207,8 +207,9 @@ func number(vars map[string]string, name string, most uint64) (uint64, error) {
 	return n, nil
 }
 
-// Choose gives the record that holds and the number of its copy: the valid one with the higher seq,
-// copy 0 if they are equal. Without any the error wraps ErrNone and names what is wrong with each.
+// Choose returns the record that holds and the number of its copy: the valid one with the higher
+// seq, copy 0 if they are equal. Without any the error wraps ErrNone and names what is wrong with
+// each.
 func Choose(copy0, copy1 []byte) (r Record, newer int, err error) {
 	r0, err0 := Parse(copy0)
 	r1, err1 := Parse(copy1)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// all gives every record that can be distinguished, except for seq and last.
+// all returns every record that can be distinguished, except for seq and last.
 func all() (records []Record) {
 	states := []string{Good, Bad, Empty}
 	for _, active := range []string{A, B} {

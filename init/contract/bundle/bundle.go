@@ -27,8 +27,9 @@ import (
 // Suffix is the ending of a bundle's file name.
 const Suffix = ".upgrade"
 
-// Source gives the bytes of a bundle, one closed range at a time. An error of the transport comes
-// with its kind (fault.Network, fault.Device); a source that ends early gives io.ErrUnexpectedEOF.
+// Source returns the bytes of a bundle, one closed range at a time. An error of the transport comes
+// with its kind (fault.Network, fault.Device); that of a source that ends early is
+// io.ErrUnexpectedEOF.
 type Source interface {
 	// Range opens n bytes from offset off. The reader is closed before the next call.
 	Range(ctx context.Context, off, n int64) (io.ReadCloser, error)
@@ -103,7 +104,7 @@ func checkedIndex(m *Manifest, data []byte) (*Index, error) {
 	return x, nil
 }
 
-// Read gives n bytes of a source from off on.
+// Read returns n bytes of a source from off on.
 func Read(ctx context.Context, src Source, off, n int64) ([]byte, error) {
 	r, err := src.Range(ctx, off, n)
 	if err != nil {

@@ -70,7 +70,7 @@ func (m memory) Range(_ context.Context, off, n int64) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(m[off:min(off+n, int64(len(m)))])), nil
 }
 
-// sample gives the parts of a bundle: header, manifest, signature, index.
+// sample returns the parts of a bundle: header, manifest, signature, index.
 func sample(t testing.TB, key minisign.PrivateKey) (parts [4][]byte) {
 	t.Helper()
 	x := sampleIndex()

@@ -58,7 +58,7 @@ func (h *Header) place() {
 	h.Pieces.Off = at
 }
 
-// Marshal gives the header as it is in the file, and sets the places of deltas and pieces. It
+// Marshal returns the header as it is in the file, and sets the places of deltas and pieces. It
 // panics above MaxDeltas.
 func (h *Header) Marshal() []byte {
 	if len(h.Deltas) > MaxDeltas {

@@ -81,7 +81,7 @@ func (x *Index) Sent() int64 {
 
 const indexMagic = "ShelfOS index\n\x01"
 
-// Marshal gives the index as it is in a bundle: magic, number of units, then for each its kind,
+// Marshal returns the index as it is in a bundle: magic, number of units, then for each its kind,
 // its size, the size of its content where an encoder made it, and its sums. Numbers are varints.
 func (x *Index) Marshal() []byte {
 	b := binary.AppendUvarint([]byte(indexMagic), uint64(len(x.Units)))

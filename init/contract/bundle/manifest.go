@@ -52,7 +52,7 @@ type Blob struct {
 // MaxSlot is the largest slot there can be: the partition of the disk layout.
 const MaxSlot = 640 << 20
 
-// Marshal gives the canonical text.
+// Marshal returns the canonical text.
 func (m *Manifest) Marshal() ([]byte, error) {
 	if err := m.Check(); err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func ParseManifest(text []byte) (*Manifest, error) {
 	return m, nil
 }
 
-// Check gives the first defect of a manifest.
+// Check returns the first defect of a manifest.
 func (m *Manifest) Check() error {
 	bad := func(what string, args ...any) error {
 		return damaged("bundle manifest: %s", fmt.Sprintf(what, args...))

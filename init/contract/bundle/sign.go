@@ -60,7 +60,7 @@ func ParseKey(s string) (minisign.PublicKey, error) {
 // KeyID is a private key's id as minisign shows it.
 func KeyID(k *minisign.PrivateKey) string { return fmt.Sprintf("%016X", k.ID()) }
 
-// Add gives the keys with k, once.
+// Add returns the keys with k, once.
 func (keys Keys) Add(k minisign.PublicKey) Keys {
 	for _, have := range keys {
 		if have.Equal(k) {
@@ -70,7 +70,7 @@ func (keys Keys) Add(k minisign.PublicKey) Keys {
 	return append(keys, k)
 }
 
-// String gives the keys as ParseKeys reads them.
+// String returns the keys as ParseKeys reads them.
 func (keys Keys) String() string {
 	var b strings.Builder
 	for _, k := range keys {
@@ -79,7 +79,7 @@ func (keys Keys) String() string {
 	return b.String()
 }
 
-// Verify gives the key that signed text. Only the prehashed form is taken, and only its canonical
+// Verify returns the key that signed text. Only the prehashed form is taken, and only its canonical
 // text: no byte of a signature, its comments included, can change unnoticed.
 func (keys Keys) Verify(text, signature []byte) (minisign.PublicKey, error) {
 	var none minisign.PublicKey

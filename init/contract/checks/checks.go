@@ -77,7 +77,7 @@ func Floor() []string {
 	return names
 }
 
-// Find gives a check by its name.
+// Find returns a check by its name.
 func Find(name string) (Check, bool) {
 	for _, c := range All {
 		if c.Name == name {

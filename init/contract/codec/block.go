@@ -39,14 +39,14 @@ func Encode(dst []byte, e *zstdblock.Encoder, k Kind, content []byte) ([]byte, e
 // Decoder takes blocks apart. It is for one goroutine.
 type Decoder struct{ zstd *zstd.Decoder }
 
-// NewDecoder gives a decoder that never makes more than it is asked for.
+// NewDecoder returns a decoder that never makes more than it is asked for.
 func NewDecoder() (*Decoder, error) {
 	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true))
 	return &Decoder{z}, err
 }
 
-// Decode gives the content of a stored Block or Meta, which must have exactly raw bytes, in dst,
-// which must have room for them.
+// Decode returns the content of a stored Block or Meta, which must have exactly raw bytes, in dst,
+// which must have the capacity for them.
 func (d *Decoder) Decode(dst, stored []byte, k Kind, raw int64) ([]byte, error) {
 	if int64(cap(dst)) < raw {
 		return nil, fmt.Errorf("a content of %d bytes does not fit into %d", raw, cap(dst))
@@ -74,7 +74,7 @@ func (d *Decoder) Decode(dst, stored []byte, k Kind, raw int64) ([]byte, error) 
 	return out, err
 }
 
-// All appends the content of a frame, which may be as long as dst has room.
+// All appends the content of a frame, which may be as long as the capacity of dst.
 func (d *Decoder) All(dst, frame []byte) ([]byte, error) { return d.zstd.DecodeAll(frame, dst) }
 
 // NewReader reads a Gzip or Stream. The window of a frame may have 8 MiB.

@@ -31,7 +31,7 @@ const (
 	kinds       = 7
 )
 
-// String gives the kind's name for messages.
+// String returns the kind's name for messages.
 func (k Kind) String() string {
 	names := [kinds]string{"raw", "zeros", "gzip", "zstd stream", "squashfs block", "squashfs metadata", "verity tree"}
 	if int(k) >= len(names) {
@@ -58,7 +58,7 @@ func Encoders() []Encoder {
 	return []Encoder{{"gzip", gzipVersion}, {"zstdblock", zstdblock.Version}, {"zstdstream", zstdblock.Version<<8 | zstdblock.StreamVersion}}
 }
 
-// Encoder gives the name of the encoder of a kind; "" for a kind that needs none.
+// Encoder returns the name of the encoder of a kind; "" for a kind that needs none.
 func (k Kind) Encoder() string {
 	switch k {
 	case Gzip:
@@ -88,7 +88,7 @@ func Has(theirs []Encoder, k Kind) bool {
 	return false
 }
 
-// NewWriter gives the encoder of a Gzip or Stream kind. Close ends the stream and leaves w open.
+// NewWriter returns the encoder of a Gzip or Stream kind. Close ends the stream and leaves w open.
 func NewWriter(k Kind, w io.Writer) (io.WriteCloser, error) {
 	switch k {
 	case Gzip:

@@ -30,7 +30,7 @@ func content(n int) []byte {
 	return out[:n]
 }
 
-// stored gives the stored form of content of any kind.
+// stored returns the stored form of content of any kind.
 func stored(t testing.TB, k Kind, content []byte) []byte {
 	t.Helper()
 	if k == Gzip || k == Stream {

@@ -54,9 +54,9 @@ func secretsOf(format Format, data []byte) (*value, []secret) {
 	return v, d.secrets
 }
 
-// FindSecrets gives the bytes that hold secrets in a configuration: passwords, tokens and
-// passphrases, whatever way they are quoted, those reached by an alias and those that a later key
-// overrides included. Overwriting every byte with x leaves a file of equal length and equal
+// FindSecrets returns the ranges of bytes that hold secrets in a configuration: passwords, tokens
+// and passphrases, whatever way they are quoted, those reached by an alias and those that a later
+// key overrides included. Overwriting every byte with x leaves a file of equal length and equal
 // meaning, in which each secret reads as moved. The spans are sorted and do not overlap; a secret
 // of several lines has one for each. A text that cannot be read, or a secret of fewer than 4 bytes,
 // has none.
@@ -86,10 +86,10 @@ func total(spans []Span) int {
 	return n
 }
 
-// Blank gives data with every secret overwritten by x, of the same length, and proves that nothing
-// else changed: the result parses to the same configuration, in which the secrets read as moved.
-// changed is false when there was nothing to blank. The error is of kind fault.Input and names the
-// secret that cannot be blanked in place.
+// Blank returns data with every secret overwritten by x, of the same length, and proves that
+// nothing else changed: the result parses to the same configuration, in which the secrets read as
+// moved. changed is false when there was nothing to blank. The error is of kind fault.Input and
+// names the secret that cannot be blanked in place.
 func Blank(format Format, data []byte) (out []byte, changed bool, err error) {
 	spans := FindSecrets(format, data)
 	out = bytes.Clone(data)

@@ -15,8 +15,8 @@ type Facts struct {
 	Token  string   // of a server that has data: the token that they were made with; a secret
 }
 
-// RoleOf gives the role of a node: shelf.role, else the one its image was built for, else what k3OS
-// would have made of it: the first word of k3s_args, and with a server_url a worker.
+// RoleOf returns the role of a node: shelf.role, else the one its image was built for, else what
+// k3OS would have made of it: the first word of k3s_args, and with a server_url a worker.
 func (c *Config) RoleOf(built string) string {
 	switch {
 	case c.Shelf.Role != "":
@@ -38,8 +38,8 @@ func (c *Config) RoleOf(built string) string {
 	return "server"
 }
 
-// Missing gives the keys without which k3s cannot start in a role: a worker's server_url and token,
-// the token of a server that joins others.
+// Missing returns the keys without which k3s cannot start in a role: a worker's server_url and
+// token, the token of a server that joins others.
 func (c *Config) Missing(role string) []string {
 	joins := c.K3OS.ServerURL != "" || c.givenElsewhere("--server", "-s", "K3S_URL")
 	if role != "worker" && !(role == "server" && joins) {
@@ -179,7 +179,7 @@ func (k *checker) checkEffect() {
 	}
 }
 
-// lookupKey gives the row of a path with indexes, if the path is that of a row and not of an item
+// lookupKey returns the row of a path with indexes, if the path is that of a row and not of an item
 // or an entry.
 func lookupKey(path string) *Key {
 	if strings.HasSuffix(path, "]") {

@@ -14,7 +14,7 @@ import (
 // components).
 var PackagedAddons = []string{"coredns", "servicelb", "traefik", "local-storage", "metrics-server"}
 
-// ChartName gives the chart of an add-on; empty for one that k3s brings and for plain objects.
+// ChartName returns the chart of an add-on; empty for one that k3s brings and for plain objects.
 func (a Addon) ChartName(name string) string {
 	if a.Chart == "" && a.Repo != "" {
 		return name
@@ -67,7 +67,7 @@ func address(text string, schemes ...string) bool {
 	return err == nil && u.Host != "" && contains(schemes, u.Scheme)
 }
 
-// Documents gives the objects, each with its apiVersion, kind and name looked for.
+// Documents returns the objects, each with its apiVersion, kind and name looked for.
 func (a Addon) Documents() ([]*yaml.Node, error) {
 	d := yaml.NewDecoder(bytes.NewReader([]byte(a.Objects)))
 	var out []*yaml.Node

@@ -42,7 +42,7 @@ var nodeFiles = map[string]string{
 }
 
 // NodeFile reports whether write_files must leave a path alone, because the node writes it, and
-// gives what to use instead; "" for any other path.
+// returns what to use instead; "" for any other path.
 func NodeFile(p string) string { return nodeFiles[path.Clean("/"+p)] }
 
 // absent are programs of k3OS and of other systems that a node does not have.

@@ -43,8 +43,9 @@ var serverOnly = sync.OnceValue(func() map[string]bool {
 	return out
 })
 
-// K3sArguments gives k3s_args without the role in front, which is the node's, and with --no-deploy
-// as k3s calls it today: k3OS's own documentation had it, and k3s would not start with it.
+// K3sArguments returns k3s_args without the role in front, which is the node's, and with
+// --no-deploy as k3s calls it today: k3OS's own documentation had it, and k3s would not start with
+// it.
 func (c *Config) K3sArguments() []string {
 	a := c.K3OS.K3sArgs
 	if len(a) > 0 && (a[0] == "server" || a[0] == "agent") {

@@ -45,7 +45,7 @@ func (k *checker) checkNeeds(name string) {
 	}
 }
 
-// circle gives a way over needs from a service back to itself, of more than one service; empty if
+// circle returns a way over needs from a service back to itself, of more than one service; empty if
 // there is none.
 func (k *checker) circle(name string, seen map[string]bool) []string {
 	var path []string

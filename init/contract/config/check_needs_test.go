@@ -41,7 +41,7 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
-// needsProblems gives the problems of services, without places.
+// needsProblems returns the problems of services, without places.
 func needsProblems(t *testing.T, text string) string {
 	t.Helper()
 	layer, problems := Parse("config.yaml", []byte(text))

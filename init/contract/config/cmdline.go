@@ -163,7 +163,7 @@ func (d *decoder) put(node *yaml.Node, k *Key, leaf *yaml.Node, path string) {
 	}
 }
 
-// child gives the mapping below a key, made if there is none; a text that was there is reported
+// child returns the mapping below a key, made if there is none; a text that was there is reported
 // and dropped.
 func (d *decoder) child(node *yaml.Node, name string, col int) *yaml.Node {
 	if n := lookup(node, name); n != nil {

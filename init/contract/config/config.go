@@ -232,7 +232,7 @@ type Backup struct {
 // Upgrade is the section upgrade.
 type Upgrade struct {
 	Keys     []string `yaml:"keys,omitempty"`     // minisign public keys, "RW..."
-	Deadline int      `yaml:"deadline,omitempty"` // seconds that a trial has; 0: as the new system says
+	Deadline int      `yaml:"deadline,omitempty"` // seconds that a trial has; 0: as the new system requires
 }
 
 // Shelf is the section shelf: what this node is. The image brings it; the user's file may change

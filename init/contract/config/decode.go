@@ -75,8 +75,8 @@ func (d *decoder) enter(n *yaml.Node) (*yaml.Node, func()) {
 	return n, leave
 }
 
-// value decodes n as key k needs it, or reports why not and gives nil. path is the key's path with
-// indexes.
+// value decodes n as key k needs it, or reports why not and returns nil. path is the key's path
+// with indexes.
 func (d *decoder) value(n *yaml.Node, k *Key, path string) *value {
 	n, leave := d.enter(n)
 	defer leave()

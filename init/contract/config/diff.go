@@ -38,7 +38,7 @@ func (c Change) String() string {
 	return s
 }
 
-// Diff gives the way from one configuration to another in the order of the key table, secrets
+// Diff returns the way from one configuration to another in the order of the key table, secrets
 // masked: a change of a secret is reported, its values are not. Lists of texts are one value,
 // lists of sections go item by item.
 func Diff(from, to *Config) []Change {
@@ -92,7 +92,7 @@ func diff(a, b reflect.Value, k *Key, path string, out *[]Change) {
 	}
 }
 
-// keysOf gives the names in either of two maps, sorted.
+// keysOf returns the names in either of two maps, sorted.
 func keysOf(maps ...reflect.Value) []string {
 	var names []string
 	for _, m := range maps {
@@ -166,8 +166,8 @@ type Plan struct {
 	Trial    uint64   `json:"trial,omitempty"` // its number, which a confirmation may name
 }
 
-// When gives the time at which a change of a key takes effect on a running node; "" is immediately.
-// path is a Change's.
+// When returns the time at which a change of a key takes effect on a running node; "" is
+// immediately. path is a Change's.
 func When(path string) string {
 	in := func(list ...string) bool {
 		return slices.ContainsFunc(list, func(p string) bool {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// read gives the field of c at a canonical path, printed with %v; items by index, entries by
+// read returns the field of c at a canonical path, printed with %v; items by index, entries by
 // name in brackets.
 func read(t *testing.T, c *Config, path string) string {
 	t.Helper()

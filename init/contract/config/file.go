@@ -42,7 +42,7 @@ func (f File) Data() ([]byte, error) {
 	return out, nil
 }
 
-// Mode gives the permissions, setuid, setgid and sticky bits included; 0644 when there are none.
+// Mode returns the permissions, setuid, setgid and sticky bits included; 0644 when there are none.
 func (f File) Mode() fs.FileMode {
 	v, err := strconv.ParseUint(strings.TrimPrefix(f.Permissions, "0o"), 8, 16)
 	if err != nil || v > 0o7777 {

@@ -73,7 +73,7 @@ func (c *Config) note(v *value, key place, path string, found *list) {
 	}
 }
 
-// Place gives where a value is, "config.yaml:12", by its path with indexes; "" if that is not
+// Place returns where a value is, "config.yaml:12", by its path with indexes; "" if that is not
 // known.
 func (c *Config) Place(path string) string {
 	at, ok := c.where[path]
@@ -182,7 +182,7 @@ func field(s reflect.Value, name string) reflect.Value {
 	panic("config: " + s.Type().Name() + " has no field for " + name)
 }
 
-// free gives a free-form value as YAML 1.2 understands it.
+// free returns a free-form value as YAML 1.2 understands it.
 func (v *value) free() any {
 	switch v.kind {
 	case scalar:

@@ -16,7 +16,7 @@ const (
 	Native        Format = iota // k3OS's keys and ours
 	UserData                    // the same, and the keys of cloud-init that a node can follow; or a script
 	NetworkConfig               // netplan, version 2
-	MetaData                    // who the machine is
+	MetaData                    // the identity of the machine
 )
 
 // The names of cloud-init's files.
@@ -26,7 +26,7 @@ const (
 	MetaDataName      = "meta-data"
 )
 
-// FormatOf gives the format of a file by its name.
+// FormatOf returns the format of a file by its name.
 func FormatOf(file string) Format {
 	name := strings.ToLower(path.Base(file))
 	for _, end := range []string{".txt", ".yaml", ".yml"} { // on a laptop
@@ -46,8 +46,8 @@ func FormatOf(file string) Format {
 // ScriptPath is where a user-data that is a script is on the node, as in k3OS.
 const ScriptPath = "/run/k3os/userdata"
 
-// script gives the layer of a user-data that is a program and no YAML: it is written to ScriptPath
-// and run by run_cmd.
+// script returns the layer of a user-data that is a program, not YAML: it is written to
+// ScriptPath and run by run_cmd.
 func script(file string, data []byte) *value {
 	at := place{file, 1, 1}
 	text := func(t string) *value { return &value{kind: scalar, at: at, text: t, tag: "!!str"} }
@@ -90,7 +90,7 @@ func Empty(name string, data []byte) []Problem {
 // packed are the first bytes of compressed files.
 var packed = [][2]string{{"\x1f\x8b", "gzip"}, {"BZh", "bzip2"}, {"\xfd7zXZ", "xz"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"PK\x03\x04", "zip"}}
 
-// packedWith gives the program that compressed a file, "" if none did.
+// packedWith returns the program that compressed a file, "" if none did.
 func packedWith(data []byte) string {
 	for _, p := range packed {
 		if bytes.HasPrefix(data, []byte(p[0])) {
@@ -136,7 +136,7 @@ type translator struct {
 	out  *yaml.Node
 	mine map[*yaml.Node]bool // lists that were made here and may grow
 
-	others []string // users of cloud-init who have no login here
+	others []string // users of cloud-init without a login here
 }
 
 // put sets a key by its dotted path unless it is there already. name is the node of the key in the
@@ -197,7 +197,7 @@ func (t *translator) tell(s Severity, n *yaml.Node, path, fix, format string, ar
 	t.d.found.add(t.d.at(n), s, path, fix, format, args...)
 }
 
-// pairs gives the entries of a mapping with aliases resolved; nothing for anything else.
+// pairs returns the entries of a mapping with aliases resolved; nothing for anything else.
 func (t *translator) pairs(n *yaml.Node, path string) []pair {
 	if n = resolve(n); n.Kind != yaml.MappingNode {
 		if !isNull(n) {
@@ -212,7 +212,7 @@ func (t *translator) pairs(n *yaml.Node, path string) []pair {
 	return out
 }
 
-// list gives the items of a list; a single text is a list of one.
+// list returns the items of a list; a single text is a list of one.
 func list1(n *yaml.Node) []*yaml.Node {
 	switch n = resolve(n); {
 	case n.Kind == yaml.SequenceNode:
@@ -235,7 +235,7 @@ func resolve(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// child gives the value of a key in a mapping, whatever way the key is spelled.
+// child returns the value of a key in a mapping, whatever way the key is spelled.
 func child(n *yaml.Node, name string) *yaml.Node {
 	if n.Kind != yaml.MappingNode {
 		return nil
@@ -248,7 +248,7 @@ func child(n *yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
-// word makes a text that stands where at does.
+// word makes a text in the place of at.
 func word(text string, at *yaml.Node) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: at.Line, Column: at.Column}
 }

@@ -96,10 +96,10 @@ vlans: {v: {}}
 	{UserDataName, fact{"our network inside", "network: {dns: [1.1.1.1]}", map[string]string{"network.dns": `["1.1.1.1"]`}, nil}},
 	{UserDataName, fact{"a script", "#!/bin/sh\necho hello\n", map[string]string{"write_files[0].path": ScriptPath, "write_files[0].content": "#!/bin/sh\necho hello\n", "write_files[0].permissions": "0700", "run_cmd": `["/run/k3os/userdata"]`}, nil}},
 	{UserDataName, fact{"an archive", "Content-Type: multipart/mixed\n", nil, []string{`user-data that begins with "Content-Type:" is not read`}}},
-	{UserDataName, fact{"a slip", "users: [{name: rancher, ssh_authorized_keys: [k]}]\nruncmd: [\n", map[string]string{"ssh_authorized_keys": `["k"]`}, []string{"this is not YAML"}}},
+	{UserDataName, fact{"a mistake", "users: [{name: rancher, ssh_authorized_keys: [k]}]\nruncmd: [\n", map[string]string{"ssh_authorized_keys": `["k"]`}, []string{"this is not YAML"}}},
 	{UserDataName, fact{"a typo", "hostnam: a\nusers: [{name: rancher, ssh_authorized_keys: [k]}]", map[string]string{"ssh_authorized_keys": `["k"]`}, []string{"1:1: warning: hostnam: there is no such key; it is ignored; did you mean hostname?"}}},
 	{UserDataName, fact{"nonsense", "users: {a: b}\nntp: 3\nchpasswd: [x]\nruncmd: [{a: b}]\nnetwork: {wifis: [x]}", nil, []string{"ntp", "chpasswd", "run_cmd[0]", "wifis"}}},
-	{MetaDataName, fact{"no map", "hello", nil, []string{"not a map of keys"}}},
+	{MetaDataName, fact{"not a map", "hello", nil, []string{"not a map of keys"}}},
 }
 
 func TestFormats(t *testing.T) {
@@ -142,7 +142,7 @@ func TestDataSource(t *testing.T) {
 	for in, want := range map[string]string{
 		"cidata": "", "NoCloud": "", "cdrom": "", "file=/a/b": "", "https://h/x?y=z#sha256=" + hash: "", "http://h/x#minisign=" + key: "",
 		"aws": "a board is not in a cloud", "nocluod": "nocloud is", "file=a": "not an absolute path", "https://h/x": "there is no hash or key", "https://h/x#sha256=12": "64 hex digits",
-		"https://h/x#minisign=abc": "not a public key", "https://#sha256=" + hash: "is not a URL", "": "is no source",
+		"https://h/x#minisign=abc": "not a public key", "https://#sha256=" + hash: "is not a URL", "": "is not a source",
 	} {
 		s, err := ParseDataSource(in)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

@@ -107,7 +107,7 @@ func apply(data []byte, edits []edit) []byte {
 	return out.Bytes()
 }
 
-// kept gives the earlier text of a blanked secret, or nil.
+// kept returns the earlier text of a blanked secret, or nil.
 func kept(now, before *value, path string) *value {
 	parts := strings.Split(path, ".")
 	if name, ok := strings.CutPrefix(path, "k3os.environment."); ok {
@@ -133,8 +133,8 @@ func kept(now, before *value, path string) *value {
 	return before
 }
 
-// sameItem gives item i of a list and its earlier self: that of the same name, because networks may
-// have been added or put in another order on the laptop; of several the one in the same place.
+// sameItem returns item i of a list and its earlier self: that of the same name, because networks
+// may have been added or put in another order on the laptop; of several the one in the same place.
 func sameItem(now, before *value, i int) (*value, *value) {
 	if now == nil || before == nil || i >= len(now.items) {
 		return nil, nil

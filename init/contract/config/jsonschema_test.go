@@ -92,7 +92,7 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		}
 		taken++
 		if err := accepts(text); err != nil {
-			t.Errorf("%s: the parser has nothing to say, the schema: %v\n%s", name, err, text)
+			t.Errorf("%s: the parser reports no problem, the schema: %v\n%s", name, err, text)
 		}
 	}
 	if taken < 15 {
@@ -106,10 +106,10 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		"monitoring: {enabled: perhaps}", "monitoring: {enabled: [true]}", "time: {wait: soon}", "backup: {keep: many}", "shelf: {role: workr}", "storage: [a]", "hello", "[a]",
 	} {
 		if _, problems := Parse("f.yaml", []byte(text)); len(problems) == 0 {
-			t.Errorf("%s: the parser has nothing to say", text)
+			t.Errorf("%s: the parser reports no problem", text)
 		}
 		if err := accepts(text); err == nil {
-			t.Errorf("%s: the schema has nothing to say", text)
+			t.Errorf("%s: the schema reports no problem", text)
 		}
 	}
 }

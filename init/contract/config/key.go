@@ -82,7 +82,7 @@ type Key struct {
 	spelling map[string]*Key // children by folded spelling
 }
 
-// Table gives every key in the order of the reference page. The caller must not change it.
+// Table returns every key in the order of the reference page. The caller must not change it.
 func Table() []*Key { return keyTable().rows }
 
 // root is the section that holds the top-level keys.

@@ -2,7 +2,7 @@ package config
 
 import "slices"
 
-// rows gives the key table: k3OS's keys, then ours. A section is before its keys.
+// rows returns the key table: k3OS's keys, then ours. A section is before its keys.
 func rows() []Key { return slices.Concat(k3osRows, shelfRows, storageRows) }
 
 // k3sRoles are the roles that run k3s.
@@ -11,14 +11,14 @@ var k3sRoles = []string{"server", "worker"}
 // k3osRows are the keys k3OS knew, with the meaning they had there unless Doc has another.
 var k3osRows = []Key{
 	{Path: "ssh_authorized_keys", Type: Texts, Form: Keys, Phase: AtBoot,
-		Doc:     "Who may log in as `rancher`: OpenSSH public keys, `github:USER`, `gitlab:USER`, `launchpad:USER` or an https URL of such keys. A key that is taken out here is taken off the node.",
+		Doc:     "Keys for the login as `rancher`: OpenSSH public keys, `github:USER`, `gitlab:USER`, `launchpad:USER` or an https URL of such keys. A key that is taken out here is taken off the node.",
 		Unset:   "nobody can log in",
 		Example: "['github:someone', 'https://example.org/my.keys']"},
 	{Path: "write_files", Type: Items, Phase: AtBoot,
 		Doc: "Files to write at every boot, before `boot_cmd`, in order; one that fails does not stop the next."},
 	{Path: "write_files.path", Type: Text, Phase: AtBoot, Doc: "Absolute path; missing directories are made, 0755 and root's.", Example: "/etc/motd"},
 	{Path: "write_files.content", Type: Text, Phase: AtBoot, Doc: "The content, encoded as given by `encoding`.", Unset: "an empty file", Example: "aGVsbG8="},
-	{Path: "write_files.encoding", Type: Text, Phase: AtBoot, Doc: "How `content` is encoded.", Unset: "as it stands", Example: "b64",
+	{Path: "write_files.encoding", Type: Text, Phase: AtBoot, Doc: "How `content` is encoded.", Unset: "as written", Example: "b64",
 		Values: []string{"", "text/plain", "b64", "base64", "gz", "gzip", "gz+b64", "gz+base64", "gzip+b64", "gzip+base64"}},
 	{Path: "write_files.owner", Type: Text, Phase: AtBoot, Doc: "Owner as chown takes it: user, user:group or numbers.", Unset: "root", Example: "rancher:rancher"},
 	{Path: "write_files.permissions", Type: Text, Form: Mode, Phase: AtBoot, Doc: "Octal permissions, with or without quotes and leading zero.", Default: "'0644'", Example: "'0600'"},

@@ -59,7 +59,7 @@ var shelfRows = []Key{
 	{Path: "upgrade", Type: Section, Phase: AtRun, Doc: "Upgrades of the system."},
 	{Path: "upgrade.keys", Type: Texts, Phase: AtRun, Doc: "Whose upgrades this node takes, next to the keys that it already has: public keys as `imgbuild keygen` and minisign print them.",
 		Unset: "the key that the image was built with", Example: "[RWTAPRW1jm3ROkLJQPk3TA0pFOBlHG12gyGi2W57W+DJ4L16/OTqNcTL]"},
-	{Path: "upgrade.deadline", Type: Int, Phase: AtRun, Doc: "How many seconds a new system has, from the start of its services, to pass its checks before the node returns to the system before, 20 to 7200.", Min: 20, Max: 7200, Unset: "as the role of the new system says", Example: "900"},
+	{Path: "upgrade.deadline", Type: Int, Phase: AtRun, Doc: "How many seconds a new system has, from the start of its services, to pass its checks before the node returns to the system before, 20 to 7200.", Min: 20, Max: 7200, Unset: "as the role of the new system requires", Example: "900"},
 
 	{Path: "services", Type: Named, Phase: AtRun, Doc: "Further programs for the init to supervise, by name. A later source adds services, and replaces one of the same name. A change takes effect while the node runs: new services are started, removed ones stopped, changed ones restarted."},
 	{Path: "services.enabled", Type: Bool, Phase: AtRun, Doc: "Start it.", Default: "true", Example: "false"},

@@ -12,7 +12,7 @@ var storageRows = []Key{
 	{Path: "storage.disks.compress", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "How btrfs compresses what is written.", Default: "none", Values: []string{"none", "zstd", "lzo", "zlib"}, Example: "zstd"},
 	{Path: "storage.raw", Type: Texts, Phase: AtRun, Roles: storageRole, Doc: "Disks that are given to somebody else, such as Rook, by SERIAL= or by-id: never mounted and never formatted.", Example: "[SERIAL=WD-1234]"},
 
-	{Path: "storage.users", Type: Named, Phase: AtRun, Roles: storageRole, Doc: "Who may use the shares, by name. They cannot log in to the node. A later source adds users, and replaces one of the same name."},
+	{Path: "storage.users", Type: Named, Phase: AtRun, Roles: storageRole, Doc: "The users of the shares, by name. They cannot log in to the node. A later source adds users, and replaces one of the same name."},
 	{Path: "storage.users.uid", Type: Int, Min: 1000, Max: 60000, Phase: AtRun, Roles: storageRole, Doc: "The number that owns the user's files, on the disk and for NFS clients.", Example: "1500"},
 	{Path: "storage.users.gid", Type: Int, Min: 1000, Max: 60000, Phase: AtRun, Roles: storageRole, Doc: "The number of the user's own group.", Unset: "the uid", Example: "1501"},
 	{Path: "storage.users.password_hash", Type: Text, Secret: true, Phase: AtRun, Roles: storageRole, Doc: "The password for FTP as a crypt(5) hash; `imgbuild passwd` prints it.", Unset: "no login by FTP", Example: "'$6$0123456789abcdef$xDR267KnEdmU47Tv58n3gNdiOagKeAfIkcMyR6onqwUh3VWY6KqolWZcf8h/S6vI3O1EuVVODhFyX8F.iTNDA0'"},
@@ -24,7 +24,7 @@ var storageRows = []Key{
 	{Path: "storage.shares.read", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "Users who may read; `*` for every user. Those who write may read as well.", Example: "[bob]"},
 	{Path: "storage.shares.write", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "Users who may write; `*` for every user. Without any, NFS clients can only read too.", Example: "[weather]"},
 	{Path: "storage.shares.via", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "How it is served: nfs, smb, ftp. Only what some share names is started.", Example: "[nfs, smb, ftp]"},
-	{Path: "storage.shares.networks", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "Who may mount it by NFS: addresses and networks. NFS asks for no password: a client is believed who its users are.", Example: "[192.168.1.0/24]"},
+	{Path: "storage.shares.networks", Type: Texts, Form: Hosts, Phase: AtRun, Roles: storageRole, Doc: "Addresses and networks that may mount it by NFS. NFS asks for no password and trusts the user numbers of its clients.", Example: "[192.168.1.0/24]"},
 	{Path: "storage.shares.nfs_as", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "A user whose files all NFS clients read and write, whatever user they claim to be.", Unset: "the numbers that clients send, except root, which becomes nobody", Example: "weather"},
 	{Path: "storage.shares.nfs_root", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Root of an NFS client is root here too.", Default: "false", Example: "true"},
 	{Path: "storage.shares.guest", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Anybody may read it by SMB, without a password.", Default: "false", Example: "true"},

@@ -54,7 +54,7 @@ type entry struct {
 	v    *value
 }
 
-// get gives the value of a direct entry, or nil.
+// get returns the value of a direct entry, or nil.
 func (v *value) get(name string) *value {
 	if v == nil {
 		return nil

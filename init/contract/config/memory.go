@@ -15,7 +15,7 @@ const (
 	zramAlign = 64 << 10 // a multiple of every page size of arm64
 )
 
-// ZramBytes gives the size of the swap in compressed memory on a machine with this many bytes of
+// ZramBytes returns the size of the swap in compressed memory on a machine with this many bytes of
 // memory (0: not known); 0 for none.
 func (m Memory) ZramBytes(memory int64) (int64, error) {
 	size := int64(0)
@@ -27,7 +27,7 @@ func (m Memory) ZramBytes(memory int64) (int64, error) {
 	default:
 		var err error
 		if size, err = strconv.ParseInt(m.Zram, 10, 64); err != nil {
-			return 0, fmt.Errorf("%s is no size", quote(m.Zram))
+			return 0, fmt.Errorf("%s is not a size", quote(m.Zram))
 		}
 		if size == 0 {
 			return 0, nil

@@ -59,7 +59,7 @@ func merge(a, b *value, k *Key) *value {
 		if i, both := where[e.name]; both {
 			v := merge(out.entries[i].v, e.v, k.entryKey(e.name))
 			at := e.at
-			// A section of both stands where it began, unless a program wrote it there.
+			// A section of both is where it began, unless a program wrote it there.
 			if v != e.v && v.kind == mapping && !v.reset && FormatOf(out.entries[i].at.file) == Native {
 				at = out.entries[i].at
 			}
@@ -74,7 +74,7 @@ func merge(a, b *value, k *Key) *value {
 // replaced is the key of values that a later layer replaces as a whole.
 var replaced = &Key{Type: Text}
 
-// entryKey gives the key by which an entry of a mapping is merged.
+// entryKey returns the key by which an entry of a mapping is merged.
 func (k *Key) entryKey(name string) *Key {
 	if k.Type == Section {
 		if c := k.find(name); c != nil {

@@ -171,7 +171,7 @@ func (b *foreignNet) find(l *foreignLink, only bool) {
 	}
 }
 
-// ref gives what a port or the parent of a VLAN is called in our section, nil if there is no such
+// ref returns what a port or the parent of a VLAN is called in our section, nil if there is no such
 // thing.
 func (b *foreignNet) ref(n *yaml.Node, path string) *yaml.Node {
 	l := b.byID[n.Value]
@@ -188,7 +188,7 @@ func (b *foreignNet) ref(n *yaml.Node, path string) *yaml.Node {
 	case l.mac != nil:
 		return word(l.mac.Value, n)
 	case l.auto:
-		b.t.tell(Error, n, path, "match it by macaddress", "%s stands for whatever card is there, which cannot be a part of another interface; it is left out", quote(n.Value))
+		b.t.tell(Error, n, path, "match it by macaddress", "%s means any card that is there, which cannot be a part of another interface; it is left out", quote(n.Value))
 		return nil
 	}
 	return word(l.name.Value, n)
@@ -289,9 +289,9 @@ func (b *foreignNet) settings(l *foreignLink, port, reachable bool, auto *bool) 
 		return
 	case l.auto && *auto:
 		if l.static {
-			t.tell(Error, l.at, "ethernets."+l.id, "match one of them by macaddress", "two devices stand for whatever card is there; the first counts, and this one is left out")
+			t.tell(Error, l.at, "ethernets."+l.id, "match one of them by macaddress", "two devices mean any card that is there; the first counts, and this one is left out")
 		} else {
-			t.tell(Note, l.at, "ethernets."+l.id, "", "it stands for the same cards as another one before it, which counts")
+			t.tell(Note, l.at, "ethernets."+l.id, "", "it means the same cards as another one before it, which counts")
 		}
 		return
 	}

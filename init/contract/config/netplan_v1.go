@@ -97,7 +97,7 @@ func (b *foreignNet) deviceV1(n *yaml.Node, kind, path string) {
 	}
 }
 
-// bondMode gives the name of a mode that may be written as a number.
+// bondMode returns the name of a mode that may be written as a number.
 func bondMode(n *yaml.Node) *yaml.Node {
 	names := []string{"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"}
 	if i, err := strconv.Atoi(n.Value); err == nil && i >= 0 && i < len(names) {
@@ -175,7 +175,7 @@ func words(n *yaml.Node) (out []*yaml.Node) {
 	return out
 }
 
-// withMask gives an address with its prefix length, which may be separate or a mask.
+// withMask returns an address with its prefix length, which may be separate or a mask.
 func withMask(a, mask, prefix *yaml.Node) *yaml.Node {
 	text := a.Value
 	if strings.Contains(text, "/") {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/crypto/md4"
 )
 
-// NTHash gives the NT hash of a password, 32 hex digits: MD4 over its UTF-16, little endian
+// NTHash returns the NT hash of a password, 32 hex digits: MD4 over its UTF-16, little endian
 // (MS-NLMP 3.3.1, NTOWFv1). SMB knows no other; it is enough to log in.
 func NTHash(password string) string {
 	h := md4.New()

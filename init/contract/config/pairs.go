@@ -4,7 +4,7 @@ import "gopkg.in/yaml.v3"
 
 type pair struct{ key, value *yaml.Node }
 
-// pairs gives the keys of a mapping in the order of the file. Merge keys (<<) are unfolded, and
+// pairs returns the keys of a mapping in the order of the file. Merge keys (<<) are unfolded, and
 // what they bring comes first and only where the mapping has no value. The same name may
 // come twice.
 func (d *decoder) pairs(n *yaml.Node, path string) []pair {
@@ -35,7 +35,7 @@ func (d *decoder) pairs(n *yaml.Node, path string) []pair {
 	return append(out, own...)
 }
 
-// merged gives the pairs of a merge key: a mapping, or a list of them.
+// merged returns the pairs of a merge key: a mapping, or a list of them.
 func (d *decoder) merged(n *yaml.Node, path string) []pair {
 	at := d.at(n)
 	n, leave := d.enter(n)

@@ -61,7 +61,7 @@ func ParseAs(format Format, file string, data []byte) (*Layer, []Problem) {
 	return layer, d.found.sorted()
 }
 
-// document gives the root node of the first document, nil for an empty one. ok is false after a
+// document returns the root node of the first document, nil for an empty one. ok is false after a
 // fatal problem.
 func (d *decoder) document(data []byte) (doc *yaml.Node, ok bool) {
 	switch {
@@ -170,7 +170,7 @@ func culprit(data []byte, message, anchor string) int {
 	return 1 + bytes.Count(data[:at], []byte("\n"))
 }
 
-// fixSyntax recognises the usual slips.
+// fixSyntax recognises the usual mistakes.
 func fixSyntax(data []byte, at place, message string) string {
 	for n := max(1, at.line-1); n <= at.line+1; n++ {
 		text := nthLine(data, n)
@@ -206,7 +206,7 @@ func nthLine(data []byte, n int) string {
 	return strings.TrimSuffix(string(line), "\r")
 }
 
-// lineLengths gives the number of characters of every line, so that no problem points outside the
+// lineLengths returns the number of characters of every line, so that no problem points outside the
 // file.
 func lineLengths(data []byte) []int {
 	var out []int

@@ -94,7 +94,7 @@ func TestAliasesWithinBounds(t *testing.T) {
 	}
 }
 
-// A slip in one key leaves the others readable, but the file as a whole is not to be imported.
+// A mistake in one key leaves the others readable, but the file as a whole is not to be imported.
 func TestSalvage(t *testing.T) {
 	in := "hostname: a\nssh_authorized_keys:\n- ssh-ed25519 AAAA me\nrun_cmd: [a, 'b]\nnetwork:\n  interfaces:\n  - {name: eth0, addresses: [10.0.0.2/24]}\nk3os:\n  labels: {a: b\n  token: x\n"
 	l, problems := Parse("f", []byte(in))
@@ -265,7 +265,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// importTwice: what was imported and blanked, imported again, gives the configuration that was
+// importTwice: what was imported and blanked, imported again, returns the configuration that was
 // kept.
 func importTwice(t *testing.T, data []byte) {
 	first, err := Import("f", data, nil, []byte("0123456789abcdef"))

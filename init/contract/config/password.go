@@ -23,7 +23,7 @@ const saltLetters = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 // defaultRounds is what SHA-crypt does when the hash names no number.
 const defaultRounds = 5000
 
-// HashPassword gives the crypt(5) hash, method 6 (SHA-512), of a clear-text password, with 5000
+// HashPassword returns the crypt(5) hash, method 6 (SHA-512), of a clear-text password, with 5000
 // rounds. Only the first 16 bytes of salt count, and of each only the lower six bits, so that
 // random bytes are a good salt. The same password and salt give the same hash. yescrypt, Debian's
 // own choice, exists in C only.
@@ -93,7 +93,7 @@ func sha512Crypt(key, salt []byte, rounds int) string {
 	return prefix + string(salt) + "$" + cryptLetters(sum)
 }
 
-// repeat gives n bytes of sum over and over.
+// repeat returns n bytes of sum over and over.
 func repeat(sum []byte, n int) []byte {
 	out := make([]byte, 0, n+len(sum))
 	for len(out) < n {

@@ -19,7 +19,7 @@ const (
 	Error                   // this value is not applied, or the node will not do what the file asks for
 )
 
-// String gives the word that is in a printed problem.
+// String returns the word that is in a printed problem.
 func (s Severity) String() string {
 	switch s {
 	case Note:
@@ -30,7 +30,7 @@ func (s Severity) String() string {
 	return "error"
 }
 
-// MarshalText gives the same word in JSON.
+// MarshalText returns the same word in JSON.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Problem is one finding in a configuration: where, what, and the way out.
@@ -48,7 +48,7 @@ type Problem struct {
 	Unknown bool `json:"unknown,omitempty"`
 }
 
-// Refused gives the keys of what is refused, sorted; the file's name where a file as a whole is.
+// Refused returns the keys of what is refused, sorted; the file's name where a file as a whole is.
 func Refused(problems []Problem) []string {
 	keys := []string{}
 	for _, p := range problems {
@@ -92,9 +92,9 @@ func Worst(problems []Problem) (Severity, bool) {
 	return worst, len(problems) > 0
 }
 
-// Strict gives the problems as the laptop judges them: a key that does not exist is an error there,
-// for a person can still correct it, while a node must come up with what is left. The given slice
-// is not changed.
+// Strict returns the problems as the laptop judges them: a key that does not exist is an error
+// there, for a person can still correct it, while a node must come up with what is left. The given
+// slice is not changed.
 func Strict(problems []Problem) []Problem {
 	out := slices.Clone(problems)
 	for i := range out {
@@ -148,7 +148,7 @@ func (l *list) addUnknown(at place, key, fix string) {
 	}
 }
 
-// sorted gives the problems by line and column; equal places keep the order of discovery.
+// sorted returns the problems by line and column; equal places keep the order of discovery.
 func (l *list) sorted() []Problem {
 	sort.SliceStable(l.problems, func(i, j int) bool {
 		a, b := l.problems[i], l.problems[j]

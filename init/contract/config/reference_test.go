@@ -11,7 +11,7 @@ import (
 //go:embed reference.md
 var introduction string
 
-// Reference gives docs/config.md: how a configuration is read, and every key of the table.
+// Reference returns docs/config.md: how a configuration is read, and every key of the table.
 func Reference() string {
 	var b strings.Builder
 	b.WriteString(introduction)
@@ -107,7 +107,7 @@ func cell(k *Key) string {
 	return strings.ReplaceAll(strings.Join(parts, " "), "|", "\\|")
 }
 
-// exampleText gives a configuration with the example of every key.
+// exampleText returns a configuration with the example of every key.
 func exampleText() string {
 	var b strings.Builder
 	for _, k := range root().children {

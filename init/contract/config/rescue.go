@@ -12,7 +12,7 @@ const RescueFile = "rescue.txt"
 const RescueText = "no\r\n\r\n" +
 	"Write yes in place of no when the node does not come up, or when its data\r\n" +
 	"must be looked at: it then starts without its data partition and without\r\n" +
-	"its services, but with network and ssh as config.yaml says. There,\r\n" +
+	"its services, but with network and ssh as in config.yaml. There,\r\n" +
 	"\"sudo shelf data\" shows what can be done. Write no again, here or with\r\n" +
 	"\"sudo shelf rescue off\", to be back.\r\n"
 

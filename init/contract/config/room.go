@@ -14,7 +14,7 @@ const (
 	roomAlign = 4 << 10
 )
 
-// WithRoom gives text with space after it, as an image has it on BOOT. A text that is none of
+// WithRoom returns text with space after it, as an image has it on BOOT. A text that is none of
 // single bytes stays as it is.
 func WithRoom(text []byte) []byte {
 	size := (len(text) + roomLeast + roomAlign - 1) / roomAlign * roomAlign
@@ -24,7 +24,7 @@ func WithRoom(text []byte) []byte {
 	return text
 }
 
-// fill gives text in size bytes; nil if it does not fit.
+// fill returns text in size bytes; nil if it does not fit.
 func fill(text []byte, size int) []byte {
 	if len(text) > size || len(text) < size && bytes.IndexByte(text, 0) >= 0 { // UTF-16
 		return nil
@@ -60,9 +60,9 @@ func withoutRoom(text []byte) []byte {
 	}
 }
 
-// ForBoot gives what is to be on BOOT in the place of a configuration of size bytes: text with its
-// secrets blanked, filled up to that length, and verified to mean the same. The error is of kind
-// fault.Input.
+// ForBoot returns what is to be on BOOT in the place of a configuration of size bytes: text with
+// its secrets blanked, filled up to that length, and verified to mean the same. The error is of
+// kind fault.Input.
 func ForBoot(text []byte, size int) ([]byte, error) {
 	bare := withoutRoom(text)
 	blank, _, err := Blank(Native, bare)

@@ -12,8 +12,8 @@ import (
 const maxSalvaged = 100
 
 // salvage reads the top-level keys of a text that cannot be read as a whole, each on its own, so
-// that a slip in one key does not cost the ssh keys and the network in the others. Keys that can be
-// read are taken as they are; the fatal problem of the whole text is already reported, so that a
+// that a mistake in one key does not cost the ssh keys and the network in the others. Keys that can
+// be read are taken as they are; the fatal problem of the whole text is already reported, so that a
 // node that has an earlier configuration keeps that one. Of a text that is too long its first part
 // counts.
 func (d *decoder) salvage(data []byte) *value {
@@ -34,7 +34,7 @@ func (d *decoder) salvage(data []byte) *value {
 			continue
 		}
 		head, body, _ := bytes.Cut(c.text, []byte("\n"))
-		for _, part := range parts(body, k) { // the networks of a section outlive a slip in its token
+		for _, part := range parts(body, k) { // the networks of a section survive a mistake in its token
 			if budget == 0 {
 				break
 			}
@@ -123,7 +123,7 @@ func parts(body []byte, k *Key) (out []chunk) {
 	return out
 }
 
-// lineLength gives the length of the first line with its end.
+// lineLength returns the length of the first line with its end.
 func lineLength(data []byte) int {
 	if n := bytes.IndexByte(data, '\n'); n >= 0 {
 		return n + 1
@@ -131,7 +131,7 @@ func lineLength(data []byte) int {
 	return len(data)
 }
 
-// known gives the top-level key of a name that is worth reading on its own, or nil.
+// known returns the top-level key of a name that is worth reading on its own, or nil.
 func (d *decoder) known(name string) *Key {
 	if k := root().find(name); k != nil {
 		return k

@@ -11,7 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// text gives the literal text of a scalar: `hostname: 2020-01-01`, `permissions: 0644` and a
+// text returns the literal text of a scalar: `hostname: 2020-01-01`, `permissions: 0644` and a
 // passphrase of digits mean what they show. Only !!binary is decoded.
 func (d *decoder) text(n *yaml.Node, path string) (string, bool) {
 	d.odd(n, path)
@@ -26,7 +26,7 @@ func (d *decoder) text(n *yaml.Node, path string) (string, bool) {
 	return string(raw), true
 }
 
-// odd points out what YAML or a word processor made of a text that was meant as it is.
+// odd reports what YAML or a word processor made of a text that was meant literally.
 func (d *decoder) odd(n *yaml.Node, path string) {
 	const quotes = "\u201c\u201d\u201e\u2018\u2019\u201a"
 	switch first, _ := utf8.DecodeRuneInString(n.Value); {
@@ -37,7 +37,7 @@ func (d *decoder) odd(n *yaml.Node, path string) {
 	}
 }
 
-// mapText gives the text of an entry of labels, sysctls or environment. YAML 1.1's words for true
+// mapText returns the text of an entry of labels, sysctls or environment. YAML 1.1's words for true
 // and false become true and false as they did in k3OS, because pods select nodes by such labels.
 // Numbers keep their digits: k3OS sent them through floating point, which was a bug, but a value
 // that it changed is pointed out.
@@ -85,7 +85,7 @@ func boolWord(s string) (value, ok bool) {
 	return false, false
 }
 
-// k3osNumber gives the text k3OS made of a plain number that YAML 1.1 writes in another way than
+// k3osNumber returns the text k3OS made of a plain number that YAML 1.1 writes in another way than
 // people do: octal, underscores, a fraction that ends in 0. Plain large integers, which it turned
 // into 1e+06, are not meant by this.
 func k3osNumber(s string) string {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Schema gives the JSON Schema (draft 2020-12) of a configuration, for editors. It knows the
+// Schema returns the JSON Schema (draft 2020-12) of a configuration, for editors. It knows the
 // canonical spelling of every key and the forms of values that are read without a note; the node
 // reads more than that.
 func Schema() []byte {
@@ -57,7 +57,7 @@ func (k *Key) sample(text string) any {
 	return v.free()
 }
 
-// shape gives the part of the schema that follows from the type. Every key may be null, which
+// shape returns the part of the schema that follows from the type. Every key may be null, which
 // erases it.
 func (k *Key) shape() object {
 	switch k.Type {
@@ -115,7 +115,7 @@ func (k *Key) properties(types ...string) object {
 	return s
 }
 
-// formPattern gives the forms of texts as regular expressions of ECMA 262.
+// formPattern returns the forms of texts as regular expressions of ECMA 262.
 func formPattern(f Form) string {
 	return map[Form]string{
 		Mode:     `^(0o)?[0-7]{1,5}$`,

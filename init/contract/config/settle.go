@@ -1,6 +1,6 @@
 package config
 
-// settleItem looks at a whole item whose slips would take the node off the network, or into a
+// settleItem looks at a whole item whose mistakes would take the node off the network, or into a
 // network that nobody meant.
 func (d *decoder) settleItem(item *value, k *Key, path string) {
 	switch k.Path {

@@ -46,7 +46,7 @@ func random(word string) bool {
 	return len(word) >= 32 || len(word) >= 12 && strings.ContainsAny(word, "0123456789") && strings.ContainsFunc(word, unicode.IsLetter)
 }
 
-// shownPath gives the path of a key for people. Names in it come from the file: without the space
+// shownPath returns the path of a key for people. Names in it come from the file: without the space
 // after a colon the value is part of the name.
 func shownPath(path string) string {
 	if at := strings.IndexFunc(path, func(r rune) bool {
@@ -67,9 +67,9 @@ func shownPath(path string) string {
 	return strings.Join(parts, ".")
 }
 
-// doubtful lists the words of a source that stand where a secret should: after a name that is a
+// doubtful lists the words of a source in the place of a secret: after a name that is a
 // secret's, up to the end of the line, and on the next line where nothing follows it. They are kept
-// out of messages about the source, however it is malformed. Names of keys are no such words.
+// out of messages about the source, however it is malformed. Names of keys are not among them.
 func doubtful(data []byte) (words []string) {
 	known := map[string]bool{}
 	for _, k := range Table() {

@@ -32,7 +32,7 @@ network:
   wifi: [{name: two, passphrase: 'wif1passZZ'}]
 `, "\t", "  ")
 
-// leaks gives the secret that a text holds a piece of.
+// leaks returns the secret that a text holds a piece of.
 func leaks(text string) string {
 	for _, s := range hidden {
 		if strings.Contains(text, s[:6]) || strings.Contains(text, s[len(s)-6:]) {
@@ -63,7 +63,7 @@ func TestProblemsHoldNoSecrets(t *testing.T) {
 	told("nothing", whole)
 	told("a comma", strings.Replace(whole, "passphrase: 'wif1passZZ'", "passphrase:, 'wif1passZZ'", 1))
 	for n, slip := range []string{"'", `"`, "\t", "*", "&", "!", "%", "@", "`", "{", "}", "[", "]", ": ", "- ", "#", "|\n", ">\n", "\n", "\n  ", "\x01", "\xff", "<<: ", "? ", "---\n", ","} {
-		for i := n % 29; i < len(whole); i += 29 { // every slip somewhere in every line
+		for i := n % 29; i < len(whole); i += 29 { // every mistake somewhere in every line
 			told(fmt.Sprintf("%q at %d", slip, i), whole[:i]+slip+whole[i:])
 		}
 	}

@@ -36,7 +36,7 @@ func newSource(data []byte) *source {
 	return s
 }
 
-// offset gives the byte at a 1-based line and character.
+// offset returns the byte at a 1-based line and character.
 func (s *source) offset(line, col int) (int, bool) {
 	if line < 1 || line > len(s.lines) {
 		return 0, false
@@ -49,7 +49,7 @@ func (s *source) offset(line, col int) (int, bool) {
 	return i, i < len(s.data)
 }
 
-// scalar gives the range of a scalar with its quotes or block indicator, and the ranges of its
+// scalar returns the range of a scalar with its quotes or block indicator, and the ranges of its
 // content: one a line, without the quotes and the indentation. ok is false for forms that are not
 // understood.
 func (s *source) scalar(n *yaml.Node) (whole Span, content []Span, ok bool) {
@@ -127,7 +127,7 @@ func (s *source) block(start int) (whole Span, content []Span, ok bool) {
 	return Span{start, end}, s.byLine(first, end, true), true
 }
 
-// plain walks the text along the value: white space in the one stands for white space in the other.
+// plain walks the text along the value: white space in the one matches white space in the other.
 func (s *source) plain(start int, value string) (whole Span, content []Span, ok bool) {
 	i := start
 	for _, word := range strings.FieldsFunc(value, unicode.IsSpace) {

@@ -19,9 +19,9 @@ func fold(name string) string {
 	}, name)
 }
 
-// spellings gives the folded forms under which k is found: its name, the name without a final s or
-// es (k3OS took those off for the singular), and its aliases. A name is not shortened below three
-// letters.
+// spellings returns the folded forms under which k is found: its name, the name without a final s
+// or es (k3OS took those off for the singular), and its aliases. A name is not shortened below
+// three letters.
 func spellings(k *Key) []string {
 	name := fold(k.name)
 	out := []string{name}
@@ -57,10 +57,10 @@ func (k *Key) took(name string) bool {
 	return false
 }
 
-// find gives the child of k that name means, or nil.
+// find returns the child of k that name means, or nil.
 func (k *Key) find(name string) *Key { return k.spelling[fold(name)] }
 
-// nearest gives the canonical path of the key that an unknown name under k most likely means, or
+// nearest returns the canonical path of the key that an unknown name under k most likely means, or
 // "". It looks among k's own keys first, then for the same name elsewhere in the table.
 func nearest(k *Key, name string) string {
 	folded := fold(name)
@@ -97,7 +97,7 @@ func nearest(k *Key, name string) string {
 	return ""
 }
 
-// NearestWord gives the word of words closest to s, or "" when none is close.
+// NearestWord returns the word of words closest to s, or "" when none is close.
 func NearestWord(s string, words []string) string {
 	s = strings.ToLower(s)
 	best, bestCost := "", len(s)/2+1

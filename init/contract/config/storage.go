@@ -21,7 +21,7 @@ type StorageDisk struct {
 	Compress string `yaml:"compress,omitempty"` // none, zstd, lzo, zlib
 }
 
-// StorageUser is somebody who uses shares and cannot log in.
+// StorageUser is a user of shares that cannot log in.
 type StorageUser struct {
 	UID          int    `yaml:"uid,omitempty"`
 	GID          int    `yaml:"gid,omitempty"`           // 0: the UID

@@ -12,7 +12,7 @@ import (
 // Protocols are the words of storage.shares.NAME.via.
 var Protocols = []string{"nfs", "smb", "ftp"}
 
-// Everyone stands for all users of storage.users.
+// Everyone means all users of storage.users.
 const Everyone = "*"
 
 // StorageFault is something in the section storage that cannot work as it is written. What it is
@@ -41,7 +41,7 @@ var ownUsers = []string{"root", "daemon", "bin", "sys", "sync", "games", "man", 
 // reservedShares are names that SMB keeps for itself.
 var reservedShares = []string{"global", "homes", "printers", "print$", "ipc$", "admin$"}
 
-// Faults gives everything in the section that cannot work, in a fixed order.
+// Faults returns everything in the section that cannot work, in a fixed order.
 func (s Storage) Faults() []StorageFault {
 	f := &storageFaults{s: s}
 	f.disks()
@@ -132,7 +132,7 @@ func (f *storageFaults) where(name string, s Share) string {
 	return d + "/" + p
 }
 
-// Place gives the disk of a share and its directory there.
+// Place returns the disk of a share and its directory there.
 func (s Storage) Place(share string) (disk, dir string) {
 	sh := s.Shares[share]
 	if disk = sh.Disk; disk == "" && len(s.Disks) > 0 {
@@ -188,7 +188,7 @@ func (f *storageFaults) share(name string, s Share, lower, served map[string]str
 		bad("", "use letters, digits, spaces, . _ and -, 64 at most", "%s is not a name for a share", quote(name))
 	}
 	if other := lower[strings.ToLower(name)]; other != "" {
-		bad("", "give it another name", "SMB does not tell it from %s", quote(other))
+		bad("", "give it another name", "SMB does not distinguish it from %s", quote(other))
 	}
 	disk, dir := f.s.Place(name)
 	if !slices.ContainsFunc(f.s.Disks, func(d StorageDisk) bool { return d.Name == disk }) && len(f.s.Disks) > 0 {
@@ -279,7 +279,7 @@ func (s StorageFTP) FTPPorts() (first, last int, ok bool) {
 
 func (f *storageFaults) settings() {
 	if _, _, ok := f.s.FTP.FTPPorts(); !ok && f.s.FTP.Ports != "" {
-		f.add("", "", "storage.ftp.ports", "write it like 30000-30009, from 1024 to 65535", "%s is no range of ports", quote(f.s.FTP.Ports))
+		f.add("", "", "storage.ftp.ports", "write it like 30000-30009, from 1024 to 65535", "%s is not a range of ports", quote(f.s.FTP.Ports))
 	}
 	if g := f.s.NFS.Grace.Seconds(); f.s.NFS.Grace != 0 && (g < 10 || g > 120) {
 		f.add("", "", "storage.nfs.grace", "write 10 to 120 seconds", "%v is too short or too long", f.s.NFS.Grace)

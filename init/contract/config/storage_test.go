@@ -34,9 +34,9 @@ func TestStorage(t *testing.T) {
 		{"good", "", "", ""},
 		{"two shares with one directory", "  shares:\n", "  shares:\n    films: {via: [smb], path: photos, read: ['*']}\n", "f.yaml:8:5: error: storage.shares.photos.path: it overlaps the share \"films\", which is data/photos"},
 		{"a share in another", "  shares:\n", "  shares:\n    films: {via: [smb], path: photos/films, read: ['*']}\n", "it overlaps the share \"films\""},
-		{"names that differ in case", "  shares:\n", "  shares:\n    Photos: {via: [smb], path: b, read: ['*']}\n", "SMB does not tell it from \"Photos\""},
+		{"names that differ in case", "  shares:\n", "  shares:\n    Photos: {via: [smb], path: b, read: ['*']}\n", "SMB does not distinguish it from \"Photos\""},
 		{"an unknown user", "write: [ann]", "write: [ann, bob]", "f.yaml:7:27: error: storage.shares.photos.write[1]: there is no user \"bob\""},
-		{"a bad hash", crypted, "$6$cut", "is no crypt(5) hash; the user is left out"},
+		{"a bad hash", crypted, "$6$cut", "is not a crypt(5) hash; the user is left out"},
 		{"a bad NT hash", "8846F7EAEE8FB117AD06BDD830B7586C", "8846", "an NT hash has 32 hex digits"},
 		{"no password for SMB", "smb_nt_hash: 8846F7EAEE8FB117AD06BDD830B7586C, ", "", "warning: storage.users.ann: the user may use the share \"photos\" and has no password for SMB"},
 		{"a share outside any disk", "photos: {", "photos: {path: /home, ", "\"/home\" is not below a disk"},
@@ -53,7 +53,7 @@ func TestStorage(t *testing.T) {
 		{"a user of the system", "    ann:", "    rancher:", "the system has a user \"rancher\" of its own"},
 		{"a uid of the system", "1500", "101", "101 is not a number from 1000 to 60000"},
 		{"no uid", "uid: 1500, ", "", "the user has no uid"},
-		{"ports", "  shares:\n", "  ftp: {ports: 21-22}\n  shares:\n", "\"21-22\" is no range of ports"},
+		{"ports", "  shares:\n", "  ftp: {ports: 21-22}\n  shares:\n", "\"21-22\" is not a range of ports"},
 		{"grace", "  shares:\n", "  nfs: {grace: 1s}\n  shares:\n", "1s is too short or too long"},
 		{"raw and used", "  users:\n", "  raw: [SERIAL=1]\n  users:\n", ""},
 		{"raw by label", "  users:\n", "  raw: [LABEL=x]\n  users:\n", "does not name a disk by its serial number"},
@@ -74,7 +74,7 @@ func TestStorage(t *testing.T) {
 }
 
 // Whatever is written: of the shares that have no fault no two overlap, each is on a disk that is
-// there, and all who may use one exist.
+// there, and all of its users exist.
 func TestStorageFaultsProperty(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 1))
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
@@ -97,7 +97,7 @@ func TestStorageFaultsProperty(t *testing.T) {
 		bad := map[string]bool{}
 		for _, f := range s.Faults() {
 			if f.Text == "" || f.Fix == "" || f.Path == "" {
-				t.Fatalf("%+v says too little", f)
+				t.Fatalf("%+v has too few details", f)
 			}
 			bad[f.Kind+f.Name] = bad[f.Kind+f.Name] || !f.Weak
 		}

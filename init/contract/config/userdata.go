@@ -132,13 +132,13 @@ type user struct {
 	keys, names  []*yaml.Node // ssh keys; the names of the keys that hold them
 	password     *yaml.Node
 	locked       bool // the password is not used
-	sudo, denied bool // it may do everything; it is said that it may not
+	sudo, denied bool // it may do everything; the rule forbids it
 }
 
-// users gives the keys and the password of cloud-init's users to the one login of a node. That one
-// may do everything, so that only a user who may do so too brings anything: by a rule of sudo for
-// all commands or by a group, or the first one if nothing is given about it and there is no other
-// login. It gives the password of the login, or nil.
+// users assigns the keys and the password of cloud-init's users to the one login of a node. That
+// one may do everything, so that only a user who may do so too brings anything: by a rule of sudo
+// for all commands or by a group, or the first one if nothing is given about it and there is no
+// other login. It returns the password of the login, or nil.
 func (t *translator) users(p pair) (password *yaml.Node) {
 	first, isDefault := true, false
 	for i, n := range list1(p.value) {
@@ -154,7 +154,7 @@ func (t *translator) users(p pair) (password *yaml.Node) {
 		other := isDefault && u.name != "rancher" && child(t.out, "ssh_authorized_keys") != nil
 		if u.name == "root" || !u.sudo && (u.denied || !first || other) {
 			t.others = append(t.others, u.name)
-			t.tell(Warning, n, path, "write the keys of those who may do everything under ssh_authorized_keys", "this node has one login, rancher, which may do everything; %s has no sudo and is left out", quote(u.name))
+			t.tell(Warning, n, path, "write the keys of administrators under ssh_authorized_keys", "this node has one login, rancher, which may do everything; %s has no sudo and is left out", quote(u.name))
 			continue
 		}
 		if u.name != "rancher" && u.name != "" {
@@ -196,7 +196,7 @@ func (t *translator) user(n *yaml.Node, path string) user {
 			sudo, known := sudoer(q.value)
 			u.sudo, u.denied = u.sudo || sudo, !sudo
 			if !known {
-				t.tell(Warning, q.value, here, "write ALL=(ALL) NOPASSWD:ALL for somebody who may do everything", "this is not a rule for all commands; it is read as no sudo")
+				t.tell(Warning, q.value, here, "write ALL=(ALL) NOPASSWD:ALL for an administrator", "this is not a rule for all commands; it is read as no sudo")
 			}
 		case "groups":
 			for _, g := range list1(q.value) {
@@ -283,8 +283,8 @@ func (t *translator) chpasswd(p pair) {
 	}
 }
 
-// commands gives cloud-init's runcmd as run_cmd: an item may be a list of words, and one that fails
-// does not stop the next.
+// commands returns cloud-init's runcmd as run_cmd: an item may be a list of words, and one that
+// fails does not stop the next.
 func (t *translator) commands(n *yaml.Node, path string) *yaml.Node {
 	out := &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column}
 	for i, item := range list1(n) {
@@ -328,7 +328,7 @@ func shellQuote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// metaData reads who the machine is.
+// metaData reads the identity of the machine.
 func (t *translator) metaData(n *yaml.Node) {
 	for _, p := range t.pairs(n, "") {
 		switch fold(p.key.Value) {

@@ -15,7 +15,7 @@ func isWide(data []byte) bool {
 	return len(data) >= 4 && (data[0] == 0) == (data[2] == 0) && (data[1] == 0) == (data[3] == 0) && (data[0] == 0) != (data[1] == 0)
 }
 
-// narrow gives the UTF-8 of a text that isWide, without its mark.
+// narrow returns the UTF-8 of a text that isWide, without its mark.
 func narrow(data []byte) []byte {
 	var order binary.ByteOrder = binary.LittleEndian
 	if data[0] == 0xfe || data[0] == 0 {

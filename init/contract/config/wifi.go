@@ -1,6 +1,6 @@
 package config
 
-// AllWiFi gives the wireless networks of network.wifi, then those of k3os.wifi whose name is not
+// AllWiFi returns the wireless networks of network.wifi, then those of k3os.wifi whose name is not
 // among them. Those that are not usable are not among them: no network is joined in another way
 // than its item asks for.
 func (c *Config) AllWiFi() []WiFi {
@@ -21,8 +21,8 @@ func (c *Config) AllWiFi() []WiFi {
 	return out
 }
 
-// Usable gives why a network cannot be joined as it is written, "" when it can: a name has 1 to 32
-// bytes, a WPA passphrase 8 to 63 bytes or 64 hex digits (IEEE 802.11).
+// Usable returns why a network cannot be joined as it is written, "" when it can: a name has 1 to
+// 32 bytes, a WPA passphrase 8 to 63 bytes or 64 hex digits (IEEE 802.11).
 func (w WiFi) Usable() string {
 	switch p := w.Passphrase; {
 	case w.refused != "":

@@ -14,7 +14,7 @@ var zoneNames string
 
 var zones = sync.OnceValue(func() []string { return strings.Fields(zoneNames) })
 
-// Zone gives the name of a time zone as the database writes it; "" for one that does not exist.
+// Zone returns the name of a time zone as the database writes it; "" for one that does not exist.
 func Zone(name string) string {
 	for _, z := range zones() {
 		if strings.EqualFold(z, name) {

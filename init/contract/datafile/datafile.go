@@ -15,8 +15,8 @@ import (
 )
 
 // Decode reads the one YAML document of a file into a struct. A key without a field in the struct
-// is an error: a slip in a file of data must not be read as nothing. room is the directory of the
-// files in the source, for the message.
+// is an error: a mistake in a file of data must not be ignored. room is the directory of the files
+// in the source, for the message.
 func Decode(fsys fs.FS, room, name string, into any) error {
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
@@ -33,7 +33,7 @@ func Decode(fsys fs.FS, room, name string, into any) error {
 	return nil
 }
 
-// All reads every NAME.yaml of a directory, "." for the top, into a value of its own, and gives
+// All reads every NAME.yaml of a directory, "." for the top, into a value of its own, and returns
 // them by NAME, except for those that except names. named puts the name into the value.
 func All[T any](fsys fs.FS, source, dir string, named func(*T, string), except ...string) (map[string]*T, error) {
 	files, err := fs.Glob(fsys, path.Join(dir, "*.yaml"))

@@ -51,6 +51,6 @@ func TestAll(t *testing.T) {
 		}
 	}
 	if _, err := All(files, "room", "bad", named); err == nil || !strings.HasPrefix(err.Error(), "room/bad/e.yaml: ") {
-		t.Errorf("a slip: got %v, want an error that names room/bad/e.yaml", err)
+		t.Errorf("a mistake: got %v, want an error that names room/bad/e.yaml", err)
 	}
 }

@@ -69,7 +69,7 @@ type Step struct {
 	From  int64 // Copy: offset in the old slot of the first unit, the others follow it. Old: number of the source
 }
 
-// Description is the plan of a delta: what is in its Plan stream. Sources that are no streams make
+// Description is the plan of a delta: what is in its Plan stream. Sources that are not streams make
 // up one address space, in their order.
 type Description struct {
 	Sources []Source
@@ -104,7 +104,7 @@ func (d *Description) each(units []bundle.Unit, do func(do int, u bundle.Unit, f
 	return nil
 }
 
-// Marshal gives the plan as it is in its stream.
+// Marshal returns the plan as it is in its stream.
 func (d *Description) Marshal() []byte {
 	b := binary.AppendUvarint([]byte{Version}, uint64(len(d.Sources)))
 	end := int64(0)

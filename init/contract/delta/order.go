@@ -6,8 +6,8 @@ import (
 	"imgbuild/init/contract/bundle"
 )
 
-// Order gives the order in which an applier asks for the parts of the streams: for each its stream.
-// Parts that it never asks for are not in it. units are all that the plan speaks of.
+// Order returns the order in which an applier asks for the parts of the streams: for each its
+// stream. Parts that it never asks for are not in it. units are all that the plan speaks of.
 func Order(content [Streams][][]byte, units []bundle.Unit) ([]int, error) {
 	var order []int
 	s := &streams{next: func(id int, _ []byte) ([]byte, error) {

@@ -40,7 +40,7 @@ func newQueue(workers int, on func(*job) error) *queue {
 	return q
 }
 
-// job gives one to fill, when the oldest is through if there are as many as may be.
+// job returns one to fill, when the oldest is through if there are as many as may be.
 func (q *queue) job() (*job, error) {
 	if len(q.order) == q.depth {
 		if err := q.first(); err != nil {

@@ -22,7 +22,8 @@ type arena []byte
 
 func newArena() arena { return make([]byte, window) }
 
-// ring gives the content of a stream of the old slot, which is decoded once from beginning to end.
+// ring returns the content of a stream of the old slot, which is decoded once from beginning to
+// end.
 type ring struct {
 	buf []byte
 	r   io.ReadCloser
@@ -65,8 +66,8 @@ func (g *ring) read(p []byte, pos int64) error {
 
 func (g *ring) close() { g.r.Close() }
 
-// blocks gives the contents of blocks and raw parts of the old slot, as one address space. Decoded
-// blocks are kept, the least recently used one gives way.
+// blocks returns the contents of blocks and raw parts of the old slot, as one address space.
+// Decoded blocks are kept, the least recently used one gives way.
 type blocks struct {
 	old    io.ReaderAt
 	list   []Source

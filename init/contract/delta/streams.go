@@ -9,7 +9,7 @@ import (
 	"imgbuild/init/contract/zstdblock"
 )
 
-// streams takes the streams of a delta apart. next gives the content of the next part, which must
+// streams takes the streams of a delta apart. next returns the content of the next part, which must
 // be of the stream asked for; it may use the buffer again that it is given.
 type streams struct {
 	next func(id int, buf []byte) ([]byte, error)

@@ -32,7 +32,7 @@ const K3sFile = "k3s"
 // everything as it is: before StepWrite the slot is untouched, before StepArm it is written and
 // whole, before StepReboot it is armed.
 const (
-	StepWrite  = "write"  // signature, family, role, floor, size and room are accepted; nothing is written
+	StepWrite  = "write"  // signature, family, role, floor, size and free space are accepted; nothing is written
 	StepArm    = "arm"    // the slot is written and read back, what it needs is there
 	StepReboot = "reboot" // the slot is armed: the next boot tries it
 )
@@ -113,7 +113,7 @@ type Error struct {
 	Code int    `json:"code"`
 }
 
-// ErrorOf gives the message for an error.
+// ErrorOf returns the message for an error.
 func ErrorOf(err error) *Error {
 	e := &Error{What: err.Error(), Code: fault.Code(err)}
 	var f *fault.Error
@@ -126,7 +126,7 @@ func ErrorOf(err error) *Error {
 	return e
 }
 
-// Err gives the error of a message.
+// Err returns the error of a message.
 func (e *Error) Err() error { return fault.New(fault.Kind(e.Code), e.Fix, "%s", e.What) }
 
 // Answer is the line with which the laptop answers. After a range Size is what was asked for; the
@@ -139,7 +139,7 @@ type Answer struct {
 // maxLine bounds a line of either side in bytes.
 const maxLine = 64 << 10
 
-// readLine reads one line of JSON into v. The end of the stream gives io.EOF.
+// readLine reads one line of JSON into v. At the end of the stream the error is io.EOF.
 func readLine(r *bufio.Reader, v any) error {
 	var line []byte
 	for {

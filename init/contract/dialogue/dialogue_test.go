@@ -14,7 +14,7 @@ import (
 
 var _ bundle.Source = (*Node)(nil)
 
-// talk runs both ends and gives what the laptop's saw.
+// talk runs both ends and returns what the laptop's saw.
 func talk(t *testing.T, l Laptop, node func(n *Node) error) (*Done, error) {
 	t.Helper()
 	up, down := pipe(), pipe()

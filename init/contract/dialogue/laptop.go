@@ -103,7 +103,7 @@ func (l Laptop) answer(ctx context.Context, m Message, out io.Writer) error {
 	return nil
 }
 
-// writer remembers its error, to tell it from one of the reader.
+// writer remembers its error, to distinguish it from one of the reader.
 type writer struct {
 	io.Writer
 	err error

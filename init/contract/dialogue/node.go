@@ -44,7 +44,7 @@ func (n *Node) Range(ctx context.Context, off, size int64) (io.ReadCloser, error
 	return &body{n: n, left: got}, nil
 }
 
-// File asks for a file by its name and gives its length.
+// File asks for a file by its name and returns its length.
 func (n *Node) File(ctx context.Context, name string) (io.ReadCloser, int64, error) {
 	size, err := n.ask(ctx, Message{File: name})
 	if err != nil {

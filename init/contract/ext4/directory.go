@@ -6,13 +6,13 @@ const (
 	entryHeader = 8
 	dirTail     = 12 // an entry without a name that carries the block's checksum
 	tailType    = 0xDE
-	lostBlocks  = 4 // of lost+found, taken in advance so that fsck has room on a full file system
+	lostBlocks  = 4 // of lost+found, taken in advance so that fsck has space on a full file system
 )
 
 // types of directory entries (filetype).
 var types = map[Kind]byte{File: 1, Dir: 2, Symlink: 7}
 
-// directory gives the blocks of directory n: a linear list in the order of its children.
+// directory returns the blocks of directory n: a linear list in the order of its children.
 func (fs *filesystem) directory(n *node) []byte {
 	var b []byte
 	last := 0 // the entry that reaches to the end of its block

@@ -1,5 +1,5 @@
 // Package ext4 writes an ext4 file system with its first files: features, defaults and inode ratio
-// of mke2fs 1.47 for a data partition, checksums on everything, a journal, and room in the
+// of mke2fs 1.47 for a data partition, checksums on everything, a journal, and space in the
 // descriptor table so that the kernel can grow it while mounted (EXT4_IOC_RESIZE_FS). Source: the
 // kernel's Documentation/filesystems/ext4, and e2fsck's opinion.
 //
@@ -63,11 +63,11 @@ type Entry struct {
 	Time     uint32                        // seconds since 1970: its last change; 0 = that of Options
 }
 
-// ErrFull means that there are more entries or content than there is room.
+// ErrFull means that there are more entries or content than there is space.
 var ErrFull = errors.New("full")
 
-// Fit gives a size, not below o.Size and in steps of 64 MiB or more, that has room for the entries
-// and spare bytes next to them.
+// Fit returns a size, not below o.Size and in steps of 64 MiB or more, that has space for the
+// entries and spare bytes next to them.
 func Fit(o Options, entries []Entry, spare int64) (int64, error) {
 	least := int64(0)
 	for _, e := range entries {
@@ -90,7 +90,7 @@ func Fit(o Options, entries []Entry, spare int64) (int64, error) {
 	}
 }
 
-// free gives the bytes that are not taken.
+// free returns the number of bytes that are not taken.
 func (fs *filesystem) free() (n int64) {
 	for i := range fs.groups {
 		n += int64(fs.length(i) - fs.used[i])
@@ -103,8 +103,8 @@ type Extent struct{ Offset, Size int64 }
 
 // Write writes the file system at offset 0 of w, which must read as zeros: blocks of zeros are not
 // written. The primary superblock comes last. Errors: options that cannot be, a bad, doubled or
-// orphaned path, more entries or content than there is room (all of these before anything is
-// written), those of Open, a reader that gives more or less than its size, and those of w.
+// orphaned path, more entries or content than there is space (all of these before anything is
+// written), those of Open, a reader that returns more or less than its size, and those of w.
 func Write(w io.WriterAt, o Options, entries []Entry) error {
 	fs, err := plan(o, entries)
 	if err != nil {
@@ -127,9 +127,9 @@ func Write(w io.WriterAt, o Options, entries []Entry) error {
 	return nil
 }
 
-// Mapped gives the parts of the file system whose bytes matter, whether Write writes them or leaves
-// them zero, in ascending order. A copier that skips holes must copy all of them: old content in
-// the journal or in a file would come back to life.
+// Mapped returns the parts of the file system whose bytes matter, whether Write writes them or
+// leaves them zero, in ascending order. A copier that skips holes must copy all of them: old
+// content in the journal or in a file would come back to life.
 func Mapped(o Options, entries []Entry) ([]Extent, error) {
 	fs, err := plan(o, entries)
 	if err != nil {
@@ -192,7 +192,7 @@ func (o Options) check() error {
 	return nil
 }
 
-// place gives every node its blocks: directories and links first, so that they are together, then
+// place assigns blocks to every node: directories and links first, so that they are together, then
 // the double indirect block, the journal, and the files in their order.
 func (fs *filesystem) place() error {
 	for _, n := range fs.nodes {
@@ -221,8 +221,8 @@ func (fs *filesystem) place() error {
 	return nil
 }
 
-// allocate gives n the next free blocks, one extent for each group it reaches into, and blocks for
-// the extents themselves when there are more than an inode holds.
+// allocate assigns the next free blocks to n, one extent for each group it reaches into, and blocks
+// for the extents themselves when there are more than an inode holds.
 func (fs *filesystem) allocate(n *node, size int64) error {
 	need := (size + BlockSize - 1) / BlockSize
 	for logical := int64(0); logical < need; {
@@ -251,7 +251,7 @@ func (fs *filesystem) allocate(n *node, size int64) error {
 	return nil
 }
 
-// take gives up to want blocks of one group.
+// take returns up to want blocks of one group.
 func (fs *filesystem) take(want int64) (start, count int64) {
 	for ; fs.group < fs.groups; fs.group++ {
 		if free := fs.length(fs.group) - fs.used[fs.group]; free > 0 {

@@ -12,7 +12,7 @@ const (
 	perDescriptors  = BlockSize / descriptorSize
 	groupsPerFlex   = 16 // bitmaps and inode tables of so many groups are together at the first one's start
 	logFlex         = 4
-	leastFree       = 50 // mke2fs drops a last group with less room than this
+	leastFree       = 50 // mke2fs drops a last group with less space than this
 	pointersInBlock = BlockSize / 4
 )
 
@@ -65,7 +65,7 @@ func hasSuper(i uint32) bool {
 	return false
 }
 
-// super gives the blocks that the copies of superblock and descriptors take in group i.
+// super returns the number of blocks that the copies of superblock and descriptors take in group i.
 func (g geometry) super(i uint32) uint32 {
 	if !hasSuper(i) {
 		return 0
@@ -73,13 +73,13 @@ func (g geometry) super(i uint32) uint32 {
 	return 1 + g.descriptors + g.reserved
 }
 
-// flex gives the first group of i's flex group and how many groups that has.
+// flex returns the first group of i's flex group and how many groups that has.
 func (g geometry) flex(i uint32) (base, count uint32) {
 	base = i / groupsPerFlex * groupsPerFlex
 	return base, min(groupsPerFlex, g.groups-base)
 }
 
-// meta gives the blocks of group i that are taken from the outset.
+// meta returns the blocks of group i that are taken from the outset.
 func (g geometry) meta(i uint32) uint32 {
 	n := g.super(i)
 	if base, count := g.flex(i); base == i {
@@ -103,7 +103,7 @@ func (g geometry) inodeTable(i uint32) int64 {
 	return int64(base)*blocksPerGroup + int64(g.super(base)+2*count+(i-base)*tableBlocks)
 }
 
-// copies gives the groups after 0 that hold a copy of the superblock, ascending.
+// copies returns the groups after 0 that hold a copy of the superblock, ascending.
 func (g geometry) copies() (list []uint32) {
 	for i := uint32(1); i < g.groups; i++ {
 		if hasSuper(i) {

@@ -32,7 +32,7 @@ func (fs *filesystem) inodeSeed(inode uint32) uint32 {
 	return checksum(fs.seed, append(b, 0, 0, 0, 0))
 }
 
-// marshal gives the inode of n, 256 bytes with its checksum.
+// marshal returns the inode of n, 256 bytes with its checksum.
 func (fs *filesystem) marshal(n *node) []byte {
 	b := make([]byte, inodeSize)
 	le := binary.LittleEndian
@@ -111,7 +111,7 @@ func (n *node) extentRoot(b []byte) {
 	}
 }
 
-// leaf gives the i-th block of extents with its checksum.
+// leaf returns the i-th block of extents with its checksum.
 func (fs *filesystem) leaf(n *node, i int) []byte {
 	b := make([]byte, BlockSize)
 	putExtents(b, n.extents[i*inBlock:min((i+1)*inBlock, len(n.extents))], inBlock)

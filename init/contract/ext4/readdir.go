@@ -15,9 +15,9 @@ type DirEntry struct {
 
 const maxDir = 256 << 20 // bytes of a directory; the kernel itself gives up at a few million names
 
-// ReadDir gives the names of a directory without . and .., sorted. Directories with a hash tree are
-// read like others: its inner blocks look like empty entries. A name that cannot be one (a slash or
-// a NUL in it, twice the same) is *Damage.
+// ReadDir returns the names of a directory without . and .., sorted. Directories with a hash tree
+// are read like others: its inner blocks look like empty entries. A name that cannot be one (a
+// slash or a NUL in it, twice the same) is *Damage.
 func (f *Reader) ReadDir(i *Inode) ([]DirEntry, error) {
 	if i.Kind != Dir || i.Size > maxDir || i.Size%f.block != 0 {
 		return nil, damaged("directory %d has %d bytes", i.Number, i.Size)

@@ -14,7 +14,7 @@ import (
 // verified where the file system has them. A damaged or hostile file system gives errors of type
 // *Damage, never a panic or a loop without end.
 //
-// go-diskfs is not used for this: it gives what is next to a hole for the hole, and old bytes of
+// go-diskfs is not used for this: it returns what is next to a hole for the hole, and old bytes of
 // the disk for extents that are allocated and not written, as databases make them, without an
 // error; and it does not look into the journal.
 type Reader struct {

@@ -34,8 +34,8 @@ const (
 	maxLinkSize = 4096
 )
 
-// Inode reads an inode by number. One that is not in use gives *Damage, as something in use has
-// named it.
+// Inode reads an inode by number. The error of one that is not in use is *Damage, as something in
+// use has named it.
 func (f *Reader) Inode(n uint32) (*Inode, error) {
 	if n == 0 || n > f.inodes {
 		return nil, damaged("inode %d, of %d", n, f.inodes)
@@ -106,7 +106,7 @@ func (f *Reader) Inode(n uint32) (*Inode, error) {
 	return i, nil
 }
 
-// Target gives where a link points to.
+// Target returns where a link points to.
 func (f *Reader) Target(i *Inode) (string, error) {
 	if i.Kind != Symlink || i.Size <= 0 || i.Size > maxLinkSize {
 		return "", damaged("inode %d is a link of %d bytes", i.Number, i.Size)
@@ -123,8 +123,8 @@ func (f *Reader) Target(i *Inode) (string, error) {
 	return string(b), nil
 }
 
-// Lookup finds a path below the root, "" being the root. No link is followed; what does not exist
-// gives nil.
+// Lookup finds a path below the root, "" being the root. No link is followed; for what does not
+// exist it returns nil.
 func (f *Reader) Lookup(name string) (*Inode, error) {
 	i, err := f.Inode(rootInode)
 	if err != nil || name == "" {
@@ -155,7 +155,7 @@ func (f *Reader) Lookup(name string) (*Inode, error) {
 }
 
 // Follow is Lookup with links followed, absolute ones from the root of this file system on. It
-// gives the path without links. A path that does not exist, or is a circle, gives nil.
+// returns the path without links. A path that does not exist, or is a circle, returns nil.
 func (f *Reader) Follow(name string) (string, *Inode, error) {
 	at, rest := "", strings.Split(name, "/")
 	for hops := 0; len(rest) > 0 && hops < 256; hops++ {

@@ -11,7 +11,7 @@ type run struct{ start, count uint64 }
 
 const maxDepth = 5 // of an extent tree
 
-// find gives the run that begins with block logical of i.
+// find returns the run that begins with block logical of i.
 func (f *Reader) find(i *Inode, logical uint64) (run, error) {
 	if i.flags&flagExtents == 0 {
 		return f.indirect(i, logical)

@@ -140,7 +140,7 @@ func (f *Reader) openJournal(i *Inode) (*journalLog, error) {
 	return j, nil
 }
 
-// block gives the place of block n of the journal. The journal is never in itself.
+// block returns the place of block n of the journal. The journal is never in itself.
 func (j *journalLog) block(n uint32) (uint64, error) {
 	if off := uint64(n) - j.whereBefore; uint64(n) >= j.whereBefore && off < j.where.count {
 		return j.where.start + off, nil
@@ -165,7 +165,7 @@ func (j *journalLog) read(n uint32) ([]byte, error) {
 	return b, readAt(j.f.r, b, int64(at)*j.f.block)
 }
 
-// after gives the block of the log that follows n.
+// after returns the block of the log that follows n.
 func (j *journalLog) after(n, steps uint32) uint32 {
 	n += steps
 	for n >= j.end {
@@ -206,9 +206,9 @@ type tag struct {
 	escaped bool
 }
 
-// transaction walks one transaction from block pos on and gives the block after it, 0 if it is not
-// whole. each gets the blocks with their places in the journal, revoke the revoked ones; either may
-// be nil.
+// transaction walks one transaction from block pos on and returns the block after it, 0 if it is
+// not whole. each gets the blocks with their places in the journal, revoke the revoked ones; either
+// may be nil.
 func (j *journalLog) transaction(pos, sequence uint32, each func(tag, uint32, []byte) error, revoke func(uint64)) (uint32, error) {
 	be := binary.BigEndian
 	for steps := uint32(0); steps < j.end-j.first; steps++ {

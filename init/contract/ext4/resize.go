@@ -2,7 +2,7 @@ package ext4
 
 import "encoding/binary"
 
-// growth gives the resize inode: a file without extents that owns the reserved descriptor blocks
+// growth returns the resize inode: a file without extents that owns the reserved descriptor blocks
 // after every copy of the descriptor table. The kernel takes them from it when the table grows.
 func (fs *filesystem) growth() *node {
 	const size = (pointersInBlock*pointersInBlock + pointersInBlock + 12) * BlockSize

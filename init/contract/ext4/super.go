@@ -23,7 +23,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // checksum is crc32c as the kernel counts it: no inversion before or after.
 func checksum(seed uint32, b []byte) uint32 { return ^crc32.Update(^seed, castagnoli, b) }
 
-// superblock gives the 1024 bytes of the superblock as group i holds it.
+// superblock returns the 1024 bytes of the superblock as group i holds it.
 func (fs *filesystem) superblock(i uint32, freeBlocks int64) []byte {
 	b := make([]byte, 1024)
 	le := binary.LittleEndian
@@ -126,8 +126,8 @@ func bitmap(used, length uint32) []byte {
 	return b
 }
 
-// descriptor gives the 64 bytes that describe group i. dirs is the number of directories among its
-// inodes.
+// descriptor returns the 64 bytes that describe group i. dirs is the number of directories among
+// its inodes.
 func (fs *filesystem) descriptor(i uint32, dirs uint32) []byte {
 	b := make([]byte, descriptorSize)
 	le := binary.LittleEndian

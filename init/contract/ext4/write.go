@@ -109,7 +109,7 @@ func (fs *filesystem) writeGroups(out sparse) error {
 	return nil
 }
 
-// mapped gives the blocks that mean something: of the fixed parts those in use, and everything
+// mapped returns the blocks that mean something: of the fixed parts those in use, and everything
 // allocated.
 func (fs *filesystem) mapped() (list []Extent) {
 	add := func(block, count int64) {

@@ -49,7 +49,7 @@ func (n *node) path() string {
 	return n.parent.path() + "/" + n.name
 }
 
-// build makes the tree out of the paths and gives every name its short name.
+// build makes the tree out of the paths and assigns a short name to every name.
 func (l *layout) build() error {
 	root := newDir(&node{})
 	root.label = l.v.Label != ""
@@ -107,7 +107,7 @@ func (d *dir) add(name string, f *File, path string) (*node, error) {
 	return n, nil
 }
 
-// nameShort gives exact short names first, so that a numbered one never takes the name of another
+// nameShort assigns exact short names first, so that a numbered one never takes the name of another
 // file.
 func (d *dir) nameShort() error {
 	taken := map[shortName]bool{}
@@ -158,7 +158,7 @@ func (d *dir) entries() int {
 // bytes of the directory, at least one entry so that the root has a cluster.
 func (d *dir) bytes() int64 { return int64(max(d.entries(), 1)) * entrySize }
 
-// marshal gives the directory's entries; places are known by now.
+// marshal returns the directory's entries; places are known by now.
 func (d *dir) marshal(label [11]byte) []byte {
 	var b []byte
 	if d.label {

@@ -67,7 +67,7 @@ type layout struct {
 	extents    map[string]Extent
 }
 
-// Plan gives the place of every file, keyed by File.Path; an empty file has no place, {0, 0}.
+// Plan returns the place of every file, keyed by File.Path; an empty file has no place, {0, 0}.
 // Errors: a volume of fewer than MinClusters clusters, one that is full, a bad or doubled name, a
 // file of 4 GiB or more.
 func (v *Volume) Plan() (map[string]Extent, error) {
@@ -78,9 +78,9 @@ func (v *Volume) Plan() (map[string]Extent, error) {
 	return l.extents, nil
 }
 
-// Mapped gives the part of the volume whose bytes matter, whether Write writes them or leaves them
-// zero: from the boot sector to the end of the last file. A copier that skips holes must copy all
-// of it (free entries of the FATs are zeros).
+// Mapped returns the part of the volume whose bytes matter, whether Write writes them or leaves
+// them zero: from the boot sector to the end of the last file. A copier that skips holes must copy
+// all of it (free entries of the FATs are zeros).
 func (v *Volume) Mapped() (Extent, error) {
 	l, err := v.plan()
 	if err != nil {
@@ -155,7 +155,7 @@ func (l *layout) geometry() error {
 	clustersWith := func(fat int64) int64 { return (total - reservedSectors - 2*fat) / perCluster }
 	names := func(fat int64) bool { return (clustersWith(fat)+2)*4 <= fat*SectorSize }
 	// FATs for the whole volume are more than enough; then the smallest that name every cluster
-	// they leave room for.
+	// they leave space for.
 	fatSectors := (clustersWith(0)*4/SectorSize + fatStep) / fatStep * fatStep
 	for fatSectors > fatStep && names(fatSectors-fatStep) {
 		fatSectors -= fatStep

@@ -158,7 +158,7 @@ func TestPlanIsTrue(t *testing.T) {
 			}
 			got := make([]byte, e.Size)
 			if _, err := img.ReadAt(got, e.Offset); err != nil || !bytes.Equal(got, content(t, f)) {
-				t.Errorf("%s is not where the plan says: %v", f.Path, err)
+				t.Errorf("%s is not in its planned place: %v", f.Path, err)
 			}
 			end = max(end, e.Offset+e.Size)
 		}

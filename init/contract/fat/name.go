@@ -37,7 +37,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// fold gives the key under which two names are the same name.
+// fold returns the key under which two names are the same name.
 func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
 // shortChar reports whether c may be in a short name; lower case letters may not.
@@ -45,7 +45,7 @@ func shortChar(c byte) bool {
 	return c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("$%'-_@~`!(){}^#&", c) >= 0
 }
 
-// exactShort gives the short name that is name in another case: "config.txt" is CONFIG.TXT.
+// exactShort returns the short name that is name in another case: "config.txt" is CONFIG.TXT.
 // ok is false if name is too long or has characters that a short name cannot hold.
 func exactShort(name string) (s shortName, ok bool) {
 	base, ext, dot := strings.Cut(strings.ToUpper(name), ".")

@@ -19,7 +19,7 @@ const (
 )
 
 // Write writes the volume at offset 0 of w, which must read as zeros: blocks of zeros are not
-// written. Errors are those of Plan, of Open, of a reader that gives more or less than its size,
+// written. Errors are those of Plan, of Open, of a reader that returns more or less than its size,
 // and of w. The same volume gives the same bytes.
 func (v *Volume) Write(w io.WriterAt) error {
 	l, err := v.plan()

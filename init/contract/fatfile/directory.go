@@ -79,7 +79,7 @@ func (v *volume) lookup(first uint32, root bool, want string) (found entry, ok b
 	return found, ok, err
 }
 
-// first gives the first cluster that a directory's entry names.
+// first returns the first cluster that a directory's entry names.
 func (v *volume) first(b []byte) uint32 {
 	c := uint32(binary.LittleEndian.Uint16(b[26:]))
 	if v.bits == 32 {
@@ -137,7 +137,7 @@ func (v *volume) endMark() uint32 {
 	return map[int]uint32{12: 0xFF8, 16: 0xFFF8, 32: 0x0FFFFFF8}[v.bits]
 }
 
-// short gives a short name as one writes it, in upper case. Letters beyond ASCII stay bytes of an
+// short returns a short name as one writes it, in upper case. Letters beyond ASCII stay bytes of an
 // unknown code page.
 func short(b []byte) string {
 	base, ext := strings.TrimRight(string(b[:8]), " "), strings.TrimRight(string(b[8:11]), " ")
@@ -180,7 +180,7 @@ func (l *longName) add(b []byte) {
 	}
 }
 
-// name gives the long name, if it is whole and belongs to this short name.
+// name returns the long name, if it is whole and belongs to this short name.
 func (l *longName) name(short []byte) (string, bool) {
 	if l.parts == 0 || l.next != 0 {
 		return "", false

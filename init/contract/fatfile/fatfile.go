@@ -39,9 +39,9 @@ type ReadWriterAt interface {
 	io.WriterAt
 }
 
-// Locate gives the pieces of a file in order, neighbours joined, and its size. The last piece ends
-// with the file, not with its cluster. The path has slashes and no leading one; as FAT has it, case
-// does not count, and the short name of a long one will do.
+// Locate returns the pieces of a file in order, neighbours joined, and its size. The last piece
+// ends with the file, not with its cluster. The path has slashes and no leading one; as FAT has it,
+// case does not count, and the short name of a long one will do.
 func Locate(r io.ReaderAt, path string) ([]Extent, int64, error) {
 	v, err := open(r)
 	if err != nil {
@@ -62,7 +62,7 @@ func (v *volume) locate(path string) ([]Extent, int64, error) {
 	return list, e.size, nil
 }
 
-// ReadFile gives the content of a file of up to 16 MiB.
+// ReadFile returns the content of a file of up to 16 MiB.
 func ReadFile(r io.ReaderAt, path string) ([]byte, error) {
 	list, size, err := Locate(r, path)
 	if err != nil {

@@ -77,7 +77,7 @@ func pattern(seed byte, size int) []byte {
 }
 
 // card makes a volume with the reference tools: full to the brim with small files, every other one
-// emptied, and a large file copied into the holes. It gives the image and what is in it.
+// emptied, and a large file copied into the holes. It returns the image and what is in it.
 func card(t testing.TB, format string) (img string, files map[string][]byte) {
 	dir := t.TempDir()
 	img = filepath.Join(dir, "card.img")

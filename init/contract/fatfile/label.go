@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Label gives the name of a FAT volume: that of the root directory, else that of the boot sector,
+// Label returns the name of a FAT volume: that of the root directory, else that of the boot sector,
 // which Windows does not keep up to date; "" if it has none.
 func Label(r io.ReaderAt) (string, error) {
 	v, err := open(r)

@@ -95,7 +95,7 @@ func (v *volume) offset(cluster uint32) int64 { return v.data + int64(cluster-2)
 
 func (v *volume) valid(cluster uint32) bool { return cluster >= 2 && cluster-2 < v.clusters }
 
-// next gives the FAT's entry of a valid cluster.
+// next returns the FAT's entry of a valid cluster.
 func (v *volume) next(cluster uint32) (uint32, error) {
 	at := v.fat + int64(cluster)*int64(v.bits)/8
 	b, err := v.peek(at)
@@ -115,7 +115,7 @@ func (v *volume) next(cluster uint32) (uint32, error) {
 	return binary.LittleEndian.Uint32(b) & 0x0FFFFFFF, nil
 }
 
-// peek gives the bytes of the FAT from at on, 2 at least and 4 for FAT32. It keeps the last piece
+// peek returns the bytes of the FAT from at on, 2 at least and 4 for FAT32. It keeps the last piece
 // that was read.
 func (v *volume) peek(at int64) ([]byte, error) {
 	need := int64(2)
@@ -152,8 +152,8 @@ func readFull(r io.ReaderAt, b []byte, at int64) error {
 	return err
 }
 
-// alignedBuffer gives n bytes that begin on a multiple of 4096, which O_DIRECT needs and make does
-// not promise. They go to ReadAt of an interface, hence are on the heap, where nothing moves.
+// alignedBuffer returns n bytes that begin on a multiple of 4096, which O_DIRECT needs and make
+// does not promise. They go to ReadAt of an interface, hence are on the heap, where nothing moves.
 func alignedBuffer(n int) []byte {
 	b := make([]byte, n+alignment)
 	skip := (alignment - int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))%alignment)) % alignment

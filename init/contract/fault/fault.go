@@ -36,7 +36,7 @@ type Error struct {
 	Err  error  // the cause; may be nil
 }
 
-// Error gives the whole story on one line: what, the cause, the fix.
+// Error returns the whole story on one line: what, the cause, the fix.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.What)
@@ -53,7 +53,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // New makes an error of kind k. what is a format with args, and %w is honoured; fix is plain text

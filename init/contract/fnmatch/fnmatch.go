@@ -56,7 +56,7 @@ func Match(pattern, s string) bool {
 	return i == len(pattern)
 }
 
-// class matches c against the class at the start of p and gives the class's length; 0 if it is
+// class matches c against the class at the start of p and returns the class's length; 0 if it is
 // none.
 func class(p string, c byte) (bool, int) {
 	i, not, ok := 1, false, false

@@ -26,8 +26,8 @@ func Secret(token string) string {
 const RotateCommand = "imgbuild token rotate"
 
 // Token reports why a server with data must not start with a configured token: k3s encrypts what it
-// keeps in its datastore with it, and ends at once with another one. held is what k3s has kept in
-// server/token. Nil where either is empty: k3s then takes the one that it kept, or makes one.
+// keeps in its datastore with it, and ends immediately with another one. held is what k3s has kept
+// in server/token. Nil where either is empty: k3s then takes the one that it kept, or makes one.
 func Token(configured, held string) error {
 	a, b := Secret(configured), Secret(held)
 	if a == "" || b == "" || subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 {

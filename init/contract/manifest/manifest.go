@@ -90,7 +90,7 @@ type File struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Marshal gives the canonical bytes and the content of manifest.sha256: one line as sha256sum
+// Marshal returns the canonical bytes and the content of manifest.sha256: one line as sha256sum
 // prints it.
 func (m *Manifest) Marshal() (data, sum []byte, err error) {
 	data, err = json.MarshalIndent(m, "", "\t")

@@ -1,5 +1,5 @@
-// Package mask takes secrets out of text: out of errors, logs and what a node gives to somebody who
-// helps. It is the one place that knows what a secret looks like.
+// Package mask takes secrets out of text: out of errors, logs and the support file of a node. It is
+// the one place that knows what a secret looks like.
 //
 // Text works by form: what follows a name such as token or password, follows a flag such as
 // -u, inside a URL, or has the form of a key. A Scrubber knows a node's own secrets as well and
@@ -15,7 +15,7 @@ import (
 	"sync"
 )
 
-// Stars stand for a secret.
+// Stars replace a secret.
 const Stars = "********"
 
 // names are the ends of the names of values that are secrets, in any case.
@@ -64,7 +64,7 @@ var forms = []form{
 	{[]string{"-u"}, pattern(`((?:^|[\s"'])-U` + sep + `[^\s%"':]+%)[^\s"']+`), "${1}" + Stars}, // samba's programs
 }
 
-// Text gives b with Stars in the place of what looks like a secret. b itself is not changed.
+// Text returns b with Stars in the place of what looks like a secret. b itself is not changed.
 func Text(b []byte) []byte { return find(b, false, func([]byte) {}) }
 
 // Prose is Text for sentences of our own, in which the name of a key with a colon begins a message
@@ -202,7 +202,7 @@ func tokens(b []byte, found func([]byte)) []byte {
 	}
 }
 
-// nothing are values that are no secrets.
+// nothing are values that are not secrets.
 var nothing = []string{"true", "false", "null", "none", "nil", "yes", "no", "set", "unset", "missing", "invalid", "required", "empty", "~", "{", "[", "{}", "[]", "|", ">"}
 
 func isNothing(value string) bool {

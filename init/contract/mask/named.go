@@ -37,8 +37,8 @@ func named(b []byte, prose bool, found func([]byte)) []byte {
 	return append(out, b[done:]...)
 }
 
-// value gives the range of the value after the name in b[start:end], from -1 for none, and what of
-// that range stays.
+// value returns the range of the value after the name in b[start:end], from -1 for none, and what
+// of that range stays.
 func value(b []byte, start, end int, prose bool) (from, to int, stays []byte) {
 	lineStart := bytes.LastIndexByte(b[:start], '\n') + 1
 	before := strings.Trim(string(b[lineStart:start]), " \t-\"'")
@@ -145,8 +145,8 @@ func nextLine(b []byte, i int) int {
 	return j
 }
 
-// quoted gives the place of the quote that closes the one at i, or the end of the line if there is
-// none.
+// quoted returns the place of the quote that closes the one at i, or the end of the line if there
+// is none.
 func quoted(b []byte, i int) int {
 	for j := i + 1; j < len(b); j++ {
 		switch {
@@ -164,8 +164,8 @@ func quoted(b []byte, i int) int {
 	return len(b)
 }
 
-// restOfLine gives the end of a plain value of YAML that begins at i: in braces at a comma or their
-// end.
+// restOfLine returns the end of a plain value of YAML that begins at i: in braces at a comma or
+// their end.
 func restOfLine(b []byte, lineStart, i int) int {
 	end := len(b)
 	if n := bytes.IndexByte(b[i:], '\n'); n >= 0 {
@@ -181,7 +181,7 @@ func restOfLine(b []byte, lineStart, i int) int {
 	return i + len(bytes.TrimRight(b[i:end], "\r \t"))
 }
 
-// block gives the end of a block of YAML whose mark is at i in a line that begins at lineStart:
+// block returns the end of a block of YAML whose mark is at i in a line that begins at lineStart:
 // all lines below that are indented more. i if there is none.
 func block(b []byte, lineStart, i int) int {
 	indent := blanks(b, lineStart) - lineStart

@@ -5,7 +5,7 @@ import (
 	"net/url"
 )
 
-// URL gives a URL for people: without a name, a password, and what follows ? and #.
+// URL returns a URL for people: without a name, a password, and what follows ? and #.
 func URL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
@@ -15,7 +15,7 @@ func URL(text string) string {
 	return u.String()
 }
 
-// URLError gives the cause of an error of net/http or net/url, without the URL that those put
+// URLError returns the cause of an error of net/http or net/url, without the URL that those put
 // before it.
 func URLError(err error) error {
 	var u *url.Error

@@ -50,7 +50,7 @@ func New(secrets []string) *Scrubber {
 	return out
 }
 
-// spelled gives the ways in which programs write a text.
+// spelled returns the ways in which programs write a text.
 func spelled(s string) []string {
 	enc := base64.StdEncoding
 	forms := []string{s, url.QueryEscape(s), url.PathEscape(s), enc.EncodeToString([]byte(s)), enc.EncodeToString([]byte(s + "\n")),
@@ -83,7 +83,7 @@ func (s *Scrubber) Known(text []byte) []byte {
 	return s.broken([]byte(s.words.Replace(string(text))))
 }
 
-// Text gives the text without secrets. A nil Scrubber knows no words.
+// Text returns the text without secrets. A nil Scrubber knows no words.
 func (s *Scrubber) Text(text []byte) []byte { return Text(s.Known(text)) }
 
 // Prose is the function of that name, with the known secrets.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Set gives a copy of sector (512 bytes) in which entry n, 1 to 4, is p. Everything else stays:
+// Set returns a copy of sector (512 bytes) in which entry n, 1 to 4, is p. Everything else stays:
 // boot code, signature and the other entries.
 func Set(sector []byte, n int, p Partition) []byte {
 	out := append([]byte(nil), sector...)
@@ -22,10 +22,10 @@ func Set(sector []byte, n int, p Partition) []byte {
 	return out
 }
 
-// Grow gives a copy of sector (512 bytes) in which partition n, 1 to 4, reaches to the end of a
+// Grow returns a copy of sector (512 bytes) in which partition n, 1 to 4, reaches to the end of a
 // disk of so many sectors, rounded down to align sectors, and with a new signature, so that two
-// disks written from one image can be distinguished. It gives nil if the partition already reaches
-// that far. Errors: no table, no partition n.
+// disks written from one image can be distinguished. It returns nil if the partition already
+// reaches that far. Errors: no table, no partition n.
 func Grow(sector []byte, n int, sectors, align uint64, signature uint32) ([]byte, error) {
 	t, err := Decode(sector)
 	if err != nil {
@@ -45,8 +45,8 @@ func Grow(sector []byte, n int, sectors, align uint64, signature uint32) ([]byte
 	return out, nil
 }
 
-// LastEnd gives the highest multiple of align at which a partition from start can end on a disk of
-// so many sectors: its length is a number of 32 bits.
+// LastEnd returns the highest multiple of align at which a partition from start can end on a disk
+// of so many sectors: its length is a number of 32 bits.
 func LastEnd(start uint32, sectors, align uint64) uint64 {
 	return min(sectors, uint64(start)+1<<32-1) / align * align
 }

@@ -56,7 +56,7 @@ type Table struct {
 	Partitions [4]Partition
 }
 
-// PartUUID gives the name by which Linux and U-Boot know partition n (1 to 4), such as
+// PartUUID returns the name by which Linux and U-Boot know partition n (1 to 4), such as
 // "1a2b3c4d-01". The number is hexadecimal as well: set_info in Linux' block/partitions/msdos.c and
 // U-Boot's disk/part_dos.c print it with %02x.
 func (t Table) PartUUID(n int) string { return fmt.Sprintf("%08x-%02x", t.Signature, n) }
@@ -72,7 +72,7 @@ func ParsePartUUID(s string) (signature uint32, n int, err error) {
 	return uint32(a), int(b), nil
 }
 
-// Marshal gives the sector, its boot code zero. It fails when an entry is empty but typed (or the
+// Marshal returns the sector, its boot code zero. It fails when an entry is empty but typed (or the
 // reverse), covers sector 0, ends beyond sector 2^32, or overlaps another one.
 func (t Table) Marshal() ([SectorSize]byte, error) {
 	var s [SectorSize]byte

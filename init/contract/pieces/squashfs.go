@@ -180,7 +180,7 @@ func (f *root) readInodes() error {
 	return nil
 }
 
-// inode enters the blocks of the inode at the beginning of t and gives its length.
+// inode enters the blocks of the inode at the beginning of t and returns its length.
 func (f *root) inode(t []byte) (int, error) {
 	if len(t) < 16 {
 		return 0, errRoot

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Text gives s with control characters (C0 but newline and tab, DEL, C1), marks that change the
+// Text returns s with control characters (C0 but newline and tab, DEL, C1), marks that change the
 // direction of text, invisible marks and bytes that are no UTF-8 as \x1b or \u202e.
 func Text(s string) string {
 	if strings.IndexFunc(s, unsafe) < 0 {
@@ -56,7 +56,7 @@ func shown(r rune, raw string) string {
 }
 
 // unsafe reports whether a character must not reach a terminal. RuneError is among them, because it
-// may stand for a stray byte.
+// may come from a stray byte.
 func unsafe(r rune) bool {
 	switch {
 	case r == '\n', r == '\t':
@@ -76,10 +76,10 @@ type Writer struct {
 	rest []byte // begin of a character, or a carriage return
 }
 
-// NewWriter gives a Writer in front of w.
+// NewWriter returns a Writer in front of w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Write takes all of p, or gives the error of the underlying writer.
+// Write takes all of p, or returns the error of the underlying writer.
 func (t *Writer) Write(p []byte) (int, error) {
 	text := string(append(t.rest, p...))
 	t.rest = nil

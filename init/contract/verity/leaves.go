@@ -8,7 +8,7 @@ import (
 )
 
 // hashLeaves hashes the blocks of data on all cores. Each worker takes the next chunk and writes
-// its hashes where they belong, so the result does not depend on who was faster.
+// its hashes where they belong, so the result does not depend on their speed.
 func hashLeaves(data io.ReaderAt, size int64, salt []byte) ([]byte, error) {
 	leaves := make([]byte, size/BlockSize*hashSize)
 	chunks := (size + chunk - 1) / chunk

@@ -27,10 +27,10 @@ const (
 	chunk     = 64 * BlockSize // bytes that a worker hashes at a time
 )
 
-// Build reads size bytes of data, writes their hash tree to w and gives the root hash and the bytes
-// written. size must be a multiple of BlockSize. The leaf level is hashed on all cores. One block
-// of data needs no tree: its own hash is the root, and nothing is written. No data at all is an
-// error, for the kernel maps no empty target.
+// Build reads size bytes of data, writes their hash tree to w and returns the root hash and the
+// bytes written. size must be a multiple of BlockSize. The leaf level is hashed on all cores. One
+// block of data needs no tree: its own hash is the root, and nothing is written. No data at all is
+// an error, for the kernel maps no empty target.
 func Build(data io.ReaderAt, size int64, salt []byte, w io.Writer) (root [32]byte, treeSize int64, err error) {
 	switch {
 	case size <= 0:

@@ -66,7 +66,7 @@ func TestVeritysetupAgrees(t *testing.T) {
 				t.Fatalf("veritysetup format: %v\n%s", err, out)
 			}
 			if !bytes.Contains(out, []byte(hex.EncodeToString(root[:]))) {
-				t.Fatalf("root is %x, veritysetup says\n%s", root, out)
+				t.Fatalf("root is %x, veritysetup prints\n%s", root, out)
 			}
 			want, err := os.ReadFile(theirs)
 			if err != nil {

@@ -24,7 +24,7 @@ func Marshal(v any) ([]byte, error) {
 	return yaml.Marshal(n)
 }
 
-// Node gives v, which may be a node itself, as a node to be encoded. v is not changed.
+// Node returns v, which may be a node itself, as a node to be encoded. v is not changed.
 func Node(v any) (*yaml.Node, error) {
 	if n, ok := v.(*yaml.Node); ok {
 		return quoted(n, nil), nil
@@ -52,7 +52,7 @@ func blank(s string) bool {
 // around its number.
 func mark(i int) string { return fmt.Sprintf("\ue0f1%d\ue0f2", i) }
 
-// marked is a copy of v with marks, and what they stand for added to texts.
+// marked is a copy of v with marks, and their meaning added to texts.
 func marked(v reflect.Value, texts *[]string) reflect.Value {
 	out := v
 	switch v.Kind() {

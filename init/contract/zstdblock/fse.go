@@ -140,14 +140,14 @@ func (t *fseTable) appendHeader(out []byte) []byte {
 	return w.out
 }
 
-// start gives the state in which the last symbol is encoded, the first one to be decoded last.
+// start returns the state in which the last symbol is encoded, the first one to be decoded last.
 func (t *fseTable) start(s uint8) uint32 {
 	d := &t.delta[s]
 	out := (d.bits + 1<<15) >> 16
 	return uint32(t.states[int32((out<<16-d.bits)>>out)+d.state])
 }
 
-// encode appends symbol s and gives the next state.
+// encode appends symbol s and returns the next state.
 func (t *fseTable) encode(w *bitWriter, state uint32, s uint8) uint32 {
 	d := &t.delta[s]
 	out := (state + d.bits) >> 16

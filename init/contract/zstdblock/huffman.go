@@ -54,7 +54,7 @@ func (h *huffman) set(counts *[256]uint32) bool {
 	return h.describe(longest)
 }
 
-// lengths gives the used symbols, rarest first, their code lengths: Huffman's tree by two queues,
+// lengths returns the used symbols, rarest first, their code lengths: Huffman's tree by two queues,
 // then cut to maxCode bits.
 func (h *huffman) lengths(used []uint8, counts *[256]uint32) {
 	var weight [512]uint32

@@ -106,7 +106,7 @@ func (f *finder) find(found []match, src []byte, at, best uint32) []match {
 	return found
 }
 
-// equalBytes gives a bit for each of the 8 bytes of v that equals b.
+// equalBytes returns a bit for each of the 8 bytes of v that equals b.
 func equalBytes(v uint64, b uint8) uint32 {
 	const low = 0x0101010101010101
 	x := v ^ uint64(b)*low

@@ -179,7 +179,7 @@ func (p *parser) parseSpan(list []sequence, src []byte, at, end int, r repeats, 
 }
 
 // relax enters the match m at step i into the steps that its lengths from shortest on lead to. It
-// gives the length if the match is long enough to be taken as it is.
+// returns the length if the match is long enough to be taken as it is.
 func relax(steps []step, pr *prices, i uint32, base int32, m match, shortest uint32) (jump uint32) {
 	if m.length >= sufficient {
 		n := &steps[i+m.length]

@@ -23,7 +23,7 @@ const (
 // repeats are the three last distances, most recent first; RFC 8878, 3.1.1.5.
 type repeats [3]uint32
 
-// code gives the offset value for a distance, and updates the repeats.
+// code returns the offset value for a distance, and updates the repeats.
 func (r *repeats) code(distance, literals uint32) uint32 {
 	shift := 0 // after no literals, repeat codes mean the second, the third, and the first less one
 	if literals == 0 {
@@ -83,8 +83,8 @@ func (e *Encoder) appendSequences(out []byte, list []sequence, r *repeats) []byt
 	return appendCodes(out, list, e.codes, tables)
 }
 
-// choose takes the cheapest way to describe a table, appends the description, and gives the table;
-// nil for a single symbol.
+// choose takes the cheapest way to describe a table, appends the description, and returns the
+// table; nil for a single symbol.
 func (t *fseTable) choose(out []byte, counts *[maxSymbols]uint32, total uint32, fixed *fseTable, limit uint) (*fseTable, byte, []byte) {
 	used, last := 0, 0
 	for s, c := range counts {

@@ -31,14 +31,14 @@ type Writer struct {
 	err     error
 }
 
-// NewWriter gives a writer of a frame to w. Close it to end the frame; w stays open.
+// NewWriter returns a writer of a frame to w. Close it to end the frame; w stays open.
 func NewWriter(w io.Writer) *Writer {
 	z := &Writer{w: w, part: make([]byte, 0, Part), repeats: repeats{1, 4, 8}}
 	z.sum.Reset()
 	return z
 }
 
-// Write takes a piece of the input. After an error every call gives that error.
+// Write takes a piece of the input. After an error every call returns that error.
 func (z *Writer) Write(p []byte) (n int, err error) {
 	for len(p) > 0 && z.err == nil {
 		if len(z.part) == Part { // only now it is known not to be the last one

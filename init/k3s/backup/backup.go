@@ -57,7 +57,7 @@ func Load(dir string) (State, error) {
 	return s, err
 }
 
-// For gives the state of the backups to a place: what is known of another place does not count.
+// For returns the state of the backups to a place: what is known of another place does not count.
 func (s State) For(to string) State {
 	if s.To != to {
 		return State{To: to}
@@ -80,7 +80,7 @@ type Job struct {
 	K3s    string // version; may be empty
 	Root   string // "" is /; tests have another one
 	Say    func(format string, args ...any)
-	// Snapshot makes a snapshot of etcd of this name and gives its path.
+	// Snapshot makes a snapshot of etcd of this name and returns its path.
 	Snapshot func(ctx context.Context, name string) (string, error)
 
 	pause time.Duration // before the second attempt to send
@@ -134,7 +134,7 @@ func (j *Job) Run(ctx context.Context) (s State, err error) {
 	return s, s.save(dir)
 }
 
-// run gives the name that the backup got there, and its size.
+// run returns the name that the backup got there, and its size.
 func (j *Job) run(ctx context.Context, dir, name string, now time.Time) (sent string, size int64, err error) {
 	old, _ := filepath.Glob(filepath.Join(dir, "*"+suffix))
 	half, _ := filepath.Glob(filepath.Join(dir, ".archive-*"))
@@ -172,7 +172,7 @@ func again(err error) bool {
 	return !errors.As(err, &f) || f.Kind == fault.Network || f.Kind == fault.Device
 }
 
-// send puts the archive where it belongs, and then removes the oldest that are too many. It gives
+// send puts the archive where it belongs, and then removes the oldest that are too many. It returns
 // the name: clocks of boards are wrong at times, and the newest backup is to be the last by its
 // name whatever the clock.
 func (j *Job) send(ctx context.Context, file, name string) (string, error) {
@@ -234,7 +234,7 @@ type Entry struct {
 	Size int64
 }
 
-// List gives the backups of this node that are there, the newest first.
+// List returns the backups of this node that are there, the newest first.
 func (j *Job) List(ctx context.Context) ([]Entry, error) {
 	p, err := j.open(ctx)
 	if err != nil {
@@ -291,7 +291,7 @@ func ours(all []Entry, host string) []Entry {
 	return list
 }
 
-// surplus gives the names after the newest keep.
+// surplus returns the names after the newest keep.
 func surplus(all []Entry, host string, keep int) []string {
 	var names []string
 	for i, e := range ours(all, host) {

@@ -110,8 +110,8 @@ func (j *Job) datastore(ctx context.Context, w *archive.Writer, dir, etcd string
 	return fault.Wrap(AddDatabase(ctx, w, j.path(path.Join(dir, sqliteFile)), path.Join(data+dir, sqliteFile)), fault.Unhealthy, "", "k3s' database")
 }
 
-// etcd has a snapshot made on a server whose database is etcd, and gives its path relative to k3s'
-// data directory; empty where there is no etcd.
+// etcd has a snapshot made on a server whose database is etcd, and returns its path relative to
+// k3s' data directory; empty where there is no etcd.
 func (j *Job) etcd(ctx context.Context, dir string, now time.Time) (string, error) {
 	if !k3s.HasEtcd(j.path(dir)) {
 		return "", nil

@@ -39,7 +39,7 @@ const (
 	stallLimit = 2 * time.Minute
 )
 
-// Key gives the node's key for backup servers, made when there is none, and its public half as a
+// Key returns the node's key for backup servers, made when there is none, and its public half as a
 // line for authorized_keys.
 func (j *Job) Key() (ssh.Signer, string, error) {
 	file := j.path(path.Join(Dir, keyName))
@@ -216,8 +216,8 @@ func algorithms(key ssh.PublicKey) []string {
 	return []string{key.Type()}
 }
 
-// pinned gives the key that the server has to show: the configured one, else the one that it showed
-// first; nil before.
+// pinned returns the key that the server has to show: the configured one, else the one that it
+// showed first; nil before.
 func (j *Job) pinned(address string) (ssh.PublicKey, error) {
 	if given := j.Config.Backup.HostKey; given != "" {
 		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(given))

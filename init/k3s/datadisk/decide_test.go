@@ -40,7 +40,7 @@ func TestDecide(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 		if err != nil && !strings.Contains(err.Error(), "; ") {
-			t.Errorf("%s: %v says no way out", name, err)
+			t.Errorf("%s: %v has no fix", name, err)
 		}
 	}
 }

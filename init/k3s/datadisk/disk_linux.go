@@ -365,7 +365,7 @@ func empty(root string) (bool, error) {
 	return true, nil
 }
 
-// readMarker gives nil for a file that is not there. A marker that cannot be read is no reason to
+// readMarker returns nil for a file that is not there. A marker that cannot be read is no reason to
 // take a disk for empty.
 func readMarker(path string) (*Marker, error) {
 	data, err := os.ReadFile(path)

@@ -147,7 +147,7 @@ func TestHasData(t *testing.T) {
 		}
 	}
 	if hasData(root) || hasData(root+"/none") {
-		t.Error("manifests and images are no data")
+		t.Error("manifests and images are not data")
 	}
 	if err := os.MkdirAll(filepath.Join(root, "server/db"), 0o755); err != nil {
 		t.Fatal(err)

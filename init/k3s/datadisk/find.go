@@ -32,7 +32,7 @@ var udevs = []struct{ dir, tag string }{
 	{"/dev/disk/by-uuid/", "UUID="}, {"/dev/disk/by-label/", "LABEL="}, {"/dev/disk/by-partuuid/", "PARTUUID="}, {"/dev/disk/by-partlabel/", "PARTLABEL="},
 }
 
-// byTag gives the tag for a path that udev would make, in which it writes a space as \x20; other
+// byTag returns the tag for a path that udev would make, in which it writes a space as \x20; other
 // specs stay what they are.
 func byTag(spec string) string {
 	for _, u := range udevs {
@@ -43,7 +43,7 @@ func byTag(spec string) string {
 	return spec
 }
 
-// find gives the one block device that spec names: a /dev path, or UUID=, LABEL=, PARTUUID=,
+// find returns the one block device that spec names: a /dev path, or UUID=, LABEL=, PARTUUID=,
 // PARTLABEL=. boot is the name of the disk that the node runs from, of which nothing is taken. No
 // device is an absent error; two of one name are refused.
 func find(sys, dev, boot, spec string) (device, error) {

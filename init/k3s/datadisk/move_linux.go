@@ -74,8 +74,8 @@ func (d *Disk) leave(dataDir string) error {
 	return errors.Join(forget(MovePath), forget(RestoredPath))
 }
 
-// putAside gives a directory with something in it its name for old copies, in place of an older
-// copy.
+// putAside renames a directory with something in it to its name for old copies, in place of an
+// older copy.
 func putAside(dir string) (bool, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {

@@ -88,7 +88,7 @@ func Restore(path string, floor time.Time) (raised bool, err error) {
 	return true, errors.Join(err, set(to))
 }
 
-// raise gives the time to which a clock that shows now has to be raised, if it has to.
+// raise returns the time to which a clock that shows now has to be raised, if it has to.
 func raise(now, floor, saved time.Time) (time.Time, bool) {
 	to := floor
 	if plausible(saved, floor) && saved.After(to) {

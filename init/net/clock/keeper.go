@@ -62,8 +62,8 @@ type Status struct {
 	Why    string        // why there is no time, as long as there is none
 }
 
-// New prepares a Keeper. floor is the image's date, path where to save the time, servers gives the
-// tiers to ask (see Tiers) again each time, say gets lines for the log.
+// New prepares a Keeper. floor is the image's date, path where to save the time, servers returns
+// the tiers to ask (see Tiers), called each time, say gets lines for the log.
 func New(floor time.Time, path string, servers func() [][]string, say func(format string, args ...any)) *Keeper {
 	return &Keeper{
 		floor: floor, path: path, servers: servers, say: say, ask: ask,
@@ -115,7 +115,7 @@ func (k *Keeper) note(err error) {
 	}
 }
 
-// round asks once and corrects the clock; it gives the pause until the next round.
+// round asks once and corrects the clock; it returns the pause until the next round.
 func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 	first := !k.Status().Synced
 	var errs []error
@@ -161,8 +161,8 @@ func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 	return min(2*pause, longest)
 }
 
-// believes reports whether a server's answer about a clock that is known to be right may be
-// followed. A step disturbs who measures time by this clock, and one answer that was long under way
+// believes reports whether a server's answer about a clock that is known to be right may be used. A
+// step disturbs programs that measure time by this clock, and one answer that was long under way
 // must not cause it: it has to come twice.
 func (k *Keeper) believes(s sample) bool {
 	was := k.doubt

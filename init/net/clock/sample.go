@@ -19,7 +19,7 @@ import (
 // use.
 var pool = []string{"0.debian.pool.ntp.org", "1.debian.pool.ntp.org", "2.debian.pool.ntp.org", "3.debian.pool.ntp.org"}
 
-// Tiers gives the servers to ask, in groups: all of a group in parallel, the next group only when
+// Tiers returns the servers to ask, in groups: all of a group in parallel, the next group only when
 // nobody of this one gives a time. fromDHCP are those of option 42.
 func Tiers(cfg *config.Config, fromDHCP []string) [][]string {
 	var tiers [][]string
@@ -88,7 +88,7 @@ func reason(err error) error {
 	return err
 }
 
-// ask asks all servers of a tier in parallel and gives the time that most agree on.
+// ask asks all servers of a tier in parallel and returns the time that most agree on.
 func ask(ctx context.Context, tier []string, floor time.Time) (sample, error) {
 	type answer struct {
 		at int

@@ -53,8 +53,9 @@ func wantedDevices(n config.Network) []device {
 	return list
 }
 
-// planDevices gives the names of the made devices that have to go, and those that have to be made,
-// in order. A change of ports alone keeps a device; one whose kernel settings change is made again.
+// planDevices returns the names of the made devices that have to go, and those that have to be
+// made, in order. A change of ports alone keeps a device; one whose kernel settings change is made
+// again.
 func planDevices(made map[string]device, want []device) (remove []string, add []device) {
 	shape := func(d device) device { d.ports = ""; return d }
 	for name, d := range made {
@@ -71,14 +72,15 @@ func planDevices(made map[string]device, want []device) (remove []string, add []
 	return remove, add
 }
 
-// ownerOf gives the bridge or the bond that has an interface as its port, "" for none. mu is held.
+// ownerOf returns the bridge or the bond that has an interface as its port, "" for none. mu is
+// held.
 func (m *Manager) ownerOf(name string) string { return m.ports[name] }
 
 // devices makes what is wanted and can be made by now, gives it its ports, and removes what is not
 // wanted any more. It is called again whenever an interface appears. Only what a device that exists
 // really has as its port is none of an interface's own: a device that cannot be made, and a port
 // that is refused, leave the interface as free as one that nobody mentions. applying is held, or
-// nothing else runs yet. changed says that a port came or went.
+// nothing else runs yet. changed reports that a port came or went.
 func (m *Manager) devices() (changed bool) {
 	m.mu.Lock()
 	want := wantedDevices(m.cfg.Network)
@@ -132,7 +134,8 @@ func (m *Manager) devices() (changed bool) {
 	return !maps.Equal(was, ports)
 }
 
-// addPorts gives a bridge or a bond that is made the ports that exist, and notes those that it has.
+// addPorts adds the ports that exist to a bridge or a bond that is made, and notes those that it
+// has.
 func (m *Manager) addPorts(d device, ports map[string]string) {
 	m.mu.Lock()
 	_, have := m.made[d.name]

@@ -71,7 +71,7 @@ func (d *dhcp) run(ctx context.Context) {
 	}
 }
 
-// lose gives the address up.
+// lose removes the address.
 func (d *dhcp) lose(why string, args ...any) {
 	d.say("dhcp: "+why, args...)
 	d.ends = time.Time{}

@@ -81,7 +81,7 @@ func (d *dhcp6) run(ctx context.Context) {
 	}
 }
 
-// expire gives a lease up that ended while nobody was asked.
+// expire removes a lease that ended while nobody was asked.
 func (d *dhcp6) expire() {
 	for _, e := range d.held {
 		if e.valid.IsZero() || d.now().Before(e.valid) {
@@ -172,8 +172,8 @@ func (d *dhcp6) acquire(ctx context.Context, mode mode6) (*dhcpv6.Message, error
 	return reply, err
 }
 
-// exchange sends one message, with the addresses and the server of what went before, and gives the
-// answer to it.
+// exchange sends one message, with the addresses and the server of what went before, and returns
+// the answer to it.
 func (d *dhcp6) exchange(ctx context.Context, kind dhcpv6.MessageType, before *dhcpv6.Message) (*dhcpv6.Message, error) {
 	conn, err := d.dial()
 	if err != nil {
@@ -255,7 +255,7 @@ func (d *dhcp6) message(kind dhcpv6.MessageType, before *dhcpv6.Message) (*dhcpv
 	return m, nil
 }
 
-// fromReply6 gives the content of a server's message. Addresses come without a network: routers
+// fromReply6 returns the content of a server's message. Addresses come without a network: routers
 // announce what is on the link.
 func fromReply6(m *dhcpv6.Message, now time.Time) State {
 	s := State{Ends: map[netip.Prefix]end{}}
@@ -299,7 +299,7 @@ func endsAt(now time.Time, life time.Duration) time.Time {
 	return now.Add(life)
 }
 
-// times6 gives a lease's times, with RFC 8415's advice (0.5 and 0.8 of the shortest preferred
+// times6 returns a lease's times, with RFC 8415's advice (0.5 and 0.8 of the shortest preferred
 // lifetime) for those that the server leaves to us or that make no sense.
 func times6(m *dhcpv6.Message) times {
 	shortest, valid := time.Duration(maxLifetime), time.Duration(maxLifetime)

@@ -138,7 +138,7 @@ func (b *bench) next(t *testing.T) *dhcpv4.DHCPv4 {
 	case <-time.After(60 * time.Second):
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		t.Fatalf("no lease; it said:\n%s", strings.Join(b.said, "\n"))
+		t.Fatalf("no lease; it printed:\n%s", strings.Join(b.said, "\n"))
 		return nil
 	}
 }
@@ -248,7 +248,7 @@ func TestAcquireTriesAgain(t *testing.T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if said := strings.Join(b.said, "\n"); !strings.Contains(said, "no server answers") || !strings.Contains(said, "192.0.2.1 offered 192.0.2.50 and refused it") {
-		t.Errorf("it said\n%s", said)
+		t.Errorf("it printed\n%s", said)
 	}
 }
 
@@ -342,7 +342,7 @@ func TestOddAddresses(t *testing.T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if said := strings.Join(b.said, "\n"); !strings.Contains(said, "not an address for a machine") {
-		t.Errorf("it said\n%s", said)
+		t.Errorf("it printed\n%s", said)
 	}
 }
 

@@ -172,7 +172,7 @@ func (m *Manager) hearFlags(b []byte) {
 	}
 }
 
-// parseFlags gives the interface and its flags; ok is false when the message has none.
+// parseFlags returns the interface and its flags; ok is false when the message has none.
 func parseFlags(b []byte) (index int, flags uint32, ok bool) {
 	if len(b) < unix.SizeofIfInfomsg || b[0] != unix.AF_INET6 {
 		return 0, 0, false

@@ -124,8 +124,8 @@ func makeDevice(d device) (index int, err error) {
 	return made.Attrs().Index, nil
 }
 
-// joinPort gives a bridge or a bond a port. A port of a bond must be down at that moment; one that
-// is refused is up again.
+// joinPort adds a port to a bridge or a bond. A port of a bond must be down at that moment; one
+// that is refused is up again.
 func joinPort(owner device, port string) error {
 	master, err := netlink.LinkByName(owner.name)
 	if err != nil {

@@ -216,7 +216,7 @@ func (l *link) sleep6(ctx context.Context, d time.Duration) (kicked bool) {
 	return false
 }
 
-// poke6 wakes who waits for a change that matters to DHCPv6.
+// poke6 wakes the goroutines that wait for a change that matters to DHCPv6.
 func (l *link) poke6() {
 	select {
 	case l.kick6 <- struct{}{}:
@@ -443,7 +443,7 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// prefixOf is the way back; nil gives the zero Prefix.
+// prefixOf is the way back; for nil it returns the zero Prefix.
 func prefixOf(n *net.IPNet) netip.Prefix {
 	if n == nil {
 		return netip.Prefix{}

@@ -1,11 +1,11 @@
 // Package network brings up a node's network and keeps it as configured: links, DHCP or
 // static addresses, routes, name servers, Wi-Fi, VLANs, bridges and bonds.
 //
-// Every wired interface asks DHCP unless the configuration (network.interfaces) says otherwise,
-// also one that is plugged in later. Nothing here blocks a boot: Start returns immediately, Wait
-// has the caller's limit, and an interface whose cable or server is missing goes on trying for as
-// long as the node runs. A changed configuration is handed to Apply, which changes what differs and
-// leaves the rest alone. IPv6 addresses and routes come from the kernel, which heeds router
+// Every wired interface asks DHCP unless the configuration (network.interfaces) sets something
+// else, also one that is plugged in later. Nothing here blocks a boot: Start returns immediately,
+// Wait has the caller's limit, and an interface whose cable or server is missing goes on trying for
+// as long as the node runs. A changed configuration is handed to Apply, which changes what differs
+// and leaves the rest alone. IPv6 addresses and routes come from the kernel, which heeds router
 // advertisements; the name servers in these are taken from its news.
 package network
 
@@ -283,9 +283,9 @@ func linked(flags uint32, radio bool) bool {
 	return flags&unix.IFF_LOWER_UP != 0 && (!radio || flags&unix.IFF_RUNNING != 0)
 }
 
-// arrange gives an interface the settings that the configuration has for it: it starts, changes or
-// ends its goroutine, and returns when the kernel has what does not depend on a server. applying is
-// held.
+// arrange assigns to an interface the settings that the configuration has for it: it starts,
+// changes or ends its goroutine, and returns when the kernel has what does not depend on a server.
+// applying is held.
 func (m *Manager) arrange(l *link) {
 	m.mu.Lock()
 	if m.links[l.index] != l {
@@ -404,7 +404,7 @@ func (m *Manager) Note(name, text string) {
 	}
 }
 
-// Radio gives the name of the first Wi-Fi interface, "" while there is none.
+// Radio returns the name of the first Wi-Fi interface, "" while there is none.
 func (m *Manager) Radio() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -435,7 +435,7 @@ func (m *Manager) Changed() <-chan struct{} {
 }
 
 // Wait returns when at least one interface has an address, and every configured one that is not
-// optional. When ctx ends first, the error, of kind Network, says what is missing and why.
+// optional. When ctx ends first, the error, of kind Network, has what is missing and why.
 func (m *Manager) Wait(ctx context.Context) error {
 	for {
 		m.mu.Lock()

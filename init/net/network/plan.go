@@ -47,7 +47,7 @@ func (o Op) String() string {
 	return fmt.Sprintf("removing the address %s", o.Address)
 }
 
-// plan gives the way from what an interface has to what it is to have. has is the kernel's state,
+// plan returns the way from what an interface has to what it is to have. has is the kernel's state,
 // ours what an earlier plan put there: addresses and routes of others, such as the shared address
 // of a cluster, are none of our business. An address with a lifetime is always set again, for that
 // is how a lease is prolonged. An empty plan means that nothing is to be done; carrying a plan out
@@ -119,7 +119,7 @@ func rank(r Route) int {
 	return 0
 }
 
-// prefer gives how long an address is used for new connections, 0 for as long as it stays.
+// prefer returns how long an address is used for new connections, 0 for as long as it stays.
 func (s State) prefer(p netip.Prefix) time.Duration {
 	if e, ok := s.Ends[p]; ok && !e.preferred.IsZero() {
 		return max(time.Until(e.preferred), time.Second)
@@ -127,7 +127,7 @@ func (s State) prefer(p netip.Prefix) time.Duration {
 	return 0
 }
 
-// lifetime gives how long an address is to stay; 0 is for ever.
+// lifetime returns how long an address is to stay; 0 is for ever.
 func (s State) lifetime(p netip.Prefix) time.Duration {
 	if e, ok := s.Ends[p]; ok && !e.valid.IsZero() {
 		return max(time.Until(e.valid), time.Second)

@@ -58,7 +58,7 @@ func takeOne[K comparable](old map[K]time.Time, news map[K]time.Duration, now ti
 	return out
 }
 
-// next gives the moment at which something ends; ok is false when there is nothing.
+// next returns the moment at which something ends; ok is false when there is nothing.
 func (a advertised) next() (at time.Time, ok bool) {
 	see := func(t time.Time) {
 		if !ok || t.Before(at) {
@@ -74,7 +74,7 @@ func (a advertised) next() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// servers gives the name servers that hold now, in a fixed order.
+// servers returns the name servers that hold now, in a fixed order.
 func (a advertised) servers() []netip.Addr {
 	var list []netip.Addr
 	for ip, until := range a.dns {
@@ -86,7 +86,7 @@ func (a advertised) servers() []netip.Addr {
 	return list
 }
 
-// domains gives the search domains that hold now, in a fixed order.
+// domains returns the search domains that hold now, in a fixed order.
 func (a advertised) domains() []string {
 	var list []string
 	for d, until := range a.search {

@@ -50,7 +50,7 @@ func (m *Manager) backed(name string, depth int) bool {
 
 // watchReach notes whether anything leads to an address, and reports whether that changes the
 // settings of interfaces. When nothing does, a while later the cards, and what is made of them, ask
-// DHCP: a slip in the configuration must not put a node out of reach for good. applying is held.
+// DHCP: a mistake in the configuration must not put a node out of reach for good. applying is held.
 func (m *Manager) watchReach() (changed bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -186,8 +186,8 @@ func parseNetwork(text string) *config.Config {
 	return c
 }
 
-// A slip anywhere in a good network section never takes the node off the network: some interface on
-// hardware asks DHCP or has an address.
+// A mistake anywhere in a good network section never takes the node off the network: some interface
+// on hardware asks DHCP or has an address.
 func TestSlipsStayReachable(t *testing.T) {
 	good := []string{
 		"network:\n  interfaces:\n  - name: eth0\n    addresses: [192.168.1.10/24]\n    gateway: 192.168.1.1\n    dhcp: false\n  - name: eth1\n    dhcp: false\n",

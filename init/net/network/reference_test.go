@@ -14,7 +14,7 @@ import (
 	"imgbuild/qemu/tool"
 )
 
-// glibcReads gives the name servers and search domains that Debian 13's resolver takes of a
+// glibcReads returns the name servers and search domains that Debian 13's resolver takes of a
 // resolv.conf.
 func glibcReads(t *testing.T, text []byte) (out []string) {
 	t.Helper()

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// The limits of glibc for resolv.conf (resolv.conf(5)); the kubelet complains about more, and gives
-// the file to pods.
+// The limits of glibc for resolv.conf (resolv.conf(5)); the kubelet complains about more, and
+// hands the file to pods.
 const (
 	maxNameservers = 3
 	maxSearch      = 6

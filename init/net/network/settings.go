@@ -30,7 +30,7 @@ const (
 	radioMetric   = 3000
 )
 
-// settings gives the configuration of an interface, nil for one that is none of our
+// settings returns the configuration of an interface, nil for one that is none of our
 // business: a pod's end of a cable, a tunnel, a radio without a Wi-Fi network. mu is held.
 func (m *Manager) settings(l *link) *settings {
 	s := m.settingsOf(l)
@@ -87,7 +87,7 @@ func (m *Manager) settingsOf(l *link) *settings {
 	return &s
 }
 
-// claim gives an interface with a link the settings called auto if nobody has them yet.
+// claim assigns the settings called auto to an interface with a link if none has them yet.
 func (m *Manager) claim(l *link) settings {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -107,7 +107,7 @@ func (m *Manager) claim(l *link) settings {
 
 func isAuto(c config.Interface) bool { return c.MAC == "" && (c.Name == "auto" || c.Name == "") }
 
-// find gives the settings that name an interface by MAC or, where they have none, by name. ok is
+// find returns the settings that name an interface by MAC or, where they have none, by name. ok is
 // false when none do.
 func find(list []config.Interface, name, mac string) (s settings, ok bool) {
 	for i, c := range list {

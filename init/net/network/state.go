@@ -38,7 +38,7 @@ type Route struct {
 // reported.
 const minMTU, maxMTU = 576, 9216
 
-// fromConfig gives the state that the configuration has for an interface. Values are checked by
+// fromConfig returns the state that the configuration has for an interface. Values are checked by
 // init/contract/config before they get here; what is unusable all the same is left out.
 func fromConfig(c config.Interface, metric int) State {
 	s := State{Search: domains(c.Search...)}
@@ -101,7 +101,7 @@ func defaultRoute(via netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 }
 
-// reach gives the route to a gateway that is in none of the interface's own networks, as clouds
+// reach returns the route to a gateway that is in none of the interface's own networks, as clouds
 // and some routers have it.
 func reach(own []netip.Prefix, gw netip.Addr, metric int) []Route {
 	if gw.IsLinkLocalUnicast() || slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Contains(gw) }) {
@@ -110,7 +110,7 @@ func reach(own []netip.Prefix, gw netip.Addr, metric int) []Route {
 	return []Route{{To: netip.PrefixFrom(gw, gw.BitLen()), Metric: metric}}
 }
 
-// fromLease gives the state in a DHCP server's acknowledgement (RFC 2131, 2132, 3397, 3442).
+// fromLease returns the state in a DHCP server's acknowledgement (RFC 2131, 2132, 3397, 3442).
 func fromLease(ack *dhcpv4.DHCPv4, metric int) State {
 	var s State
 	ip, ok := netip.AddrFromSlice(ack.YourIPAddr.To4())
@@ -227,8 +227,8 @@ func (s State) without(c config.Interface) State {
 // times of a lease, from when it was given.
 type times struct{ renew, rebind, lease time.Duration }
 
-// leaseTimes gives a lease's times with RFC 2131's defaults (one half and seven eighths) for those
-// that are missing or make no sense. The lease 0xffffffff is for ever: nothing is renewed.
+// leaseTimes returns a lease's times with RFC 2131's defaults (one half and seven eighths) for
+// those that are missing or make no sense. The lease 0xffffffff is for ever: nothing is renewed.
 func leaseTimes(ack *dhcpv4.DHCPv4) times {
 	const forEver = 0xffffffff * time.Second
 	lease := ack.IPAddressLeaseTime(time.Hour)

@@ -52,7 +52,7 @@ func (s Status) up() bool {
 	return six && (!s.DHCP || s.unanswered)
 }
 
-// Way gives the metric of an interface's default route; ok is false when it has none. Where the
+// Way returns the metric of an interface's default route; ok is false when it has none. Where the
 // kernel has formed an address from an advertisement, its route has our metric too.
 func (s Status) Way() (metric int, ok bool) {
 	for _, r := range s.State.Routes {
@@ -109,7 +109,7 @@ func join(name string, addresses []string, why string) string {
 	return fmt.Sprintf("%s: %s (%s)", name, strings.Join(addresses, ", "), why)
 }
 
-// Status gives every interface that is run here, by name.
+// Status returns every interface that is run here, by name.
 func (m *Manager) Status() []Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -137,7 +137,7 @@ func (s Status) withRouter(router netip.Addr) Status {
 	return s
 }
 
-// advertisedBy gives by the interface's number the router of its best default route that the
+// advertisedBy returns by the interface's number the router of its best default route that the
 // kernel has from advertisements.
 func advertisedBy(routes []netlink.Route) map[int]netip.Addr {
 	out, best := map[int]netip.Addr{}, map[int]int{}
@@ -161,9 +161,9 @@ func advertisedBy(routes []netlink.Route) map[int]netip.Addr {
 	return out
 }
 
-// ranked gives the interfaces in the order in which their name servers and time servers are asked:
-// those with a link first, of these the way out with the lowest metric, then the others by their
-// metrics. mu is held.
+// ranked returns the interfaces in the order in which their name servers and time servers are
+// asked: those with a link first, of these the way out with the lowest metric, then the others by
+// their metrics. mu is held.
 func (m *Manager) ranked() []Status {
 	rank := func(s Status) (r [3]int) {
 		metric, out := s.Way()
@@ -190,8 +190,8 @@ func (m *Manager) writeResolvConf() {
 	}
 }
 
-// names gives name servers and search domains: the configuration's, then those that it or DHCP has
-// for each interface, then what routers advertise, and only when nobody names a server,
+// names returns name servers and search domains: the configuration's, then those that it or DHCP
+// has for each interface, then what routers advertise, and only when nobody names a server,
 // k3os.dns_nameservers. mu is held.
 func (m *Manager) names() (servers []netip.Addr, search []string) {
 	addrs := func(list []string) {
@@ -220,7 +220,7 @@ func (m *Manager) names() (servers []netip.Addr, search []string) {
 	return servers, search
 }
 
-// NTPServers gives the time servers that DHCP (option 42) and DHCPv6 name.
+// NTPServers returns the time servers that DHCP (option 42) and DHCPv6 name.
 func (m *Manager) NTPServers() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -22,7 +22,7 @@ func Client(env func() map[string]string) *http.Client {
 	}}
 }
 
-// For gives the proxy for a URL, nil for none, by the variables that everybody knows: HTTP_PROXY,
+// For returns the proxy for a URL, nil for none, by the variables that everybody knows: HTTP_PROXY,
 // HTTPS_PROXY and NO_PROXY, whose items are *, hosts, domains with or without a leading dot,
 // addresses and networks.
 func For(env map[string]string, target *url.URL) (*url.URL, error) {

@@ -40,12 +40,12 @@ func (h *hearing) news(event string) (text string, ok bool) {
 		return "", false
 	}
 	if h.tries >= patience && strings.HasPrefix(event, "CTRL-EVENT-DISCONNECTED") {
-		return "", false // the earlier message says more
+		return "", false // the earlier message has more details
 	}
 	return news(event)
 }
 
-// news reads one event of wpa_supplicant (wpa_ctrl.h) and gives what it means for the connection;
+// news reads one event of wpa_supplicant (wpa_ctrl.h) and returns what it means for the connection;
 // ok is false when it means nothing. An empty text is a connection.
 func news(event string) (text string, ok bool) {
 	word, rest, _ := strings.Cut(event, " ")
@@ -102,7 +102,7 @@ func fields(s string) map[string]string {
 	return out
 }
 
-// printable gives a network's name, from wpa_supplicant's escapes (\xNN, \", \\), fit for a
+// printable returns a network's name, from wpa_supplicant's escapes (\xNN, \", \\), fit for a
 // console.
 func printable(s string) string {
 	if u, err := strconv.Unquote(`"` + s + `"`); err == nil {
@@ -117,8 +117,8 @@ var firmware = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?:Direct firmware load for|firmware: failed to load) (\S+)`)
 })
 
-// MissingFirmware looks for the file that a radio's driver asked the kernel for in vain, in lines
-// of the kernel's log.
+// MissingFirmware looks for the file that a radio's driver asked the kernel for without success, in
+// lines of the kernel's log.
 func MissingFirmware(lines string) string {
 	last := ""
 	for line := range strings.Lines(lines) {

@@ -14,7 +14,7 @@ import (
 	"imgbuild/qemu/tool"
 )
 
-// read gives what Debian's wpa_supplicant makes of a configuration: the number of networks, and
+// read returns what Debian's wpa_supplicant makes of a configuration: the number of networks, and
 // what it complains about. It ends because there is no such interface, which it notices after
 // reading.
 func read(t *testing.T, program, text string) (networks int, complaints []string) {

@@ -12,7 +12,7 @@ import (
 )
 
 // How long a radio may be in a network that gives it no address before it joins again; doubled with
-// each time in vain.
+// each failure.
 const (
 	patient     = 75 * time.Second // a DHCP server that lives has been asked nine times by then
 	mostPatient = 10 * time.Minute

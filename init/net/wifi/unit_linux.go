@@ -56,7 +56,7 @@ func Unit(n Node) supervise.Unit {
 	return u
 }
 
-// NoRadio gives the reason for a missing radio, as far as the kernel's log shows it.
+// NoRadio returns the reason for a missing radio, as far as the kernel's log shows it.
 func NoRadio() string {
 	if file := MissingFirmware(kernelLog()); file != "" {
 		return "the Wi-Fi radio's firmware " + file + " is not in this image, so Wi-Fi does not work; use the cable, or another radio"
@@ -64,7 +64,7 @@ func NoRadio() string {
 	return "this machine has no Wi-Fi radio, or the image has no driver for it; plug one in, or remove network.wifi and k3os.wifi"
 }
 
-// kernelLog gives what the kernel's ring has now; empty when it cannot be read.
+// kernelLog returns what the kernel's ring has now; empty when it cannot be read.
 func kernelLog() string {
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 	shellEnvironment = "/etc/profile.d/00-environment.sh"
 )
 
-// Environment gives the variables to every login, next to those of the image. Both files are for
+// Environment sets the variables of every login, next to those of the image. Both files are for
 // root and User alone, since variables hold secrets. A value with a line break has no place there.
 func (m Machine) Environment(env map[string]string) error {
 	first := m.Track == nil || m.Track.environment == nil

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// pamReads gives the environment that pam_env.so of Debian 13 makes of /etc/environment in a
+// pamReads returns the environment that pam_env.so of Debian 13 makes of /etc/environment in a
 // session.
 func (m Machine) pamReads(t *testing.T) map[string]string {
 	t.Helper()
@@ -27,7 +27,7 @@ func (m Machine) pamReads(t *testing.T) map[string]string {
 	return variables(string(text))
 }
 
-// shellReads gives the environment that Debian 13's bash makes of the file for shells.
+// shellReads returns the environment that Debian 13's bash makes of the file for shells.
 func (m Machine) shellReads(t *testing.T) map[string]string {
 	t.Helper()
 	return variables(m.ask(t, "bash", "-c", ". "+shellEnvironment+"; exec env -0"))

@@ -24,8 +24,8 @@ const (
 	fetchLimit = 1 << 20
 )
 
-// Fetch gives the keys of the remote entries among keys. Those that are not available are an error
-// of kind Network; the others are given all the same.
+// Fetch returns the keys of the remote entries among keys. Those that are not available are an
+// error of kind Network; the others are given all the same.
 func Fetch(ctx context.Context, client *http.Client, keys []string) ([]string, error) {
 	var out []string
 	var errs []error

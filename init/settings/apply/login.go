@@ -10,7 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Where the node keeps who it is; see package identity.
+// The files of the node's identity; see package identity.
 const (
 	KeyDir        = "/var/lib/rancher/k3os/ssh"
 	HostnameFile  = "/var/lib/rancher/k3os/hostname"
@@ -29,7 +29,7 @@ func (m Machine) MachineID() error {
 		mount.Do(mount.Symlink{Path: m.path("/var/lib/dbus/machine-id"), Target: "/etc/machine-id"}))
 }
 
-// ParseKeys gives the lines of an authorized_keys text that are keys, and drops comments and what
+// ParseKeys returns the lines of an authorized_keys text that are keys, and drops comments and what
 // is none.
 func ParseKeys(text []byte) []string {
 	var keys []string

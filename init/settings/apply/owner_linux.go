@@ -37,7 +37,7 @@ func (m Machine) owner(text string) (uid, gid int, err error) {
 	return uid, gid, nil
 }
 
-// lookup gives the third field of NAME's line, and the fourth where it is a number.
+// lookup returns the third field of NAME's line, and the fourth where it is a number.
 func (m Machine) lookup(file, name string) (id, next int, err error) {
 	if n, err := strconv.Atoi(name); err == nil && n >= 0 {
 		return n, n, nil

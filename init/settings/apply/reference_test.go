@@ -17,7 +17,7 @@ import (
 // The files of this package as the programs read them that they are for: Debian 13's own, without
 // privileges, in a root of their own.
 
-// here gives a machine with the image's /etc.
+// here returns a machine with the image's /etc.
 func here(t *testing.T) Machine {
 	t.Helper()
 	m := Machine{Root: t.TempDir(), UID: os.Getuid(), GID: os.Getgid()}
@@ -60,7 +60,7 @@ func (m Machine) ask(t *testing.T, args ...string) string {
 	return out
 }
 
-// effective gives sshd's own view of its configuration: name -> values.
+// effective returns sshd's own view of its configuration: name -> values.
 func (m Machine) effective(t *testing.T) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}
@@ -224,7 +224,7 @@ func TestShadowReads(t *testing.T) {
 	good := config.HashPassword("canary", []byte("0123456789abcdef"))
 	hashes := []string{"", "!", "*", good, "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7"}
 	letters := []rune("$6y./aA0:\n\t #!*\\\u00e4")
-	for range 120 { // slips in a good one
+	for range 120 { // mistakes in a good one
 		h := []rune(good)
 		h[r.IntN(len(h))] = letters[r.IntN(len(letters))]
 		hashes = append(hashes, string(h))
@@ -252,7 +252,7 @@ func TestShadowReads(t *testing.T) {
 	}
 }
 
-// Whatever stands between keys, OpenSSH reads every key of the list, and no key that is not in it.
+// Whatever is between keys, OpenSSH reads every key of the list, and no key that is not in it.
 func TestAuthorizedKeysRead(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 11))
 	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIbmwLVPhF9wwHCGyEEU1iTfDWVfVcJJtZ4MrTpBeLfu"

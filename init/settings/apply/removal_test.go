@@ -85,7 +85,7 @@ func TestRemovingAKeyRemovesItsEffect(t *testing.T) {
 	}
 	for path, name := range seenElsewhere {
 		if !slices.Contains(tests, name) {
-			t.Errorf("%s is said to be seen by %s, which there is not", path, name)
+			t.Errorf("%s names the test %s, which does not exist", path, name)
 		}
 	}
 	full := exampleTree(t)
@@ -147,7 +147,7 @@ func example(t *testing.T) string {
 	return text
 }
 
-// without gives a copy of a tree that lacks one key, in every item and named section.
+// without returns a copy of a tree that lacks one key, in every item and named section.
 func without(tree any, path []string) any {
 	switch v := tree.(type) {
 	case map[string]any:
@@ -160,7 +160,7 @@ func without(tree any, path []string) any {
 			}
 			return out
 		}
-		for name := range out { // the names of services and add-ons are no part of the path
+		for name := range out { // the names of services and add-ons are not part of the path
 			if _, section := out[name].(map[string]any); section {
 				out[name] = without(out[name], path)
 			}
@@ -194,8 +194,8 @@ func newNode(t *testing.T) aNode {
 	return aNode{m}
 }
 
-// take applies a configuration and gives what is to be seen of it; without files only what is made
-// of it for others.
+// take applies a configuration and returns what is to be seen of it; without files only what is
+// made of it for others.
 func (n aNode) take(t *testing.T, tree any, files bool) string {
 	t.Helper()
 	text, err := yaml.Marshal(tree)

@@ -208,7 +208,7 @@ func (m Machine) LinkSysctls(link string, values map[string]string) error {
 	return errors.Join(errs...)
 }
 
-// sysctlFile gives the file of a kernel setting.
+// sysctlFile returns the file of a kernel setting.
 func (m Machine) sysctlFile(name string) string {
 	return filepath.Join(m.path("/proc/sys"), filepath.Clean("/"+config.SysctlPath(name)))
 }
@@ -299,7 +299,7 @@ func (m Machine) file(f config.File) error {
 	return atomicfile.WriteAs(path, data, f.Mode(), uid, gid)
 }
 
-// combined gives what is to be in a file: after what is there already with append, once, and of
+// combined returns what is to be in a file: after what is there already with append, once, and of
 // /etc/hosts after the node's own lines, without which sudo and others do not find their own host.
 func (m Machine) combined(f config.File, path string, data []byte) ([]byte, error) {
 	if filepath.Clean("/"+f.Path) == "/etc/hosts" {

@@ -35,7 +35,7 @@ type Track struct {
 // written is what is known of a file of write_files.
 type written struct {
 	Path   string `json:"path"`
-	SHA256 string `json:"sha256"` // of the content as it was written; a file that somebody changed since is his
+	SHA256 string `json:"sha256"` // of the content as it was written; a file that was changed since belongs to the user
 	// What was there before: it is under the same name as the note, with .before appended.
 	Before *before `json:"before,omitempty"`
 }
@@ -46,7 +46,7 @@ type before struct {
 	GID  int         `json:"gid"`
 }
 
-// noteDir gives the directory of the note about a path: /etc, /run, /tmp and /dev begin again at
+// noteDir returns the directory of the note about a path: /etc, /run, /tmp and /dev begin again at
 // every boot, and the notes about them with them.
 func noteDir(path string) string {
 	for _, dir := range []string{"/etc/", "/run/", "/tmp/", "/dev/"} {
@@ -152,7 +152,7 @@ func (m Machine) takeBack(w written, note string) error {
 		return err
 	}
 	if hashOf(now) != w.SHA256 {
-		return nil // somebody changed it since, so it is his
+		return nil // it was changed since, so it belongs to the user
 	}
 	if w.Before != nil {
 		old, err := os.ReadFile(note + ".before")
@@ -174,7 +174,7 @@ func remove(path string) error {
 	return nil
 }
 
-// dropSysctls gives the settings that are no longer named the value that they had.
+// dropSysctls sets the settings that are no longer named to the value that they had.
 func (m Machine) dropSysctls(named map[string]bool) error {
 	var errs []error
 	m.Track.mu.Lock()

@@ -34,7 +34,7 @@ func (m Machine) hasZone(name string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// zoneLink gives the zone that a name is a link to, by the lines "L TARGET NAME" of tzdata.zi; ""
+// zoneLink returns the zone that a name is a link to, by the lines "L TARGET NAME" of tzdata.zi; ""
 // if there is none.
 func (m Machine) zoneLink(name string) string {
 	f, err := os.Open(m.path(zoneDir + "/tzdata.zi"))

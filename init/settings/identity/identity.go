@@ -26,8 +26,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// MachineID gives the 32 hex digits in path, and makes them if there are none or they are damaged;
-// see machine-id(5).
+// MachineID returns the 32 hex digits in path, and makes them if there are none or they are
+// damaged; see machine-id(5).
 func MachineID(path string) (string, error) {
 	data, err := os.ReadFile(path)
 	if id := strings.TrimSpace(string(data)); err == nil && validID(id) {
@@ -51,10 +51,10 @@ func validID(id string) bool {
 	return err == nil && len(raw) == 16 && id == strings.ToLower(id) && strings.Trim(id, "0") != ""
 }
 
-// HostKeys makes the ssh host keys that are missing in dir, in OpenSSH's own format, and gives the
-// paths of the private ones that can be used. A key that is there and damaged is replaced. An error
-// reports both: a key that was replaced, for the next login warns of another host, and one that
-// could not be made, as on a disk that is full.
+// HostKeys makes the ssh host keys that are missing in dir, in OpenSSH's own format, and returns
+// the paths of the private ones that can be used. A key that is there and damaged is replaced. An
+// error reports both: a key that was replaced, for the next login warns of another host, and one
+// that could not be made, as on a disk that is full.
 func HostKeys(dir string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -131,9 +131,9 @@ func writeKey(path string, key any) error {
 	return write(path, pem.EncodeToMemory(block), 0o600)
 }
 
-// Hostname gives the node's name: configured wins and is not kept; else the one that was generated
-// before and is in path; else shelf- and the last six hex digits of the first wired MAC address,
-// which is then kept in path.
+// Hostname returns the node's name: configured wins and is not kept; else the one that was
+// generated before and is in path; else shelf- and the last six hex digits of the first wired MAC
+// address, which is then kept in path.
 func Hostname(path, configured string, mac net.HardwareAddr) (string, error) {
 	if configured != "" {
 		return configured, nil

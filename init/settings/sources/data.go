@@ -100,7 +100,7 @@ func Keep(store, source string, files map[string][]byte) (changed bool, err erro
 	return true, atomicfile.Write(filepath.Join(dir, origin), mark, 0o600)
 }
 
-// Kept gives a file that a place gave last, nil if there is none.
+// Kept returns a file that a place gave last, nil if there is none.
 func Kept(store, source, name string) []byte {
 	data, err := os.ReadFile(filepath.Join(place(store, source), name))
 	if err != nil {
@@ -154,7 +154,7 @@ type Source struct {
 	config.DataSource
 }
 
-// List gives the places that a configuration names; the check has reported invalid ones.
+// List returns the places that a configuration names; the check has reported invalid ones.
 func List(items []string) []Source {
 	var out []Source
 	seen := map[string]bool{}
@@ -175,7 +175,7 @@ func List(items []string) []Source {
 	return out
 }
 
-// dataLayers gives the layers of the places that the layers so far name: who the machine is, its
+// dataLayers returns the layers of the places that the layers so far name: who the machine is, its
 // network, the rest.
 func dataLayers(root string, layers []*config.Layer) (out []*config.Layer, problems []config.Problem) {
 	asked := false

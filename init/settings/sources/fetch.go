@@ -15,7 +15,7 @@ import (
 	"aead.dev/minisign"
 )
 
-// Fetch gives what a URL answers, if it has the hash or the signature that the configuration asks
+// Fetch returns what a URL answers, if it has the hash or the signature that the configuration asks
 // for. Without either nothing is ever taken.
 func Fetch(ctx context.Context, client *http.Client, s config.DataSource) ([]byte, error) {
 	data, err := get(ctx, client, s.URL)

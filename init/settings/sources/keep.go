@@ -41,7 +41,7 @@ func (im Importer) Keep(text []byte) (stale, err error) {
 	return fault.Wrap(im.settle(mainBoot, path, want, now), fault.Device, "look after the card", "the boot partition keeps the settings from before"), nil
 }
 
-// forBoot gives the text for BOOT, and what is there now.
+// forBoot returns the text for BOOT, and what is there now.
 func (im Importer) forBoot(text []byte) (want, now []byte, err error) {
 	if im.Overwrite == nil {
 		return nil, nil, fault.New(fault.Device, "write it to config.yaml on the boot partition, on any computer, to keep it", "the data partition is not in use, and the change is gone with the next boot")

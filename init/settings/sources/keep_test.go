@@ -59,7 +59,7 @@ func TestKeepMain(t *testing.T) {
 // TestKeepLeavesBoot: what does not fit, or is not what the node took over, stays.
 func TestKeepLeavesBoot(t *testing.T) {
 	for name, prepare := range map[string]func(n *node){
-		"no room":           func(n *node) { n.put("config.yaml", first); n.run() },
+		"no space":          func(n *node) { n.put("config.yaml", first); n.run() },
 		"never taken over":  func(n *node) { n.put("config.yaml", "hostname: [\n"); n.Run() },
 		"changed meanwhile": func(n *node) { n.put("config.yaml", first); n.run(); n.put("config.yaml", "hostname: other\n") },
 		"nothing there":     func(n *node) {},
@@ -68,7 +68,7 @@ func TestKeepLeavesBoot(t *testing.T) {
 		prepare(n)
 		was, writes := n.boot("config.yaml"), n.writes
 		if err := n.Fits([]byte(second)); err == nil {
-			t.Errorf("%s: nothing is said before", name)
+			t.Errorf("%s: a report before", name)
 		}
 		stale, err := n.Keep([]byte(second))
 		if stale == nil || err != nil || !strings.Contains(stale.Error(), "settings from before") {

@@ -1,5 +1,5 @@
 // Package sources is where a node's configuration comes from: it imports what people put on the
-// boot partition, takes the secrets off it, and gives the layers that make the node's
+// boot partition, takes the secrets off it, and returns the layers that make the node's
 // configuration, in order.
 package sources
 
@@ -324,7 +324,7 @@ func (im Importer) settle(name, path string, want, now []byte) error {
 	return atomicfile.SyncDir(filepath.Dir(path))
 }
 
-// Layers gives the node's layers, the later ones winning: what the image sets, what Raspberry Pi
+// Layers returns the node's layers, the later ones winning: what the image sets, what Raspberry Pi
 // Imager wrote, the imported main file and its parts, the kernel's command line, k3OS's own file on
 // the data partition, what data sources gave, and k3OS's directory. A source that does not exist is
 // left out. Of a file that could never be imported, because it cannot be read as a whole, those

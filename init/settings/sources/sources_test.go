@@ -91,7 +91,7 @@ func (n *node) merged() *config.Config {
 
 // The first file that a node is given cannot be read as a whole: nothing is imported, and what can
 // be read counts all the same, for nobody could log in otherwise. Once it is right it is imported
-// as ever; and a later slip costs nothing.
+// as ever; and a later mistake costs nothing.
 func TestFirstFileIsBroken(t *testing.T) {
 	const key = "ssh_authorized_keys: [ssh-ed25519 AAAA me]\n"
 	n := newNode(t)
@@ -116,7 +116,7 @@ func TestFirstFileIsBroken(t *testing.T) {
 	n.put("config.yaml", "hostname: node3\n"+key+"k3os:\n\ttoken: abcdefgh\n")
 	n.Run()
 	if c := n.merged(); c.Hostname != "node2" || c.K3OS.Token != "abcdefgh" {
-		t.Errorf("a later slip: %q", c.Hostname)
+		t.Errorf("a later mistake: %q", c.Hostname)
 	}
 }
 
@@ -321,7 +321,7 @@ func FuzzTorn(f *testing.F) {
 		if len(original) != len(want) {
 			return
 		}
-		for i := range want { // what Blank gives: the same, or an x
+		for i := range want { // what Blank returns: the same, or an x
 			if want[i] != original[i] {
 				want[i] = 'x'
 			}

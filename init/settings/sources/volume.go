@@ -18,7 +18,7 @@ import (
 // Prober looks for volumes called CIDATA among the block devices, whole disks and partitions alike.
 type Prober struct {
 	Sys, Dev string // "/sys", "/dev"
-	// Mount mounts an ISO 9660 volume read-only and gives its directory; done unmounts it.
+	// Mount mounts an ISO 9660 volume read-only and returns its directory; done unmounts it.
 	Mount func(device string) (dir string, done func(), err error)
 }
 
@@ -26,8 +26,8 @@ type Prober struct {
 // linuxkit's and cloud-init's.
 var candidates = [][]string{{config.UserDataName, "user-data", "userdata", "config"}, {config.NetworkConfigName, "network-config"}, {config.MetaDataName, "meta-data"}}
 
-// Read gives the files of the first volume, by device name, that is called CIDATA, and the device;
-// nil if there is none.
+// Read returns the files of the first volume, by device name, that is called CIDATA, and the
+// device; nil if there is none.
 func (p Prober) Read() (files map[string][]byte, device string, err error) {
 	entries, _ := os.ReadDir(filepath.Join(p.Sys, "class/block"))
 	var names []string
@@ -95,7 +95,7 @@ func pick(read func(string) ([]byte, error)) (map[string][]byte, error) {
 	return out, nil
 }
 
-// isoLabel gives the name of an ISO 9660 volume, "" if it is none: the primary volume descriptor
+// isoLabel returns the name of an ISO 9660 volume, "" if it is none: the primary volume descriptor
 // is in sector 16 of 2048 bytes and has the name at byte 40 (ECMA-119, 8.4).
 func isoLabel(r io.ReaderAt) string {
 	b := make([]byte, 2048)

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Find gives the disk that the node runs from.
+// Find returns the disk that the node runs from.
 func Find() (*disk.Disk, error) {
 	text, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
@@ -103,7 +103,7 @@ func Look(d *disk.Disk) State {
 	return s
 }
 
-// mountedAt gives the first place where a device is mounted.
+// mountedAt returns the first place where a device is mounted.
 func mountedAt(device string) string {
 	mounts, _ := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) { return m.Source != device, m.Source == device })
 	if len(mounts) == 0 {
@@ -133,7 +133,7 @@ func idle(d *disk.Disk) error {
 }
 
 // Repair puts a lost entry of the partition table back, lets e2fsck change whatever it has to, and
-// gives the file system its label. e2fsck's output goes to out. When e2fsck gives up, the error
+// sets the label of the file system. e2fsck's output goes to out. When e2fsck gives up, the error
 // reports it.
 func Repair(ctx context.Context, d *disk.Disk, out io.Writer) error {
 	if err := idle(d); err != nil {
@@ -173,7 +173,7 @@ func Format(ctx context.Context, d *disk.Disk, out io.Writer) error {
 	}
 	args := []string{"/usr/sbin/mke2fs", "-F", "-t", "ext4", "-b", "4096", "-L", preinit.DataLabel, "-J", "size=64"}
 	if d.Table.Partitions[disk.Data-1].Sectors < 1<<31 {
-		args = append(args, "-E", "resize=536870912") // room for the descriptors of 2 TiB, so that it grows with a copy to a larger card
+		args = append(args, "-E", "resize=536870912") // space for the descriptors of 2 TiB, so that it grows with a copy to a larger card
 	}
 	_, err := supervise.Run(ctx, supervise.Command{Spec: supervise.Spec{Args: append(args, d.Partition(disk.Data))}, Output: out})
 	return fault.Wrap(err, fault.Device, "replace the card", "the data partition could not be formatted")

@@ -105,7 +105,7 @@ func onDisk(t report.Teller, device string, blockSize int64) *partition {
 	}
 }
 
-// use checks and mounts it. clean says that it was unmounted in order, as it says itself.
+// use checks and mounts it. clean reports that it was unmounted in order, by its own flag.
 func (p *partition) use(clean bool) (err error) {
 	repaired := false
 	if !clean {
@@ -140,10 +140,10 @@ func (p *partition) use(clean bool) (err error) {
 }
 
 // check lets e2fsck, which comes from the squashfs, look at the data partition. First it may only
-// do what is safe without a person. If that is not enough it repairs what it can, because nobody
-// sits in front of the node, but only while the node can be recognised on the partition: of a file
-// system that lost its root a repair makes an empty one, on which the node would begin a second
-// life. Repaired says that it went that far. safe is -p, or -fp for one that calls itself clean.
+// do what is safe without a person. If that is not enough it repairs what it can, because no person
+// is at the node, but only while the node can be recognised on the partition: of a file system that
+// lost its root a repair makes an empty one, on which the node would begin a second life. Repaired
+// reports that it went that far. safe is -p, or -fp for one that calls itself clean.
 func (p *partition) check(safe string) (repaired bool, err error) {
 	res, err := p.fsck(safe)
 	switch {
@@ -281,7 +281,7 @@ func growExt4(device string, blockSize int64) error {
 	return nil
 }
 
-// larger gives how many blocks a file system of now blocks has to have to fill size bytes. A
+// larger returns how many blocks a file system of now blocks has to have to fill size bytes. A
 // remainder smaller than 4 MiB is not worth a block group.
 func larger(now uint64, size, blockSize int64) (blocks uint64, more bool) {
 	blocks = uint64(size / blockSize)

@@ -27,7 +27,7 @@ func teller() report.Teller {
 
 func mib(n int64) int64 { return n << 20 }
 
-// told gives the texts of the problems that were reported.
+// told returns the texts of the problems that were reported.
 func told(t report.Teller) string {
 	var all []string
 	for _, p := range t.Report.Problems() {
@@ -214,7 +214,7 @@ func TestLarger(t *testing.T) {
 		{1024, mib(8) - 1, 4096, 2047, false}, // a rest of less than 4 MiB
 		{1024, mib(8) + 4096, 4096, 2049, true},
 		{1024, mib(64), 1024, 65536, true},
-		{4096, mib(4), 4096, 1024, false}, // smaller than it says: nothing is done about that here
+		{4096, mib(4), 4096, 1024, false}, // smaller than its header: nothing is done about that here
 	} {
 		if blocks, more := larger(c.now, c.size, c.unit); blocks != c.blocks || more != c.more {
 			t.Errorf("%d blocks of %d in %d bytes: got %d %v, want %d %v", c.now, c.unit, c.size, blocks, more, c.blocks, c.more)
@@ -289,12 +289,12 @@ func TestRescue(t *testing.T) {
 		file *string
 		want string
 	}{
-		"nothing":       {nil, &no, ""},
-		"no file":       {nil, nil, ""},
-		"file":          {nil, &yes, config.RescueFile},
-		"line":          {map[string]string{"shelf.rescue": ""}, &no, "command line"},
-		"line says no":  {map[string]string{"shelf.rescue": "no"}, &no, ""},
-		"line no, file": {map[string]string{"shelf.rescue": "no"}, &yes, config.RescueFile},
+		"nothing":         {nil, &no, ""},
+		"no file":         {nil, nil, ""},
+		"file":            {nil, &yes, config.RescueFile},
+		"line":            {map[string]string{"shelf.rescue": ""}, &no, "command line"},
+		"the line has no": {map[string]string{"shelf.rescue": "no"}, &no, ""},
+		"line no, file":   {map[string]string{"shelf.rescue": "no"}, &yes, config.RescueFile},
 	} {
 		if got := rescue(teller(), c.line, volume(t, c.file)); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
@@ -330,7 +330,7 @@ func TestSetRescue(t *testing.T) {
 		}
 		defer f.Close()
 		if err := SetRescue(f, true); err == nil {
-			t.Error("a file without room for the word: got no error")
+			t.Error("a file without space for the word: got no error")
 		}
 	}
 }
@@ -361,6 +361,6 @@ func TestFurnish(t *testing.T) {
 		}
 	}
 	if !slices.Contains(mountPoints, "/usr") {
-		t.Error("/usr is no mount point")
+		t.Error("/usr is not a mount point")
 	}
 }

@@ -50,7 +50,7 @@ func mapperMinor(misc string) (uint32, error) {
 	return 0, errors.New("the kernel has no device mapper (is the module dm_mod in the initramfs?)")
 }
 
-// mapDevice makes a read-only device-mapper device of one target and gives its node. There is no
+// mapDevice makes a read-only device-mapper device of one target and returns its node. There is no
 // udev to wait for: the kernel has made /dev/dm-N when the table is loaded.
 func mapDevice(c *dm.Control, name string, t dm.Target) (string, error) {
 	dev, err := c.CreateDevice(name)

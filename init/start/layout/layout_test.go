@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mine gives a table's directories to the user who runs the test; owners other than root cannot be
-// tried without being root.
+// mine changes the owner of a table's directories to the user who runs the test; owners other than
+// root cannot be tried without being root.
 func mine(ops []mount.Op) []mount.Op {
 	out := append([]mount.Op(nil), ops...)
 	for i, op := range out {

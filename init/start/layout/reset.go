@@ -38,7 +38,7 @@ func OrderReset(store string) error {
 }
 
 // reset does what OrderReset noted, below dir, the directory k3os of the data partition, before
-// anything of it is in use. done says that the data are new. A power cut at any moment leaves a
+// anything of it is in use. done reports that the data are new. A power cut at any moment leaves a
 // partition on which the next call finishes the work:
 //
 //	data-new       is made, with links to the files that are kept, and reaches the disk
@@ -86,7 +86,7 @@ func reset(dir string, at func(step string)) (done bool, err error) {
 	return true, atomicfile.SyncDir(filepath.Dir(flag))
 }
 
-// renew makes fresh again, with links to what is kept of data: they need no room, and a disk that
+// renew makes fresh again, with links to what is kept of data: they need no space, and a disk that
 // is full is a reason for a reset.
 func renew(data, fresh string, at func(string)) error {
 	if err := os.RemoveAll(fresh); err != nil {
@@ -161,7 +161,7 @@ func syncFS(dir string) error {
 	return unix.Syncfs(int(f.Fd()))
 }
 
-// sweep gives what removes the data of resets that were done, at leisure; nil if there is nothing
+// sweep returns what removes the data of resets that were done, at leisure; nil if there is nothing
 // to remove. dir need not be reachable any more when it runs.
 func sweep(dir string) func() error {
 	olds, _ := filepath.Glob(filepath.Join(dir, "data-old-*"))

@@ -34,7 +34,7 @@ func nodeDir(t *testing.T) string {
 	return dir
 }
 
-// files gives the content of every file below dir by its path.
+// files returns the content of every file below dir by its path.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	got := map[string]string{}

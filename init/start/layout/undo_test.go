@@ -15,7 +15,7 @@ import (
 // read-only, and the file system that the program runs from is left alone.
 func TestUndo(t *testing.T) {
 	busy := errors.New("busy")
-	dir := t.TempDir() // stands for a disk, which is flushed
+	dir := t.TempDir() // in the place of a disk, which is flushed
 	var mounts []*mountinfo.Info
 	for _, m := range []string{"/ ext4", "/usr squashfs", "/proc proc", "/sys sysfs", "/dev devtmpfs", "/run tmpfs", dir + " ext4", "/mnt/nas nfs4", "/mnt/gone cifs", "/boot vfat"} {
 		path, kind, _ := strings.Cut(m, " ")

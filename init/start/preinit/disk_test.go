@@ -115,7 +115,7 @@ func TestFindDisk(t *testing.T) {
 		{"none", "shelf.disk=1a2b3c4d-01 shelf.slot=a", map[string]uint32{"sda": 7}, "", "did not appear within 40s; the disks that are there: sda", 0},
 		{"no name", "shelf.slot=a", nil, "", "no shelf.disk", 0},
 		{"no slot", "shelf.disk=1a2b3c4d-01 shelf.slot=c", nil, "", `shelf.slot="c"`, 0},
-		{"no PARTUUID", "shelf.disk=sda1 shelf.slot=a", nil, "", "is no partition of an MBR disk", 0},
+		{"no PARTUUID", "shelf.disk=sda1 shelf.slot=a", nil, "", "is not a partition of an MBR disk", 0},
 	} {
 		sys, dev := t.TempDir(), t.TempDir()
 		for name, signature := range c.disks {

@@ -19,7 +19,7 @@ type Hotplug struct {
 	hear   []func(uevent.Event)
 }
 
-// NewHotplug gives one without modules.
+// NewHotplug returns one without modules.
 func NewHotplug(t report.Teller) *Hotplug {
 	return &Hotplug{t: t, seen: map[string]bool{}, block: make(chan struct{}, 1)}
 }

@@ -169,7 +169,7 @@ func answer(c *net.UnixConn, h Handler, may bool, free func()) {
 	_ = flow(ctx, patient{c})
 }
 
-// patient gives up on a caller who does not take what he asked for.
+// patient gives up on a caller that does not read the answer.
 type patient struct{ c *net.UnixConn }
 
 func (p patient) Write(b []byte) (int, error) {
@@ -228,7 +228,7 @@ func trusted(c *net.UnixConn) bool {
 	return slices.Contains(groups, uint32(gid))
 }
 
-// peerGroups gives the further groups that the peer had when it connected (SO_PEERGROUPS,
+// peerGroups returns the further groups that the peer had when it connected (SO_PEERGROUPS,
 // socket(7)): asking /proc for its number later could hit another process.
 func peerGroups(fd uintptr) []uint32 {
 	groups := make([]uint32, 1024)
@@ -262,7 +262,7 @@ func Stream(ctx context.Context, path string, req Request, w io.Writer) error {
 	}
 	defer c.Close()
 	if !out.Flow {
-		return fault.New(fault.Internal, "", "%s gives no stream", req.Verb)
+		return fault.New(fault.Internal, "", "%s returns no stream", req.Verb)
 	}
 	_ = c.SetDeadline(time.Time{})
 	stop := context.AfterFunc(ctx, func() {

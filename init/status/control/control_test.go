@@ -159,7 +159,7 @@ func TestCrowd(t *testing.T) {
 		t.Errorf("a stranger is not received: %v %v", err, may)
 	}
 	if err := Call(path, long, nil); err == nil {
-		t.Error("a stranger may say as much as he likes")
+		t.Error("a stranger may send any amount")
 	}
 }
 

@@ -36,7 +36,7 @@ type Facts struct {
 	Booting   bool   // services are still being set up: one that is missing may come
 	Damaged   string // the block of /usr that is not as built; empty for none
 	Degraded  bool   // the data partition is not in use
-	Rescue    string // who asked for that; empty if it is lost
+	Rescue    string // what asked for that; empty if it is lost
 	Disks     []Disk
 	Addresses []netip.Prefix // of all interfaces
 	Refused   []string       // keys of the configuration that are refused and were not before the upgrade
@@ -124,7 +124,7 @@ func (v Verdict) Passed() []string {
 	return names
 }
 
-// Of gives the result of one check; false when it was not asked for.
+// Of returns the result of one check; false when it was not asked for.
 func (v Verdict) Of(check string) (Result, bool) {
 	i := slices.IndexFunc(v.Results, func(r Result) bool { return r.Check == check })
 	if i < 0 {

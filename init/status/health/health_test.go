@@ -60,7 +60,7 @@ func TestJudge(t *testing.T) {
 		{"damaged", checks.Usr, Bad, "/usr is damaged (block 7)", func(f *Facts) { f.Damaged = "7" }},
 		{"disk full", checks.Space, Bad, "/ is full", func(f *Facts) { f.Disks[0].Free = 19 }},
 		{"disk nearly full", "", Good, "", func(f *Facts) { f.Disks[0].Free = 21 }},
-		{"no more files", checks.Space, Bad, "/ is full: there is space", func(f *Facts) { f.Disks[0].Inode = 100 }},
+		{"not for more files", checks.Space, Bad, "/ is full: there is space", func(f *Facts) { f.Disks[0].Inode = 100 }},
 		{"read-only", checks.Writable, Bad, "/ takes no more writes", func(f *Facts) { f.Disks[0].ReadOnly, f.Disks[0].Free = true, 0 }},
 		{"no address", checks.Address, Waiting, "no interface has an address", func(f *Facts) { f.Addresses = nil }},
 		{"an address of the link alone", checks.Address, Waiting, "no interface", func(f *Facts) { f.Addresses = addresses("fe80::1/64", "169.254.1.1/16", "::1/128") }},
@@ -166,7 +166,7 @@ func TestJudgeServices(t *testing.T) {
 				want = 0
 			}
 			if got := strings.Count(text, line(u)); got != want {
-				t.Fatalf("%q is said %d times, want %d:\n%s\n%+v", line(u), got, want, text, f.Units)
+				t.Fatalf("%q is reported %d times, want %d:\n%s\n%+v", line(u), got, want, text, f.Units)
 			}
 		}
 		if v.State != worst {

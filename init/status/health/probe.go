@@ -53,7 +53,7 @@ func (p *Prober) Add(list ...Probe) {
 	p.probes = append(p.probes, list...)
 }
 
-// Answers gives the answers by check.
+// Answers returns the answers by check.
 func (p *Prober) Answers() map[string]Answer {
 	p.mu.Lock()
 	defer p.mu.Unlock()

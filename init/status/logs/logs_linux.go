@@ -26,8 +26,8 @@ type Logs struct {
 	Commands *supervise.Log // of init_cmd, boot_cmd and run_cmd
 }
 
-// Answer gives the newest lines of a log, and those to come if follow is set. Args: name, lines (0
-// is all), follow.
+// Answer returns the newest lines of a log, and those to come if follow is set. Args: name, lines
+// (0 is all), follow.
 func (l Logs) Answer(r control.Request) (any, error) {
 	name := r.Args["name"]
 	count, err := strconv.Atoi(r.Args["lines"])
@@ -76,7 +76,7 @@ func (l Logs) Names() []string {
 	return slices.Compact(names)
 }
 
-// logFiles gives the files of a log, the oldest first.
+// logFiles returns the files of a log, the oldest first.
 func logFiles(dir, name string) []string {
 	if name == "" || strings.ContainsAny(name, "/*?[\\") || name[0] == '.' {
 		return nil
@@ -94,8 +94,8 @@ func logFiles(dir, name string) []string {
 	return files
 }
 
-// newest gives the last count lines, 0 for all, of a log: what memory holds of it, and before that
-// what only the files hold. Lines begin with their time, which shows where memory takes over.
+// newest returns the last count lines, 0 for all, of a log: what memory holds of it, and before
+// that what only the files hold. Lines begin with their time, which shows where memory takes over.
 func newest(ring []byte, files []string, count int) []byte {
 	have := bytes.Count(ring, []byte("\n"))
 	var parts [][]byte
@@ -145,7 +145,7 @@ func lastLines(b []byte, count int) []byte {
 	return b
 }
 
-// Dmesg gives the kernel's messages as they are in its buffer, as lines "<level>[seconds] text".
+// Dmesg returns the kernel's messages as they are in its buffer, as lines "<level>[seconds] text".
 func Dmesg() (any, error) {
 	size, err := unix.Klogctl(unix.SYSLOG_ACTION_SIZE_BUFFER, nil)
 	if err != nil {

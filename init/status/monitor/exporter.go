@@ -23,7 +23,7 @@ const Port = 9100
 // time at every scrape.
 var collectors = [...]string{"cpu", "cpufreq", "diskstats", "filefd", "filesystem", "hwmon", "loadavg", "meminfo", "netdev", "pressure", "stat", "textfile", "thermal_zone", "time", "timex", "uname", "vmstat"}
 
-// Unit is node-exporter as a service. listen gives the address again at each start.
+// Unit is node-exporter as a service. listen returns the address at each start.
 func Unit(listen func() (string, error)) supervise.Unit {
 	return supervise.Unit{
 		Name: UnitName, User: "prometheus", Command: []string{"/usr/bin/prometheus-node-exporter"},
@@ -61,11 +61,11 @@ func arguments(address string) []string {
 	return args
 }
 
-// Listen gives the address that node-exporter listens on. setting is monitoring.listen: an address
-// and a port, either alone, or an interface's name in the place of the address. Without an address
-// it is that of the shelf: the interface with the default route, else the first with an address.
-// All interfaces are served only if the setting asks for it with 0.0.0.0 or [::]. Without an
-// address yet the error is a *supervise.Waiting.
+// Listen returns the address that node-exporter listens on. setting is monitoring.listen: an
+// address and a port, either alone, or an interface's name in the place of the address. Without an
+// address it is that of the shelf: the interface with the default route, else the first with an
+// address. All interfaces are served only if the setting asks for it with 0.0.0.0 or [::]. Without
+// an address yet the error is a *supervise.Waiting.
 func Listen(setting string, interfaces []network.Status) (string, error) {
 	host, port, err := splitListen(setting)
 	if err != nil {

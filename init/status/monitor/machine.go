@@ -68,7 +68,7 @@ func zones(sys string) []Zone {
 	return list
 }
 
-// numbered gives the directories that match, in the order of the number at their end.
+// numbered returns the directories that match, in the order of the number at their end.
 func numbered(sys, pattern string) []string {
 	dirs, _ := filepath.Glob(filepath.Join(sys, pattern))
 	sort.Slice(dirs, func(i, j int) bool {

@@ -109,7 +109,7 @@ func bit(b bool) float64 {
 
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
-// Render gives a sample in Prometheus' text format (version 0.0.4). now is the moment of the
+// Render returns a sample in Prometheus' text format (version 0.0.4). now is the moment of the
 // sample.
 func Render(s Sample, now time.Time) []byte {
 	w := &writer{}

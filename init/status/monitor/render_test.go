@@ -97,7 +97,7 @@ func TestRender(t *testing.T) {
 		}
 	}
 	if f["shelf_service_restarts_total"].GetType() != dto.MetricType_COUNTER {
-		t.Error("restarts are no counter")
+		t.Error("restarts are not a counter")
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Masked gives a configuration as YAML without its secrets: values of secret keys, environments,
+// Masked returns a configuration as YAML without its secrets: values of secret keys, environments,
 // what looks like a secret by its name in the values of add-ons, Secrets among their objects,
 // tokens in arguments, passwords in URLs, and the content of files.
 func Masked(c *config.Config) (*yaml.Node, error) {
@@ -193,8 +193,8 @@ func (h *hider) hide(n *yaml.Node, path string) {
 }
 
 // Values lists the texts in configuration files that are secrets, so that they can be found again
-// elsewhere: in a log, in a command line. name gives the format of a file, data is the file as it
-// is.
+// elsewhere: in a log, in a command line. name determines the format of a file, data is the file as
+// it is.
 func Values(name string, data []byte) []string {
 	var list []string
 	for _, s := range config.FindSecrets(config.FormatOf(name), data) {
@@ -205,8 +205,8 @@ func Values(name string, data []byte) []string {
 	return append(list, InConfig(c)...)
 }
 
-// InConfig gives the secrets of a configuration, wherever it came from, also those in values that
-// are no secrets as a whole.
+// InConfig returns the secrets of a configuration, wherever it came from, also those in values that
+// are not secrets as a whole.
 func InConfig(c *config.Config) []string {
 	var list []string
 	h := newHider()

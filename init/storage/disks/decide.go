@@ -229,7 +229,7 @@ func kept(cfg *config.Config, d Device, at, own string) string {
 }
 
 // members reduces what was found to one device for each file system, and for each disk: a btrfs on
-// several devices is one, and a disk that is named whole stands for its only usable partition.
+// several devices is one, and a disk that is named whole means its only usable partition.
 func members(list []Device) []Device {
 	var out []Device
 	for _, d := range list {

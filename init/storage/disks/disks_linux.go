@@ -100,7 +100,7 @@ func (d *Disks) get(name string) Status {
 	return Status{}
 }
 
-// Update brings every disk of the configuration into use that can be, and gives how they are. It
+// Update brings every disk of the configuration into use that can be, and returns how they are. It
 // may be called again at any time; a disk that is in use stays so.
 func (d *Disks) Update(ctx context.Context, cfg *config.Config) []Status {
 	d.work.Lock()
@@ -158,7 +158,7 @@ func (d *Disks) update(ctx context.Context, cfg *config.Config, spec config.Stor
 	d.set(s)
 }
 
-// List gives every block device, those that the configuration keeps from being used marked so.
+// List returns every block device, those that the configuration keeps from being used marked so.
 func (d *Disks) List(cfg *config.Config, name string) ([]Device, error) {
 	list, err := where{"/sys", "/dev"}.scan(d.Boot)
 	if err != nil {
@@ -362,7 +362,7 @@ func Forget(name string) error {
 	return atomicfile.SyncDir(KnownDir)
 }
 
-// readKnown gives nil for a file that is not there. One that cannot be read is no reason to take
+// readKnown returns nil for a file that is not there. One that cannot be read is no reason to take
 // another disk.
 func readKnown(path string) (*Known, error) {
 	data, err := os.ReadFile(path)

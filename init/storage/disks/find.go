@@ -70,8 +70,8 @@ func (w where) device(name string) (Device, bool) {
 	return d, true
 }
 
-// numbers gives the serial numbers of the disk in dir, the most specific one first: what the disk
-// itself says, then what a USB adapter says.
+// numbers returns the serial numbers of the disk in dir, the most specific one first: the disk's
+// own, then the USB adapter's.
 func numbers(sys, dir string) (serials []string, world, model string, usb bool) {
 	add := func(s string) {
 		if s = strings.TrimSpace(s); s != "" && strings.Trim(s, "0") != "" && !has(serials, s) {

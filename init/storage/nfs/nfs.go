@@ -78,7 +78,7 @@ func (c *Client) ExchangeID() error {
 	return err
 }
 
-// Lookup walks a path from the server's root and gives the file handle that it ends at.
+// Lookup walks a path from the server's root and returns the file handle that it ends at.
 func (c *Client) Lookup(path string) ([]byte, error) {
 	names := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 	x := compound(0, len(names)+2)
@@ -198,7 +198,7 @@ func (s Status) Error() string {
 	return fmt.Sprintf("NFS error %d", uint32(s))
 }
 
-// call makes one RPC as nobody and gives the body of the answer.
+// call makes one RPC as nobody and returns the body of the answer.
 func (c *Client) call(procedure uint32, args []byte) (*reader, error) {
 	c.xid++
 	w := &writer{}
@@ -260,7 +260,7 @@ func answer(body []byte, xid uint32) (*reader, error) {
 		}
 	}
 	if head[0] != xid || head[1] != 1 {
-		return nil, errors.New("this is no answer to the question")
+		return nil, errors.New("this is not an answer to the question")
 	}
 	if head[2] != 0 {
 		return nil, errors.New("the server denies the call")

@@ -93,8 +93,8 @@ func create(ctx context.Context, at, dir string) error {
 	return os.Chmod(dir, 0o770)
 }
 
-// rights gives the ACL to a directory and all that is in it. Links are left alone. The mark of what
-// was set comes last, so that a change that was cut short is done again.
+// rights sets the ACL of a directory and all that is in it. Links are left alone. The mark of
+// what was set comes last, so that a change that was cut short is done again.
 func rights(dir string, acl []byte) error {
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.Type()&fs.ModeSymlink != 0 {

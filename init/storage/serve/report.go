@@ -21,7 +21,7 @@ type ShareReport struct {
 	Served bool     `json:"served"` // its disk is in use
 }
 
-// Report gives how the storage is.
+// Report returns how the storage is.
 func (s *Server) Report() (Report, error) {
 	r := Report{Disks: s.Disks.Status(), Shares: []ShareReport{}}
 	in := map[string]bool{}

@@ -1,6 +1,7 @@
 // Package serve runs the servers of a storage node: the kernel's NFS server with its programs, smbd
-// and vsftpd. Update brings disks, accounts, directories and files to what the configuration says,
-// at boot, when it changes, and when a disk comes or goes; sessions of other shares go on.
+// and vsftpd. Update brings disks, accounts, directories and files to the state of the
+// configuration, at boot, when it changes, and when a disk comes or goes; sessions of other shares
+// go on.
 package serve
 
 import (
@@ -95,8 +96,8 @@ func sum(text string) string {
 	return hex.EncodeToString(h[:8])
 }
 
-// Update makes everything what the configuration and the disks say. Its errors do not stop it: what
-// can be served is.
+// Update makes everything what the configuration and the disks require. Its errors do not stop it:
+// what can be served is.
 func (s *Server) Update(ctx context.Context) error {
 	s.work.Lock()
 	defer s.work.Unlock()
@@ -258,7 +259,7 @@ func (s *Server) accounts(p shares.Plan) error {
 	return errors.Join(errs...)
 }
 
-// bind shows every FTP user his shares, and takes away what is no longer his.
+// bind shows every FTP user their shares, and removes those that are no longer theirs.
 func (s *Server) bind(p shares.Plan, m shares.Mounts) error {
 	want := p.Binds(m)
 	var errs []error

@@ -26,7 +26,7 @@ const (
 )
 
 // threads holds the kernel's NFS threads: it starts them, stays, and stops them when it is asked to
-// end. The kernel's threads themselves are no process that could be watched.
+// end. The kernel's threads themselves are not a process that can be watched.
 const threads = `trap 'rpc.nfsd 0; exit 0' TERM INT
 rpc.nfsd -N 3 "$1" || exit 1
 while [ "$(cat /proc/fs/nfsd/threads)" != 0 ]; do sleep 30 & wait $!; done

@@ -7,9 +7,9 @@ import (
 	"imgbuild/init/contract/config"
 )
 
-// Where vsftpd's things lie.
+// The paths of vsftpd's files.
 const (
-	FTPDir   = "/run/shelf/storage/ftp" // a directory for each user, with the shares that he may use
+	FTPDir   = "/run/shelf/storage/ftp" // a directory for each user, with the shares of that user
 	FTPUsers = "/run/shelf/storage/vsftpd.users"
 	FTPEmpty = "/run/shelf/storage/empty"
 	FTPCert  = "/run/shelf/storage/ftp.pem" // certificate and key

@@ -101,7 +101,7 @@ func Make(s config.Storage) Plan {
 			continue
 		}
 		if !known[c.NFSAs] {
-			if c.NFSAs != "" { // its user is left out: served as his it would be somebody else's
+			if c.NFSAs != "" { // its user is left out: it would be served as another user's
 				continue
 			}
 		}
@@ -140,7 +140,7 @@ func (p Plan) User(name string) (User, bool) {
 	return p.Users[i], true
 }
 
-// Of gives the users who may read a share, and whether each may write, by name.
+// Of returns the users who may read a share, and whether each may write, by name.
 func (p Plan) Of(s Share) map[string]bool {
 	may := map[string]bool{}
 	for _, u := range p.Users {

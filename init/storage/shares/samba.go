@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// SambaDir is where smbd's databases lie while it runs; what lasts is copied to the disk.
+// SambaDir is the directory of smbd's databases while it runs; what lasts is copied to the disk.
 const SambaDir = "/run/shelf/storage/samba"
 
 // Samba is smb.conf.

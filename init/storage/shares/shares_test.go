@@ -161,7 +161,7 @@ func TestSambaReads(t *testing.T) {
 	}
 }
 
-// Who may do what: nobody gets more than is written, in smb.conf, in the directories of FTP users
+// Rights: no user gets more than is written, in smb.conf, in the directories of FTP users
 // and in the ACL.
 func TestRights(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))

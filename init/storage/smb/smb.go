@@ -108,7 +108,7 @@ type session struct {
 	id      uint64
 }
 
-// ask sends a request and gives the status and the body of its answer.
+// ask sends a request and returns the status and the body of its answer.
 func (s *session) ask(command uint16, body []byte) (status uint32, answer []byte, err error) {
 	h := make([]byte, headerSize)
 	copy(h, "\xfeSMB")
@@ -135,7 +135,7 @@ func (s *session) ask(command uint16, body []byte) (status uint32, answer []byte
 		return 0, nil, err
 	}
 	if string(msg[:4]) != "\xfeSMB" || le.Uint16(msg[12:]) != command {
-		return 0, nil, errors.New("its answer is no answer to the question")
+		return 0, nil, errors.New("its answer does not fit the question")
 	}
 	s.id = le.Uint64(msg[40:])
 	return le.Uint32(msg[8:]), msg[headerSize:], nil

@@ -20,7 +20,7 @@ func TestNTOWF2(t *testing.T) {
 	}
 }
 
-// server plays a server that knows one user and checks the NTLMv2 response as MS-NLMP 3.3.2 says.
+// server plays a server that knows one user and checks the NTLMv2 response as in MS-NLMP 3.3.2.
 func server(conn net.Conn, user, password string, flags uint16) error {
 	challenge := []byte("8 bytes!")
 	info := []byte{7, 0, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0}

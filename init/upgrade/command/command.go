@@ -28,7 +28,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options say what people want.
+// Options are the orders of a user.
 type Options struct {
 	Config *config.Config // the node's, merged
 	Force  bool           // take what was rolled back here
@@ -66,7 +66,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 
 func serve(ctx context.Context, p place, in io.Reader, out io.Writer, o Options) error {
 	n := dialogue.NewNode(in, out)
-	o.Arm, o.Reboot = true, true // the laptop says when
+	o.Arm, o.Reboot = true, true // the laptop orders it
 	o.Note = func(text string) { _ = n.Say(dialogue.Message{Note: text}) }
 	o.Tell = func(now dialogue.Progress) { _ = n.Say(dialogue.Message{Progress: &now}) }
 	done, err := run(ctx, p, n, o, func(source.Options) (source.Source, string, error) { return source.SSH{Node: n}, source.FromSSH, nil })
@@ -181,7 +181,7 @@ func (p place) orders(o Options) install.Orders {
 	}
 }
 
-// bringer brings k3s from the upgrade's source or from where its manifest says.
+// bringer brings k3s from the upgrade's source or from the address in its manifest.
 func (p place) bringer(src source.Source, f install.Facts, c *config.Config) func(context.Context, *manifest.K3s, string, func(done, total int64)) error {
 	return func(ctx context.Context, k *manifest.K3s, arch string, progress func(done, total int64)) error {
 		s := k3s.Stage{Dir: p.store, Running: f.K3s, Config: func() *config.Config { return c }, Say: progress}

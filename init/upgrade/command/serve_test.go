@@ -162,8 +162,8 @@ func (m *machine) serve(l dialogue.Laptop) (*dialogue.Done, error, error) {
 	return done, err, <-node
 }
 
-// A laptop upgrades a node: what it hears of the node, what the node asks, and what becomes of
-// slot, record and ledger.
+// A laptop upgrades a node: what the node reports and asks, and the slot, record and ledger after
+// it.
 func TestServe(t *testing.T) {
 	m := newMachine(t)
 	var hello dialogue.Hello

@@ -42,7 +42,7 @@ func sources(o Options, f install.Facts, trusted bundle.Keys, room int64) source
 	}
 }
 
-// diskOf gives the name of the disk that a partition is on: mmcblk0 for /dev/mmcblk0p2.
+// diskOf returns the name of the disk that a partition is on: mmcblk0 for /dev/mmcblk0p2.
 func diskOf(sys, partition string) string {
 	dir, err := filepath.EvalSymlinks(filepath.Join(sys, "class/block", filepath.Base(partition)))
 	if err != nil {

@@ -29,8 +29,8 @@ func (s Store) Carry(ctx context.Context, st Start) error {
 	return nil
 }
 
-// Leave copies the datastore for the trial that the reboot leads to, if its plan says so. k3s has
-// stopped. An error means that the trial must not be tried.
+// Leave copies the datastore for the trial that the reboot leads to, if its plan requires it. k3s
+// has stopped. An error means that the trial must not be tried.
 func (s Store) Leave(ctx context.Context) error {
 	p, err := s.Plan()
 	if err != nil || p == nil || !p.Copy {

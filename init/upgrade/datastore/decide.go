@@ -81,7 +81,7 @@ type Start struct {
 	Trial    bool   // the slot that runs is under trial
 	Read     bool   // the boot record could be read
 	Armed    bool   // the record has the plan's slot under trial
-	State    string // what the record says of the plan's slot
+	State    string // the state of the plan's slot in the record
 	Complete bool   // the copy is whole
 	Started  bool   // k3s of the trial was started with the data
 	Swapping bool   // the copy is being put back

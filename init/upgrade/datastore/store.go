@@ -106,7 +106,7 @@ func (s Store) Plan() (*Plan, error) {
 	return &p, nil
 }
 
-// Observe gives what the directory says about a start; the rest is the caller's.
+// Observe returns what the directory has about a start; the rest is the caller's.
 func (s Store) Observe() (st Start, err error) {
 	if st.Plan, err = s.Plan(); err != nil || st.Plan == nil {
 		return st, err
@@ -232,7 +232,7 @@ func syncDirs(root string) error {
 }
 
 // Begin notes that k3s of the trial starts with the data, and gives it those of a backup if the
-// plan says so.
+// plan requires it.
 func (s Store) Begin(p Plan) error {
 	if err := atomicfile.WriteAs(s.path(startedName), nil, 0o600, os.Getuid(), os.Getgid()); err != nil {
 		return err
@@ -243,7 +243,7 @@ func (s Store) Begin(p Plan) error {
 	return s.Bring(p)
 }
 
-// Bring gives the trial the data of a backup. It does nothing once they are there.
+// Bring restores the data of a backup for the trial. It does nothing once they are there.
 func (s Store) Bring(p Plan) error {
 	if err := s.swap(s.path(bringName), filepath.Join(s.Data, p.unit()), BeforeRollback); err != nil {
 		return err

@@ -110,7 +110,7 @@ func TestFallbackThroughPowerCuts(t *testing.T) {
 }
 
 // life runs it with the power failing at one step and, if again is not 0, that many steps later
-// once more. It gives the number of steps.
+// once more. It returns the number of steps.
 func life(t *testing.T, kind Kind, first, again int) int {
 	t.Helper()
 	name := fmt.Sprintf("%s, cut at %d and %d", kind, first, again)

@@ -51,7 +51,7 @@ func KindOf(ctx context.Context, cfg *config.Config) Kind {
 	return SQLite
 }
 
-// etcd is that of one server only if the cluster says so.
+// etcd is that of one server only if the cluster reports that.
 func etcd(members []k3s.Member, err error) Kind {
 	parts := 0
 	for _, m := range members {

@@ -117,7 +117,7 @@ func (j *Job) Run(ctx context.Context) (*dialogue.Done, error) {
 	return done, nil
 }
 
-// write makes the slot what the bundle says, unless it is that already.
+// write makes the slot what the bundle holds, unless it is that already.
 func (j *Job) write(ctx context.Context, b *bundle.Bundle, done *dialogue.Done) error {
 	m := b.Manifest
 	if j.Facts.Armed {
@@ -154,7 +154,7 @@ func (j *Job) write(ctx context.Context, b *bundle.Bundle, done *dialogue.Done) 
 }
 
 // there reports whether the slot holds the bundle's system, every byte of it. Most of the time the
-// first sector says no.
+// first sector rules it out.
 func (j *Job) there(ctx context.Context, b *bundle.Bundle, report func(done, total int64)) (bool, error) {
 	const chunk = 1 << 20
 	m, medium, buf := b.Manifest, j.Target.Direct(), make([]byte, chunk)
@@ -166,7 +166,7 @@ func (j *Job) there(ctx context.Context, b *bundle.Bundle, report func(done, tot
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
-		n := min(chunk, m.Slot.Size-at) // of whole sectors, as the manifest's Check says
+		n := min(chunk, m.Slot.Size-at) // of whole sectors, as the manifest's Check requires
 		if _, err := medium.ReadAt(buf[:n], at); err != nil {
 			return false, nil
 		}
@@ -238,7 +238,7 @@ func other(slot string) string {
 // SystemDir is where the files of the running slot are.
 const SystemDir = "/k3os/system"
 
-// RunningSum gives the sha256 of the running slot's manifest.json, by which deltas name it.
+// RunningSum returns the sha256 of the running slot's manifest.json, by which deltas name it.
 func RunningSum(dir string) (sum [32]byte, err error) {
 	data, err := os.ReadFile(dir + "/" + manifest.Name)
 	want, serr := os.ReadFile(dir + "/" + manifest.SumName)

@@ -26,7 +26,7 @@ type Facts struct {
 	Degraded bool   `json:"degraded"`           // nothing is kept
 	Booting  bool   `json:"booting"`            // the node takes no orders yet
 	Synced   bool   `json:"synced"`             // the clock was set by a time server since the boot
-	Deadline int64  `json:"deadline,omitempty"` // seconds that a trial has on this node; 0: as the new system says
+	Deadline int64  `json:"deadline,omitempty"` // seconds that a trial has on this node; 0: as the new system requires
 
 	Ledger ledger.Ledger `json:"ledger"`
 }

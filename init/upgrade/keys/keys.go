@@ -21,7 +21,7 @@ const Path = "/" + bundle.KeysFile
 // most bounds a file of keys in bytes.
 const most = 64 << 10
 
-// Load gives the keys of a file and those of the configuration. A file that is missing has none.
+// Load returns the keys of a file and those of the configuration. A file that is missing has none.
 // Keys of the configuration that are none were reported when it was read, and are left out here.
 func Load(path string, configured []string) (bundle.Keys, error) {
 	text, err := os.ReadFile(path)
@@ -40,7 +40,7 @@ func Load(path string, configured []string) (bundle.Keys, error) {
 	return keys, nil
 }
 
-// Add adds keys to a file and gives those that are new in it.
+// Add adds keys to a file and returns those that are new in it.
 func Add(path string, more bundle.Keys) (bundle.Keys, error) {
 	have, err := Load(path, nil)
 	if err != nil {
@@ -72,7 +72,7 @@ func Add(path string, more bundle.Keys) (bundle.Keys, error) {
 }
 
 // Signed checks that a file of keys was signed by a trusted key, as the minisign command signs it
-// (FILE.minisig), and gives who signed and the keys.
+// (FILE.minisig), and returns the signer and the keys.
 func Signed(trusted bundle.Keys, text, signature []byte) (by minisign.PublicKey, more bundle.Keys, err error) {
 	if by, err = trusted.Verify(text, signature); err != nil {
 		return by, nil, fmt.Errorf("the file of keys: %w", err)

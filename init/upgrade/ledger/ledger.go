@@ -70,7 +70,7 @@ type Attempt struct {
 
 	Result Result          `json:"result,omitempty"`
 	Ended  time.Time       `json:"ended,omitzero"`
-	Reason string          `json:"reason,omitempty"` // why it was rolled back, or who committed it
+	Reason string          `json:"reason,omitempty"` // why it was rolled back, or what committed it
 	Judged []health.Result `json:"judged,omitempty"` // the checks of the trial, as they were at its end
 	Failed []string        `json:"failed,omitempty"` // those of them that ended it
 	Blame  Blame           `json:"blame,omitempty"`  // of a rollback
@@ -83,8 +83,8 @@ type Ledger struct {
 	History []Attempt `json:"history,omitempty"` // oldest first
 }
 
-// Load reads a ledger. One that is missing is empty; one that cannot be read gives an error and an
-// empty one.
+// Load reads a ledger. One that is missing is empty; for one that cannot be read it returns an
+// error and an empty one.
 func Load(path string) (*Ledger, error) {
 	l := &Ledger{}
 	data, err := os.ReadFile(path)

@@ -57,7 +57,7 @@ func (p *Partition) ReadAt(b []byte, off int64) (int, error) { return p.f.ReadAt
 // WriteAt writes through the page cache, any number of bytes anywhere.
 func (p *Partition) WriteAt(b []byte, off int64) (int, error) {
 	if off < 0 || off+int64(len(b)) > p.size {
-		return 0, fmt.Errorf("%d bytes at %d lie outside of the partition", len(b), off)
+		return 0, fmt.Errorf("%d bytes at %d are outside of the partition", len(b), off)
 	}
 	return p.f.WriteAt(b, off)
 }
@@ -71,7 +71,7 @@ func (p *Partition) Direct() io.ReaderAt { return p.direct }
 // Close closes both descriptors.
 func (p *Partition) Close() error { return errors.Join(p.f.Close(), p.direct.f.Close()) }
 
-// bounce is how much is read from the medium at once, align what O_DIRECT asks of memory.
+// bounce is how much is read from the medium in one request, align what O_DIRECT asks of memory.
 const (
 	bounce = 1 << 20
 	align  = 4096

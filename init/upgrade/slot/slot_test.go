@@ -58,7 +58,7 @@ func (m *memory) loads() bool {
 	return !bytes.Equal(m.medium[area.Start:][:Sector], make([]byte, Sector))
 }
 
-// system gives bytes, and a system that fills a slot with them in runs of any length; resumed
+// system returns bytes, and a system that fills a slot with them in runs of any length; resumed
 // counts the bytes it kept.
 func system(seed uint64, size int) (data []byte, s System, resumed *int) {
 	rng := rand.New(rand.NewPCG(seed, 0))

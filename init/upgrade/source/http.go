@@ -22,7 +22,7 @@ import (
 // HTTP is a bundle on a web server that serves files, asked for one closed range at a time.
 //
 // A server that answers a range with the whole file (Python's, or any behind some proxies) is read
-// forward: what lies before the range is dropped, and the body stays open for the next range. A
+// forward: what is before the range is dropped, and the body stays open for the next range. A
 // file that is replaced while it is read ends in an error, whatever the server makes of If-Range. A
 // connection that breaks is opened again at the byte where it broke.
 //
@@ -36,7 +36,7 @@ type HTTP struct {
 	body    *whole // of a server that knows no ranges
 }
 
-// HTTPOptions say how a server is asked. The zero value is usable.
+// HTTPOptions are the settings of requests to a server. The zero value is usable.
 type HTTPOptions struct {
 	Client *http.Client                  // with proxies and certificates; nil: http.DefaultClient
 	Idle   time.Duration                 // without a byte, after which a connection counts as broken; default 60 s
@@ -165,7 +165,7 @@ func (r *ranged) open() error {
 	}
 }
 
-// again waits for the next try, or gives the error that ends them.
+// again waits for the next try, or returns the error that ends them.
 func (r *ranged) again(err error) error {
 	if r.ctx.Err() != nil {
 		return r.ctx.Err()
@@ -183,7 +183,7 @@ func (r *ranged) again(err error) error {
 	return r.ctx.Err()
 }
 
-// Read gives bytes of the range. A file that ends before it gives io.ErrUnexpectedEOF.
+// Read returns bytes of the range. For a file that ends before it the error is io.ErrUnexpectedEOF.
 func (r *ranged) Read(p []byte) (int, error) {
 	if r.err != nil || r.at == r.end {
 		return 0, cmpErr(r.err, io.EOF)
@@ -303,12 +303,12 @@ func (h *HTTP) judge(resp *http.Response, at, end int64) error {
 	case http.StatusPartialContent:
 		first, last, total, err := contentRange(resp.Header.Get("Content-Range"))
 		if err != nil || first != at || last >= end {
-			return bad(fault.Network, "serve the file with another web server", "the server was asked for bytes %d to %d and gives %q", at, end-1, resp.Header.Get("Content-Range"))
+			return bad(fault.Network, "serve the file with another web server", "the server was asked for bytes %d to %d and returns %q", at, end-1, resp.Header.Get("Content-Range"))
 		}
 		now.total = total
 	case http.StatusOK:
 		if resp.ContentLength > maxWhole {
-			return bad(fault.Network, "serve the file with a web server that knows ranges", "the server gives the whole file of %d bytes instead of a part", resp.ContentLength)
+			return bad(fault.Network, "serve the file with a web server that knows ranges", "the server returns the whole file of %d bytes instead of a part", resp.ContentLength)
 		}
 		now.total = resp.ContentLength
 	case http.StatusRequestedRangeNotSatisfiable:
@@ -376,7 +376,7 @@ type watched struct {
 }
 
 func (w *watched) Read(p []byte) (int, error) {
-	w.timer.Reset(w.idle) // it stands still while the card is written
+	w.timer.Reset(w.idle) // it stalls while the card is written
 	n, err := w.ReadCloser.Read(p)
 	w.timer.Stop()
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -404,7 +404,7 @@ func (w *whole) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// skip drops what lies before byte at.
+// skip drops the bytes before byte at.
 func (w *whole) skip(at int64) error {
 	_, err := io.CopyN(io.Discard, w, at-w.at)
 	if errors.Is(err, io.EOF) {
@@ -417,19 +417,19 @@ func (w *whole) skip(at int64) error {
 	return nil
 }
 
-// version is what an answer says about which file it is of.
+// version identifies the file that an answer is of.
 type version struct {
 	known    bool
 	etag     string
 	modified string
-	total    int64 // bytes; -1 = not said
+	total    int64 // bytes; -1 = unknown
 }
 
 func versionOf(resp *http.Response) version {
 	return version{known: true, etag: resp.Header.Get("ETag"), modified: resp.Header.Get("Last-Modified"), total: -1}
 }
 
-// strong gives what If-Range takes: a strong tag, else the date of the last change.
+// strong returns what If-Range takes: a strong tag, else the date of the last change.
 func (v version) strong() string {
 	if v.etag != "" && !strings.HasPrefix(v.etag, "W/") {
 		return v.etag
@@ -437,7 +437,7 @@ func (v version) strong() string {
 	return v.modified
 }
 
-// same compares what both answers say.
+// same compares the versions of two answers.
 func (v version) same(now version) bool {
 	differ := func(a, b string) bool { return a != "" && b != "" && a != b }
 	return !differ(v.etag, now.etag) && !differ(v.modified, now.modified) && (v.total < 0 || now.total < 0 || v.total == now.total)

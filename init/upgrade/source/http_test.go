@@ -165,7 +165,7 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// TestReplaced: the file is another one at the second request, and the server has heard nothing of
+// TestReplaced: the file is another one at the second request, and the server does not know
 // If-Range.
 func TestReplaced(t *testing.T) {
 	a, b := content(3, 50_000), content(4, 50_000)
@@ -243,7 +243,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestEnd: a range that goes beyond the file ends early, and says so.
+// TestEnd: a range that goes beyond the file ends early, and reports it.
 func TestEnd(t *testing.T) {
 	data := content(6, 1000)
 	for _, whole := range []bool{false, true} {

@@ -8,7 +8,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Options say how sources are reached.
+// Options are the settings of the sources.
 type Options struct {
 	HTTP HTTPOptions
 	USB  USBOptions

@@ -14,11 +14,11 @@ import (
 	"imgbuild/init/contract/manifest"
 )
 
-// Source gives a bundle, and the k3s binary that may be next to it.
+// Source returns a bundle, and the k3s binary that may be next to it.
 type Source interface {
 	bundle.Source
-	// K3s opens the binary of a system that does not hold one, and gives its size. A source that
-	// has none gives an error for which errors.Is(err, fs.ErrNotExist) is true.
+	// K3s opens the binary of a system that does not hold one, and returns its size. A source that
+	// has none returns an error for which errors.Is(err, fs.ErrNotExist) is true.
 	K3s(ctx context.Context, k *manifest.K3s, arch string) (io.ReadCloser, int64, error)
 	Close() error
 }
@@ -98,7 +98,7 @@ type Stream struct {
 // NewStream reads a bundle from r.
 func NewStream(r io.Reader) *Stream { return &Stream{r: r} }
 
-// Range gives the next n bytes from off on; what is before off is skipped.
+// Range returns the next n bytes from off on; what is before off is skipped.
 func (s *Stream) Range(_ context.Context, off, n int64) (io.ReadCloser, error) {
 	if off < s.at {
 		return nil, fault.New(fault.Input, "give the bundle as a file", "the bundle cannot be read again from standard input, at %d after %d", off, s.at)
@@ -116,7 +116,7 @@ func (s *Stream) K3s(context.Context, *manifest.K3s, string) (io.ReadCloser, int
 	return nil, 0, fs.ErrNotExist
 }
 
-// Close does nothing: the stream belongs to who made it.
+// Close does nothing: the stream belongs to the caller.
 func (s *Stream) Close() error { return nil }
 
 // rest is a part of a stream.

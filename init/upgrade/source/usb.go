@@ -14,7 +14,7 @@ import (
 	"imgbuild/init/disk"
 )
 
-// USBOptions say how sticks are looked through.
+// USBOptions are the settings of the search on sticks.
 type USBOptions struct {
 	Sys, Dev string // "/sys", "/dev"
 	Boot     string // the disk that the node runs from, such as mmcblk0; it is passed over
@@ -72,7 +72,7 @@ func OpenUSB(ctx context.Context, o USBOptions) (*USB, error) {
 	case len(refused) > 0:
 		return nil, fault.Wrap(errors.Join(refused...), fault.Input, "", "no bundle that is plugged in can be taken")
 	case len(devices) == 0:
-		return nil, fault.New(fault.Device, "plug in a stick, and run it again", "there is no stick or disk but the one that this node runs from")
+		return nil, fault.New(fault.Device, "plug in a stick, and run it again", "there is no stick or disk other than the one that this node runs from")
 	default:
 		return nil, fault.New(fault.Input, "copy it to the top directory of a stick with FAT, exFAT or ext4", "there is no *%s file on %s", bundle.Suffix, strings.Join(devices, ", "))
 	}
@@ -87,7 +87,7 @@ func OpenUSB(ctx context.Context, o USBOptions) (*USB, error) {
 	return &USB{f, best.device, best.name, done}, nil
 }
 
-// sticks gives the devices that may hold a file system: partitions, and disks without any.
+// sticks returns the devices that may hold a file system: partitions, and disks without any.
 func sticks(o USBOptions) (names []string) {
 	class := filepath.Join(o.Sys, "class/block")
 	entries, _ := os.ReadDir(class) // no directory, no disks
@@ -108,8 +108,8 @@ func sticks(o USBOptions) (names []string) {
 	return names
 }
 
-// look gives the newest bundle of one file system that the node may take, and why it takes none of
-// the others. A device without a file system has none.
+// look returns the newest bundle of one file system that the node may take, and why it takes none
+// of the others. A device without a file system has none.
 func look(ctx context.Context, o USBOptions, device string) (best *find, refused []error) {
 	done, err := o.Mount(filepath.Join(o.Dev, device), o.Dir)
 	if err != nil {

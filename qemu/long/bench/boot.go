@@ -91,7 +91,7 @@ type build struct {
 	figures             []float64 // per boot: time to k3s over time to /init
 }
 
-// turn gives the order of round i: a machine that gets busy does so for both sides, and none of
+// turn returns the order of round i: a machine that gets busy does so for both sides, and none of
 // them always comes first.
 func turn[T any](list []T, i int) []T {
 	list = slices.Clone(list)
@@ -124,9 +124,9 @@ func (b *bench) other(ctx context.Context, repository, commit string) (*build, e
 	return &build{name: sum[:7], program: filepath.Join(dir, "bin/imgbuild")}, nil
 }
 
-// bootOnce gives when /init and k3s were started, in seconds of the kernel's clock: the line in its
-// log, and the start time of the process in /proc (in ticks of 1/100 s, proc(5)). disk becomes the
-// one that the guest leaves behind.
+// bootOnce returns when /init and k3s were started, in seconds of the kernel's clock: the line in
+// its log, and the start time of the process in /proc (in ticks of 1/100 s, proc(5)). disk becomes
+// the one that the guest leaves behind.
 func bootOnce(ctx context.Context, key ssh.Signer, disk *string, dir string) (entry, k3s float64, err error) {
 	_, link, err := lan.New(0)
 	if err != nil {
@@ -171,7 +171,7 @@ func (b *bench) owner() (ssh.Signer, string, error) {
 	return key, config, os.WriteFile(config, []byte("ssh_authorized_keys:\n- "+line+"\n"), 0o600)
 }
 
-// image builds an image with an imgbuild and gives its file.
+// image builds an image with an imgbuild and returns its file.
 func (b *bench) image(ctx context.Context, program string, words ...string) (string, error) {
 	out, err := b.mkdir("image")
 	if err != nil {

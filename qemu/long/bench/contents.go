@@ -56,7 +56,7 @@ func contents(w io.Writer, s *bundle.Slot) error {
 	return nil
 }
 
-// chunks gives how many bytes of a slot are in content-defined chunks of 16 KiB on average that
+// chunks returns how many bytes of a slot are in content-defined chunks of 16 KiB on average that
 // another slot does not have.
 func chunks(old, fresh *bundle.Slot) (int64, error) {
 	have := map[[32]byte]bool{}
@@ -110,7 +110,7 @@ func cut(r io.Reader, each func([]byte)) error {
 	}
 }
 
-// boundary gives the length of the first chunk of b.
+// boundary returns the length of the first chunk of b.
 func boundary(b []byte) int {
 	var h uint64
 	for i := min(chunkMin, len(b)); i < len(b); i++ {

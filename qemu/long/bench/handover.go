@@ -52,7 +52,7 @@ func (b *bench) handover(ctx context.Context, out, dir string) error {
 	return f.Close()
 }
 
-// order gives the files of modules and of all they depend on, dependencies first, out of
+// order returns the files of modules and of all they depend on, dependencies first, out of
 // modules.dep: a line is "FILE: DEPENDENCY...", the farthest dependency last.
 func order(dep string, names ...string) (list []string, err error) {
 	data, err := os.ReadFile(dep)

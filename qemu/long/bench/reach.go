@@ -129,7 +129,7 @@ func (b *bench) first(ctx context.Context, key ssh.Signer, s *side) error {
 	return nil
 }
 
-// greeting boots a side and gives the time from kernel entry to sshd's first line.
+// greeting boots a side and returns the time from kernel entry to sshd's first line.
 func (b *bench) greeting(ctx context.Context, s *side) (time.Duration, error) {
 	g, lan, err := b.run(ctx, s)
 	if err != nil {
@@ -142,7 +142,7 @@ func (b *bench) greeting(ctx context.Context, s *side) (time.Duration, error) {
 	return at.Sub(g.Entered), err
 }
 
-// median gives the one in the middle, the greater of two.
+// median returns the one in the middle, the greater of two.
 func median[T cmp.Ordered](list []T) T {
 	list = slices.Sorted(slices.Values(list))
 	return list[len(list)/2]

@@ -110,8 +110,8 @@ func (b *bench) systemd(ctx context.Context, image string, key ssh.PublicKey) (m
 	return m, b.handover(ctx, m.initrd, filepath.Join(usr, "lib/modules", slot.Kernel))
 }
 
-// packages gives the tree of the reference's packages, the newest of the archive that this machine
-// uses. It refers to files of the cache until done is called.
+// packages returns the tree of the reference's packages, the newest of the archive that this
+// machine uses. It refers to files of the cache until done is called.
 func packages(ctx context.Context) (*tree.Tree, func(), error) {
 	cache, err := blockcache.Open(os.Getenv("IMGBUILD_CACHE"))
 	if err != nil {

@@ -97,7 +97,7 @@ type quiet struct{}
 func (quiet) Progress(string, int64, int64) {}
 func (quiet) Warn(...string)                {}
 
-// locked writes a lock with pinned versions, prints what it differs in and gives its file.
+// locked writes a lock with pinned versions, prints what it differs in and returns its file.
 func (b *bench) locked(ctx context.Context, name string, pin []string) (string, error) {
 	file := filepath.Join(b.dir, name+".lock")
 	words := append(append([]string{"lock"}, pairBoard...), "file="+file)
@@ -249,7 +249,7 @@ func earlier(ctx context.Context, dir string) (string, error) {
 	return out, build("", out, "./cmd/imgbuild", "-overlay", overlay)
 }
 
-// patchFrom gives the size of what zstd makes of the contents of two slots.
+// patchFrom returns the size of what zstd makes of the contents of two slots.
 func patchFrom(ctx context.Context, dir string, old, fresh *bundle.Slot) (int64, error) {
 	names := []string{filepath.Join(dir, "contents-old"), filepath.Join(dir, "contents-new"), filepath.Join(dir, "patch")}
 	for i, s := range []*bundle.Slot{old, fresh} {

@@ -15,7 +15,7 @@ import (
 )
 
 // TestCrash is make crash in short: the first boot and one after a power cut are recorded, three
-// cuts looked at, one of them booted, and the disk that lies must be noticed.
+// cuts looked at, one of them booted, and the disk that loses flushes must be noticed.
 func TestCrash(t *testing.T) {
 	temp, err := tool.Scratch("crash") // disks and logs, too much for /tmp
 	if err != nil {
@@ -171,7 +171,7 @@ func TestState(t *testing.T) {
 		t.Errorf("before the last write: %v", got)
 	}
 	if got := state(Cut{Entry: 5, Way: "nothing", Lying: true}); got != [4]byte{} {
-		t.Errorf("a disk that lies: %v", got)
+		t.Errorf("a disk that loses flushes: %v", got)
 	}
 	seen := map[[4]byte]bool{}
 	for seed := range uint64(64) {

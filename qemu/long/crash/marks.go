@@ -40,8 +40,8 @@ func ReadMarks(r io.ReaderAt, entries []Entry) ([]Mark, error) {
 	return marks, nil
 }
 
-// Due gives what must be there when the power goes before entry cut is over: of every file the last
-// mark before it.
+// Due returns what must be there when the power goes before entry cut is over: of every file the
+// last mark before it.
 func Due(marks []Mark, cut int) map[string]Mark {
 	due := map[string]Mark{}
 	for _, m := range marks {

@@ -23,8 +23,8 @@ const diskSize = 2304 << 20
 // patience is for one event of a guest; it only ends what hangs.
 const patience = 4 * time.Minute
 
-// states are the node's own files that the writer acknowledges: who the node is, and how it is
-// configured.
+// states are the node's own files that the writer acknowledges: the node's identity and
+// configuration.
 var states = []string{
 	"/k3os/config/system.yaml", "/var/lib/shelf/machine-id",
 	"/var/lib/rancher/k3os/ssh/ssh_host_ed25519_key", "/var/lib/rancher/k3os/ssh/ssh_host_ecdsa_key",

@@ -21,7 +21,7 @@ type Cut struct {
 // ways are what a disk may do with what it holds in its cache when the power goes.
 var ways = []string{"nothing", "everything", "some", "torn"}
 
-// lies is how many flushes the disk of a control has lied about.
+// lies is how many flushes the disk of a control has reported and lost.
 const lies = 60
 
 // Cuts spreads n moments over the log from entry first on, one in each of n equal parts, so that
@@ -154,7 +154,7 @@ func (r *Replayer) apply(out io.WriterAt, e Entry, keep func(sector int) bool) e
 }
 
 // Areas counts how many bytes the log writes to which parts of the disk, and names the first write
-// that goes where nothing may be written; place gives the name of a sector's part, or "".
+// that goes where nothing may be written; place returns the name of a sector's part, or "".
 func Areas(entries []Entry, place func(offset int64) string) (areas map[string]int64, stray string) {
 	areas = map[string]int64{}
 	for i, e := range entries {

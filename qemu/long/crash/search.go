@@ -88,7 +88,7 @@ func (s *search) pass(ctx context.Context, cuts []Cut) error {
 	return nil
 }
 
-// tell reports what is wrong with a cut; that a lying disk loses something is right.
+// tell reports what is wrong with a cut; that a disk that loses flushes loses something is right.
 func (s *search) tell(r Result) {
 	if !r.Lying {
 		for _, b := range r.Bad {
@@ -152,7 +152,7 @@ func (s *search) counts() (cuts, bad, due, booted, controls, caught int) {
 // line is the result in one line.
 func (s *search) line() string {
 	cuts, bad, due, booted, controls, caught := s.counts()
-	return fmt.Sprintf("%d power cuts: %d good, %d not; %d acknowledged files looked for; %d of the disks booted; control, a disk that lies: %d of %d caught",
+	return fmt.Sprintf("%d power cuts: %d good, %d not; %d acknowledged files looked for; %d of the disks booted; control, a disk that loses flushes: %d of %d caught",
 		cuts, cuts-bad, bad, due, booted, caught, controls)
 }
 
@@ -163,7 +163,7 @@ func (s *search) verdict() error {
 		return fmt.Errorf("%d power cuts left a disk that is not as it should be", bad)
 	}
 	if controls > 0 && caught == 0 {
-		return fmt.Errorf("a disk that lies is not noticed: the search proves nothing")
+		return fmt.Errorf("a disk that loses flushes is not noticed: the search proves nothing")
 	}
 	return nil
 }

@@ -110,7 +110,7 @@ func list(ctx context.Context, only string) ([]target, error) {
 	}
 	var all []target
 	for _, pkg := range strings.Fields(string(pkgs)) {
-		// glob: a star stands for no slash, so that nothing of a package further down is found.
+		// glob: a star matches no slash, so that nothing of a package further down is found.
 		out, err := exec.CommandContext(ctx, "git", "grep", "-hoE", `^func Fuzz[A-Za-z0-9_]+\(`, "--", ":(glob)"+strings.TrimPrefix(pkg, "imgbuild/")+"/*_test.go").Output()
 		if err != nil {
 			continue // git grep found nothing

@@ -124,7 +124,7 @@ func TestResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(did, []int{0, 1, 2, 3}) || !strings.Contains(out.String(), "2 results are there already") {
-		t.Errorf("did %v, said %q", did, out.String())
+		t.Errorf("did %v, printed %q", did, out.String())
 	}
 	if err := c.Run(t.Context(), nil, &out); err != nil || len(did) != 8 {
 		t.Errorf("%v, did %v", err, did)

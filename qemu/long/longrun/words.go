@@ -8,7 +8,7 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Bounds of what makes sense, and of what cannot be a slip.
+// Bounds of what makes sense, and of what cannot be a mistake.
 const (
 	mostN       = 1_000_000
 	mostMinutes = 60 * 24 * 365

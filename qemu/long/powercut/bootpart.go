@@ -38,7 +38,7 @@ var bootFiles = []struct {
 	apart bool
 }{{"boot.scr", 6000, false}, {"config.txt", 900, false}, {"kernel8.img", 40 << 10, false}, {"config.yaml", 32 << 10, true}, {"report.txt", 64 << 10, true}, {"rescue.txt", 600, true}}
 
-// volume writes a boot partition at an offset, and gives the content of its files.
+// volume writes a boot partition at an offset, and returns the content of its files.
 func (d *Disk) volume(rng *rand.Rand, at int64) (map[string][]byte, error) {
 	v := &fat.Volume{Label: "BOOT", ID: 7, Start: uint32(at / Sector), Size: bootSize, ClusterSize: 1 << 10}
 	content := map[string][]byte{}
@@ -87,7 +87,7 @@ func (s state) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// changes are those of a card's life that are no upgrade of a slot.
+// changes are those of a card's life that are not an upgrade of a slot.
 func changes(rng *rand.Rand) (all []change, err error) {
 	d := NewDisk()
 	table := mbr.Table{Signature: 0x1a2b3c4d}

@@ -43,7 +43,7 @@ type Disk struct {
 	ops   []op
 }
 
-// contents gives each content of a sector its id. Disks that share images share it.
+// contents numbers the contents of sectors. Disks that share images share it.
 type contents struct {
 	list  [][]byte
 	names map[string]id
@@ -83,7 +83,7 @@ func whole(p []byte, off int64) error {
 	return nil
 }
 
-// Direct reads what was written last: a disk whose cache lies about that is for another test.
+// Direct reads what was written last: a disk whose cache loses writes is for another test.
 func (d *Disk) Direct() io.ReaderAt { return d }
 
 // ReadAt, WriteAt and Flush take whole sectors.

@@ -53,7 +53,7 @@ type boot struct {
 // and the other one's.
 const boots = 2*bootstate.MaxLeft + 2
 
-// ask gives the boots that follow each other when no system ever reports that it is healthy.
+// ask returns the boots that follow each other when no system ever reports that it is healthy.
 func (o *oracle) ask(q question) []boot {
 	if known, ok := o.known[q]; ok {
 		return known
@@ -81,7 +81,7 @@ func (o *oracle) ask(q question) []boot {
 	return all
 }
 
-// questions gives what may be asked of a view. A first sector that is torn may load or not.
+// questions returns what may be asked of a view. A first sector that is torn may load or not.
 func (o *oracle) questions(v *view) (all []question) {
 	q := question{copies: [2]id{v.get(bootstate.Copy0 / Sector), v.get(bootstate.Copy1 / Sector)}}
 	all = []question{q}

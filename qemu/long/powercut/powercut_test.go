@@ -56,7 +56,7 @@ func TestMutants(t *testing.T) {
 			case caught == "" && reason == "":
 				t.Errorf("%s: not caught", name)
 			case caught != "" && reason != "":
-				t.Errorf("%s: said to be harmless because %s; got %s", name, reason, caught)
+				t.Errorf("%s: expected to be harmless because %s; got %s", name, reason, caught)
 			}
 			t.Logf("%s: %s", name, cmp.Or(caught, "harmless, because "+reason))
 		}

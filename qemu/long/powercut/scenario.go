@@ -47,8 +47,8 @@ type scenario struct {
 	disk   *Disk
 	ops    []op
 	images []image
-	// want gives what must hold once these operations have returned, or all. A write returns before
-	// it is on the medium.
+	// want returns what must hold once these operations have returned, or all. A write returns
+	// before it is on the medium.
 	want func(done []op, all bool) expectation
 }
 
@@ -90,7 +90,7 @@ func newRig(rng *rand.Rand, size int) (*rig, error) {
 	return r, nil
 }
 
-// with gives a copy of the disk whose record has this state of slot b.
+// with returns a copy of the disk whose record has this state of slot b.
 func (r *rig) with(state string) (*Disk, error) {
 	d := &Disk{contents: r.disk.contents, now: r.disk.now.clone()}
 	rec := bootstate.Fresh(bootstate.A)

@@ -31,7 +31,7 @@ func newView(start medium, slots [2]int64, images []image) *view {
 	return v
 }
 
-// set changes a sector and gives what it held.
+// set changes a sector and returns what it held.
 func (v *view) set(sector int64, n id) (before id) {
 	before = v.get(sector)
 	if before == n {

@@ -30,8 +30,8 @@ type Case struct {
 const configFile = "/var/lib/rancher/k3os/config.d/soak.yaml"
 
 // Run lets the units loose on a node that is up, takes them away, lets them loose again and
-// switches the node off. It gives what was wrong; an error means that the node could not be judged,
-// such as when nobody can log in.
+// switches the node off. It returns what was wrong; an error means that the node could not be
+// judged, such as when nobody can log in.
 func (c *Case) Run(ctx context.Context) (failures []string, err error) {
 	if err := c.install(ctx); err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (c *Case) install(ctx context.Context) error {
 	return c.configure(ctx, s, Healthy)
 }
 
-// services gives the node other services.
+// services changes the services of the node.
 func (c *Case) services(ctx context.Context, units ...Unit) error {
 	s, err := c.login(ctx)
 	if err != nil {
@@ -145,7 +145,7 @@ func (c *Case) until(ctx context.Context, what string, open func(Look) []string)
 			return l, nil
 		}
 		if time.Now().After(end.Add(c.Bear)) && c.looks > began+3 {
-			return l, fmt.Errorf("waited until %s, in vain:\n%s", what, strings.Join(left, "\n"))
+			return l, fmt.Errorf("waited until %s, without success:\n%s", what, strings.Join(left, "\n"))
 		}
 		time.Sleep(time.Second)
 	}

@@ -29,7 +29,7 @@ var Healthy = []Unit{
 	{Name: "good-answer", Kind: "answer", N: 7777, More: "ready: {tcp: '127.0.0.1:7777'}\nneeds: [good-idle]\nuser: rancher"},
 }
 
-// Rogues gives every way to misbehave once, with numbers that a seed draws, in an order that it
+// Rogues returns every way to misbehave once, with numbers that a seed draws, in an order that it
 // draws; only chooses those whose name contains it.
 func Rogues(seed uint64, only string) []Unit {
 	r := rand.New(rand.NewPCG(seed, 3))
@@ -59,7 +59,7 @@ func Rogues(seed uint64, only string) []Unit {
 	return all
 }
 
-// Some gives a part of the units, the others with other numbers: what a node looks like after a
+// Some returns a part of the units, the others with other numbers: what a node looks like after a
 // change of its configuration.
 func Some(units []Unit, seed uint64) []Unit {
 	r := rand.New(rand.NewPCG(seed, 5))
@@ -77,7 +77,7 @@ func Some(units []Unit, seed uint64) []Unit {
 	return out
 }
 
-// running gives those units that are meant to be found running.
+// running returns those units that are meant to be found running.
 func running(units []Unit) (some []Unit) {
 	for _, u := range units {
 		if u.Seen == `phase=ready` {
@@ -87,7 +87,7 @@ func running(units []Unit) (some []Unit) {
 	return some
 }
 
-// Services gives the section of a cloud-config.
+// Services returns the section of a cloud-config.
 func Services(units ...Unit) string {
 	var b strings.Builder
 	b.WriteString("services:\n")
