@@ -14,7 +14,7 @@ PROGRAMS := builder/image/programs
 SOURCES := $(shell find boards builder cmd images init overlays qemu -name '*.go' -o -name '*.yaml' -o -name '*.lock' -o -path 'overlays/*' -type f 2>/dev/null) go.mod go.sum
 INIT_SOURCES := $(shell find init cmd/init -name '*.go') go.mod go.sum
 
-# What the user gave as VAR=VALUE, but for make's own variables.
+# What the user gave as VAR=VALUE, except for make's own variables.
 given = $(foreach v,$(filter-out GO only seed n minutes against PREFIX DESTDIR,$(.VARIABLES)),$(if $(filter command line,$(origin $(v))),$(v)$(1)))
 # Each value is one word of the shell, whatever is in it.
 quote = '$(subst ','\'',$(1))'
@@ -99,7 +99,7 @@ proof: bin/imgbuild
 	$(GO) run ./qemu/proof $(foreach v,run full only results,$(if $($(v)),$(v)=$($(v))))
 
 # Locks the newest packages of every family and slot into images/locks, and those of the tests. A suite that the archive serves broken for
-# an architecture (armhf has been one) is left out as long as it is, and the lock says so.
+# an architecture (armhf has been one) is left out as long as it is missing, and the lock notes that.
 LOCK = bin/imgbuild lock without=broken $(GIVEN)
 locks: bin/imgbuild
 	$(LOCK) role=worker board=rpi4 file=images/locks/rpi64-k3s.lock

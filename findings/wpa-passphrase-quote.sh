@@ -4,7 +4,7 @@
 # wpa_passphrase writes a network block for wpa_supplicant. For a network name with a quote and a # behind it, both of which 802.11
 # allows, it writes ssid="a"b#c", and wpa_supplicant refuses the whole file: its comments end at the second quote of a line, its
 # values at the last one, so the rest from # on is a comment and the quote before it is in the middle. Each of the two characters
-# alone is read as it stands.
+# alone is read literally.
 #
 # What follows: write names in hexadecimal, ssid=6122622363, and so the passphrases of sae_password.
 set -euo pipefail

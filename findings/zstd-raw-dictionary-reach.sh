@@ -2,9 +2,9 @@
 # github.com/klauspost/compress v1.20.3, package zstd.
 #
 # An encoder that is given an old file as a raw dictionary (WithEncoderDictRaw) is expected to find any part of it. How far back it
-# looks depends on the level, not on the window: at the default level a run of bytes that lies 3 MiB before the end of the dictionary
+# looks depends on the level, not on the window: at the default level a run of bytes 3 MiB before the end of the dictionary
 # is not found, with a window of 8 MiB, and 64 KiB of it cost 64 KiB; the best level finds it and needs a few bytes. No error and no
-# option says so, and the output decodes either way.
+# option is for that, and the output decodes either way.
 #
 # What follows: a patch against a file of several MiB needs the best level and its memory, or another method.
 set -euo pipefail

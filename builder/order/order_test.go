@@ -9,11 +9,11 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// heard stores the reports of an order.
-type heard struct{ warnings []string }
+// recorder stores the reports of an order.
+type recorder struct{ warnings []string }
 
-func (h *heard) Progress(string, int64, int64) {}
-func (h *heard) Warn(lines ...string)          { h.warnings = append(h.warnings, strings.Join(lines, "\n")) }
+func (h *recorder) Progress(string, int64, int64) {}
+func (h *recorder) Warn(lines ...string)          { h.warnings = append(h.warnings, strings.Join(lines, "\n")) }
 
 // An order that cannot be carried out is refused before the network is asked for anything:
 // the archive here answers nobody.
@@ -53,7 +53,7 @@ func TestAsk(t *testing.T) {
 	} {
 		o := Order{Plan: Plan{Board: "rpi4", Role: "worker", Mirror: "http://127.0.0.1:1/debian", Cache: dir + "/cache"}, Out: filepath.Join(dir, "out")}
 		c.with(&o)
-		a, err := Ask(o, &heard{})
+		a, err := Ask(o, &recorder{})
 		if got := fault.Code(err); got != int(c.want) {
 			t.Errorf("%s: got code %d %v, want %d", name, got, err, c.want)
 		}
@@ -69,7 +69,7 @@ func TestAsk(t *testing.T) {
 // The next stage is the first that needs the archive.
 func TestLockNeedsTheArchive(t *testing.T) {
 	dir := t.TempDir()
-	_, _, err := Build(t.Context(), Order{Plan: Plan{Board: "rpi4", Role: "worker", Mirror: "http://127.0.0.1:1/debian", Cache: dir}, Out: dir}, &heard{})
+	_, _, err := Build(t.Context(), Order{Plan: Plan{Board: "rpi4", Role: "worker", Mirror: "http://127.0.0.1:1/debian", Cache: dir}, Out: dir}, &recorder{})
 	if fault.Code(err) != int(fault.Network) {
 		t.Errorf("got %v, want a fault of kind Network", err)
 	}

@@ -158,7 +158,7 @@ func (u *Upkeep) look(ctx context.Context, units *supervise.Supervisor, synced b
 	release()
 }
 
-// release gives the turn back when k3s is ready again.
+// release hands the turn back when k3s is ready again.
 func (u *Upkeep) release(ctx context.Context, units *supervise.Supervisor, name string) {
 	ready, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()

@@ -299,12 +299,12 @@ func (s *Supervisor) listen(r *runner, u Unit, notified chan struct{}) (*notifyS
 	if err != nil {
 		return nil, err
 	}
-	guard.Go(func() { socket.serve(s.heard(r, notified)) })
+	guard.Go(func() { socket.serve(s.onNotice(r, notified)) })
 	return socket, nil
 }
 
-// heard acts on a unit's messages about itself.
-func (s *Supervisor) heard(r *runner, notified chan struct{}) func(notice) {
+// onNotice acts on a unit's messages about itself.
+func (s *Supervisor) onNotice(r *runner, notified chan struct{}) func(notice) {
 	return func(n notice) {
 		if n.status != "" {
 			s.set(r, func(st *State) {

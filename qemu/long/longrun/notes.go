@@ -12,7 +12,7 @@ import (
 )
 
 // Notes are the results of a run, kept until the run has come to its end: a file with a line of
-// JSON for each, after one that says of which commit they are.
+// JSON for each, after one with their commit.
 type Notes[R any] struct {
 	Done []R // those of earlier runs, then those of Add
 	file *os.File
