@@ -26,13 +26,17 @@ func KeyFile() (string, error) {
 // file.pub. Both have minisign's form. An empty passphrase leaves the private key as it is. A key
 // that is there is never replaced.
 func NewKey(file, passphrase string) (minisign.PublicKey, error) {
+	return newKey(file, passphrase, hard)
+}
+
+func newKey(file, passphrase string, cost int) (minisign.PublicKey, error) {
 	pub, key, err := minisign.GenerateKey(rand.Reader)
 	if err != nil {
 		return pub, err
 	}
 	text, err := key.MarshalText()
 	if passphrase != "" {
-		text, err = minisign.EncryptKey(passphrase, key)
+		text, err = lockKey(passphrase, key, cost)
 	}
 	if err != nil {
 		return pub, err

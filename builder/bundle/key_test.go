@@ -3,6 +3,9 @@ package bundle
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"aead.dev/minisign"
 
 	"imgbuild/builder/blockcache"
 	"imgbuild/init/contract/bundle"
@@ -69,7 +74,7 @@ func TestKeyFile(t *testing.T) {
 func TestMinisign(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	minisign := func(input string, args ...string) error {
+	run := func(input string, args ...string) error {
 		cmd := exec.Command(tool.Path(t, "minisign"), args...)
 		cmd.Stdin = strings.NewReader(input)
 		out, err := cmd.CombinedOutput()
@@ -91,17 +96,17 @@ func TestMinisign(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.WriteFile(at("sig"), bundle.Sign(key, text, "a comment"), 0o644)
-	if err := minisign("", "-V", "-H", "-p", at("ours.pub"), "-m", at("text"), "-x", at("sig")); err != nil {
+	if err := run("", "-V", "-H", "-p", at("ours.pub"), "-m", at("text"), "-x", at("sig")); err != nil {
 		t.Errorf("minisign refuses our signature: %v", err)
 	}
-	if err := minisign("", "-S", "-s", at("ours"), "-t", "theirs", "-m", at("text"), "-x", at("sig2")); err != nil {
+	if err := run("", "-S", "-s", at("ours"), "-t", "theirs", "-m", at("text"), "-x", at("sig2")); err != nil {
 		t.Fatalf("minisign cannot use our key: %v", err)
 	}
 	sig, _ := os.ReadFile(at("sig2"))
 	if _, err := (bundle.Keys{ours}).Verify(text, sig); err != nil {
 		t.Errorf("minisign's signature with our key: %v\n%s", err, sig)
 	}
-	if err := minisign("", "-G", "-W", "-p", at("theirs.pub"), "-s", at("theirs")); err != nil {
+	if err := run("", "-G", "-W", "-p", at("theirs.pub"), "-s", at("theirs")); err != nil {
 		t.Fatal(err)
 	}
 	os.Chmod(at("theirs"), 0o600)
@@ -117,11 +122,11 @@ func TestMinisign(t *testing.T) {
 	if _, err := keys.Verify(text, bundle.Sign(key, text, "x")); err != nil {
 		t.Errorf("our signature with minisign's key: %v", err)
 	}
-	// With a passphrase: ours opened by minisign. Its key derivation takes 1 GiB of memory.
-	if _, err := NewKey(at("locked"), "correct horse"); err != nil {
+	// With a passphrase: ours opened by minisign, at the lowest cost that it takes.
+	if _, err := newKey(at("locked"), "correct horse", 1<<10); err != nil {
 		t.Fatal(err)
 	}
-	if err := minisign("correct horse\n", "-S", "-s", at("locked"), "-m", at("text"), "-x", at("sig3")); err != nil {
+	if err := run("correct horse\n", "-S", "-s", at("locked"), "-m", at("text"), "-x", at("sig3")); err != nil {
 		t.Errorf("minisign cannot open our key: %v", err)
 	}
 	if _, err := LoadKey(at("locked"), func() (string, error) { return "wrong", nil }); kindOf(err) != fault.Input {
@@ -137,6 +142,37 @@ func TestMinisign(t *testing.T) {
 	}
 	if _, err := keys.Verify(text, sig); err != nil {
 		t.Error(err)
+	}
+}
+
+// The limits in a key are those for which libsodium takes the cost that the key was made with;
+// those of new keys are minisign's own (crypto_pwhash_scryptsalsa208sha256_OPSLIMIT_SENSITIVE and
+// MEMLIMIT_SENSITIVE).
+func TestKeyCost(t *testing.T) {
+	_, key, err := minisign.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cost, want := range map[int][2]uint64{1 << 10: {1 << 15, 1 << 20}, 1 << 14: {1 << 19, 1 << 24}} {
+		text, err := lockKey("word", key, cost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, line, _ := strings.Cut(string(text), "\n")
+		b, err := base64.StdEncoding.DecodeString(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]uint64{binary.LittleEndian.Uint64(b[38:]), binary.LittleEndian.Uint64(b[46:])}; got != want {
+			t.Errorf("cost %d: limits %d, want %d", cost, got, want)
+		}
+		opened, err := minisign.DecryptKey("word", text)
+		if err != nil || !opened.Equal(key) {
+			t.Errorf("cost %d: another key, or %v", cost, err)
+		}
+	}
+	if ops, mem := hard*32, hard*1024; ops != 33554432 || mem != 1073741824 {
+		t.Errorf("new keys have the limits %d and %d, want minisign's", ops, mem)
 	}
 }
 

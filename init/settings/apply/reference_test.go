@@ -60,6 +60,46 @@ func (m Machine) ask(t *testing.T, args ...string) string {
 	return out
 }
 
+// each runs a script of bash once for every case, all in one start of the readers, and returns what
+// it printed for each. A case is files, path -> content, which replace those of the machine.
+func (m Machine) each(t *testing.T, cases []map[string]string, script string) []string {
+	t.Helper()
+	for i, files := range cases {
+		for path, content := range files {
+			path = m.path(fmt.Sprintf("/run/cases/%04d", i) + path)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.MkdirAll(m.path(Home), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out := m.ask(t, "bash", "-c", "for c in /run/cases/*; do cp -r $c/. / || exit 1; "+script+"; printf '\\0'; done")
+	got := strings.Split(strings.TrimSuffix(out, "\x00"), "\x00")
+	if len(got) != len(cases) {
+		t.Fatalf("%d answers to %d cases:\n%s", len(got), len(cases), out)
+	}
+	return got
+}
+
+// content returns files of the machine, by path.
+func (m Machine) content(t *testing.T, paths ...string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, path := range paths {
+		text, err := os.ReadFile(m.path(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[path] = string(text)
+	}
+	return files
+}
+
 // effective returns sshd's own view of its configuration: name -> values.
 func (m Machine) effective(t *testing.T) map[string][]string {
 	t.Helper()
@@ -190,6 +230,8 @@ func TestHostsRead(t *testing.T) {
 		}
 		names = append(names, b.String())
 	}
+	var taken []string
+	var cases []map[string]string
 	for _, name := range names {
 		c := &config.Config{Hostname: name}
 		if c.UsableHostname() == "" || strings.Contains(fmt.Sprint(config.Check(c, config.Facts{})), "as an IPv4 address") {
@@ -204,13 +246,14 @@ func TestHostsRead(t *testing.T) {
 		if strings.Trim(short, "0123456789") == "" {
 			short = name // an address again
 		}
-		out := m.ask(t, "getent", "-s", "files", "hosts", name, short, "localhost")
-		lines := strings.Split(strings.TrimSpace(out), "\n")
-		if len(lines) != 3 || strings.Fields(lines[0])[0] != "127.0.1.1" || strings.Fields(lines[0])[1] != name || strings.Fields(lines[1])[0] != "127.0.1.1" || !strings.Contains(lines[2], "localhost") {
+		files := m.content(t, "/etc/hosts", "/etc/hostname")
+		files["/run/ask"] = name + " " + short + " localhost"
+		taken, cases = append(taken, name), append(cases, files)
+	}
+	for i, out := range here(t).each(t, cases, "getent -s files hosts $(</run/ask); cat /etc/hostname") {
+		name, lines := taken[i], strings.Split(strings.TrimSpace(out), "\n")
+		if len(lines) != 4 || strings.Fields(lines[0])[0] != "127.0.1.1" || strings.Fields(lines[0])[1] != name || strings.Fields(lines[1])[0] != "127.0.1.1" || !strings.Contains(lines[2], "localhost") || lines[3] != name {
 			t.Errorf("%q: %q", name, lines)
-		}
-		if got := strings.TrimSuffix(m.ask(t, "cat", "/etc/hostname"), "\n"); got != name {
-			t.Errorf("%q: /etc/hostname has %q", name, got)
 		}
 	}
 	if refused < 60 || len(names)-refused < 20 {
@@ -229,26 +272,27 @@ func TestShadowReads(t *testing.T) {
 		h[r.IntN(len(h))] = letters[r.IntN(len(letters))]
 		hashes = append(hashes, string(h))
 	}
-	taken := 0
+	var taken []string
 	m := here(t)
 	before := m.ask(t, "getent", "-s", "files", "shadow", "root", "sshd", "nobody")
+	var cases []map[string]string
 	for _, h := range hashes {
 		if err := m.Password(h); err != nil {
 			continue
 		}
-		taken++
-		want := h
 		if h == "" {
-			want = "!"
+			h = "!"
 		}
-		out := m.ask(t, "getent", "-s", "files", "shadow", User, "root", "sshd", "nobody")
+		taken, cases = append(taken, h), append(cases, m.content(t, "/etc/shadow"))
+	}
+	for i, out := range m.each(t, cases, "getent -s files shadow "+User+" root sshd nobody") {
 		own, others, _ := strings.Cut(out, "\n")
-		if f := strings.Split(own, ":"); len(f) != 9 || f[0] != User || f[1] != want || others != before {
-			t.Errorf("%q: %q", h, out)
+		if f := strings.Split(own, ":"); len(f) != 9 || f[0] != User || f[1] != taken[i] || others != before {
+			t.Errorf("%q: %q", taken[i], out)
 		}
 	}
-	if taken < 5 || taken > len(hashes)/2 {
-		t.Errorf("%d of %d are taken", taken, len(hashes))
+	if len(taken) < 5 || len(taken) > len(hashes)/2 {
+		t.Errorf("%d of %d are taken", len(taken), len(hashes))
 	}
 }
 
@@ -257,6 +301,9 @@ func TestAuthorizedKeysRead(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 11))
 	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIbmwLVPhF9wwHCGyEEU1iTfDWVfVcJJtZ4MrTpBeLfu"
 	between := []string{"", "#", "# a comment", "nonsense", "ssh-ed25519", "\"", "command=\"", "a\tb", "\u00e4\u20ac", "restrict", strings.Repeat("x", 9000), "\\", "github:someone", "-----BEGIN"}
+	file := filepath.Join(Home, ".ssh/authorized_keys")
+	var lists, wants [][]string
+	var cases []map[string]string
 	for range 25 {
 		var list, want []string
 		for i := range 12 {
@@ -273,15 +320,17 @@ func TestAuthorizedKeysRead(t *testing.T) {
 		if err := m.Keys(list); err != nil {
 			t.Fatal(err)
 		}
-		out, _ := m.try(t, "ssh-keygen", "-l", "-f", filepath.Join(Home, ".ssh/authorized_keys"))
+		lists, wants, cases = append(lists, list), append(wants, want), append(cases, m.content(t, file))
+	}
+	for i, out := range here(t).each(t, cases, "ssh-keygen -l -f "+file+" 2>&1") { // it fails for a list without keys
 		var got []string
 		for line := range strings.Lines(out) {
 			if f := strings.Fields(line); len(f) > 2 && f[0] == "256" {
 				got = append(got, f[2])
 			}
 		}
-		if !slices.Equal(got, want) {
-			t.Errorf("got %v, want %v of\n%q\n%s", got, want, list, out)
+		if !slices.Equal(got, wants[i]) {
+			t.Errorf("got %v, want %v of\n%q\n%s", got, wants[i], lists[i], out)
 		}
 	}
 }
