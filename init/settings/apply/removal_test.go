@@ -138,7 +138,7 @@ func example(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, begins := strings.Cut(string(page), "\n## Everything at once\n")
+	_, text, begins := strings.Cut(string(page), "\n## A file with every key\n")
 	_, text, fenced := strings.Cut(text, "\n```yaml\n")
 	text, _, ends := strings.Cut(text, "```\n")
 	if !begins || !fenced || !ends {
