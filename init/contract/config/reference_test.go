@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-//go:generate go test -run TestReferenceIsFresh -update .
+//go:generate go test -run TestReferenceIsFresh|TestGoldenProblems -update .
 
 //go:embed reference.md
 var introduction string
