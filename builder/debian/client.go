@@ -179,7 +179,7 @@ func (c *Client) release(ctx context.Context, s Suite) (*release, []byte, []stri
 	})
 	if notFound(err) {
 		return nil, nil, nil, fault.New(fault.Input, "take the base address of a Debian archive with mirror=URL",
-			"%s has no suite %s (404 for dists/%s/InRelease)", strings.Join(bases, ", "), s.Name, s.Name)
+			"%s has no suite %s (404 for dists/%s/InRelease)", shown(bases...), s.Name, s.Name)
 	}
 	return r, raw, signers, err
 }

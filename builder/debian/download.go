@@ -16,6 +16,7 @@ import (
 
 	"imgbuild/builder/blockcache"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 )
 
 // tries is how often a download is begun or resumed before it is given up.
@@ -149,7 +150,7 @@ func (c *Client) request(ctx context.Context, address string, from int64) (*http
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		cancel(nil)
-		return nil, fault.Wrap(err, fault.Input, "correct mirror=URL", "%s", address)
+		return nil, fault.Wrap(mask.URLError(err), fault.Input, "correct mirror=URL", "%s", shown(address))
 	}
 	req.Header.Set("User-Agent", "imgbuild")
 	req.Header.Set("Accept-Encoding", "identity")
@@ -323,11 +324,11 @@ func (c *Client) explain(address string, err error) error {
 	if err == nil || cancelled(err) || errors.As(err, &f) {
 		return err
 	}
-	host := address
+	host := ""
 	if u, e := url.Parse(address); e == nil {
 		host = u.Host
-		address = u.Redacted()
 	}
+	address, err = shown(address), mask.URLError(err)
 	fix := "check the network, or take another archive with mirror=URL"
 	var dns *net.DNSError
 	var s *status

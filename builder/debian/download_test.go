@@ -366,4 +366,15 @@ func TestErrorsHideThePassword(t *testing.T) {
 	if strings.Contains(err.Error(), "secret") {
 		t.Fatal(err)
 	}
+	for _, mirror := range []string{"http://user:secret@[::1/debian", "http://user:sec ret@h/debian", "ftp://user:secret@h/debian", "http://h/debian,ftp://user:secret@h/x", "http://h/debian,http://user:secret%zz@h/x", "user:secret@h", "http://secret@"} {
+		if _, err := ParseMirror(mirror); err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "sec ret") {
+			t.Errorf("%s: %v", mirror, err)
+		}
+	}
+	a := newArchive(t)
+	c = a.client()
+	c.Mirrors.Main = strings.Replace(c.Mirrors.Main, "://", "://user:secret@", 1)
+	if _, err := c.Index(t.Context(), "arm64", []Suite{{Archive: "debian", Name: "sid", Components: []string{"main"}}}); err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "has no suite") {
+		t.Errorf("no such suite: %v", err)
+	}
 }

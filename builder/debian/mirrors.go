@@ -2,7 +2,7 @@ package debian
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 	"io/fs"
 	"net/url"
 	"path"
@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 )
 
 // Mirrors are the base addresses of the archives, without a slash at the end: dists/ and pool/ are
@@ -39,7 +40,7 @@ func ParseMirror(value string) (Mirrors, error) {
 	var err error
 	if m.Main, err = baseURL(main); err != nil {
 		return Mirrors{}, fault.Wrap(err, fault.Usage, "give the base of an archive, as in mirror=http://mirror.example/debian",
-			"mirror=%s", value)
+			"mirror=%s", shown(main))
 	}
 	if !given {
 		m.Security = sibling(m.Main)
@@ -47,19 +48,28 @@ func ParseMirror(value string) (Mirrors, error) {
 	}
 	if m.Security, err = baseURL(security); err != nil {
 		return Mirrors{}, fault.Wrap(err, fault.Usage, "give both archives, as in mirror=http://mirror.example/debian,http://mirror.example/debian-security",
-			"mirror=%s", value)
+			"mirror=%s,%s", shown(main), shown(security))
 	}
 	return m, nil
+}
+
+// shown gives addresses for messages: what is in the place of a password does not belong there.
+func shown(bases ...string) string {
+	var list []string
+	for _, b := range bases {
+		list = append(list, mask.URL(strings.TrimSpace(b)))
+	}
+	return strings.Join(list, ", ")
 }
 
 // baseURL checks an http(s) address and takes the slash at its end off.
 func baseURL(s string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(s))
 	if err != nil {
-		return "", err
+		return "", mask.URLError(err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%q is not an http:// or https:// address", s)
+		return "", errors.New("it is not an http:// or https:// address")
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	return u.String(), nil

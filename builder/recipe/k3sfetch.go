@@ -79,6 +79,9 @@ func (r *Recipe) PlanK3s(option string) (K3s, error) {
 		return k, err
 	case isVersion(option):
 		k, err := pinned(r.Lock, r.releases(), option, r.Family.Arch)
+		if err != nil && !r.Strict && debian.ValidK3s(option) {
+			return K3s{Version: option, Source: Embedded + ", with the sum that its release publishes"}, nil
+		}
 		k.Source = Embedded
 		return k, err
 	}
@@ -104,14 +107,12 @@ func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bo
 	}
 	f, ok := cache.Blob(sum)
 	if !ok {
-		d, err := getK3s(ctx, r.releases().Client, k.URL, brief, progress)
-		if err != nil {
-			return fault.Wrap(err, fault.Network, "give the binary as k3s=FILE, or build with k3s=firstboot", "fetching k3s %s", k.Version)
+		got, err := r.fetchK3s(ctx, cache, brief, false, progress)
+		if err == nil && got != sum { // once more: a cache on the way may have spoilt it, or the line
+			got, err = r.fetchK3s(ctx, cache, brief, true, progress)
 		}
-		defer d.close()
-		got, err := cache.PutBlob(d)
 		if err != nil {
-			return fault.Wrap(err, fault.Network, "give the binary as k3s=FILE", "fetching k3s %s", k.Version)
+			return err
 		}
 		if got != sum {
 			return fault.New(fault.Verify, "do not use it; report it to the project", "k3s %s from %s has the sha256 %x, pinned is %s", k.Version, k.URL, got, k.SHA256)
@@ -129,8 +130,24 @@ func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bo
 	return nil
 }
 
-// k3sStall is how long a download may be silent once it runs.
-const k3sStall = 30 * time.Second
+// fetchK3s brings what is at the recipe's address into the cache and gives its sha256. With fresh
+// caches on the way are asked not to answer.
+func (r *Recipe) fetchK3s(ctx context.Context, cache *blockcache.Cache, brief, fresh bool, progress func(done, total int64)) (sum [32]byte, err error) {
+	d, err := getK3s(ctx, r.releases().Client, r.K3s.URL, brief, fresh, progress)
+	if err != nil {
+		return sum, fault.Wrap(err, fault.Network, "give the binary as k3s=FILE, or build with k3s=firstboot", "fetching k3s %s", r.K3s.Version)
+	}
+	defer d.close()
+	sum, err = cache.PutBlob(d)
+	return sum, fault.Wrap(err, fault.Network, "give the binary as k3s=FILE", "fetching k3s %s", r.K3s.Version)
+}
+
+// k3sStall is how long a download may be silent once it runs, or give less than k3sLeast bytes a
+// second.
+const (
+	k3sStall = 30 * time.Second
+	k3sLeast = 1 << 10
+)
 
 // download is the body of a running download. It ends with an error of its own when the server
 // falls silent.
@@ -139,13 +156,15 @@ type download struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	timer    *time.Timer
+	waited   time.Duration // for the server, since the speed was looked at
+	got      int64         // bytes in that time
 	done     int64
 	progress func(done, total int64)
 }
 
 // getK3s opens the download; the limit covers name, connection, redirects and headers, not the
 // body.
-func getK3s(ctx context.Context, client *http.Client, url string, brief bool, progress func(done, total int64)) (*download, error) {
+func getK3s(ctx context.Context, client *http.Client, url string, brief, fresh bool, progress func(done, total int64)) (*download, error) {
 	patience := 2 * time.Minute
 	if brief {
 		patience = k3sPatience
@@ -155,6 +174,9 @@ func getK3s(ctx context.Context, client *http.Client, url string, brief bool, pr
 	d.timer = time.AfterFunc(patience, func() { d.cancel(fmt.Errorf("no answer within %s", patience)) })
 	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, url, nil)
 	if err == nil {
+		if fresh {
+			req.Header.Set("Cache-Control", "no-cache")
+		}
 		c := *client
 		c.Timeout = 0 // the whole transfer may take its time; it ends when it stalls
 		d.Response, err = c.Do(req)
@@ -168,6 +190,7 @@ func getK3s(ctx context.Context, client *http.Client, url string, brief bool, pr
 		return nil, fmt.Errorf("the server answers %s", d.Status)
 	}
 	d.timer = time.AfterFunc(k3sStall, func() { d.cancel(fmt.Errorf("the server was silent for %s", k3sStall)) })
+	d.timer.Stop() // it runs while something is read
 	return d, nil
 }
 
@@ -181,8 +204,18 @@ func (d *download) reason(err error) error {
 }
 
 func (d *download) Read(p []byte) (int, error) {
-	n, err := d.Body.Read(p)
+	if d.waited >= k3sStall {
+		if d.got < int64(k3sStall.Seconds())*k3sLeast {
+			return 0, fmt.Errorf("the server gives less than %d bytes a second", k3sLeast)
+		}
+		d.waited, d.got = 0, 0
+	}
+	began := time.Now()
 	d.timer.Reset(k3sStall)
+	n, err := d.Body.Read(p)
+	d.timer.Stop()
+	d.waited += time.Since(began)
+	d.got += int64(n)
 	d.done += int64(n)
 	if d.progress != nil {
 		d.progress(d.done, d.ContentLength)

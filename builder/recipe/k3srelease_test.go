@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"imgbuild/boards"
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/debian"
 	"imgbuild/init/contract/fault"
@@ -183,8 +184,8 @@ func TestAnyRelease(t *testing.T) {
 	}
 }
 
-// A new lock of packages keeps the release of k3s that was locked.
-func TestKeepK3s(t *testing.T) {
+// A new lock is compared with the one in its file, and keeps its release of k3s.
+func TestReplaces(t *testing.T) {
 	k := &debian.LockedK3s{Version: "v1.36.1+k3s1", Size: 5, SHA256: strings.Repeat("0a", 32)}
 	p := debian.Locked{Name: "a", Version: "1", Arch: "arm64", Archive: "debian", Pool: "pool/a.deb", Size: 1, SHA256: strings.Repeat("0a", 32)}
 	file := filepath.Join(t.TempDir(), "lock")
@@ -192,10 +193,10 @@ func TestKeepK3s(t *testing.T) {
 		t.Fatal(err)
 	}
 	for arch, want := range map[string]bool{"arm64": true, "armhf": false} {
-		r := &Recipe{Lock: &debian.Lock{Arch: arch}}
-		r.KeepK3s(file)
-		if got := r.Lock.K3s != nil; got != want {
-			t.Errorf("%s: got %+v", arch, r.Lock.K3s)
+		r := &Recipe{Family: &boards.Family{Arch: arch}}
+		r.Replaces(file)
+		if got := r.Lock != nil && r.Lock.K3s != nil; got != want {
+			t.Errorf("%s: got %+v", arch, r.Lock)
 		}
 	}
 }

@@ -145,11 +145,11 @@ func (r *Recipe) NewLock(ctx context.Context, c *debian.Client) ([]debian.Change
 	return changes, c.CompareScripts(ctx, changes)
 }
 
-// KeepK3s copies the release of k3s of a lock in a file into the recipe's lock, if that is one of
-// the same architecture.
-func (r *Recipe) KeepK3s(file string) {
-	if l, err := readLock(file); err == nil && l.Arch == r.Lock.Arch && l.K3s != nil {
-		r.Lock.K3s = l.K3s
+// Replaces makes the lock in a file the one before: NewLock gives what is different from it, and
+// keeps its release of k3s. A file that is no lock of this architecture is passed over.
+func (r *Recipe) Replaces(file string) {
+	if l, err := readLock(file); err == nil && l.Arch == r.Family.Arch {
+		r.Lock = l
 	}
 }
 

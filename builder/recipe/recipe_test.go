@@ -256,7 +256,7 @@ func TestGetK3s(t *testing.T) {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	var seen int64
-	d, err := getK3s(t.Context(), http.DefaultClient, server.URL+"/good", true, func(done, _ int64) { seen = done })
+	d, err := getK3s(t.Context(), http.DefaultClient, server.URL+"/good", true, false, func(done, _ int64) { seen = done })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,13 +264,13 @@ func TestGetK3s(t *testing.T) {
 	if data, err := io.ReadAll(d); err != nil || string(data) != "binary" || seen != 6 {
 		t.Errorf("%q, %v, progress %d", data, err, seen)
 	}
-	if _, err := getK3s(t.Context(), http.DefaultClient, server.URL+"/absent", true, nil); err == nil || !strings.Contains(err.Error(), "404") {
+	if _, err := getK3s(t.Context(), http.DefaultClient, server.URL+"/absent", true, false, nil); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("absent: %v", err)
 	}
-	if _, err := getK3s(t.Context(), http.DefaultClient, "http://127.0.0.1:1/k3s", true, nil); err == nil {
+	if _, err := getK3s(t.Context(), http.DefaultClient, "http://127.0.0.1:1/k3s", true, false, nil); err == nil {
 		t.Error("a refused connection is not an error")
 	}
-	cut, err := getK3s(t.Context(), http.DefaultClient, server.URL+"/cut", true, nil)
+	cut, err := getK3s(t.Context(), http.DefaultClient, server.URL+"/cut", true, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestGetK3s(t *testing.T) {
 	if _, err := io.ReadAll(cut); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a cut download: %v", err)
 	}
-	silent, err := getK3s(t.Context(), http.DefaultClient, server.URL+"/good", true, nil)
+	silent, err := getK3s(t.Context(), http.DefaultClient, server.URL+"/good", true, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

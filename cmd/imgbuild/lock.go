@@ -11,11 +11,12 @@ import (
 	"imgbuild/builder/recipe"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 )
 
 var lock = line.Verb{
 	Name:    "lock",
-	Summary: "Lock the newest packages of a board and role into a file, and show what changes.",
+	Summary: "Lock the newest packages of a board and role into a file, and show what changes in it.",
 	Keys: []line.Key{boardKey, roleKey, extraKey, withoutKey, {Name: "file", Value: "FILE", Doc: "Where the lock goes; default " + recipe.LocalLock + "."},
 		{Name: "pin", Value: "PACKAGE=VERSION[,...]", Doc: "Versions to lock instead of the newest ones, of those that the archive still has."},
 		{Name: "k3s", Value: "stable|latest|VERSION", Doc: "The release of k3s to lock, by the sums that it publishes; default the one that the file has, else none."}, mirrorKey, cacheKey},
@@ -38,6 +39,7 @@ var lock = line.Verb{
 		if name == "" {
 			name = recipe.LocalLock
 		}
+		s.Recipe.Replaces(name)
 		changes, err := s.Recipe.NewLock(ctx, s.Client)
 		if err != nil {
 			return err
@@ -49,8 +51,6 @@ var lock = line.Verb{
 			if err := s.Recipe.LockK3s(ctx, word); err != nil {
 				return err
 			}
-		default:
-			s.Recipe.KeepK3s(name)
 		}
 		screen.done()
 		if k := s.Recipe.Lock.K3s; k != nil {
@@ -61,9 +61,9 @@ var lock = line.Verb{
 		}
 		var changed []string
 		for _, c := range changes {
-			fmt.Println(c)
+			fmt.Println(terminal.Text(c.String()))
 			for _, line := range c.Scripts {
-				fmt.Println("      " + line)
+				fmt.Println(terminal.Text("      " + line))
 			}
 			if c.ScriptsChanged() && c.Old.Name != "" {
 				changed = append(changed, c.New.Name)

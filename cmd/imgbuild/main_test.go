@@ -100,12 +100,13 @@ func TestRefusals(t *testing.T) {
 func TestData(t *testing.T) {
 	printed := silence(t)
 	for _, words := range []string{"boards", "roles output=json", "help", "help build", "run board=rpi4 --help", "-h", "--version", "version", "schema",
-		"plan board=odroid-xu4 role=worker mirror=http://127.0.0.1:1/debian cache=" + t.TempDir()} {
+		"plan board=odroid-xu4 role=worker mirror=http://127.0.0.1:1/debian cache=" + t.TempDir(),
+		"plan board=rpi4 role=worker k3s=v1.99.9+k3s1 mirror=http://127.0.0.1:1/debian cache=" + t.TempDir()} {
 		if err := dispatch(context.Background(), strings.Fields(words)); err != nil {
 			t.Errorf("%s: %v", words, err)
 		}
 	}
-	for _, want := range []string{"odroid-xu4", `"services"`, "key=value", "Examples:", "memory=MIB", "imgbuild ", "$schema", "linux-image-armmp-lpae", "p2 slot A"} {
+	for _, want := range []string{"odroid-xu4", `"services"`, "key=value", "Examples:", "memory=MIB", "imgbuild ", "$schema", "linux-image-armmp-lpae", "p2 slot A", "k3s v1.99.9+k3s1 embedded, with the sum that its release publishes"} {
 		if !strings.Contains(printed(), want) {
 			t.Errorf("nothing printed %q", want)
 		}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,4 +113,37 @@ type answerWith []byte
 
 func (a answerWith) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r, ContentLength: int64(len(a)), Body: io.NopCloser(bytes.NewReader(a))}, nil
+}
+
+// drip is a server whose answer comes in pieces, one every second.
+type drip struct{ piece, left int }
+
+func (d *drip) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: -1, Request: r, Body: io.NopCloser(d)}, nil
+}
+
+func (d *drip) Read(p []byte) (int, error) {
+	if d.left == 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(time.Second)
+	n := min(d.piece, d.left, len(p))
+	d.left -= n
+	return n, nil
+}
+
+// A server that never falls silent, and never gets anywhere, is given up as one that is silent.
+func TestFetchDrips(t *testing.T) {
+	for piece, slow := range map[int]bool{1: true, 1000: true, 1100: false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore(t)
+			s.stall, s.client = stalled, &http.Client{Transport: &drip{piece, 200 << 10}}
+			right := sha256.Sum256(nil) // the pieces are whatever the buffer has; only the speed matters
+			k := &manifest.K3s{Version: "v1.35.0+k3s1", SHA256: hex.EncodeToString(right[:]), URL: "https://mirror.example/k3s", Size: 200 << 10}
+			err := s.fetch(t.Context(), k, filepath.Join(t.TempDir(), "k3s"), func(string) {})
+			if got := strings.Contains(err.Error(), "bytes a second"); got != slow {
+				t.Errorf("%d bytes a second: too slow is %v, want %v: %v", piece, got, slow, err)
+			}
+		})
+	}
 }
