@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -12,6 +13,7 @@ import (
 	"imgbuild/builder/debian"
 	"imgbuild/cmd/line"
 	"imgbuild/images"
+	"imgbuild/init/contract/terminal"
 )
 
 var listBoards = line.Verb{
@@ -85,7 +87,12 @@ func lockNote(notes map[string]string, family string) error {
 }
 
 func printJSON(v any) error {
-	enc := json.NewEncoder(os.Stdout)
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "\t")
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(os.Stdout, terminal.JSON(b.String()))
+	return err
 }

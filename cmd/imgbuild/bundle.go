@@ -13,6 +13,7 @@ import (
 	"imgbuild/cmd/line"
 	format "imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
 )
 
 var bundleVerb = line.Verb{
@@ -125,7 +126,7 @@ func doBundle(ctx context.Context, a *line.Args) error {
 	if a.JSON() {
 		return printJSON(result)
 	}
-	fmt.Printf("%s\n  version %s, signed by key %s, security floor %d\n  %s, of which %s are the slot as a whole\n", result.Bundle, result.Version, result.Key, result.Floor, size(result.Size), size(result.Pieces))
+	fmt.Printf("%s\n  version %s, signed by key %s, security floor %d\n  %s, of which %s are the slot as a whole\n", result.Bundle, terminal.Text(result.Version), result.Key, result.Floor, size(result.Size), size(result.Pieces))
 	for _, d := range result.Deltas {
 		fmt.Printf("  from %s: %s\n", filepath.Base(d.From), size(d.Size))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 	"imgbuild/init/contract/terminal"
 )
 
@@ -49,7 +50,8 @@ func main() {
 	if interrupted && err == context.Canceled { // not wrapped: there is nothing to add
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintln(os.Stderr, terminal.Text("imgbuild: "+strings.TrimSuffix(err.Error(), ": "+context.Canceled.Error())))
+	text := mask.Prose(strings.TrimSuffix(err.Error(), ": "+context.Canceled.Error())) // libraries quote addresses
+	fmt.Fprintln(os.Stderr, terminal.Text("imgbuild: "+text))
 	if interrupted && !errors.Is(err, context.DeadlineExceeded) {
 		os.Exit(int(fault.Interrupted))
 	}

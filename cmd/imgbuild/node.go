@@ -85,7 +85,7 @@ func printOwnEnds(w io.Writer, host string) {
 		if time.Now().After(a.Ends) {
 			word = "has ended"
 		}
-		fmt.Fprintf(w, "kubectl's access of this computer, context %s, %s on %s; `imgbuild kubeconfig` renews it\n", a.Context, word, a.Ends.Format(time.DateOnly))
+		fmt.Fprintf(w, "kubectl's access of this computer, context %q, %s on %s; `imgbuild kubeconfig` renews it\n", a.Context, word, a.Ends.Format(time.DateOnly))
 	}
 }
 

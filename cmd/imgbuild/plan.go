@@ -12,6 +12,7 @@ import (
 	"imgbuild/builder/order"
 	"imgbuild/builder/recipe"
 	"imgbuild/cmd/line"
+	"imgbuild/init/contract/terminal"
 )
 
 var plan = line.Verb{
@@ -82,7 +83,7 @@ func printPlan(r *recipe.Recipe) error {
 	fmt.Printf("\n%d packages of %s, %s to fetch, %s installed before the strip:\n", len(r.Lock.Packages), r.Lock.Date, size(fetch), size(installed))
 	t = tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, p := range r.Lock.Packages {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Name, p.Version, size(p.Size), p.Archive)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Name, terminal.Text(p.Version), size(p.Size), p.Archive)
 	}
 	return t.Flush()
 }

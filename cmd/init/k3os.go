@@ -37,8 +37,8 @@ func k3os(args []string) error {
 		}
 		return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
 	case "upgrade":
-		return fault.New(fault.Usage, "write a new image to the card until then; shelf version shows what runs",
-			"k3OS's upgrades do not exist here: this system is upgraded as a whole, by shelf upgrade, which is not there yet")
+		return fault.New(fault.Usage, "run shelf upgrade here, or imgbuild upgrade on the laptop",
+			"k3OS's upgrades do not exist here: this system is upgraded as a whole, from a signed bundle")
 	case "", "help", "-h", "--help":
 		showf("This is ShelfOS. For users of k3OS this command has\n\n  k3os config [--dump | --dump-json]   apply the configuration again, or show it\n" +
 			"  k3os upgrade                         shows the state of upgrades\n  k3os --version\n\nFor everything else run shelf; see shelf help.\n")

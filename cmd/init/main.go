@@ -10,6 +10,7 @@ import (
 
 	"imgbuild/init/boot"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 	"imgbuild/init/contract/terminal"
 )
 
@@ -28,7 +29,7 @@ func main() {
 func cli(name string, args []string) int {
 	err := dispatch(name, args)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, terminal.Text(fmt.Sprint("shelf: ", err)))
+		fmt.Fprintln(os.Stderr, terminal.Text(mask.Prose(fmt.Sprint("shelf: ", err))))
 	}
 	return fault.Code(err)
 }

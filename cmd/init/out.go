@@ -9,7 +9,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"imgbuild/cmd/line"
 	"imgbuild/init/contract/terminal"
 )
 
@@ -22,13 +21,12 @@ func show(a ...any) { fmt.Fprint(os.Stdout, terminal.Text(fmt.Sprintln(a...))) }
 // showf prints by a format.
 func showf(format string, a ...any) { fmt.Fprint(os.Stdout, terminal.Text(fmt.Sprintf(format, a...))) }
 
-// screen is standard output for a writer of text; on a terminal what would control it is escaped.
-// What goes into a file or a pipe stays as it is. flush belongs at the end.
+// screen is standard output for a writer of text; what would control a terminal is escaped, also in
+// a pipe, at whose other end one is where the command was given to ssh. What goes into a file stays
+// as it is. flush belongs at the end.
 func screen() (w io.Writer, flush func() error) {
-	if line.Columns(os.Stdout) == 0 {
-		// Not the file itself: io.Copy would let the kernel move the bytes, and a pipe that nobody
-		// reads any more would be an error instead of the signal that ends a command quietly.
-		return struct{ io.Writer }{os.Stdout}, func() error { return nil }
+	if st, err := os.Stdout.Stat(); err == nil && st.Mode().IsRegular() {
+		return os.Stdout, func() error { return nil }
 	}
 	safe := terminal.NewWriter(os.Stdout)
 	return safe, safe.Flush

@@ -87,7 +87,7 @@ func TestUsage(t *testing.T) {
 			t.Errorf("k3os %s: exit code %d", words, code)
 		}
 	}
-	if err := dispatch("k3os", []string{"upgrade"}); !strings.Contains(err.Error(), "shelf upgrade") || !strings.Contains(err.Error(), "not there yet") {
+	if err := dispatch("k3os", []string{"upgrade"}); !strings.Contains(err.Error(), "shelf upgrade") || !strings.Contains(err.Error(), "imgbuild upgrade") {
 		t.Error(err)
 	}
 }

@@ -50,11 +50,11 @@ func (t Tokens) Rotated() (string, error) {
 			Token string `yaml:"token"`
 		} `yaml:"k3os"`
 	}
-	if err == nil {
-		err = yaml.Unmarshal(data, &part)
-	}
 	if err != nil {
 		return "", fmt.Errorf("the rotated token in %s: %w", t.Part, err)
+	}
+	if yaml.Unmarshal(data, &part) != nil { // whose error would quote a piece of it
+		return "", fmt.Errorf("the rotated token in %s: this is not the file that `shelf token` wrote", t.Part)
 	}
 	return part.K3OS.Token, nil
 }

@@ -11,6 +11,7 @@ type Facts struct {
 	Roles  []string // the roles its slot can run; empty means any
 	Board  string
 	Memory int64    // bytes
+	Least  int64    // bytes: of the board with the least memory of its kind, where Memory is not known
 	Lacks  []string // network hardware that the board does not have: "wifi", "ethernet"
 	Token  string   // of a server that has data: the token that they were made with; a secret
 }
@@ -95,6 +96,9 @@ func (k *checker) report(s Severity, path, fix, format string, args ...any) {
 // same list.
 func Check(c *Config, f Facts) []Problem {
 	k := &checker{c: c, f: f, role: c.RoleOf(f.Role)}
+	for known, list := keyNames(), c.Secrets(); len(list) > 0; list = list[1:] { // the same word may be in another place too
+		k.doubts = appendWords(k.doubts, list[0], known)
+	}
 	k.checkRole()
 	k.checkLogin()
 	k.checkHostname()

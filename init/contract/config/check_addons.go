@@ -1,9 +1,7 @@
 package config
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"net/url"
 	"strings"
 
@@ -51,7 +49,7 @@ func (k *checker) checkAddons() {
 		if strings.Contains(a.Chart, "://") && !address(a.Chart, "https", "http", "oci") {
 			k.report(Error, here+".chart", "write a name, or an https:// or oci:// address", "%s is not the address of a chart", quote(a.Chart))
 		} else if a.Repo == "" && a.Chart != "" && !strings.Contains(a.Chart, "://") {
-			k.report(Error, here, "set repo", "no source is given for the chart %s", a.Chart)
+			k.report(Error, here, "set repo", "no source is given for the chart %s", quote(a.Chart))
 		}
 		if a.Namespace != "" && !labelName.MatchString(a.Namespace) {
 			k.report(Error, here+".namespace", "use small letters, digits and -", "%s is not a namespace", quote(a.Namespace))
@@ -67,33 +65,40 @@ func address(text string, schemes ...string) bool {
 	return err == nil && u.Host != "" && contains(schemes, u.Scheme)
 }
 
-// Documents returns the objects, each with its apiVersion, kind and name looked for.
+// maxObjects bounds the documents of one add-on; a real one has a dozen.
+const maxObjects = 1000
+
+// Documents returns the objects, each with its apiVersion, kind and name looked for. Errors hold no
+// text of the documents, which may be Secrets.
 func (a Addon) Documents() ([]*yaml.Node, error) {
-	d := yaml.NewDecoder(bytes.NewReader([]byte(a.Objects)))
+	docs, err := readYAML([]byte(a.Objects), maxObjects)
+	if err != nil {
+		return nil, errors.New(anchorName.compiled().ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "unknown anchor referenced"))
+	}
 	var out []*yaml.Node
-	for {
-		var n yaml.Node
-		err := d.Decode(&n)
-		if err == io.EOF {
-			return out, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+	for _, n := range docs {
 		if len(n.Content) == 0 || isNull(n.Content[0]) {
 			continue
 		}
-		var o struct {
-			APIVersion string `yaml:"apiVersion"`
-			Kind       string
-			Metadata   struct{ Name string }
-		}
-		if err := n.Decode(&o); err != nil {
-			return nil, err
-		}
-		if o.APIVersion == "" || o.Kind == "" || o.Metadata.Name == "" {
+		if !isObject(n) {
 			return nil, errors.New("an object has no apiVersion, kind or name")
 		}
-		out = append(out, &n)
+		out = append(out, n)
 	}
+	return out, nil
+}
+
+// isObject reports whether a document is a Kubernetes object. The library panics on some input.
+func isObject(n *yaml.Node) (is bool) {
+	defer func() {
+		if recover() != nil {
+			is = false
+		}
+	}()
+	var o struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string
+		Metadata   struct{ Name string }
+	}
+	return n.Decode(&o) == nil && o.APIVersion != "" && o.Kind != "" && o.Metadata.Name != ""
 }

@@ -11,7 +11,7 @@ func TestCheckAddons(t *testing.T) {
 		"{cert-manager: {repo: 'https://charts.jetstack.io'}}":                                        "the add-on has no version, it is not installed",
 		"{x: {chart: 'oci://ghcr.io/a/b', version: 1.2.3}}":                                           "",
 		"{x: {chart: 'ftp://a/b', version: 1}}":                                                       "is not the address of a chart",
-		"{x: {chart: b, version: 1}}":                                                                 "no source is given for the chart b",
+		"{x: {chart: b, version: 1}}":                                                                 `no source is given for the chart "b"`,
 		"{x: {repo: charts, version: 1}}":                                                             "is not the address of a Helm repository",
 		"{traefik: {values: {logs: {}}}}":                                                             "",
 		"{traefik: {enabled: false}}":                                                                 "",
@@ -55,4 +55,25 @@ func TestCheckFurtherServer(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", in, text, want)
 		}
 	}
+}
+
+// The objects of an add-on may be Secrets: errors about them hold nothing of their text.
+func TestObjectsHoldNoSecrets(t *testing.T) {
+	for _, objects := range []string{"kind: C4N4RYzz", "{apiVersion: v1, kind: Secret, metadata: C4N4RYzz}", "{apiVersion: v1, kind: Secret, metadata: {name: [C4N4RYzz]}}", "{apiVersion: [C4N4RYzz], kind: a}",
+		"a: *C4N4RYzz", "a: %C4N4RYzz", "C4N4RYzz", "- C4N4RYzz", "a: !C4N4RYzz b", "!!int C4N4RYzz", "a: b: C4N4RYzz", "'C4N4RYzz", "<<: C4N4RYzz", "{apiVersion: v1, kind: a, metadata: {name: b, <<: C4N4RYzz}}"} {
+		if _, err := (Addon{Objects: objects}).Documents(); err == nil || strings.Contains(err.Error(), "C4N4") {
+			t.Errorf("%s: %v", objects, err)
+		}
+	}
+}
+
+func FuzzDocuments(f *testing.F) {
+	for _, s := range []string{"{apiVersion: v1, kind: a, metadata: {name: b}}", "a: *b", "---\n---\n", "&a [*a]", "<<: {a: b}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if _, err := (Addon{Objects: text}).Documents(); err != nil && err.Error() == "" {
+			t.Error("an error without words")
+		}
+	})
 }

@@ -71,10 +71,7 @@ func shownPath(path string) string {
 // secret's, up to the end of the line, and on the next line where nothing follows it. They are kept
 // out of messages about the source, however it is malformed. Names of keys are not among them.
 func doubtful(data []byte) (words []string) {
-	known := map[string]bool{}
-	for _, k := range Table() {
-		known[k.name] = true
-	}
+	known := keyNames()
 	next := false
 	for line := range bytes.Lines(data[:min(len(data), MaxSize)]) {
 		rest := ""
@@ -84,10 +81,25 @@ func doubtful(data []byte) (words []string) {
 			rest = string(line)
 		}
 		next = len(strings.Trim(rest, " \t\r\n|>+-:=\"'")) == 0 && rest != ""
-		for _, w := range strings.FieldsFunc(rest, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("\"',:={}[]&!*|>", r) }) {
-			if len(w) >= 4 && !known[w] && len(words) < 1000 {
-				words = append(words, w)
-			}
+		words = appendWords(words, rest, known)
+	}
+	return words
+}
+
+// keyNames are the words that a secret cannot be kept out of messages for.
+func keyNames() map[string]bool {
+	known := map[string]bool{}
+	for _, k := range Table() {
+		known[k.name] = true
+	}
+	return known
+}
+
+// appendWords appends the words of a secret.
+func appendWords(words []string, secret string, known map[string]bool) []string {
+	for _, w := range strings.FieldsFunc(secret, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("\"',:={}[]&!*|>", r) }) {
+		if len(w) >= 4 && !known[w] && len(words) < 1000 {
+			words = append(words, w)
 		}
 	}
 	return words

@@ -119,3 +119,24 @@ func TestSecretsOfConfig(t *testing.T) {
 		}
 	}
 }
+
+// A secret that is in the place of something else as well is not shown there either.
+func TestMisplacedSecrets(t *testing.T) {
+	for _, s := range []string{"s3cr3t/with/slash", "swordfish", "correct horse", "a.b-c_d9"} {
+		text := "k3os:\n  token: " + s + "\n  dns_nameservers: ['" + s + "']\n  modules: ['" + s + ";']\n  labels: {a: '" + s + "/'}\nnetwork:\n  interfaces: [{name: '" + s + "/x'}]\n" +
+			"backup: {to: 'x', keep: 0}\ndata: {device: '" + s + "'}\nhostname: '" + s + "_'\n"
+		l, problems := Parse("f.yaml", []byte(text))
+		c, more := Merge(l)
+		problems = append(append(problems, more...), Check(c, Facts{Role: "server"})...)
+		if len(problems) < 5 {
+			t.Errorf("%s: only %v", s, problems)
+		}
+		for _, p := range problems {
+			for _, w := range strings.Fields(s) {
+				if strings.Contains(p.Message+p.Fix, w) && w != "correct" {
+					t.Errorf("%s is in: %s", w, p)
+				}
+			}
+		}
+	}
+}

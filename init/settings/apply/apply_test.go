@@ -323,6 +323,13 @@ func TestFetchHidesTheAddress(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "404") {
 		t.Errorf("%v", err)
 	}
+	gone, cancel := context.WithCancel(context.Background())
+	cancel() // no second try
+	for _, bad := range []string{"https://me:hunter2zz@127.0.0.1:1/keys?a=hunter2zz", "HTTPS://me:hunter2zz@127.0.0.1:1/", "http://me:hunter2zz%zz@h/"} {
+		if _, err := Fetch(gone, http.DefaultClient, []string{bad}); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
 	for _, bad := range []string{"http://me:hunter2zz/x@h/", "http://me:hunter2zz@127.0.0.1:1/x?token=hunter2zz"} {
 		if _, err := get(context.Background(), http.DefaultClient, bad); err == nil || strings.Contains(err.Error()+shown(bad), "hunter2") {
 			t.Errorf("%v", err)

@@ -35,7 +35,7 @@ func Fetch(ctx context.Context, client *http.Client, keys []string) ([]string, e
 		}
 		got, err := fetch(ctx, client, address(k))
 		if err != nil {
-			errs = append(errs, fault.Wrap(err, fault.Network, "look at the node's network, or put the keys themselves into the configuration", "the ssh keys of %s cannot be fetched", k))
+			errs = append(errs, fault.Wrap(err, fault.Network, "look at the node's network, or put the keys themselves into the configuration", "the ssh keys of %s cannot be fetched", shown(k)))
 		}
 		out = append(out, got...)
 	}
@@ -52,7 +52,7 @@ func shown(key string) string {
 
 func address(key string) string {
 	host, user, _ := strings.Cut(key, ":")
-	if form, ok := hosts[host]; ok {
+	if form, ok := hosts[strings.ToLower(host)]; ok {
 		return fmt.Sprintf(form, url.PathEscape(user))
 	}
 	return key

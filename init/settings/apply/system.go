@@ -83,6 +83,7 @@ func (m Machine) Keys(keys []string) error {
 
 // Remote reports whether an entry of ssh_authorized_keys names a place where keys are, and no key.
 func Remote(key string) bool {
+	key = strings.ToLower(key)
 	for _, p := range []string{"github:", "gitlab:", "launchpad:", "http://", "https://"} {
 		if strings.HasPrefix(key, p) {
 			return true

@@ -17,6 +17,7 @@ import (
 	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
+	"imgbuild/init/contract/mask"
 )
 
 // HTTP is a bundle on a web server that serves files, asked for one closed range at a time.
@@ -29,7 +30,7 @@ import (
 // It is not safe for concurrent use.
 type HTTP struct {
 	url     *url.URL
-	address string // for messages, without a password
+	address string // for messages, without what may be a secret
 	o       HTTPOptions
 	alone   bool // it is a blob of a registry: nothing is next to it
 	seen    version
@@ -50,7 +51,7 @@ type HTTPOptions struct {
 func NewHTTP(address string, o HTTPOptions) (*HTTP, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fault.New(fault.Usage, "write it as https://HOST/NAME"+bundle.Suffix, "this is not the address of a bundle: %q", address)
+		return nil, fault.New(fault.Usage, "write it as https://HOST/NAME"+bundle.Suffix, "this is not the address of a bundle: %s", mask.URL(address))
 	}
 	if o.Client == nil {
 		o.Client = http.DefaultClient
@@ -67,7 +68,7 @@ func NewHTTP(address string, o HTTPOptions) (*HTTP, error) {
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
-	return &HTTP{url: u, address: u.Redacted(), o: o}, nil
+	return &HTTP{url: u, address: mask.URL(address), o: o}, nil
 }
 
 func pause(ctx context.Context, n int) {
@@ -100,7 +101,7 @@ func (h *HTTP) K3s(ctx context.Context, k *manifest.K3s, arch string) (io.ReadCl
 	}
 	next := *h.url
 	next.Path, next.RawPath, next.RawQuery = path.Join(path.Dir(h.url.Path), K3sName(k, arch)), "", ""
-	bin := &HTTP{url: &next, address: next.Redacted(), o: h.o}
+	bin := &HTTP{url: &next, address: mask.URL(next.String()), o: h.o}
 	first, err := bin.Range(ctx, 0, 1) // for its size
 	if err != nil {
 		return nil, 0, err

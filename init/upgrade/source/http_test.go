@@ -131,6 +131,14 @@ func TestServerThatStaysAway(t *testing.T) {
 	l.Close()
 	_, err = bundle.Read(t.Context(), open(t, "http://user:secret@"+l.Addr().String()+"/x", o), 0, 10)
 	wantKind(t, "nobody there", err, fault.Network)
+	for _, bad := range []string{"http://user:secret@[::1/x", "ftp://user:secret@h/x", "http://user:sec ret@h/x", "http://user:secret%zz@h/x"} {
+		if _, err := NewHTTP(bad, o); err == nil || strings.Contains(err.Error(), "sec") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	if _, err := OpenOCI(t.Context(), "user:secret@h/x:y", o); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("oci: %v", err)
+	}
 	if strings.Contains(err.Error(), "secret") {
 		t.Errorf("the password is shown: %v", err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/mask"
 )
 
 // titleKey is the annotation that names the file a layer is, as oras and others write it.
@@ -26,11 +27,12 @@ const titleKey = "org.opencontainers.image.title"
 // blob is read as a file on a web server is; its content is trusted by its signature only.
 func OpenOCI(ctx context.Context, ref string, o HTTPOptions) (*HTTP, error) {
 	bad := func(err error, kind fault.Kind, fix string) error {
-		return fault.Wrap(err, kind, fix, "oci://%s", ref)
+		return fault.Wrap(err, kind, fix, "%s", mask.String("oci://"+ref))
 	}
 	r, err := name.ParseReference(ref, name.StrictValidation)
 	if err != nil {
-		return nil, bad(err, fault.Usage, "write it as oci://HOST/NAME:TAG")
+		// The library's error quotes all of it.
+		return nil, bad(errors.New("this names no artifact"), fault.Usage, "write it as oci://HOST/NAME:TAG")
 	}
 	base := http.DefaultTransport
 	if o.Client != nil && o.Client.Transport != nil {
