@@ -61,7 +61,7 @@ func facts(r *recipe.Recipe) config.Facts {
 	if r == nil {
 		return config.Facts{}
 	}
-	return config.Facts{Role: r.Role.Name, Roles: r.Roles, Board: r.Board.Name, Lacks: r.Board.Lacks}
+	return config.Facts{Role: r.Role.Name, Roles: r.Roles, Board: r.Board.Name, Lacks: r.Board.Lacks, Least: int64(r.Board.MemoryMB) << 20}
 }
 
 // ValidateFor is Validate by the names of a board and a role, of which the one or the other may be
@@ -84,7 +84,7 @@ func ValidateFor(name string, data []byte, board, role string) ([]config.Problem
 			_, err := recipe.New(board, images.Names()[0])
 			return nil, err
 		}
-		f.Board, f.Lacks, f.Roles = board, b.Lacks, b.Roles
+		f.Board, f.Lacks, f.Roles, f.Least = board, b.Lacks, b.Roles, int64(b.MemoryMB)<<20
 	case role != "":
 		known, _, err := images.Get(role)
 		if err != nil {

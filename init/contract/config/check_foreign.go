@@ -56,19 +56,43 @@ func (k *checker) checkCommands() {
 		lines []string
 	}{{"init_cmd", k.c.InitCmd}, {"boot_cmd", k.c.BootCmd}, {"run_cmd", k.c.RunCmd}} {
 		for i, line := range phase.lines {
-			f := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "sudo "))
-			if len(f) == 0 || strings.Contains(line, "||") || strings.HasPrefix(line, "(") {
-				continue
-			}
-			word := strings.TrimSuffix(f[0], ";")
-			if contains(absent, path.Base(word)) {
-				k.report(Error, index(phase.name, i), "remove the line; networks, services and the time zone have their own sections", "this system has no %s; the line fails, and those after it are not run", path.Base(word))
-			} else if swapsTo(f) {
-				k.report(Error, index(phase.name, i), useZram, "%s", noSwap)
-			} else if strings.HasPrefix(word, "/etc/init.d/") {
-				k.report(Error, index(phase.name, i), "use shelf restart NAME, or write it under services", "this system has no /etc/init.d; the line fails, and those after it are not run")
-			}
+			// What fails in a line of cloud-init's runcmd costs nothing.
+			k.checkLine(index(phase.name, i), line, strings.HasPrefix(line, "("), true)
 		}
+	}
+}
+
+// checkLine looks at the commands of a line; guarded and last are those of the line as a whole.
+func (k *checker) checkLine(here, line string, guarded, last bool) {
+	for _, c := range shellCalls(line) {
+		c.guarded, c.last = c.guarded || guarded, c.last && last
+		if len(c.words) > 2 && contains([]string{"sh", "ash", "bash"}, path.Base(c.words[0])) && strings.HasPrefix(c.words[1], "-") && strings.HasSuffix(c.words[1], "c") {
+			k.checkLine(here, c.words[2], c.guarded, c.last)
+			continue
+		}
+		k.checkCall(here, c)
+	}
+}
+
+// checkCall looks at one command of a line.
+func (k *checker) checkCall(here string, c shellCall) {
+	name := path.Base(c.words[0])
+	what, fix := "", "remove the line; networks, services and the time zone have their own sections"
+	switch {
+	case swapsTo(c.words):
+		k.report(Error, here, useZram, "%s", noSwap)
+		return
+	case contains(absent, name):
+		what = "this system has no " + name
+	case strings.HasPrefix(c.words[0], "/etc/init.d/"):
+		what, fix = "this system has no /etc/init.d", "use shelf restart NAME, or write it under services"
+	}
+	switch {
+	case what == "" || c.guarded:
+	case c.last:
+		k.report(Error, here, fix, "%s; the line fails, and those after it are not run", what)
+	default:
+		k.report(Warning, here, fix, "%s; that command of the line fails, and the others are run", what)
 	}
 }
 

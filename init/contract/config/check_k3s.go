@@ -156,18 +156,25 @@ func (k *checker) checkArgs() {
 	}
 }
 
-// checkNodeValue checks labels and taints in k3s' own arguments like those of the sections.
+// checkNodeValue checks labels and taints in k3s' own arguments like those of the sections. Several
+// of them may be in one value, with commas between them, and k3s passes on what is for the kubelet.
 func (k *checker) checkNodeValue(path, flag, value string) {
-	var err error
-	switch strings.TrimLeft(flag, "-+") {
-	case "node-label":
-		name, v, _ := strings.Cut(value, "=")
-		err = ValidLabel(name, v)
-	case "node-taint":
-		err = ValidTaint(value)
+	flag = strings.TrimLeft(flag, "-+")
+	if flag == "kubelet-arg" {
+		flag, value, _ = strings.Cut(strings.TrimLeft(value, "-"), "=")
 	}
-	if err != nil {
-		k.report(Error, path, "correct it", "%v; the kubelet would not start with it", err)
+	for one := range strings.SplitSeq(value, ",") {
+		var err error
+		switch flag {
+		case "node-label", "node-labels":
+			name, v, _ := strings.Cut(one, "=")
+			err = ValidLabel(name, v)
+		case "node-taint", "register-with-taints":
+			err = ValidTaint(one)
+		}
+		if err != nil {
+			k.report(Error, path, "correct it", "%v; the kubelet would not start with it", err)
+		}
 	}
 }
 

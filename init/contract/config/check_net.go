@@ -1,6 +1,9 @@
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 var (
 	hostName = pattern{text: `^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`}
@@ -67,7 +70,8 @@ func (k *checker) checkInterface(n Interface, path string) {
 	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 65535) {
 		k.report(Error, path+".mtu", "leave it out unless you know better", "an MTU is from 576 to 65535, not %d", n.MTU)
 	}
-	if !n.DHCP && len(n.Addresses) == 0 && n.DHCP6 != "true" && k.c.where[path+".dhcp"] != (place{}) {
+	carries := slices.ContainsFunc(k.c.Network.VLANs, func(v VLAN) bool { return v.Parent == n.Name || n.MAC != "" && v.Parent == n.MAC })
+	if !n.DHCP && len(n.Addresses) == 0 && n.DHCP6 != "true" && k.c.where[path+".dhcp"] != (place{}) && !carries {
 		k.report(Warning, path, "give addresses, or dhcp: true", "the interface gets no address at all")
 	}
 	onLink := func(t string) bool {

@@ -69,7 +69,7 @@ func (k *checker) checkKernel() {
 	for _, name := range sortedNames(c.Environment) {
 		if !environName.MatchString(name) {
 			k.report(Error, "k3os.environment."+name, "use letters, digits and _", "%s is not the name of a variable", quote(name))
-		} else if strings.ContainsAny(c.Environment[name], "\n\x00") {
+		} else if strings.ContainsAny(c.Environment[name], "\n\r\x00") {
 			k.report(Error, "k3os.environment."+name, "write it on one line", "the value has more than one line")
 		}
 	}

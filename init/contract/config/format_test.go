@@ -98,7 +98,7 @@ vlans: {v: {}}
 	{UserDataName, fact{"an archive", "Content-Type: multipart/mixed\n", nil, []string{`user-data that begins with "Content-Type:" is not read`}}},
 	{UserDataName, fact{"a mistake", "users: [{name: rancher, ssh_authorized_keys: [k]}]\nruncmd: [\n", map[string]string{"ssh_authorized_keys": `["k"]`}, []string{"this is not YAML"}}},
 	{UserDataName, fact{"a typo", "hostnam: a\nusers: [{name: rancher, ssh_authorized_keys: [k]}]", map[string]string{"ssh_authorized_keys": `["k"]`}, []string{"1:1: warning: hostnam: there is no such key; it is ignored; did you mean hostname?"}}},
-	{UserDataName, fact{"nonsense", "users: {a: b}\nntp: 3\nchpasswd: [x]\nruncmd: [{a: b}]\nnetwork: {wifis: [x]}", nil, []string{"ntp", "chpasswd", "run_cmd[0]", "wifis"}}},
+	{UserDataName, fact{"nonsense", "users: {a: b}\nntp: 3\nchpasswd: [x]\nruncmd: [{a: b}]\nnetwork: {wifis: [x]}", nil, []string{"users[0].a", "ntp", "chpasswd", "run_cmd[0]", "wifis"}}},
 	{MetaDataName, fact{"not a map", "hello", nil, []string{"not a map of keys"}}},
 }
 

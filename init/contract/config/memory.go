@@ -53,11 +53,14 @@ func (k *checker) checkMemory() {
 	if on, known := Truth(m.Swap); m.Swap != "" && (on || !known) && m.Swap != "0" {
 		k.report(Error, "memory.swap", useZram, "%s", noSwap)
 	}
+	const fix = "write auto, or a size like 256M"
 	if m.Zram == "auto" && k.f.Memory == 0 {
 		return
 	}
 	if _, err := m.ZramBytes(k.f.Memory); err != nil {
-		k.report(Error, "memory.zram", "write auto, or a size like 256M", "%v; there will be no swap", err)
+		k.report(Error, "memory.zram", fix, "%v; there will be no swap", err)
+	} else if _, err := m.ZramBytes(k.f.Least); err != nil && k.f.Memory == 0 {
+		k.report(Warning, "memory.zram", fix, "%v; there will be no swap on a board with that", err)
 	}
 }
 

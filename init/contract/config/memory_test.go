@@ -79,3 +79,33 @@ func TestSwapRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestZramOfABoard: before a node boots only the least memory of its board is known; what does not
+// fit into that is a warning.
+func TestZramOfABoard(t *testing.T) {
+	for _, c := range []struct {
+		zram string
+		f    Facts
+		want string // the severity; empty: nothing is said
+	}{
+		{"4G", Facts{Role: "worker", Least: 1 << 30}, "warning"},
+		{"2G", Facts{Role: "worker", Least: 1 << 30}, ""},
+		{"4G", Facts{Role: "worker", Least: 1 << 30, Memory: 4 << 30}, ""},
+		{"4G", Facts{Role: "worker", Least: 1 << 30, Memory: 1 << 30}, "error"},
+		{"4G", Facts{Role: "worker"}, ""},
+		{"auto", Facts{Role: "worker", Least: 1 << 30}, ""},
+		{"1", Facts{Role: "worker", Least: 1 << 30}, "error"},
+	} {
+		l, _ := Parse("f.yaml", []byte("memory: {zram: "+c.zram+"}"))
+		cfg, _ := Merge(l)
+		got := ""
+		for _, p := range Check(cfg, c.f) {
+			if p.Key == "memory.zram" {
+				got += p.Severity.String()
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s with %+v: got %q, want %q", c.zram, c.f, got, c.want)
+		}
+	}
+}

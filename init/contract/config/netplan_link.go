@@ -2,7 +2,10 @@ package config
 
 import (
 	"net/netip"
+	"path"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -24,6 +27,7 @@ type foreignLink struct {
 	name     *yaml.Node // of match:, perhaps with wildcards
 	mac      *yaml.Node
 	auto     bool // the first wired card with a link
+	foreign  bool // of these one that is meant for names that no card has here
 	item     *yaml.Node
 	routes   []*yaml.Node
 
@@ -155,6 +159,7 @@ func (b *foreignNet) find(l *foreignLink, only bool) {
 		}
 	case name == nil || strings.ContainsAny(name.Value, "*?["):
 		l.auto = true
+		l.foreign = name != nil && !fitsCard(name.Value)
 	case macName().MatchString(name.Value):
 		l.mac = word(strings.Join(macName().FindStringSubmatch(name.Value)[1:], ":"), name)
 		name = nil
@@ -168,6 +173,31 @@ func (b *foreignNet) find(l *foreignLink, only bool) {
 	}
 	if l.name = name; l.auto {
 		l.name = word("auto", l.at)
+	}
+}
+
+// fitsCard reports whether a name with wildcards fits a card, which has the kernel's name.
+func fitsCard(name string) bool {
+	for i := range 4 {
+		if ok, _ := path.Match(name, "eth"+strconv.Itoa(i)); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// passForeign leaves out what is meant for names that no card has, where something else is for the
+// cards: a file for several kinds of machines has an item for each.
+func (b *foreignNet) passForeign() {
+	if !slices.ContainsFunc(b.links, func(l *foreignLink) bool { return l.auto && !l.foreign }) {
+		return
+	}
+	for _, l := range b.links {
+		if l.auto && l.foreign {
+			if l.gone = true; l.static {
+				b.t.tell(Note, l.at, "ethernets."+l.id, "", "no card here has such a name; another device of this file is for them")
+			}
+		}
 	}
 }
 
@@ -208,6 +238,7 @@ func (b *foreignNet) finish() {
 			b.find(l, wired == 1)
 		}
 	}
+	b.passForeign()
 	ports := map[string]bool{}
 	for _, l := range b.links {
 		b.make(l, ports)

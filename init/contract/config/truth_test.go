@@ -30,7 +30,7 @@ func TestSudo(t *testing.T) {
 	}
 	for _, no := range append(append(yamlFalse, yamlTrue...), "maybe", "[]", "{}", "''", "' '", "[no]", "[false, null]", "ALL", "nopasswd", "ALL=(ALL)", "ALL=(ALL) NOPASSWD:", "ALL=(bob) ALL",
 		"ALL=(ALL) NOPASSWD: /usr/bin/systemctl", "ALL=(ALL) !ALL", "ALL=(ALL) NOPASSWD:ALL, !/bin/sh", "['ALL=(ALL) /bin/ls']", "host=(ALL) ALL", "[[ALL=(ALL) ALL]]") {
-		if granted(no) {
+		if granted(no) || granted(no+"\n  groups: [adm, sudo]") {
 			t.Errorf("sudo: %s makes an administrator", no)
 		}
 	}
@@ -59,6 +59,9 @@ func TestOthers(t *testing.T) {
 		"chpasswd: {users: [{name: root, password: pw1}, {name: pi, password: pw2}]}":                                                            `[] pw2`,
 		"users: [{name: pi, sudo: 'ALL=(ALL) ALL'}, {name: eve}]\nchpasswd: {users: [{name: eve, password: pw1}, {name: pi, password: pw2}]}":    `[] pw2`,
 		"chpasswd: {users: [{name: eve, password: pw1}]}\nusers: [{name: pi, passwd: pw0, lock_passwd: no, sudo: 'ALL=(ALL) ALL'}, {name: eve}]": `[] pw0`,
+		"users: [{name: pi, sudo: 'ALL=(ALL) ALL', ssh_redirect_user: yes, ssh_authorized_keys: [k]}]":                                           `[] `,
+		"users: [{name: pi, sudo: 'ALL=(ALL) ALL', ssh_redirect_user: maybe, ssh_authorized_keys: [k]}]":                                         `[] `,
+		"users: [{name: pi, sudo: 'ALL=(ALL) ALL', ssh_redirect_user: false, ssh_authorized_keys: [k]}]":                                         `["k"] `,
 		"users: [{name: pi, ssh_import_id: [lp:me, gh:you, we, 'xy:z', 'gh:']}]":                                                                 `["launchpad:me" "github:you" "launchpad:we"] `,
 	} {
 		c := userDataOf(t, text)
@@ -123,6 +126,30 @@ func TestConnmanHidden(t *testing.T) {
 		n.Add("a.config", "[service_a]\nType = wifi\nName = home\nHidden = "+v+"\n")
 		if len(n.WiFi) != 1 || n.WiFi[0].Hidden != want {
 			t.Errorf("Hidden = %s: %+v, want %v", v, n.WiFi, want)
+		}
+	}
+}
+
+// What cloud-init's files say about the order of its own steps is no mistake.
+func TestDeferredFiles(t *testing.T) {
+	l, problems := Parse(UserDataName, []byte("write_files:\n- {path: /a, defer: true, content: b, owner: root}\n- {path: /c, content: d}\n"))
+	c, _ := Merge(l)
+	if len(c.WriteFiles) != 2 || c.WriteFiles[0].Content != "b" || c.WriteFiles[0].Owner != "root" || c.WriteFiles[1].Path != "/c" {
+		t.Errorf("%+v", c.WriteFiles)
+	}
+	if worst, _ := Worst(Strict(problems)); len(problems) != 1 || worst != Note {
+		t.Errorf("%v", problems)
+	}
+}
+
+// A key of a user that is not known, or that takes something from him, is reported; the others
+// change nothing on a node with one login.
+func TestKeysOfUsers(t *testing.T) {
+	for key, want := range map[string]string{"ssh_authorised_keys: [k]": "no such key", "expiredate: '2020-01-01'": "not done here", "inactive: 5": "not done here", "doas: [permit]": "not done here",
+		"shell: /bin/bash": "", "gecos: Me": "", "primary_group: me": "", "no-create-home: true": "", "uid: 1000": ""} {
+		_, problems := Parse(UserDataName, []byte("users:\n- name: rancher\n  "+key+"\n"))
+		if got := fmt.Sprint(problems); (want == "") != (len(problems) == 0) || !strings.Contains(got, want) {
+			t.Errorf("%s: got %s, want %q", key, got, want)
 		}
 	}
 }

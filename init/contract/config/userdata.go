@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -53,6 +54,8 @@ func (t *translator) userData(n *yaml.Node) {
 				continue
 			}
 			t.out.Content = append(t.out.Content, p.key, p.value)
+		case "writefiles":
+			t.out.Content = append(t.out.Content, p.key, t.files(p.value))
 		case "bootcmd":
 			t.put("boot_cmd", p.key, t.commands(p.value, "boot_cmd"))
 		default:
@@ -102,6 +105,32 @@ func (t *translator) userData(n *yaml.Node) {
 	}
 }
 
+// files gives cloud-init's write_files without what has no effect here.
+func (t *translator) files(n *yaml.Node) *yaml.Node {
+	n = resolve(n)
+	if n.Kind != yaml.SequenceNode {
+		return n
+	}
+	out := *n
+	out.Content = nil
+	for i, item := range list1(n) {
+		at := -1
+		for j := 0; item.Kind == yaml.MappingNode && j+1 < len(item.Content); j += 2 {
+			if item.Content[j].Value == "defer" {
+				at = j
+				t.tell(Note, item.Content[j], index("write_files", i)+".defer", "", "a key of cloud-init that has no effect here")
+			}
+		}
+		if at >= 0 {
+			one := *item
+			one.Content = slices.Concat(item.Content[:at], item.Content[at+2:])
+			item = &one
+		}
+		out.Content = append(out.Content, item)
+	}
+	return &out
+}
+
 // other passes a key on that is ours or nobody's, and reports what becomes of those of cloud-init.
 func (t *translator) other(p pair) {
 	f := fold(p.key.Value)
@@ -138,7 +167,7 @@ type user struct {
 // users assigns the keys and the password of cloud-init's users to the one login of a node. That
 // one may do everything, so that only a user who may do so too brings anything: by a rule of sudo
 // for all commands or by a group, or the first one if nothing is given about it and there is no
-// other login. It returns the password of the login, or nil.
+// other login. The key sudo counts before the groups. It returns the password of the login, or nil.
 func (t *translator) users(p pair) (password *yaml.Node) {
 	first, isDefault := true, false
 	for i, n := range list1(p.value) {
@@ -152,7 +181,7 @@ func (t *translator) users(p pair) (password *yaml.Node) {
 		}
 		u := t.user(n, path)
 		other := isDefault && u.name != "rancher" && child(t.out, "ssh_authorized_keys") != nil
-		if u.name == "root" || !u.sudo && (u.denied || !first || other) {
+		if u.name == "root" || u.denied || !u.sudo && (!first || other) {
 			t.others = append(t.others, u.name)
 			t.tell(Warning, n, path, "write the keys of administrators under ssh_authorized_keys", "this node has one login, rancher, which may do everything; %s has no sudo and is left out", quote(u.name))
 			continue
@@ -173,7 +202,7 @@ func (t *translator) users(p pair) (password *yaml.Node) {
 
 // user reads one entry of users.
 func (t *translator) user(n *yaml.Node, path string) user {
-	u := user{locked: true}
+	u, redirected := user{locked: true}, false
 	for _, q := range t.pairs(n, path) {
 		here := join(path, q.key.Value)
 		switch fold(q.key.Value) {
@@ -204,10 +233,26 @@ func (t *translator) user(n *yaml.Node, path string) user {
 					u.sudo = u.sudo || contains(adminGroups, name)
 				}
 			}
+		case "sshredirectuser":
+			on, known := truth(q.value)
+			redirected = redirected || on || !known
+		case "expiredate", "inactive", "doas", "snapuser":
+			t.tell(Warning, q.key, here, "remove it", "this is not done here; it is ignored")
+		default:
+			if !contains(userIdle, fold(q.key.Value)) {
+				t.tell(Warning, q.key, here, "correct the name, or remove it", "there is no such key in this place; it is ignored")
+			}
 		}
+	}
+	if redirected { // its keys are shown the name of another user, and let nobody in
+		t.tell(Warning, n, join(path, "ssh_redirect_user"), "remove ssh_redirect_user", "the keys of this user are for somebody else's login; they are left out")
+		u.keys, u.names = nil, nil
 	}
 	return u
 }
+
+// userIdle are keys of a user that change nothing on a node with one login, folded.
+var userIdle = []string{"gecos", "homedir", "shell", "uid", "primarygroup", "nocreatehome", "nousergroup", "nologinit", "creategroups", "system", "selinuxuser", "user"}
 
 // adminGroups are the groups whose members may do everything on Debian, Ubuntu and Fedora.
 var adminGroups = []string{"sudo", "admin", "wheel"}
@@ -303,7 +348,7 @@ func (t *translator) commands(n *yaml.Node, path string) *yaml.Node {
 		command = strings.Trim(command[strings.LastIndexByte(command, '/')+1:], "'")
 		// Of several lines the others are still wanted; the one that calls what is not there fails
 		// and costs nothing.
-		foreign := contains(foreignCommands, command)
+		foreign := contains(foreignCommands, command) || contains(absent, command)
 		if !foreign && (strings.Contains(text, "/systemd/") || strings.Contains(text, "systemctl ")) {
 			foreign, command = true, "systemd"
 		}
