@@ -42,7 +42,8 @@ image: bin/imgbuild
 	bin/imgbuild build $(GIVEN)
 
 # What a build takes as k3s=FILE (a real k3s in the place of the stand-in), mirror= and cache=, tests take too.
-TEST_ENV := $(if $(k3s),IMGBUILD_K3S=$(abspath $(k3s))) $(if $(mirror),IMGBUILD_MIRROR='$(mirror)') $(if $(cache),IMGBUILD_CACHE='$(abspath $(cache))')
+here = $(call quote,$(if $(filter /%,$(firstword $(1))),,$(CURDIR)/)$(1))
+TEST_ENV = $(if $(k3s),IMGBUILD_K3S=$(call here,$(k3s))) $(if $(mirror),IMGBUILD_MIRROR=$(call quote,$(mirror))) $(if $(cache),IMGBUILD_CACHE=$(call here,$(cache)))
 
 # The program, its completions and its man page. PREFIX=~/.local needs no root.
 PREFIX ?= /usr/local
