@@ -81,7 +81,7 @@ type shellCall struct {
 	last    bool // its failure is the failure of the whole line
 }
 
-// shellCalls gives the commands that a line for sh calls, as far as that can be seen without
+// shellCalls returns the commands that a line for sh calls, as far as that can be seen without
 // running it.
 func shellCalls(line string) (out []shellCall) {
 	var words []string
