@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"imgbuild/init/contract/bootstate"
+	"imgbuild/qemu/long/powercut"
+	"imgbuild/qemu/long/ubootstates"
 	"imgbuild/qemu/vm"
 )
 
@@ -171,5 +173,27 @@ func TestRecord(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCrashStates boots states that a power cut may leave, out of those that package powercut
+// explores, on the real U-Boot: it does what the oracle expects. make crash only=states does 100.
+func TestCrashStates(t *testing.T) {
+	t.Parallel()
+	im := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3s(t, "arm64"))
+	samples, err := powercut.Samples(1, 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := guests.Acquire(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	defer guests.Release(1)
+	wrong, err := ubootstates.Run(t.Context(), im.Image, t.TempDir(), samples, t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range wrong {
+		t.Error(w)
 	}
 }

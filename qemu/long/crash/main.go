@@ -1,12 +1,12 @@
 // Command crash cuts a node's power at random moments and looks at what is left: make crash [n=200]
 // [seed=N] [only=CUT] [minutes=MOST]. With only=states it explores the raw writes of an upgrade
-// instead, n of a million states without a guest: see package powercut. It records one node's first
-// boot and some later ones with every write and flush of its disk, then makes the disk as a power
-// cut in the middle may leave it: what was flushed is there, of the rest nothing, everything, some,
-// or some sectors. Each such disk must be repaired by e2fsck without a person, hold everything that
-// was acknowledged before the cut, a boot record and a readable BOOT; every twentieth is booted.
-// Controls, in which the disk has lied about its last flushes, must lose something, else the search
-// proves nothing.
+// instead, n of a million states without a guest, and boots a hundred of them on U-Boot: see
+// packages powercut and ubootstates. It records one node's first boot and some later ones with
+// every write and flush of its disk, then makes the disk as a power cut in the middle may leave it:
+// what was flushed is there, of the rest nothing, everything, some, or some sectors. Each such disk
+// must be repaired by e2fsck without a person, hold everything that was acknowledged before the
+// cut, a boot record and a readable BOOT; every twentieth is booted. Controls, in which the disk
+// has lied about its last flushes, must lose something, else the search proves nothing.
 //
 // A run that was ended goes on where it was; out/crash holds its recording and results. Another
 // commit gets a recording of its own; for a new one of the same commit remove out/crash.
@@ -24,6 +24,8 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/long/longrun"
 	"imgbuild/qemu/long/powercut"
+	"imgbuild/qemu/long/ubootstates"
+	"imgbuild/qemu/tool"
 	"imgbuild/qemu/vm"
 )
 
@@ -77,7 +79,44 @@ func exploreStates(ctx context.Context, r *longrun.Run) error {
 	for _, e := range boot.Examples {
 		r.Say("wrong: %s", e)
 	}
-	return r.End(report.Wrong+boot.Wrong, "%s; %s", report, boot)
+	wrong, err := onUBoot(ctx, r)
+	if err != nil {
+		return err
+	}
+	return r.End(report.Wrong+boot.Wrong+wrong, "%s; %s; %d states booted on U-Boot, %d otherwise than the oracle expects", report, boot, booted, wrong)
+}
+
+// booted is how many of the states are booted on the real U-Boot.
+const booted = 100
+
+// onUBoot boots some of the states on the real U-Boot, and counts those that it judges differently.
+func onUBoot(ctx context.Context, r *longrun.Run) (int, error) {
+	samples, err := powercut.Samples(r.Seed, booted)
+	if err != nil {
+		return 0, err
+	}
+	temp, err := tool.Scratch("states")
+	if err != nil {
+		return 0, err
+	}
+	defer temp.Remove()
+	program, err := filepath.Abs("bin/imgbuild")
+	if err != nil {
+		return 0, err
+	}
+	_, public, err := vm.NewKey()
+	if err != nil {
+		return 0, err
+	}
+	image, err := build(ctx, program, temp.Path, public)
+	if err != nil {
+		return 0, err
+	}
+	wrong, err := ubootstates.Run(ctx, image, temp.Path, samples, r.Say)
+	for _, w := range wrong {
+		r.Say("wrong: %s", w)
+	}
+	return len(wrong), err
 }
 
 func run(ctx context.Context, r *longrun.Run) error {
