@@ -38,7 +38,7 @@ func TestCompletionIsFresh(t *testing.T) {
 
 // Bash takes it, and completes verbs and words.
 func TestCompletionInBash(t *testing.T) {
-	for words, want := range map[string]string{"shelf stat": "status", "shelf re": "restart report rescue reboot reset", "shelf logs -": "-f -n -o", "shelf status -o j": "json", "shelf disk": "disk"} {
+	for words, want := range map[string]string{"shelf stat": "status", "shelf re": "restart report restore rescue reboot reset", "shelf logs -": "-f -n -o", "shelf status -o j": "json", "shelf disk": "disk"} {
 		list := strings.Fields(words)
 		script := shelf().Bash() + `
 COMP_WORDS=(` + strings.Join(list, " ") + `); COMP_CWORD=` + string(rune('0'+len(list)-1)) + `; _shelf; echo "${COMPREPLY[@]}"`

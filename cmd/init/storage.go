@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
@@ -20,6 +22,8 @@ func storageVerb(a *line.Args) error {
 		what = a.Operands[0]
 	}
 	switch {
+	case slices.Contains([]string{"degraded", "scrub", "balance", "cancel"}, what) && len(a.Operands) == 2, what == "replace" && (len(a.Operands) == 3 || len(a.Operands) == 4):
+		return orderDisk(a.Operands)
 	case what == "forget" && len(a.Operands) == 2:
 		if os.Geteuid() != 0 {
 			return fault.New(fault.Usage, "use sudo", "only root may give up a disk")
@@ -44,6 +48,9 @@ func storageVerb(a *line.Args) error {
 	}
 	for _, d := range s.Disks {
 		show(d.Line())
+		for _, line := range d.Care.Lines() {
+			show("  " + line)
+		}
 	}
 	if len(s.Shares) > 0 {
 		show()
@@ -57,6 +64,27 @@ func storageVerb(a *line.Args) error {
 		rows = append(rows, []string{sh.Name, sh.Path, strings.Join(sh.Via, " "), state})
 	}
 	return printTable(rows)
+}
+
+// orderDisk has the node do something with a disk that is in use. What takes long goes on after it.
+func orderDisk(words []string) error {
+	args := map[string]string{"do": words[0], "disk": words[1]}
+	for i, w := range words[2:] {
+		args[[]string{"device", "old"}[i]] = w
+	}
+	var s serve.Report
+	if err := control.Call(control.Socket, control.Request{Verb: "storage", Args: args, Limit: 5 * time.Minute}, &s); err != nil {
+		return err
+	}
+	for _, d := range s.Disks {
+		if d.Name == words[1] {
+			show(d.Line())
+			for _, line := range d.Care.Lines() {
+				show("  " + line)
+			}
+		}
+	}
+	return nil
 }
 
 // listDisks prints what storage.disks could name.

@@ -28,6 +28,7 @@ import (
 	"imgbuild/init/status/control"
 	"imgbuild/init/status/metrics"
 	"imgbuild/init/status/monitor"
+	"imgbuild/init/storage/care"
 	"imgbuild/init/storage/disks"
 	"imgbuild/init/storage/serve"
 	"imgbuild/init/supervise"
@@ -217,7 +218,9 @@ func startRole(n *Node) error {
 func startStorage(n *Node) error {
 	p, t := n.Pre(), n.Base.For("storage")
 	d := &disks.Disks{Boot: p.Disk.Name, Host: n.host, Load: func(name string) error { return p.Modules.Load(name) }, Tell: n.Base.Say}
-	server := &serve.Server{Config: n.Config, Host: n.host, Disks: d, Super: n.Units.Load(), Load: p.Modules.Load, Edit: apply.Here.Edit, Say: n.Base.Say}
+	clock := n.online.Clock
+	keeper := &care.Keeper{Whole: d.Whole, Say: n.Base.Say, Clock: func() (time.Time, bool) { return time.Now(), clock.Status().Synced }}
+	server := &serve.Server{Config: n.Config, Host: n.host, Disks: d, Care: keeper, Super: n.Units.Load(), Load: p.Modules.Load, Edit: apply.Here.Edit, Say: n.Base.Say}
 	r := role.NewStorage(server, t, n.SaveReport)
 	n.Storage.Store(r)
 	n.Probes.Add(server.Probes()...)

@@ -49,11 +49,17 @@ func (v *View) Answer(r control.Request, trusted bool) (any, error) {
 	case "dmesg":
 		return logs.Dmesg()
 	case "storage":
-		r := v.Storage.Load()
-		if r == nil {
+		s := v.Storage.Load()
+		if s == nil {
 			return nil, fault.New(fault.Usage, "see shelf status for the role", "this node is not a storage node")
 		}
-		return r.Server.Report()
+		if what := r.Args["do"]; what != "" {
+			v.Base.Log("storage: %s %s, as ordered", what, r.Args["disk"])
+			if err := s.Server.Order(what, r.Args["disk"], r.Args["device"], r.Args["old"]); err != nil {
+				return nil, err
+			}
+		}
+		return s.Server.Report()
 	case "reset":
 		return nil, v.reset()
 	}

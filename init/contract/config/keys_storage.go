@@ -30,6 +30,7 @@ var storageRows = []Key{
 	{Path: "storage.shares.guest", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Anybody may read it by SMB, without a password.", Default: "false", Example: "true"},
 	{Path: "storage.shares.recycle", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "What is deleted by SMB goes to a directory .recycle of the share.", Default: "false", Example: "true"},
 	{Path: "storage.shares.time_machine", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Offer it by SMB as a target for Time Machine.", Default: "false", Example: "true"},
+	{Path: "storage.shares.snapshots", Type: Texts, Phase: AtRun, Roles: storageRole, Doc: "Snapshots to keep: so many hourly, daily, weekly or monthly ones. One is made in each of the shortest of these periods in which something was written. The share must be a btrfs subvolume, as those that the node makes are.", Example: "[24 hourly, 7 daily, 6 monthly]"},
 
 	{Path: "storage.nfs", Type: Section, Phase: AtRun, Roles: storageRole, Doc: "The NFS server."},
 	{Path: "storage.nfs.threads", Type: Int, Min: 1, Max: 256, Phase: AtRun, Roles: storageRole, Doc: "Requests that are worked on at a time.", Default: "8", Example: "16"},

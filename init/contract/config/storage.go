@@ -50,6 +50,7 @@ type Share struct {
 	Guest       bool     `yaml:"guest,omitempty"`
 	Recycle     bool     `yaml:"recycle,omitempty"`
 	TimeMachine bool     `yaml:"time_machine,omitempty"`
+	Snapshots   []string `yaml:"snapshots,omitempty"` // such as 24 hourly
 }
 
 // StorageNFS is the section storage.nfs.

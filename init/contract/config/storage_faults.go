@@ -214,6 +214,17 @@ func (f *storageFaults) share(name string, s Share, lower, served map[string]str
 	}
 	f.nfs(s, bad)
 	f.members(name, s, bad)
+	units := map[string]bool{}
+	for i, text := range s.Snapshots {
+		r, ok := SnapshotRuleOf(text)
+		switch {
+		case !ok:
+			f.weak("share", name, here+"."+index("snapshots", i), "write it like 24 hourly; hourly, daily, weekly or monthly, and 1 to 100", "%s says nothing about snapshots; it is left out", quote(text))
+		case units[r.Unit]:
+			f.weak("share", name, here+"."+index("snapshots", i), "keep one of them", "there are two rules for %s snapshots", r.Unit)
+		}
+		units[r.Unit] = true
+	}
 	for _, o := range []struct {
 		key string
 		set bool

@@ -77,6 +77,9 @@ func TestJudge(t *testing.T) {
 		{"a storage disk takes no writes", checks.StorageDisks, Bad, "disk a: it failed", func(f *Facts) {
 			f.Storage = []disks.Status{{Name: "a", State: disks.Mounted, ReadOnly: true, Detail: "it failed"}}
 		}},
+		{"a storage disk is not redundant", checks.StorageDisks, Waiting, "disk a: one of its disks is missing", func(f *Facts) {
+			f.Storage = []disks.Status{{Name: "a", State: disks.Mounted, Degraded: true, Detail: "one of its disks is missing"}}
+		}},
 		{"a storage disk is checked", checks.StorageDisks, Starting, "disk a: it is checked", func(f *Facts) {
 			f.Storage = []disks.Status{{Name: "a", State: disks.Busy, Detail: "it is checked"}}
 		}},

@@ -83,6 +83,8 @@ var table = map[string]func(Facts) (State, []string){
 				s = Starting
 			case d.State != disks.Mounted || d.ReadOnly:
 				s = Bad
+			case d.Degraded:
+				s = Waiting
 			}
 			if s == Good {
 				continue

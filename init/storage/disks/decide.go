@@ -11,6 +11,7 @@ package disks
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,6 +25,19 @@ type Known struct {
 	UUID   string `json:"uuid"`             // of the file system
 	Serial string `json:"serial,omitempty"` // of the disk; empty if it has none
 	Node   string `json:"node,omitempty"`   // the hostname then, for people
+
+	// Of a btrfs file system on several disks: the serial number of each member's disk; the members
+	// that were written while others were missing; whether the owner has ordered that; and whether
+	// all were mounted together since, to make the others as good as these.
+	Members map[string]string `json:"members,omitempty"`
+	Alone   []string          `json:"alone,omitempty"`
+	Consent bool              `json:"degraded,omitempty"`
+	Mending bool              `json:"mending,omitempty"`
+}
+
+// same reports whether two records say the same of a disk.
+func (k Known) same(o Known) bool {
+	return k.UUID == o.UUID && k.Serial == o.Serial && maps.Equal(k.Members, o.Members) && slices.Equal(k.Alone, o.Alone) && k.Consent == o.Consent && k.Mending == o.Mending
 }
 
 // Device is a whole disk or a partition, as far as the decision needs it.
@@ -147,7 +161,7 @@ func recall(spec config.StorageDisk, known Known, list []Device) (Action, Device
 			continue
 		}
 		same = append(same, d)
-		if known.Serial == "" || len(d.Serials) == 0 || slices.Contains(d.Serials, known.Serial) {
+		if known.owns(d) {
 			right = append(right, d)
 		}
 	}

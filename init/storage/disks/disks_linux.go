@@ -60,7 +60,14 @@ type Status struct {
 	UUID     string `json:"uuid,omitempty"`
 	Serial   string `json:"serial,omitempty"`
 	ReadOnly bool   `json:"read_only,omitempty"`
+	Degraded bool   `json:"degraded,omitempty"` // of a file system on several disks: it is not redundant now
+
+	parts []Device // its members
+	mend  bool     // scrub and convert are due
 }
+
+// Mends reports whether the disk was mounted with a member that has missed writes.
+func (s Status) Mends() bool { return s.mend }
 
 // Disks are the storage disks of a node. All methods may be called from any goroutine.
 type Disks struct {
@@ -132,20 +139,18 @@ func (d *Disks) Update(ctx context.Context, cfg *config.Config) []Status {
 func (d *Disks) update(ctx context.Context, cfg *config.Config, spec config.StorageDisk) {
 	at := MountPoint(spec.Name)
 	if s := d.get(spec.Name); s.State == Mounted {
-		if alive(at) {
-			s.ReadOnly, s.Detail = mount.Frozen(at), ""
-			if s.ReadOnly {
-				s.Detail = "the disk has failed and can only be read; reboot, which checks it; if that comes again save what is on it and replace it"
-			}
-			d.set(s)
+		if alive(s) {
+			d.set(d.look(spec, s))
 			return
 		}
 		// Pulled out. What holds it open gets errors.
 		_ = unix.Unmount(at, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 		d.Tell("disk %s: it was pulled out while it was in use", spec.Name)
 	}
-	dev, err := d.ready(ctx, cfg, spec)
-	s := Status{Name: spec.Name, Device: spec.Device, Path: dev.Path, State: Mounted, Type: dev.FS.Type, UUID: dev.FS.UUID, Serial: dev.Serial()}
+	use, err := d.ready(ctx, cfg, spec)
+	dev := use.Device
+	s := Status{Name: spec.Name, Device: spec.Device, Path: dev.Path, State: Mounted, Type: dev.FS.Type, UUID: dev.FS.UUID, Serial: dev.Serial(),
+		Detail: use.why, ReadOnly: use.mode == Look, Degraded: use.mode != Whole, parts: use.parts, mend: use.mode == Mend}
 	var absent Absent
 	switch {
 	case errors.As(err, &absent):
@@ -178,45 +183,85 @@ func (d *Disks) List(cfg *config.Config, name string) ([]Device, error) {
 	return list, nil
 }
 
+// use is a disk that was chosen, and how it is mounted.
+type use struct {
+	Device
+	parts []Device // of a btrfs on several disks those that are there; else the device alone
+	mode  Mode
+	why   string
+}
+
+// options are btrfs' for it. Without udev nobody else names the members to the kernel, and naming
+// them keeps copies out.
+func (u use) options() []string {
+	var list []string
+	if len(u.parts) > 1 {
+		for _, p := range u.parts {
+			list = append(list, "device="+p.Path)
+		}
+	}
+	if u.mode.Degraded() {
+		list = append(list, "degraded")
+	}
+	return list
+}
+
 // ready decides, and does it.
-func (d *Disks) ready(ctx context.Context, cfg *config.Config, spec config.StorageDisk) (Device, error) {
+func (d *Disks) ready(ctx context.Context, cfg *config.Config, spec config.StorageDisk) (use, error) {
 	known, err := readKnown(knownFile(spec.Name))
 	if err != nil {
-		return Device{}, err
+		return use{}, err
 	}
 	list, err := d.List(cfg, spec.Name)
 	if err != nil {
-		return Device{}, err
+		return use{}, err
 	}
 	for i, dev := range list { // reads the disk: only where the answer could be to format it
 		if spec.Format && known == nil && dev.Kept == "" && dev.Name == dev.Disk && dev.Parts == 0 && dev.FS.Type == "" && matches(spec.Device, dev) {
 			if list[i].Blank, err = blank(dev); err != nil {
-				return dev, fault.Wrap(err, fault.Device, "look at its cable and power, or replace it", "the disk %s cannot be read", dev.Path)
+				return use{Device: dev}, fault.Wrap(err, fault.Device, "look at its cable and power, or replace it", "the disk %s cannot be read", dev.Path)
 			}
 		}
 	}
 	what, dev, err := Decide(spec, known, list)
+	u := use{Device: dev, parts: []Device{dev}}
 	if err != nil {
-		return dev, err
+		return u, err
 	}
 	if what == Format {
-		if dev, err = d.format(ctx, spec, dev); err != nil {
-			return dev, err
+		if u.Device, err = d.format(ctx, spec, dev); err != nil {
+			return u, err
+		}
+		u.parts = []Device{u.Device}
+	}
+	if u.FS.Type == "btrfs" && what != Format {
+		if u.parts, err = partsOf(known, u.FS.UUID, list); err != nil {
+			return u, err
+		}
+		k := Known{}
+		if known != nil {
+			k = *known
+		}
+		if u.mode, u.why, err = pair(k, spec.Name, u.parts); err != nil {
+			return u, err
 		}
 	}
 	if what == Adopt {
-		if err := d.look(ctx, dev); err != nil {
-			return dev, err
+		if err := d.inspect(u); err != nil {
+			return u, err
 		}
 	}
-	if err := d.mount(ctx, spec, dev); err != nil {
-		return dev, err
+	if err := d.mount(ctx, spec, u); err != nil {
+		return u, err
 	}
-	if err := d.note(spec, dev); err != nil {
+	if u.mode == Look {
+		return u, nil // nothing may be written to it
+	}
+	if err := d.note(spec, u); err != nil {
 		_ = unix.Unmount(MountPoint(spec.Name), unix.UMOUNT_NOFOLLOW)
-		return dev, fault.Wrap(err, fault.Device, "", "taking the disk %s into use", dev.Path)
+		return u, fault.Wrap(err, fault.Device, "", "taking the disk %s into use", u.Path)
 	}
-	return dev, nil
+	return u, nil
 }
 
 func blank(dev Device) (bool, error) {
@@ -250,59 +295,58 @@ func (d *Disks) format(ctx context.Context, spec config.StorageDisk, dev Device)
 	return dev, err
 }
 
-// look mounts a file system that the node does not know yet read-only, without a write to it, and
+// inspect mounts a file system that the node does not know yet read-only, without a write to it, and
 // refuses one that is k3s'.
-func (d *Disks) look(ctx context.Context, dev Device) error {
-	if err := d.before(ctx, dev); err != nil {
+func (d *Disks) inspect(u use) error {
+	if err := d.before(u.Device); err != nil {
 		return err
 	}
-	data := map[string]string{"ext4": "noload", "btrfs": "norecovery"}[dev.FS.Type]
-	err := mount.Do(mount.Mount{Source: dev.Path, Path: lookDir, Type: dev.FS.Type, Flags: unix.MS_RDONLY | unix.MS_NOATIME, Data: data})
+	data := []string{"noload"}
+	if u.FS.Type == "btrfs" {
+		data = append(u.options(), "norecovery")
+	}
+	err := mount.Do(mount.Mount{Source: u.Path, Path: lookDir, Type: u.FS.Type, Flags: unix.MS_RDONLY | unix.MS_NOATIME, Data: strings.Join(data, ",")})
 	if err != nil {
-		return fault.Wrap(err, fault.Device, "check it on another computer", "the disk %s cannot be mounted", dev.Path)
+		return fault.Wrap(err, fault.Device, "check it on another computer", "the disk %s cannot be mounted", u.Path)
 	}
 	defer unix.Unmount(lookDir, unix.UMOUNT_NOFOLLOW)
 	if _, err := os.Stat(filepath.Join(lookDir, k3sData)); err == nil {
-		return fault.New(fault.Input, "name another disk in storage.disks", "%s holds k3s' data; it is not used for shares", dev.Path)
+		return fault.New(fault.Input, "name another disk in storage.disks", "%s holds k3s' data; it is not used for shares", u.Path)
 	}
 	return nil
 }
 
 // before is what a file system needs before it can be mounted.
-func (d *Disks) before(ctx context.Context, dev Device) error {
-	if dev.FS.Type != "ext4" {
-		if err := d.Load(dev.FS.Type); err != nil {
-			return fault.Wrap(err, fault.Device, "use ext4", "the file system %s of the disk %s", dev.FS.Type, dev.Path)
-		}
+func (d *Disks) before(dev Device) error {
+	if dev.FS.Type == "ext4" {
+		return nil
 	}
-	if dev.FS.Devices > 1 { // there is no udev that registers the others
-		if _, err := supervise.Run(ctx, supervise.Cmd("btrfs", "device", "scan")); err != nil {
-			return fault.Wrap(err, fault.Device, "", "looking for the other halves of %s", dev.Path)
-		}
-	}
-	return nil
+	return fault.Wrap(d.Load(dev.FS.Type), fault.Device, "use ext4", "the file system %s of the disk %s", dev.FS.Type, dev.Path)
 }
 
 // mount checks the disk if it has to be, and mounts it for use.
-func (d *Disks) mount(ctx context.Context, spec config.StorageDisk, dev Device) error {
-	if err := d.before(ctx, dev); err != nil {
+func (d *Disks) mount(ctx context.Context, spec config.StorageDisk, u use) error {
+	if err := d.before(u.Device); err != nil {
 		return err
 	}
-	if !dev.FS.Clean {
-		d.set(Status{Name: spec.Name, Device: spec.Device, Path: dev.Path, State: Busy, Detail: "the disk " + dev.Path + " was not unmounted and is checked"})
-		if err := d.check(ctx, dev.Path); err != nil {
+	if !u.FS.Clean {
+		d.set(Status{Name: spec.Name, Device: spec.Device, Path: u.Path, State: Busy, Detail: "the disk " + u.Path + " was not unmounted and is checked"})
+		if err := d.check(ctx, u.Path); err != nil {
 			return err
 		}
 	}
-	data := "errors=remount-ro"
-	if dev.FS.Type == "btrfs" {
-		data = ""
+	data, flags := []string{"errors=remount-ro"}, uintptr(unix.MS_NOATIME|unix.MS_NOSUID|unix.MS_NODEV)
+	if u.FS.Type == "btrfs" {
+		data = u.options()
 		if spec.Compress != "" && spec.Compress != "none" {
-			data = "compress=" + spec.Compress
+			data = append(data, "compress="+spec.Compress)
 		}
 	}
-	err := mount.Do(mount.Mount{Source: dev.Path, Path: MountPoint(spec.Name), Type: dev.FS.Type, Flags: unix.MS_NOATIME | unix.MS_NOSUID | unix.MS_NODEV, Data: data})
-	return fault.Wrap(err, fault.Device, "see `shelf dmesg`, and check it on another computer", "the disk %s cannot be mounted", dev.Path)
+	if u.mode == Look {
+		flags |= unix.MS_RDONLY
+	}
+	err := mount.Do(mount.Mount{Source: u.Path, Path: MountPoint(spec.Name), Type: u.FS.Type, Flags: flags, Data: strings.Join(data, ",")})
+	return fault.Wrap(err, fault.Device, "see `shelf dmesg`, and check it on another computer", "the disk %s cannot be mounted", u.Path)
 }
 
 // checkLimit ends a check that does not come to an end.
@@ -327,12 +371,51 @@ func (d *Disks) check(ctx context.Context, path string) error {
 	return nil
 }
 
-// note records the disk as the one that this entry uses from now on, on the disk first.
-func (d *Disks) note(spec config.StorageDisk, dev Device) error {
-	at := MountPoint(spec.Name)
-	k := Known{UUID: strings.ToLower(dev.FS.UUID), Serial: dev.Serial(), Node: d.Host}
-	have, _ := readKnown(filepath.Join(at, marker))
-	if have == nil || have.UUID != k.UUID || have.Serial != k.Serial {
+// note records the disk as the one that this entry uses from now on, on the disk first. What a
+// record says of halves that were written apart is kept, on a node that is new to the disk too.
+func (d *Disks) note(spec config.StorageDisk, u use) error {
+	here, err := readKnown(knownFile(spec.Name))
+	if err != nil {
+		return err
+	}
+	there, _ := readKnown(filepath.Join(MountPoint(spec.Name), marker))
+	k := Known{UUID: strings.ToLower(u.FS.UUID), Serial: u.Serial(), Node: d.Host}
+	for _, old := range []*Known{there, here} {
+		if old != nil && old.UUID == k.UUID {
+			k.Alone, k.Consent, k.Mending = old.Alone, old.Consent, old.Mending
+			for m, serial := range old.Members {
+				k.member(m, serial)
+			}
+			if u.FS.Devices > 1 && old.Serial != "" {
+				k.Serial = old.Serial // whichever of them is first today
+			}
+		}
+	}
+	if u.FS.Devices > 1 {
+		for _, p := range u.parts {
+			k.member(p.FS.Member, p.Serial())
+		}
+	}
+	if u.mode == Mend {
+		if k.Mending = true; len(k.Alone) == 0 {
+			k.Alone = newest(u.parts)
+		}
+	}
+	return d.record(spec.Name, k)
+}
+
+func (k *Known) member(uuid, serial string) {
+	if k.Members == nil {
+		k.Members = map[string]string{}
+	}
+	k.Members[uuid] = serial
+}
+
+// record writes what is known of a disk in use: on the disk, then on the node. What is there already
+// is not written again.
+func (d *Disks) record(name string, k Known) error {
+	at := MountPoint(name)
+	if have, _ := readKnown(filepath.Join(at, marker)); have == nil || !have.same(k) {
 		if err := mount.Do(mount.Dir{Path: filepath.Join(at, Own), Mode: 0o700}); err != nil {
 			return err
 		}
@@ -340,13 +423,13 @@ func (d *Disks) note(spec config.StorageDisk, dev Device) error {
 			return err
 		}
 	}
-	if have, _ := readKnown(knownFile(spec.Name)); have != nil && have.UUID == k.UUID && have.Serial == k.Serial {
+	if have, _ := readKnown(knownFile(name)); have != nil && have.same(k) {
 		return nil
 	}
 	if err := os.MkdirAll(KnownDir, 0o700); err != nil {
 		return err
 	}
-	return writeKnown(knownFile(spec.Name), k)
+	return writeKnown(knownFile(name), k)
 }
 
 func knownFile(name string) string { return filepath.Join(KnownDir, name+".json") }
@@ -390,19 +473,28 @@ func writeKnown(path string, k Known) error {
 	return atomicfile.Write(path, append(data, '\n'), 0o600)
 }
 
-// alive reports whether the block device of a mount is still there.
-func alive(path string) bool {
-	here, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(path))
+// alive reports whether the block device of a mount is still there; of a btrfs on several disks, one
+// of them.
+func alive(s Status) bool {
+	here, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(MountPoint(s.Name)))
 	if err != nil || len(here) == 0 {
 		return false
+	}
+	if len(s.parts) > 1 {
+		return len(s.attached()) > 0
 	}
 	_, err = os.Stat("/sys/class/block/" + filepath.Base(here[len(here)-1].Source))
 	return err == nil
 }
 
+// attached are the members whose block devices are still there.
+func (s Status) attached() []Device {
+	return slices.DeleteFunc(slices.Clone(s.parts), func(d Device) bool { _, err := os.Stat("/sys/class/block/" + d.Name); return err != nil })
+}
+
 // Alive means that no disk in use was pulled out.
 func (d *Disks) Alive() bool {
-	return !slices.ContainsFunc(d.Status(), func(s Status) bool { return s.State == Mounted && !alive(MountPoint(s.Name)) })
+	return !slices.ContainsFunc(d.Status(), func(s Status) bool { return s.State == Mounted && (!alive(s) || len(s.attached()) < len(s.parts)) })
 }
 
 // Line is a disk as one line for people.

@@ -10,6 +10,7 @@ import (
 
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/storage/shares"
+	"imgbuild/init/storage/snapshots"
 	"imgbuild/init/supervise"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,11 @@ func (s *Server) directories(ctx context.Context, p shares.Plan, m shares.Mounts
 	for _, sh := range p.Shares {
 		dir, ok := m.Path(sh)
 		if ok {
-			if err := directory(ctx, m[sh.Disk].At, dir, p.ACL(sh)); err != nil {
+			make := directory
+			if m[sh.Disk].ReadOnly {
+				make = there
+			}
+			if err := make(ctx, m[sh.Disk].At, dir, p.ACL(sh)); err != nil {
 				errs = append(errs, fault.Wrap(err, fault.Input, "correct storage.shares."+sh.Name+".path, or the directory on the disk", "the share %s is not served", sh.Name))
 				continue
 			}
@@ -71,6 +76,20 @@ func directory(ctx context.Context, at, dir string, acl []byte) error {
 	return rights(dir, acl)
 }
 
+// there is directory for a disk that can only be read.
+func there(_ context.Context, _, dir string, _ []byte) error {
+	switch st, err := os.Lstat(dir); {
+	case err != nil:
+		return err
+	case !st.IsDir():
+		return fault.New(fault.Input, "", "%s is no directory", dir)
+	}
+	if real, err := filepath.EvalSymlinks(dir); err != nil || real != dir {
+		return fault.New(fault.Input, "", "%s goes through a link", dir)
+	}
+	return nil
+}
+
 // btrfsMagic is BTRFS_SUPER_MAGIC.
 const btrfsMagic = 0x9123683E
 
@@ -99,6 +118,9 @@ func rights(dir string, acl []byte) error {
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.Type()&fs.ModeSymlink != 0 {
 			return err
+		}
+		if e.IsDir() && path == filepath.Join(dir, snapshots.Shown) {
+			return fs.SkipDir
 		}
 		if !e.IsDir() && !e.Type().IsRegular() {
 			return nil

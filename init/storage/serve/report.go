@@ -3,14 +3,21 @@ package serve
 import (
 	"path/filepath"
 
+	"imgbuild/init/storage/care"
 	"imgbuild/init/storage/disks"
 )
 
 // Report is the answer to shelf storage.
 type Report struct {
-	Disks   []disks.Status `json:"disks"`
+	Disks   []DiskReport   `json:"disks"`
 	Devices []disks.Device `json:"devices"` // every disk and partition of the machine
 	Shares  []ShareReport  `json:"shares"`
+}
+
+// DiskReport is one entry of storage.disks.
+type DiskReport struct {
+	disks.Status
+	Care  care.State `json:"care"`
 }
 
 // ShareReport is one share.
@@ -23,10 +30,11 @@ type ShareReport struct {
 
 // Report returns how the storage is.
 func (s *Server) Report() (Report, error) {
-	r := Report{Disks: s.Disks.Status(), Shares: []ShareReport{}}
+	r := Report{Disks: []DiskReport{}, Shares: []ShareReport{}}
 	in := map[string]bool{}
-	for _, d := range r.Disks {
+	for _, d := range s.Disks.Status() {
 		in[d.Name] = d.State == disks.Mounted
+		r.Disks = append(r.Disks, DiskReport{d, s.Care.State(d.Name)})
 	}
 	for _, sh := range s.plan().Shares {
 		r.Shares = append(r.Shares, ShareReport{sh.Name, filepath.Join(disks.MountPoint(sh.Disk), sh.Dir), sh.Via, in[sh.Disk]})

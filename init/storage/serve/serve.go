@@ -21,6 +21,7 @@ import (
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/storage/care"
 	"imgbuild/init/storage/disks"
 	"imgbuild/init/storage/shares"
 	"imgbuild/init/supervise"
@@ -33,6 +34,7 @@ import (
 const (
 	runDir    = "/run/shelf/storage"
 	stateLink = runDir + "/state"
+	stateCopy = runDir + "/copy" // of .shelfos, while no disk can be written
 	sambaFile = runDir + "/smb.conf"
 	ftpFile   = runDir + "/vsftpd.conf"
 	exports   = "/etc/exports"
@@ -43,6 +45,7 @@ type Server struct {
 	Config func() *config.Config // the newest one
 	Host   string
 	Disks  *disks.Disks
+	Care   *care.Keeper
 	Super  *supervise.Supervisor
 	Load   func(module string, params ...string) error // loads a kernel module
 	Edit   func(path string, change func(old string) string) error
@@ -118,22 +121,17 @@ func (s *Server) Update(ctx context.Context) error {
 	}
 	cfg := s.Config()
 	plan := shares.Make(cfg.Storage)
-	mounts, state, why := shares.Mounts{}, "", "storage.disks names no disk"
-	for i, d := range s.Disks.Update(ctx, cfg) {
-		if d.State == disks.Mounted {
-			mounts[d.Name] = shares.Mount{At: disks.MountPoint(d.Name), UUID: d.UUID}
-			if state == "" && !d.ReadOnly {
-				state = filepath.Join(disks.MountPoint(d.Name), disks.Own)
-			}
-		} else if i == 0 || why == "" {
-			why = d.Detail
-		}
-	}
 	var errs []error
 	note := func(err error) {
 		if err != nil {
 			errs = append(errs, err)
 		}
+	}
+	list := s.Disks.Update(ctx, cfg)
+	mounts, state, why := inUse(list)
+	if first := firstDisk(list); state == "" && first != "" { // all that is there can only be read
+		state = stateCopy
+		note(copyState(filepath.Join(disks.MountPoint(first), disks.Own), stateCopy))
 	}
 	note(mount.Do(mount.Dir{Path: runDir, Mode: 0o711}, mount.Dir{Path: shares.FTPDir, Mode: 0o755}, mount.Dir{Path: shares.FTPEmpty, Mode: 0o755}))
 	note(s.accounts(plan))
@@ -147,6 +145,7 @@ func (s *Server) Update(ctx context.Context) error {
 			note(mount.Do(mount.Symlink{Path: stateLink, Target: state}))
 		}
 	}
+	note(s.snapshots(ctx, plan, mounts))
 	restart, err := s.files(ctx, plan, mounts, state)
 	note(err)
 
@@ -169,6 +168,7 @@ func (s *Server) Update(ctx context.Context) error {
 		}
 	}
 	note(s.reload(ctx, restart))
+	s.Care.Look(context.WithoutCancel(ctx), careOf(list))
 	return errors.Join(errs...)
 }
 

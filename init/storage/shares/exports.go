@@ -21,6 +21,9 @@ func (p Plan) Exports(m Mounts) string {
 		if s.Writable() {
 			options = "rw,"
 		}
+		if len(s.SnapshotRules()) > 0 { // each is a mount of its own
+			options += "crossmnt,"
+		}
 		options += common
 		switch u, named := p.User(s.NFSAs); {
 		case named:

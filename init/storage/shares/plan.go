@@ -159,7 +159,10 @@ func (p Plan) Of(s Share) map[string]bool {
 type Mounts map[string]Mount
 
 // Mount is one disk in use.
-type Mount struct{ At, UUID string }
+type Mount struct {
+	At, UUID string
+	ReadOnly bool
+}
 
 // Path is the directory of a share; false while its disk is not in use.
 func (m Mounts) Path(s Share) (string, bool) {

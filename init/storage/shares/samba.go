@@ -57,6 +57,9 @@ func (p Plan) Samba(host string, m Mounts) string {
 			set("write list", strings.Join(write, " "))
 		}
 		var objects []string
+		if len(s.SnapshotRules()) > 0 { // Windows' previous versions
+			objects = append(objects, "shadow_copy2")
+		}
 		if s.Recycle {
 			objects = append(objects, "recycle")
 			set("recycle:repository", ".recycle")

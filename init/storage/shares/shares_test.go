@@ -28,7 +28,7 @@ users:
   ann: {uid: 1500, gid: 1600, password_hash: '` + crypted + `', smb_nt_hash: ` + nt + `}
   bob: {uid: 1501, password_hash: '` + crypted + `', smb_nt_hash: ` + nt + `}
 shares:
-  photos: {disk: media, path: pictures/all, read: [bob], write: [ann], via: [nfs, smb, ftp], networks: [192.168.1.0/24, 'fd00::/64'], nfs_as: ann, guest: true, recycle: true, time_machine: true}
+  photos: {disk: media, path: pictures/all, read: [bob], write: [ann], via: [nfs, smb, ftp], networks: [192.168.1.0/24, 'fd00::/64'], nfs_as: ann, guest: true, recycle: true, time_machine: true, snapshots: [24 hourly, 7 daily]}
   root: {write: ['*'], via: [nfs], networks: [10.0.0.1], nfs_root: true}
   My Films: {read: ['*'], via: [smb, ftp]}
 nfs: {threads: 16, grace: 60s}
@@ -59,7 +59,7 @@ func tree(t *testing.T) map[string]any {
 	return v
 }
 
-var mounts = Mounts{"data": {"/srv/data", "aaaa"}, "media": {"/srv/media", "bbbb"}}
+var mounts = Mounts{"data": {At: "/srv/data", UUID: "aaaa"}, "media": {At: "/srv/media", UUID: "bbbb"}}
 
 // all is everything that a plan makes.
 func all(p Plan) string {
@@ -118,8 +118,8 @@ func TestExports(t *testing.T) {
 	a, b := FSID("bbbb", "pictures/all"), FSID("aaaa", "root")
 	want := "# Written by shelf; what is changed here does not last.\n" +
 		"/srv/media/pictures/all 127.0.0.1(ro,insecure,all_squash,sync,no_subtree_check,sec=sys,fsid=" + a + ")" +
-		" 192.168.1.0/24(rw,sync,no_subtree_check,sec=sys,fsid=" + a + ",all_squash,anonuid=1500,anongid=1600)" +
-		" fd00::/64(rw,sync,no_subtree_check,sec=sys,fsid=" + a + ",all_squash,anonuid=1500,anongid=1600)\n" +
+		" 192.168.1.0/24(rw,crossmnt,sync,no_subtree_check,sec=sys,fsid=" + a + ",all_squash,anonuid=1500,anongid=1600)" +
+		" fd00::/64(rw,crossmnt,sync,no_subtree_check,sec=sys,fsid=" + a + ",all_squash,anonuid=1500,anongid=1600)\n" +
 		"/srv/data/root 127.0.0.1(ro,insecure,all_squash,sync,no_subtree_check,sec=sys,fsid=" + b + ") 10.0.0.1(rw,sync,no_subtree_check,sec=sys,fsid=" + b + ",no_root_squash)\n"
 	if got := p.Exports(mounts); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -17,6 +17,7 @@ _shelf() {
 		force) words="yes no" ;;
 		datastore) words="keep" ;;
 		serve) words="yes no" ;;
+		list) words="yes no" ;;
 		yes) words="yes" ;;
 		esac
 		COMPREPLY=($(compgen -W "$words" -- "$word"))
@@ -27,7 +28,7 @@ _shelf() {
 	-o) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
 	esac
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token storage rescue reboot poweroff reset support completion version help"
+		words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token storage restore rescue reboot poweroff reset support completion version help"
 	else
 		case ${COMP_WORDS[1]} in
 	status) words="output= -o" ;;
@@ -51,7 +52,8 @@ _shelf() {
 	history) words="output= -o" ;;
 	key) words="list add output= -o" ;;
 	token) words="rotate set output= -o" ;;
-	storage) words="status disks forget output= -o" ;;
+	storage) words="status disks forget degraded scrub balance cancel replace output= -o" ;;
+	restore) words="at= list= --list" ;;
 	rescue) words="on off" ;;
 	reboot) words="output= -o" ;;
 	poweroff) words="output= -o" ;;
@@ -59,7 +61,7 @@ _shelf() {
 	support) words="- out= output= -o" ;;
 	completion) words="bash zsh fish man" ;;
 	version) words="output= -o" ;;
-	help) words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token storage rescue reboot poweroff reset support completion version" ;;
+	help) words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token storage restore rescue reboot poweroff reset support completion version" ;;
 		esac
 	fi
 	COMPREPLY=($(compgen -W "$words" -- "$word"))

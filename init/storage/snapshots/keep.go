@@ -1,0 +1,90 @@
+// Package snapshots decides when a share is snapshot, how long snapshots are kept and what they are
+// called. Snapshots lie outside the share, in .shelfos of its disk: inside an export they would make
+// find, du and cp -a of NFS clients fail.
+package snapshots
+
+import (
+	"slices"
+	"time"
+
+	"imgbuild/init/contract/config"
+)
+
+// nameLayout is the form that Samba's shadow_copy2 looks for, in UTC.
+const nameLayout = "@GMT-2006.01.02-15.04.05"
+
+// Name is the name of a snapshot.
+func Name(t time.Time) string { return t.UTC().Format(nameLayout) }
+
+// Time reads the name of a snapshot; false for any other name.
+func Time(name string) (time.Time, bool) {
+	t, err := time.Parse(nameLayout, name)
+	return t, err == nil
+}
+
+// period gives the number of the hour, day, week or month that a moment lies in, in UTC.
+func period(unit string, t time.Time) int {
+	t = t.UTC()
+	switch unit {
+	case "hourly":
+		return int(t.Unix() / 3600)
+	case "daily":
+		return int(t.Unix() / 86400)
+	case "weekly":
+		return int((t.Unix()/86400 + 3) / 7) // weeks begin on a Monday
+	}
+	return t.Year()*12 + int(t.Month())
+}
+
+// Due reports whether a snapshot is to be made: there is none in the shortest period of the rules.
+// One that lies in the future, from a clock that was wrong, does not count.
+func Due(rules []config.SnapshotRule, have []time.Time, now time.Time) bool {
+	if len(rules) == 0 {
+		return false
+	}
+	unit := rules[0].Unit
+	for _, r := range rules {
+		if slices.Index(config.SnapshotUnits, r.Unit) < slices.Index(config.SnapshotUnits, unit) {
+			unit = r.Unit
+		}
+	}
+	return !slices.ContainsFunc(have, func(t time.Time) bool { return !t.After(now) && period(unit, t) == period(unit, now) })
+}
+
+// Drop gives the snapshots that no rule keeps, oldest first. A rule keeps the first snapshot of each
+// of its newest periods. The newest snapshot is always kept.
+func Drop(rules []config.SnapshotRule, have []time.Time) []time.Time {
+	sorted := slices.Clone(have)
+	slices.SortFunc(sorted, time.Time.Compare)
+	keep := map[int]bool{len(sorted) - 1: true}
+	for _, r := range rules {
+		var first []int // of each period, oldest period first
+		for i, t := range sorted {
+			if len(first) == 0 || period(r.Unit, sorted[first[len(first)-1]]) != period(r.Unit, t) {
+				first = append(first, i)
+			}
+		}
+		for _, i := range first[max(0, len(first)-r.Count):] {
+			keep[i] = true
+		}
+	}
+	var drop []time.Time
+	for i, t := range sorted {
+		if !keep[i] {
+			drop = append(drop, t)
+		}
+	}
+	return drop
+}
+
+// At gives the newest snapshot that is not younger than a moment; false for none.
+func At(have []time.Time, at time.Time) (time.Time, bool) {
+	var best time.Time
+	found := false
+	for _, t := range have {
+		if !t.After(at) && (!found || t.After(best)) {
+			best, found = t, true
+		}
+	}
+	return best, found
+}
