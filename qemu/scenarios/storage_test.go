@@ -20,7 +20,7 @@ func storageConfig() string {
 	}
 	return "storage:\n  disks: [{device: SERIAL=SHELF1, format: yes}]\n  nfs: {grace: 10s}\n  users:\n" + user("ann", 1500) + user("bob", 1501) +
 		"  shares:\n" +
-		"    photos: {write: [ann], read: [bob], via: [nfs, smb, ftp], networks: [10.0.2.0/24]}\n" +
+		"    photos: {write: [ann], read: [bob], via: [nfs, smb, ftp], networks: [10.0.2.0/24], snapshots: [24 hourly, 7 daily]}\n" +
 		"    bobs: {write: [bob], via: [smb, ftp]}\n" +
 		"time: {wait: 1s}\n"
 }
@@ -119,6 +119,31 @@ func TestStorage(t *testing.T) {
 		s.run("lftp -u ann,ann-password -e 'set ssl:verify-certificate no; set ftp:ssl-force yes; put /tmp/file -o photos/by-lftp; bye' " + me)
 		same(t, "/tmp/file", data+"by-lftp")
 		denied(t, "curl -sS -k --ssl-reqd -u rancher:x ftp://"+me+"/", "530")
+	}, g)
+	sub(t, "snapshots", func(t *testing.T) {
+		s.run("sudo date -s @$(($(date +%s) + 3600)) && sudo shelf config reload")
+		name := s.until("ls "+data+".snapshots | while read n; do [ ! -e "+data+".snapshots/$n/by-smb ] || echo $n; done", "@GMT-")
+		// Clients of NFS see it without a loop, and cannot write it.
+		if got := s.run("sudo find /mnt/nfs -name by-nfs 2>&1"); !strings.Contains(got, "/mnt/nfs/.snapshots/"+name+"/by-nfs") || strings.Contains(got, "loop") {
+			t.Errorf("find on a client: %s", got)
+		}
+		s.run("sudo du -s /mnt/nfs >/dev/null && sudo rm -rf /tmp/copied && sudo cp -a /mnt/nfs/.snapshots/" + name + " /tmp/copied")
+		same(t, "/tmp/file", "/tmp/copied/by-nfs")
+		denied(t, "sudo -u ann touch /mnt/nfs/.snapshots/"+name+"/more", "Read-only file system")
+		// Those of SMB see previous versions.
+		if got := s.run(fmt.Sprintf("smbclient //%s/photos -U bob%%bob-password -c 'allinfo by-smb'", me)); !strings.Contains(got, name) {
+			t.Errorf("previous versions: %s", got)
+		}
+		s.run(fmt.Sprintf("cd /tmp && rm -f back3 && smbclient //%s/photos -U bob%%bob-password -c 'get %s\\by-smb back3'", me, name))
+		same(t, "/tmp/file", "/tmp/back3")
+		s.run("echo spoiled | sudo -u ann tee /mnt/nfs/by-nfs >/dev/null && sudo -u ann sync /mnt/nfs/by-nfs")
+		if got := s.run("sudo shelf restore " + data + "by-nfs"); !strings.Contains(got, "what was there is now "+data+"by-nfs.before-") {
+			t.Errorf("restore: %s", got)
+		}
+		same(t, "/tmp/file", data+"by-nfs")
+		if got := s.run("sudo cat " + data + "by-nfs.before-*"); got != "spoiled" {
+			t.Errorf("what was there: got %q, want spoiled", got)
+		}
 	}, g)
 	sub(t, "a change", func(t *testing.T) {
 		pids := func() string {
