@@ -17,7 +17,7 @@ type Report struct {
 // DiskReport is one entry of storage.disks.
 type DiskReport struct {
 	disks.Status
-	Care  care.State `json:"care"`
+	Care care.State `json:"care"`
 }
 
 // ShareReport is one share.
