@@ -14,8 +14,8 @@ type FS struct {
 	UUID  string // small letters
 	Label string
 	Clean bool // nothing for e2fsck to do; true for all but ext4, which repair themselves when mounted
-	// Of btrfs: the number of its devices, UUID and number of this one, and the number of the last
-	// transaction that reached it.
+	// Of btrfs: the number of its devices, UUID and number of this one, and the number of the
+	// last transaction that reached it.
 	Devices    int
 	Member     string
 	MemberID   uint64
@@ -45,7 +45,8 @@ func Probe(r io.ReaderAt) (FS, error) {
 	case string(at(0, 4)) == "XFSB":
 		return FS{Type: "xfs", UUID: uuid(at(32, 16)), Label: text(at(108, 12)), Clean: true}, nil
 	case string(at(0x10040, 8)) == "_BHRfS_M":
-		// In the superblock, at 64 KiB: generation 0x48, num_devices 0x88, dev_item.devid 0xc9, dev_item.uuid 0x10b, label 0x12b.
+		// In the superblock, at 64 KiB: generation 0x48, num_devices 0x88, dev_item.devid 0xc9,
+		// dev_item.uuid 0x10b, label 0x12b.
 		return FS{Type: "btrfs", UUID: uuid(at(0x10020, 16)), Label: text(at(0x1012b, 256)), Clean: true,
 			Devices: int(min(binary.LittleEndian.Uint64(at(0x10088, 8)), 1<<16)), Member: uuid(at(0x1010b, 16)),
 			MemberID: binary.LittleEndian.Uint64(at(0x100c9, 8)), Generation: binary.LittleEndian.Uint64(at(0x10048, 8))}, nil

@@ -295,8 +295,8 @@ func (d *Disks) format(ctx context.Context, spec config.StorageDisk, dev Device)
 	return dev, err
 }
 
-// inspect mounts a file system that the node does not know yet read-only, without a write to it, and
-// refuses one that is k3s'.
+// inspect mounts a file system that the node does not know yet read-only, without a write to it,
+// and refuses one that is k3s'.
 func (d *Disks) inspect(u use) error {
 	if err := d.before(u.Device); err != nil {
 		return err
@@ -411,8 +411,8 @@ func (k *Known) member(uuid, serial string) {
 	k.Members[uuid] = serial
 }
 
-// record writes what is known of a disk in use: on the disk, then on the node. What is there already
-// is not written again.
+// record writes what is known of a disk in use: on the disk, then on the node. What is there
+// already is not written again.
 func (d *Disks) record(name string, k Known) error {
 	at := MountPoint(name)
 	if have, _ := readKnown(filepath.Join(at, marker)); have == nil || !have.same(k) {
@@ -473,8 +473,8 @@ func writeKnown(path string, k Known) error {
 	return atomicfile.Write(path, append(data, '\n'), 0o600)
 }
 
-// alive reports whether the block device of a mount is still there; of a btrfs on several disks, one
-// of them.
+// alive reports whether the block device of a mount is still there; of a btrfs on several disks,
+// one of them.
 func alive(s Status) bool {
 	here, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(MountPoint(s.Name)))
 	if err != nil || len(here) == 0 {

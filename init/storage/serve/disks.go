@@ -40,8 +40,8 @@ func firstDisk(list []disks.Status) string {
 	return ""
 }
 
-// copyState copies what belongs to the data from a disk that can only be read: accounts, certificate
-// and the locks of NFS clients stay known, and what changes is lost with the next boot.
+// copyState copies what belongs to the data from a disk that can only be read: accounts,
+// certificate and the locks of NFS clients stay known, and what changes is lost with the next boot.
 func copyState(from, to string) error {
 	ops := []mount.Op{mount.Dir{Path: to, Mode: 0o700}}
 	for _, name := range []string{"samba", "nfsdcld", "ftp.pem"} {

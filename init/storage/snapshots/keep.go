@@ -1,6 +1,6 @@
 // Package snapshots decides when a share is snapshot, how long snapshots are kept and what they are
-// called. Snapshots lie outside the share, in .shelfos of its disk: inside an export they would make
-// find, du and cp -a of NFS clients fail.
+// called. Snapshots lie outside the share, in .shelfos of its disk: inside an export they would
+// make find, du and cp -a of NFS clients fail.
 package snapshots
 
 import (
@@ -51,8 +51,8 @@ func Due(rules []config.SnapshotRule, have []time.Time, now time.Time) bool {
 	return !slices.ContainsFunc(have, func(t time.Time) bool { return !t.After(now) && period(unit, t) == period(unit, now) })
 }
 
-// Drop gives the snapshots that no rule keeps, oldest first. A rule keeps the first snapshot of each
-// of its newest periods. The newest snapshot is always kept.
+// Drop gives the snapshots that no rule keeps, oldest first. A rule keeps the first snapshot of
+// each of its newest periods. The newest snapshot is always kept.
 func Drop(rules []config.SnapshotRule, have []time.Time) []time.Time {
 	sorted := slices.Clone(have)
 	slices.SortFunc(sorted, time.Time.Compare)

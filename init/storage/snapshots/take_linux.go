@@ -202,8 +202,8 @@ func changed(dir, snapshot string) bool {
 	return err != nil || err2 != nil || now > then
 }
 
-// generation is the number of the last transaction that changed a subvolume: the field generation of
-// BTRFS_IOC_GET_SUBVOL_INFO (include/uapi/linux/btrfs.h).
+// generation is the number of the last transaction that changed a subvolume: the field generation
+// of BTRFS_IOC_GET_SUBVOL_INFO (include/uapi/linux/btrfs.h).
 func generation(dir string) (uint64, error) {
 	const size, at = 504, 280
 	const request = 2<<30 | size<<16 | 0x94<<8 | 60
