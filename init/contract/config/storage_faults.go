@@ -219,7 +219,7 @@ func (f *storageFaults) share(name string, s Share, lower, served map[string]str
 		r, ok := SnapshotRuleOf(text)
 		switch {
 		case !ok:
-			f.weak("share", name, here+"."+index("snapshots", i), "write it like 24 hourly; hourly, daily, weekly or monthly, and 1 to 100", "%s says nothing about snapshots; it is left out", quote(text))
+			f.weak("share", name, here+"."+index("snapshots", i), "write it like 24 hourly; hourly, daily, weekly or monthly, and 1 to 100", "%s is not a rule for snapshots; it is left out", quote(text))
 		case units[r.Unit]:
 			f.weak("share", name, here+"."+index("snapshots", i), "keep one of them", "there are two rules for %s snapshots", r.Unit)
 		}

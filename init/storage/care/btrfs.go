@@ -69,7 +69,7 @@ func ParseChunks(out string) []Chunks {
 // redundant are the profiles that keep blocks on more than one disk, the safest one first.
 var redundant = []string{"RAID1C4", "RAID1C3", "RAID1", "RAID10", "RAID6", "RAID5"}
 
-// Leftovers gives the arguments of the balance that makes redundant what was written while a disk
+// Leftovers returns the arguments of the balance that makes redundant what was written while a disk
 // was missing. Only a kind of which a part is redundant has leftovers: a file system that was made
 // with single data on purpose has none. Empty: there is nothing to convert.
 func Leftovers(list []Chunks) (convert []string) {

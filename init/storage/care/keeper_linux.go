@@ -24,7 +24,7 @@ type Disk struct {
 	Name, At string
 	Btrfs    bool
 	ReadOnly bool
-	Mend     bool // a member has missed writes
+	Repair   bool // a member has missed writes
 }
 
 // State is how a disk is looked after.
@@ -48,7 +48,7 @@ type Keeper struct {
 	cancel map[string]context.CancelFunc
 }
 
-// State gives how a disk is looked after.
+// State returns how a disk is looked after.
 func (k *Keeper) State(disk string) State {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -77,11 +77,11 @@ func (k *Keeper) Look(ctx context.Context, list []Disk) {
 			}
 		}
 		switch {
-		case d.Mend && !s.tried:
+		case d.Repair && !s.tried:
 			k.mu.Lock()
 			k.states[d.Name].tried = true
 			k.mu.Unlock()
-			_ = k.begin(ctx, d, "scrubbed, and made redundant again", k.mend)
+			_ = k.begin(ctx, d, "scrubbed, and made redundant again", k.repair)
 		case ScrubDue(s.Record, now, known):
 			_ = k.begin(ctx, d, "scrubbed", k.scrub)
 		}
@@ -235,8 +235,8 @@ func (k *Keeper) scrub(ctx context.Context, d Disk) error {
 	return errors.Join(err, saved)
 }
 
-// mend makes a disk redundant again of which a member has missed writes.
-func (k *Keeper) mend(ctx context.Context, d Disk) error {
+// repair makes a disk redundant again of which a member has missed writes.
+func (k *Keeper) repair(ctx context.Context, d Disk) error {
 	if err := k.scrub(ctx, d); err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func leftovers(ctx context.Context, at string) ([]string, error) {
 	return Leftovers(list), nil
 }
 
-// balance gives half-empty chunks back, so that there is space for new ones of either kind.
+// balance returns half-empty chunks back, so that there is space for new ones of either kind.
 func (k *Keeper) balance(ctx context.Context, d Disk) error {
 	left, err := leftovers(ctx, d.At)
 	if err != nil {

@@ -29,15 +29,15 @@ type Known struct {
 	// Of a btrfs file system on several disks: the serial number of each member's disk; the members
 	// that were written while others were missing; whether the owner has ordered that; and whether
 	// all were mounted together since, to make the others as good as these.
-	Members map[string]string `json:"members,omitempty"`
-	Alone   []string          `json:"alone,omitempty"`
-	Consent bool              `json:"degraded,omitempty"`
-	Mending bool              `json:"mending,omitempty"`
+	Members   map[string]string `json:"members,omitempty"`
+	Alone     []string          `json:"alone,omitempty"`
+	Consent   bool              `json:"degraded,omitempty"`
+	Repairing bool              `json:"repairing,omitempty"`
 }
 
 // same reports whether two records say the same of a disk.
 func (k Known) same(o Known) bool {
-	return k.UUID == o.UUID && k.Serial == o.Serial && maps.Equal(k.Members, o.Members) && slices.Equal(k.Alone, o.Alone) && k.Consent == o.Consent && k.Mending == o.Mending
+	return k.UUID == o.UUID && k.Serial == o.Serial && maps.Equal(k.Members, o.Members) && slices.Equal(k.Alone, o.Alone) && k.Consent == o.Consent && k.Repairing == o.Repairing
 }
 
 // Device is a whole disk or a partition, as far as the decision needs it.

@@ -24,10 +24,10 @@ func (d *Disks) look(spec config.StorageDisk, s Status) Status {
 	left := s.attached()
 	switch lost := len(s.parts) - len(left); {
 	case lost > 0 && len(left) > 0:
-		if !s.Degraded || s.mend {
+		if !s.Degraded || s.repair {
 			d.Tell("disk %s: %s was pulled out while it was in use", spec.Name, paths(gone(s.parts, left)))
 		}
-		s.Degraded, s.mend = true, false
+		s.Degraded, s.repair = true, false
 		s.Detail = fmt.Sprintf("%s was lost while it was in use; it is written to the rest alone: a further failure loses data. Attach it and reboot, or run `sudo shelf storage replace %s DEVICE`",
 			paths(gone(s.parts, left)), spec.Name)
 		if err := d.alone(spec.Name, left, false); err != nil {
@@ -64,7 +64,7 @@ func (d *Disks) alone(name string, left []Device, consent bool) error {
 	if len(k.Alone) > 0 && !consent { // the first loss counts; a member can only go from the list
 		names = slices.DeleteFunc(names, func(m string) bool { return !slices.Contains(k.Alone, m) })
 	}
-	k.Alone, k.Consent, k.Mending = names, k.Consent || consent, false
+	k.Alone, k.Consent, k.Repairing = names, k.Consent || consent, false
 	return d.record(name, *k)
 }
 
@@ -87,7 +87,7 @@ func (d *Disks) Order(ctx context.Context, name string) error {
 	switch {
 	case s.State != Mounted:
 		return fault.New(fault.Usage, "run `shelf storage`", "the disk %q is not in use", name)
-	case len(s.parts) == 0 || !s.Degraded || s.mend:
+	case len(s.parts) == 0 || !s.Degraded || s.repair:
 		return fault.New(fault.Usage, "run `shelf storage`", "no part of the disk %s is missing", name)
 	case !s.ReadOnly:
 		return d.alone(name, s.attached(), true)
@@ -124,7 +124,7 @@ func (d *Disks) Whole(name string) error {
 	if err != nil || k == nil {
 		return err
 	}
-	k.Alone, k.Consent, k.Mending = nil, false, false
+	k.Alone, k.Consent, k.Repairing = nil, false, false
 	s := d.get(name)
 	if now := current(k.UUID); len(now) > 1 { // a disk may have taken the place of another
 		s.parts, k.Members = now, nil
@@ -138,7 +138,7 @@ func (d *Disks) Whole(name string) error {
 	if err := d.record(name, *k); err != nil {
 		return err
 	}
-	s.Degraded, s.mend, s.Detail = false, false, ""
+	s.Degraded, s.repair, s.Detail = false, false, ""
 	d.set(s)
 	d.Tell("disk %s: it is redundant again", name)
 	return nil
@@ -159,9 +159,9 @@ func current(uuid string) []Device {
 	return list
 }
 
-// Replacement gives the number of the member of a disk that is to be replaced, and the device that
-// takes its place. device names a blank disk, by SERIAL= or by-id; old one of the members, or is
-// empty for the missing one, or the only one.
+// Replacement returns the number of the member of a disk that is to be replaced, and the device
+// that takes its place. device names a blank disk, by SERIAL= or by-id; old one of the members, or
+// is empty for the missing one, or the only one.
 func (d *Disks) Replacement(cfg *config.Config, name, device, old string) (member, path string, err error) {
 	d.work.Lock()
 	defer d.work.Unlock()
@@ -191,8 +191,8 @@ func (d *Disks) Replacement(cfg *config.Config, name, device, old string) (membe
 	return strconv.FormatUint(id, 10), dev.Path, err
 }
 
-// replaced gives the number of the member that is to be replaced. missing are those that the kernel
-// misses since the mount.
+// replaced returns the number of the member that is to be replaced. missing are those that the
+// kernel misses since the mount.
 func replaced(s Status, missing []uint64, old string) (uint64, error) {
 	lost := gone(s.parts, s.attached())
 	switch {
@@ -202,7 +202,7 @@ func replaced(s Status, missing []uint64, old string) (uint64, error) {
 				return p.FS.MemberID, nil
 			}
 		}
-		return 0, fault.New(fault.Usage, "run `shelf storage disks`", "%s is no part of the disk %s", old, s.Name)
+		return 0, fault.New(fault.Usage, "run `shelf storage disks`", "%s is not a part of the disk %s", old, s.Name)
 	case len(missing) > 0:
 		return missing[0], nil
 	case len(lost) > 0:

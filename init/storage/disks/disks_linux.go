@@ -62,12 +62,12 @@ type Status struct {
 	ReadOnly bool   `json:"read_only,omitempty"`
 	Degraded bool   `json:"degraded,omitempty"` // of a file system on several disks: it is not redundant now
 
-	parts []Device // its members
-	mend  bool     // scrub and convert are due
+	parts  []Device // its members
+	repair bool     // scrub and convert are due
 }
 
-// Mends reports whether the disk was mounted with a member that has missed writes.
-func (s Status) Mends() bool { return s.mend }
+// Repairs reports whether the disk was mounted with a member that has missed writes.
+func (s Status) Repairs() bool { return s.repair }
 
 // Disks are the storage disks of a node. All methods may be called from any goroutine.
 type Disks struct {
@@ -150,7 +150,7 @@ func (d *Disks) update(ctx context.Context, cfg *config.Config, spec config.Stor
 	use, err := d.ready(ctx, cfg, spec)
 	dev := use.Device
 	s := Status{Name: spec.Name, Device: spec.Device, Path: dev.Path, State: Mounted, Type: dev.FS.Type, UUID: dev.FS.UUID, Serial: dev.Serial(),
-		Detail: use.why, ReadOnly: use.mode == Look, Degraded: use.mode != Whole, parts: use.parts, mend: use.mode == Mend}
+		Detail: use.why, ReadOnly: use.mode == Look, Degraded: use.mode != Whole, parts: use.parts, repair: use.mode == Repair}
 	var absent Absent
 	switch {
 	case errors.As(err, &absent):
@@ -372,7 +372,7 @@ func (d *Disks) check(ctx context.Context, path string) error {
 }
 
 // note records the disk as the one that this entry uses from now on, on the disk first. What a
-// record says of halves that were written apart is kept, on a node that is new to the disk too.
+// record has of halves that were written apart is kept, on a node that is new to the disk too.
 func (d *Disks) note(spec config.StorageDisk, u use) error {
 	here, err := readKnown(knownFile(spec.Name))
 	if err != nil {
@@ -382,7 +382,7 @@ func (d *Disks) note(spec config.StorageDisk, u use) error {
 	k := Known{UUID: strings.ToLower(u.FS.UUID), Serial: u.Serial(), Node: d.Host}
 	for _, old := range []*Known{there, here} {
 		if old != nil && old.UUID == k.UUID {
-			k.Alone, k.Consent, k.Mending = old.Alone, old.Consent, old.Mending
+			k.Alone, k.Consent, k.Repairing = old.Alone, old.Consent, old.Repairing
 			for m, serial := range old.Members {
 				k.member(m, serial)
 			}
@@ -396,8 +396,8 @@ func (d *Disks) note(spec config.StorageDisk, u use) error {
 			k.member(p.FS.Member, p.Serial())
 		}
 	}
-	if u.mode == Mend {
-		if k.Mending = true; len(k.Alone) == 0 {
+	if u.mode == Repair {
+		if k.Repairing = true; len(k.Alone) == 0 {
 			k.Alone = newest(u.parts)
 		}
 	}
@@ -434,7 +434,7 @@ func (d *Disks) record(name string, k Known) error {
 
 func knownFile(name string) string { return filepath.Join(KnownDir, name+".json") }
 
-// Forget gives up the disk that an entry used: the next one that fits is taken.
+// Forget returns up the disk that an entry used: the next one that fits is taken.
 func Forget(name string) error {
 	if err := os.Remove(knownFile(name)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

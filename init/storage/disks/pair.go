@@ -9,20 +9,20 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Mode is how a btrfs file system that lies on several disks is mounted.
+// Mode is how a btrfs file system on several disks is mounted.
 type Mode uint8
 
 // The modes.
 const (
-	Whole Mode = iota // every disk is there, and none has missed a write
-	Mend              // every disk is there, and one has missed writes: scrub, then convert
-	Look              // a disk is missing: read-only, until the owner decides
-	Alone             // a disk is missing, and the owner said that the rest is enough: read and write
-	Stale             // refused: what is there is older than what is missing, or both were written apart
+	Whole  Mode = iota // every disk is there, and none has missed a write
+	Repair             // every disk is there, and one has missed writes: scrub, then convert
+	Look               // a disk is missing: read-only, until the owner decides
+	Alone              // a disk is missing, and the owner said that the rest is enough: read and write
+	Stale              // refused: what is there is older than what is missing, or both were written apart
 )
 
 func (m Mode) String() string {
-	return [...]string{"whole", "mend", "read-only", "alone", "refused"}[m]
+	return [...]string{"whole", "repair", "read-only", "alone", "refused"}[m]
 }
 
 // Degraded reports whether a disk is missing.
@@ -57,11 +57,11 @@ func pair(k Known, name string, parts []Device) (mode Mode, why string, err erro
 		return Alone, fmt.Sprintf("%s missing; it is written to the rest alone, as ordered: a further failure loses data (sudo shelf storage replace %s DEVICE)", count(missing), name), nil
 	case missing > 0:
 		return Look, fmt.Sprintf("%s missing, it can only be read; attach it, or run `sudo shelf storage degraded %s` to write without it", count(missing), name), nil
-	case len(k.Alone) > 0 && !k.Mending && apart >= alone:
+	case len(k.Alone) > 0 && !k.Repairing && apart >= alone:
 		return Stale, "", fault.New(fault.Device, "detach the half that is to be given up and empty it on another computer, with `wipefs -a`",
 			"the halves of the disk %s were written apart: %s", name, paths(parts))
 	case len(k.Alone) > 0 || behind:
-		return Mend, "a disk of it has missed writes; it is scrubbed and made redundant again", nil
+		return Repair, "a disk of it has missed writes; it is scrubbed and made redundant again", nil
 	}
 	return Whole, "", nil
 }
@@ -93,9 +93,9 @@ func serials(k Known, members []string) string {
 	return strings.Join(names, " and ")
 }
 
-// partsOf gives the members of a file system among all devices, each once. Of two devices that say
-// to be the same member the one whose serial number is known counts: the other one is a copy, or a
-// disk that was replaced.
+// partsOf returns the members of a file system among all devices, each once. Of two devices that
+// say to be the same member the one whose serial number is known counts: the other one is a copy,
+// or a disk that was replaced.
 func partsOf(k *Known, uuid string, list []Device) ([]Device, error) {
 	var parts []Device
 	for _, d := range list {

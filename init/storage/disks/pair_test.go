@@ -27,18 +27,18 @@ func TestPair(t *testing.T) {
 		want  Mode
 	}{
 		{"both, the same", Known{}, 7, 7, Whole},
-		{"both, one behind", Known{}, 9, 7, Mend},
+		{"both, one behind", Known{}, 9, 7, Repair},
 		{"only x", Known{}, 7, 0, Look},
 		{"only y", Known{}, 0, 7, Look},
 		{"only x, ordered", Known{Alone: []string{x}, Consent: true}, 9, 0, Alone},
 		{"only x, lost while running", Known{Alone: []string{x}}, 9, 0, Look},
 		{"only y, x was written alone", Known{Alone: []string{x}, Consent: true}, 0, 7, Stale},
 		{"only y, lost while running", Known{Alone: []string{x}}, 0, 7, Stale},
-		{"both, x was written alone", Known{Alone: []string{x}, Consent: true}, 9, 7, Mend},
+		{"both, x was written alone", Known{Alone: []string{x}, Consent: true}, 9, 7, Repair},
 		{"both, x was written alone, y later elsewhere", Known{Alone: []string{x}, Consent: true}, 9, 12, Stale},
 		{"both, x was written alone, y as often elsewhere", Known{Alone: []string{x}}, 9, 9, Stale},
-		{"both, being mended when the power went", Known{Alone: []string{x}, Mending: true}, 12, 12, Mend},
-		{"only y, being mended when x died", Known{Alone: []string{x}, Mending: true}, 0, 12, Stale},
+		{"both, being repaired when the power went", Known{Alone: []string{x}, Repairing: true}, 12, 12, Repair},
+		{"only y, being repaired when x died", Known{Alone: []string{x}, Repairing: true}, 0, 12, Stale},
 		{"only y, y was written alone", Known{Alone: []string{y}, Consent: true}, 0, 9, Alone},
 	} {
 		var parts []Device

@@ -82,7 +82,7 @@ func there(_ context.Context, _, dir string, _ []byte) error {
 	case err != nil:
 		return err
 	case !st.IsDir():
-		return fault.New(fault.Input, "", "%s is no directory", dir)
+		return fault.New(fault.Input, "", "%s is not a directory", dir)
 	}
 	if real, err := filepath.EvalSymlinks(dir); err != nil || real != dir {
 		return fault.New(fault.Input, "", "%s goes through a link", dir)

@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/storage/shares"
 )
 
-// inUse gives what is mounted, the directory on it for what belongs to the data, and the reason
+// inUse returns what is mounted, the directory on it for what belongs to the data, and the reason
 // where there is none.
 func inUse(list []disks.Status) (m shares.Mounts, state, why string) {
 	m, why = shares.Mounts{}, "storage.disks names no disk"
@@ -54,7 +54,7 @@ func careOf(list []disks.Status) []care.Disk {
 	var out []care.Disk
 	for _, d := range list {
 		if d.State == disks.Mounted {
-			out = append(out, care.Disk{Name: d.Name, At: disks.MountPoint(d.Name), Btrfs: d.Type == "btrfs", ReadOnly: d.ReadOnly, Mend: d.Mends()})
+			out = append(out, care.Disk{Name: d.Name, At: disks.MountPoint(d.Name), Btrfs: d.Type == "btrfs", ReadOnly: d.ReadOnly, Repair: d.Repairs()})
 		}
 	}
 	return out

@@ -22,7 +22,7 @@ func Time(name string) (time.Time, bool) {
 	return t, err == nil
 }
 
-// period gives the number of the hour, day, week or month that a moment lies in, in UTC.
+// period returns the number of the hour, day, week or month that a moment is in, in UTC.
 func period(unit string, t time.Time) int {
 	t = t.UTC()
 	switch unit {
@@ -37,7 +37,7 @@ func period(unit string, t time.Time) int {
 }
 
 // Due reports whether a snapshot is to be made: there is none in the shortest period of the rules.
-// One that lies in the future, from a clock that was wrong, does not count.
+// One of the future, from a clock that was wrong, does not count.
 func Due(rules []config.SnapshotRule, have []time.Time, now time.Time) bool {
 	if len(rules) == 0 {
 		return false
@@ -51,7 +51,7 @@ func Due(rules []config.SnapshotRule, have []time.Time, now time.Time) bool {
 	return !slices.ContainsFunc(have, func(t time.Time) bool { return !t.After(now) && period(unit, t) == period(unit, now) })
 }
 
-// Drop gives the snapshots that no rule keeps, oldest first. A rule keeps the first snapshot of
+// Drop returns the snapshots that no rule keeps, oldest first. A rule keeps the first snapshot of
 // each of its newest periods. The newest snapshot is always kept.
 func Drop(rules []config.SnapshotRule, have []time.Time) []time.Time {
 	sorted := slices.Clone(have)
@@ -77,7 +77,7 @@ func Drop(rules []config.SnapshotRule, have []time.Time) []time.Time {
 	return drop
 }
 
-// At gives the newest snapshot that is not younger than a moment; false for none.
+// At returns the newest snapshot that is not younger than a moment; false for none.
 func At(have []time.Time, at time.Time) (time.Time, bool) {
 	var best time.Time
 	found := false

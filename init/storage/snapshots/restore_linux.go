@@ -51,7 +51,7 @@ type Version struct {
 	Path string
 }
 
-// Versions gives what the snapshots hold of a path in a share, oldest first. The path itself need
+// Versions returns what the snapshots hold of a path in a share, oldest first. The path itself need
 // not exist any more.
 func Versions(path string) ([]Version, error) {
 	if !filepath.IsAbs(path) {
@@ -80,7 +80,7 @@ func Versions(path string) ([]Version, error) {
 	return nil, fault.New(fault.Usage, "give a path below /srv, in a share with snapshots", "%s is in no share that has snapshots", path)
 }
 
-// Choose gives the newest version not younger than a moment; without one, the newest that differs
+// Choose returns the newest version not younger than a moment; without one, the newest that differs
 // from what is there now.
 func Choose(path string, list []Version, at time.Time) (Version, error) {
 	now, err := os.Lstat(path)

@@ -47,7 +47,7 @@ func (s Share) places() (own, view string) {
 	return filepath.Join(s.Disk, ownDir, name), filepath.Join(s.Disk, viewDir, name)
 }
 
-// Have gives the snapshots of a share.
+// Have returns the snapshots of a share.
 func (s Share) Have() ([]time.Time, error) {
 	own, _ := s.places()
 	entries, err := os.ReadDir(own)
@@ -139,7 +139,7 @@ func (s Share) prepare(ctx context.Context, own, view string) error {
 	case err != nil:
 		return err
 	case !st.IsDir():
-		return fault.New(fault.Input, "rename it", "%s is no directory", shown)
+		return fault.New(fault.Input, "rename it", "%s is not a directory", shown)
 	}
 	return s.bind(view, shown, 0)
 }
