@@ -25,17 +25,11 @@ const slower = 1.05
 // exec of k3s, with DHCP and time from a LAN of the test's own. With a commit it measures what that
 // one builds as well, in turn, and ssh of both.
 func (b *bench) boot(ctx context.Context, n int, against string) error {
-	standin := filepath.Join(b.dir, "standin")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", standin, "./qemu/fixtures/standin")
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
-	}
 	key, config, err := b.owner()
 	if err != nil {
 		return err
 	}
-	builds := []*build{{name: "ours", program: b.program}}
+	builds := []*build{{name: "ours", program: b.program, source: "."}}
 	if against != "" {
 		other, err := b.other(ctx, ".", against)
 		if err != nil {
@@ -44,6 +38,10 @@ func (b *bench) boot(ctx context.Context, n int, against string) error {
 		builds = append(builds, other)
 	}
 	for _, v := range builds {
+		standin, err := b.standin(ctx, v)
+		if err != nil {
+			return err
+		}
 		if v.disk, err = b.image(ctx, v.program, "board=qemu-arm64", "role=server", "k3s="+standin, "config="+config); err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
 		}
@@ -87,8 +85,24 @@ func (b *bench) boot(ctx context.Context, n int, against string) error {
 
 // build is what one commit builds.
 type build struct {
-	name, program, disk string
-	figures             []float64 // per boot: time to k3s over time to /init
+	name, program, source, disk string
+	figures                     []float64 // per boot: time to k3s over time to /init
+}
+
+// standin builds the commit's own program that stands in for k3s: it does what that commit's init
+// asks of it. It was in qemu/standin before qemu had folders.
+func (b *bench) standin(ctx context.Context, v *build) (string, error) {
+	file, dir := filepath.Join(b.dir, "standin-"+v.name), "./qemu/fixtures/standin"
+	if _, err := os.Stat(filepath.Join(v.source, dir)); err != nil {
+		dir = "./qemu/standin"
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", file, dir)
+	cmd.Dir = v.source
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the k3s of %s: %w\n%s", v.name, err, out)
+	}
+	return file, nil
 }
 
 // turn returns the order of round i: a machine that gets busy does so for both sides, and none of
@@ -121,7 +135,7 @@ func (b *bench) other(ctx context.Context, repository, commit string) (*build, e
 	if out, err := exec.CommandContext(ctx, "make", "-C", dir, "bin/imgbuild").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building %s: %w\n%s", commit, err, out)
 	}
-	return &build{name: sum[:7], program: filepath.Join(dir, "bin/imgbuild")}, nil
+	return &build{name: sum[:7], program: filepath.Join(dir, "bin/imgbuild"), source: dir}, nil
 }
 
 // bootOnce returns when /init and k3s were started, in seconds of the kernel's clock: the line in
@@ -145,7 +159,7 @@ func bootOnce(ctx context.Context, key ssh.Signer, disk *string, dir string) (en
 		return 0, 0, err
 	}
 	defer sh.Close()
-	text, err := sh.Run(ctx, `sudo dmesg | sed -n 's/^\[ *\([0-9.]*\)\] Run \/init as.*/\1/p'; for p in /proc/[0-9]*; do [ "$(cat $p/comm 2>/dev/null)" = k3s ] && cut -d' ' -f22 $p/stat; done | sort -n | head -n 1`)
+	text, err := sh.Run(ctx, `sudo dmesg | sed -n 's/^\[ *\([0-9.]*\)\] Run \/init as.*/\1/p'; for p in /proc/[0-9]*; do case $(cat $p/comm 2>/dev/null) in k3s|k3s-server) cut -d' ' -f22 $p/stat;; esac; done | sort -n | head -n 1`)
 	if err != nil {
 		return 0, 0, err
 	}
