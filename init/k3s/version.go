@@ -90,26 +90,43 @@ const askLimit = time.Minute
 
 var printed = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^k3s version (v1\.\S+)`) })
 
+// AskedPath keeps what a binary of the user's printed as its version, so that it is run for that
+// once and not at every boot: its SHA-256 and the version, on one line.
+const AskedPath = "/var/lib/shelf/k3s-asked"
+
 // versionOf is the version of the slot's k3s: what the manifest has or, where that is the name of a
 // file of the user's, what the binary prints.
-func (p *preparation) versionOf(ctx context.Context, binary string) string {
-	name := p.Manifest.Version
+func (p *preparation) versionOf(ctx context.Context, binary, asked string) string {
+	name, sum := p.Manifest.Version, p.Manifest.SHA256
 	if _, ok := k3sstep.Parse(name); ok {
 		return name
+	}
+	data, err := os.ReadFile(asked)
+	if of, version, ok := strings.Cut(strings.TrimSpace(string(data)), " "); err == nil && ok && sum != "" && of == sum {
+		if _, ok := k3sstep.Parse(version); ok {
+			return version
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	res, err := supervise.Run(ctx, supervise.Cmd(binary, "--version"))
-	if m := printed().FindSubmatch(res.Output); err == nil && m != nil {
-		return string(m[1])
+	m := printed().FindSubmatch(res.Output)
+	if err != nil || m == nil {
+		return name
 	}
-	return name
+	version := string(m[1])
+	if sum != "" {
+		if err := atomicfile.WriteAs(asked, []byte(sum+" "+version+"\n"), 0o644, os.Getuid(), os.Getgid()); err != nil {
+			p.Say("k3s: %v", err) // it is asked again
+		}
+	}
+	return version
 }
 
 // judge reports why the slot's k3s must not start with the data that are there, and notes that it
 // is about to. It returns the configuration with the token that counts.
 func (p *preparation) judge(ctx context.Context, cfg *config.Config, binary string) (*config.Config, error) {
-	version := p.versionOf(ctx, binary)
+	version := p.versionOf(ctx, binary, AskedPath)
 	unknown, err := Change(ctx, cfg, p.Role, version).Judge()
 	if err != nil {
 		return nil, err

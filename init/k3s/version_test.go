@@ -68,17 +68,28 @@ func TestJudgeAtStart(t *testing.T) {
 	}
 }
 
-// A binary of the user's is asked for its version.
+// A binary of the user's is asked for its version, once; another binary is asked again.
 func TestVersionOfFile(t *testing.T) {
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "k3s")
-	put(t, binary, "#!/bin/sh\necho k3s version v1.35.0+k3s1 '(standin)'\necho go version go1.26\n")
-	if err := chmod(binary); err != nil {
-		t.Fatal(err)
-	}
+	binary, asked := filepath.Join(dir, "k3s"), filepath.Join(dir, "asked")
 	p, _ := starting(dir, Server, "file-12345678")
-	if got := p.versionOf(t.Context(), binary); got != "v1.35.0+k3s1" {
-		t.Errorf("got %q", got)
+	for _, c := range []struct{ sum, prints, want string }{
+		{"", "v1.35.0+k3s1", "v1.35.0+k3s1"},
+		{"", "v1.35.1+k3s1", "v1.35.1+k3s1"}, // without a sum nobody knows whether it is the same
+		{"aa11", "v1.35.2+k3s1", "v1.35.2+k3s1"},
+		{"aa11", "v1.35.3+k3s1", "v1.35.2+k3s1"},
+		{"bb22", "v1.35.3+k3s1", "v1.35.3+k3s1"},
+		{"cc33", "nothing", "file-12345678"},
+		{"bb22", "nothing", "v1.35.3+k3s1"},
+	} {
+		put(t, binary, "#!/bin/sh\necho k3s version "+c.prints+" '(standin)'\necho go version go1.26\n")
+		if err := chmod(binary); err != nil {
+			t.Fatal(err)
+		}
+		p.Manifest.SHA256 = c.sum
+		if got := p.versionOf(t.Context(), binary, asked); got != c.want {
+			t.Errorf("sum %q, a binary that prints %s: got %q, want %q", c.sum, c.prints, got, c.want)
+		}
 	}
 }
 
