@@ -15,7 +15,7 @@ SOURCES := $(shell find boards builder cmd images init overlays qemu -name '*.go
 INIT_SOURCES := $(shell find init cmd/init -name '*.go') go.mod go.sum
 
 # What the user gave as VAR=VALUE, except for make's own variables.
-given = $(foreach v,$(filter-out GO only seed n minutes against PREFIX DESTDIR,$(.VARIABLES)),$(if $(filter command line,$(origin $(v))),$(v)$(1)))
+given = $(foreach v,$(filter-out GO LIMIT only seed n minutes against PREFIX DESTDIR,$(.VARIABLES)),$(if $(filter command line,$(origin $(v))),$(v)$(1)))
 # Each value is one word of the shell, whatever is in it.
 quote = '$(subst ','\'',$(1))'
 GIVEN = $(foreach v,$(call given),$(v)=$(call quote,$($(v))))
@@ -70,11 +70,15 @@ lint: $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7
 	$(GO) test -count=1 ./qemu
 	$(GO) run ./qemu/proof
 
+# How long the tests of one package may take. It is generous for slow machines; CI, which ends everything after 90 minutes, sets less,
+# so that a test that hangs is named.
+LIMIT ?= 170m
+
 test: bin/imgbuild
-	$(TEST_ENV) $(GO) test -count=1 -timeout 80m ./...
+	$(TEST_ENV) $(GO) test -count=1 -timeout $(LIMIT) ./...
 
 test-full: bin/imgbuild
-	$(TEST_ENV) IMGBUILD_FULL=1 $(GO) test -count=1 -timeout 180m ./...
+	$(TEST_ENV) IMGBUILD_FULL=1 $(GO) test -count=1 -timeout 600m ./...
 
 # The long ones. They take only= seed= n= minutes=, as far as that means something to them, and print date, commit, seed, counts
 # and failures; fuzz, crash and soak go on where they were ended (qemu/long/longrun).
