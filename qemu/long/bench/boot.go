@@ -89,7 +89,7 @@ type build struct {
 	figures                     []float64 // per boot: time to k3s over time to /init
 }
 
-// standin builds the commit's own program that stands in for k3s: it does what that commit's init
+// standin builds the commit's own stand-in for k3s: it does what that commit's init
 // asks of it. It was in qemu/standin before qemu had folders.
 func (b *bench) standin(ctx context.Context, v *build) (string, error) {
 	file, dir := filepath.Join(b.dir, "standin-"+v.name), "./qemu/fixtures/standin"
