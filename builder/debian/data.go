@@ -120,14 +120,14 @@ type counter struct {
 	r           io.Reader
 	name        string
 	done, total int64
-	told        int64
+	reported    int64
 }
 
 func (k *counter) Read(p []byte) (int, error) {
 	n, err := k.r.Read(p)
 	k.done += int64(n)
-	if k.done-k.told >= 1<<20 || k.done == k.total && k.told != k.done {
-		k.told = k.done
+	if k.done-k.reported >= 1<<20 || k.done == k.total && k.reported != k.done {
+		k.reported = k.done
 		k.c.progress(k.name, k.done, k.total)
 	}
 	return n, err

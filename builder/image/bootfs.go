@@ -68,7 +68,7 @@ func (b *build) bootVolume(k *kernel) (*fat.Volume, error) {
 	if own == nil {
 		own = []byte(configTemplate(r.Role.Name))
 	}
-	files["config.yaml"] = tree.Bytes(config.WithRoom(own))
+	files["config.yaml"] = tree.Bytes(config.WithSpace(own))
 	var names []string
 	for name := range files {
 		names = append(names, name)

@@ -45,7 +45,7 @@ func (b *build) name() (string, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return name, nil
-	case err == nil && b.Node == nil && bytes.Equal(old, config.WithRoom(b.Config)):
+	case err == nil && b.Node == nil && bytes.Equal(old, config.WithSpace(b.Config)):
 		return name, nil
 	}
 	return "", fault.New(fault.Input, "set hostname: in the configuration, give another directory as out=DIR, or remove the file",

@@ -67,7 +67,7 @@ func TestName(t *testing.T) {
 	}
 	file := filepath.Join(dir, "rpi4-worker-configured-20260101-0badc0de.img")
 	first := "k3os: {token: a}\n"
-	onDisk(t, file, config.WithRoom([]byte(first)))
+	onDisk(t, file, config.WithSpace([]byte(first)))
 	if got, err := named(dir, first, nil); err != nil {
 		t.Errorf("the same configuration again: got %s %v, want no error", got, err)
 	}

@@ -32,7 +32,7 @@ func (a *Asked) Lock(ctx context.Context) (*Locked, error) {
 	}
 	l := &Locked{a, relocked(relock)}
 	if l.changes != nil {
-		a.Tell.Warn(l.changes...)
+		a.Reporter.Warn(l.changes...)
 	}
 	return l, nil
 }
@@ -44,7 +44,7 @@ type Ready struct{ *Locked }
 // with the data of a node that moves in. The warnings of all stages are reported then, before the
 // long part.
 func (l *Locked) Decide(ctx context.Context) (*Ready, error) {
-	if err := l.Recipe.DecideK3s(ctx, l.order.K3s, l.Cache, func(done, total int64) { l.Tell.Progress("k3s", done, total) }); err != nil {
+	if err := l.Recipe.DecideK3s(ctx, l.order.K3s, l.Cache, func(done, total int64) { l.Reporter.Progress("k3s", done, total) }); err != nil {
 		return nil, err
 	}
 	switch r := l.Recipe; {
@@ -69,7 +69,7 @@ func (l *Locked) Decide(ctx context.Context) (*Ready, error) {
 		}
 	}
 	for _, w := range l.warnings {
-		l.Tell.Warn(lines(w)...)
+		l.Reporter.Warn(lines(w)...)
 	}
 	return &Ready{l}, nil
 }
@@ -79,23 +79,23 @@ func (r *Ready) Build(ctx context.Context) (*image.Result, error) {
 	before := append(r.warnings, r.changes...)
 	res, err := image.Build(ctx, image.Options{
 		Recipe: r.Recipe, Client: r.Client, Cache: r.Cache, Config: r.config, Node: r.node, AirGap: r.airGap, Blobs: r.blobs,
-		Out: r.order.Out, ImageOnly: !r.order.Pack, Key: r.order.Key, Progress: r.Tell.Progress, Warnings: before,
+		Out: r.order.Out, ImageOnly: !r.order.Pack, Key: r.order.Key, Progress: r.Reporter.Progress, Warnings: before,
 	})
 	if err != nil {
 		return nil, err
 	}
 	if _, err := r.Cache.Trim(cacheLimit); err != nil {
-		r.Tell.Warn(err.Error())
+		r.Reporter.Warn(err.Error())
 	}
 	for _, w := range res.Warnings[len(before):] {
-		r.Tell.Warn(w)
+		r.Reporter.Warn(w)
 	}
 	return res, nil
 }
 
 // Build goes through all stages. Files that are unfinished when ctx ends are removed.
-func Build(ctx context.Context, o Order, tell Tell) (*Ready, *image.Result, error) {
-	a, err := Ask(o, tell)
+func Build(ctx context.Context, o Order, report Reporter) (*Ready, *image.Result, error) {
+	a, err := Ask(o, report)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -21,8 +21,8 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// Tell is how an order reports while it is carried out.
-type Tell interface {
+// Reporter is how an order reports while it is carried out.
+type Reporter interface {
 	Progress(step string, done, total int64) // units are the step's own
 	Warn(lines ...string)
 }
@@ -54,14 +54,14 @@ type Order struct {
 
 // Tools are what an order works with.
 type Tools struct {
-	Recipe *recipe.Recipe
-	Cache  *blockcache.Cache
-	Client *debian.Client
-	Tell   Tell
+	Recipe   *recipe.Recipe
+	Cache    *blockcache.Cache
+	Client   *debian.Client
+	Reporter Reporter
 }
 
 // Open checks board, role, packages and suites before it touches cache or network.
-func Open(p Plan, tell Tell) (*Tools, error) {
+func Open(p Plan, report Reporter) (*Tools, error) {
 	r, err := recipe.New(p.Board, p.Role)
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func Open(p Plan, tell Tell) (*Tools, error) {
 	if err := image.Prepare(r); err != nil {
 		return nil, err
 	}
-	t := &Tools{Recipe: r, Tell: tell}
+	t := &Tools{Recipe: r, Reporter: report}
 	if t.Cache, err = blockcache.Open(p.Cache); err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func Open(p Plan, tell Tell) (*Tools, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.Client = debian.NewClient(debian.Options{Cache: t.Cache, Mirrors: mirrors, Progress: tell.Progress})
+	t.Client = debian.NewClient(debian.Options{Cache: t.Cache, Mirrors: mirrors, Progress: report.Progress})
 	return t, nil
 }
 
@@ -109,12 +109,12 @@ type Asked struct {
 
 // Ask checks an order: every file in it is read, and the configuration is looked at as the node
 // will.
-func Ask(o Order, tell Tell) (_ *Asked, err error) {
+func Ask(o Order, report Reporter) (_ *Asked, err error) {
 	if o.Out == "" {
 		o.Out = "out"
 	}
 	a := &Asked{order: o}
-	if a.Tools, err = Open(o.Plan, tell); err != nil {
+	if a.Tools, err = Open(o.Plan, report); err != nil {
 		return nil, err
 	}
 	defer func() {

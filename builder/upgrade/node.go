@@ -18,13 +18,13 @@ import (
 
 // node is one node of a run.
 type node struct {
-	host  string // as on the command line
-	conn  *remote.Node
-	hello dialogue.Hello
-	offer *bundle.Offer
-	state State
-	told  bool           // that its slot is not known here
-	done  *dialogue.Done // of the last dialogue
+	host     string // as on the command line
+	conn     *remote.Node
+	hello    dialogue.Hello
+	offer    *bundle.Offer
+	state    State
+	reported bool           // that its slot is not known here
+	done     *dialogue.Done // of the last dialogue
 }
 
 func (n *node) close() {
@@ -132,7 +132,7 @@ func (r *run) once(ctx context.Context, n *node, until string, ask func(step str
 	}()
 	var refused error // why a step before until was not allowed
 	var rebooting bool
-	l := dialogue.Laptop{Hello: d.hello, Range: d.part, File: d.file, Tell: d.tell, Ask: func(step string) error {
+	l := dialogue.Laptop{Hello: d.hello, Range: d.part, File: d.file, Reporter: d.report, Ask: func(step string) error {
 		if step == until {
 			return fault.New(fault.Interrupted, "", "only up to here")
 		}
@@ -259,7 +259,7 @@ func (d *serving) file(_ context.Context, name string) (io.ReadCloser, int64, er
 	return &counted{f, &d.sent}, info.Size(), nil
 }
 
-func (d *serving) tell(m dialogue.Message) {
+func (d *serving) report(m dialogue.Message) {
 	switch {
 	case m.Note != "":
 		d.r.say("%s: %s", d.n.name(), m.Note)
@@ -292,9 +292,9 @@ func (r *run) delta(ctx context.Context, n *node, base [32]byte) *os.File {
 	switch {
 	case err == nil:
 		return f
-	case errors.Is(err, errUnknown) && n.told:
+	case errors.Is(err, errUnknown) && n.reported:
 	case errors.Is(err, errUnknown):
-		n.told = true
+		n.reported = true
 		r.say("%s: runs %s, which is not here; from=FILE names its image or bundle for a smaller transfer", n.name(), n.hello.Version)
 	default:
 		r.say("%s: no delta: %v", n.name(), err)

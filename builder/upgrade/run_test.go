@@ -284,7 +284,7 @@ func (n *fake) serve(ch ssh.Channel) int {
 func (n *fake) upgrade(talk *dialogue.Node) (*dialogue.Done, error) {
 	ctx := n.t.Context()
 	err := talk.Say(dialogue.Message{Hello: &dialogue.Hello{Protocol: dialogue.Version, Hostname: n.name, Family: "rpi64", Arch: "arm64", Role: n.role,
-		Version: "old", Slot: "a", Running: fmt.Sprintf("%x", n.runs), Keys: n.keys, Room: format.MaxSlot}})
+		Version: "old", Slot: "a", Running: fmt.Sprintf("%x", n.runs), Keys: n.keys, Space: format.MaxSlot}})
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func upgradeVerb(a *line.Args) error {
 		return fault.New(fault.Usage, "run `shelf help upgrade`", "upgrade takes one source: a file, http:// or https://, usb, or - for standard input")
 	}
 	o.Note = func(text string) { fmt.Fprintln(os.Stderr, terminal.Text(text)) }
-	o.Tell = progress(os.Stderr)
+	o.Progress = progress(os.Stderr)
 	done, err := command.Run(ctx, a.Operands[0], o)
 	if err != nil {
 		return err

@@ -37,8 +37,8 @@ type Node struct {
 	*node.Shared
 	version string // of this program
 
-	tell     report.Teller // in the name of the step that Main is at
-	plugged  chan struct{} // closed when the modules of all devices are loaded
+	reporter report.Reporter // in the name of the step that Main is at
+	plugged  chan struct{}   // closed when the modules of all devices are loaded
 	lay      *layout.Layout
 	groups   *cgroup.Tree
 	imported []config.Problem // of the import from BOOT
@@ -61,8 +61,8 @@ const bootMemory = 64 << 20
 // Main is PID 1. It does not return.
 func Main(version string) {
 	n := &Node{Shared: &node.Shared{Orders: order.NewQueue()}, version: version, do: make(chan func()), plugged: make(chan struct{})}
-	n.Base = report.Teller{Console: report.NewConsole(), Report: &report.Report{}, Step: "run"}
-	n.tell = n.Base
+	n.Base = report.Reporter{Console: report.NewConsole(), Report: &report.Report{}, Step: "run"}
+	n.reporter = n.Base
 	// PID 1 must not end, or the kernel panics without a word about why.
 	guard.Handle(n.Panicked)
 	defer guard.Catch()
@@ -70,7 +70,7 @@ func Main(version string) {
 	// takes it up again.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(bootMemory)
-	n.Orders.Hear()
+	n.Orders.Listen()
 	// k3s and containers want many files; what PID 1 has is what its children can have.
 	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 1048576, Max: 1048576})
 	for i, s := range Steps {
@@ -81,13 +81,13 @@ func Main(version string) {
 
 // findMachine is the step preinit.
 func findMachine(n *Node) error {
-	if err := preinit.Mount(n.tell); err != nil {
+	if err := preinit.Mount(n.reporter); err != nil {
 		return err
 	}
 	n.LED.Store(report.FindLED("/sys"))
 	n.LED.Load().Blink(1)
 	s := &preinit.State{}
-	err := preinit.Run(n.tell, s)
+	err := preinit.Run(n.reporter, s)
 	if s.Disk != nil {
 		n.Record.On(s.Disk.Path)
 	}
@@ -98,7 +98,7 @@ func findMachine(n *Node) error {
 
 // introduce puts what is known by now at the head of the report.
 func (n *Node) introduce() {
-	r, s := n.tell.Report, n.Pre()
+	r, s := n.reporter.Report, n.Pre()
 	r.Fact("machine", fmt.Sprintf("%s, %d MiB of memory", s.Model, s.Memory>>20))
 	if s.Manifest != nil {
 		n.version = s.Manifest.InitSHA256[:min(12, len(s.Manifest.InitSHA256))]
@@ -120,7 +120,7 @@ func (n *Node) introduce() {
 
 // makeRoot turns the initramfs into the system.
 func makeRoot(n *Node) (err error) {
-	if n.lay, err = layout.Run(n.tell, n.Pre(), n.Damaged); err != nil {
+	if n.lay, err = layout.Run(n.reporter, n.Pre(), n.Damaged); err != nil {
 		return err
 	}
 	// A program that leaks files ends at its own limit; the machine's would end everybody else's.
@@ -133,7 +133,7 @@ func hardenNode(n *Node) error { return harden.Node(n.Pre().Manifest.K3s, contro
 // loadModules begins to load the modules of all devices, now that all modules are there. The rest
 // of the boot goes on meanwhile.
 func loadModules(n *Node) error {
-	t, modules := n.tell, n.Pre().Modules
+	t, modules := n.reporter, n.Pre().Modules
 	n.swap.Load = modules.Load
 	guard.Go(func() {
 		defer close(n.plugged)

@@ -33,8 +33,8 @@ func TestSteps(t *testing.T) {
 // tester is a node without consoles.
 func tester() *Node {
 	n := &Node{Shared: new(node.Shared)}
-	n.Base = report.Teller{Console: &report.Console{}, Report: &report.Report{}, Step: "run"}
-	n.tell = n.Base
+	n.Base = report.Reporter{Console: &report.Console{}, Report: &report.Report{}, Step: "run"}
+	n.reporter = n.Base
 	return n
 }
 

@@ -46,14 +46,14 @@ func restoreClock(n *Node) error {
 	n.log = supervise.NewLog(logDir, "commands", supervise.DefaultLogLimits)
 	set, err := clock.Restore(clock.Path, time.Unix(n.Pre().Manifest.Date, 0))
 	if set {
-		n.tell.Say("clock raised to the time saved last")
+		n.reporter.Say("clock raised to the time saved last")
 	}
 	return err
 }
 
 func markBoot(n *Node) (err error) {
 	if n.how, err = marks.Running(stateDir); n.how != "" {
-		n.tell.Report.Fact("last boot", n.how)
+		n.reporter.Report.Fact("last boot", n.how)
 	}
 	return err
 }
@@ -65,12 +65,12 @@ func takeCrash(n *Node) error {
 		return nil
 	}
 	found, err := crash.Take(crash.Path, crash.Kept)
-	n.tell.Problem(err)
+	n.reporter.Problem(err)
 	if found.Failed() {
 		n.crashed(found, strings.HasPrefix(found.Who, n.system()))
 	}
 	who := bootName(n.system() + "program " + n.version)
-	t := n.tell
+	t := n.reporter
 	guard.Go(func() { t.Problem(n.Crash.Arm(crash.Path, who)) })
 	return nil
 }
@@ -87,13 +87,13 @@ func bootName(system string) string {
 
 // crashed reports an earlier panic, and acts on it; ours means that the running system had it.
 func (n *Node) crashed(f crash.Found, ours bool) {
-	told := fault.New(fault.Internal, "if it comes again, report it with "+crash.Kept, "the init program failed in an earlier boot (%s): %s", f.Who, f.Gist())
-	n.tell.For("panic").Problem(told) // problems of the step config are dropped when the configuration is read
+	failure := fault.New(fault.Internal, "if it comes again, report it with "+crash.Kept, "the init program failed in an earlier boot (%s): %s", f.Who, f.Gist())
+	n.reporter.For("panic").Problem(failure) // problems of the step config are dropped when the configuration is read
 	n.how = "panic: " + f.Gist()
-	n.tell.Report.Fact("last boot", "ended with: panic")
+	n.reporter.Report.Fact("last boot", "ended with: panic")
 	c := decide.Crash{Trial: n.OnTrial(), Ours: ours, Recorded: n.Pre().Cmdline["shelf.last"] == "panic"}
 	if c.Note() == decide.Blame {
-		n.die("panic", told)
+		n.die("panic", failure)
 	}
 	n.Write(c.Note(), "panic")
 }
@@ -106,11 +106,11 @@ func openLedger(n *Node) error {
 	}
 	err := n.Upgrades.Open(path, p.Slot, n.OnTrial(), &n.Record, p.Cmdline["shelf.last"])
 	if !n.lay.Degraded {
-		n.tell.Problem(n.Damage.Open(damage.Path, p.Slot, p.Manifest.Version))
+		n.reporter.Problem(n.Damage.Open(damage.Path, p.Slot, p.Manifest.Version))
 		n.Redecide()
 	}
 	if text := n.UpgradeText(); text != "" {
-		n.tell.Report.Fact("upgrade", text)
+		n.reporter.Report.Fact("upgrade", text)
 	}
 	return err
 }
@@ -119,15 +119,15 @@ func openLedger(n *Node) error {
 // nothing, so then the secrets stay where they are.
 func importBoot(n *Node) error {
 	problems, err := n.importer().Run()
-	n.tell.For("import").Problem(err) // stays true until the next boot, whatever is read until then
+	n.reporter.For("import").Problem(err) // stays true until the next boot, whatever is read until then
 	n.imported = problems
 	n.Newest.Store(n.read(n.imported))
 	return nil
 }
 
 func makeKeys(n *Node) error {
-	n.tell.Problem(apply.Here.MachineID())
-	n.tell.Problem(apply.Here.SSHD())
+	n.reporter.Problem(apply.Here.MachineID())
+	n.reporter.Problem(apply.Here.SSHD())
 	return apply.Here.Sudo()
 }
 
@@ -137,10 +137,10 @@ func greet(n *Node) error {
 	if head == "" {
 		return nil
 	}
-	n.tell.Report.Fact("data", head)
+	n.reporter.Report.Fact("data", head)
 	for _, print := range rescue.Fingerprints(apply.KeyDir) {
-		n.tell.Report.Fact("ssh key", print)
-		n.tell.Say("the node's own ssh keys are on the data partition; until that is back it shows %s", print)
+		n.reporter.Report.Fact("ssh key", print)
+		n.reporter.Say("the node's own ssh keys are on the data partition; until that is back it shows %s", print)
 	}
 	return os.WriteFile("/etc/motd", []byte(terminal.Text("\n"+head+"\n\n"+back+"\n\n")), 0o644)
 }
@@ -153,7 +153,7 @@ func awaitDevices(n *Node) error {
 }
 
 func readVolume(n *Node) error {
-	if fetch.Volume(n.Config(), sources.Store, n.Pre().Modules.Load, n.tell.For("config")) {
+	if fetch.Volume(n.Config(), sources.Store, n.Pre().Modules.Load, n.reporter.For("config")) {
 		n.Newest.Store(n.read(n.imported))
 	}
 	return nil
@@ -165,7 +165,7 @@ func nameNode(n *Node) error {
 		return err
 	}
 	n.host = host
-	n.tell.Report.Fact("hostname", host)
+	n.reporter.Report.Fact("hostname", host)
 	return errors.Join(err, unix.Sethostname([]byte(host)), apply.Here.Names(host))
 }
 
@@ -221,7 +221,7 @@ func (n *Node) read(problems []config.Problem) *config.Config {
 	layers, parsed := sources.LayersWith("/", string(cmdline), n.Trial.Text())
 	cfg, merged := config.Merge(layers...)
 	n.Base.Hide(mask.New(cfg.Secrets()))
-	t := n.tell.For("config")
+	t := n.reporter.For("config")
 	t.Report.Drop("config")
 	all := slices.Concat(problems, parsed, merged, config.Check(cfg, n.fitsWith(cfg)))
 	refused := config.Refused(all)
@@ -237,7 +237,7 @@ func (n *Node) read(problems []config.Problem) *config.Config {
 		p.Fix = ""
 		t.Problem(fault.New(fault.Input, fix, "%s", p.String()))
 	}
-	n.tell.Problem(apply.HashPassword(cfg))
+	n.reporter.Problem(apply.HashPassword(cfg))
 	return cfg
 }
 

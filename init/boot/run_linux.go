@@ -37,8 +37,8 @@ func (n *Node) run() {
 	debug.SetGCPercent(restingGC)
 	debug.SetMemoryLimit(restingMemory)
 	debug.FreeOSMemory()
-	n.tell = n.Base
-	n.tell.Problem(mount.Do(layout.Late...))
+	n.reporter = n.Base
+	n.reporter.Problem(mount.Do(layout.Late...))
 	n.consoles()
 	ready := make(chan struct{})
 	v, watch, sweep := n.view, n.watch, n.lay.Sweep
@@ -90,11 +90,11 @@ func (n *Node) run() {
 // that wait for a setting look immediately. Roles, the network and what runs already stay as they
 // are until the next boot.
 func (n *Node) readAgain() {
-	n.tell.Say("the configuration changed")
+	n.reporter.Say("the configuration changed")
 	cfg := n.read(nil)
 	n.Newest.Store(cfg)
-	n.tell.Problem(n.settings(cfg))
-	n.fetcher.Follow(cfg, n.tell.For("config"))
+	n.reporter.Problem(n.settings(cfg))
+	n.fetcher.Follow(cfg, n.reporter.For("config"))
 	n.radio.Apply(cfg)
 	n.online.Net.Apply(cfg)
 	n.Units.Load().Recheck()

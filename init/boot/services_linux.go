@@ -41,21 +41,21 @@ const notifyDir = "/run/shelf/notify"
 // startNetwork starts the network and the clock. Nothing waits for either here.
 func startNetwork(n *Node) error {
 	shared := n.Shared
-	net := network.New(n.Config(), n.host, network.ResolvConf, n.tell.Say)
+	net := network.New(n.Config(), n.host, network.ResolvConf, n.reporter.Say)
 	net.OnLink(func(name string) {
 		shared.Base.For("config").Problem(apply.Here.LinkSysctls(name, shared.Config().K3OS.Sysctls))
 	})
 	tiers := func() [][]string { return clock.Tiers(shared.Config(), net.NTPServers()) }
 	n.online = &online.Online{
-		Net: net, Clock: clock.New(time.Unix(n.Pre().Manifest.Date, 0), clock.Path, tiers, n.tell.Say), Tell: n.tell, Save: n.SaveReport,
+		Net: net, Clock: clock.New(time.Unix(n.Pre().Manifest.Date, 0), clock.Path, tiers, n.reporter.Say), Reporter: n.reporter, Save: n.SaveReport,
 		Out: func() { role.Restart(shared.Units.Load(), shared.Base.For("k3s").Problem) },
 	}
 	n.online.Start()
-	synced, system, tell := n.online.Clock.Synced(), n.system()+"program "+n.version, n.tell
+	synced, system, reporter := n.online.Clock.Synced(), n.system()+"program "+n.version, n.reporter
 	guard.Go(func() {
 		<-synced // only now it is known when this boot began
-		tell.Report.Fact("booted", status.Booted(status.Started(), true))
-		tell.Problem(shared.Crash.Rename(bootName(system)))
+		reporter.Report.Fact("booted", status.Booted(status.Started(), true))
+		reporter.Problem(shared.Crash.Rename(bootName(system)))
 		shared.SaveReport()
 	})
 	return nil
@@ -65,7 +65,7 @@ func startNetwork(n *Node) error {
 func fetchSources(n *Node) error {
 	shared := n.Shared
 	n.fetcher = &fetch.Fetcher{Store: sources.Store, Time: n.time(), Changed: func() { shared.Reload("fetched") }}
-	n.fetcher.Follow(n.Config(), n.tell.For("config"))
+	n.fetcher.Follow(n.Config(), n.reporter.For("config"))
 	return nil
 }
 
@@ -77,7 +77,7 @@ func (n *Node) time() func(context.Context) error {
 
 // serveSocket answers shelf from now on.
 func serveSocket(n *Node) error {
-	n.tell.Problem(os.MkdirAll(notifyDir, 0o711))
+	n.reporter.Problem(os.MkdirAll(notifyDir, 0o711))
 	units, do, shared := n.Units.Load(), n.do, n.Shared
 	c := n.online.Clock
 	v := &node.View{
@@ -85,7 +85,7 @@ func serveSocket(n *Node) error {
 		Net: n.online.Net, Clock: c,
 	}
 	n.watch = metrics.New(&metrics.Watch{
-		Config: n.Config, Units: units, Net: n.online.Net, Probes: &n.Probes, Tell: n.Base, Dir: clock.Path, Discard: n.lay.Degraded,
+		Config: n.Config, Units: units, Net: n.online.Net, Probes: &n.Probes, Reporter: n.Base, Dir: clock.Path, Discard: n.lay.Degraded,
 		Disk:   n.Pre().Disk.Name,
 		Sample: func() monitor.Sample { return metrics.SampleOf(v.Status(), units, c.Status(), shared.OnTrial()) },
 	})
@@ -119,7 +119,7 @@ func startSSHD(n *Node) error {
 	if n.OnTrial() { // else a connection is enough, and sooner
 		u.Ready.Probe = func(ctx context.Context) error { return banner(ctx, sshAddress) }
 	}
-	n.tell.Problem(units.Add(u))
+	n.reporter.Problem(units.Add(u))
 	return units.Start(context.Background())
 }
 
@@ -155,7 +155,7 @@ func yield(ctx context.Context, units *supervise.Supervisor) error {
 }
 
 func startRadio(n *Node) error {
-	n.radio = &radio.Radio{Config: n.Config, Units: n.Units.Load(), Net: n.online.Net, Tell: n.Base, Save: n.SaveReport}
+	n.radio = &radio.Radio{Config: n.Config, Units: n.Units.Load(), Net: n.online.Net, Reporter: n.Base, Save: n.SaveReport}
 	n.radio.Apply(n.Config())
 	return nil
 }
@@ -172,7 +172,7 @@ func runCommands(n *Node) error {
 // startRole starts what the node is for.
 func startRole(n *Node) error {
 	name, p, units := n.Config().RoleOf(""), n.Pre(), n.Units.Load()
-	n.tell.Report.Fact("role", name)
+	n.reporter.Report.Fact("role", name)
 	switch {
 	case n.lay.Degraded:
 		return nil // nothing may begin a second life next to the one on the lost disk
@@ -181,22 +181,22 @@ func startRole(n *Node) error {
 	case name != k3s.Server && name != k3s.Worker:
 		return fault.New(fault.Input, "set shelf.role to one of "+strings.Join(p.Manifest.Roles, ", "), "this system cannot run the role %q", name)
 	}
-	d := &datadisk.Disk{Boot: p.Disk.Name, Host: n.host, Load: func(name string) error { return p.Modules.Load(name) }, Tell: n.Base.Say}
+	d := &datadisk.Disk{Boot: p.Disk.Name, Host: n.host, Load: func(name string) error { return p.Modules.Load(name) }, Print: n.Base.Say}
 	n.Disk.Store(d)
 	r := &role.K3s{
-		Config: n.Config, Units: units, Groups: n.groups, Disk: d, Tell: n.Base, Save: n.SaveReport, Reload: n.Reload, Time: n.time(),
+		Config: n.Config, Units: units, Groups: n.groups, Disk: d, Reporter: n.Base, Save: n.SaveReport, Reload: n.Reload, Time: n.time(),
 	}
 	r.Before = func(context.Context) error { return nil }
 	if name == k3s.Server && !n.lay.Degraded {
-		ds := &role.Datastore{Config: n.Config, Record: &n.Record, Upgrades: &n.Upgrades, Bundle: runningBundle(n.tell), Patience: p.Watchdog.Limit, Tell: n.Base.For("datastore")}
+		ds := &role.Datastore{Config: n.Config, Record: &n.Record, Upgrades: &n.Upgrades, Bundle: runningBundle(n.reporter), Patience: p.Watchdog.Limit, Reporter: n.Base.For("datastore")}
 		n.Upgrades.Hook(ds.Hooks())
 		r.Before = ds.Before
 		n.Datastore.Store(ds)
 	}
-	p.Modules.Hear(r.Hear)
+	p.Modules.Subscribe(r.Handle)
 	u, keep, err := k3s.Unit(k3s.Node{
 		Config: n.Config, Manifest: p.Manifest.K3s, Role: name, Hostname: n.host, Load: p.Modules.Load, Groups: n.groups,
-		Time: n.online.Time, Data: r.Data, Say: n.tell.Say,
+		Time: n.online.Time, Data: r.Data, Say: n.reporter.Say,
 	})
 	if err != nil {
 		return err
@@ -224,22 +224,22 @@ func startStorage(n *Node) error {
 	r := role.NewStorage(server, t, n.SaveReport)
 	n.Storage.Store(r)
 	n.Probes.Add(server.Probes()...)
-	p.Modules.Hear(r.Hear)
+	p.Modules.Subscribe(r.Handle)
 	return nil
 }
 
 // startExtra starts node-exporter and the services of the configuration, except for those whose
 // data are elsewhere now.
 func startExtra(n *Node) error {
-	config, watch, degraded, tell, save := n.Config, n.watch, n.lay.Degraded, n.Base.For("units"), n.SaveReport
+	config, watch, degraded, reporter, save := n.Config, n.watch, n.lay.Degraded, n.Base.For("units"), n.SaveReport
 	storage := n.Storage.Load()
-	n.extra = &services.Extra{Units: n.Units.Load(), Tell: tell, List: func() []supervise.Unit {
+	n.extra = &services.Extra{Units: n.Units.Load(), Reporter: reporter, List: func() []supervise.Unit {
 		units := watch.Exporter()
 		if storage != nil {
 			units = append(units, storage.Server.Units()...)
 		}
 		if !degraded {
-			units = append(units, services.Of(config(), tell.Problem)...)
+			units = append(units, services.Of(config(), reporter.Problem)...)
 		}
 		return units
 	}, After: func() { watch.Follow(); save() }}
@@ -260,7 +260,7 @@ func awaitSSHD(n *Node) error {
 }
 
 // runningBundle names the system that runs, as bundles do; empty if that cannot be read.
-func runningBundle(t report.Teller) string {
+func runningBundle(t report.Reporter) string {
 	sum, err := install.RunningSum(install.SystemDir)
 	if err != nil {
 		t.Problem(err)

@@ -49,21 +49,21 @@ var Steps = []Step{
 func (n *Node) step(number int, s Step) {
 	n.LED.Load().Blink(number)
 	n.Pre().Watchdog.Limit(s.Limit)
-	n.tell = n.tell.For(s.Name)
+	n.reporter = n.reporter.For(s.Name)
 	start := time.Now()
 	err := n.parts(s.Parts)
 	took := time.Since(start)
-	n.tell.Report.Step(s.Name, took, err == nil)
+	n.reporter.Report.Step(s.Name, took, err == nil)
 	n.Steps.Add(status.Step{Name: s.Name, Seconds: took.Seconds(), OK: err == nil})
 	if err == nil {
-		n.tell.Console.Step(s.Name, took)
+		n.reporter.Console.Step(s.Name, took)
 		return
 	}
 	if s.Fatal {
 		n.die(s.Name+" failed", err)
 	}
-	n.tell.Problem(err)
-	n.tell.Say("step %s failed %.2fs", s.Name, took.Seconds())
+	n.reporter.Problem(err)
+	n.reporter.Say("step %s failed %.2fs", s.Name, took.Seconds())
 	n.SaveReport()
 }
 
@@ -72,11 +72,11 @@ func (n *Node) parts(list []Part) error {
 	for _, p := range list {
 		start := time.Now()
 		err := p.Run(n)
-		n.tell.Log("step %s: %s %.2fs", n.tell.Step, p.Name, time.Since(start).Seconds())
+		n.reporter.Log("step %s: %s %.2fs", n.reporter.Step, p.Name, time.Since(start).Seconds())
 		if err != nil && p.Needed {
 			return err
 		}
-		n.tell.Problem(err)
+		n.reporter.Problem(err)
 	}
 	return nil
 }

@@ -167,7 +167,7 @@ func (d *Disk) GrowData() (bool, error) {
 	if err == nil && now == uint64(p.Sectors) {
 		return grown != nil, nil
 	}
-	return true, tellKernel(f, resizePartition, Data, int64(p.Start)*mbr.SectorSize, int64(p.Sectors)*mbr.SectorSize)
+	return true, announce(f, resizePartition, Data, int64(p.Start)*mbr.SectorSize, int64(p.Sectors)*mbr.SectorSize)
 }
 
 // RestoreData puts a lost or too long partition 4 back into the table and informs the kernel; see
@@ -199,7 +199,7 @@ func (d *Disk) RestoreData() error {
 	if d.Partition(Data) != "" {
 		order = resizePartition
 	}
-	return tellKernel(f, order, Data, int64(p.Start)*mbr.SectorSize, int64(p.Sectors)*mbr.SectorSize)
+	return announce(f, order, Data, int64(p.Start)*mbr.SectorSize, int64(p.Sectors)*mbr.SectorSize)
 }
 
 // The kernel's structure for a partition; see linux/blkpg.h.
@@ -208,8 +208,8 @@ const (
 	resizePartition = 3
 )
 
-// tellKernel informs the kernel of a new partition, or the new length of one that may be in use.
-func tellKernel(f *os.File, order, n int32, start, length int64) error {
+// announce informs the kernel of a new partition, or the new length of one that may be in use.
+func announce(f *os.File, order, n int32, start, length int64) error {
 	const blkpg = 0x1269
 	part := struct {
 		start, length int64

@@ -228,8 +228,8 @@ func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum ha
 		if rerr != nil {
 			return have, because(ctx, rerr)
 		}
-		if time.Since(told) > tellEvery {
-			told = time.Now()
+		if time.Since(last) > reportEvery {
+			last = time.Now()
 			say(progress(k.Version, have, max(k.Size, total)))
 		}
 	}

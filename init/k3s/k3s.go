@@ -106,7 +106,7 @@ type preparation struct {
 	began    time.Time
 	untimed  bool // that start came before the time was known
 	doubted  bool // it was reported that it is unknown whether this k3s fits the data
-	told     bool // that the node has another name in the cluster
+	renamed  bool // that the node has another name in the cluster
 }
 
 // prepare takes the node from whatever state to one in which k3s can be started. An error is tried
@@ -226,8 +226,8 @@ func (p *preparation) naming(cfg *config.Config) (string, error) {
 	if err != nil {
 		return "", fault.Wrap(err, fault.Device, "", "the node's name in the cluster")
 	}
-	if changed && !p.told {
-		p.told = true
+	if changed && !p.renamed {
+		p.renamed = true
 		p.Say("k3s: the cluster knows this node as %s, and goes on to, though its hostname is %s now; to rename it there run `kubectl delete node %s`, remove %s and restart k3s",
 			name, p.Hostname, name, NamePath)
 	}

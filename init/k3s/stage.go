@@ -43,7 +43,7 @@ func (s Stage) Bring(ctx context.Context, k *manifest.K3s) error {
 	if sum, err := sumFile(binary); err == nil && sum == k.SHA256 {
 		return nil
 	}
-	if err := s.room(k.Version); err != nil {
+	if err := s.prune(k.Version); err != nil {
 		return fault.Wrap(err, fault.Device, "", "the store of k3s")
 	}
 	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
@@ -63,8 +63,8 @@ func (s Stage) Bring(ctx context.Context, k *manifest.K3s) error {
 	return fault.Wrap(net.fetch(ctx, k, binary, func(string) {}), fault.Network, fix, "k3s %s, which the new system needs, could not be fetched", k.Version)
 }
 
-// room removes the versions that neither slot will need.
-func (s Stage) room(wanted string) error {
+// prune removes the versions that neither slot will need.
+func (s Stage) prune(wanted string) error {
 	entries, err := os.ReadDir(s.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

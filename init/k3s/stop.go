@@ -94,7 +94,7 @@ func (p pods) stop(ctx context.Context) error {
 
 // ask sends SIGTERM to the containers and waits until only sandboxes are left, or ctx ends.
 func (p pods) ask(ctx context.Context) {
-	told := map[int]bool{}
+	reported := map[int]bool{}
 	for {
 		pids, err := p.kubepods.Procs()
 		if err != nil {
@@ -107,8 +107,8 @@ func (p pods) ask(ctx context.Context) {
 				continue
 			}
 			left++
-			if !told[pid] { // also those that were forked meanwhile
-				told[pid] = true
+			if !reported[pid] { // also those that were forked meanwhile
+				reported[pid] = true
 				p.signal(pid, syscall.SIGTERM)
 			}
 		}

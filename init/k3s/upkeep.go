@@ -135,12 +135,12 @@ func (u *Upkeep) look(ctx context.Context, units *supervise.Supervisor, synced b
 		switch permit(mine, err, name, now, u.renewable(), p.Config().Time.Zone) {
 		case mustWait:
 			u.mu.Lock()
-			told := err == nil || u.unasked == err.Error()
-			if !told {
+			reported := err == nil || u.unasked == err.Error()
+			if !reported {
 				u.unasked = err.Error()
 			}
 			u.mu.Unlock()
-			if !told {
+			if !reported {
 				p.Say("k3s: %s; the cluster cannot be asked whose turn it is, so k3s starts again at a time of this server's own: %v", v.why, err)
 			}
 			return

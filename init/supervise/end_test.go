@@ -202,7 +202,7 @@ func TestAgain(t *testing.T) {
 }
 
 // A unit whose own need went away keeps no other one from being started again, and goes on itself.
-func TestRestartBesideABrokenNeed(t *testing.T) {
+func TestRestartNextToABrokenNeed(t *testing.T) {
 	s := start(t, Unit{Name: "sshd", Command: sh("exec sleep 1000")})
 	base, needy := Unit{Name: "base", Command: sh("exec sleep 1000")}, Unit{Name: "needy", Command: sh("exec sleep 1000"), Needs: []string{"base"}}
 	if errs := s.Sync(t.Context(), []Unit{base, needy}); errs != nil {

@@ -76,8 +76,8 @@ func (l *Log) Write(p []byte) (int, error) {
 	defer l.mu.Unlock()
 	for rest := p; len(rest) > 0; {
 		line, after, whole := bytes.Cut(rest, []byte{'\n'})
-		if room := lineLimit - len(l.part); len(line) > room {
-			line, after, whole = rest[:room], rest[room:], true
+		if space := lineLimit - len(l.part); len(line) > space {
+			line, after, whole = rest[:space], rest[space:], true
 		}
 		l.part = append(l.part, line...)
 		rest = after

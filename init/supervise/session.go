@@ -332,7 +332,7 @@ func (s *Supervisor) watchReady(ctx context.Context, r *runner, u Unit, spec Spe
 		defer cancel()
 	}
 	// A unit that is being ended is not ready, whatever a late answer.
-	tell := func(change func(*State)) {
+	update := func(change func(*State)) {
 		s.set(r, func(st *State) {
 			if ctx.Err() == nil {
 				change(st)
@@ -340,11 +340,11 @@ func (s *Supervisor) watchReady(ctx context.Context, r *runner, u Unit, spec Spe
 		})
 	}
 	err := u.Ready.wait(wait, spec, notified, func(text string) {
-		tell(func(st *State) { st.Detail = text })
+		update(func(st *State) { st.Detail = text })
 	})
 	switch {
 	case err == nil:
-		tell(func(st *State) { st.Phase, st.Ready, st.Detail = Up, true, "" })
+		update(func(st *State) { st.Phase, st.Ready, st.Detail = Up, true, "" })
 	case ctx.Err() == nil:
 		close(late)
 	}

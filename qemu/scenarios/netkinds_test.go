@@ -121,21 +121,21 @@ func TestNetworkKinds(t *testing.T) {
 	}, g)
 	sub(t, "router advertisements", func(t *testing.T) {
 		said := lan.Advert{Prefix: netip.MustParsePrefix("fd00:9:8::/64"), DNS: netip.MustParseAddr("fd00:9:8::53"), Search: "ra.example", Life: 30 * time.Minute}
-		tell := func() {
+		check := func() {
 			for _, l := range []*lan.LAN{netA, netB} {
 				if err := l.Advertise(said); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		tell()
+		check()
 		const look = "ip -6 -o addr show dev br0 scope global; ip -6 route show default dev br0; cat /etc/resolv.conf"
 		contains(s.until(look, "nameserver fd00:9:8::53"), "inet6 fd00:9:8:", "default via fe80::1", "ra.example")
 		s.run("sudo sysctl -w net.ipv6.conf.all.forwarding=1") // as k3s does
-		tell()
+		check()
 		contains(s.run(look), "default via fe80::1")
 		said.Life = 0
-		tell()
+		check()
 		s.until("grep fd00:9:8::53 /etc/resolv.conf || echo gone", "gone")
 	}, g)
 	sub(t, "one cable of a bond", func(t *testing.T) {

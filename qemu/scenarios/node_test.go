@@ -160,7 +160,7 @@ func TestNode(t *testing.T) {
 			"node_cpu_seconds_total": {"mode", "idle"}, "node_filesystem_avail_bytes": {"mountpoint", "/"}, "node_filesystem_size_bytes": {"mountpoint", "/"}, "node_filesystem_files": {"mountpoint", "/"}, "node_filesystem_files_free": {"mountpoint", "/"}, "node_filesystem_readonly": {"mountpoint", "/"}, "node_time_seconds": nil, "node_load1": nil, "node_memory_MemAvailable_bytes": nil,
 			"node_memory_MemTotal_bytes": nil, "node_network_receive_bytes_total": {"device", "eth0"}, "node_textfile_mtime_seconds": nil, "shelf_disk_read_only": {"mountpoint", "/"}, "node_uname_info": nil, "node_disk_written_bytes_total": {"device", "vda"},
 		} {
-			if !told(f, name, labels) {
+			if !hasMetric(f, name, labels) {
 				t.Errorf("no %s %v among %d families", name, labels, len(f))
 			}
 		}
@@ -275,7 +275,7 @@ func TestNode(t *testing.T) {
 			t.Errorf("the order stays: %s", out)
 		}
 		s.until("shelf services | grep node-exporter", "ready")
-		if f := scrape(t, g.Forward[9100]); !told(f, "shelf_info", []string{"slot", "a"}) {
+		if f := scrape(t, g.Forward[9100]); !hasMetric(f, "shelf_info", []string{"slot", "a"}) {
 			t.Error("no metrics after the reset")
 		}
 	}, g)
@@ -369,8 +369,8 @@ func scrapeOnce(address string) (map[string]*dto.MetricFamily, error) {
 	return p.TextToMetricFamilies(r.Body)
 }
 
-// told reports whether a metric with these labels, name and value in turn, is there.
-func told(f map[string]*dto.MetricFamily, name string, labels []string) bool {
+// hasMetric reports whether a metric with these labels, name and value in turn, is there.
+func hasMetric(f map[string]*dto.MetricFamily, name string, labels []string) bool {
 	for _, m := range f[name].GetMetric() {
 		have := map[string]string{}
 		for _, l := range m.GetLabel() {

@@ -144,15 +144,15 @@ func TestRescue(t *testing.T) {
 		degraded(t, s, "rescue")
 		s.off()
 	})
-	t.Run("no space", func(t *testing.T) { noRoom(t, g.Disk) })
+	t.Run("no space", func(t *testing.T) { noSpace(t, g.Disk) })
 	for _, d := range damages {
 		t.Run(d.name, func(t *testing.T) { damaged(t, g.Disk, d) })
 	}
 }
 
-// noRoom boots a node whose data partition is full to the last block, and which would have had to
+// noSpace boots a node whose data partition is full to the last block, and which would have had to
 // write: its host keys are gone.
-func noRoom(t *testing.T, installed string) {
+func noSpace(t *testing.T, installed string) {
 	disk := filepath.Join(t.TempDir(), "disk.img")
 	duplicate(t, installed, disk)
 	g := boot(t, vm.Options{Image: disk, Kept: true, Name: "full", Machine: "virt"})[0]

@@ -227,7 +227,7 @@ func TestUnplug(t *testing.T) {
 	defer theirs.Close()
 	v := &VM{qmp: newQMP(ours)}
 	lines := bufio.NewScanner(theirs)
-	tell := func(s string) {
+	send := func(s string) {
 		t.Helper()
 		if _, err := io.WriteString(theirs, s+"\n"); err != nil {
 			t.Fatal(err)
@@ -239,15 +239,15 @@ func TestUnplug(t *testing.T) {
 		if !lines.Scan() || lines.Text() != `{"arguments":{"id":"disk0"},"execute":"device_del"}` {
 			t.Fatalf("QEMU gets %s", lines.Text())
 		}
-		tell(`{"return": {}}`)
-		tell(`{"event": "DEVICE_DELETED", "data": {"path": "/machine/peripheral/disk0/virtio-backend"}}`)
-		tell(`{"event": "DEVICE_DELETED", "data": {"device": "disk1", "path": "/machine/peripheral/disk1"}}`)
+		send(`{"return": {}}`)
+		send(`{"event": "DEVICE_DELETED", "data": {"path": "/machine/peripheral/disk0/virtio-backend"}}`)
+		send(`{"event": "DEVICE_DELETED", "data": {"device": "disk1", "path": "/machine/peripheral/disk1"}}`)
 		select {
 		case err := <-done:
 			t.Fatalf("it did not wait: %v", err)
 		default:
 		}
-		tell(`{"event": "DEVICE_DELETED", "data": {"device": "disk0", "path": "/machine/peripheral/disk0"}}`)
+		send(`{"event": "DEVICE_DELETED", "data": {"device": "disk0", "path": "/machine/peripheral/disk0"}}`)
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
@@ -255,13 +255,13 @@ func TestUnplug(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- v.Unplug(t.Context(), "disk0") }()
 	lines.Scan()
-	tell(`{"error": {"class": "DeviceNotFound", "desc": "Device 'disk0' not found"}}`)
+	send(`{"error": {"class": "DeviceNotFound", "desc": "Device 'disk0' not found"}}`)
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "DeviceNotFound") {
 		t.Errorf("a device that is not there: %v", err)
 	}
 	go func() { done <- v.Unplug(t.Context(), "disk0") }()
 	lines.Scan()
-	tell(`{"return": {}}`)
+	send(`{"return": {}}`)
 	theirs.Close()
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "QEMU ended") {
 		t.Errorf("QEMU's end: %v", err)

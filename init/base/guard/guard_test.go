@@ -12,12 +12,12 @@ import (
 )
 
 func TestGo(t *testing.T) {
-	type told struct {
+	type reported struct {
 		value any
 		stack string
 	}
-	got := make(chan told, 1)
-	Handle(func(v any, stack []byte) { got <- told{v, string(stack)} })
+	got := make(chan reported, 1)
+	Handle(func(v any, stack []byte) { got <- reported{v, string(stack)} })
 	defer handler.Store(nil)
 	Go(func() { broken(nil) })
 	if g := <-got; !strings.Contains(g.stack, "guard.broken") {

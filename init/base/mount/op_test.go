@@ -32,7 +32,7 @@ func TestOpsUnderRoot(t *testing.T) {
 	}
 }
 
-func TestDirMendsMode(t *testing.T) {
+func TestDirRepairsMode(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "x")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)

@@ -166,11 +166,11 @@ func write(b *bytes.Buffer, label, text string) {
 	for _, word := range strings.Fields(text) {
 		runes := []rune(word)
 		for len(runes) > 0 {
-			room := Width - col
+			space := Width - col
 			if col > indent {
-				room-- // for the space
+				space-- // for the space
 			}
-			if len(runes) > room && col > indent {
+			if len(runes) > space && col > indent {
 				b.WriteString("\n" + strings.Repeat(" ", indent))
 				col = indent
 				continue
@@ -179,7 +179,7 @@ func write(b *bytes.Buffer, label, text string) {
 				b.WriteByte(' ')
 				col++
 			}
-			n := min(len(runes), room)
+			n := min(len(runes), space)
 			b.WriteString(string(runes[:n]))
 			runes = runes[n:]
 			col += n
@@ -188,31 +188,31 @@ func write(b *bytes.Buffer, label, text string) {
 	b.WriteByte('\n')
 }
 
-// Teller writes the same message to the consoles and to the report, in the name of a step.
-type Teller struct {
+// Reporter writes the same message to the consoles and to the report, in the name of a step.
+type Reporter struct {
 	Console *Console
 	Report  *Report
 	Step    string
 }
 
-// For returns the teller of another step.
-func (t Teller) For(step string) Teller { t.Step = step; return t }
+// For returns the reporter of another step.
+func (t Reporter) For(step string) Reporter { t.Step = step; return t }
 
 // Hide keeps secrets out of all messages from now on.
-func (t Teller) Hide(s *mask.Scrubber) {
+func (t Reporter) Hide(s *mask.Scrubber) {
 	t.Console.Hide(s)
 	t.Report.Hide(s)
 }
 
 // Say prints a line on the consoles.
-func (t Teller) Say(format string, args ...any) { t.Console.Printf(format, args...) }
+func (t Reporter) Say(format string, args ...any) { t.Console.Printf(format, args...) }
 
 // Log notes a line for dmesg.
-func (t Teller) Log(format string, args ...any) { t.Console.Log(format, args...) }
+func (t Reporter) Log(format string, args ...any) { t.Console.Log(format, args...) }
 
 // Problem reports what went wrong; nil is nothing. A problem that was reported is not reported
 // again.
-func (t Teller) Problem(err error) {
+func (t Reporter) Problem(err error) {
 	if err == nil {
 		return
 	}

@@ -41,7 +41,7 @@ func Parse(msg []byte) Event {
 // Listen opens the kernel's event socket and calls hear for each event from one goroutine,
 // for as long as the process lives. Events that come faster than hear works wait in a buffer of 4
 // MiB.
-func Listen(hear func(Event)) error {
+func Listen(handle func(Event)) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
 		return fmt.Errorf("device events: %w", err)
@@ -66,7 +66,7 @@ func Listen(hear func(Event)) error {
 				continue
 			}
 			if ev := Parse(buf[:n]); ev != nil {
-				hear(ev)
+				handle(ev)
 			}
 		}
 	})

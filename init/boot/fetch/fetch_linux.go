@@ -49,7 +49,7 @@ type Fetcher struct {
 
 // Volume reads the disk called CIDATA, if the configuration names it, and reports whether it
 // brought something new. load loads a kernel module.
-func Volume(cfg *config.Config, store string, load func(module string, params ...string) error, t report.Teller) (changed bool) {
+func Volume(cfg *config.Config, store string, load func(module string, params ...string) error, t report.Reporter) (changed bool) {
 	asked := false
 	for _, s := range sources.List(cfg.K3OS.DataSources) {
 		asked = asked || s.Volume
@@ -65,7 +65,7 @@ func Volume(cfg *config.Config, store string, load func(module string, params ..
 }
 
 // read waits for the disk and keeps what is on it.
-func read(p sources.Prober, store string, limit time.Duration, t report.Teller) (changed bool) {
+func read(p sources.Prober, store string, limit time.Duration, t report.Reporter) (changed bool) {
 	for end := time.Now().Add(limit); ; time.Sleep(volumePause) {
 		files, device, err := p.Read()
 		if err != nil {
@@ -121,7 +121,7 @@ func Keys(store string, cfg *config.Config) (keys []string) {
 // Follow fetches what the configuration names elsewhere, ssh keys and data sources, without holding
 // up anything, until all has come. The earlier content stays in force meanwhile. Called again it
 // takes up what has changed.
-func (f *Fetcher) Follow(cfg *config.Config, t report.Teller) {
+func (f *Fetcher) Follow(cfg *config.Config, t report.Reporter) {
 	var keys, names []string
 	for _, k := range cfg.SSHAuthorizedKeys {
 		if k = strings.TrimSpace(k); apply.Remote(k) {
@@ -176,12 +176,12 @@ func (f *Fetcher) Follow(cfg *config.Config, t report.Teller) {
 // something new came. The first failure is reported: that shows a mistake in an address
 // immediately, and the cost of a network that comes late. dated: certificates are checked, which
 // have dates.
-func (f *Fetcher) until(ctx context.Context, dated bool, tell func(error), try func() (changed bool, err error)) {
+func (f *Fetcher) until(ctx context.Context, dated bool, problem func(error), try func() (changed bool, err error)) {
 	guard.Go(func() {
 		if dated {
 			_ = f.Time(ctx)
 		}
-		told := ""
+		reported := ""
 		for pause := fetchFirst; ; pause = min(2*pause, fetchLast) {
 			changed, err := try()
 			if err == nil {
@@ -193,9 +193,9 @@ func (f *Fetcher) until(ctx context.Context, dated bool, tell func(error), try f
 			if ctx.Err() != nil {
 				return
 			}
-			if told != err.Error() {
-				told = err.Error()
-				tell(err)
+			if reported != err.Error() {
+				reported = err.Error()
+				problem(err)
 			}
 			select {
 			case <-ctx.Done():

@@ -21,8 +21,8 @@ import (
 	"imgbuild/init/settings/sources"
 )
 
-func teller() report.Teller {
-	return report.Teller{Console: &report.Console{}, Report: &report.Report{}, Step: "config"}
+func newReporter() report.Reporter {
+	return report.Reporter{Console: &report.Console{}, Report: &report.Report{}, Step: "config"}
 }
 
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDcmW3PO9b8uSRGf0nZcqNcfVcXXcXcXcXcXcXcXcXcX someone"
@@ -46,8 +46,8 @@ func TestFollow(t *testing.T) {
 	f := &Fetcher{Store: t.TempDir(), Time: func(context.Context) error { return nil }, Changed: func() { changed <- true }}
 	cfg := &config.Config{SSHAuthorizedKeys: []string{key, server.URL + "/keys"}}
 	cfg.K3OS.DataSources = []string{server.URL + "/user-data#sha256=" + hex.EncodeToString(sum[:])}
-	tell := teller()
-	f.Follow(cfg, tell)
+	reporter := newReporter()
+	f.Follow(cfg, reporter)
 	got := map[string]bool{<-asked: true, <-asked: true}
 	if !got["/keys"] || !got["/user-data"] {
 		t.Errorf("asked for %v", got)
@@ -60,9 +60,9 @@ func TestFollow(t *testing.T) {
 	if kept := sources.Kept(f.Store, cfg.K3OS.DataSources[0], config.UserDataName); string(kept) != data {
 		t.Errorf("data: got %q", kept)
 	}
-	f.Follow(cfg, tell) // the same places
+	f.Follow(cfg, reporter) // the same places
 	cfg.SSHAuthorizedKeys = []string{key}
-	f.Follow(cfg, tell) // one less, and what is kept of the other has the right sum
+	f.Follow(cfg, reporter) // one less, and what is kept of the other has the right sum
 	select {
 	case path := <-asked:
 		t.Errorf("asked for %s again", path)
@@ -71,7 +71,7 @@ func TestFollow(t *testing.T) {
 	if kept := sources.Kept(f.Store, server.URL+"/keys", sources.KeysFile); len(kept) != 0 {
 		t.Errorf("keys of a place that is named no more: %q", kept)
 	}
-	if p := tell.Report.Problems(); len(p) != 0 {
+	if p := reporter.Report.Problems(); len(p) != 0 {
 		t.Errorf("reported %+v", p)
 	}
 }
@@ -82,7 +82,7 @@ func TestUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		waited, changed := 0, 0
 		f := &Fetcher{Time: func(context.Context) error { waited++; return nil }, Changed: func() { changed++ }}
-		tries, told := 0, []string(nil)
+		tries, reported := 0, []string(nil)
 		try := func() (bool, error) {
 			switch tries++; {
 			case tries < 3:
@@ -92,14 +92,14 @@ func TestUntil(t *testing.T) {
 			}
 			return true, nil
 		}
-		f.until(t.Context(), true, func(err error) { told = append(told, err.Error()) }, try)
+		f.until(t.Context(), true, func(err error) { reported = append(reported, err.Error()) }, try)
 		time.Sleep(time.Second)
 		if tries != 1 {
 			t.Errorf("%d tries in a second", tries)
 		}
 		time.Sleep(time.Hour)
-		if tries != 6 || changed != 1 || waited != 1 || strings.Join(told, ", ") != "no route, refused" {
-			t.Errorf("%d tries, %d changes, waited %d times, reported %q", tries, changed, waited, told)
+		if tries != 6 || changed != 1 || waited != 1 || strings.Join(reported, ", ") != "no route, refused" {
+			t.Errorf("%d tries, %d changes, waited %d times, reported %q", tries, changed, waited, reported)
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		f.until(ctx, false, func(error) {}, func() (bool, error) { tries++; return false, errors.New("no") })
@@ -123,15 +123,15 @@ func TestVolume(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	tell := teller()
+	reporter := newReporter()
 	synctest.Test(t, func(t *testing.T) {
-		if read(p, store, volumeLimit, tell) {
+		if read(p, store, volumeLimit, reporter) {
 			t.Error("something came from nowhere")
 		}
-		if got := tell.Report.Problems(); len(got) != 1 || got[0].What != "no disk is called CIDATA" {
+		if got := reporter.Report.Problems(); len(got) != 1 || got[0].What != "no disk is called CIDATA" {
 			t.Errorf("reported %+v", got)
 		}
-		if read(p, store, volumeAgain, teller()) { // a node that knows what was on it goes on with that
+		if read(p, store, volumeAgain, newReporter()) { // a node that knows what was on it goes on with that
 			t.Error("something came from nowhere")
 		}
 	})
@@ -148,7 +148,7 @@ func TestVolume(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []bool{true, false} { // the second time it is no news
-		if got := read(p, store, volumeLimit, teller()); got != want {
+		if got := read(p, store, volumeLimit, newReporter()); got != want {
 			t.Errorf("changed: got %v, want %v", got, want)
 		}
 	}
@@ -156,7 +156,7 @@ func TestVolume(t *testing.T) {
 		t.Errorf("kept %q", kept)
 	}
 	cfg := &config.Config{}
-	if Volume(cfg, store, nil, tell) {
+	if Volume(cfg, store, nil, reporter) {
 		t.Error("a disk that nobody names was read")
 	}
 }

@@ -53,7 +53,7 @@ func made(t *testing.T, trial bool, running ...string) *View {
 		t.Fatal(err)
 	}
 	s := &Shared{Orders: order.NewQueue()}
-	s.Base = report.Teller{Console: &report.Console{}, Report: &report.Report{}, Step: "run"}
+	s.Base = report.Reporter{Console: &report.Console{}, Report: &report.Report{}, Step: "run"}
 	s.Record.On(path)
 	s.Found.Store(&preinit.State{Slot: rec.Slot(), Cmdline: cmdline, Manifest: &manifest.Manifest{
 		Version: "20261121-7271e76d", Roles: []string{"worker"}, K3s: &manifest.K3s{Source: "none"},

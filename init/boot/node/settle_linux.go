@@ -19,7 +19,7 @@ const defaultDeadline = 10 * time.Minute
 // everybody waits for, and acts on what is decided about the slot. A committed system that is late
 // goes on trying.
 func (v *View) Settle() {
-	began, told := time.Now(), false
+	began, reported := time.Now(), false
 	v.since.Store(&began)
 	limit := v.deadline()
 	var before []string
@@ -56,9 +56,9 @@ func (v *View) Settle() {
 			v.ready()
 			return
 		}
-		if !told { // not healthy, and nothing better to go to
+		if !reported { // not healthy, and nothing better to go to
 			v.late(limit, results)
-			told = true
+			reported = true
 		}
 	}
 }
@@ -81,7 +81,7 @@ func (v *View) ready() {
 			waiting = append(waiting, s.String())
 		}
 	}
-	state := rescue.Node{Degraded: v.Layout.Degraded, Rescue: v.Layout.Rescue}.Told()
+	state := rescue.Node{Degraded: v.Layout.Degraded, Rescue: v.Layout.Rescue}.Summary()
 	if len(waiting) > 0 {
 		v.Base.Say("ready, but %s", strings.Join(waiting, "; "))
 		state = "The node is up, but not all it is for: " + strings.Join(waiting, "; ") + "."

@@ -32,7 +32,7 @@ import (
 // type. Pointers are nil until the step that finds what they point to, which is not changed
 // afterwards.
 type Shared struct {
-	Base   report.Teller
+	Base   report.Reporter
 	LED    atomic.Pointer[report.LED]
 	Orders order.Queue
 	Record record.Record // of the boot disk, once it is known

@@ -17,11 +17,11 @@ import (
 // Online is the network and the clock of a node. Its fields are not changed after Start; all
 // methods may be called from any goroutine.
 type Online struct {
-	Net   *network.Manager
-	Clock *clock.Keeper
-	Tell  report.Teller // in the name of the step network
-	Save  func()        // the report
-	Out   func()        // there is a way out now, after there was none when k3s needed one
+	Net      *network.Manager
+	Clock    *clock.Keeper
+	Reporter report.Reporter // in the name of the step network
+	Save     func()          // the report
+	Out      func()          // there is a way out now, after there was none when k3s needed one
 }
 
 // Start starts the network and what follows it. Nothing waits here: a lease takes its time, and
@@ -63,10 +63,10 @@ func (o *Online) Time(ctx context.Context, limit time.Duration) error {
 func (o *Online) complain() {
 	for {
 		if err := o.Await(context.Background()); err != nil {
-			o.Tell.Problem(err)
+			o.Reporter.Problem(err)
 			o.Save()
 			_ = o.Net.Wait(context.Background())
-			o.Tell.Report.Drop("network")
+			o.Reporter.Report.Drop("network")
 			o.Save()
 		}
 		<-o.Net.Changed()
@@ -83,7 +83,7 @@ func (o *Online) report() {
 		}
 		if !slices.Equal(lines, last) {
 			last = lines
-			o.Tell.Report.Fact("network", strings.Join(lines, "; "))
+			o.Reporter.Report.Fact("network", strings.Join(lines, "; "))
 		}
 		<-changed
 	}
@@ -96,10 +96,10 @@ func (o *Online) route() {
 		changed := o.Net.Changed()
 		dropped, err := network.DropDummy()
 		if err != nil {
-			o.Tell.Say("network: %v", err)
+			o.Reporter.Say("network: %v", err)
 		}
 		if dropped {
-			o.Tell.Say("network: there is a way out now; k3s starts again with it")
+			o.Reporter.Say("network: there is a way out now; k3s starts again with it")
 			o.Out()
 		}
 		<-changed

@@ -41,8 +41,8 @@ func (q Queue) Give(o Order) {
 // Next is where orders come out.
 func (q Queue) Next() <-chan Order { return q.c }
 
-// Hear turns Ctrl-Alt-Del and the signals that other inits take into orders.
-func (q Queue) Hear() {
+// Listen turns Ctrl-Alt-Del and the signals that other inits take into orders.
+func (q Queue) Listen() {
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF) // the kernel then sends SIGINT instead of rebooting immediately
 	got := make(chan os.Signal, 4)
 	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR)

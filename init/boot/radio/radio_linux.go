@@ -20,11 +20,11 @@ import (
 
 // Radio is the Wi-Fi of a node. Apply belongs to the goroutine that applies the configuration.
 type Radio struct {
-	Config func() *config.Config // the newest one
-	Units  *supervise.Supervisor
-	Net    *network.Manager
-	Tell   report.Teller
-	Save   func() // the report
+	Config   func() *config.Config // the newest one
+	Units    *supervise.Supervisor
+	Net      *network.Manager
+	Reporter report.Reporter
+	Save     func() // the report
 
 	country  string
 	networks []config.WiFi
@@ -43,11 +43,11 @@ func (r *Radio) Apply(cfg *config.Config) {
 		return
 	}
 	r.country, r.networks = cfg.Network.Country, networks
-	t := r.Tell.For("network")
+	t := r.Reporter.For("network")
 	if !r.added {
 		r.added = true
 		t.Problem(r.Units.Add(wifi.Unit(wifi.Node{Config: r.Config, Radio: r.Net.Radio})))
-		guard.Go(r.hear)
+		guard.Go(r.watch)
 		guard.Go(func() { r.miss() })
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), radioStop)
@@ -64,9 +64,9 @@ func (r *Radio) Apply(cfg *config.Config) {
 	t.Problem(err)
 }
 
-// hear puts what wpa_supplicant reports into the status of the radio there is, and wakes the unit
+// watch puts what wpa_supplicant reports into the status of the radio there is, and wakes the unit
 // when one appears.
-func (r *Radio) hear() {
+func (r *Radio) watch() {
 	for {
 		changed := r.Net.Changed()
 		name := r.Net.Radio()
@@ -74,7 +74,7 @@ func (r *Radio) hear() {
 			<-changed
 			continue
 		}
-		r.Tell.Report.Drop("wifi") // it was missing at first, perhaps
+		r.Reporter.Report.Drop("wifi") // it was missing at first, perhaps
 		r.Units.Recheck()
 		ctx, cancel := context.WithCancel(context.Background())
 		guard.Go(func() {
@@ -84,12 +84,12 @@ func (r *Radio) hear() {
 				if text != said {
 					said = text
 					if text != "" {
-						r.Tell.Say("network %s: %s", name, text)
+						r.Reporter.Say("network %s: %s", name, text)
 					}
 				}
 			})
 		})
-		guard.Go(func() { r.mend(ctx, name) })
+		guard.Go(func() { r.repair(ctx, name) })
 		for r.Net.Radio() == name {
 			<-r.Net.Changed()
 		}
@@ -98,7 +98,7 @@ func (r *Radio) hear() {
 }
 
 // repair has a radio that gets no address join its network again.
-func (r *Radio) mend(ctx context.Context, name string) {
+func (r *Radio) repair(ctx context.Context, name string) {
 	state := func() (joined, addressed bool) {
 		for _, s := range r.Net.Status() {
 			if s.Name == name {
@@ -107,10 +107,10 @@ func (r *Radio) mend(ctx context.Context, name string) {
 		}
 		return false, false
 	}
-	wifi.Mend(ctx, r.Net.Changed, state, func() {
-		r.Tell.Say("network %s: no dhcp server answers in the Wi-Fi network; joining it again", name)
+	wifi.Repair(ctx, r.Net.Changed, state, func() {
+		r.Reporter.Say("network %s: no dhcp server answers in the Wi-Fi network; joining it again", name)
 		if err := wifi.Rejoin(name); err != nil {
-			r.Tell.Say("network %s: %v", name, err)
+			r.Reporter.Say("network %s: %v", name, err)
 		}
 	})
 }
@@ -119,7 +119,7 @@ func (r *Radio) mend(ctx context.Context, name string) {
 func (r *Radio) miss() {
 	time.Sleep(network.WaitLimit)
 	if r.Net.Radio() == "" && len(r.Config().AllWiFi()) > 0 {
-		r.Tell.For("wifi").Problem(fault.New(fault.Input, "", "%s", wifi.NoRadio()))
+		r.Reporter.For("wifi").Problem(fault.New(fault.Input, "", "%s", wifi.NoRadio()))
 		r.Save()
 	}
 }

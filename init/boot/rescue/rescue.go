@@ -25,8 +25,8 @@ func (n Node) MayRun(phase string) bool {
 	return !n.Degraded || n.Rescue == "" && phase != "run_cmd"
 }
 
-// Told is the state at the top of the report when the node is up.
-func (n Node) Told() string {
+// Summary is the state at the top of the report when the node is up.
+func (n Node) Summary() string {
 	switch {
 	case n.Rescue != "":
 		return "The node is up as the rescue system, because of " + n.Rescue + ". Its data partition is left alone. Log in and run: sudo shelf data"

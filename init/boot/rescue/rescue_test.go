@@ -27,8 +27,8 @@ func TestMayRun(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	for _, c := range []struct {
-		n                Node
-		told, head, back string
+		n                   Node
+		summary, head, back string
 	}{
 		{well, "The node is up.", "", ""},
 		{lost, "keeps nothing", "DEGRADED: ", "shows why"},
@@ -36,8 +36,8 @@ func TestWords(t *testing.T) {
 		{forced, "because of the kernel's command line", "RESCUE (the kernel's", "shows how"},
 	} {
 		head, back := c.n.Greeting()
-		if !strings.Contains(c.n.Told(), c.told) || !strings.HasPrefix(head, c.head) || !strings.Contains(back, c.back) || (c.head == "") != (head == "") {
-			t.Errorf("%+v: got %q, %q, %q", c.n, c.n.Told(), head, back)
+		if !strings.Contains(c.n.Summary(), c.summary) || !strings.HasPrefix(head, c.head) || !strings.Contains(back, c.back) || (c.head == "") != (head == "") {
+			t.Errorf("%+v: got %q, %q, %q", c.n, c.n.Summary(), head, back)
 		}
 	}
 	if _, back := forced.Greeting(); strings.Contains(back, "rescue off") {

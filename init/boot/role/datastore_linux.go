@@ -21,7 +21,7 @@ type Datastore struct {
 	Upgrades *upgrades.Keeper
 	Bundle   string                    // names the running system
 	Patience func(limit time.Duration) // of the watchdog, while the datastore is copied
-	Tell     report.Teller
+	Reporter report.Reporter
 }
 
 // copyLimit is how long a copy may take, surveyLimit how long the API may take to give the nodes of
@@ -65,10 +65,10 @@ func (d *Datastore) leave(ledger.Attempt) error {
 }
 
 func (d *Datastore) commit(a ledger.Attempt) {
-	d.Tell.Problem(d.store().Committed(a.Bundle))
+	d.Reporter.Problem(d.store().Committed(a.Bundle))
 }
 
-func (d *Datastore) withdrawn(ledger.Attempt) { d.Tell.Problem(d.store().Drop()) }
+func (d *Datastore) withdrawn(ledger.Attempt) { d.Reporter.Problem(d.store().Drop()) }
 
 // Crossed reports whether the commit of the running system crosses a minor version of k3s.
 func (d *Datastore) Crossed() bool {
@@ -76,7 +76,7 @@ func (d *Datastore) Crossed() bool {
 		return false
 	}
 	crossed, err := d.store().Crossed(d.Bundle)
-	d.Tell.Problem(err)
+	d.Reporter.Problem(err)
 	return crossed
 }
 
@@ -102,11 +102,11 @@ func (d *Datastore) Before(ctx context.Context) error {
 	}
 	switch what {
 	case datastore.Copy:
-		d.Tell.Say("k3s: the datastore was copied before k3s %s starts with it", st.Plan.To)
+		d.Reporter.Say("k3s: the datastore was copied before k3s %s starts with it", st.Plan.To)
 	case datastore.Restore:
-		d.Tell.Say("k3s: the datastore is that of before the upgrade again; what k3s %s made of it is kept as *%s next to it", st.Plan.To, datastore.BeforeFallback)
+		d.Reporter.Say("k3s: the datastore is that of before the upgrade again; what k3s %s made of it is kept as *%s next to it", st.Plan.To, datastore.BeforeFallback)
 	case datastore.Aside:
-		d.Tell.Say("k3s: nobody knows whether the upgrade was committed; the copy of the datastore is kept in %s", s.AsidePath())
+		d.Reporter.Say("k3s: nobody knows whether the upgrade was committed; the copy of the datastore is kept in %s", s.AsidePath())
 	}
 	return nil
 }

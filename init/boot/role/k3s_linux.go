@@ -22,15 +22,15 @@ import (
 // K3s is k3s on a node, with its data disk and its backups. Its fields are not changed after it was
 // made; all methods may be called from any goroutine.
 type K3s struct {
-	Config func() *config.Config // the newest one
-	Units  *supervise.Supervisor
-	Groups *cgroup.Tree
-	Disk   *datadisk.Disk
-	Tell   report.Teller
-	Save   func()                      // the report
-	Reload func(reason string)         // the configuration
-	Time   func(context.Context) error // waits for the right time
-	Before func(context.Context) error // when k3s' data are there, before it starts
+	Config   func() *config.Config // the newest one
+	Units    *supervise.Supervisor
+	Groups   *cgroup.Tree
+	Disk     *datadisk.Disk
+	Reporter report.Reporter
+	Save     func()                      // the report
+	Reload   func(reason string)         // the configuration
+	Time     func(context.Context) error // waits for the right time
+	Before   func(context.Context) error // when k3s' data are there, before it starts
 }
 
 // diskLimit is how long after the kernel's start a data disk may still be on its way; a USB disk
@@ -40,8 +40,8 @@ const diskLimit = 30 * time.Second
 // stopLimit is how long k3s has to end when its data are gone.
 const stopLimit = 90 * time.Second
 
-// Hear takes an event of the kernel: the data disk comes and goes.
-func (r *K3s) Hear(ev uevent.Event) {
+// Handle takes an event of the kernel: the data disk comes and goes.
+func (r *K3s) Handle(ev uevent.Event) {
 	switch state := r.Disk.Status().State; {
 	case ev["SUBSYSTEM"] != "block":
 	case ev["ACTION"] == "remove" && state == datadisk.Mounted:
@@ -54,14 +54,14 @@ func (r *K3s) Hear(ev uevent.Event) {
 // Data is called before k3s starts: it prepares k3s' data, or returns what is awaited.
 func (r *K3s) Data(ctx context.Context, say supervise.Say) error {
 	cfg := r.Config()
-	t := r.Tell.For("data disk")
+	t := r.Reporter.For("data disk")
 	was := r.Disk.Status().State
 	for {
 		err := r.Disk.Ready(ctx, cfg.Data.Device, k3s.DataDir(cfg))
 		switch {
 		case err == nil:
 			if t.Report.Drop(t.Step); r.Disk.Status().State == datadisk.Mounted && was != datadisk.Mounted {
-				r.Tell.Say("data disk: %s holds k3s' data", r.Disk.Status().Path)
+				r.Reporter.Say("data disk: %s holds k3s' data", r.Disk.Status().Path)
 				r.Reload("data disk") // files that the configuration puts into k3s' directories belong on the disk
 			}
 			if was == datadisk.Absent || was == datadisk.Refused {
@@ -91,7 +91,7 @@ func (r *K3s) removed() {
 	if r.Disk.Alive() {
 		return // another disk
 	}
-	r.Tell.Say("data disk: it was pulled out while it was in use; k3s and its pods are stopped")
+	r.Reporter.Say("data disk: it was pulled out while it was in use; k3s and its pods are stopped")
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	for _, do := range []func() error{
@@ -100,7 +100,7 @@ func (r *K3s) removed() {
 		func() error { return r.Units.StartUnit(k3s.Name) },
 	} {
 		if err := do(); err != nil {
-			r.Tell.Say("%v", err)
+			r.Reporter.Say("%v", err)
 		}
 	}
 }
@@ -122,7 +122,7 @@ const backupLimit = 2 * time.Hour
 
 // KeepBackups has a server make its backups, from now on.
 func (r *K3s) KeepBackups() {
-	t := r.Tell.For("backup")
+	t := r.Reporter.For("backup")
 	k := &backup.Keeper{
 		Dir: backup.Dir, Config: r.Config,
 		Ready: func() bool { s, ok := r.Units.State(k3s.Name); return ok && s.Ready },
@@ -132,7 +132,7 @@ func (r *K3s) KeepBackups() {
 			_ = r.Time(ctx) // names have dates
 			_, err := supervise.Run(ctx, supervise.Cmd("/usr/bin/shelf", "backup", "now"))
 			if err == nil {
-				r.Tell.Log("a backup was made")
+				r.Reporter.Log("a backup was made")
 			}
 			return err
 		},

@@ -14,15 +14,15 @@ import (
 // Storage is the storage of a node. Its fields are not changed after it was made; all methods may
 // be called from any goroutine.
 type Storage struct {
-	Server *serve.Server
-	Tell   report.Teller
-	Save   func() // the report
-	kick   chan struct{}
+	Server   *serve.Server
+	Reporter report.Reporter
+	Save     func() // the report
+	kick     chan struct{}
 }
 
 // NewStorage makes one.
-func NewStorage(s *serve.Server, t report.Teller, save func()) *Storage {
-	return &Storage{Server: s, Tell: t, Save: save, kick: make(chan struct{}, 1)}
+func NewStorage(s *serve.Server, t report.Reporter, save func()) *Storage {
+	return &Storage{Server: s, Reporter: t, Save: save, kick: make(chan struct{}, 1)}
 }
 
 // Kick has it look at configuration and disks again.
@@ -33,8 +33,8 @@ func (r *Storage) Kick() {
 	}
 }
 
-// Hear takes an event of the kernel: a disk comes or goes.
-func (r *Storage) Hear(ev uevent.Event) {
+// Handle takes an event of the kernel: a disk comes or goes.
+func (r *Storage) Handle(ev uevent.Event) {
 	if ev["SUBSYSTEM"] == "block" && ev["ACTION"] != "change" {
 		r.Kick()
 	}
@@ -50,7 +50,7 @@ func (r *Storage) Run(ctx context.Context) {
 	for {
 		err := r.Server.Update(ctx)
 		early := time.Since(status.Started()) < diskLimit
-		t := r.Tell.For("storage")
+		t := r.Reporter.For("storage")
 		t.Report.Drop(t.Step)
 		if err != nil {
 			t.Problem(err)

@@ -42,10 +42,10 @@ func Of(cfg *config.Config, problem func(error)) []supervise.Unit {
 // Extra makes the units of List run, and no others that it made run before. All methods may be
 // called from any goroutine.
 type Extra struct {
-	Units *supervise.Supervisor
-	Tell  report.Teller // in the name of the step units
-	List  func() []supervise.Unit
-	After func() // when a Sync is over
+	Units    *supervise.Supervisor
+	Reporter report.Reporter // in the name of the step units
+	List     func() []supervise.Unit
+	After    func() // when a Sync is over
 
 	one sync.Mutex // Sync at a time
 }
@@ -59,9 +59,9 @@ func (e *Extra) Sync() {
 	defer e.one.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	e.Tell.Report.Drop(e.Tell.Step)
+	e.Reporter.Report.Drop(e.Reporter.Step)
 	for _, err := range e.Units.Sync(ctx, e.List()) {
-		e.Tell.Problem(err)
+		e.Reporter.Problem(err)
 	}
 	e.After()
 }

@@ -68,8 +68,8 @@ func TestExtra(t *testing.T) {
 		"no":  {Enabled: true},
 	}}
 	s, synced := supervise.New(supervise.Options{}), 0
-	tell := report.Teller{Console: &report.Console{}, Report: &report.Report{}, Step: "units"}
-	e := &Extra{Units: s, Tell: tell, List: func() []supervise.Unit { return Of(cfg, tell.Problem) }, After: func() { synced++ }}
+	reporter := report.Reporter{Console: &report.Console{}, Report: &report.Report{}, Step: "units"}
+	e := &Extra{Units: s, Reporter: reporter, List: func() []supervise.Unit { return Of(cfg, reporter.Problem) }, After: func() { synced++ }}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	defer s.Stop(context.Background())
@@ -82,7 +82,7 @@ func TestExtra(t *testing.T) {
 	if got := s.Status(); len(got) != 1 || got[0].Name != "one" || synced != 2 {
 		t.Errorf("got %+v", got)
 	}
-	if p := tell.Report.Problems(); len(p) != 0 {
+	if p := reporter.Report.Problems(); len(p) != 0 {
 		t.Errorf("reported: %+v", p)
 	}
 }

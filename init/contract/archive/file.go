@@ -76,8 +76,8 @@ func ReadFile(name string, head func(Header) error, each func(*tar.Header, io.Re
 		r = z
 	}
 	err = Read(r, head, each)
-	var told *fault.Error
-	if errors.As(err, &told) {
+	var reported *fault.Error
+	if errors.As(err, &reported) {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return err

@@ -242,7 +242,7 @@ func TestCanonical(t *testing.T) {
 
 func TestAccept(t *testing.T) {
 	m := sampleManifest(sampleIndex())
-	ok := Node{Family: "rpi64", Role: "worker", Floor: 3, Room: m.Slot.Size}
+	ok := Node{Family: "rpi64", Role: "worker", Floor: 3, Space: m.Slot.Size}
 	if err := m.Accept(ok); err != nil {
 		t.Error(err)
 	}
@@ -253,7 +253,7 @@ func TestAccept(t *testing.T) {
 		"family": {func(n *Node) { n.Family = "xu4" }, fault.Input},
 		"role":   {func(n *Node) { n.Role = "storage" }, fault.Input},
 		"floor":  {func(n *Node) { n.Floor = 4 }, fault.Verify},
-		"room":   {func(n *Node) { n.Room-- }, fault.Device},
+		"room":   {func(n *Node) { n.Space-- }, fault.Device},
 	} {
 		n := ok
 		c.change(&n)

@@ -148,7 +148,7 @@ type Node struct {
 	Family string
 	Role   string
 	Floor  int64 // of what was committed on it
-	Room   int64 // bytes of the slot's partition
+	Space  int64 // bytes of the slot's partition
 }
 
 // Accept returns why a node must not take the bundle; nil if it may. Nothing is written before it
@@ -162,8 +162,8 @@ func (m *Manifest) Accept(n Node) error {
 	case m.Floor < n.Floor:
 		return fault.New(fault.Verify, "take a newer one; an older slot that is still there can be booted with `shelf rollback`",
 			"the bundle has the security floor %d, this machine has committed %d", m.Floor, n.Floor)
-	case m.Slot.Size > n.Room:
-		return fault.New(fault.Device, "take a bundle with fewer packages", "the slot has %d bytes, its partition %d", m.Slot.Size, n.Room)
+	case m.Slot.Size > n.Space:
+		return fault.New(fault.Device, "take a bundle with fewer packages", "the slot has %d bytes, its partition %d", m.Slot.Size, n.Space)
 	}
 	return nil
 }

@@ -165,13 +165,13 @@ func (k *checker) checkEffect() {
 		paths = append(paths, path)
 	}
 	sort.Strings(paths)
-	told := map[*Key]bool{}
+	reported := map[*Key]bool{}
 	for _, path := range paths {
 		row := lookupKey(path)
-		if row == nil || told[row] {
+		if row == nil || reported[row] {
 			continue
 		}
-		told[row] = true
+		reported[row] = true
 		switch {
 		case len(row.Roles) > 0 && !contains(row.Roles, k.role) && row.Type != Section:
 			k.report(Warning, path, "remove it, or change shelf.role", "it has no effect on a %s", k.role)

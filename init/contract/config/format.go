@@ -193,7 +193,7 @@ func (t *translator) extend(path string, name *yaml.Node, items ...*yaml.Node) {
 	t.mine[at] = true
 }
 
-func (t *translator) tell(s Severity, n *yaml.Node, path, fix, format string, args ...any) {
+func (t *translator) report(s Severity, n *yaml.Node, path, fix, format string, args ...any) {
 	t.d.found.add(t.d.at(n), s, path, fix, format, args...)
 }
 
@@ -201,7 +201,7 @@ func (t *translator) tell(s Severity, n *yaml.Node, path, fix, format string, ar
 func (t *translator) pairs(n *yaml.Node, path string) []pair {
 	if n = resolve(n); n.Kind != yaml.MappingNode {
 		if !isNull(n) {
-			t.tell(Error, n, path, "", "this must be a map, not %s; it is left out", describe(n))
+			t.report(Error, n, path, "", "this must be a map, not %s; it is left out", describe(n))
 		}
 		return nil
 	}

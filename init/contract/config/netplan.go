@@ -24,7 +24,7 @@ func (t *translator) network(n *yaml.Node) {
 		switch kind := fold(p.key.Value); kind {
 		case "version":
 			if p.value.Value != "2" {
-				t.tell(Error, p.value, "network.version", "write it in version 2, or as our section network", "only versions 1 and 2 of this format are read")
+				t.report(Error, p.value, "network.version", "write it in version 2, or as our section network", "only versions 1 and 2 of this format are read")
 				t.out.Content = nil
 				return
 			}

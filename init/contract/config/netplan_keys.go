@@ -95,11 +95,11 @@ func (t *translator) judge(p pair, path string, scopes ...string) bool {
 	case r.verdict == taken:
 		return true
 	case r.verdict == idle:
-		t.tell(Note, p.key, path, "", "it has no effect here")
+		t.report(Note, p.key, path, "", "it has no effect here")
 	case r.verdict == unknownKey:
-		t.tell(Warning, p.key, path, "correct the name, or remove it", "there is no such key in this place; it is ignored")
+		t.report(Warning, p.key, path, "correct the name, or remove it", "there is no such key in this place; it is ignored")
 	case !fine(p.value, r.fine):
-		t.tell(Warning, p.key, path, "remove it, or see docs/network.md for what a node does", "this is not done here; it is ignored")
+		t.report(Warning, p.key, path, "remove it, or see docs/network.md for what a node does", "this is not done here; it is ignored")
 	}
 	return false
 }

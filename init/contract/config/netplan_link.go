@@ -56,7 +56,7 @@ func (l *foreignLink) refuses(name string, p pair) {
 // add takes a device in unless one of its name is there.
 func (b *foreignNet) add(l *foreignLink, path string) bool {
 	if b.byID[l.id] != nil {
-		b.t.tell(Error, l.at, path, "give one of them another name", "there are two devices of this name; this one is left out")
+		b.t.report(Error, l.at, path, "give one of them another name", "there are two devices of this name; this one is left out")
 		return false
 	}
 	b.byID[l.id] = l
@@ -87,12 +87,12 @@ func (b *foreignNet) route(l *foreignLink, n *yaml.Node, path, scope string) {
 			metric = q.value
 		case "type":
 			if q.value.Value != "unicast" {
-				b.t.tell(Warning, q.value, here, "remove the route", "only routes of the type unicast are made; this one is left out")
+				b.t.report(Warning, q.value, here, "remove the route", "only routes of the type unicast are made; this one is left out")
 				return
 			}
 		case "table":
 			if v := q.value.Value; v != "254" && v != "main" {
-				b.t.tell(Warning, q.value, here, "remove the route", "a node has the main table alone; this route is left out")
+				b.t.report(Warning, q.value, here, "remove the route", "a node has the main table alone; this route is left out")
 				return
 			}
 		}
@@ -166,9 +166,9 @@ func (b *foreignNet) find(l *foreignLink, only bool) {
 	case predictable().MatchString(name.Value):
 		if only {
 			l.auto = true
-			t.tell(Warning, name, "ethernets."+l.id, "write eth0, or match: with the macaddress", "cards are called eth0, eth1 here and none %s; the first wired card with a link is taken for it", quote(name.Value))
+			t.report(Warning, name, "ethernets."+l.id, "write eth0, or match: with the macaddress", "cards are called eth0, eth1 here and none %s; the first wired card with a link is taken for it", quote(name.Value))
 		} else {
-			t.tell(Warning, name, "ethernets."+l.id, "write eth0, or match: with the macaddress", "cards are called eth0, eth1 here and none %s; until this is changed it is for no card", quote(name.Value))
+			t.report(Warning, name, "ethernets."+l.id, "write eth0, or match: with the macaddress", "cards are called eth0, eth1 here and none %s; until this is changed it is for no card", quote(name.Value))
 		}
 	}
 	if l.name = name; l.auto {
@@ -206,7 +206,7 @@ func (b *foreignNet) passForeign() {
 func (b *foreignNet) ref(n *yaml.Node, path string) *yaml.Node {
 	l := b.byID[n.Value]
 	if n.Kind != yaml.ScalarNode || n.Value == "" {
-		b.t.tell(Error, n, path, "name an interface", "this must be the name of an interface, not %s; it is left out", describe(n))
+		b.t.report(Error, n, path, "name an interface", "this must be the name of an interface, not %s; it is left out", describe(n))
 		return nil
 	}
 	if l == nil {
@@ -218,7 +218,7 @@ func (b *foreignNet) ref(n *yaml.Node, path string) *yaml.Node {
 	case l.mac != nil:
 		return word(l.mac.Value, n)
 	case l.auto:
-		b.t.tell(Error, n, path, "match it by macaddress", "%s means any card that is there, which cannot be a part of another interface; it is left out", quote(n.Value))
+		b.t.report(Error, n, path, "match it by macaddress", "%s means any card that is there, which cannot be a part of another interface; it is left out", quote(n.Value))
 		return nil
 	}
 	return word(l.name.Value, n)
@@ -254,7 +254,7 @@ func (b *foreignNet) finish() {
 		}
 	}
 	if !reachable && len(b.links) > 0 {
-		t.tell(Warning, b.links[0].at, "network", "give one of them dhcp4: true or addresses", "nothing that a node takes of this file leads to an address; its cards ask DHCP")
+		t.report(Warning, b.links[0].at, "network", "give one of them dhcp4: true or addresses", "nothing that a node takes of this file leads to an address; its cards ask DHCP")
 	}
 }
 
@@ -272,7 +272,7 @@ func (b *foreignNet) make(l *foreignLink, ports map[string]bool) {
 			}
 		}
 		if l.gone = l.kind == "bonds" && len(list.Content) == 0; l.gone {
-			b.t.tell(Error, l.at, "bonds."+l.id, "give its interfaces", "a bond needs an interface to be made of; it is left out")
+			b.t.report(Error, l.at, "bonds."+l.id, "give its interfaces", "a bond needs an interface to be made of; it is left out")
 			return
 		}
 		put("ports", list)
@@ -284,7 +284,7 @@ func (b *foreignNet) make(l *foreignLink, ports map[string]bool) {
 		}
 	case "vlans":
 		if l.parent == nil || l.vlan == nil {
-			b.t.tell(Error, l.at, "vlans."+l.id, "give id and link", "a VLAN needs a number and the interface that carries it; it is left out")
+			b.t.report(Error, l.at, "vlans."+l.id, "give id and link", "a VLAN needs a number and the interface that carries it; it is left out")
 			l.gone = true
 			return
 		}
@@ -320,9 +320,9 @@ func (b *foreignNet) settings(l *foreignLink, port, reachable bool, auto *bool) 
 		return
 	case l.auto && *auto:
 		if l.static {
-			t.tell(Error, l.at, "ethernets."+l.id, "match one of them by macaddress", "two devices mean any card that is there; the first counts, and this one is left out")
+			t.report(Error, l.at, "ethernets."+l.id, "match one of them by macaddress", "two devices mean any card that is there; the first counts, and this one is left out")
 		} else {
-			t.tell(Note, l.at, "ethernets."+l.id, "", "it means the same cards as another one before it, which counts")
+			t.report(Note, l.at, "ethernets."+l.id, "", "it means the same cards as another one before it, which counts")
 		}
 		return
 	}

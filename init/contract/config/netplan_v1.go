@@ -18,14 +18,14 @@ func (t *translator) networkV1(n *yaml.Node) {
 			continue
 		}
 		if p.value.Kind != yaml.SequenceNode {
-			t.tell(Warning, p.value, "config", "use our section network", "this must be a list of interfaces, not %s; it is left out", describe(p.value))
+			t.report(Warning, p.value, "config", "use our section network", "this must be a list of interfaces, not %s; it is left out", describe(p.value))
 			return
 		}
 		for i, item := range list1(p.value) {
 			path := index("config", i)
 			kind := child(item, "type")
 			if kind == nil {
-				t.tell(Error, item, path, "give its type", "its type is missing; it is left out")
+				t.report(Error, item, path, "give its type", "its type is missing; it is left out")
 				continue
 			}
 			switch k := resolve(kind).Value; k {
@@ -35,7 +35,7 @@ func (t *translator) networkV1(n *yaml.Node) {
 				later = append(later, item)
 			case "loopback":
 			default:
-				t.tell(Warning, resolve(kind), path+".type", "use our section network", "interfaces of the type %s are not read; it is left out", quote(k))
+				t.report(Warning, resolve(kind), path+".type", "use our section network", "interfaces of the type %s are not read; it is left out", quote(k))
 			}
 		}
 	}
@@ -49,7 +49,7 @@ func (b *foreignNet) deviceV1(n *yaml.Node, kind, path string) {
 	t := b.t
 	name := child(n, "name")
 	if name == nil || resolve(name).Value == "" {
-		t.tell(Error, n, path, "give its name", "the interface has no name; it is left out")
+		t.report(Error, n, path, "give its name", "the interface has no name; it is left out")
 		return
 	}
 	at := resolve(name)
@@ -71,7 +71,7 @@ func (b *foreignNet) deviceV1(n *yaml.Node, kind, path string) {
 			if kind == "physical" {
 				l.mac, l.matched = q.value, true
 			} else {
-				t.tell(Warning, q.key, here, "remove it", "it keeps the address of its first port; this is ignored")
+				t.report(Warning, q.key, here, "remove it", "it keeps the address of its first port; this is ignored")
 			}
 		case "mtu", "optional":
 			l.set(fold(q.key.Value), q.key, q.value)
@@ -129,7 +129,7 @@ func (b *foreignNet) subnet(l *foreignLink, n *yaml.Node, path string) {
 				}
 			case "static", "static4", "static6", "manual":
 			default:
-				t.tell(Warning, q.value, here, "write dhcp or static", "%s is not a way to an address; it is left out", quote(q.value.Value))
+				t.report(Warning, q.value, here, "write dhcp or static", "%s is not a way to an address; it is left out", quote(q.value.Value))
 			}
 		case "dnsnameservers":
 			l.grow("dns", q.key, words(q.value))
@@ -139,7 +139,7 @@ func (b *foreignNet) subnet(l *foreignLink, n *yaml.Node, path string) {
 			l.set("metric", q.key, q.value)
 		case "control":
 			if q.value.Value == "manual" {
-				t.tell(Warning, q.value, here, "remove it", "every interface is brought up by itself")
+				t.report(Warning, q.value, here, "remove it", "every interface is brought up by itself")
 			}
 		case "routes":
 			for i, r := range list1(q.value) {
@@ -256,7 +256,7 @@ func (b *foreignNet) globalV1(n *yaml.Node, path string) {
 		}
 	}
 	if of == nil {
-		t.tell(Warning, n, path, "put it under the subnet of its interface", "no interface of this file has a network with the gateway of this route; it is left out")
+		t.report(Warning, n, path, "put it under the subnet of its interface", "no interface of this file has a network with the gateway of this route; it is left out")
 		return
 	}
 	b.routeV1(of, n, path)

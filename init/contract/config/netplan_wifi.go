@@ -13,7 +13,7 @@ func (t *translator) accessPoints(p pair, path string) {
 	for _, q := range t.pairs(p.value, path) {
 		here := join(path, q.key.Value)
 		if q.value.Kind != yaml.MappingNode {
-			t.tell(Error, q.key, here, "write password: below its name, or {} for an open network", "this must be a map, not %s; the network is left out", describe(q.value))
+			t.report(Error, q.key, here, "write password: below its name, or {} for an open network", "this must be a map, not %s; the network is left out", describe(q.value))
 			if q.value.Kind == yaml.ScalarNode && q.value.Value != "" && !isNull(q.value) {
 				t.d.secret(q.value, "network.wifi.passphrase")
 			}
@@ -35,7 +35,7 @@ func (t *translator) accessPoints(p pair, path string) {
 			if a.whyKey != "" {
 				at = join(here, a.whyKey)
 			}
-			t.tell(Error, q.key, at, "correct it, or remove it", "the network is left out: %s", a.why)
+			t.report(Error, q.key, at, "correct it, or remove it", "the network is left out: %s", a.why)
 			t.hide(q.value)
 			continue
 		}

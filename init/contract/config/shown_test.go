@@ -44,7 +44,7 @@ func leaks(text string) string {
 
 // Malformed files: whatever mistake is made, no secret of the file is in the messages.
 func TestProblemsHoldNoSecrets(t *testing.T) {
-	told := func(what, text string) {
+	check := func(what, text string) {
 		t.Helper()
 		for _, format := range []Format{Native, UserData}[:1+len(text)%2] {
 			l, problems := ParseAs(format, "f.yaml", []byte(text))
@@ -60,23 +60,23 @@ func TestProblemsHoldNoSecrets(t *testing.T) {
 			}
 		}
 	}
-	told("nothing", whole)
-	told("a comma", strings.Replace(whole, "passphrase: 'wif1passZZ'", "passphrase:, 'wif1passZZ'", 1))
+	check("nothing", whole)
+	check("a comma", strings.Replace(whole, "passphrase: 'wif1passZZ'", "passphrase:, 'wif1passZZ'", 1))
 	for n, slip := range []string{"'", `"`, "\t", "*", "&", "!", "%", "@", "`", "{", "}", "[", "]", ": ", "- ", "#", "|\n", ">\n", "\n", "\n  ", "\x01", "\xff", "<<: ", "? ", "---\n", ","} {
 		for i := n % 29; i < len(whole); i += 29 { // every mistake somewhere in every line
-			told(fmt.Sprintf("%q at %d", slip, i), whole[:i]+slip+whole[i:])
+			check(fmt.Sprintf("%q at %d", slip, i), whole[:i]+slip+whole[i:])
 		}
 	}
 	for i := 0; i < len(whole); i += 7 {
-		told(fmt.Sprintf("without byte %d", i), whole[:i]+whole[i+1:])
+		check(fmt.Sprintf("without byte %d", i), whole[:i]+whole[i+1:])
 	}
 	lines := strings.SplitAfter(whole, "\n")
 	for i := range lines {
-		told("a line less", strings.Join(lines[:i], "")+strings.Join(lines[i+1:], ""))
-		told("deeper", strings.Join(lines[:i], "")+"  "+strings.Join(lines[i:], ""))
-		told("not so deep", strings.Join(lines[:i], "")+strings.TrimPrefix(lines[i], "  ")+strings.Join(lines[i+1:], ""))
-		told("joined", strings.Join(lines[:i], "")+strings.TrimSuffix(lines[i], "\n")+strings.Join(lines[i+1:], ""))
-		told("folded", strings.Join(lines[:i], "")+strings.TrimSuffix(lines[i], "\n")+" >\n"+strings.Join(lines[i+1:], ""))
+		check("a line less", strings.Join(lines[:i], "")+strings.Join(lines[i+1:], ""))
+		check("deeper", strings.Join(lines[:i], "")+"  "+strings.Join(lines[i:], ""))
+		check("not so deep", strings.Join(lines[:i], "")+strings.TrimPrefix(lines[i], "  ")+strings.Join(lines[i+1:], ""))
+		check("joined", strings.Join(lines[:i], "")+strings.TrimSuffix(lines[i], "\n")+strings.Join(lines[i+1:], ""))
+		check("folded", strings.Join(lines[:i], "")+strings.TrimSuffix(lines[i], "\n")+" >\n"+strings.Join(lines[i+1:], ""))
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 100 {
@@ -86,7 +86,7 @@ func TestProblemsHoldNoSecrets(t *testing.T) {
 			j := min(len(text), i+r.IntN(6))
 			text = text[:i] + []string{"", "'", ":", "\n", " ", "{", "- "}[r.IntN(7)] + text[j:]
 		}
-		told("at random", text)
+		check("at random", text)
 	}
 }
 

@@ -96,7 +96,7 @@ func (t *translator) userData(n *yaml.Node) {
 			}
 		case "sshpwauth":
 			if isTrue(p.value) {
-				t.tell(Warning, p.key, p.key.Value, "put a line of ~/.ssh/id_ed25519.pub under ssh_authorized_keys", "sshd takes keys only; a password is for the console")
+				t.report(Warning, p.key, p.key.Value, "put a line of ~/.ssh/id_ed25519.pub under ssh_authorized_keys", "sshd takes keys only; a password is for the console")
 			}
 		}
 	}
@@ -136,19 +136,19 @@ func (t *translator) other(p pair) {
 	f := fold(p.key.Value)
 	for _, name := range noNeed {
 		if f == fold(name) {
-			t.tell(Note, p.key, p.key.Value, "", "a key of cloud-init that has no effect here")
+			t.report(Note, p.key, p.key.Value, "", "a key of cloud-init that has no effect here")
 			return
 		}
 	}
 	if f == "swap" {
 		if size := child(resolve(p.value), "size"); size == nil || size.Value != "0" {
-			t.tell(Error, p.key, p.key.Value, useZram, "%s", noSwap)
+			t.report(Error, p.key, p.key.Value, useZram, "%s", noSwap)
 		}
 		return
 	}
 	for _, k := range notHere {
 		if f == fold(k[0]) {
-			t.tell(Warning, p.key, p.key.Value, k[1], "a key of cloud-init that has no effect here")
+			t.report(Warning, p.key, p.key.Value, k[1], "a key of cloud-init that has no effect here")
 			return
 		}
 	}
@@ -175,7 +175,7 @@ func (t *translator) users(p pair) (password *yaml.Node) {
 		if n.Kind == yaml.ScalarNode {
 			isDefault = isDefault || n.Value == "default"
 			if n.Value != "default" && n.Value != "root" {
-				t.tell(Note, n, path, "", "this node has one login, rancher")
+				t.report(Note, n, path, "", "this node has one login, rancher")
 			}
 			continue
 		}
@@ -183,11 +183,11 @@ func (t *translator) users(p pair) (password *yaml.Node) {
 		other := isDefault && u.name != "rancher" && child(t.out, "ssh_authorized_keys") != nil
 		if u.name == "root" || u.denied || !u.sudo && (!first || other) {
 			t.others = append(t.others, u.name)
-			t.tell(Warning, n, path, "write the keys of administrators under ssh_authorized_keys", "this node has one login, rancher, which may do everything; %s has no sudo and is left out", quote(u.name))
+			t.report(Warning, n, path, "write the keys of administrators under ssh_authorized_keys", "this node has one login, rancher, which may do everything; %s has no sudo and is left out", quote(u.name))
 			continue
 		}
 		if u.name != "rancher" && u.name != "" {
-			t.tell(Warning, n, path, "log in with ssh rancher@NODE", "this node has one login, rancher; it gets the keys and password of %s", quote(u.name))
+			t.report(Warning, n, path, "log in with ssh rancher@NODE", "this node has one login, rancher; it gets the keys and password of %s", quote(u.name))
 		}
 		if len(u.names) > 0 {
 			t.extend("ssh_authorized_keys", u.names[0], u.keys...)
@@ -219,13 +219,13 @@ func (t *translator) user(n *yaml.Node, path string) user {
 			locked, known := truth(q.value)
 			u.locked = locked || !known
 			if !known {
-				t.tell(Warning, q.value, here, "write true or false", "this is neither true nor false; the password stays locked")
+				t.report(Warning, q.value, here, "write true or false", "this is neither true nor false; the password stays locked")
 			}
 		case "sudo":
 			sudo, known := sudoer(q.value)
 			u.sudo, u.denied = u.sudo || sudo, !sudo
 			if !known {
-				t.tell(Warning, q.value, here, "write ALL=(ALL) NOPASSWD:ALL for an administrator", "this is not a rule for all commands; it is read as no sudo")
+				t.report(Warning, q.value, here, "write ALL=(ALL) NOPASSWD:ALL for an administrator", "this is not a rule for all commands; it is read as no sudo")
 			}
 		case "groups":
 			for _, g := range list1(q.value) {
@@ -285,7 +285,7 @@ func (t *translator) importIDs(n *yaml.Node, path string) []*yaml.Node {
 		}
 		switch {
 		case item.Kind != yaml.ScalarNode || user == "" || where != "gh" && where != "lp":
-			t.tell(Error, item, index(path, i), "write gh:USER or lp:USER", "this names no account; it is left out")
+			t.report(Error, item, index(path, i), "write gh:USER or lp:USER", "this names no account; it is left out")
 		case where == "gh":
 			out = append(out, word("github:"+user, item))
 		default:
@@ -312,18 +312,18 @@ func (t *translator) chpasswd(p pair) {
 					name = resolve(n).Value
 				}
 				if name == "root" || contains(t.others, name) {
-					t.tell(Warning, u, index("chpasswd.users", i), "use k3os.password for the console's login, rancher", "%s has no login on this node; the password is left out", quote(name))
+					t.report(Warning, u, index("chpasswd.users", i), "use k3os.password for the console's login, rancher", "%s has no login on this node; the password is left out", quote(name))
 					continue
 				}
 				t.put("k3os.password", q.key, resolve(v))
 			}
 		case "expire":
 			if isTrue(q.value) {
-				t.tell(Note, q.key, "chpasswd.expire", "", "a password does not expire on this node")
+				t.report(Note, q.key, "chpasswd.expire", "", "a password does not expire on this node")
 			}
 		case "list":
 			t.d.secret(q.value, "chpasswd.list")
-			t.tell(Warning, q.key, "chpasswd.list", "use k3os.password", "this form is not read")
+			t.report(Warning, q.key, "chpasswd.list", "use k3os.password", "this form is not read")
 		}
 	}
 }
@@ -341,7 +341,7 @@ func (t *translator) commands(n *yaml.Node, path string) *yaml.Node {
 			}
 			text = strings.Join(words, " ")
 		} else if item.Kind != yaml.ScalarNode {
-			t.tell(Error, item, index(path, i), "write the command as one text in quotes", "this must be a command, not %s; it is left out", describe(item))
+			t.report(Error, item, index(path, i), "write the command as one text in quotes", "this must be a command, not %s; it is left out", describe(item))
 			continue
 		}
 		command, _, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(text, "sudo ")), " ")
@@ -353,9 +353,9 @@ func (t *translator) commands(n *yaml.Node, path string) *yaml.Node {
 			foreign, command = true, "systemd"
 		}
 		if several := strings.Contains(strings.TrimSpace(text), "\n"); foreign && several {
-			t.tell(Note, item, index(path, i), "", "this system has no %s; that line of the command fails, and the others are run", command)
+			t.report(Note, item, index(path, i), "", "this system has no %s; that line of the command fails, and the others are run", command)
 		} else if foreign {
-			t.tell(Note, item, index(path, i), "", "this system has no %s; the command is left out", command)
+			t.report(Note, item, index(path, i), "", "this system has no %s; the command is left out", command)
 			continue
 		}
 		if strings.TrimSpace(text) != "" {

@@ -17,7 +17,7 @@ import (
 // Decode reads the one YAML document of a file into a struct. A key without a field in the struct
 // is an error: a mistake in a file of data must not be ignored. room is the directory of the files
 // in the source, for the message.
-func Decode(fsys fs.FS, room, name string, into any) error {
+func Decode(fsys fs.FS, dir, name string, into any) error {
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
 		return err
@@ -25,10 +25,10 @@ func Decode(fsys fs.FS, room, name string, into any) error {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(into); err != nil {
-		return fmt.Errorf("%s/%s: %w", room, name, err)
+		return fmt.Errorf("%s/%s: %w", dir, name, err)
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s/%s: more than one document", room, name)
+		return fmt.Errorf("%s/%s: more than one document", dir, name)
 	}
 	return nil
 }

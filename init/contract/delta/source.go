@@ -81,7 +81,7 @@ type blocks struct {
 
 type cached struct {
 	source int
-	room   []byte // of the arena
+	space  []byte // of the arena
 	data   []byte // in room
 	err    error
 }
@@ -147,19 +147,19 @@ func (b *blocks) get(i int) *cached {
 			return c
 		}
 	}
-	var room []byte
+	var space []byte
 	if n := len(b.free); n > 0 {
-		room, b.free = b.free[n-1], b.free[:n-1]
+		space, b.free = b.free[n-1], b.free[:n-1]
 	} else {
 		last := b.cached[len(b.cached)-1]
-		room, b.cached = last.room, b.cached[:len(b.cached)-1]
+		space, b.cached = last.space, b.cached[:len(b.cached)-1]
 	}
 	s := b.list[i]
-	c := &cached{source: i, room: room}
+	c := &cached{source: i, space: space}
 	b.packed = slices.Grow(b.packed[:0], int(s.Size))[:s.Size]
 	if _, c.err = b.old.ReadAt(b.packed, s.Off); c.err == nil {
 		var out []byte
-		if out, c.err = b.decode.Decode(room[:0], b.packed, s.Kind, s.Raw); c.err == nil {
+		if out, c.err = b.decode.Decode(space[:0], b.packed, s.Kind, s.Raw); c.err == nil {
 			c.data = out
 		}
 	}

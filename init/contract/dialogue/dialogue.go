@@ -62,7 +62,7 @@ type Hello struct {
 	Encoders []codec.Encoder `json:"encoders,omitempty"` // that the node has
 	Keys     []string        `json:"keys,omitempty"`     // trusted public keys
 	Floor    int64           `json:"floor"`              // security floor that was committed
-	Room     int64           `json:"room"`               // bytes of a slot's partition
+	Space    int64           `json:"room"`               // bytes of a slot's partition
 	K3s      string          `json:"k3s,omitempty"`      // version of the running system's
 }
 

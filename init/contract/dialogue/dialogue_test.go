@@ -72,7 +72,7 @@ func good(seen *[]string) Laptop {
 			}
 			return nil
 		},
-		Tell: func(m Message) { note("tell " + m.Note) },
+		Receive: func(m Message) { note("tell " + m.Note) },
 	}
 }
 

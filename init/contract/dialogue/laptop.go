@@ -12,11 +12,11 @@ import (
 
 // Laptop answers what a node asks. Nil functions refuse; errors reach the node with their kind.
 type Laptop struct {
-	Hello func(h Hello) error // before anything is asked: choose the bundle. An error ends the dialogue
-	Range func(ctx context.Context, off, size int64) (io.ReadCloser, error)
-	File  func(ctx context.Context, name string) (io.ReadCloser, int64, error)
-	Ask   func(step string) error
-	Tell  func(m Message) // progress and notes
+	Hello   func(h Hello) error // before anything is asked: choose the bundle. An error ends the dialogue
+	Range   func(ctx context.Context, off, size int64) (io.ReadCloser, error)
+	File    func(ctx context.Context, name string) (io.ReadCloser, int64, error)
+	Ask     func(step string) error
+	Receive func(m Message) // progress and notes
 }
 
 // Serve answers a node until it is done. in is the node's output, out its input. The error is that
@@ -51,8 +51,8 @@ func (l Laptop) Serve(ctx context.Context, in io.Reader, out io.Writer) (*Done, 
 				}
 			}
 		case m.Progress != nil || m.Note != "":
-			if l.Tell != nil {
-				l.Tell(m)
+			if l.Receive != nil {
+				l.Receive(m)
 			}
 		case !greeted:
 			return nil, fault.New(fault.Network, "", "the node asks before its hello")

@@ -406,7 +406,7 @@ func TestKeeper(t *testing.T) {
 }
 
 // An error is reported once, as a whole, and until a backup succeeds, whatever made it.
-func TestKeeperTellsWhatHoldsNow(t *testing.T) {
+func TestKeeperReportsWhatHoldsNow(t *testing.T) {
 	now := time.Now()
 	const to = "sftp://b@nas/x"
 	cut, whole := errors.New("shelf: exit status 1: the end of a sen"), "the whole sentence"
@@ -438,8 +438,8 @@ func TestKeeperTellsWhatHoldsNow(t *testing.T) {
 	defer stop()
 	c := config.Default()
 	c.Backup.To = to
-	told := make(chan error, 10)
-	k := &Keeper{Dir: dir, Look: time.Millisecond, Config: func() *config.Config { return c }, Ready: func() bool { return true }, Failed: func(err error) { told <- err }}
+	reported := make(chan error, 10)
+	k := &Keeper{Dir: dir, Look: time.Millisecond, Config: func() *config.Config { return c }, Ready: func() bool { return true }, Failed: func(err error) { reported <- err }}
 	k.Start = func(context.Context) error {
 		if err := (State{To: to, Fails: 1, Error: whole, Tried: time.Now()}).save(dir); err != nil {
 			t.Error(err)
@@ -447,13 +447,13 @@ func TestKeeperTellsWhatHoldsNow(t *testing.T) {
 		return cut
 	}
 	go k.Run(ctx)
-	if err := <-told; err == nil || err.Error() != whole {
+	if err := <-reported; err == nil || err.Error() != whole {
 		t.Errorf("got %v", err)
 	}
 	if err := (State{To: to, Last: time.Now()}).save(dir); err != nil { // `shelf backup now` of a person
 		t.Fatal(err)
 	}
-	if err := <-told; err != nil {
+	if err := <-reported; err != nil {
 		t.Errorf("the old error is still reported: %v", err)
 	}
 }

@@ -36,7 +36,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 	t := time.NewTicker(look)
 	defer t.Stop()
-	var told string
+	var reported string
 	var failed error // of the last Start, which may not have come to note it
 	for {
 		to := k.Config().Backup.To
@@ -49,12 +49,12 @@ func (k *Keeper) Run(ctx context.Context) {
 		s, err := Load(k.Dir)
 		if err = wrong(s, err, Shown(to), failed); err == nil {
 			failed = nil
-			if told != "" {
-				told = ""
+			if reported != "" {
+				reported = ""
 				k.Failed(nil)
 			}
-		} else if told != err.Error() {
-			told = err.Error()
+		} else if reported != err.Error() {
+			reported = err.Error()
 			k.Failed(err)
 		}
 		select {

@@ -185,16 +185,16 @@ func (p *sftpPlace) put(tmp, name string, r io.Reader) error {
 		_ = p.conn.SetDeadline(time.Now().Add(stallLimit))
 		vfs, serr := p.StatVFS(p.dir) // before the half goes
 		_ = p.Remove(tmp)
-		if serr == nil && noRoom(vfs.Frsize*vfs.Bavail) {
+		if serr == nil && noSpace(vfs.Frsize*vfs.Bavail) {
 			err = fmt.Errorf("%w: %w", unix.ENOSPC, err)
 		}
 	}
 	return err
 }
 
-// noRoom reports whether a file system has so little left, in bytes, that a write failed for that:
+// noSpace reports whether a file system has so little left, in bytes, that a write failed for that:
 // the protocol has no word for it.
-func noRoom(free uint64) bool { return free < 1<<20 }
+func noSpace(free uint64) bool { return free < 1<<20 }
 
 // rename replaces atomically where the server can.
 func (p *sftpPlace) rename(from, to string) error {

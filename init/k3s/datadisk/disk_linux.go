@@ -53,10 +53,10 @@ type Status struct {
 
 // Disk is the node's data disk. All methods may be called from any goroutine.
 type Disk struct {
-	Boot string                        // name of the disk that the node runs from
-	Host string                        // the node's name, for the marker
-	Load func(module string) error     // loads a kernel module
-	Tell func(format string, a ...any) // lines for people; nil: nowhere
+	Boot  string                        // name of the disk that the node runs from
+	Host  string                        // the node's name, for the marker
+	Load  func(module string) error     // loads a kernel module
+	Print func(format string, a ...any) // lines for people; nil: nowhere
 
 	work   sync.Mutex // held while a disk is made ready, which takes as long as a check of it or a move of data does
 	mu     sync.Mutex // of status; held for a moment only: everybody asks
@@ -299,8 +299,8 @@ func (d *Disk) detach(dataDir string) {
 }
 
 func (d *Disk) say(format string, a ...any) {
-	if d.Tell != nil {
-		d.Tell(format, a...)
+	if d.Print != nil {
+		d.Print(format, a...)
 	}
 }
 

@@ -47,9 +47,9 @@ type Keeper struct {
 	kick   chan struct{} // one slot: ask again now
 
 	// Run's alone.
-	began  time.Time
-	told   string // the last message about having no time
-	toldAt time.Time
+	began      time.Time
+	reported   string // the last message about having no time
+	reportedAt time.Time
 }
 
 // Status is what is known about the time.
@@ -132,7 +132,7 @@ func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 			k.say("clock: %v", err)
 			return late
 		}
-		k.told = ""
+		k.reported = ""
 		switch {
 		case first:
 			return settle
@@ -151,8 +151,8 @@ func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 	k.mu.Lock()
 	k.status.Why = why
 	k.mu.Unlock()
-	if now := k.now(); now.Sub(k.began) >= grace && (k.told == "" || k.told != why && now.Sub(k.toldAt) >= again) {
-		k.told, k.toldAt = why, now
+	if now := k.now(); now.Sub(k.began) >= grace && (k.reported == "" || k.reported != why && now.Sub(k.reportedAt) >= again) {
+		k.reported, k.reportedAt = why, now
 		k.say("clock: no time from any server: %s", why)
 	}
 	if first {

@@ -160,8 +160,8 @@ func (m *Manager) complain(name string, err error) {
 		text = err.Error()
 	}
 	m.mu.Lock()
-	news := m.told[name] != text
-	m.told[name] = text
+	news := m.reported[name] != text
+	m.reported[name] = text
 	m.mu.Unlock()
 	if news && text != "" {
 		m.say("%s: %s", name, text)

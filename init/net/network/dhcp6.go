@@ -33,16 +33,16 @@ const (
 
 // dhcp6 keeps one interface's DHCPv6 lease (RFC 8415).
 type dhcp6 struct {
-	mac   net.HardwareAddr
-	dial  func() (net.PacketConn, error)            // from the interface's link-local address
-	await func(context.Context) mode6               // returns when there is something to ask for; noDHCP6 when ctx ends
-	sleep func(context.Context, time.Duration) bool // returns early when ctx ends, and with true when the link or the routers' wish changed
-	now   func() time.Time
-	say   func(format string, args ...any)
-	lease func(s *State)       // a server's answer; nil when it is lost
-	wait  time.Duration        // for an answer, doubled with each try; answerWait if 0
-	held  map[netip.Prefix]end // the addresses of the lease that is held
-	told  string               // the last error, not reported a second time
+	mac      net.HardwareAddr
+	dial     func() (net.PacketConn, error)            // from the interface's link-local address
+	await    func(context.Context) mode6               // returns when there is something to ask for; noDHCP6 when ctx ends
+	sleep    func(context.Context, time.Duration) bool // returns early when ctx ends, and with true when the link or the routers' wish changed
+	now      func() time.Time
+	say      func(format string, args ...any)
+	lease    func(s *State)       // a server's answer; nil when it is lost
+	wait     time.Duration        // for an answer, doubled with each try; answerWait if 0
+	held     map[netip.Prefix]end // the addresses of the lease that is held
+	reported string               // the last error, not reported a second time
 }
 
 // end is when an address ends; the zero time is never.
@@ -62,15 +62,15 @@ func (d *dhcp6) run(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			if text := err.Error(); text != d.told {
-				d.told = text
+			if text := err.Error(); text != d.reported {
+				d.reported = text
 				d.say("dhcpv6: %v", err)
 			}
 			d.sleep(ctx, pause)
 			pause = min(2*pause, longPause)
 			continue
 		}
-		pause, d.told = firstPause, ""
+		pause, d.reported = firstPause, ""
 		if mode == namesOnly {
 			s := fromReply6(reply, d.now())
 			d.lease(&s)

@@ -224,30 +224,30 @@ func TestIPv6Counts(t *testing.T) {
 		up   bool
 	}{
 		{"nothing", config.Interface{DHCP: true}, func(*Manager, *link) {}, false},
-		{"formed, no DHCP", config.Interface{DHCP6: "true"}, func(m *Manager, l *link) { m.hearAddress(news6(index, "fd00::2/64", 0, true)) }, true},
-		{"formed, DHCP not yet answered", config.Interface{DHCP: true}, func(m *Manager, l *link) { m.hearAddress(news6(index, "fd00::2/64", 0, true)) }, false},
+		{"formed, no DHCP", config.Interface{DHCP6: "true"}, func(m *Manager, l *link) { m.handleAddress(news6(index, "fd00::2/64", 0, true)) }, true},
+		{"formed, DHCP not yet answered", config.Interface{DHCP: true}, func(m *Manager, l *link) { m.handleAddress(news6(index, "fd00::2/64", 0, true)) }, false},
 		{"formed, DHCP silent", config.Interface{DHCP: true}, func(m *Manager, l *link) {
-			m.hearAddress(news6(index, "fd00::2/64", 0, true))
+			m.handleAddress(news6(index, "fd00::2/64", 0, true))
 			m.unanswered(l)
 		}, true},
 		{"formed, and IPv4", config.Interface{DHCP: true}, func(m *Manager, l *link) {
-			m.hearAddress(news6(index, "fd00::2/64", 0, true))
+			m.handleAddress(news6(index, "fd00::2/64", 0, true))
 			lease(m, l, 2)
 		}, true},
 		{"not yet sure", config.Interface{}, func(m *Manager, l *link) {
-			m.hearAddress(news6(index, "fd00::2/64", unix.IFA_F_TENTATIVE, true))
+			m.handleAddress(news6(index, "fd00::2/64", unix.IFA_F_TENTATIVE, true))
 		}, false},
 		{"somebody else's", config.Interface{}, func(m *Manager, l *link) {
-			m.hearAddress(news6(index, "fd00::2/64", unix.IFA_F_DADFAILED, true))
+			m.handleAddress(news6(index, "fd00::2/64", unix.IFA_F_DADFAILED, true))
 		}, false},
-		{"of the link alone", config.Interface{}, func(m *Manager, l *link) { m.hearAddress(news6(index, "fe80::2/64", 0, true)) }, false},
+		{"of the link alone", config.Interface{}, func(m *Manager, l *link) { m.handleAddress(news6(index, "fe80::2/64", 0, true)) }, false},
 		{"gone again", config.Interface{}, func(m *Manager, l *link) {
-			m.hearAddress(news6(index, "fd00::2/64", 0, true))
-			m.hearAddress(news6(index, "fd00::2/64", 0, false))
+			m.handleAddress(news6(index, "fd00::2/64", 0, true))
+			m.handleAddress(news6(index, "fd00::2/64", 0, false))
 		}, false},
 		{"of DHCPv6", config.Interface{DHCP6: "true"}, func(m *Manager, l *link) {
 			m.update(l, *l.set0, State{Addresses: []netip.Prefix{p4("fd00::5/128")}}, nil)
-			m.hearAddress(news6(index, "fd00::5/128", 0, true))
+			m.handleAddress(news6(index, "fd00::5/128", 0, true))
 		}, true},
 	} {
 		c.set.Name = "eth0"
@@ -355,7 +355,7 @@ func TestFlags(t *testing.T) {
 		flags uint32
 		want  mode6
 	}{{0, noDHCP6}, {raManaged, stateful}, {raOtherConfig, namesOnly}, {raManaged | raOtherConfig, stateful}} {
-		m.hearFlags(make6(3, c.flags))
+		m.handleFlags(make6(3, c.flags))
 		if m.asked6[3] != c.want {
 			t.Errorf("%#x gives %d, want %d", c.flags, m.asked6[3], c.want)
 		}

@@ -40,7 +40,7 @@ func (m *Manager) watchAddresses(ctx context.Context) {
 			select {
 			case u, ok := <-news:
 				if open = ok; ok {
-					m.hearAddress(u)
+					m.handleAddress(u)
 				}
 			case <-ctx.Done():
 				open = false
@@ -55,9 +55,9 @@ func (m *Manager) watchAddresses(ctx context.Context) {
 	}
 }
 
-// hearAddress takes one piece of news. An address counts when the kernel has found that nobody else
+// handleAddress takes one piece of news. An address counts when the kernel has found that nobody else
 // has it.
-func (m *Manager) hearAddress(u netlink.AddrUpdate) {
+func (m *Manager) handleAddress(u netlink.AddrUpdate) {
 	p := prefixOf(&u.LinkAddress)
 	if !p.IsValid() || p.Addr().Is4() || !p.Addr().IsGlobalUnicast() {
 		return
@@ -78,7 +78,7 @@ func (m *Manager) hearAddress(u netlink.AddrUpdate) {
 	}
 	if m.count(l) {
 		m.writeResolvConf()
-		m.tell()
+		m.wake()
 		if s := m.status[l.name]; len(s.Addresses) > 0 {
 			m.say("network %s", s)
 		}
@@ -129,7 +129,7 @@ func (m *Manager) watchFlags(ctx context.Context) {
 			return // IPv6 is switched off
 		}
 		for _, b := range msgs {
-			m.hearFlags(b)
+			m.handleFlags(b)
 		}
 	}
 	dump()
@@ -142,14 +142,14 @@ func (m *Manager) watchFlags(ctx context.Context) {
 		}
 		for _, msg := range msgs {
 			if msg.Header.Type == unix.RTM_NEWLINK {
-				m.hearFlags(msg.Data)
+				m.handleFlags(msg.Data)
 			}
 		}
 	}
 }
 
-// hearFlags reads the body of an RTM_NEWLINK of AF_INET6.
-func (m *Manager) hearFlags(b []byte) {
+// handleFlags reads the body of an RTM_NEWLINK of AF_INET6.
+func (m *Manager) handleFlags(b []byte) {
 	index, flags, ok := parseFlags(b)
 	if !ok {
 		return

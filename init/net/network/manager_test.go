@@ -121,20 +121,20 @@ func TestGone(t *testing.T) {
 	m.kernel, m.cfg = k.kernel(), &config.Config{Network: config.Network{VLANs: []config.VLAN{{Name: "eth0.5", Parent: "eth0", ID: 5}}}}
 	m.made["eth0.5"], m.madeAs["eth0.5"] = device{kind: "vlan", name: "eth0.5", parent: "eth0", id: 5}, 1<<30+7
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
-	m.hear(linkEvent(unix.RTM_DELLINK, unix.AF_BRIDGE, 1<<30, "eth0", mac, 0))
+	m.handle(linkEvent(unix.RTM_DELLINK, unix.AF_BRIDGE, 1<<30, "eth0", mac, 0))
 	if len(m.Status()) != 1 {
 		t.Error("it is gone although it only left its bridge")
 	}
-	m.hear(linkEvent(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+6, "eth0.5", mac, 0))
+	m.handle(linkEvent(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+6, "eth0.5", mac, 0))
 	if len(m.made) != 1 {
 		t.Error("the end of an earlier one of that name is taken for the end of what was made again, which makes it again for ever")
 	}
 	delete(k.links, "eth0")
-	m.hear(linkEvent(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+7, "eth0.5", mac, 0))
+	m.handle(linkEvent(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+7, "eth0.5", mac, 0))
 	if len(m.made) != 0 {
 		t.Error("a VLAN that went with its card is thought to be there, and never made again")
 	}
-	m.hear(linkEvent(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30, "eth0", mac, 0))
+	m.handle(linkEvent(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30, "eth0", mac, 0))
 	if len(m.Status()) != 0 || isUp(m) == nil {
 		t.Error("a card that was unplugged is still there")
 	}
@@ -148,7 +148,7 @@ func TestAddressChanges(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	m.ctx = ctx
 	other := net.HardwareAddr{2, 0, 0, 0, 9, 9}
-	m.hear(linkEvent(unix.RTM_NEWLINK, unix.AF_UNSPEC, 1<<30, "eth0", other, unix.IFF_UP|unix.IFF_LOWER_UP))
+	m.handle(linkEvent(unix.RTM_NEWLINK, unix.AF_UNSPEC, 1<<30, "eth0", other, unix.IFF_UP|unix.IFF_LOWER_UP))
 	if s := m.Status(); len(s) != 1 || s[0].MAC != other.String() || len(s[0].Addresses) != 0 {
 		t.Errorf("%+v", s)
 	}

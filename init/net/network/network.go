@@ -45,20 +45,20 @@ type Manager struct {
 	say        func(format string, args ...any)
 	applying   sync.Mutex // one Apply at a time
 
-	mu      sync.Mutex
-	ctx     context.Context // of Start
-	cfg     *config.Config
-	links   map[int]*link // by the kernel's index, all there are
-	status  map[string]Status
-	auto    string // the interface that took the settings called auto
-	made    map[string]device
-	madeAs  map[string]int    // the kernel's index of these
-	ports   map[string]string // the owners of interfaces that are ports
-	lost    bool              // nothing leads to an address: the cards ask DHCP
-	losing  stopper           // until that is so
-	told    map[string]string // the last message about a device that cannot be made
-	changed chan struct{}     // closed and replaced at each change
-	ending  *time.Timer       // for the next end of a router's announcement
+	mu       sync.Mutex
+	ctx      context.Context // of Start
+	cfg      *config.Config
+	links    map[int]*link // by the kernel's index, all there are
+	status   map[string]Status
+	auto     string // the interface that took the settings called auto
+	made     map[string]device
+	madeAs   map[string]int    // the kernel's index of these
+	ports    map[string]string // the owners of interfaces that are ports
+	lost     bool              // nothing leads to an address: the cards ask DHCP
+	losing   stopper           // until that is so
+	reported map[string]string // the last message about a device that cannot be made
+	changed  chan struct{}     // closed and replaced at each change
+	ending   *time.Timer       // for the next end of a router's announcement
 
 	formed map[int]map[netip.Prefix]bool // addresses of IPv6 that the kernel has, by index
 	asked6 map[int]mode6                 // what routers ask for, by index
@@ -77,7 +77,7 @@ func New(cfg *config.Config, hostname, resolvConf string, say func(format string
 	return &Manager{
 		cfg: cfg, hostname: hostname, resolvConf: resolvConf, say: say, ctx: context.Background(),
 		links: map[int]*link{}, status: map[string]Status{}, made: map[string]device{}, madeAs: map[string]int{},
-		told: map[string]string{}, changed: make(chan struct{}), ports: map[string]string{}, kernel: real,
+		reported: map[string]string{}, changed: make(chan struct{}), ports: map[string]string{}, kernel: real,
 		formed: map[int]map[netip.Prefix]bool{}, asked6: map[int]mode6{},
 		after: func(d time.Duration, f func()) stopper {
 			return time.AfterFunc(d, func() {
@@ -127,7 +127,7 @@ func (m *Manager) Apply(cfg *config.Config) {
 	m.arrangeAll()
 	m.mu.Lock()
 	m.writeResolvConf()
-	m.tell()
+	m.wake()
 	m.mu.Unlock()
 }
 
@@ -177,7 +177,7 @@ func (m *Manager) watch(ctx context.Context) {
 			select {
 			case u, ok := <-news:
 				if open = ok; ok {
-					m.hear(u)
+					m.handle(u)
 				}
 			case <-ctx.Done():
 				open = false
@@ -199,8 +199,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// hear handles one event.
-func (m *Manager) hear(u netlink.LinkUpdate) {
+// handle handles one event.
+func (m *Manager) handle(u netlink.LinkUpdate) {
 	a := u.Attrs()
 	if u.IfInfomsg.Family == unix.AF_BRIDGE {
 		return // about a port, not an interface: one that leaves its bridge is not gone
@@ -239,7 +239,7 @@ func (m *Manager) hear(u netlink.LinkUpdate) {
 			s.Carrier = carrier
 			m.status[l.name] = s
 			m.writeResolvConf() // the servers on a dead link come last
-			m.tell()
+			m.wake()
 			m.say("%s: %s", l.name, map[bool]string{true: "link is up", false: "link is down"}[carrier])
 		}
 		m.mu.Unlock()
@@ -273,7 +273,7 @@ func (m *Manager) forget(l *link) {
 		m.say("%s: gone", l.name)
 	}
 	m.writeResolvConf()
-	m.tell()
+	m.wake()
 }
 
 // linked reports whether frames get through. A radio has a link as soon as the access point knows
@@ -314,7 +314,7 @@ func (m *Manager) arrange(l *link) {
 	if want == nil {
 		l.cancel, l.over = nil, nil
 		delete(m.status, l.name)
-		m.tell()
+		m.wake()
 		m.mu.Unlock()
 		l.static, l.v4, l.v6 = State{}, State{}, State{}
 		if err := l.apply(State{}); err != nil {
@@ -326,7 +326,7 @@ func (m *Manager) arrange(l *link) {
 	l.cancel, l.over = stop, make(chan struct{})
 	m.status[l.name] = Status{Name: l.name, MAC: l.mac.String(), Carrier: l.carrier.Load(), DHCP: want.DHCP, WiFi: l.radio, of: key(want.Interface), Port: want.port, ra: m.status[l.name].ra, metric: want.metric}
 	m.count(l)
-	m.tell()
+	m.wake()
 	over = l.over
 	m.mu.Unlock()
 	ready := make(chan struct{})
@@ -364,7 +364,7 @@ func (m *Manager) update(l *link, s settings, now State, ack *dhcpv4.DHCPv4) {
 	m.count(l)
 	st = m.status[l.name]
 	m.writeResolvConf()
-	m.tell()
+	m.wake()
 	if len(st.Addresses) > 0 && !slices.Equal(before, st.Addresses) {
 		m.say("network %s", st)
 	}
@@ -378,7 +378,7 @@ func (m *Manager) unanswered(l *link) {
 	if s, run := m.status[l.name]; run && !s.unanswered {
 		s.unanswered = true
 		m.status[l.name] = s
-		m.tell()
+		m.wake()
 	}
 }
 
@@ -400,7 +400,7 @@ func (m *Manager) Note(name, text string) {
 	if s, run := m.status[name]; run && s.Note != text {
 		s.Note = text
 		m.status[name] = s
-		m.tell()
+		m.wake()
 	}
 }
 
@@ -421,8 +421,8 @@ func (m *Manager) Radio() string {
 	return names[0]
 }
 
-// tell wakes waiting callers. mu is held.
-func (m *Manager) tell() {
+// wake wakes waiting callers. mu is held.
+func (m *Manager) wake() {
 	close(m.changed)
 	m.changed = make(chan struct{})
 }

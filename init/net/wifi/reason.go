@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// hearing interprets a sequence of events. wpa_supplicant reports nothing when WPA3 fails for a
+// events interprets a sequence of events. wpa_supplicant reports nothing when WPA3 fails for a
 // wrong passphrase; it only tries again and again.
-type hearing struct {
+type events struct {
 	tries int
 	wrong bool // a passphrase is known to be wrong: guesses would only water that down
 }
@@ -20,7 +20,7 @@ type hearing struct {
 const patience = 2
 
 // news is the function of that name with a memory.
-func (h *hearing) news(event string) (text string, ok bool) {
+func (h *events) news(event string) (text string, ok bool) {
 	if strings.HasPrefix(event, "SME: Trying to authenticate with ") {
 		if h.tries++; h.tries >= patience && !h.wrong {
 			return "the access point does not let the node in; the passphrase may be wrong", true

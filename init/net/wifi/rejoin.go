@@ -22,7 +22,7 @@ const (
 // drivers lose keys, and both sides then believe that all is well while no frame gets through. It
 // calls again for that, until ctx ends. changed gives a channel that is closed when state may have
 // changed; state reports whether the radio is in a network, and whether it has an address.
-func Mend(ctx context.Context, changed func() <-chan struct{}, state func() (joined, addressed bool), again func()) {
+func Repair(ctx context.Context, changed func() <-chan struct{}, state func() (joined, addressed bool), again func()) {
 	pause := patient
 	var since time.Time // when it had joined
 	for ctx.Err() == nil {

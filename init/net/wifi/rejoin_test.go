@@ -12,7 +12,7 @@ import (
 
 // A radio whose network gives it no address joins again, ever more rarely; one that has an address,
 // or is in no network, is left alone.
-func TestMend(t *testing.T) {
+func TestRepair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		news := make(chan struct{})
@@ -22,7 +22,7 @@ func TestMend(t *testing.T) {
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
-			Mend(ctx, func() <-chan struct{} { return news }, func() (bool, bool) { return joined, addressed }, func() { at = append(at, time.Since(began)) })
+			Repair(ctx, func() <-chan struct{} { return news }, func() (bool, bool) { return joined, addressed }, func() { at = append(at, time.Since(began)) })
 		}()
 		become := func(j, a bool) {
 			synctest.Wait()

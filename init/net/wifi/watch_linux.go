@@ -14,9 +14,9 @@ const alive = 30 * time.Second
 
 // Watch follows wpa_supplicant's events of one interface until ctx ends, and reports in words why
 // there is no connection; an empty text is a connection. A restarted one is followed again.
-func Watch(ctx context.Context, radio string, tell func(text string)) {
+func Watch(ctx context.Context, radio string, report func(text string)) {
 	for ctx.Err() == nil {
-		_ = listen(ctx, filepath.Join(ControlDir, radio), tell) // it is not there, or went away
+		_ = listen(ctx, filepath.Join(ControlDir, radio), report) // it is not there, or went away
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -25,7 +25,7 @@ func Watch(ctx context.Context, radio string, tell func(text string)) {
 }
 
 // listen attaches to a control socket (wpa_ctrl.h: datagrams, ATTACH, then events as <LEVEL>TEXT).
-func listen(ctx context.Context, path string, tell func(string)) error {
+func listen(ctx context.Context, path string, report func(string)) error {
 	c, hangUp, err := dial(path, ".shelf-")
 	if err != nil {
 		return err
@@ -36,7 +36,7 @@ func listen(ctx context.Context, path string, tell func(string)) error {
 	}
 	buf := make([]byte, 4096)
 	asked := false
-	var hear hearing
+	var last events
 	for ctx.Err() == nil {
 		_ = c.SetReadDeadline(time.Now().Add(alive))
 		n, err := c.Read(buf)
@@ -62,8 +62,8 @@ func listen(ctx context.Context, path string, tell func(string)) error {
 		if _, text, _ = strings.Cut(text, ">"); text == "CTRL-EVENT-TERMINATING" {
 			return nil
 		}
-		if what, ok := hear.news(text); ok {
-			tell(what)
+		if what, ok := last.news(text); ok {
+			report(what)
 		}
 	}
 	return ctx.Err()

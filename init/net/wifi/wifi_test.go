@@ -115,10 +115,10 @@ func TestNews(t *testing.T) {
 }
 
 // WPA3 with a wrong passphrase, then with the right one.
-func TestHearing(t *testing.T) {
-	var h hearing
+func TestEvents(t *testing.T) {
+	var h events
 	last := "nothing"
-	hear := func(event, want string) {
+	check := func(event, want string) {
 		t.Helper()
 		if text, ok := h.news(event); ok {
 			last = text
@@ -128,18 +128,18 @@ func TestHearing(t *testing.T) {
 		}
 	}
 	const try = "SME: Trying to authenticate with 02:00:00:00:01:00 (SSID='shelf' freq=2412 MHz)"
-	hear(try, "nothing")
-	hear(try, "the access point does not let the node in; the passphrase may be wrong")
-	hear("CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=3", "the access point does not let the node in; the passphrase may be wrong")
-	hear("CTRL-EVENT-CONNECTED - Connection to 02:00:00:00:01:00 completed [id=0 id_str=]", "")
-	hear(try, "")
+	check(try, "nothing")
+	check(try, "the access point does not let the node in; the passphrase may be wrong")
+	check("CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=3", "the access point does not let the node in; the passphrase may be wrong")
+	check("CTRL-EVENT-CONNECTED - Connection to 02:00:00:00:01:00 completed [id=0 id_str=]", "")
+	check(try, "")
 	// WPA2 knows for sure, and goes on trying.
 	const wrong = `the passphrase of "home" is wrong`
-	hear(`CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="home" auth_failures=1 duration=10 reason=WRONG_KEY`, wrong)
-	hear(try, wrong)
-	hear("CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=15", wrong)
-	hear(try, wrong)
-	hear("CTRL-EVENT-NETWORK-NOT-FOUND ", "none of the configured Wi-Fi networks is in reach")
+	check(`CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid="home" auth_failures=1 duration=10 reason=WRONG_KEY`, wrong)
+	check(try, wrong)
+	check("CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=15", wrong)
+	check(try, wrong)
+	check("CTRL-EVENT-NETWORK-NOT-FOUND ", "none of the configured Wi-Fi networks is in reach")
 }
 
 func FuzzNews(f *testing.F) {
@@ -174,9 +174,9 @@ func TestListen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	told := make(chan string, 4)
+	reports := make(chan string, 4)
 	over := make(chan error, 1)
-	go func() { over <- listen(context.Background(), path, func(text string) { told <- text }) }()
+	go func() { over <- listen(context.Background(), path, func(text string) { reports <- text }) }()
 	buf := make([]byte, 100)
 	n, from, err := s.ReadFromUnix(buf)
 	if err != nil || string(buf[:n]) != "ATTACH" {
@@ -187,7 +187,7 @@ func TestListen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := <-told; !strings.Contains(got, "in reach") {
+	if got := <-reports; !strings.Contains(got, "in reach") {
 		t.Errorf("reported %q", got)
 	}
 	if err := <-over; err != nil {

@@ -216,9 +216,9 @@ func TestSSHD(t *testing.T) {
 	}
 }
 
-// TestNoRoomForKeys: a node on whose data partition nothing can be written is still one that can be
+// TestNoSpaceForKeys: a node on whose data partition nothing can be written is still one that can be
 // logged in to.
-func TestNoRoomForKeys(t *testing.T) {
+func TestNoSpaceForKeys(t *testing.T) {
 	m := box(t)
 	for _, dir := range []string{KeyDir, filepath.Dir(MachineIDFile)} { // files in the place of the directories, which stop root too
 		if err := os.MkdirAll(filepath.Dir(m.Root+dir), 0o755); err != nil {

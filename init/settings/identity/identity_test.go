@@ -98,7 +98,7 @@ func TestHostKeysOfAFailingCard(t *testing.T) {
 	}
 }
 
-func TestHostKeysWithoutRoom(t *testing.T) {
+func TestHostKeysWithoutSpace(t *testing.T) {
 	dir := t.TempDir()
 	paths, err := HostKeys(dir)
 	if err != nil {

@@ -23,7 +23,7 @@ network:
 // stayed on BOOT.
 func TestKeepMain(t *testing.T) {
 	n := newNode(t)
-	n.put("config.yaml", string(config.WithRoom([]byte(first))))
+	n.put("config.yaml", string(config.WithSpace([]byte(first))))
 	n.run()
 	if err := n.Fits([]byte(second)); err != nil {
 		t.Error(err)
@@ -96,7 +96,7 @@ func TestKeepPowerCut(t *testing.T) {
 	for _, backwards := range []bool{false, true} {
 		for written := 0; written <= 8; written++ {
 			n := newNode(t)
-			n.put("config.yaml", string(config.WithRoom([]byte(first))))
+			n.put("config.yaml", string(config.WithSpace([]byte(first))))
 			n.run()
 			whole := n.Overwrite
 			n.Overwrite = func(name string, text []byte) error {

@@ -27,22 +27,22 @@ const dataMount = "/data"
 // openData checks, grows and mounts the data partition and makes it the place of the new root. An
 // error means that it is not in use. It is never formatted, and never repaired so far that what
 // made the node this node would be gone: that is for a person to decide (package datafs).
-func openData(t report.Teller, s *preinit.State, l *Layout) error {
+func openData(t report.Reporter, s *preinit.State, l *Layout) error {
 	return opening{t, dataMount, func() error { return mountData(t, s) }, func() error { return prepareRoot(t) }, releaseRoot}.run(l)
 }
 
 // opening is what opens the data partition.
 type opening struct {
-	tell    report.Teller
-	dir     string // where mount mounts it
-	mount   func() error
-	prepare func() error // makes it the place of the new root
-	release func()       // undoes both
+	reporter report.Reporter
+	dir      string // where mount mounts it
+	mount    func() error
+	prepare  func() error // makes it the place of the new root
+	release  func()       // undoes both
 }
 
 func (o opening) run(l *Layout) error {
 	const fix = "log in over ssh, or on the console, and run sudo shelf data: it shows what can be done; nothing is written to the partition meanwhile"
-	t := o.tell
+	t := o.reporter
 	err := o.mount()
 	if err == nil {
 		if done, err := reset(o.dir+"/k3os", func(string) {}); err != nil {
@@ -62,7 +62,7 @@ func (o opening) run(l *Layout) error {
 	return &fault.Error{Kind: fault.Device, What: "the data partition is not in use", Err: err, Fix: fix}
 }
 
-func mountData(t report.Teller, s *preinit.State) error {
+func mountData(t report.Reporter, s *preinit.State) error {
 	if s.DataErr != nil {
 		return s.DataErr
 	}
@@ -82,20 +82,20 @@ func mountData(t report.Teller, s *preinit.State) error {
 
 // partition is the data partition, and what is done to it.
 type partition struct {
-	tell    report.Teller
-	dir     string // where it is mounted
-	fsck    func(mode string) (fsck.Result, error)
-	mount   func(options string, flags uintptr) error
-	unmount func()
-	grow    func() error // once it is mounted
+	reporter report.Reporter
+	dir      string // where it is mounted
+	fsck     func(mode string) (fsck.Result, error)
+	mount    func(options string, flags uintptr) error
+	unmount  func()
+	grow     func() error // once it is mounted
 }
 
 // onDisk is the partition of a device.
-func onDisk(t report.Teller, device string, blockSize int64) *partition {
+func onDisk(t report.Reporter, device string, blockSize int64) *partition {
 	return &partition{
-		tell: t,
-		dir:  dataMount,
-		fsck: func(mode string) (fsck.Result, error) { return e2fsck(t, mode, device) },
+		reporter: t,
+		dir:      dataMount,
+		fsck:     func(mode string) (fsck.Result, error) { return e2fsck(t, mode, device) },
 		mount: func(options string, flags uintptr) error {
 			_, err := mount.Mount(device, dataMount, "ext4", options, flags)
 			return err
@@ -113,7 +113,7 @@ func (p *partition) use(clean bool) (err error) {
 			return err
 		}
 	}
-	p.tell.Log("the data partition is checked")
+	p.reporter.Log("the data partition is checked")
 	mountIt := func() error { return p.mount("errors=remount-ro", unix.MS_NOATIME) }
 	err = mountIt()
 	if err != nil && clean { // it calls itself clean and is not
@@ -122,7 +122,7 @@ func (p *partition) use(clean bool) (err error) {
 			err = mountIt()
 		}
 		if err == nil {
-			p.tell.Problem(fault.New(fault.Device, "look at your data; if it happens again replace the card",
+			p.reporter.Problem(fault.New(fault.Device, "look at your data; if it happens again replace the card",
 				"the data partition was damaged (%v) though it was unmounted in order, and has been repaired", refused))
 		}
 	}
@@ -134,7 +134,7 @@ func (p *partition) use(clean bool) (err error) {
 		return fault.New(fault.Device, "", "a repair took away what made this node itself; what e2fsck found of it is in the directory lost+found there")
 	}
 	if err := p.grow(); err != nil {
-		p.tell.Problem(fault.Wrap(err, fault.Device, "reboot; if it comes again write the image again", "the file system of the data partition could not be enlarged"))
+		p.reporter.Problem(fault.Wrap(err, fault.Device, "reboot; if it comes again write the image again", "the file system of the data partition could not be enlarged"))
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ func (p *partition) check(safe string) (repaired bool, err error) {
 	case err != nil:
 		return false, fmt.Errorf("it could not be checked: %w", err)
 	case res.Repaired():
-		p.tell.Say("e2fsck repaired the data partition: %s", res.Last)
+		p.reporter.Say("e2fsck repaired the data partition: %s", res.Last)
 		return false, nil
 	case res.Sound():
 		return false, nil
@@ -165,7 +165,7 @@ func (p *partition) check(safe string) (repaired bool, err error) {
 	if !res.Sound() {
 		return false, fmt.Errorf("it is damaged and e2fsck cannot repair it (exit code %d): %s", res.Code, res.Last)
 	}
-	p.tell.Problem(fault.New(fault.Device, "look into /lost+found and at your data; if it happens again replace the card", "the data partition was damaged and has been repaired: %s", res.Last))
+	p.reporter.Problem(fault.New(fault.Device, "look into /lost+found and at your data; if it happens again replace the card", "the data partition was damaged and has been repaired: %s", res.Last))
 	return true, nil
 }
 
@@ -204,7 +204,7 @@ func (p *partition) recognised() bool {
 
 // rescue returns what asked for the rescue system, if anything did: a word of the kernel's command
 // line, or a file on BOOT, whose device is boot.
-func rescue(t report.Teller, cmdline map[string]string, boot string) string {
+func rescue(t report.Reporter, cmdline map[string]string, boot string) string {
 	by := ""
 	if v, asked := cmdline["shelf.rescue"]; asked && config.RescueAsked([]byte(v)) {
 		by = "shelf.rescue on the kernel's command line"
@@ -226,7 +226,7 @@ func rescue(t report.Teller, cmdline map[string]string, boot string) string {
 
 // e2fsck checks a device. A large disk may take its time, and the watchdog does not fire meanwhile,
 // since the step has a limit of its own.
-func e2fsck(t report.Teller, mode, device string) (fsck.Result, error) {
+func e2fsck(t report.Reporter, mode, device string) (fsck.Result, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkLimit)
 	defer cancel()
 	slow := time.AfterFunc(checkSlow, func() {

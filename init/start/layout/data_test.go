@@ -21,14 +21,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func teller() report.Teller {
-	return report.Teller{Console: &report.Console{}, Report: &report.Report{}, Step: "layout"}
+func newReporter() report.Reporter {
+	return report.Reporter{Console: &report.Console{}, Report: &report.Report{}, Step: "layout"}
 }
 
 func mib(n int64) int64 { return n << 20 }
 
-// told returns the texts of the problems that were reported.
-func told(t report.Teller) string {
+// problems returns the texts of the problems that were reported.
+func problems(t report.Reporter) string {
 	var all []string
 	for _, p := range t.Report.Problems() {
 		all = append(all, p.What)
@@ -78,9 +78,9 @@ func TestUse(t *testing.T) {
 				}
 			}
 			var does []string
-			tell := teller()
+			reporter := newReporter()
 			p := &partition{
-				tell: tell, dir: dir,
+				reporter: reporter, dir: dir,
 				fsck: func(mode string) (fsck.Result, error) {
 					does = append(does, mode)
 					if c.codes[mode] < 0 {
@@ -116,7 +116,7 @@ func TestUse(t *testing.T) {
 			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Errorf("got the error %v, want %q", err, c.err)
 			}
-			if got := told(tell); (got == "") != (c.problem == "") || !strings.Contains(got, c.problem) {
+			if got := problems(reporter); (got == "") != (c.problem == "") || !strings.Contains(got, c.problem) {
 				t.Errorf("reported: got %q, want %q", got, c.problem)
 			}
 		})
@@ -128,7 +128,7 @@ func TestUse(t *testing.T) {
 func TestOpenDataRefused(t *testing.T) {
 	lost := errors.New("no ext4 on it")
 	l := &Layout{}
-	err := openData(teller(), &preinit.State{DataErr: lost}, l)
+	err := openData(newReporter(), &preinit.State{DataErr: lost}, l)
 	if !errors.Is(err, lost) || fault.Code(err) != int(fault.Device) || l.Sweep != nil {
 		t.Errorf("got %v (code %d), want a fault of the device that wraps %v", err, fault.Code(err), lost)
 	}
@@ -152,7 +152,7 @@ func TestOpening(t *testing.T) {
 		}
 		released := false
 		l := &Layout{}
-		o := opening{teller(), root, func() error { return nil }, func() error {
+		o := opening{newReporter(), root, func() error { return nil }, func() error {
 			if _, err := os.Stat(filepath.Join(root, "k3os/data/home/rancher/file")); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("the root is prepared before the reset: %v", err)
 			}
@@ -172,7 +172,7 @@ func TestOpening(t *testing.T) {
 
 // A device that is not there is neither checked nor grown.
 func TestOnDisk(t *testing.T) {
-	p := onDisk(teller(), filepath.Join(t.TempDir(), "none"), 4096)
+	p := onDisk(newReporter(), filepath.Join(t.TempDir(), "none"), 4096)
 	if res, err := p.fsck(fsck.Safe); err == nil && !res.Failed() {
 		t.Errorf("check: got %+v, want a failure", res)
 	}
@@ -190,12 +190,12 @@ func TestEach(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tell := teller()
-	each(tell, []mount.Op{
+	reporter := newReporter()
+	each(reporter, []mount.Op{
 		mount.Dir{Path: filepath.Join(root, "file", "below"), Mode: 0o755, UID: os.Getuid(), GID: os.Getgid()},
 		mount.Symlink{Path: filepath.Join(root, "link"), Target: "file"},
 	})
-	if got := told(tell); !strings.Contains(got, "not as they should be") {
+	if got := problems(reporter); !strings.Contains(got, "not as they should be") {
 		t.Errorf("reported: got %q, want the line that failed", got)
 	}
 	if got, err := os.Readlink(filepath.Join(root, "link")); got != "file" {
@@ -296,11 +296,11 @@ func TestRescue(t *testing.T) {
 		"the line has no": {map[string]string{"shelf.rescue": "no"}, &no, ""},
 		"line no, file":   {map[string]string{"shelf.rescue": "no"}, &yes, config.RescueFile},
 	} {
-		if got := rescue(teller(), c.line, volume(t, c.file)); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+		if got := rescue(newReporter(), c.line, volume(t, c.file)); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
-	if got := rescue(teller(), nil, filepath.Join(t.TempDir(), "none")); got != "" {
+	if got := rescue(newReporter(), nil, filepath.Join(t.TempDir(), "none")); got != "" {
 		t.Errorf("no BOOT: got %q, want none", got)
 	}
 }
@@ -338,7 +338,7 @@ func TestSetRescue(t *testing.T) {
 // A root in which something else is where a mount has to go is none; one that lacks less is.
 func TestFurnish(t *testing.T) {
 	root := t.TempDir()
-	if err := furnish(teller(), root); err != nil {
+	if err := furnish(newReporter(), root); err != nil {
 		t.Fatalf("an empty root: %v", err)
 	}
 	for _, dir := range mountPoints {
@@ -353,7 +353,7 @@ func TestFurnish(t *testing.T) {
 		if err := os.WriteFile(root+dir, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := furnish(teller(), root); err == nil {
+		if err := furnish(newReporter(), root); err == nil {
 			t.Errorf("a file in the place of %s: got no error", dir)
 		}
 		if err := os.Remove(root + dir); err != nil {

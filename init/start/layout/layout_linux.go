@@ -32,9 +32,9 @@ const newRoot = "/newroot"
 
 // Run does the step. Verity is called, at most once, when the kernel finds a bad block of /usr.
 // An error that is returned ends the boot; others are reported.
-func Run(t report.Teller, s *preinit.State, verity func(block string)) (*Layout, error) {
+func Run(t report.Reporter, s *preinit.State, verity func(block string)) (*Layout, error) {
 	l := &Layout{}
-	s.Modules.Hear(func(ev uevent.Event) {
+	s.Modules.Subscribe(func(ev uevent.Event) {
 		if block := ev["DM_VERITY_ERR_BLOCK_NR"]; block != "" && verity != nil {
 			verity(block)
 		}
@@ -101,7 +101,7 @@ func unixMount(source, target, kind string, flags uintptr) error {
 
 // each does all lines of a table and reports those that fail: a directory that cannot be repaired
 // must not keep the node from coming up.
-func each(t report.Teller, ops []mount.Op) {
+func each(t report.Reporter, ops []mount.Op) {
 	for _, op := range ops {
 		if err := mount.Do(op); err != nil {
 			t.Problem(unlike(err))
@@ -115,7 +115,7 @@ func unlike(err error) error {
 
 // prepareRoot makes k3os/data of the data partition the place of the new root, and returns what
 // keeps it from being one. Its mounts remain; releaseRoot takes them away.
-func prepareRoot(t report.Teller) error {
+func prepareRoot(t report.Reporter) error {
 	if err := mount.Do(mount.Under(dataMount, onData)...); err != nil {
 		return err
 	}
@@ -129,24 +129,24 @@ func prepareRoot(t report.Teller) error {
 }
 
 // furnish makes the directories of a root, and returns what keeps it from being one.
-func furnish(t report.Teller, root string) error {
-	var told []error
+func furnish(t report.Reporter, root string) error {
+	var reported []error
 	for _, op := range mount.Under(root, skeleton) {
 		if err := mount.Do(op); err != nil {
-			told = append(told, err)
+			reported = append(reported, err)
 		}
 	}
 	// A system that cannot mount its parts would not come up at all, and a disk that takes no
 	// writes any more keeps nothing.
 	for _, dir := range mountPoints {
 		if st, err := os.Stat(root + dir); err != nil || !st.IsDir() {
-			return errors.Join(append(told, err)...)
+			return errors.Join(append(reported, err)...)
 		}
 	}
 	if mount.Frozen(root) {
-		return errors.Join(append(told, errors.New("the file system has errors, and the kernel writes nothing to it any more; the next boot checks it"))...)
+		return errors.Join(append(reported, errors.New("the file system has errors, and the kernel writes nothing to it any more; the next boot checks it"))...)
 	}
-	for _, err := range told {
+	for _, err := range reported {
 		t.Problem(unlike(err))
 	}
 	return nil
@@ -187,7 +187,7 @@ func switchRoot() error {
 
 // bindSystemConfig shows the imported configuration where k3OS had it, if the slot has a file to
 // mount it on: a mount needs one, and the slot is read-only.
-func bindSystemConfig(t report.Teller) {
+func bindSystemConfig(t report.Reporter) {
 	const from, to = "/k3os/config/system.yaml", "/k3os/system/config.yaml"
 	for _, path := range []string{from, to} {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {

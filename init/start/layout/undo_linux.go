@@ -16,16 +16,16 @@ import (
 
 // Undo unmounts what can be unmounted, last mounted first, and makes the rest read-only, so that no
 // file system is dirty when the power goes. It is for the very end, when all services are gone.
-func Undo(t report.Teller) {
+func Undo(t report.Reporter) {
 	mounts, _ := mountinfo.GetMounts(nil)
 	undo{t, unix.Unmount, unix.Mount}.all(mounts)
 }
 
 // undo is how mounts are undone.
 type undo struct {
-	tell    report.Teller
-	unmount func(path string, flags int) error
-	mount   func(source, target, kind string, flags uintptr, data string) error
+	reporter report.Reporter
+	unmount  func(path string, flags int) error
+	mount    func(source, target, kind string, flags uintptr, data string) error
 }
 
 func (u undo) all(mounts []*mountinfo.Info) {
@@ -37,13 +37,13 @@ func (u undo) all(mounts []*mountinfo.Info) {
 		}
 		if err := u.unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW); err != nil && disks[m.FSType] {
 			if err := u.mount("", m.Mountpoint, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-				u.tell.Say("%s stays mounted: %v", m.Mountpoint, err)
+				u.reporter.Say("%s stays mounted: %v", m.Mountpoint, err)
 			}
 		}
 	}
 	if err := u.mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		u.tell.Say("/ could not be made read-only: %v", err)
-		busy(u.tell)
+		u.reporter.Say("/ could not be made read-only: %v", err)
+		busy(u.reporter)
 	}
 	flush(mounts)
 }
@@ -59,7 +59,7 @@ func (u undo) leave(mounts []*mountinfo.Info) {
 		if !network(m.FSType) || limit.Within(patience, func() error { return u.unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW) }) == nil {
 			continue
 		}
-		u.tell.Say("%s: its server does not answer, what was not written there is lost", m.Mountpoint)
+		u.reporter.Say("%s: its server does not answer, what was not written there is lost", m.Mountpoint)
 		for _, flag := range []int{unix.MNT_FORCE, unix.MNT_DETACH} {
 			_ = limit.Within(time.Second, func() error { return u.unmount(m.Mountpoint, flag|unix.UMOUNT_NOFOLLOW) })
 		}
@@ -97,7 +97,7 @@ func network(kind string) bool {
 }
 
 // busy reports which processes are left, for they are what keeps a file system writable.
-func busy(t report.Teller) {
+func busy(t report.Reporter) {
 	dirs, _ := os.ReadDir("/proc")
 	var names []string
 	for _, d := range dirs {

@@ -23,7 +23,7 @@ func TestUndo(t *testing.T) {
 	}
 	var done []string
 	u := undo{
-		tell: teller(),
+		reporter: newReporter(),
 		unmount: func(path string, flags int) error {
 			done = append(done, fmt.Sprintf("unmount %s %#x", path, flags&^unix.UMOUNT_NOFOLLOW))
 			if flags&unix.UMOUNT_NOFOLLOW == 0 {

@@ -20,8 +20,8 @@ import (
 
 const sectors = 4 << 21 // of a disk of 4 GiB
 
-func teller() report.Teller {
-	return report.Teller{Console: &report.Console{}, Report: &report.Report{}, Step: "preinit"}
+func newReporter() report.Reporter {
+	return report.Reporter{Console: &report.Console{}, Report: &report.Report{}, Step: "preinit"}
 }
 
 // machine is one below sys and dev with a disk of some signature; its slots and its data partition
@@ -108,7 +108,7 @@ func TestFindDisk(t *testing.T) {
 		name, cmdline string
 		disks         map[string]uint32
 		want, err     string
-		told          int
+		reported      int
 	}{
 		{"its own", "shelf.disk=1a2b3c4d-01 shelf.slot=a", map[string]uint32{"mmcblk0": 0x1a2b3c4d, "sda": 7}, "mmcblk0", "", 0},
 		{"two of one signature", "shelf.disk=1a2b3c4d-01 shelf.slot=b", map[string]uint32{"mmcblk0": 0x1a2b3c4d, "sda": 0x1a2b3c4d}, "mmcblk0", "", 1},
@@ -122,13 +122,13 @@ func TestFindDisk(t *testing.T) {
 			machine(t, sys, dev, name, signature)
 		}
 		synctest.Test(t, func(t *testing.T) { // it waits for a disk that does not come
-			tell := teller()
-			s := &State{Cmdline: ParseCmdline(c.cmdline), Modules: NewHotplug(tell)}
-			err := s.findDisk(tell, sys, dev)
+			reporter := newReporter()
+			s := &State{Cmdline: ParseCmdline(c.cmdline), Modules: NewHotplug(reporter)}
+			err := s.findDisk(reporter, sys, dev)
 			if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) || c.err == "" && (err != nil || s.Disk.Name != c.want) {
 				t.Errorf("%s: got %+v, %v, want %q", c.name, s.Disk, err, c.want+c.err)
 			}
-			if p := tell.Report.Problems(); len(p) != c.told {
+			if p := reporter.Report.Problems(); len(p) != c.reported {
 				t.Errorf("%s: reported %+v", c.name, p)
 			}
 		})
@@ -139,9 +139,9 @@ func TestFindDisk(t *testing.T) {
 func TestLateDisk(t *testing.T) {
 	sys, dev := t.TempDir(), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		s := &State{Cmdline: ParseCmdline("shelf.disk=1a2b3c4d-01 shelf.slot=a"), Modules: NewHotplug(teller())}
+		s := &State{Cmdline: ParseCmdline("shelf.disk=1a2b3c4d-01 shelf.slot=a"), Modules: NewHotplug(newReporter())}
 		done := make(chan error)
-		go func() { done <- s.findDisk(teller(), sys, dev) }()
+		go func() { done <- s.findDisk(newReporter(), sys, dev) }()
 		time.Sleep(15 * time.Second)
 		machine(t, sys, dev, "sda", 0x1a2b3c4d)
 		s.Modules.block <- struct{}{}
@@ -159,7 +159,7 @@ func TestCheck(t *testing.T) {
 		with           func(dev string)
 		compatible     string
 		err, data      string
-		told           int
+		reported       int
 		label          string
 		expectManifest bool
 	}{
@@ -170,7 +170,7 @@ func TestCheck(t *testing.T) {
 		{name: "somebody's data", slot: "a", label: "photos", data: `label "photos"`, expectManifest: true},
 		{name: "no file system", slot: "a", with: func(dev string) { os.WriteFile(filepath.Join(dev, "sdap4"), make([]byte, 4096), 0o644) }, data: "no ext4 file system", expectManifest: true},
 		{name: "no data partition", slot: "a", with: func(dev string) { os.Remove(filepath.Join(dev, "sdap4")) }, data: "has no partition 4", expectManifest: true},
-		{name: "too little memory", slot: "a", told: 1, expectManifest: true},
+		{name: "too little memory", slot: "a", reported: 1, expectManifest: true},
 	} {
 		sys, dev := t.TempDir(), t.TempDir()
 		machine(t, sys, dev, "sda", 0x1a2b3c4d)
@@ -187,20 +187,20 @@ func TestCheck(t *testing.T) {
 		if err != nil || d == nil {
 			t.Fatalf("%+v, %v", d, err)
 		}
-		tell := teller()
+		reporter := newReporter()
 		s := &State{Disk: d, Slot: c.slot, Compatible: []string{"raspberrypi,4-model-b"}, Memory: 4 << 30}
 		if c.compatible != "" {
 			s.Compatible = []string{c.compatible}
 		}
-		if c.told > 0 {
+		if c.reported > 0 {
 			s.Memory = 512 << 20
 		}
-		err = s.check(tell)
+		err = s.check(reporter)
 		if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) || c.err == "" && err != nil {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.err)
 		}
-		if (s.Manifest != nil) != c.expectManifest || len(tell.Report.Problems()) != c.told {
-			t.Errorf("%s: manifest %v, reported %+v", c.name, s.Manifest, tell.Report.Problems())
+		if (s.Manifest != nil) != c.expectManifest || len(reporter.Report.Problems()) != c.reported {
+			t.Errorf("%s: manifest %v, reported %+v", c.name, s.Manifest, reporter.Report.Problems())
 		}
 		if c.err != "" {
 			continue

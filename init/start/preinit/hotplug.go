@@ -11,16 +11,16 @@ import (
 
 // Hotplug loads the modules that devices ask for, those that are there and those that come.
 type Hotplug struct {
-	t      report.Teller
-	mu     sync.Mutex
-	loader *module.Loader
-	seen   map[string]bool
-	block  chan struct{}
-	hear   []func(uevent.Event)
+	t           report.Reporter
+	mu          sync.Mutex
+	loader      *module.Loader
+	seen        map[string]bool
+	block       chan struct{}
+	subscribers []func(uevent.Event)
 }
 
 // NewHotplug returns one without modules.
-func NewHotplug(t report.Teller) *Hotplug {
+func NewHotplug(t report.Reporter) *Hotplug {
 	return &Hotplug{t: t, seen: map[string]bool{}, block: make(chan struct{}, 1)}
 }
 
@@ -100,16 +100,20 @@ func (h *Hotplug) Listen() error {
 			}
 		}
 		h.mu.Lock()
-		hear := h.hear
+		subscribers := h.subscribers
 		h.mu.Unlock()
-		for _, f := range hear {
+		for _, f := range subscribers {
 			f(ev)
 		}
 	})
 }
 
-// Hear adds a listener; it must not block.
-func (h *Hotplug) Hear(f func(uevent.Event)) { h.mu.Lock(); h.hear = append(h.hear, f); h.mu.Unlock() }
+// Subscribe adds a listener; it must not block.
+func (h *Hotplug) Subscribe(f func(uevent.Event)) {
+	h.mu.Lock()
+	h.subscribers = append(h.subscribers, f)
+	h.mu.Unlock()
+}
 
 // WaitBlock waits until a block device changed, at most d.
 func (h *Hotplug) WaitBlock(d time.Duration) {

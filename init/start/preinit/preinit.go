@@ -58,7 +58,7 @@ var kernelFS = []mount.Op{
 var fileSystems = []string{"crc32c_generic", "dm_mod", "dm_verity", "squashfs", "ext4", "vfat", "nls_ascii", "nls_cp437"}
 
 // Mount mounts the kernel's file systems and opens the consoles.
-func Mount(t report.Teller) error {
+func Mount(t report.Reporter) error {
 	err := mount.Do(kernelFS...)
 	t.Console.Open("/sys", "/dev")
 	return err
@@ -66,7 +66,7 @@ func Mount(t report.Teller) error {
 
 // Run does the step. It fills s as it goes, so that a caller can report with what there is when it
 // fails.
-func Run(t report.Teller, s *State) error {
+func Run(t report.Reporter, s *State) error {
 	text, _ := os.ReadFile("/proc/cmdline")
 	s.Cmdline = ParseCmdline(string(text))
 	s.Compatible, s.Model, s.Memory = Compatible("/proc"), Model("/proc"), Memory("/proc")
@@ -91,7 +91,7 @@ func Run(t report.Teller, s *State) error {
 	return s.check(t)
 }
 
-func (s *State) watchdog(t report.Teller) {
+func (s *State) watchdog(t report.Reporter) {
 	marks := false
 	if _, err := os.Stat("/proc/device-tree/system/linux,revision"); err == nil {
 		marks = true
@@ -113,7 +113,7 @@ func (s *State) watchdog(t report.Teller) {
 const diskLimit = 40 * time.Second
 
 // findDisk waits for the disk below sys and dev.
-func (s *State) findDisk(t report.Teller, sys, dev string) error {
+func (s *State) findDisk(t report.Reporter, sys, dev string) error {
 	want := s.Cmdline["shelf.disk"]
 	if want == "" {
 		return fault.New(fault.Input, "boot through the card's own boot script, which names the disk", "the kernel's command line has no shelf.disk")
@@ -121,7 +121,7 @@ func (s *State) findDisk(t report.Teller, sys, dev string) error {
 	if s.Slot = s.Cmdline["shelf.slot"]; s.Slot != "a" && s.Slot != "b" {
 		return fault.New(fault.Input, "boot through the card's own boot script, which names the slot", "shelf.slot=%q on the kernel's command line is not a or b", s.Slot)
 	}
-	start, told := time.Now(), false
+	start, reported := time.Now(), false
 	for {
 		d, names, err := disk.Find(sys, dev, want)
 		if err != nil {
@@ -143,8 +143,8 @@ func (s *State) findDisk(t report.Teller, sys, dev string) error {
 			return fault.New(fault.Device, "check that the card or disk sits well and is one that the board can read; if it is new, write the image again",
 				"the disk that the node was started from (%s) did not appear within %v; the disks that are there: %s", want, diskLimit, strings.Join(have, " "))
 		}
-		if !told && waited > 3*time.Second {
-			told = true
+		if !reported && waited > 3*time.Second {
+			reported = true
 			t.Say("waiting for the disk %s", want)
 		}
 		s.Modules.WaitBlock(200 * time.Millisecond)
@@ -153,7 +153,7 @@ func (s *State) findDisk(t report.Teller, sys, dev string) error {
 
 // check reads the descriptions of the slot and the data partition. An error that is returned ends
 // the boot; others are reported and kept in s.
-func (s *State) check(t report.Teller) error {
+func (s *State) check(t report.Reporter) error {
 	if err := s.Disk.Check(); err != nil {
 		return err
 	}

@@ -27,15 +27,15 @@ const (
 // Watch watches a node. Its exported fields are not changed after it was made; all methods may be
 // called from any goroutine.
 type Watch struct {
-	Config  func() *config.Config // the newest one
-	Units   *supervise.Supervisor
-	Net     *network.Manager
-	Probes  *health.Prober
-	Sample  func() monitor.Sample // except for what Watch itself knows
-	Tell    report.Teller
-	Dir     string // where the tally is kept
-	Discard bool   // nothing is kept
-	Disk    string // the boot disk's name, as in /sys/block
+	Config   func() *config.Config // the newest one
+	Units    *supervise.Supervisor
+	Net      *network.Manager
+	Probes   *health.Prober
+	Sample   func() monitor.Sample // except for what Watch itself knows
+	Reporter report.Reporter
+	Dir      string // where the tally is kept
+	Discard  bool   // nothing is kept
+	Disk     string // the boot disk's name, as in /sys/block
 
 	calm   chan struct{} // closed when the boot is over and there is time for node-exporter
 	moving sync.Mutex    // one move of node-exporter at a time
@@ -84,7 +84,7 @@ func (w *Watch) address() (string, error) {
 // first sample.
 func (w *Watch) Run(ready <-chan struct{}, begun func()) {
 	if err := os.MkdirAll(monitor.Dir, 0o755); err != nil {
-		w.Tell.Problem(err)
+		w.Reporter.Problem(err)
 		return
 	}
 	select {
@@ -93,7 +93,7 @@ func (w *Watch) Run(ready <-chan struct{}, begun func()) {
 	}
 	tally, err := monitor.Load(w.Dir)
 	if err != nil {
-		w.Tell.Log("%v", err) // counted from zero
+		w.Reporter.Log("%v", err) // counted from zero
 	}
 	w.mu.Lock()
 	w.tally = tally
@@ -140,9 +140,9 @@ func (w *Watch) Follow() {
 	if now, err := w.address(); err != nil || now == was {
 		return // without an address it stays where it is until there is one
 	}
-	w.Tell.Say("node-exporter moves to another address")
+	w.Reporter.Say("node-exporter moves to another address")
 	if err := w.Units.RestartUnit(context.Background(), monitor.UnitName); err != nil {
-		w.Tell.Say("%v", err)
+		w.Reporter.Say("%v", err)
 	}
 }
 
@@ -163,7 +163,7 @@ func (w *Watch) Save() {
 	w.count()
 	if w.tally != nil && !w.Discard {
 		if err := w.tally.Save(w.Dir); err != nil {
-			w.Tell.Log("%v", err)
+			w.Reporter.Log("%v", err)
 		}
 	}
 }
@@ -194,6 +194,6 @@ func (w *Watch) write() {
 	}
 	w.mu.Unlock()
 	if err := monitor.Write(monitor.File, s, time.Now()); err != nil {
-		w.Tell.Log("metrics: %v", err)
+		w.Reporter.Log("metrics: %v", err)
 	}
 }

@@ -71,10 +71,10 @@ func (s Status) Repairs() bool { return s.repair }
 
 // Disks are the storage disks of a node. All methods may be called from any goroutine.
 type Disks struct {
-	Boot string                        // name of the disk that the node runs from
-	Host string                        // the node's name, for the marker
-	Load func(module string) error     // loads a kernel module
-	Tell func(format string, a ...any) // lines for people
+	Boot  string                        // name of the disk that the node runs from
+	Host  string                        // the node's name, for the marker
+	Load  func(module string) error     // loads a kernel module
+	Print func(format string, a ...any) // lines for people
 
 	work   sync.Mutex // held while disks are made ready
 	mu     sync.Mutex // of status
@@ -145,7 +145,7 @@ func (d *Disks) update(ctx context.Context, cfg *config.Config, spec config.Stor
 		}
 		// Pulled out. What holds it open gets errors.
 		_ = unix.Unmount(at, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-		d.Tell("disk %s: it was pulled out while it was in use", spec.Name)
+		d.Print("disk %s: it was pulled out while it was in use", spec.Name)
 	}
 	use, err := d.ready(ctx, cfg, spec)
 	dev := use.Device
@@ -158,7 +158,7 @@ func (d *Disks) update(ctx context.Context, cfg *config.Config, spec config.Stor
 	case err != nil:
 		s.State, s.Detail = Refused, err.Error()
 	default:
-		d.Tell("disk %s: %s is in use (%s, serial number %s)", spec.Name, dev.Path, dev.FS.Type, or(s.Serial != "", s.Serial, "unknown"))
+		d.Print("disk %s: %s is in use (%s, serial number %s)", spec.Name, dev.Path, dev.FS.Type, or(s.Serial != "", s.Serial, "unknown"))
 	}
 	d.set(s)
 }
@@ -279,7 +279,7 @@ const formatLimit = 10 * time.Minute
 // format makes a btrfs file system on a blank disk. mkfs.btrfs refuses one that holds anything.
 func (d *Disks) format(ctx context.Context, spec config.StorageDisk, dev Device) (Device, error) {
 	d.set(Status{Name: spec.Name, Device: spec.Device, Path: dev.Path, State: Busy, Detail: "a file system is made on " + dev.Path})
-	d.Tell("disk %s: %s (%s) is blank; a btrfs file system is made on it", spec.Name, dev.Path, dev.Serial())
+	d.Print("disk %s: %s (%s) is blank; a btrfs file system is made on it", spec.Name, dev.Path, dev.Serial())
 	_ = d.Load("btrfs")
 	ctx, cancel := context.WithTimeout(ctx, formatLimit)
 	defer cancel()
@@ -366,7 +366,7 @@ func (d *Disks) check(ctx context.Context, path string) error {
 			"the disk %s is damaged, and a repair may lose files: %s", path, res.Last)
 	}
 	if res.Repaired() {
-		d.Tell("e2fsck repaired the disk %s: %s", path, res.Last)
+		d.Print("e2fsck repaired the disk %s: %s", path, res.Last)
 	}
 	return nil
 }

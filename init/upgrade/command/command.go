@@ -30,13 +30,13 @@ import (
 
 // Options are the orders of a user.
 type Options struct {
-	Config *config.Config // the node's, merged
-	Force  bool           // take what was rolled back here
-	Keep   bool           // go on although nothing can bring a server's datastore back
-	Arm    bool           // false: write only
-	Reboot bool           // false: the next boot tries it, whenever that is
-	Note   func(text string)
-	Tell   func(dialogue.Progress)
+	Config   *config.Config // the node's, merged
+	Force    bool           // take what was rolled back here
+	Keep     bool           // go on although nothing can bring a server's datastore back
+	Arm      bool           // false: write only
+	Reboot   bool           // false: the next boot tries it, whenever that is
+	Note     func(text string)
+	Progress func(dialogue.Progress)
 }
 
 // place is where things are on a node.
@@ -68,7 +68,7 @@ func serve(ctx context.Context, p place, in io.Reader, out io.Writer, o Options)
 	n := dialogue.NewNode(in, out)
 	o.Arm, o.Reboot = true, true // the laptop orders it
 	o.Note = func(text string) { _ = n.Say(dialogue.Message{Note: text}) }
-	o.Tell = func(now dialogue.Progress) { _ = n.Say(dialogue.Message{Progress: &now}) }
+	o.Progress = func(now dialogue.Progress) { _ = n.Say(dialogue.Message{Progress: &now}) }
 	done, err := run(ctx, p, n, o, func(source.Options) (source.Source, string, error) { return source.SSH{Node: n}, source.FromSSH, nil })
 	if err != nil {
 		_ = n.Say(dialogue.Message{Error: dialogue.ErrorOf(err)}) // the laptop may be gone
@@ -107,7 +107,7 @@ func run(ctx context.Context, p place, n *dialogue.Node, o Options, open func(so
 	}
 	defer src.Close()
 	j := &install.Job{
-		Source: src, Kind: kind, Keys: trusted, Facts: f, Target: target, Room: target.Size(), Refuse: []func(context.Context, *bundle.Manifest, install.Facts) error{o.datastore}, Force: o.Force, Note: o.Note, Tell: o.Tell,
+		Source: src, Kind: kind, Keys: trusted, Facts: f, Target: target, Space: target.Size(), Refuse: []func(context.Context, *bundle.Manifest, install.Facts) error{o.datastore}, Force: o.Force, Note: o.Note, Progress: o.Progress,
 		Orders: p.orders(o), K3s: p.bringer(src, f, o.Config),
 	}
 	old, err := os.Open(f.Running)
@@ -149,7 +149,7 @@ func stopAt(step string) func(context.Context, string) error {
 func hello(f install.Facts, j *install.Job, trusted bundle.Keys) *dialogue.Hello {
 	h := &dialogue.Hello{
 		Protocol: dialogue.Version, Hostname: f.Hostname, Family: f.Family, Arch: f.Arch, Role: f.Role, Version: f.Version, Slot: f.Slot,
-		Encoders: codec.Encoders(), Floor: f.Ledger.Floor, Room: j.Room, K3s: f.K3s,
+		Encoders: codec.Encoders(), Floor: f.Ledger.Floor, Space: j.Space, K3s: f.K3s,
 	}
 	if j.Old != nil {
 		h.Running = hexOf(j.OldSum)

@@ -186,7 +186,7 @@ func TestServe(t *testing.T) {
 		t.Fatalf("got %+v, %v, %v", done, err, nerr)
 	}
 	sum, err := install.RunningSum(m.system)
-	if err != nil || hello.Running != hexOf(sum) || hello.Hostname != "node" || hello.Slot != "a" || len(hello.Keys) != 1 || hello.Room != int64(m.size+1<<20) || len(hello.Encoders) == 0 {
+	if err != nil || hello.Running != hexOf(sum) || hello.Hostname != "node" || hello.Slot != "a" || len(hello.Keys) != 1 || hello.Space != int64(m.size+1<<20) || len(hello.Encoders) == 0 {
 		t.Errorf("hello %+v, %v", hello, err)
 	}
 	got, err := os.ReadFile(m.facts.Target)

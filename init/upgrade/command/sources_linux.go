@@ -18,7 +18,7 @@ import (
 const stickDir = "/run/shelf/upgrade-stick"
 
 // sources reports how this node reaches sources.
-func sources(o Options, f install.Facts, trusted bundle.Keys, room int64) source.Options {
+func sources(o Options, f install.Facts, trusted bundle.Keys, space int64) source.Options {
 	return source.Options{
 		HTTP: source.HTTPOptions{
 			Client: proxy.Client(func() map[string]string { return o.Config.K3OS.Environment }),
@@ -35,7 +35,7 @@ func sources(o Options, f install.Facts, trusted bundle.Keys, room int64) source
 				if err != nil {
 					return nil, err
 				}
-				_, err = install.Judge(b.Manifest, source.FromUSB, f, room, o.Force, time.Now())
+				_, err = install.Judge(b.Manifest, source.FromUSB, f, space, o.Force, time.Now())
 				return b.Manifest, err
 			},
 		},

@@ -42,7 +42,7 @@ type Job struct {
 	Keys   bundle.Keys
 	Facts  Facts
 	Target slot.Device // the partition that does not run, from its first byte
-	Room   int64       // bytes of it
+	Space  int64       // bytes of it
 
 	Old    io.ReaderAt // the partition that runs; nil: everything is fetched
 	OldSum [32]byte    // sha256 of its manifest.json
@@ -53,11 +53,11 @@ type Job struct {
 	// K3s brings the k3s of a system that does not hold one, and returns when it is there, checked.
 	K3s func(ctx context.Context, k *manifest.K3s, arch string, progress func(done, total int64)) error
 
-	Force bool                                         // take a bundle that was rolled back here
-	Ask   func(ctx context.Context, step string) error // nil: every step may be done
-	Note  func(text string)                            // nil: nobody reads it
-	Tell  func(dialogue.Progress)                      // likewise
-	Now   func() time.Time                             // nil: time.Now
+	Force    bool                                         // take a bundle that was rolled back here
+	Ask      func(ctx context.Context, step string) error // nil: every step may be done
+	Note     func(text string)                            // nil: nobody reads it
+	Progress func(dialogue.Progress)                      // likewise
+	Now      func() time.Time                             // nil: time.Now
 }
 
 // Run installs the upgrade. After an error the running system is as it was, and the next boot is
@@ -80,7 +80,7 @@ func (j *Job) Run(ctx context.Context) (*dialogue.Done, error) {
 		j.note("%s runs already, in slot %s", m.Version, j.Facts.Slot)
 		return done, nil
 	}
-	notes, err := Judge(m, j.Kind, j.Facts, j.Room, j.Force, j.Now())
+	notes, err := Judge(m, j.Kind, j.Facts, j.Space, j.Force, j.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (j *Job) write(ctx context.Context, b *bundle.Bundle, done *dialogue.Done) 
 	if j.Facts.Armed {
 		return nil // Judge has found that it is this one
 	}
-	read := newMeter(PhaseRead, j.Tell, j.Now)
+	read := newMeter(PhaseRead, j.Progress, j.Now)
 	there, err := j.there(ctx, b, read.report)
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (j *Job) write(ctx context.Context, b *bundle.Bundle, done *dialogue.Done) 
 	}
 	system.Fill = func(ctx context.Context, p slot.Partition, resume bool) ([slot.Sector]byte, error) {
 		res, err := delta.Apply(ctx, delta.Options{
-			Bundle: b, Old: j.Old, OldSum: j.OldSum, New: p, Resume: resume, Progress: newMeter(PhaseWrite, j.Tell, j.Now).report,
+			Bundle: b, Old: j.Old, OldSum: j.OldSum, New: p, Resume: resume, Progress: newMeter(PhaseWrite, j.Progress, j.Now).report,
 		})
 		done.Kept, done.Copied, done.Patched, done.Fetched, done.Delta = res.Kept, res.Copied, res.Patched, res.Fetched, res.Delta
 		if res.Broken != nil {
@@ -150,7 +150,7 @@ func (j *Job) write(ctx context.Context, b *bundle.Bundle, done *dialogue.Done) 
 		}
 		return res.First, err
 	}
-	return slot.Write(ctx, j.Target, slot.Area{Size: j.Room}, system, newMeter(PhaseRead, j.Tell, j.Now).report)
+	return slot.Write(ctx, j.Target, slot.Area{Size: j.Space}, system, newMeter(PhaseRead, j.Progress, j.Now).report)
 }
 
 // there reports whether the slot holds the bundle's system, every byte of it. Most of the time the
@@ -185,7 +185,7 @@ func (j *Job) k3s(ctx context.Context, m *bundle.Manifest) error {
 	if j.K3s == nil {
 		return fault.New(fault.Internal, "", "nobody brings k3s %s", m.K3s.Version)
 	}
-	return j.K3s(ctx, m.K3s, m.Arch, newMeter(PhaseK3s, j.Tell, j.Now).report)
+	return j.K3s(ctx, m.K3s, m.Arch, newMeter(PhaseK3s, j.Progress, j.Now).report)
 }
 
 func (j *Job) arm(m *bundle.Manifest, done *dialogue.Done) error {

@@ -166,7 +166,7 @@ type node struct {
 func (m *made) node(src source.Source) *node {
 	n := &node{d: newDevice(m.manifest.Slot.Size + 1<<20)}
 	n.Job = &install.Job{
-		Source: src, Kind: source.FromFile, Keys: bundle.Keys{m.pub}, Target: n.d, Room: int64(len(n.d.medium)), Old: zeroed(m.old), OldSum: m.oldSum,
+		Source: src, Kind: source.FromFile, Keys: bundle.Keys{m.pub}, Target: n.d, Space: int64(len(n.d.medium)), Old: zeroed(m.old), OldSum: m.oldSum,
 		Facts: install.Facts{Family: "rpi64", Arch: "arm64", Role: "worker", Version: "v1", Slot: "a", Running: "a", Target: "b", Deadline: 300},
 		Orders: install.Orders{
 			Forget: func(slot string) error { n.did = append(n.did, "forget "+slot); return nil },
@@ -192,7 +192,7 @@ func TestInstall(t *testing.T) {
 	m := upgrade(t)
 	n := m.node(memory{data: m.data})
 	var phases []string
-	n.Tell = func(p dialogue.Progress) {
+	n.Progress = func(p dialogue.Progress) {
 		if !slices.Contains(phases, p.Phase) {
 			phases = append(phases, p.Phase)
 		}
@@ -317,7 +317,7 @@ func TestTampered(t *testing.T) {
 	}
 	// A bundle that does not fit, or that the caller refuses, is refused before any write.
 	n = m.node(memory{data: m.data})
-	n.Room = m.manifest.Slot.Size - 512
+	n.Space = m.manifest.Slot.Size - 512
 	if _, err := n.Run(t.Context()); fault.Code(err) != int(fault.Device) || n.d.writes != 0 || n.did != nil {
 		t.Errorf("too large: %v", err)
 	}

@@ -49,11 +49,11 @@ func (f Facts) Ready() error {
 // Judge reports why a node must not take a bundle; nil if it may, with what people should know. The
 // kind of its source decides whether one that is stale is refused. force takes one that was rolled
 // back here before; it changes nothing else.
-func Judge(m *bundle.Manifest, kind string, f Facts, room int64, force bool, now time.Time) (notes []string, err error) {
+func Judge(m *bundle.Manifest, kind string, f Facts, space int64, force bool, now time.Time) (notes []string, err error) {
 	if err := f.Ready(); err != nil {
 		return nil, err
 	}
-	if err := m.Accept(bundle.Node{Family: f.Family, Role: f.Role, Floor: f.Ledger.Floor, Room: room}); err != nil {
+	if err := m.Accept(bundle.Node{Family: f.Family, Role: f.Role, Floor: f.Ledger.Floor, Space: space}); err != nil {
 		return nil, err
 	}
 	if m.Arch != f.Arch {

@@ -16,31 +16,31 @@ const (
 // meter makes progress out of numbers of bytes: at most one message a second, and one at the end
 // of a phase.
 type meter struct {
-	phase string
-	tell  func(dialogue.Progress)
-	now   func() time.Time
+	phase  string
+	report func(dialogue.Progress)
+	now    func() time.Time
 
-	began, told time.Time
-	first       int64 // bytes at the first call: they cost no time
+	began, reported time.Time
+	first           int64 // bytes at the first call: they cost no time
 }
 
-func newMeter(phase string, tell func(dialogue.Progress), now func() time.Time) *meter {
-	return &meter{phase: phase, tell: tell, now: now, first: -1}
+func newMeter(phase string, report func(dialogue.Progress), now func() time.Time) *meter {
+	return &meter{phase: phase, report: report, now: now, first: -1}
 }
 
 func (m *meter) report(done, total int64) {
 	now := m.now()
 	if m.first < 0 {
-		m.first, m.began, m.told = done, now, now
+		m.first, m.began, m.reported = done, now, now
 	}
-	if m.tell == nil || done < total && now.Sub(m.told) < time.Second {
+	if m.report == nil || done < total && now.Sub(m.reported) < time.Second {
 		return
 	}
-	m.told = now
+	m.reported = now
 	p := dialogue.Progress{Phase: m.phase, Done: done, Total: total}
 	if took := now.Sub(m.began).Seconds(); took > 0 && done > m.first {
 		p.Rate = float64(done-m.first) / took
 		p.Left = float64(total-done) / p.Rate
 	}
-	m.tell(p)
+	m.report(p)
 }

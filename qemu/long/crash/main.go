@@ -155,7 +155,7 @@ func run(ctx context.Context, r *longrun.Run) error {
 		defer s.notes.Close()
 		s.done = s.notes.Done
 		for _, one := range s.done {
-			s.tell(one)
+			s.report(one)
 		}
 	}
 	search := ctx

@@ -21,8 +21,8 @@ type Cut struct {
 // ways are what a disk may do with what it holds in its cache when the power goes.
 var ways = []string{"nothing", "everything", "some", "torn"}
 
-// lies is how many flushes the disk of a control has reported and lost.
-const lies = 60
+// lost is how many flushes the disk of a control has reported and lost.
+const lost = 60
 
 // Cuts spreads n moments over the log from entry first on, one in each of n equal parts, so that
 // every phase has its share. The same seed gives the same moments.
@@ -124,7 +124,7 @@ func (r *Replayer) durable(c Cut) int {
 	flushes := 0
 	for i := c.Entry - 1; i >= 0; i-- {
 		if r.entries[i].Flush {
-			if flushes++; !c.Lying || flushes > lies {
+			if flushes++; !c.Lying || flushes > lost {
 				return i
 			}
 		}

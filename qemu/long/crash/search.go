@@ -83,13 +83,13 @@ func (s *search) pass(ctx context.Context, cuts []Cut) error {
 				return err
 			}
 		}
-		s.tell(r)
+		s.report(r)
 	}
 	return nil
 }
 
-// tell reports what is wrong with a cut; that a disk that loses flushes loses something is right.
-func (s *search) tell(r Result) {
+// report reports what is wrong with a cut; that a disk that loses flushes loses something is right.
+func (s *search) report(r Result) {
 	if !r.Lying {
 		for _, b := range r.Bad {
 			s.say("cut %d at entry %d (%s): %s", r.Number, r.Entry, r.Way, b)

@@ -53,7 +53,7 @@ func run(ctx context.Context, r *longrun.Run) error {
 	}
 	defer notes.Close()
 	for i, one := range notes.Done {
-		tell(r, i, one)
+		report(r, i, one)
 	}
 	temp, err := tool.Scratch("soak")
 	if err != nil {
@@ -73,7 +73,7 @@ func run(ctx context.Context, r *longrun.Run) error {
 		if err != nil {
 			one.Failures = append(one.Failures, err.Error())
 		}
-		tell(r, i, one)
+		report(r, i, one)
 		if err := notes.Add(one); err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func run(ctx context.Context, r *longrun.Run) error {
 	return r.End(failed, "nodes %d, looks %d", len(notes.Done), looks)
 }
 
-func tell(r *longrun.Run, i int, one result) {
+func report(r *longrun.Run, i int, one result) {
 	r.Say("node %d: seed %d, %d looks, %d failures", i, one.Seed, one.Looks, len(one.Failures))
 	for _, f := range one.Failures {
 		r.Say("  %s", f)

@@ -9,15 +9,15 @@ import (
 // A file on the boot partition never changes its length on a running node, so the images bring
 // config.yaml with space for later changes: a comment at its end.
 const (
-	roomLine  = "# Space for changes by imgbuild apply, which writes in place."
-	roomLeast = 1 << 10
-	roomAlign = 4 << 10
+	spaceLine  = "# Space for changes by imgbuild apply, which writes in place."
+	spaceLeast = 1 << 10
+	spaceAlign = 4 << 10
 )
 
-// WithRoom returns text with space after it, as an image has it on BOOT. A text that is none of
+// WithSpace returns text with space after it, as an image has it on BOOT. A text that is none of
 // single bytes stays as it is.
-func WithRoom(text []byte) []byte {
-	size := (len(text) + roomLeast + roomAlign - 1) / roomAlign * roomAlign
+func WithSpace(text []byte) []byte {
+	size := (len(text) + spaceLeast + spaceAlign - 1) / spaceAlign * spaceAlign
 	if out := fill(text, size); out != nil && size <= MaxSize {
 		return out
 	}
@@ -42,18 +42,18 @@ func fill(text []byte, size int) []byte {
 	if rest > 1 {
 		line[0] = '#'
 	}
-	if rest > len(roomLine) {
-		copy(line, roomLine)
+	if rest > len(spaceLine) {
+		copy(line, spaceLine)
 	}
 	return append(out, line...)
 }
 
-// withoutRoom takes such comments off the end again.
-func withoutRoom(text []byte) []byte {
+// withoutSpace takes such comments off the end again.
+func withoutSpace(text []byte) []byte {
 	for {
 		at := bytes.LastIndexByte(bytes.TrimSuffix(text, []byte("\n")), '\n') + 1
 		line := bytes.TrimRight(text[at:], " \r\n")
-		if at == 0 || !bytes.Equal(line, []byte("#")) && !bytes.Equal(line, []byte(roomLine)) {
+		if at == 0 || !bytes.Equal(line, []byte("#")) && !bytes.Equal(line, []byte(spaceLine)) {
 			return text
 		}
 		text = text[:at]
@@ -64,7 +64,7 @@ func withoutRoom(text []byte) []byte {
 // its secrets blanked, filled up to that length, and verified to mean the same. The error is of
 // kind fault.Input.
 func ForBoot(text []byte, size int) ([]byte, error) {
-	bare := withoutRoom(text)
+	bare := withoutSpace(text)
 	blank, _, err := Blank(Native, bare)
 	if err != nil {
 		return nil, err

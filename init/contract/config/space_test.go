@@ -8,14 +8,14 @@ import (
 
 func TestForBoot(t *testing.T) {
 	const text = "hostname: a\nk3os:\n  token: \"a-secret-of-mine\"\nrun_cmd:\n- |\n  echo a\n  echo b\n"
-	image := WithRoom([]byte(text))
+	image := WithSpace([]byte(text))
 	if len(image) != 4096 || !bytes.HasPrefix(image, []byte(text)) || bytes.Count(image, []byte("\n")) != strings.Count(text, "\n")+1 {
 		t.Fatalf("%d bytes: %.300q", len(image), image)
 	}
-	if again := WithRoom(image); len(again) != 8192 {
+	if again := WithSpace(image); len(again) != 8192 {
 		t.Errorf("a text of 4096 bytes has %d", len(again))
 	}
-	if utf16 := []byte("\xff\xfeh\x00:\x00"); !bytes.Equal(WithRoom(utf16), utf16) {
+	if utf16 := []byte("\xff\xfeh\x00:\x00"); !bytes.Equal(WithSpace(utf16), utf16) {
 		t.Error("a text in UTF-16 is lengthened")
 	}
 	for _, c := range []struct {
@@ -32,7 +32,7 @@ func TestForBoot(t *testing.T) {
 		{"hostname: a", 12, "hostname: a\n"},
 		{"hostname: a", 13, "hostname: a\n\n"},
 		{"hostname: a\n# mine\n", 21, "hostname: a\n# mine\n#\n"},
-		{string(WithRoom([]byte("hostname: a\n"))), 20, "hostname: a\n#      \n"}, // taken off BOOT and given back
+		{string(WithSpace([]byte("hostname: a\n"))), 20, "hostname: a\n#      \n"}, // taken off BOOT and given back
 		{"hostname: a\n#   \n", 12, "hostname: a\n"},
 		{"#\n", 2, "#\n"},
 		{"", 3, "\n#\n"},
