@@ -38,8 +38,8 @@ func Parse(msg []byte) Event {
 	return ev
 }
 
-// Listen opens the kernel's event socket and calls hear for each event from one goroutine,
-// for as long as the process lives. Events that come faster than hear works wait in a buffer of 4
+// Listen opens the kernel's event socket and calls handle for each event from one goroutine,
+// for as long as the process lives. Events that come faster than handle works wait in a buffer of 4
 // MiB.
 func Listen(handle func(Event)) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_KOBJECT_UEVENT)

@@ -15,7 +15,7 @@ import (
 )
 
 // Decode reads the one YAML document of a file into a struct. A key without a field in the struct
-// is an error: a mistake in a file of data must not be ignored. room is the directory of the files
+// is an error: a mistake in a file of data must not be ignored. dir is the directory of the files
 // in the source, for the message.
 func Decode(fsys fs.FS, dir, name string, into any) error {
 	data, err := fs.ReadFile(fsys, name)

@@ -82,7 +82,7 @@ type blocks struct {
 type cached struct {
 	source int
 	space  []byte // of the arena
-	data   []byte // in room
+	data   []byte // in space
 	err    error
 }
 

@@ -78,7 +78,7 @@ func TestOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	heard := make(chan string, 4)
+	orders := make(chan string, 4)
 	go func() {
 		buf := make([]byte, 100)
 		for _, answer := range []string{"OK\n", "OK\n", "FAIL\n"} {
@@ -86,11 +86,11 @@ func TestOrder(t *testing.T) {
 			if err != nil {
 				return
 			}
-			heard <- string(buf[:n])
+			orders <- string(buf[:n])
 			s.WriteToUnix([]byte(answer), from)
 		}
 	}()
-	if err := order(path, "DISCONNECT", "RECONNECT"); err != nil || <-heard != "DISCONNECT" || <-heard != "RECONNECT" {
+	if err := order(path, "DISCONNECT", "RECONNECT"); err != nil || <-orders != "DISCONNECT" || <-orders != "RECONNECT" {
 		t.Error(err)
 	}
 	if err := order(path, "RECONNECT"); err == nil || !strings.Contains(err.Error(), "FAIL") {
