@@ -7,7 +7,6 @@ import (
 
 	"imgbuild/init/base/report"
 	"imgbuild/init/boot/node"
-	"imgbuild/init/supervise"
 )
 
 func TestSteps(t *testing.T) {
@@ -66,14 +65,5 @@ func TestStep(t *testing.T) {
 	}
 	if p := n.Base.Report.Problems(); len(p) != 1 || p[0].Step != "config" || p[0].What != "broken" {
 		t.Errorf("reported: %+v", p)
-	}
-}
-
-func TestSSHD(t *testing.T) {
-	for _, after := range []bool{false, true} {
-		s := supervise.New(supervise.Options{})
-		if err := s.Add(sshd(s, after)); err != nil {
-			t.Error(err)
-		}
 	}
 }

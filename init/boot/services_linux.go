@@ -7,11 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"imgbuild/init/base/cgroup"
 	"imgbuild/init/base/guard"
 	"imgbuild/init/base/report"
 	"imgbuild/init/boot/configtrial"
 	"imgbuild/init/boot/fetch"
+	"imgbuild/init/boot/login"
 	"imgbuild/init/boot/node"
 	"imgbuild/init/boot/online"
 	"imgbuild/init/boot/radio"
@@ -104,54 +104,13 @@ func serveSocket(n *Node) error {
 	return control.Serve(control.Socket, v.Answer)
 }
 
-const sshdUnit = "sshd"
-
-// startSSHD starts Debian's sshd. Its sessions are processes of their own and go on when it is
-// restarted.
-//
-// It lets the first program of the role go first, which on a board with one busy core begins a
-// second earlier for that; a role that waits for something holds it up for sshdYield at most.
+// startSSHD starts the login.
 func startSSHD(n *Node) error {
-	units, cfg, k := n.Units.Load(), n.Config(), n.Pre().Manifest.K3s
-	r := cfg.RoleOf("")
-	alone := n.lay.Degraded || len(cfg.RunCmd) > 0 || k == nil || k.Source == "none" || r != k3s.Server && r != k3s.Worker
-	u := sshd(units, !alone)
-	if n.OnTrial() { // else a connection is enough, and sooner
-		u.Ready.Probe = func(ctx context.Context) error { return banner(ctx, sshAddress) }
-	}
-	n.reporter.Problem(units.Add(u))
+	units, cfg := n.Units.Load(), n.Config()
+	n.reporter.Problem(units.Add(login.Unit(units, login.Facts{
+		Role: cfg.RoleOf(""), K3s: n.Pre().Manifest.K3s, Degraded: n.lay.Degraded, Commands: len(cfg.RunCmd) > 0, Trial: n.OnTrial(),
+	})))
 	return units.Start(context.Background())
-}
-
-func sshd(units *supervise.Supervisor, after bool) supervise.Unit {
-	u := supervise.Unit{
-		Name: sshdUnit, Command: []string{"/usr/sbin/sshd", "-D", "-e"}, Ready: supervise.Ready{Kind: supervise.TCP, Address: sshAddress},
-		OOMScore: -900, StopOrder: 90, KeepOthers: true,
-		Limits: cgroup.Limits{CPUWeight: 400}, // keeps logins responsive while a service uses all CPU
-	}
-	if after {
-		u.Prepare = func(ctx context.Context, _ supervise.Say) error { return yield(ctx, units) }
-	}
-	return u
-}
-
-// sshdYield is how long sshd may be held up.
-const sshdYield = 2 * time.Second
-
-// yield waits until the role's program was started, or has reported what it waits for.
-func yield(ctx context.Context, units *supervise.Supervisor) error {
-	ctx, cancel := context.WithTimeout(ctx, sshdYield)
-	defer cancel()
-	for {
-		if s, ok := units.State(k3s.Name); ok && (s.Starts > 0 || s.Phase == supervise.Failed || s.Outside()) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }
 
 func startRadio(n *Node) error {
@@ -255,7 +214,7 @@ func startExtra(n *Node) error {
 func awaitSSHD(n *Node) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	err := n.Units.Load().Wait(ctx, sshdUnit)
+	err := n.Units.Load().Wait(ctx, login.Name)
 	return fault.Wrap(err, fault.Internal, "look at /var/log/shelf/sshd.log on the console", "nobody can log in over ssh")
 }
 

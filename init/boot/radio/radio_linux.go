@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
+	"sync"
 	"time"
 
 	"imgbuild/init/base/guard"
@@ -18,7 +19,8 @@ import (
 	"imgbuild/init/supervise"
 )
 
-// Radio is the Wi-Fi of a node. Apply belongs to the goroutine that applies the configuration.
+// Radio is the Wi-Fi of a node. Its exported fields are not changed after it was made; Apply may be
+// called from any goroutine.
 type Radio struct {
 	Config   func() *config.Config // the newest one
 	Units    *supervise.Supervisor
@@ -26,6 +28,7 @@ type Radio struct {
 	Reporter report.Reporter
 	Save     func() // the report
 
+	mu       sync.Mutex // of one Apply, and what it has applied
 	country  string
 	networks []config.WiFi
 	added    bool
@@ -37,6 +40,8 @@ const radioStop = 15 * time.Second
 // Apply makes wpa_supplicant run with cfg, or not at all. When it returns, the networks
 // that were left out are left.
 func (r *Radio) Apply(cfg *config.Config) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	networks := cfg.AllWiFi()
 	same := cfg.Network.Country == r.country && reflect.DeepEqual(networks, r.networks)
 	if same || len(networks) == 0 && !r.added {

@@ -1,4 +1,4 @@
-package boot
+package login
 
 import (
 	"bufio"
@@ -11,14 +11,14 @@ import (
 	"imgbuild/init/base/guard"
 )
 
-// sshAddress is where the node asks its own sshd.
-const sshAddress = "127.0.0.1:22"
+// address is where the node asks its own sshd.
+const address = "127.0.0.1:22"
 
-// banner returns nil when a server at address answers with the banner of ssh (RFC 4253, 4.2): a
+// banner returns nil when a server answers with the banner of ssh (RFC 4253, 4.2): a
 // new system whose sshd only takes connections can be reached by nobody.
-func banner(ctx context.Context, address string) error {
+func banner(ctx context.Context, server string) error {
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", address)
+	c, err := d.DialContext(ctx, "tcp", server)
 	if err != nil {
 		return err
 	}
