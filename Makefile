@@ -20,7 +20,7 @@ given = $(foreach v,$(filter-out GO LIMIT only seed n minutes against PREFIX DES
 quote = '$(subst ','\'',$(1))'
 GIVEN = $(foreach v,$(call given),$(v)=$(call quote,$($(v))))
 
-.PHONY: all image install unit lint test test-full fuzz bench crash soak proof locks clean check
+.PHONY: all image install unit cover lint test test-full fuzz bench crash soak proof locks clean check
 
 all: bin/imgbuild
 
@@ -59,6 +59,12 @@ install: bin/imgbuild
 GUESTS := imgbuild/qemu/scenarios|imgbuild/qemu/vm|imgbuild/qemu/long/crash
 unit: $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7
 	$(GO) test -count=1 -timeout 20m $$($(GO) list ./... | grep -vE '^($(GUESTS))$$')
+
+# How much of PID 1 its unit tests run, in per cent: of each package, and of all together.
+BOOT := ./init/boot/... ./init/start/layout ./init/start/preinit
+cover: check
+	$(GO) test -count=1 -cover -coverprofile=bin/.tmp/boot.cover $(BOOT)
+	@$(GO) tool cover -func=bin/.tmp/boot.cover | tail -n 1
 
 # Formatting, suspicious code, tidy modules; the import rules, links and names that qemu/*_test.go judges.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2

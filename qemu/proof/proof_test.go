@@ -51,3 +51,21 @@ not JSON
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestWith(t *testing.T) {
+	for _, c := range []struct{ was, result, want string }{
+		{"passed", "passed", "passed"},
+		{"passed; seen on virt", "passed", "passed; seen on virt"},
+		{"passed: seed 1, 200 good", "passed", "passed: seed 1, 200 good"},
+		{"passed, as root", "failed: a.TestB", "failed: a.TestB, as root"},
+		{"failed: a.TestB; seen on virt", "passed", "passed; seen on virt"},
+		{"failed: a.TestB", "passed", "passed"},
+		{"2.494, median of 5", "passed", "2.494, median of 5"},
+		{"2.494, median of 5", "failed: a.TestB", "failed: a.TestB; 2.494, median of 5"},
+	} {
+		r := row{1, []string{"1", "a", "`a.TestB`", "abc", c.was}}
+		if got, want := r.with("def", c.result), "| 1 | a | `a.TestB` | def | "+c.want+" |"; got != want {
+			t.Errorf("%q, %q: got %q, want %q", c.was, c.result, got, want)
+		}
+	}
+}

@@ -59,10 +59,22 @@ func (r row) open() bool {
 	return strings.HasPrefix(r.verdict(), "open") || strings.HasPrefix(r.verdict(), "not possible")
 }
 
-// with returns the row's line with another commit and result. The note after the result stays.
+// with returns the row's line with another commit and result. What a row has besides its result
+// stays: the note after "passed", and a figure, which no test measures again.
 func (r row) with(commit, result string) string {
 	cells := append([]string{}, r.cells...)
-	if _, note, found := strings.Cut(r.verdict(), "; "); found && !strings.HasPrefix(r.verdict(), "failed") {
+	was := r.verdict()
+	_, note, noted := strings.Cut(was, "; ")
+	switch {
+	case strings.HasPrefix(was, "passed"):
+		result += strings.TrimPrefix(was, "passed")
+	case !strings.HasPrefix(was, "failed"): // a figure
+		if result == "passed" {
+			result = was
+		} else {
+			result += "; " + was
+		}
+	case noted:
 		result += "; " + note
 	}
 	cells[len(cells)-2], cells[len(cells)-1] = commit, result
