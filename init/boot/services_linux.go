@@ -48,9 +48,10 @@ func startNetwork(n *Node) error {
 	tiers := func() [][]string { return clock.Tiers(shared.Config(), net.NTPServers()) }
 	n.online = &online.Online{
 		Net: net, Clock: clock.New(time.Unix(n.Pre().Manifest.Date, 0), clock.Path, tiers, n.reporter.Say), Reporter: n.reporter, Save: n.SaveReport,
-		Out: func() { role.Restart(shared.Units.Load(), shared.Base.For("k3s").Problem) },
+		Drop: network.DropDummy,
+		Out:  func() { role.Restart(shared.Units.Load(), shared.Base.For("k3s").Problem) },
 	}
-	n.online.Start()
+	n.online.Start(context.Background())
 	synced, system, reporter := n.online.Clock.Synced(), n.system()+"program "+n.version, n.reporter
 	guard.Go(func() {
 		<-synced // only now it is known when this boot began

@@ -19,28 +19,38 @@ import (
 type Online struct {
 	Net      *network.Manager
 	Clock    *clock.Keeper
-	Reporter report.Reporter // in the name of the step network
-	Save     func()          // the report
-	Out      func()          // there is a way out now, after there was none when k3s needed one
+	Reporter report.Reporter      // in the name of the step network
+	Save     func()               // the report
+	Drop     func() (bool, error) // removes the route that leads nowhere if there is another one: network.DropDummy
+	Out      func()               // there is a way out now, after there was none when k3s needed one
 }
 
-// Start starts the network and what follows it. Nothing waits here: a lease takes its time, and
-// sshd, keys and k3s' own preparations need not wait for it.
-func (o *Online) Start() {
-	o.Net.Start(context.Background())
-	guard.Go(o.report)
-	guard.Go(o.complain)
-	guard.Go(o.route)
+// Start starts the network and what follows it, until ctx ends. Nothing waits here: a lease takes
+// its time, and sshd, keys and k3s' own preparations need not wait for it.
+func (o *Online) Start(ctx context.Context) {
+	o.Net.Start(ctx)
+	guard.Go(func() { o.report(ctx) })
+	guard.Go(func() { o.complain(ctx) })
+	guard.Go(func() { o.route(ctx) })
 	guard.Go(func() {
-		_ = o.Await(context.Background()) // nobody answers before, and looking for names takes its time
-		o.Clock.Run(context.Background())
+		_ = o.Await(ctx) // nobody answers before, and looking for names takes its time
+		o.Clock.Run(ctx)
 	})
 	guard.Go(func() {
-		for {
-			<-o.Net.Changed()
+		for o.changed(ctx, o.Net.Changed()) {
 			o.Clock.Kick()
 		}
 	})
+}
+
+// changed waits for a change of the network; false when ctx ends first.
+func (o *Online) changed(ctx context.Context, change <-chan struct{}) bool {
+	select {
+	case <-change:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Await waits until the network is up, for as long as what needs one may be held up by it.
@@ -60,23 +70,26 @@ func (o *Online) Time(ctx context.Context, limit time.Duration) error {
 }
 
 // complain reports when the network does not come up, once for each time.
-func (o *Online) complain() {
+func (o *Online) complain(ctx context.Context) {
 	for {
-		if err := o.Await(context.Background()); err != nil {
+		change := o.Net.Changed()
+		if err := o.Await(ctx); err != nil && ctx.Err() == nil {
 			o.Reporter.Problem(err)
 			o.Save()
-			_ = o.Net.Wait(context.Background())
-			o.Reporter.Report.Drop("network")
+			_ = o.Net.Wait(ctx)
+			o.Reporter.Report.Drop(o.Reporter.Step)
 			o.Save()
 		}
-		<-o.Net.Changed()
+		if !o.changed(ctx, change) {
+			return
+		}
 	}
 }
 
 // report keeps the report's line about the network.
-func (o *Online) report() {
+func (o *Online) report(ctx context.Context) {
 	for last := []string(nil); ; {
-		changed := o.Net.Changed()
+		change := o.Net.Changed()
 		var lines []string
 		for _, s := range o.Net.Status() {
 			lines = append(lines, s.String())
@@ -85,16 +98,18 @@ func (o *Online) report() {
 			last = lines
 			o.Reporter.Report.Fact("network", strings.Join(lines, "; "))
 		}
-		<-changed
+		if !o.changed(ctx, change) {
+			return
+		}
 	}
 }
 
 // route looks for the way out that comes after k3s: a cable that is plugged in an hour after the
 // boot. Until then the node's address in the cluster is one that leads nowhere.
-func (o *Online) route() {
+func (o *Online) route(ctx context.Context) {
 	for {
-		changed := o.Net.Changed()
-		dropped, err := network.DropDummy()
+		change := o.Net.Changed()
+		dropped, err := o.Drop()
 		if err != nil {
 			o.Reporter.Say("network: %v", err)
 		}
@@ -102,6 +117,8 @@ func (o *Online) route() {
 			o.Reporter.Say("network: there is a way out now; k3s starts again with it")
 			o.Out()
 		}
-		<-changed
+		if !o.changed(ctx, change) {
+			return
+		}
 	}
 }
