@@ -88,24 +88,26 @@ func (h *Hotplug) device(alias string) {
 }
 
 // Listen receives the kernel's events from now on.
-func (h *Hotplug) Listen() error {
-	return uevent.Listen(func(ev uevent.Event) {
-		if alias := ev["MODALIAS"]; alias != "" && ev["ACTION"] == "add" {
-			h.device(alias)
+func (h *Hotplug) Listen() error { return uevent.Listen(h.event) }
+
+// event loads what a new device asks for, wakes WaitBlock for a block device, and passes the event
+// on.
+func (h *Hotplug) event(ev uevent.Event) {
+	if alias := ev["MODALIAS"]; alias != "" && ev["ACTION"] == "add" {
+		h.device(alias)
+	}
+	if ev["SUBSYSTEM"] == "block" {
+		select {
+		case h.block <- struct{}{}:
+		default:
 		}
-		if ev["SUBSYSTEM"] == "block" {
-			select {
-			case h.block <- struct{}{}:
-			default:
-			}
-		}
-		h.mu.Lock()
-		subscribers := h.subscribers
-		h.mu.Unlock()
-		for _, f := range subscribers {
-			f(ev)
-		}
-	})
+	}
+	h.mu.Lock()
+	subscribers := h.subscribers
+	h.mu.Unlock()
+	for _, f := range subscribers {
+		f(ev)
+	}
 }
 
 // Subscribe adds a listener; it must not block.

@@ -78,7 +78,7 @@ func Run(t report.Reporter, s *State) error {
 		t.Problem(err)
 	}
 	s.Modules.Coldplug("drivers/watchdog", func() {
-		s.watchdog(t)
+		s.watchdog(t, "/proc", "/dev")
 		for _, name := range fileSystems {
 			if s.Modules.Has(name) {
 				t.Problem(s.Modules.Load(name))
@@ -91,17 +91,16 @@ func Run(t report.Reporter, s *State) error {
 	return s.check(t)
 }
 
-func (s *State) watchdog(t report.Reporter) {
-	marks := false
-	if _, err := os.Stat("/proc/device-tree/system/linux,revision"); err == nil {
-		marks = true
-	}
+// watchdog opens the watchdog below dev, unless the machine below proc must not have it opened.
+func (s *State) watchdog(t report.Reporter, proc, dev string) {
+	_, err := os.Stat(filepath.Join(proc, "device-tree/system/linux,revision"))
+	marks := err == nil
 	ok, why := watchdogAllowed(s.Cmdline, s.Compatible, marks)
 	if !ok {
 		t.Say("watchdog left closed: %s", why)
 		return
 	}
-	w, err := OpenWatchdog("/dev")
+	w, err := OpenWatchdog(dev)
 	if err != nil {
 		t.Say("no watchdog: a hang will need somebody to pull the plug (%v)", err)
 		return
