@@ -99,7 +99,7 @@ var shelfRows = []Key{
 
 	{Path: "memory", Type: Section, Phase: AtBoot, Doc: "How the node uses its memory."},
 	{Path: "memory.zram", Type: Text, Form: AutoSize, Phase: AtBoot, Doc: "Swap in compressed memory: its size, `auto` (half of the memory, 512 MiB at most) or `off`. At most twice the memory.", Unset: "no swap", Example: "auto"},
-	{Path: "memory.swap", Type: Text, Phase: AtBoot, Doc: "Refused: swap on a card or disk is not supported. It wears out cards, and a node that swaps to one answers nobody for minutes. Use `memory.zram`.", Unset: "no swap", Example: "'off'"},
+	{Path: "memory.swap", Type: Text, Phase: AtBoot, Doc: "Refused: swap on a card or disk is not supported. It wears out cards, and a node that swaps to one does not answer for minutes. Use `memory.zram`.", Unset: "no swap", Example: "'off'"},
 
 	{Path: "data", Type: Section, Phase: AtBoot, Doc: "Where the data of the node's services are stored."},
 	{Path: "data.device", Type: Text, Phase: AtBoot, Doc: "Another disk for k3s' data: a /dev path, UUID=, LABEL=, PARTUUID= or PARTLABEL= of an ext4, xfs or btrfs file system. It is never formatted; see docs/k3s.md.", Unset: "the data partition of the boot disk", Example: "LABEL=k3sdata"},

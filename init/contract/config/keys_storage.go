@@ -10,7 +10,7 @@ var storageRows = []Key{
 	{Path: "storage.disks.device", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "Which disk: LABEL=, UUID=, SERIAL=, the name below /dev/disk/by-id/, or `auto` for the only disk with btrfs or ext4. `auto` never formats.", Default: "auto", Example: "LABEL=media"},
 	{Path: "storage.disks.format", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Make a btrfs file system on it if it is blank, once. The disk must be named by SERIAL= or by-id.", Default: "false", Example: "false"},
 	{Path: "storage.disks.compress", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "How btrfs compresses what is written.", Default: "none", Values: []string{"none", "zstd", "lzo", "zlib"}, Example: "zstd"},
-	{Path: "storage.raw", Type: Texts, Phase: AtRun, Roles: storageRole, Doc: "Disks that are given to somebody else, such as Rook, by SERIAL= or by-id: never mounted and never formatted.", Example: "[SERIAL=WD-1234]"},
+	{Path: "storage.raw", Type: Texts, Phase: AtRun, Roles: storageRole, Doc: "Disks for another program, such as Rook, by SERIAL= or by-id: never mounted and never formatted.", Example: "[SERIAL=WD-1234]"},
 
 	{Path: "storage.users", Type: Named, Phase: AtRun, Roles: storageRole, Doc: "The users of the shares, by name. They cannot log in to the node. A later source adds users, and replaces one of the same name."},
 	{Path: "storage.users.uid", Type: Int, Min: 1000, Max: 60000, Phase: AtRun, Roles: storageRole, Doc: "The number that owns the user's files, on the disk and for NFS clients.", Example: "1500"},
