@@ -132,7 +132,7 @@ func (r *run) once(ctx context.Context, n *node, until string, ask func(step str
 	}()
 	var refused error // why a step before until was not allowed
 	var rebooting bool
-	l := dialogue.Laptop{Hello: d.hello, Range: d.part, File: d.file, Reporter: d.report, Ask: func(step string) error {
+	l := dialogue.Laptop{Hello: d.hello, Range: d.part, File: d.file, Receive: d.report, Ask: func(step string) error {
 		if step == until {
 			return fault.New(fault.Interrupted, "", "only up to here")
 		}

@@ -16,16 +16,16 @@ const (
 // meter makes progress out of numbers of bytes: at most one message a second, and one at the end
 // of a phase.
 type meter struct {
-	phase  string
-	report func(dialogue.Progress)
-	now    func() time.Time
+	phase string
+	send  func(dialogue.Progress)
+	now   func() time.Time
 
 	began, reported time.Time
 	first           int64 // bytes at the first call: they cost no time
 }
 
-func newMeter(phase string, report func(dialogue.Progress), now func() time.Time) *meter {
-	return &meter{phase: phase, report: report, now: now, first: -1}
+func newMeter(phase string, send func(dialogue.Progress), now func() time.Time) *meter {
+	return &meter{phase: phase, send: send, now: now, first: -1}
 }
 
 func (m *meter) report(done, total int64) {
@@ -33,7 +33,7 @@ func (m *meter) report(done, total int64) {
 	if m.first < 0 {
 		m.first, m.began, m.reported = done, now, now
 	}
-	if m.report == nil || done < total && now.Sub(m.reported) < time.Second {
+	if m.send == nil || done < total && now.Sub(m.reported) < time.Second {
 		return
 	}
 	m.reported = now
@@ -42,5 +42,5 @@ func (m *meter) report(done, total int64) {
 		p.Rate = float64(done-m.first) / took
 		p.Left = float64(total-done) / p.Rate
 	}
-	m.report(p)
+	m.send(p)
 }
