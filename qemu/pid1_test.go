@@ -85,9 +85,9 @@ func assigned(f *ast.FuncDecl, name string) (fields []string) {
 }
 
 // shared lists what a package does with fields that several goroutines may reach, other than by the
-// type of the field. own names the types that belong to one goroutine: for these no function literal
-// may refer to a variable, because another goroutine may run it. A method of any other type assigns
-// to fields only where the type has a mutex.
+// type of the field. own names the types that belong to one goroutine: no function literal may
+// refer to a variable of these, because another goroutine may run it. A method of any other type
+// assigns to fields only where the type has a mutex.
 func shared(files []*ast.File, own ...string) (bad []string) {
 	locked, pointer := map[string]bool{}, map[string]bool{}
 	for _, f := range files {
@@ -139,9 +139,10 @@ func shared(files []*ast.File, own ...string) (bad []string) {
 	return bad
 }
 
-// oneGoroutine are the types below init/boot whose fields change and that one goroutine uses.
+// oneGoroutine are the types of PID 1 whose fields change while one goroutine uses them.
 var oneGoroutine = map[string][]string{
-	"init/boot": {"Node"},
+	"init/boot":          {"Node"},
+	"init/start/preinit": {"State"},
 }
 
 // PID 1 stays in small pieces, and what its goroutines share is safe by its type.

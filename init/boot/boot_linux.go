@@ -133,10 +133,10 @@ func hardenNode(n *Node) error { return harden.Node(n.Pre().Manifest.K3s, contro
 // loadModules begins to load the modules of all devices, now that all modules are there. The rest
 // of the boot goes on meanwhile.
 func loadModules(n *Node) error {
-	t, modules := n.reporter, n.Pre().Modules
+	t, modules, plugged := n.reporter, n.Pre().Modules, n.plugged
 	n.swap.Load = modules.Load
 	guard.Go(func() {
-		defer close(n.plugged)
+		defer close(plugged)
 		if err := modules.Use("/usr/lib/modules/" + module.Release()); err != nil {
 			t.Problem(fault.Wrap(err, fault.Internal, "write the image to the card again", "the system has no modules for this kernel"))
 			return

@@ -70,8 +70,8 @@ func takeCrash(n *Node) error {
 		n.crashed(found, strings.HasPrefix(found.Who, n.system()))
 	}
 	who := bootName(n.system() + "program " + n.version)
-	t := n.reporter
-	guard.Go(func() { t.Problem(n.Crash.Arm(crash.Path, who)) })
+	t, shared := n.reporter, n.Shared
+	guard.Go(func() { t.Problem(shared.Crash.Arm(crash.Path, who)) })
 	return nil
 }
 

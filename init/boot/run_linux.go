@@ -117,10 +117,11 @@ func (n *Node) watchData() {
 	if n.lay.Degraded || !mount.Frozen("/") {
 		return
 	}
-	n.Frozen.Do(func() {
-		n.Base.For("data").Problem(fault.New(fault.Device, "run sudo shelf reboot: the boot checks it and repairs what it can; if it comes again replace the card",
+	shared := n.Shared
+	shared.Frozen.Do(func() {
+		shared.Base.For("data").Problem(fault.New(fault.Device, "run sudo shelf reboot: the boot checks it and repairs what it can; if it comes again replace the card",
 			"the data partition has errors, and the kernel writes nothing to it any more"))
-		n.SaveReport()
+		shared.SaveReport()
 	})
 }
 

@@ -55,8 +55,8 @@ func (m *Manager) watchAddresses(ctx context.Context) {
 	}
 }
 
-// handleAddress takes one piece of news. An address counts when the kernel has found that nobody else
-// has it.
+// handleAddress takes one piece of news. An address counts when the kernel has found that no other
+// machine has it.
 func (m *Manager) handleAddress(u netlink.AddrUpdate) {
 	p := prefixOf(&u.LinkAddress)
 	if !p.IsValid() || p.Addr().Is4() || !p.Addr().IsGlobalUnicast() {

@@ -216,8 +216,7 @@ func TestSSHD(t *testing.T) {
 	}
 }
 
-// TestNoSpaceForKeys: a node on whose data partition nothing can be written is still one that can be
-// logged in to.
+// TestNoSpaceForKeys: a node whose data partition takes no writes still takes logins.
 func TestNoSpaceForKeys(t *testing.T) {
 	m := box(t)
 	for _, dir := range []string{KeyDir, filepath.Dir(MachineIDFile)} { // files in the place of the directories, which stop root too
