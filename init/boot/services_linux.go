@@ -177,7 +177,7 @@ func startRole(n *Node) error {
 // startStorage makes what serves disks. It begins when the services of the configuration do.
 func startStorage(n *Node) error {
 	p, t := n.Pre(), n.Base.For("storage")
-	d := &disks.Disks{Boot: p.Disk.Name, Host: n.host, Load: func(name string) error { return p.Modules.Load(name) }, Tell: n.Base.Say}
+	d := &disks.Disks{Boot: p.Disk.Name, Host: n.host, Load: func(name string) error { return p.Modules.Load(name) }, Print: n.Base.Say}
 	clock := n.online.Clock
 	keeper := &care.Keeper{Whole: d.Whole, Say: n.Base.Say, Clock: func() (time.Time, bool) { return time.Now(), clock.Status().Synced }}
 	server := &serve.Server{Config: n.Config, Host: n.host, Disks: d, Care: keeper, Super: n.Units.Load(), Load: p.Modules.Load, Edit: apply.Here.Edit, Say: n.Base.Say}

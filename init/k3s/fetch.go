@@ -31,13 +31,13 @@ import (
 const StoreDir = "/var/lib/shelf/k3s"
 
 const (
-	firstRetry = 5 * time.Second
-	lastRetry  = 5 * time.Minute
-	firstWrong = 5 * time.Minute // after a whole file with another sum: each one costs the card as much as the right one
-	lastWrong  = 12 * time.Hour
-	tellEvery  = 10 * time.Second // progress reaches consoles, which may be slow serial ones
-	stalled    = 60 * time.Second // a transfer that moves too little for so long is given up, and resumed
-	leastSpeed = 1 << 10          // bytes a second
+	firstRetry  = 5 * time.Second
+	lastRetry   = 5 * time.Minute
+	firstWrong  = 5 * time.Minute // after a whole file with another sum: each one costs the card as much as the right one
+	lastWrong   = 12 * time.Hour
+	reportEvery = 10 * time.Second // progress reaches consoles, which may be slow serial ones
+	stalled     = 60 * time.Second // a transfer that moves too little for so long is given up, and resumed
+	leastSpeed  = 1 << 10          // bytes a second
 )
 
 // maxBinary bounds a download whose size the manifest does not give, in bytes: k3s v1.36 has 73 MB.
@@ -202,7 +202,7 @@ func (s store) transfer(ctx context.Context, k *manifest.K3s, f *os.File, sum ha
 	}
 	buf := make([]byte, 256<<10)
 	looked, had := time.Now(), have // when the speed was looked at, and the bytes then
-	for told := looked; ; {
+	for last := looked; ; {
 		if past := time.Since(looked); past >= s.stall {
 			if float64(have-had) < past.Seconds()*leastSpeed {
 				return have, fmt.Errorf("%s gives less than %d bytes a second", host(k.URL), leastSpeed)

@@ -195,7 +195,7 @@ func (b *foreignNet) passForeign() {
 	for _, l := range b.links {
 		if l.auto && l.foreign {
 			if l.gone = true; l.static {
-				b.t.tell(Note, l.at, "ethernets."+l.id, "", "no card here has such a name; another device of this file is for them")
+				b.t.report(Note, l.at, "ethernets."+l.id, "", "no card here has such a name; another device of this file is for them")
 			}
 		}
 	}

@@ -118,7 +118,7 @@ func (t *translator) files(n *yaml.Node) *yaml.Node {
 		for j := 0; item.Kind == yaml.MappingNode && j+1 < len(item.Content); j += 2 {
 			if item.Content[j].Value == "defer" {
 				at = j
-				t.tell(Note, item.Content[j], index("write_files", i)+".defer", "", "a key of cloud-init that has no effect here")
+				t.report(Note, item.Content[j], index("write_files", i)+".defer", "", "a key of cloud-init that has no effect here")
 			}
 		}
 		if at >= 0 {
@@ -237,15 +237,15 @@ func (t *translator) user(n *yaml.Node, path string) user {
 			on, known := truth(q.value)
 			redirected = redirected || on || !known
 		case "expiredate", "inactive", "doas", "snapuser":
-			t.tell(Warning, q.key, here, "remove it", "this is not done here; it is ignored")
+			t.report(Warning, q.key, here, "remove it", "this is not done here; it is ignored")
 		default:
 			if !contains(userIdle, fold(q.key.Value)) {
-				t.tell(Warning, q.key, here, "correct the name, or remove it", "there is no such key in this place; it is ignored")
+				t.report(Warning, q.key, here, "correct the name, or remove it", "there is no such key in this place; it is ignored")
 			}
 		}
 	}
 	if redirected { // its keys are shown the name of another user, and let nobody in
-		t.tell(Warning, n, join(path, "ssh_redirect_user"), "remove ssh_redirect_user", "the keys of this user are for somebody else's login; they are left out")
+		t.report(Warning, n, join(path, "ssh_redirect_user"), "remove ssh_redirect_user", "the keys of this user are for somebody else's login; they are left out")
 		u.keys, u.names = nil, nil
 	}
 	return u

@@ -25,7 +25,7 @@ func (d *Disks) look(spec config.StorageDisk, s Status) Status {
 	switch lost := len(s.parts) - len(left); {
 	case lost > 0 && len(left) > 0:
 		if !s.Degraded || s.repair {
-			d.Tell("disk %s: %s was pulled out while it was in use", spec.Name, paths(gone(s.parts, left)))
+			d.Print("disk %s: %s was pulled out while it was in use", spec.Name, paths(gone(s.parts, left)))
 		}
 		s.Degraded, s.repair = true, false
 		s.Detail = fmt.Sprintf("%s was lost while it was in use; it is written to the rest alone: a further failure loses data. Attach it and reboot, or run `sudo shelf storage replace %s DEVICE`",
@@ -112,7 +112,7 @@ func (d *Disks) Order(ctx context.Context, name string) error {
 	_, why, _ := pair(k, name, s.parts)
 	s.ReadOnly, s.Detail = false, why
 	d.set(s)
-	d.Tell("disk %s: written without its missing half from now on, as ordered", name)
+	d.Print("disk %s: written without its missing half from now on, as ordered", name)
 	return nil
 }
 
@@ -140,7 +140,7 @@ func (d *Disks) Whole(name string) error {
 	}
 	s.Degraded, s.repair, s.Detail = false, false, ""
 	d.set(s)
-	d.Tell("disk %s: it is redundant again", name)
+	d.Print("disk %s: it is redundant again", name)
 	return nil
 }
 
