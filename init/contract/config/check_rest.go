@@ -1,9 +1,12 @@
 package config
 
 import (
+	"errors"
 	"net/url"
 	"path"
 	"strings"
+
+	"imgbuild/init/contract/fault"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -96,6 +99,7 @@ func (k *checker) checkServices() {
 			k.report(Error, here+".ready", "keep one of notify, tcp, file and command", "there are %d ways to be ready", ways)
 		}
 		k.checkNeeds(name)
+		k.checkStart(s, here)
 		if s.CPU < 0 {
 			k.report(Error, here+".cpu", "write a per cent of one core", "%d is not a share of a CPU", s.CPU)
 		}
@@ -111,6 +115,11 @@ func (k *checker) checkServices() {
 func (k *checker) checkRest() {
 	c := k.c
 	k.checkZone()
+	if _, _, err := c.Monitoring.ListenAddress(); err != nil {
+		var f *fault.Error
+		errors.As(err, &f)
+		k.report(Error, "monitoring.listen", f.Fix, "%s", f.What)
+	}
 	if d := c.Data.Device; d != "" {
 		tag, rest, ok := strings.Cut(d, "=")
 		if !(ok && rest != "" && contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL"}, tag)) && !strings.HasPrefix(path.Clean(d), "/dev/") {

@@ -2,22 +2,18 @@ package monitor
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
-	"strings"
 
 	"imgbuild/init/base/cgroup"
-	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/config"
 	"imgbuild/init/net/network"
 	"imgbuild/init/supervise"
 )
 
 // UnitName is node-exporter's in the supervisor.
 const UnitName = "node-exporter"
-
-// Port is where node-exporter listens unless configured otherwise.
-const Port = 9100
 
 // collectors are those that are useful on a small board; each of the others costs memory and
 // time at every scrape.
@@ -67,9 +63,9 @@ func arguments(address string) []string {
 // address. All interfaces are served only if the setting asks for it with 0.0.0.0 or [::]. Without
 // an address yet the error is a *supervise.Waiting.
 func Listen(setting string, interfaces []network.Status) (string, error) {
-	host, port, err := splitListen(setting)
+	host, port, err := config.Monitoring{Listen: setting}.ListenAddress()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("monitoring.listen: %w", err)
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
 		return net.JoinHostPort(host, port), nil
@@ -86,33 +82,6 @@ func Listen(setting string, interfaces []network.Status) (string, error) {
 		return net.JoinHostPort(a.String(), port), nil
 	}
 	return "", &supervise.Waiting{What: "no interface has an address yet"}
-}
-
-// splitListen takes HOST:PORT, HOST and PORT.
-func splitListen(s string) (host, port string, err error) {
-	bad := fault.New(fault.Input, "write an address and a port such as 192.168.1.10:9100", "monitoring.listen: %q is not an address to listen on", s)
-	host, port = s, ""
-	switch _, nerr := strconv.Atoi(s); {
-	case s == "":
-	case nerr == nil:
-		host, port = "", s
-	case strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]"):
-		host = s[1 : len(s)-1]
-	case strings.Contains(s, ":"):
-		if _, err := netip.ParseAddr(s); err == nil {
-			break // an IPv6 address alone
-		}
-		if host, port, err = net.SplitHostPort(s); err != nil {
-			return "", "", bad
-		}
-	}
-	if port == "" {
-		port = strconv.Itoa(Port)
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strings.ContainsAny(host, " /[]") {
-		return "", "", bad
-	}
-	return host, port, nil
 }
 
 // Primary is the address under which the shelf knows the node: that of the interface with the
