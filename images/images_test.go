@@ -8,11 +8,15 @@ import (
 	"testing"
 
 	"imgbuild/boards"
-	"imgbuild/builder/debian"
 	"imgbuild/init/contract/checks"
 )
 
 func TestRoles(t *testing.T) {
+	for _, name := range Planned() {
+		if r, _, err := Get(name); r != nil || err != nil {
+			t.Errorf("%s: got %+v, %v, want no role yet: it is planned", name, r, err)
+		}
+	}
 	for _, name := range []string{"server", "worker"} {
 		r, s, err := Get(name)
 		if err != nil {
@@ -47,29 +51,6 @@ func TestPatternsAreWellFormed(t *testing.T) {
 		if _, err := path.Match(strings.TrimSuffix(p, "/**"), "x"); err != nil || strings.HasPrefix(p, "/") {
 			t.Errorf("pattern %q: %v", p, err)
 		}
-	}
-}
-
-// Every family that a board of some role belongs to has a lock, and it reads.
-func TestLocks(t *testing.T) {
-	for _, board := range boards.Names() {
-		_, f, err := boards.Get(board)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for slot := range load().slots {
-			l, err := debian.ParseLock(LockName(f.Name, slot), Lock(f.Name, slot))
-			if err != nil {
-				t.Errorf("%s %s: %v", f.Name, slot, err)
-				continue
-			}
-			if l.Arch != f.Arch || len(l.Packages) < 60 {
-				t.Errorf("%s %s: a lock for %s with %d packages", f.Name, slot, l.Arch, len(l.Packages))
-			}
-		}
-	}
-	if Lock("nope", "k3s") != nil {
-		t.Error("there is a lock for a family that is not there")
 	}
 }
 

@@ -39,16 +39,23 @@ func allowed(from, to string) bool {
 	return below(from, "qemu") // the tests may use everything
 }
 
+// allowedInTest adds what tests may import: fixtures, the reference tools, and data.
+func allowedInTest(from, to string) bool {
+	return allowed(from, to) || slices.ContainsFunc([]string{"qemu/fixtures", "qemu/tool", "boards", "images", "overlays"}, func(d string) bool {
+		return to == d || strings.HasPrefix(to, d+"/")
+	}) || from == to // of an external test
+}
+
 func TestImportRules(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "imgbuild/...").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "imgbuild/...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := 0
 	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); seen++ {
 		var p struct {
-			ImportPath string
-			Imports    []string
+			ImportPath                         string
+			Imports, TestImports, XTestImports []string
 		}
 		if err := d.Decode(&p); err != nil {
 			t.Fatal(err)
@@ -59,6 +66,11 @@ func TestImportRules(t *testing.T) {
 				t.Errorf("%s imports %s", from, to)
 			}
 		}
+		for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
+			if to, ours := strings.CutPrefix(i, "imgbuild/"); ours && !allowedInTest(from, to) {
+				t.Errorf("the tests of %s import %s", from, to)
+			}
+		}
 	}
 	if seen < 50 {
 		t.Errorf("go list named %d packages", seen)
@@ -66,6 +78,11 @@ func TestImportRules(t *testing.T) {
 	for _, bad := range [][2]string{{"init/boot", "builder/image"}, {"builder/image", "init/boot"}, {"init/contract/ext4", "init/base/guard"}, {"boards", "builder/recipe"}, {"qemu/vm", "qemu/fixtures/lan"}, {"qemu/vm", "init/disk"}, {"builder/squashfs", "builder/tree"}} {
 		if allowed(bad[0], bad[1]) {
 			t.Errorf("the rules let %s import %s", bad[0], bad[1])
+		}
+	}
+	for _, bad := range [][2]string{{"init/upgrade/install", "builder/bundle"}, {"images", "builder/debian"}, {"builder/image", "init/boot"}} {
+		if allowedInTest(bad[0], bad[1]) {
+			t.Errorf("the rules let the tests of %s import %s", bad[0], bad[1])
 		}
 	}
 }

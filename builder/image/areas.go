@@ -1,5 +1,7 @@
 package image
 
+import "imgbuild/init/contract/diskmap"
+
 // Area is a part of the disk.
 type Area struct {
 	Name  string `json:"name"`
@@ -12,12 +14,12 @@ type Area struct {
 func Areas() []Area {
 	return []Area{
 		{"mbr", 0, sector, "partition table"},
-		{"record 0", 4 * mib, sector, "which slot boots; one copy"},
-		{"record 1", 12 * mib, sector, "the other copy"},
+		{"record 0", diskmap.Record0, sector, "which slot boots; one copy"},
+		{"record 1", diskmap.Record1, sector, "the other copy"},
 		{"p1 BOOT", bootStart, bootSize, "FAT32: firmware, bootloader, config.yaml, report.txt"},
-		{"spare BOOT", spareStart, bootSize, "reserved for firmware upgrades"},
+		{"spare BOOT", diskmap.Spare, bootSize, "reserved for firmware upgrades"},
 		{"p2 slot A", slotAStart, slotSize, "kernel, initramfs, root.squashfs, manifest"},
 		{"p3 slot B", slotBStart, slotSize, "the same, of the next version"},
-		{"p4 data", dataStart, 0, "ext4 " + dataLabel + ", grows to the end of the disk"},
+		{"p4 data", dataStart, 0, "ext4 " + diskmap.DataLabel + ", grows to the end of the disk"},
 	}
 }

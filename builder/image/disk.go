@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/contract/ext4"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mbr"
@@ -16,7 +17,7 @@ import (
 // disk writes the .img: partition table, raw blobs, boot record, BOOT, slot A and the data
 // partition. Slot B stays empty.
 func (b *build) disk(k *kernel, slot *slotFiles) error {
-	o := ext4.Options{Size: dataSize, MaxSize: dataMax, UUID: b.id("data"), HashSeed: b.id("data hash"), Label: dataLabel, Journal: journalSize, Time: b.date()}
+	o := ext4.Options{Size: dataSize, MaxSize: dataMax, UUID: b.id("data"), HashSeed: b.id("data hash"), Label: diskmap.DataLabel, Journal: journalSize, Time: b.date()}
 	entries := append(dataEntries(), b.Node.entries()...)
 	links := slices.IndexFunc(entries, func(e ext4.Entry) bool { return e.Kind == ext4.HardLink }) // come last
 	if links < 0 {
@@ -43,10 +44,10 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 	}
 	sig := b.id("disk signature")
 	table := mbr.Table{Signature: binary.LittleEndian.Uint32(sig[:]) | 1, Partitions: [4]mbr.Partition{
-		{Start: bootStart / sector, Sectors: bootSize / sector, Type: typeFAT, Active: true},
-		{Start: slotAStart / sector, Sectors: slotSize / sector, Type: typeHidden},
-		{Start: slotBStart / sector, Sectors: slotSize / sector, Type: typeHidden},
-		{Start: dataStart / sector, Sectors: uint32(o.Size / sector), Type: typeLinux},
+		{Start: bootStart / sector, Sectors: bootSize / sector, Type: diskmap.TypeBoot, Active: true},
+		{Start: slotAStart / sector, Sectors: slotSize / sector, Type: diskmap.TypeSlot},
+		{Start: slotBStart / sector, Sectors: slotSize / sector, Type: diskmap.TypeSlot},
+		{Start: dataStart / sector, Sectors: uint32(o.Size / sector), Type: diskmap.TypeData},
 	}}
 	first, err := table.Marshal()
 	if err != nil {

@@ -1,16 +1,17 @@
 package image
 
-// Where everything is on the disk, in bytes. Frozen by the first flashed card: docs/disk.md.
+import "imgbuild/init/contract/diskmap"
+
+// Sizes in bytes. Where the parts of a disk are is the table of package diskmap.
 const (
 	mib = 1 << 20
 
-	bootStart  = 16 * mib
-	bootSize   = 112 * mib
-	spareStart = 128 * mib // the second BOOT, reserved for firmware upgrades
-	slotAStart = 240 * mib
-	slotSize   = 640 * mib
-	slotBStart = 880 * mib
-	dataStart  = 1520 * mib
+	bootStart  = diskmap.Boot
+	bootSize   = diskmap.BootSize
+	slotAStart = diskmap.SlotA
+	slotSize   = diskmap.SlotSize
+	slotBStart = diskmap.SlotB
+	dataStart  = diskmap.Data
 	dataSize   = 256 * mib // as flashed; the first boot lets it grow to the end of the disk
 	dataMax    = 2 << 40   // that it can grow to
 	dataSpare  = 64 * mib  // that a node with data of its own has left before its first growth
@@ -21,10 +22,6 @@ const (
 	journalSize = 64 * mib
 	slotFull    = 75 // percent; a build that fills more of its slot fails, because the next one will be larger
 	reportSize  = 64 << 10
-	typeFAT     = 0x0c
-	typeHidden  = 0x1c // a hidden FAT: desktops leave the slots alone
-	typeLinux   = 0x83
-	dataLabel   = "K3OS_STATE" // k3OS's name for it
 	bootLabel   = "BOOT"
 	slotLabel   = "SLOT"
 	blockSize   = 256 << 10 // of the squashfs

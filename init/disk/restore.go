@@ -3,6 +3,7 @@ package disk
 import (
 	"fmt"
 
+	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/contract/mbr"
 )
 
@@ -18,7 +19,7 @@ const (
 const align = 8192
 
 // DataStart is the sector at which the data partition begins on every disk; see docs/disk.md.
-const DataStart = 1520 << 20 / mbr.SectorSize
+const DataStart = diskmap.Data / mbr.SectorSize
 
 // Restore returns sector 0 with partition 4 as it is on every disk of this layout, from DataStart
 // to the disk's end: for a table that lost the entry, or whose entry reaches beyond the disk.

@@ -19,12 +19,14 @@ import (
 	"hash/crc32"
 	"strconv"
 	"strings"
+
+	"imgbuild/init/contract/diskmap"
 )
 
 // Where the copies are, in bytes from the start of the disk, and how large one is.
 const (
-	Copy0 = 4 << 20
-	Copy1 = 12 << 20
+	Copy0 = diskmap.Record0
+	Copy1 = diskmap.Record1
 	Size  = 512
 )
 

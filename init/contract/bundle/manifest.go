@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"imgbuild/init/contract/codec"
+	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
 )
@@ -50,7 +51,7 @@ type Blob struct {
 }
 
 // MaxSlot is the largest slot there can be: the partition of the disk layout.
-const MaxSlot = 640 << 20
+const MaxSlot = diskmap.SlotSize
 
 // Marshal returns the canonical text.
 func (m *Manifest) Marshal() ([]byte, error) {

@@ -13,6 +13,7 @@ import (
 	"imgbuild/init/base/module"
 	"imgbuild/init/base/mount"
 	"imgbuild/init/base/report"
+	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/contract/fatfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
@@ -197,8 +198,8 @@ func readManifest(slot string) (*manifest.Manifest, error) {
 	return manifest.Parse(data, sum)
 }
 
-// DataLabel is the label of the data partition, as in k3OS.
-const DataLabel = "K3OS_STATE"
+// DataLabel is the label of the data partition.
+const DataLabel = diskmap.DataLabel
 
 func readData(path string) (disk.Ext4, error) {
 	f, err := os.Open(path)

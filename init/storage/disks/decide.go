@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/disk"
 )
@@ -195,7 +196,7 @@ func matches(spec string, d Device) bool {
 	tag, want, _ := strings.Cut(spec, "=")
 	switch {
 	case spec == "auto": // a card of ours that is in a reader is no storage disk
-		return usable(d.FS) && d.FS.Label != "K3OS_STATE"
+		return usable(d.FS) && d.FS.Label != diskmap.DataLabel
 	case tag == "LABEL":
 		return d.FS.Label == want && d.FS.Type != ""
 	case tag == "UUID":

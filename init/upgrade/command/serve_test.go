@@ -16,7 +16,6 @@ import (
 
 	"aead.dev/minisign"
 
-	builder "imgbuild/builder/bundle"
 	"imgbuild/init/boot/record"
 	"imgbuild/init/boot/upgrades"
 	"imgbuild/init/contract/bootstate"
@@ -30,19 +29,9 @@ import (
 	"imgbuild/init/status/health"
 	"imgbuild/init/upgrade/install"
 	"imgbuild/init/upgrade/ledger"
+	"imgbuild/qemu/fixtures/testbundle"
 	"imgbuild/qemu/fixtures/testslot"
 )
-
-// zeroed is a slot for readers: zeros behind its end.
-type zeroed []byte
-
-func (z zeroed) ReadAt(p []byte, off int64) (int, error) {
-	clear(p)
-	if off < int64(len(z)) {
-		copy(p, z[off:])
-	}
-	return len(p), nil
-}
 
 // machine is a node whose partitions and boot record are files, with PID 1's part in upgrades
 // behind a real socket.
@@ -79,21 +68,17 @@ func newMachine(t *testing.T) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := builder.Open(zeroed(m.new))
+	m.data = testbundle.Make(t, m.new, key, 5)
+	h, err := bundle.ParseHeader(m.data[:bundle.HeaderSize])
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := builder.Sign(s, key, builder.Options{Floor: 5})
+	made, err := bundle.ParseManifest(m.data[bundle.HeaderSize:][:h.Manifest])
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
-	var out bytes.Buffer
-	if err := b.Write(t.Context(), &out); err != nil {
-		t.Fatal(err)
-	}
-	m.data, m.size = out.Bytes(), int(s.Size)
-	cut, err := pieces.Cut(zeroed(old))
+	m.size = int(made.Slot.Size)
+	cut, err := pieces.Cut(testbundle.Slot(old))
 	if err != nil {
 		t.Fatal(err)
 	}

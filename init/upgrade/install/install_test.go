@@ -15,8 +15,6 @@ import (
 
 	"aead.dev/minisign"
 
-	"imgbuild/builder/blockcache"
-	builder "imgbuild/builder/bundle"
 	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/dialogue"
 	"imgbuild/init/contract/fault"
@@ -25,6 +23,7 @@ import (
 	"imgbuild/init/upgrade/ledger"
 	"imgbuild/init/upgrade/slot"
 	"imgbuild/init/upgrade/source"
+	"imgbuild/qemu/fixtures/testbundle"
 	"imgbuild/qemu/fixtures/testslot"
 )
 
@@ -51,7 +50,7 @@ func upgrade(t *testing.T) *made {
 	if m.pub, m.key, err = minisign.GenerateKey(rand.Reader); err != nil {
 		t.Fatal(err)
 	}
-	m.data = m.bundle(t, m.new, true)
+	m.data, m.oldSum = m.bundle(t, m.new, true), testbundle.Sum(t, m.old)
 	if m.header, err = bundle.ParseHeader(m.data[:bundle.HeaderSize]); err != nil {
 		t.Fatal(err)
 	}
@@ -62,47 +61,13 @@ func upgrade(t *testing.T) *made {
 	return m
 }
 
-// disk of a slot for readers: zeros behind its end.
-type zeroed []byte
-
-func (z zeroed) ReadAt(p []byte, off int64) (int, error) {
-	clear(p)
-	if off < int64(len(z)) {
-		copy(p, z[off:])
-	}
-	return len(p), nil
-}
-
 func (m *made) bundle(t *testing.T, data []byte, withDelta bool) []byte {
 	t.Helper()
-	old, err := builder.Open(zeroed(m.old))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.oldSum = old.Sum
-	s, err := builder.Open(zeroed(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := builder.Sign(s, m.key, builder.Options{Floor: 7})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	var old []testbundle.Slot
 	if withDelta {
-		cache, err := blockcache.Open(t.TempDir())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := b.AddDelta(t.Context(), cache, old); err != nil {
-			t.Fatal(err)
-		}
+		old = append(old, m.old)
 	}
-	var out bytes.Buffer
-	if err := b.Write(t.Context(), &out); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	return testbundle.Make(t, data, m.key, 7, old...)
 }
 
 // device is a partition whose cache reaches the medium with a flush. Bytes that were never written
@@ -166,7 +131,7 @@ type node struct {
 func (m *made) node(src source.Source) *node {
 	n := &node{d: newDevice(m.manifest.Slot.Size + 1<<20)}
 	n.Job = &install.Job{
-		Source: src, Kind: source.FromFile, Keys: bundle.Keys{m.pub}, Target: n.d, Space: int64(len(n.d.medium)), Old: zeroed(m.old), OldSum: m.oldSum,
+		Source: src, Kind: source.FromFile, Keys: bundle.Keys{m.pub}, Target: n.d, Space: int64(len(n.d.medium)), Old: testbundle.Slot(m.old), OldSum: m.oldSum,
 		Facts: install.Facts{Family: "rpi64", Arch: "arm64", Role: "worker", Version: "v1", Slot: "a", Running: "a", Target: "b", Deadline: 300},
 		Orders: install.Orders{
 			Forget: func(slot string) error { n.did = append(n.did, "forget "+slot); return nil },

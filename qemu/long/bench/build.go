@@ -16,6 +16,7 @@ import (
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/debian"
 	"imgbuild/images"
+	"imgbuild/init/contract/diskmap"
 	"imgbuild/qemu/tool"
 	"imgbuild/qemu/vm"
 )
@@ -232,7 +233,7 @@ func (b *bench) assemble(ctx context.Context, im *vm.Image, _ int64, root string
 	if err != nil {
 		return 0, err
 	}
-	for name, size := range map[string]int64{"boot.vfat": 112 << 20, "slot.vfat": 640 << 20} {
+	for name, size := range map[string]int64{"boot.vfat": diskmap.BootSize, "slot.vfat": diskmap.SlotSize} {
 		f, err := os.Create(filepath.Join(input, name))
 		if err != nil {
 			return 0, err

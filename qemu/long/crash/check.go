@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/contract/fatfile"
 	"imgbuild/init/contract/mbr"
 	"imgbuild/init/disk"
@@ -24,9 +25,9 @@ import (
 )
 
 const (
-	bootStart = 16 << 20
-	bootSize  = 112 << 20
-	dataStart = disk.DataStart * mbr.SectorSize
+	bootStart = diskmap.Boot
+	bootSize  = diskmap.BootSize
+	dataStart = diskmap.Data
 )
 
 // Secret is in the configuration on BOOT when the node boots first. It is to be on BOOT or on the

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 
+	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/contract/fat"
 	"imgbuild/init/contract/fatfile"
 	"imgbuild/init/contract/mbr"
@@ -14,9 +15,9 @@ import (
 
 // The boot partition and its reserved copy, and the disk of the model, in bytes.
 const (
-	boot0    = 16 << 20
-	boot1    = 128 << 20
-	bootSize = 112 << 20
+	boot0    = diskmap.Boot
+	boot1    = diskmap.Spare
+	bootSize = diskmap.BootSize
 	diskSize = 8 << 30
 )
 
@@ -91,8 +92,8 @@ func (s state) ReadAt(p []byte, off int64) (int, error) {
 func changes(rng *rand.Rand) (all []change, err error) {
 	d := NewDisk()
 	table := mbr.Table{Signature: 0x1a2b3c4d}
-	for i, p := range []mbr.Partition{{Start: boot0 / Sector, Sectors: bootSize / Sector, Type: 0x0c}, {Start: slotA / Sector, Sectors: uint32(areaSize / Sector), Type: 0x1c},
-		{Start: slotB / Sector, Sectors: uint32(areaSize / Sector), Type: 0x1c}, {Start: 1520 << 11, Sectors: 256 << 11, Type: mbr.Linux}} {
+	for i, p := range []mbr.Partition{{Start: boot0 / Sector, Sectors: bootSize / Sector, Type: diskmap.TypeBoot}, {Start: slotA / Sector, Sectors: uint32(areaSize / Sector), Type: diskmap.TypeSlot},
+		{Start: slotB / Sector, Sectors: uint32(areaSize / Sector), Type: diskmap.TypeSlot}, {Start: diskmap.Data / Sector, Sectors: 256 << 11, Type: mbr.Linux}} {
 		table.Partitions[i] = p
 	}
 	first, err := table.Marshal()
@@ -125,7 +126,7 @@ func changes(rng *rand.Rand) (all []change, err error) {
 	if err != nil {
 		return nil, err
 	}
-	swapped := mbr.Set(first[:], 1, mbr.Partition{Start: boot1 / Sector, Sectors: bootSize / Sector, Type: 0x0c})
+	swapped := mbr.Set(first[:], 1, mbr.Partition{Start: boot1 / Sector, Sectors: bootSize / Sector, Type: diskmap.TypeBoot})
 	write := func(sector []byte) func(*Disk) error {
 		return func(d *Disk) error {
 			if _, err := d.WriteAt(sector, 0); err != nil {

@@ -8,14 +8,15 @@ import (
 	"slices"
 
 	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/upgrade/slot"
 )
 
 // The slots of the model are where those of a card are; their systems are smaller than a real
 // one's, whose size is an image's own.
 const (
-	slotA = 240 << 20
-	slotB = 880 << 20
+	slotA = diskmap.SlotA
+	slotB = diskmap.SlotB
 )
 
 // A system fills a slot with random bytes, a chunk at a time.
@@ -62,7 +63,7 @@ var (
 	inA      = [2]int{0, imageOld}
 	inB      = [2]int{1, imageNew}
 	inBprev  = [2]int{1, imagePrev}
-	areaSize = int64(640 << 20)
+	areaSize = int64(diskmap.SlotSize)
 )
 
 // rig is a disk with a running system in slot a and another one, which ran before it, in slot b.
