@@ -11,14 +11,15 @@ import (
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/userfile"
 )
 
 // Kept returns what a bundle file promises and the deltas that it has; nil where the file is an
 // image.
 func Kept(name string) (*bundle.Manifest, []Delta, error) {
-	f, err := os.Open(name)
+	f, err := userfile.Open("", name)
 	if err != nil {
-		return nil, nil, fault.Wrap(err, fault.Input, "", "")
+		return nil, nil, err
 	}
 	defer f.Close()
 	head := make([]byte, bundle.HeaderSize)

@@ -9,7 +9,10 @@ import (
 
 	"aead.dev/minisign"
 
+	"imgbuild/init/contract/atomicfile"
+	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/userfile"
 )
 
 // KeyFile is the default place of the private key: imgbuild/key in the user's
@@ -54,25 +57,66 @@ func newKey(file, passphrase string, cost int) (minisign.PublicKey, error) {
 	return pub, write(file+".pub", append(open, '\n'), 0o644)
 }
 
-// write makes a file that must not be there.
+// write makes a file that must not be there, whole or not at all.
 func write(name string, data []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if errors.Is(err, fs.ErrExist) {
-		return fault.Wrap(err, fault.Input, "name another place with key=FILE; nodes that trust the old key take nothing signed by a new one", "a key is there already")
-	}
+	f, err := atomicfile.Create(filepath.Dir(name), mode)
 	if err != nil {
 		return fault.Wrap(err, fault.Device, "name another place with key=FILE", "writing the key")
 	}
+	defer f.Close()
 	if _, err = f.Write(data); err == nil {
-		err = f.Sync()
+		err = f.CommitNew(name)
 	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		os.Remove(name)
+	if errors.Is(err, fs.ErrExist) {
+		return fault.Wrap(err, fault.Input, "name another place with key=FILE; nodes that trust the old key take nothing signed by a new one", "a key is there already")
 	}
 	return fault.Wrap(err, fault.Device, "free some space", "writing the key")
+}
+
+// FindKey loads the private key of a file: the one that is named, else the default one, which need
+// not be there; nil for none, and for the name none. passphrase is called with the file's name.
+func FindKey(name string, passphrase func(file string) (string, error)) (*minisign.PrivateKey, error) {
+	if name == "none" {
+		return nil, nil
+	}
+	file, err := placeOf(name)
+	if err != nil {
+		return nil, nil // no home, no key
+	}
+	k, err := LoadKey(file, func() (string, error) { return passphrase(file) })
+	if errors.Is(err, fs.ErrNotExist) && name == "" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &k, nil
+}
+
+// placeOf is where the private key is: the file that is named, else the default one.
+func placeOf(name string) (string, error) {
+	if name != "" {
+		return name, nil
+	}
+	return KeyFile()
+}
+
+// PublicKeys returns the public half of a private key (FindKey has the names), from the file next
+// to it; nil if there is none.
+func PublicKeys(name string) bundle.Keys {
+	file, err := placeOf(name)
+	if err != nil {
+		return nil
+	}
+	text, err := os.ReadFile(file + ".pub")
+	if err != nil {
+		return nil
+	}
+	keys, err := bundle.ParseKeys(string(text))
+	if err != nil {
+		return nil // another file of that name
+	}
+	return keys
 }
 
 // LoadKey reads a private key, of `imgbuild keygen` or of minisign. passphrase is asked only where
@@ -80,8 +124,17 @@ func write(name string, data []byte, mode os.FileMode) error {
 func LoadKey(file string, passphrase func() (string, error)) (minisign.PrivateKey, error) {
 	var key minisign.PrivateKey
 	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return key, fault.New(fault.Input, "make one with `imgbuild keygen`", "the signing key: %w", err)
+	}
+	if err == nil {
+		var f *os.File
+		if f, err = userfile.Open("", file); err == nil {
+			f.Close()
+		}
+	}
 	if err != nil {
-		return key, fault.Wrap(err, fault.Input, "make one with `imgbuild keygen`", "the signing key")
+		return key, fault.Wrap(err, fault.Input, "", "the signing key")
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return key, fault.New(fault.Input, "chmod 600 "+file, "the signing key %s can be read by others", file)

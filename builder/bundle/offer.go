@@ -13,6 +13,7 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
 	"imgbuild/init/contract/mbr"
+	"imgbuild/init/contract/userfile"
 )
 
 // Offer is a bundle file that can be sent to nodes.
@@ -27,9 +28,9 @@ type Offer struct {
 
 // OpenOffer opens a bundle file and reads what it promises. The nodes check its signature.
 func OpenOffer(name string) (*Offer, error) {
-	f, err := os.Open(name)
+	f, err := userfile.Open("", name)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Input, "give a bundle that imgbuild has made", "")
+		return nil, err
 	}
 	o := &Offer{Name: name, file: f}
 	if err := o.read(); err != nil {

@@ -15,6 +15,7 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mbr"
 	"imgbuild/init/contract/pieces"
+	"imgbuild/init/contract/userfile"
 	"imgbuild/init/contract/verity"
 )
 
@@ -66,9 +67,9 @@ func Open(data io.ReaderAt) (*Slot, error) {
 // is not looked at: what is made of it is signed again or checked by the nodes that trust the new
 // one.
 func OpenFile(name string) (*Slot, error) {
-	f, err := os.Open(name)
+	f, err := userfile.Open("", name)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Input, "give an image or a bundle that imgbuild has made", "")
+		return nil, err
 	}
 	data, err := content(f)
 	if err == nil {

@@ -16,6 +16,7 @@ import (
 
 	"imgbuild/init/contract/ext4"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/userfile"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -75,9 +76,9 @@ func (a *AirGap) check(arch string) error {
 	if kind < 0 || !airGapName.MatchString(a.Name) {
 		return fault.New(fault.Input, "name it like k3s-airgap-images-arm64.tar.zst", "k3s imports archives that end in .tar, .tar.gz, .tgz or .tar.zst, of letters, digits and ._+-")
 	}
-	f, err := os.Open(a.path)
+	f, err := userfile.Open("images", a.path)
 	if err != nil {
-		return fault.Wrap(err, fault.Input, "give k3s' air-gap archive, or one that `docker save` or `skopeo copy` wrote", "")
+		return err
 	}
 	defer f.Close()
 	info, err := f.Stat()

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"aead.dev/minisign"
@@ -20,13 +21,14 @@ import (
 	"imgbuild/builder/scratch"
 	"imgbuild/builder/tree"
 	"imgbuild/init/contract/atomicfile"
+	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
 )
 
 // Options are the input of a build.
 type Options struct {
-	Recipe *recipe.Recipe // with its lock and its k3s decided
+	Recipe *recipe.Ready
 	Client *debian.Client
 	Cache  *blockcache.Cache
 	Config []byte // written to BOOT as config.yaml; nil for a template
@@ -73,6 +75,11 @@ type Result struct {
 // SlotPercent is how full the slot is.
 func (r *Result) SlotPercent() int64 { return r.SlotUsed * 100 / slotSize }
 
+// Bundle is the signed upgrade that a build with a key makes next to the image.
+func (r *Result) Bundle() string {
+	return strings.TrimSuffix(r.Image, filepath.Ext(r.Image)) + bundle.Suffix
+}
+
 // Step is a finished part of a build and what it cost.
 type Step struct {
 	Name string        `json:"name"`
@@ -96,15 +103,7 @@ type build struct {
 
 // Build makes the image. On any error, an interrupt included, nothing is left under a final name.
 func Build(ctx context.Context, o Options) (res *Result, err error) {
-	b := &build{Options: o}
-	if b.version, err = o.Recipe.Version(); err != nil {
-		return nil, err
-	}
-	hash, err := o.Recipe.Hash()
-	if err != nil {
-		return nil, err
-	}
-	b.seed = sha256.Sum256([]byte("imgbuild " + hash))
+	b := &build{Options: o, version: o.Recipe.Version(), seed: sha256.Sum256([]byte("imgbuild " + o.Recipe.Hash()))}
 	temp, err := tempIn(o.Out)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,10 @@
 package image
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"imgbuild/boards"
@@ -23,7 +25,7 @@ type Source struct {
 // problem that would cost the node a setting is an error of kind Input that lists every problem; so
 // is a key that does not exist, unless lenient. Without a source it is the image without
 // configuration that is looked at.
-func CheckConfig(name string, r *recipe.Recipe, lenient bool, moved *Node, sources ...Source) (warnings []string, err error) {
+func CheckConfig(name string, r *recipe.Asked, lenient bool, moved *Node, sources ...Source) (warnings []string, err error) {
 	f := facts(r)
 	if moved != nil {
 		f.Token = moved.Token
@@ -51,13 +53,13 @@ func CheckConfig(name string, r *recipe.Recipe, lenient bool, moved *Node, sourc
 
 // Validate returns all that the node's own code reports about a configuration on this board and
 // in this role. r may be nil: then only what holds anywhere is checked.
-func Validate(name string, data []byte, r *recipe.Recipe) ([]config.Problem, error) {
+func Validate(name string, data []byte, r *recipe.Asked) ([]config.Problem, error) {
 	return validateFile(name, data, facts(r))
 }
 
 // facts are what is known before a node boots. Memory is left to the node: the same board is sold
 // with more and with less of it.
-func facts(r *recipe.Recipe) config.Facts {
+func facts(r *recipe.Asked) config.Facts {
 	if r == nil {
 		return config.Facts{}
 	}
@@ -65,23 +67,24 @@ func facts(r *recipe.Recipe) config.Facts {
 }
 
 // ValidateFor is Validate by the names of a board and a role, of which the one or the other may be
-// empty for not known.
+// empty for not known. The problems are in the order of the file, what is missing from it comes
+// last, and they name the file as it was given, so that an editor can open it.
 func ValidateFor(name string, data []byte, board, role string) ([]config.Problem, error) {
 	f := config.Facts{Role: role}
 	switch {
 	case board != "" && role != "":
-		r, err := recipe.New(board, role)
+		r, err := recipe.New(board, role, recipe.Choice{})
 		if err != nil {
 			return nil, err
 		}
-		return Validate(name, data, r)
+		f = facts(r)
 	case board != "":
 		b, _, err := boards.Get(board)
 		if err != nil {
 			return nil, err
 		}
 		if b == nil {
-			_, err := recipe.New(board, images.Names()[0])
+			_, err := recipe.New(board, images.Names()[0], recipe.Choice{})
 			return nil, err
 		}
 		f.Board, f.Lacks, f.Roles, f.Least = board, b.Lacks, b.Roles, int64(b.MemoryMB)<<20
@@ -91,11 +94,18 @@ func ValidateFor(name string, data []byte, board, role string) ([]config.Problem
 			return nil, err
 		}
 		if known == nil {
-			_, err := recipe.New(boards.Names()[0], role)
+			_, err := recipe.New(boards.Names()[0], role, recipe.Choice{})
 			return nil, err
 		}
 	}
-	return validateFile(name, data, f)
+	problems, err := validateFile(name, data, f)
+	for i := range problems {
+		if problems[i].File != "" && problems[i].File == filepath.Base(name) {
+			problems[i].File = name
+		}
+	}
+	slices.SortStableFunc(problems, func(a, b config.Problem) int { return cmp.Compare(uint(a.Line-1), uint(b.Line-1)) })
+	return problems, err
 }
 
 // validateFile is validate for a file of the user's, which must hold something.

@@ -45,7 +45,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 		t.Fatalf("only %d configurations were found", len(texts))
 	}
 	for name, text := range texts {
-		r, err := recipe.New("rpi4", "server")
+		r, err := recipe.New("rpi4", "server", recipe.Choice{})
 		if err != nil {
 			t.Fatal(err)
 		}

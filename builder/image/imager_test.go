@@ -10,14 +10,29 @@ import (
 	"imgbuild/builder/recipe"
 )
 
+// decided is the recipe of a worker without k3s, as far as it needs no network.
+func decided(t *testing.T, board string) *recipe.Ready {
+	t.Helper()
+	a, err := recipe.New(board, "worker", recipe.Choice{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, miss, err := a.TakeLock("")
+	if err != nil || l == nil {
+		t.Fatalf("got no lock for %s: %v %v", board, miss, err)
+	}
+	r, err := l.Decide(t.Context(), recipe.NoK3s, recipe.Carried{}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // The list next to an image for a Raspberry Pi has every field that Imager asks for, and makes it
 // write cloud-init's files.
 func TestImagerList(t *testing.T) {
 	write := func(board string) (string, []byte) {
-		r, err := recipe.New(board, "worker")
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := decided(t, board)
 		out := filepath.Join(t.TempDir(), "a b")
 		b := &build{Options: Options{Recipe: r, Out: out}, imageSum: strings.Repeat("ab", 32), temp: out}
 		if err := os.Mkdir(out, 0o755); err != nil {

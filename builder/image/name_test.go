@@ -36,7 +36,7 @@ func onDisk(t *testing.T, file string, text []byte) {
 
 // An image for a node carries its name, and one whose node has no name never replaces another's.
 func TestName(t *testing.T) {
-	r := plan(t, "worker")
+	r := decided(t, "rpi4")
 	named := func(out, config string, node *Node) (string, error) {
 		b := &build{Options: Options{Recipe: r, Out: out, Node: node}, version: "20260101-0badc0de"}
 		if config != "" {
@@ -92,7 +92,7 @@ func TestName(t *testing.T) {
 func TestDiskWithoutName(t *testing.T) {
 	dir := t.TempDir()
 	for _, secret := range []bool{true, false} {
-		b := &build{temp: dir, Options: Options{Recipe: &recipe.Recipe{}}}
+		b := &build{temp: dir, Options: Options{Recipe: &recipe.Ready{}}}
 		if secret {
 			b.Config = []byte("hostname: a\n")
 		}

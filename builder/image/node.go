@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -22,6 +21,7 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/k3sstep"
 	"imgbuild/init/contract/terminal"
+	"imgbuild/init/contract/userfile"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -81,13 +81,10 @@ func isLocal(m member) bool {
 // OpenNode opens an archive of that kind for a recipe and reads it to its end, so that one that is
 // damaged costs nothing more. A compressed one is unpacked into a file without a name in dir. Close
 // it when the image is built.
-func OpenNode(name, kind string, r *recipe.Recipe, dir string) (n *Node, err error) {
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fault.Wrap(err, fault.Input, "make it yours: sudo chown $USER "+terminal.Quote(name), "opening the archive")
-	}
+func OpenNode(name, kind string, r *recipe.Asked, dir string) (n *Node, err error) {
+	f, err := userfile.Open(option[kind], name)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Input, "give what `imgbuild migrate` or a node's backup wrote", "opening the archive")
+		return nil, err
 	}
 	n = &Node{name: name, content: f, Parts: map[string][]byte{}}
 	defer func() {
@@ -173,7 +170,7 @@ const (
 var option = map[string]string{archive.Migrate: "import", archive.Backup: "restore"}
 
 // fits reports whether an archive belongs into an image.
-func (n *Node) fits(kind string, r *recipe.Recipe) error {
+func (n *Node) fits(kind string, r *recipe.Asked) error {
 	if n.Kind != kind {
 		return fault.New(fault.Input, fmt.Sprintf("use %s=%s", option[n.Kind], terminal.Quote(n.name)), "it is a %s archive, and %s= takes one of %s", n.Kind, option[kind], kind)
 	}

@@ -49,9 +49,9 @@ func moving(w *archive.Writer) error {
 		w.Dir("k3os/config", archive.Meta{Mode: 0o777}))
 }
 
-func plan(t testing.TB, role string) *recipe.Recipe {
+func plan(t testing.TB, role string) *recipe.Asked {
 	t.Helper()
-	r, err := recipe.New("rpi4", role)
+	r, err := recipe.New("rpi4", role, recipe.Choice{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,14 +5,13 @@ import (
 	"imgbuild/overlays"
 )
 
-// Prepare fills in what of a recipe this program carries itself: the init for its architecture and
-// the overlays.
-func Prepare(r *recipe.Recipe) error {
-	_, sum, err := Program(r.Family.Arch)
+// Carried is what this program carries for the slots of a Debian architecture: the init and the
+// overlays.
+func Carried(arch string) (recipe.Carried, error) {
+	_, program, err := Program(arch)
 	if err != nil {
-		return err
+		return recipe.Carried{}, err
 	}
-	r.Program = sum
-	r.Data, err = overlays.Sum()
-	return err
+	data, err := overlays.Sum()
+	return recipe.Carried{Program: program, Data: data}, err
 }

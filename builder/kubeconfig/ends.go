@@ -4,7 +4,10 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"net"
 	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -14,6 +17,26 @@ import (
 type Access struct {
 	Context string
 	Ends    time.Time
+}
+
+// OwnEnds is Ends of this user's own file; nothing without one. host may have a user before it and
+// a port after it.
+func OwnEnds(host string) []Access {
+	if _, h, ok := strings.Cut(host, "@"); ok {
+		host = h
+	}
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	file, err := File("")
+	if err != nil {
+		return nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil // no access, no end
+	}
+	return Ends(data, host)
 }
 
 // Ends returns the contexts of a file that lead to a host, or to a cluster of that name, with the

@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"imgbuild/init/contract/atomicfile"
+	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/contract/ext4"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/userfile"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/moby/sys/mountinfo"
@@ -30,21 +31,19 @@ type source struct {
 // openSource opens a card, an image, or an image under zstd, which is unpacked into a temporary
 // file in dir.
 func openSource(name, dir string) (*source, error) {
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fault.Wrap(err, fault.Device, fmt.Sprintf("run imgbuild with sudo, or copy the card first: sudo dd if=%s of=card.img bs=4M", name), "the card cannot be read")
-	}
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Input, "give a device such as /dev/sdb, or an image of a card", "the card cannot be opened")
+	f, err := userfile.Open("", name)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fault.New(fault.Device, fmt.Sprintf("run imgbuild with sudo, or copy the card first: sudo dd if=%s of=card.img bs=4M", name), "the card %s cannot be read: %w", name, fs.ErrPermission)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fault.New(fault.Input, "give a device such as /dev/sdb, or an image of a card", "%s does not exist", name)
+	case err != nil:
+		return nil, err
 	}
 	info, err := f.Stat()
 	if err != nil {
 		f.Close()
 		return nil, err
-	}
-	if info.IsDir() {
-		f.Close()
-		return nil, fault.New(fault.Input, "give a device such as /dev/sdb, or an image of a card; it need not be mounted", "%s is a directory", name)
 	}
 	if info.Mode()&fs.ModeDevice != 0 {
 		if at := mounted(name); at != "" {
@@ -192,7 +191,7 @@ func find(s *source) (*card, error) {
 }
 
 // stateLabel is how k3OS finds its own file system; of several it takes the one that is called so.
-const stateLabel = "K3OS_STATE"
+const stateLabel = diskmap.DataLabel
 
 // choose takes the one that the old node would have booted from; where that is not clear a person
 // has to choose.

@@ -15,22 +15,23 @@ const cacheLimit = 8 << 30
 // Locked is an order whose packages are chosen and in the cache.
 type Locked struct {
 	*Asked
+	locked  *recipe.Locked
 	changes []string // what a new lock changes
 }
 
 // Lock chooses the packages and fetches them.
 func (a *Asked) Lock(ctx context.Context) (*Locked, error) {
-	relock, err := a.Recipe.Fetch(ctx, a.Client, a.order.Lock)
+	locked, relock, err := a.asked.Fetch(ctx, a.Client, a.order.Lock)
 	if err != nil {
 		return nil, err
 	}
-	if !a.Recipe.Lock.Security() {
+	if !locked.Lock.Security() {
 		a.warnings = append(a.warnings, debian.NoSecurity+": Debian's security updates are not in this image; `imgbuild lock` tries again")
 	}
-	if p := a.Recipe.Passed; p != "" {
+	if p := locked.Passed(); p != "" {
 		a.warnings = append(a.warnings, p)
 	}
-	l := &Locked{a, relocked(relock)}
+	l := &Locked{a, locked, relocked(relock)}
 	if l.changes != nil {
 		a.Reporter.Warn(l.changes...)
 	}
@@ -38,29 +39,33 @@ func (a *Asked) Lock(ctx context.Context) (*Locked, error) {
 }
 
 // Ready is an order of which nothing is undecided: its recipe has a hash.
-type Ready struct{ *Locked }
+type Ready struct {
+	*Locked
+	Recipe *recipe.Ready
+}
 
 // Decide decides where k3s comes from, fetches it if it is embedded, and checks that it can go on
 // with the data of a node that moves in. The warnings of all stages are reported then, before the
 // long part.
 func (l *Locked) Decide(ctx context.Context) (*Ready, error) {
-	if err := l.Recipe.DecideK3s(ctx, l.order.K3s, l.Cache, func(done, total int64) { l.Reporter.Progress("k3s", done, total) }); err != nil {
+	r, err := l.locked.Decide(ctx, l.order.K3s, l.Carried, l.Cache, func(done, total int64) { l.Reporter.Progress("k3s", done, total) })
+	if err != nil {
 		return nil, err
 	}
-	switch r := l.Recipe; {
-	case r.Locked && r.Passed != "": // that file is another recipe's
+	switch {
+	case r.Grew() && r.Passed() != "": // that file is another recipe's
 		l.warnings = append(l.warnings, fmt.Sprintf("k3s %s was taken with the sum that its release publishes, which no lock keeps; run `imgbuild lock k3s=%s file=FILE`", r.K3s.Version, r.K3s.Version))
-	case r.Locked:
+	case r.Grew():
 		if err := recipe.WriteLock(recipe.LocalLock, r.Lock); err != nil {
 			return nil, err
 		}
 		l.warnings = append(l.warnings, fmt.Sprintf("k3s %s was locked with the sum that its release publishes, in ./%s", r.K3s.Version, recipe.LocalLock))
 	}
-	if w := l.Recipe.K3s.Warning; w != "" {
+	if w := r.K3s.Warning; w != "" {
 		l.warnings = append(l.warnings, w)
 	}
 	if l.node != nil {
-		w, err := l.node.CheckK3s(l.Recipe.K3s.Version)
+		w, err := l.node.CheckK3s(r.K3s.Version)
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +76,7 @@ func (l *Locked) Decide(ctx context.Context) (*Ready, error) {
 	for _, w := range l.warnings {
 		l.Reporter.Warn(lines(w)...)
 	}
-	return &Ready{l}, nil
+	return &Ready{l, r}, nil
 }
 
 // Build makes the image. Warnings of the build itself are reported as they are in the result.

@@ -19,6 +19,7 @@ import (
 	"imgbuild/init/contract/archive"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/userfile"
 )
 
 // Reporter is how an order reports while it is carried out.
@@ -54,35 +55,32 @@ type Order struct {
 
 // Tools are what an order works with.
 type Tools struct {
-	Recipe   *recipe.Recipe
 	Cache    *blockcache.Cache
 	Client   *debian.Client
+	Carried  recipe.Carried
 	Reporter Reporter
 }
 
-// Open checks board, role, packages and suites before it touches cache or network.
-func Open(p Plan, report Reporter) (*Tools, error) {
-	r, err := recipe.New(p.Board, p.Role)
+// Open checks board, role, packages and suites before it touches cache or network. The pins are for
+// a new lock.
+func Open(p Plan, report Reporter, pins ...debian.Pin) (*recipe.Asked, *Tools, error) {
+	r, err := recipe.New(p.Board, p.Role, recipe.Choice{Packages: p.Packages, Without: p.Without, Pins: pins})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	r.Extra, r.Without = p.Packages, p.Without
-	if err := r.CheckWithout(); err != nil {
-		return nil, err
+	t := &Tools{Reporter: report}
+	if t.Carried, err = image.Carried(r.Family.Arch); err != nil {
+		return nil, nil, err
 	}
-	if err := image.Prepare(r); err != nil {
-		return nil, err
-	}
-	t := &Tools{Recipe: r, Reporter: report}
 	if t.Cache, err = blockcache.Open(p.Cache); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	mirrors, err := mirrors(p.Mirror)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t.Client = debian.NewClient(debian.Options{Cache: t.Cache, Mirrors: mirrors, Progress: report.Progress})
-	return t, nil
+	return r, t, nil
 }
 
 // mirrors finds the Debian archive: what is asked for, the environment, the host's apt sources.
@@ -99,6 +97,7 @@ func mirrors(value string) (debian.Mirrors, error) {
 // Asked is an order that can be carried out as far as this host knows. Close it in the end.
 type Asked struct {
 	*Tools
+	asked    *recipe.Asked
 	order    Order
 	config   []byte
 	node     *image.Node
@@ -114,7 +113,7 @@ func Ask(o Order, report Reporter) (_ *Asked, err error) {
 		o.Out = "out"
 	}
 	a := &Asked{order: o}
-	if a.Tools, err = Open(o.Plan, report); err != nil {
+	if a.asked, a.Tools, err = Open(o.Plan, report); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -123,8 +122,8 @@ func Ask(o Order, report Reporter) (_ *Asked, err error) {
 		}
 	}()
 	if o.Config != "" {
-		if a.config, err = os.ReadFile(o.Config); err != nil {
-			return nil, fault.Wrap(err, fault.Input, "give a cloud-config file", "reading config=%s", o.Config)
+		if a.config, err = userfile.Read("config", o.Config); err != nil {
+			return nil, err
 		}
 	}
 	if o.Blobs == "skip" {
@@ -132,7 +131,7 @@ func Ask(o Order, report Reporter) (_ *Asked, err error) {
 	} else {
 		a.blobs.Dir = o.Blobs
 	}
-	if err = a.blobs.Check(a.Recipe.Family.Raw); err != nil {
+	if err = a.blobs.Check(a.asked.Family.Raw); err != nil {
 		return nil, err
 	}
 	if err = image.CheckOut(o.Out); err != nil {
@@ -146,8 +145,8 @@ func Ask(o Order, report Reporter) (_ *Asked, err error) {
 		return nil, err
 	}
 	a.warnings = append(a.warnings, moved...)
-	if a.Recipe.Slot.K3s && recipe.IsK3sFile(o.K3s) {
-		if _, err = recipe.K3sFile(o.K3s, a.Recipe.Family.Arch); err != nil {
+	if a.asked.Slot.K3s && recipe.IsK3sFile(o.K3s) {
+		if _, err = recipe.K3sFile(o.K3s, a.asked.Family.Arch); err != nil {
 			return nil, err
 		}
 	}
@@ -155,7 +154,7 @@ func Ask(o Order, report Reporter) (_ *Asked, err error) {
 		if o.K3s == recipe.NoK3s {
 			return nil, fault.New(fault.Usage, "leave one of them out", "images= are for k3s, and k3s=none leaves it out")
 		}
-		if a.airGap, err = image.OpenAirGap(o.Images, a.Recipe.Family.Arch); err != nil {
+		if a.airGap, err = image.OpenAirGap(o.Images, a.asked.Family.Arch); err != nil {
 			return nil, err
 		}
 	}
@@ -173,10 +172,10 @@ func (a *Asked) checkConfig() (err error) {
 			return fault.New(fault.Input, empty[0].Fix+"; without config= the image has none", "%s: %s", a.order.Config, empty[0].Message)
 		}
 		own := image.Source{Name: a.order.Config, Data: a.config}
-		a.warnings, err = image.CheckConfig(a.order.Config, a.Recipe, a.order.Lenient, a.node, own)
+		a.warnings, err = image.CheckConfig(a.order.Config, a.asked, a.order.Lenient, a.node, own)
 		return err
 	}
-	if a.warnings, err = image.CheckConfig("it", a.Recipe, true, a.node); err != nil && a.node != nil {
+	if a.warnings, err = image.CheckConfig("it", a.asked, true, a.node); err != nil && a.node != nil {
 		err = fmt.Errorf("the configuration in %s: %w; give a corrected copy as config=FILE", filepath.Base(a.node.Name()), err)
 	}
 	return err
@@ -189,9 +188,9 @@ func (a *Asked) openNode() (warnings []string, err error) {
 	case o.Import != "" && o.Restore != "":
 		return nil, fault.New(fault.Usage, "a backup restores a server whole", "import= and restore= do not go together")
 	case o.Import != "":
-		a.node, err = image.OpenNode(o.Import, archive.Migrate, a.Recipe, o.Out)
+		a.node, err = image.OpenNode(o.Import, archive.Migrate, a.asked, o.Out)
 	case o.Restore != "":
-		a.node, err = image.OpenNode(o.Restore, archive.Backup, a.Recipe, o.Out)
+		a.node, err = image.OpenNode(o.Restore, archive.Backup, a.asked, o.Out)
 	}
 	if a.node == nil || err != nil {
 		return nil, err

@@ -1,18 +1,19 @@
 package recipe
 
 import (
-	"context"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"regexp"
 	"strings"
 
 	"imgbuild/builder/debian"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/userfile"
 )
 
 // K3s is the k3s of the slot, or how the node gets it.
@@ -83,38 +84,27 @@ func pinned(l *debian.Lock, from *Releases, version, arch string) (K3s, error) {
 }
 
 // chosenK3s is the version that k3s=auto and firstboot mean: the lock's, else the program's.
-func (r *Recipe) chosenK3s() string {
-	if r.Lock != nil && r.Lock.K3s != nil {
-		return r.Lock.K3s.Version
+func (l *locked) chosenK3s() string {
+	if l.Lock.K3s != nil {
+		return l.Lock.K3s.Version
 	}
 	return K3sDefault
 }
 
-// releases is where the recipe's k3s comes from.
-func (r *Recipe) releases() *Releases {
-	if r.Releases != nil {
-		return r.Releases
-	}
-	return Official()
-}
-
-// LockK3s puts the release that a word means (see Releases.Version) into the recipe's lock, with
-// the sum that the release itself gives.
-func (r *Recipe) LockK3s(ctx context.Context, word string) error {
-	version, err := r.releases().Version(ctx, word)
-	if err != nil {
-		return err
-	}
-	r.Lock.K3s, err = r.releases().Lock(ctx, version, r.Family.Arch)
-	return err
+// pinnedK3s is a version of k3s for this recipe, as its lock or this program know it.
+func (l *locked) pinnedK3s(version string) (K3s, error) {
+	return pinned(l.Lock, l.releases, version, l.Family.Arch)
 }
 
 // K3sFile takes a binary of the user's for a Debian architecture. Its version is unknown here, so
 // its hash names it. A file that is not a k3s for this architecture is a fault of kind Input.
 func K3sFile(name, arch string) (K3s, error) {
-	f, err := os.Open(name)
+	f, err := userfile.Open("k3s", name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return K3s{}, fault.New(fault.Input, "give a file, a version such as "+K3sDefault+", firstboot or none", "k3s=%s does not exist", name)
+	}
 	if err != nil {
-		return K3s{}, fault.Wrap(err, fault.Input, "give a file, a version such as "+K3sDefault+", firstboot or none", "k3s=%s", name)
+		return K3s{}, err
 	}
 	defer f.Close()
 	if err := checkK3s(f, arch); err != nil {

@@ -18,74 +18,77 @@ import (
 // k3sPatience is how long k3s=auto asks, in all, whether the download is available.
 const k3sPatience = 15 * time.Second
 
-// DecideK3s carries out k3s=auto, firstboot, none, VERSION or FILE: it decides where k3s comes from
+// Decide carries out k3s=auto, firstboot, none, VERSION or FILE: it decides where k3s comes from
 // and fetches it if it is to be embedded. Slots without k3s have none whatever the option is.
-func (r *Recipe) DecideK3s(ctx context.Context, option string, cache *blockcache.Cache, progress func(done, total int64)) (err error) {
-	if !r.Slot.K3s || option == NoK3s {
-		r.K3s = K3s{Source: NoK3s}
-		return nil
-	}
-	switch {
-	case option == "" || option == "auto" || option == FirstBoot:
-		if r.K3s, err = pinned(r.Lock, r.releases(), r.chosenK3s(), r.Family.Arch); err != nil {
-			return err
+// progress may be nil.
+func (l *Locked) Decide(ctx context.Context, option string, c Carried, cache *blockcache.Cache, progress func(done, total int64)) (*Ready, error) {
+	k, fetch, err := l.sourceK3s(option)
+	next := l
+	if err != nil && isVersion(option) && !l.strict && debian.ValidK3s(option) {
+		// Any release will do: its own sums identify it, and the lock keeps them.
+		if next, err = l.LockK3s(ctx, option); err != nil {
+			return nil, err
 		}
-		if option != FirstBoot {
-			err = r.embedK3s(ctx, cache, true, progress)
-			if err == nil || ctx.Err() != nil || fault.Code(err) != int(fault.Network) {
-				return err
-			}
+		k, fetch, err = next.sourceK3s(option)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if fetch {
+		maybe := auto(option)
+		got, err := embedK3s(ctx, k, l.releases.Client, cache, maybe, progress)
+		switch {
+		case err == nil:
+			k = got
+		case !maybe || ctx.Err() != nil || fault.Code(err) != int(fault.Network):
+			return nil, err
+		default:
 			var f *fault.Error
 			if errors.As(err, &f) && f.Err != nil {
 				err = f.Err // that it was fetched, and the ways out, are reported below
 			}
-			r.K3s.Warning = fmt.Sprintf("k3s %s could not be fetched: %v\nthe node fetches it at its first boot, so it needs the internet then; or give the binary as k3s=FILE", r.K3s.Version, err)
+			k.Source = FirstBoot
+			k.Warning = fmt.Sprintf("k3s %s could not be fetched: %v\nthe node fetches it at its first boot, so it needs the internet then; or give the binary as k3s=FILE", k.Version, err)
 		}
-		r.K3s.Source = FirstBoot
-		return nil
-	case isVersion(option):
-		if r.K3s, err = pinned(r.Lock, r.releases(), option, r.Family.Arch); err != nil {
-			if r.Lock == nil || r.Strict || !debian.ValidK3s(option) {
-				return err
-			}
-			// Any release will do: its own sums identify it, and the lock keeps them.
-			if err := r.LockK3s(ctx, option); err != nil {
-				return err
-			}
-			if r.K3s, err = pinned(r.Lock, r.releases(), option, r.Family.Arch); err != nil {
-				return err
-			}
-			r.Locked = true
-		}
-		return r.embedK3s(ctx, cache, false, progress)
 	}
-	r.K3s, err = K3sFile(option, r.Family.Arch)
-	return err
+	return newReady(ready{next.locked, k, c}, next != l)
 }
 
-// PlanK3s is what DecideK3s would do without asking the network: with auto it is not decided before
+// Plan is what Decide would give, without asking the network: with auto it is not decided before
 // the build.
-func (r *Recipe) PlanK3s(option string) (K3s, error) {
+func (l *Locked) Plan(option string, c Carried) (*Planned, error) {
+	k, _, err := l.sourceK3s(option)
 	switch {
-	case !r.Slot.K3s || option == NoK3s:
-		return K3s{Source: NoK3s}, nil
-	case option == "" || option == "auto":
-		k, err := pinned(r.Lock, r.releases(), r.chosenK3s(), r.Family.Arch)
+	case err != nil && isVersion(option) && !l.strict && debian.ValidK3s(option):
+		k = K3s{Version: option, Source: Embedded + ", with the sum that its release publishes"}
+	case err != nil:
+		return nil, err
+	case l.Slot.K3s && auto(option):
 		k.Source = "embedded if it is available, else " + FirstBoot
-		return k, err
-	case option == FirstBoot:
-		k, err := pinned(r.Lock, r.releases(), r.chosenK3s(), r.Family.Arch)
-		k.Source = FirstBoot
-		return k, err
-	case isVersion(option):
-		k, err := pinned(r.Lock, r.releases(), option, r.Family.Arch)
-		if err != nil && !r.Strict && debian.ValidK3s(option) {
-			return K3s{Version: option, Source: Embedded + ", with the sum that its release publishes"}, nil
-		}
-		k.Source = Embedded
-		return k, err
 	}
-	return K3sFile(option, r.Family.Arch)
+	return &Planned{ready{l.locked, k, c}}, nil
+}
+
+// sourceK3s is the k3s that an option means; fetch reports whether it is still to be fetched.
+func (l *locked) sourceK3s(option string) (k K3s, fetch bool, err error) {
+	switch {
+	case !l.Slot.K3s || option == NoK3s:
+		return K3s{Source: NoK3s}, false, nil
+	case auto(option):
+		k, err = l.pinnedK3s(l.chosenK3s())
+		k.Source = Embedded
+		return k, true, err
+	case option == FirstBoot:
+		k, err = l.pinnedK3s(l.chosenK3s())
+		k.Source = FirstBoot
+		return k, false, err
+	case isVersion(option):
+		k, err = l.pinnedK3s(option)
+		k.Source = Embedded
+		return k, true, err
+	}
+	k, err = K3sFile(option, l.Family.Arch)
+	return k, false, err
 }
 
 // IsK3sFile reports whether a value of k3s= names a file.
@@ -97,49 +100,48 @@ func isVersion(option string) bool {
 	return strings.HasPrefix(option, "v") && !strings.ContainsAny(option, "/")
 }
 
-// embedK3s fetches the pinned binary into the cache. With brief it asks first, for a few seconds,
-// whether it is there.
-func (r *Recipe) embedK3s(ctx context.Context, cache *blockcache.Cache, brief bool, progress func(done, total int64)) error {
-	k := &r.K3s
+// embedK3s fetches the pinned binary into the cache and gives where it is. With brief it asks
+// first, for a few seconds, whether it is there.
+func embedK3s(ctx context.Context, k K3s, client *http.Client, cache *blockcache.Cache, brief bool, progress func(done, total int64)) (K3s, error) {
 	var sum [32]byte
 	if n, err := hex.Decode(sum[:], []byte(k.SHA256)); err != nil || n != len(sum) {
-		return fmt.Errorf("the pinned sum of k3s %s is not a sha256", k.Version)
+		return k, fmt.Errorf("the pinned sum of k3s %s is not a sha256", k.Version)
 	}
 	f, ok := cache.Blob(sum)
 	if !ok {
-		got, err := r.fetchK3s(ctx, cache, brief, false, progress)
+		got, err := fetchK3s(ctx, k, client, cache, brief, false, progress)
 		if err == nil && got != sum { // once more: a cache on the way may have spoilt it, or the line
-			got, err = r.fetchK3s(ctx, cache, brief, true, progress)
+			got, err = fetchK3s(ctx, k, client, cache, brief, true, progress)
 		}
 		if err != nil {
-			return err
+			return k, err
 		}
 		if got != sum {
-			return fault.New(fault.Verify, "do not use it; report it to the project", "k3s %s from %s has the sha256 %x, pinned is %s", k.Version, k.URL, got, k.SHA256)
+			return k, fault.New(fault.Verify, "do not use it; report it to the project", "k3s %s from %s has the sha256 %x, pinned is %s", k.Version, k.URL, got, k.SHA256)
 		}
 		if f, ok = cache.Blob(sum); !ok {
-			return fmt.Errorf("k3s %s vanished from the cache", k.Version)
+			return k, fmt.Errorf("k3s %s vanished from the cache", k.Version)
 		}
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return k, err
 	}
 	k.Source, k.File, k.Size = Embedded, f.Name(), info.Size()
-	return nil
+	return k, nil
 }
 
-// fetchK3s brings what is at the recipe's address into the cache and gives its sha256. With fresh
-// caches on the way are asked not to answer.
-func (r *Recipe) fetchK3s(ctx context.Context, cache *blockcache.Cache, brief, fresh bool, progress func(done, total int64)) (sum [32]byte, err error) {
-	d, err := getK3s(ctx, r.releases().Client, r.K3s.URL, brief, fresh, progress)
+// fetchK3s brings what is at the address into the cache and returns its sha256. With fresh caches on
+// the way are asked not to answer.
+func fetchK3s(ctx context.Context, k K3s, client *http.Client, cache *blockcache.Cache, brief, fresh bool, progress func(done, total int64)) (sum [32]byte, err error) {
+	d, err := getK3s(ctx, client, k.URL, brief, fresh, progress)
 	if err != nil {
-		return sum, fault.Wrap(err, fault.Network, "give the binary as k3s=FILE, or build with k3s=firstboot", "fetching k3s %s", r.K3s.Version)
+		return sum, fault.Wrap(err, fault.Network, "give the binary as k3s=FILE, or build with k3s=firstboot", "fetching k3s %s", k.Version)
 	}
 	defer d.close()
 	sum, err = cache.PutBlob(d)
-	return sum, fault.Wrap(err, fault.Network, "give the binary as k3s=FILE", "fetching k3s %s", r.K3s.Version)
+	return sum, fault.Wrap(err, fault.Network, "give the binary as k3s=FILE", "fetching k3s %s", k.Version)
 }
 
 // k3sStall is how long a download may be silent once it runs, or give less than k3sLeast bytes a

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/boards"
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/debian"
 	"imgbuild/init/contract/fault"
@@ -138,53 +137,47 @@ func TestAnyRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipe := func() *Recipe {
+	decide := func(from *Releases, option string, with func(*Locked)) (*Ready, error) {
 		t.Helper()
-		r, err := New("rpi4", "worker")
-		if err != nil {
-			t.Fatal(err)
+		l, miss, err := asks(t, "rpi4", "worker", Choice{Releases: from}).TakeLock("")
+		if err != nil || l == nil {
+			t.Fatal(miss, err)
 		}
-		if _, err := r.TakeLock(""); err != nil || r.Lock == nil {
-			t.Fatal(err)
-		}
-		r.Releases = from
-		return r
+		with(l)
+		return l.Decide(t.Context(), option, Carried{}, cache, nil)
 	}
-	r := recipe()
-	if err := r.DecideK3s(t.Context(), version, cache, nil); err != nil {
+	asLocked := func(*Locked) {}
+	r, err := decide(from, version, asLocked)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if r.K3s.SHA256 != sums["k3s-arm64"] || r.K3s.Source != Embedded || r.K3s.Size == 0 || !r.Locked {
-		t.Errorf("got %+v, locked %v", r.K3s, r.Locked)
+	if r.K3s.SHA256 != sums["k3s-arm64"] || r.K3s.Source != Embedded || r.K3s.Size == 0 || !r.Grew() {
+		t.Errorf("got %+v, a new lock: %v", r.K3s, r.Grew())
 	}
 	file := filepath.Join(t.TempDir(), "imgbuild.lock")
 	if err := WriteLock(file, r.Lock); err != nil {
 		t.Fatal(err)
 	}
 	l, err := readLock(file)
-	if err != nil || l.K3s == nil || *l.K3s != (debian.LockedK3s{Version: version, Size: r.K3s.Size, SHA256: sums["k3s-arm64"]}) {
-		t.Fatalf("the lock keeps %+v, %v", l.K3s, err)
+	if want := (debian.LockedK3s{Version: version, Size: r.K3s.Size, SHA256: sums["k3s-arm64"]}); err != nil || l.K3s == nil || *l.K3s != want {
+		t.Fatalf("the lock keeps %+v, %v, want %+v", l, err, want)
 	}
-	from = &Releases{"https://127.0.0.1:1/", "https://127.0.0.1:1/", http.DefaultClient}
+	nobody := &Releases{"https://127.0.0.1:1/", "https://127.0.0.1:1/", http.DefaultClient}
 	for _, option := range []string{version, "auto", FirstBoot} {
-		again := recipe()
-		again.Lock = l
-		if err := again.DecideK3s(t.Context(), option, cache, nil); err != nil || again.K3s.SHA256 != sums["k3s-arm64"] || again.K3s.Version != version || again.K3s.Size != r.K3s.Size || again.Locked {
-			t.Errorf("k3s=%s with that lock: got %+v, %v", option, again.K3s, err)
+		again, err := decide(nobody, option, func(with *Locked) { with.Lock = l })
+		if err != nil || again.K3s.SHA256 != sums["k3s-arm64"] || again.K3s.Version != version || again.K3s.Size != r.K3s.Size || again.Grew() {
+			t.Errorf("k3s=%s with that lock: got %+v, %v", option, again, err)
 		}
 	}
-	strict := recipe()
-	strict.Strict = true
-	if err := strict.DecideK3s(t.Context(), version, cache, nil); fault.Code(err) != int(fault.Usage) || strict.Lock.K3s != nil {
-		t.Errorf("a lock that was named gets nothing: %v", err)
+	if got, err := decide(from, version, func(l *Locked) { l.strict = true }); fault.Code(err) != int(fault.Usage) {
+		t.Errorf("a lock that was named gets nothing: got %+v, %v", got, err)
 	}
-	away := recipe()
-	if err := away.DecideK3s(t.Context(), version, cache, nil); fault.Code(err) != int(fault.Network) {
-		t.Errorf("without a network: %v", err)
+	if got, err := decide(nobody, version, asLocked); fault.Code(err) != int(fault.Network) {
+		t.Errorf("without a network: got %+v, %v", got, err)
 	}
 }
 
-// A new lock is compared with the one in its file, and keeps its release of k3s.
+// A new lock is compared with the one in its file, which keeps its release of k3s.
 func TestReplaces(t *testing.T) {
 	k := &debian.LockedK3s{Version: "v1.36.1+k3s1", Size: 5, SHA256: strings.Repeat("0a", 32)}
 	p := debian.Locked{Name: "a", Version: "1", Arch: "arm64", Archive: "debian", Pool: "pool/a.deb", Size: 1, SHA256: strings.Repeat("0a", 32)}
@@ -192,11 +185,13 @@ func TestReplaces(t *testing.T) {
 	if err := WriteLock(file, &debian.Lock{Date: "20261130", Arch: "arm64", K3s: k, Packages: []debian.Locked{p}}); err != nil {
 		t.Fatal(err)
 	}
-	for arch, want := range map[string]bool{"arm64": true, "armhf": false} {
-		r := &Recipe{Family: &boards.Family{Arch: arch}}
-		r.Replaces(file)
-		if got := r.Lock != nil && r.Lock.K3s != nil; got != want {
-			t.Errorf("%s: got %+v", arch, r.Lock)
+	for board, want := range map[string]bool{"rpi4": true, "qemu-arm": false} {
+		a := asks(t, board, "worker", Choice{})
+		if got := a.before(file); (got != nil) != want || want && (got.K3s == nil || *got.K3s != *k) {
+			t.Errorf("%s: got %+v, want the lock in the file: %v", board, got, want)
+		}
+		if got := a.before(file + ".none"); got != nil {
+			t.Errorf("%s: got %+v from a file that does not exist", board, got)
 		}
 	}
 }

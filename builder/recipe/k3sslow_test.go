@@ -77,10 +77,8 @@ func TestWrongK3sOnceMore(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := &answers{texts: c.texts}
-		r := made(t, "rpi4", "worker")
-		r.Releases = &Releases{"https://x/", "https://x/", &http.Client{Transport: a}}
-		r.K3s = K3s{Version: "v1.2.3+k3s1", SHA256: hex.EncodeToString(sum[:]), URL: "https://x/k3s"}
-		if err := r.embedK3s(t.Context(), cache, false, nil); fault.Code(err) != c.kind || len(a.asked) != c.asked || a.asked[0] != "" || c.asked > 1 && a.asked[1] != "no-cache" {
+		k := K3s{Version: "v1.2.3+k3s1", SHA256: hex.EncodeToString(sum[:]), URL: "https://x/k3s"}
+		if _, err := embedK3s(t.Context(), k, &http.Client{Transport: a}, cache, false, nil); fault.Code(err) != c.kind || len(a.asked) != c.asked || a.asked[0] != "" || c.asked > 1 && a.asked[1] != "no-cache" {
 			t.Errorf("%q: asked as %q, %v", c.texts, a.asked, err)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"imgbuild/boards"
+	"imgbuild/builder/debian"
+	"imgbuild/images"
 )
 
 // TestEmbeddedLocksFit: every image that can be built has a lock inside, made for the packages that
@@ -17,17 +19,52 @@ func TestEmbeddedLocksFit(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, role := range b.Roles {
-			r, err := New(name, role)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if why, err := r.TakeLock(""); err != nil || why != "" {
-				t.Errorf("%s as %s: %s %v; run make locks", name, role, why, err)
+			if l, miss, err := asks(t, name, role, Choice{}).TakeLock(""); err != nil || l == nil {
+				t.Errorf("%s as %s: %v %v; run make locks", name, role, miss, err)
 			}
 			n++
 		}
 	}
 	if n < 7 {
-		t.Errorf("only %d images", n)
+		t.Errorf("got %d images, want at least 7", n)
+	}
+}
+
+// TestEmbeddedLocks: every family has a lock for every slot, and it reads.
+func TestEmbeddedLocks(t *testing.T) {
+	for _, f := range boards.Families() {
+		for _, slot := range images.Slots() {
+			l, err := debian.ParseLock(images.LockName(f.Name, slot), images.Lock(f.Name, slot))
+			if err != nil {
+				t.Errorf("%s %s: %v", f.Name, slot, err)
+				continue
+			}
+			if l.Arch != f.Arch || len(l.Packages) < 60 {
+				t.Errorf("%s %s: got a lock for %s with %d packages, want one for %s with at least 60", f.Name, slot, l.Arch, len(l.Packages), f.Arch)
+			}
+		}
+	}
+	if l := images.Lock("nope", "k3s"); l != nil {
+		t.Errorf("got a lock of %d bytes for a family that does not exist", len(l))
+	}
+}
+
+// A family whose locks lack the security suite is reported as such, and no other.
+func TestLockNote(t *testing.T) {
+	for _, f := range boards.Families() {
+		lacks := false
+		for _, slot := range images.Slots() {
+			l, err := debian.ParseLock("", images.Lock(f.Name, slot))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lacks = lacks || !l.Security()
+		}
+		if got, err := LockNote(f.Name); err != nil || (got != "") != lacks {
+			t.Errorf("%s: got %q, %v; it lacks security updates: %v", f.Name, got, err, lacks)
+		}
+	}
+	if got, err := LockNote("nope"); err != nil || got != "" {
+		t.Errorf("got %q, %v of a family that does not exist", got, err)
 	}
 }

@@ -4,9 +4,6 @@
 package recipe
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sort"
@@ -21,8 +18,10 @@ import (
 	"imgbuild/init/contract/manifest"
 )
 
-// Recipe is the plan of one image.
-type Recipe struct {
+// Parts are what a board, a role and the user's choices name. Every stage of a recipe has them:
+// Asked, then Locked, then Ready (or Planned). Each stage is made by the one before it only, since
+// the struct that holds its fields has no name outside of this package.
+type Parts struct {
 	Board  *boards.Board  `json:"board"`
 	Family *boards.Family `json:"family"`
 	Role   *images.Role   `json:"role"`
@@ -31,26 +30,29 @@ type Recipe struct {
 	Base   *images.Base   `json:"-"`
 	Extra  []string       `json:"extra_packages,omitempty"`
 	// Without are suites that are left out of a new lock, because an archive serves them broken.
-	Without []string     `json:"without_suites,omitempty"`
-	Pins    []debian.Pin `json:"-"` // versions that a new lock takes instead of the newest ones
-	K3s     K3s          `json:"k3s"`
-	Lock    *debian.Lock `json:"-"`
-	// Releases is where k3s comes from; nil for its own releases. Strict is a lock that the user
-	// named: nothing is added to it. Locked: the lock has a release of k3s that is in
-	// no file yet.
-	Releases *Releases `json:"-"`
-	Strict   bool      `json:"-"`
-	Locked   bool      `json:"-"`
-	Passed   string    `json:"-"` // why lock=auto did not take the LocalLock that is there; empty where it did, or there is none
-	// Program is the hash of the init; Data that of overlays, lists and scripts that this program
-	// carries.
-	Program string `json:"init_sha256"`
-	Data    string `json:"data_sha256"`
+	Without []string `json:"without_suites,omitempty"`
 }
 
-// New finds board and role and checks that they go together. Errors are of kind Usage with the
-// nearest match.
-func New(board, role string) (*Recipe, error) {
+type asked struct {
+	Parts
+	pins     []debian.Pin
+	releases *Releases
+}
+
+// Asked is a recipe that goes together. It has the fields of Parts.
+type Asked struct{ asked }
+
+// Choice is what a user may choose next to board and role.
+type Choice struct {
+	Packages []string     // more Debian packages
+	Without  []string     // suites to leave out of a new lock
+	Pins     []debian.Pin // versions that a new lock takes instead of the newest ones
+	Releases *Releases    // of k3s; nil for its own
+}
+
+// New finds board and role and checks that they go together, and with the choice. Errors are of
+// kind Usage with the nearest match.
+func New(board, role string, c Choice) (*Asked, error) {
 	b, f, err := boards.Get(board)
 	if err != nil {
 		return nil, err
@@ -63,7 +65,7 @@ func New(board, role string) (*Recipe, error) {
 		return nil, err
 	}
 	if r == nil {
-		return nil, unknown("role", role, images.Names())
+		return nil, noRole(role)
 	}
 	if ok, why := b.Supports(role); !ok {
 		return nil, fault.New(fault.Usage, "see `imgbuild boards`", "%s cannot be a %s: %s", board, role, why)
@@ -72,7 +74,19 @@ func New(board, role string) (*Recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Recipe{Board: b, Family: f, Role: r, Slot: s, Roles: images.RolesOf(r.Slot), Base: base}, nil
+	if c.Releases == nil {
+		c.Releases = Official()
+	}
+	a := &Asked{asked{Parts: Parts{b, f, r, s, images.RolesOf(r.Slot), base, c.Packages, c.Without}, pins: c.Pins, releases: c.Releases}}
+	return a, a.checkWithout()
+}
+
+// noRole is the error for a role that does not exist, or not yet.
+func noRole(name string) error {
+	if slices.Contains(images.Planned(), name) {
+		return fault.New(fault.Usage, "the roles are "+strings.Join(images.Names(), ", "), "the role %s does not exist yet", name)
+	}
+	return unknown("role", name, images.Names())
 }
 
 func unknown(what, name string, known []string) error {
@@ -88,7 +102,7 @@ func unknown(what, name string, known []string) error {
 
 // Wanted are the packages that the recipe names itself, sorted, each once; the closure follows from
 // them.
-func (r *Recipe) Wanted() []string {
+func (r *Parts) Wanted() []string {
 	seen := map[string]bool{}
 	for _, list := range [][]string{r.Base.Packages, r.Slot.Packages, r.Family.Packages, r.Extra} {
 		for _, name := range list {
@@ -99,7 +113,7 @@ func (r *Recipe) Wanted() []string {
 }
 
 // Modules are the kernel modules of the running system, those of the initramfs included.
-func (r *Recipe) Modules() []string {
+func (r *Parts) Modules() []string {
 	seen := map[string]bool{}
 	for _, list := range [][]string{r.Base.Modules, r.Slot.Modules, r.Family.Kernel.Modules, r.Family.Kernel.Initramfs} {
 		for _, name := range list {
@@ -119,8 +133,8 @@ func sortedKeys(set map[string]bool) []string {
 }
 
 // Request is what the lock of this recipe holds.
-func (r *Recipe) Request() debian.Request {
-	q := debian.Request{Arch: r.Family.Arch, Want: r.Wanted(), Drop: r.Base.Drop, Pick: r.Family.Picks, Pin: r.Pins}
+func (r *asked) Request() debian.Request {
+	q := debian.Request{Arch: r.Family.Arch, Want: r.Wanted(), Drop: r.Base.Drop, Pick: r.Family.Picks, Pin: r.pins}
 	for _, s := range r.Base.Suites {
 		if slices.Contains(r.Without, s.Name) {
 			continue
@@ -132,43 +146,12 @@ func (r *Recipe) Request() debian.Request {
 	return q
 }
 
-// Hash is over all that reaches the slot: never over board, role or config, which one slot serves
-// several of.
-func (r *Recipe) Hash() (string, error) {
-	data, err := json.Marshal(struct {
-		Family  *boards.Family
-		Slot    *images.Slot
-		Base    *images.Base
-		Extra   []string
-		K3s     K3s
-		Program string
-		Data    string
-		Lock    []byte
-		Health  map[string]manifest.Health
-		Memory  int64
-	}{r.Family, r.Slot, r.Base, r.Extra, r.K3s.slotPart(), r.Program, r.Data, r.Lock.Marshal(), r.Health(), r.MinMemory()})
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
-}
-
-// Version is the lock's date and 8 hex digits of the hash: 20261122-0badc0de.
-func (r *Recipe) Version() (string, error) {
-	h, err := r.Hash()
-	if err != nil {
-		return "", err
-	}
-	return r.Lock.Date + "-" + h[:8], nil
-}
-
 // Broken is the word of without= that leaves out the suites whose indexes do not fit their signed
 // InRelease, as long as they do not.
 const Broken = "broken"
 
-// CheckWithout reports whether the suites to leave out exist and leave something.
-func (r *Recipe) CheckWithout() error {
+// checkWithout reports whether the suites to leave out exist and leave something.
+func (r *Parts) checkWithout() error {
 	var known []string
 	for _, s := range r.Base.Suites {
 		known = append(known, s.Name)
@@ -182,7 +165,7 @@ func (r *Recipe) CheckWithout() error {
 }
 
 // Health is when a node is healthy, for each role of the slot, as the slot's manifest has it.
-func (r *Recipe) Health() map[string]manifest.Health {
+func (r *Parts) Health() map[string]manifest.Health {
 	all := map[string]manifest.Health{}
 	for _, name := range r.Roles {
 		if h, err := images.HealthOf(name); err == nil { // New has read the data already
@@ -194,7 +177,7 @@ func (r *Recipe) Health() map[string]manifest.Health {
 
 // HealthyWhen describes for people what is true of a healthy node, one line for each check of its
 // role.
-func (r *Recipe) HealthyWhen() []string {
+func (r *Parts) HealthyWhen() []string {
 	var lines []string
 	for _, name := range r.Health()[r.Role.Name].Checks {
 		if c, ok := checks.Find(name); ok {
@@ -205,7 +188,7 @@ func (r *Recipe) HealthyWhen() []string {
 }
 
 // MinMemory is the least memory, in bytes, with which one of the slot's roles may start.
-func (r *Recipe) MinMemory() int64 {
+func (r *Parts) MinMemory() int64 {
 	least := int64(r.Role.MemoryMB)
 	for _, name := range r.Roles {
 		if role, _, err := images.Get(name); err == nil && role != nil {

@@ -19,61 +19,83 @@ import (
 
 	"imgbuild/boards"
 	"imgbuild/builder/blockcache"
+	"imgbuild/images"
 	"imgbuild/init/contract/fault"
 )
 
-func made(t *testing.T, board, role string) *Recipe {
+func asks(t *testing.T, board, role string, c Choice) *Asked {
 	t.Helper()
-	r, err := New(board, role)
+	a, err := New(board, role, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if why, err := r.TakeLock(""); err != nil || why != "" {
-		t.Fatalf("%s %s has no lock: %q, %v", board, role, why, err)
-	}
-	r.K3s = K3s{Source: NoK3s}
-	return r
+	return a
 }
 
-func version(t *testing.T, r *Recipe) string {
+func made(t *testing.T, board, role string) *Locked {
 	t.Helper()
-	v, err := r.Version()
+	l, miss, err := asks(t, board, role, Choice{}).TakeLock("")
+	if err != nil || l == nil {
+		t.Fatalf("%s %s has no lock: %v, %v", board, role, miss, err)
+	}
+	return l
+}
+
+// decided is a recipe without k3s, changed before its hash is made.
+func decided(t *testing.T, board, role string, change func(*ready)) *Ready {
+	t.Helper()
+	r := ready{locked: made(t, board, role).locked, K3s: K3s{Source: NoK3s}}
+	change(&r)
+	all, err := newReady(r, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v
+	return all
 }
+
+func asItIs(*ready) {}
 
 // One slot serves every board of a family and every role of the slot; what reaches the slot changes
 // its version.
 func TestVersion(t *testing.T) {
-	first := version(t, made(t, "rpi4", "worker"))
-	if !strings.HasPrefix(first, made(t, "rpi4", "worker").Lock.Date+"-") || len(first) != 17 {
-		t.Errorf("the version is %s", first)
+	first := decided(t, "rpi4", "worker", asItIs).Version()
+	if date := made(t, "rpi4", "worker").Lock.Date; !strings.HasPrefix(first, date+"-") || len(first) != 17 {
+		t.Errorf("got the version %s, want %s-XXXXXXXX", first, date)
 	}
 	for _, pair := range [][2]string{{"rpi4", "server"}, {"rpi3", "worker"}, {"rpi4", "worker"}} {
-		if got := version(t, made(t, pair[0], pair[1])); got != first {
-			t.Errorf("%v has the version %s, not %s", pair, got, first)
+		if got := decided(t, pair[0], pair[1], asItIs).Version(); got != first {
+			t.Errorf("%v: got the version %s, want %s", pair, got, first)
 		}
 	}
-	changes := map[string]func(*Recipe){
-		"board family": func(r *Recipe) { *r = *made(t, "qemu-arm64", "worker") },
-		"init":         func(r *Recipe) { r.Program = "other" },
-		"overlays":     func(r *Recipe) { r.Data = "other" },
-		"packages":     func(r *Recipe) { r.Extra = []string{"containerd"} },
-		"k3s":          func(r *Recipe) { r.K3s = K3s{Source: Embedded, SHA256: "x"} },
+	changes := map[string]func(*ready){
+		"board family": func(r *ready) { r.locked = made(t, "qemu-arm64", "worker").locked },
+		"init":         func(r *ready) { r.Program = "other" },
+		"overlays":     func(r *ready) { r.Data = "other" },
+		"packages":     func(r *ready) { r.Extra = []string{"containerd"} },
+		"k3s":          func(r *ready) { r.K3s = K3s{Source: Embedded, SHA256: "x"} },
+		"role's slot":  func(r *ready) { r.Roles = []string{"worker"} },
 	}
 	for what, change := range changes {
-		r := made(t, "rpi4", "worker")
-		change(r)
-		if version(t, r) == first {
-			t.Errorf("another %s leaves the version as it is", what)
+		if got := decided(t, "rpi4", "worker", change).Version(); got == first {
+			t.Errorf("another %s leaves the version %s as it is", what, got)
 		}
 	}
-	r := made(t, "rpi4", "worker")
-	r.K3s.File, r.K3s.Warning = "/somewhere", "text"
-	if version(t, r) != first {
-		t.Error("the place of a file on the host changes the version")
+	where := func(r *ready) { r.K3s.File, r.K3s.Warning = "/somewhere", "text" }
+	if got := decided(t, "rpi4", "worker", where).Version(); got != first {
+		t.Errorf("the place of a file on the host changes the version: got %s, want %s", got, first)
+	}
+}
+
+// A role that is planned is reported as such, and not taken for another one that is spelled alike.
+func TestPlannedRole(t *testing.T) {
+	_, err := New("rpi4", "router", Choice{})
+	if fault.Code(err) != int(fault.Usage) || !strings.Contains(err.Error(), "does not exist yet") || strings.Contains(err.Error(), "did you mean") {
+		t.Errorf("got %v, want that the role does not exist yet", err)
+	}
+	for _, name := range images.Names() {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("got %v, want the role %s in it", err, name)
+		}
 	}
 }
 
@@ -83,7 +105,7 @@ func TestMatrix(t *testing.T) {
 	for _, board := range boards.Names() {
 		var got []string
 		for _, role := range []string{"server", "worker"} {
-			_, err := New(board, role)
+			_, err := New(board, role, Choice{})
 			if err == nil {
 				got = append(got, role)
 			} else if fault.Code(err) != 2 || !strings.Contains(err.Error(), board) {
@@ -104,18 +126,17 @@ func TestTakeLock(t *testing.T) {
 	if err := WriteLock(file, r.Lock); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := made(t, "rpi3", "worker").TakeLock(file); err != nil {
-		t.Errorf("a lock of the family is refused: %v", err)
+	if l, miss, err := asks(t, "rpi3", "worker", Choice{}).TakeLock(file); err != nil || l == nil {
+		t.Errorf("a lock of the family is refused: %v %v", miss, err)
 	}
-	if _, err := made(t, "qemu-arm", "worker").TakeLock(file); fault.Code(err) != 3 {
+	if l, _, err := asks(t, "qemu-arm", "worker", Choice{}).TakeLock(file); fault.Code(err) != 3 || l != nil {
 		t.Errorf("a lock for another architecture is taken: %v", err)
 	}
-	extra := made(t, "rpi4", "worker")
-	extra.Extra = []string{"containerd"}
-	if why, err := extra.TakeLock(""); err != nil || why == "" {
-		t.Errorf("the embedded lock serves other packages: %v", err)
+	extra := asks(t, "rpi4", "worker", Choice{Packages: []string{"containerd"}})
+	if l, miss, err := extra.TakeLock(""); err != nil || l != nil || miss.Why == "" {
+		t.Errorf("the embedded lock serves other packages: %v, %v", miss, err)
 	}
-	if _, err := extra.TakeLock(file); fault.Code(err) != 3 {
+	if l, _, err := extra.TakeLock(file); fault.Code(err) != 3 || l != nil {
 		t.Errorf("a strict lock serves other packages: %v", err)
 	}
 	// ./imgbuild.lock goes before the embedded one.
@@ -125,21 +146,16 @@ func TestTakeLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := made(t, "rpi4", "worker").Lock.Date; got != "20200101" {
-		t.Errorf("the lock is of %s", got)
+		t.Errorf("got the lock of %s, want that of 20200101", got)
 	}
-	other, err := New("qemu-arm", "worker")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := other.TakeLock(""); err != nil || !strings.Contains(other.Passed, "./imgbuild.lock is not used: it is for arm64, not armhf") {
-		t.Errorf("a ./imgbuild.lock for another architecture is passed over in silence: %q, %v", other.Passed, err)
+	const why = "./imgbuild.lock is not used: it is for arm64, not armhf"
+	if got := made(t, "qemu-arm", "worker").Passed(); got != why {
+		t.Errorf("a ./imgbuild.lock for another architecture: got %q, want %q", got, why)
 	}
 	if err := os.WriteFile(LocalLock, []byte("rubbish\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if broken, err := New("rpi4", "worker"); err != nil {
-		t.Fatal(err)
-	} else if _, err := broken.TakeLock(""); fault.Code(err) != 3 {
+	if l, _, err := asks(t, "rpi4", "worker", Choice{}).TakeLock(""); fault.Code(err) != 3 || l != nil {
 		t.Errorf("a broken ./imgbuild.lock is passed over in silence: %v", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, ".lock-*")); err != nil || left != nil {
@@ -148,28 +164,34 @@ func TestTakeLock(t *testing.T) {
 }
 
 func TestK3s(t *testing.T) {
-	r := made(t, "rpi4", "worker")
+	l := made(t, "rpi4", "worker")
 	cache, err := blockcache.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := context.Background()
+	decide := func(option string) (K3s, error) {
+		r, err := l.Decide(t.Context(), option, Carried{}, cache, nil)
+		if err != nil {
+			return K3s{}, err
+		}
+		return r.K3s, nil
+	}
 	file := filepath.Join(t.TempDir(), "k3s")
 	if err := os.WriteFile(file, program(elf.EM_AARCH64, elf.ELFCLASS64, elf.ET_EXEC, "k3s version v1.35.0+k3s1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.DecideK3s(ctx, file, cache, nil); err != nil || r.K3s.Source != Embedded || r.K3s.Size != 1<<20+88 || !strings.HasPrefix(r.K3s.Version, "file-") {
-		t.Errorf("a file gives %+v: %v", r.K3s, err)
+	if k, err := decide(file); err != nil || k.Source != Embedded || k.Size != 1<<20+88 || !strings.HasPrefix(k.Version, "file-") {
+		t.Errorf("a file gives %+v: %v", k, err)
 	}
-	if err := r.DecideK3s(ctx, FirstBoot, cache, nil); err != nil || r.K3s.Source != FirstBoot || r.K3s.Version != K3sDefault || len(r.K3s.SHA256) != 64 {
-		t.Errorf("firstboot gives %+v: %v", r.K3s, err)
+	if k, err := decide(FirstBoot); err != nil || k.Source != FirstBoot || k.Version != K3sDefault || len(k.SHA256) != 64 {
+		t.Errorf("firstboot gives %+v: %v", k, err)
 	}
-	if err := r.DecideK3s(ctx, NoK3s, cache, nil); err != nil || r.K3s.Source != NoK3s {
-		t.Errorf("none gives %+v: %v", r.K3s, err)
+	if k, err := decide(NoK3s); err != nil || k != (K3s{Source: NoK3s}) {
+		t.Errorf("none gives %+v: %v", k, err)
 	}
-	for option, code := range map[string]int{"v9.9.9+k3s1": 2, "./nope": 3} {
-		if err := r.DecideK3s(ctx, option, cache, nil); fault.Code(err) != code {
-			t.Errorf("k3s=%s: %v", option, err)
+	for option, code := range map[string]int{"v9.9.9-k3s1": 2, "./nope": 3} {
+		if k, err := decide(option); fault.Code(err) != code {
+			t.Errorf("k3s=%s: got %+v %v, want code %d", option, k, err, code)
 		}
 	}
 	for _, v := range K3sVersions() {
@@ -179,6 +201,20 @@ func TestK3s(t *testing.T) {
 				t.Errorf("%s %s: %+v %v", v, arch, k, err)
 			}
 		}
+	}
+}
+
+// A plan names the source that a build would try, and asks nobody.
+func TestPlan(t *testing.T) {
+	l := made(t, "rpi4", "worker")
+	for option, want := range map[string]string{"": "embedded if it is available, else firstboot", "auto": "embedded if it is available, else firstboot", FirstBoot: FirstBoot, NoK3s: NoK3s, K3sDefault: Embedded} {
+		p, err := l.Plan(option, Carried{Program: "p"})
+		if err != nil || p.K3s.Source != want || p.Program != "p" || (p.K3s.SHA256 == "") != (option == NoK3s) {
+			t.Errorf("k3s=%s: got %+v, %v, want the source %q", option, p, err, want)
+		}
+	}
+	if p, err := l.Plan("v9.9.9+k3s1", Carried{}); fault.Code(err) != int(fault.Usage) {
+		t.Errorf("got %+v, %v, want a fault of kind Usage", p, err)
 	}
 }
 
@@ -231,15 +267,12 @@ func TestK3sFile(t *testing.T) {
 	}
 }
 
-func TestCheckWithout(t *testing.T) {
-	r := made(t, "rpi4", "worker")
-	all := len(r.Request().Suites)
-	r.Without = []string{"trixie-security"}
-	if err := r.CheckWithout(); err != nil || len(r.Request().Suites) != all-1 {
-		t.Errorf("%v, %d suites", err, len(r.Request().Suites))
+func TestWithout(t *testing.T) {
+	all := len(asks(t, "rpi4", "worker", Choice{}).Request().Suites)
+	if got := len(asks(t, "rpi4", "worker", Choice{Without: []string{"trixie-security"}}).Request().Suites); got != all-1 {
+		t.Errorf("got %d suites, want %d", got, all-1)
 	}
-	r.Without = []string{"trixie"}
-	if err := r.CheckWithout(); fault.Code(err) != 2 {
+	if _, err := New("rpi4", "worker", Choice{Without: []string{"trixie"}}); fault.Code(err) != 2 {
 		t.Errorf("the main suite can be left out: %v", err)
 	}
 }
@@ -307,13 +340,5 @@ func TestHealth(t *testing.T) {
 	}
 	if got := r.HealthyWhen(); len(got) != len(worker.Checks) {
 		t.Errorf("%d lines for %d checks: %q", len(got), len(worker.Checks), got)
-	}
-	before, err := r.Hash()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Roles = []string{"worker"}
-	if after, err := r.Hash(); err != nil || after == before {
-		t.Errorf("the hash does not know the roles: %s, %v", after, err)
 	}
 }

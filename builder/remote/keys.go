@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/userfile"
 )
 
 // names of private keys in ~/.ssh, in ssh's order.
@@ -34,9 +35,11 @@ type keys struct {
 func openKeys(n *Node, o Options) (*keys, error) {
 	k := &keys{n: n, o: o, pause: func(f func()) { f() }}
 	if o.Identity != "" {
-		if _, err := os.Stat(o.Identity); err != nil {
-			return nil, fault.Wrap(err, fault.Input, "", "the private key")
+		f, err := userfile.Open("identity", o.Identity)
+		if err != nil {
+			return nil, err
 		}
+		f.Close()
 		k.files = []string{o.Identity}
 	} else if dir, err := folder(); err == nil {
 		for _, name := range names {

@@ -13,6 +13,7 @@ import (
 	format "imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/dialogue"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/userfile"
 )
 
 // shelf is what the laptop has to send: bundles, and slots that deltas can start from.
@@ -27,6 +28,13 @@ type shelf struct {
 // openShelf opens the bundle called name or, without one, all of dir, and notes where older slots
 // may be: next to it, in dir and in the files of from.
 func openShelf(name, dir string, from []string) (*shelf, error) {
+	for _, n := range from { // one that cannot be read would make every transfer large, without a word
+		f, err := userfile.Open("from", n)
+		if err != nil {
+			return nil, err
+		}
+		f.Close()
+	}
 	s := &shelf{named: name != "", dir: dir, sums: map[string][32]byte{}}
 	names := []string{name}
 	if name == "" {

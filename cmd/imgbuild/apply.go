@@ -7,6 +7,7 @@ import (
 	"imgbuild/builder/apply"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/userfile"
 )
 
 var applyConfig = line.Verb{
@@ -35,9 +36,9 @@ func doApply(ctx context.Context, a *line.Args) error {
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(file)
+	text, err := userfile.Read("config", file)
 	if err != nil {
-		return fault.Wrap(err, fault.Input, "", "reading %s", file)
+		return err
 	}
 	return apply.Run(ctx, apply.Options{Hosts: a.Operands, File: file, Text: text, Try: int(try), Lenient: lenient, Login: loginOptions(a), Out: os.Stdout})
 }

@@ -10,9 +10,8 @@ import (
 	"text/tabwriter"
 
 	"imgbuild/boards"
-	"imgbuild/builder/debian"
+	"imgbuild/builder/recipe"
 	"imgbuild/cmd/line"
-	"imgbuild/images"
 	"imgbuild/init/contract/terminal"
 )
 
@@ -32,9 +31,11 @@ var listBoards = line.Verb{
 		}
 		notes := map[string]string{} // by family
 		for _, b := range all {
-			if err := lockNote(notes, b.Family); err != nil {
+			note, err := recipe.LockNote(b.Family)
+			if err != nil {
 				return err
 			}
+			notes[b.Family] = note
 		}
 		if a.JSON() {
 			type row struct {
@@ -66,24 +67,6 @@ var listBoards = line.Verb{
 		}
 		return nil
 	},
-}
-
-// lockNote notes what is to be known of a family's embedded locks.
-func lockNote(notes map[string]string, family string) error {
-	for _, slot := range images.Slots() {
-		data := images.Lock(family, slot)
-		if data == nil {
-			continue
-		}
-		l, err := debian.ParseLock("the embedded lock", data)
-		if err != nil {
-			return err
-		}
-		if !l.Security() {
-			notes[family] = debian.NoSecurity + " of " + l.Date
-		}
-	}
-	return nil
 }
 
 func printJSON(v any) error {

@@ -65,7 +65,7 @@ func doBuild(ctx context.Context, a *line.Args) error {
 	return nil
 }
 
-func summary(res *image.Result, r *recipe.Recipe, took time.Duration) {
+func summary(res *image.Result, r *recipe.Ready, took time.Duration) {
 	packed := ""
 	if res.Packed > 0 {
 		packed = fmt.Sprintf(" (%s on disk, %s packed)", size(res.Used), size(res.Packed))

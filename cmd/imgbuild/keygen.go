@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"aead.dev/minisign"
@@ -28,9 +26,12 @@ var keygen = line.Verb{
 }
 
 func doKeygen(_ context.Context, a *line.Args) error {
-	file, err := keyFile(a.Values["key"])
-	if err != nil {
-		return err
+	file := a.Values["key"]
+	if file == "" {
+		var err error
+		if file, err = bundle.KeyFile(); err != nil {
+			return err
+		}
 	}
 	locked, err := a.Bool("passphrase", true)
 	if err != nil {
@@ -59,13 +60,6 @@ Images that you build from now on trust it. A node that runs already learns it f
 	return nil
 }
 
-func keyFile(file string) (string, error) {
-	if file != "" {
-		return file, nil
-	}
-	return bundle.KeyFile()
-}
-
 // passphraseEnv holds the passphrase where nobody can be asked.
 const passphraseEnv = "IMGBUILD_PASSPHRASE"
 
@@ -87,17 +81,7 @@ func newPassphrase(must bool) (string, error) {
 // signingKey loads the private key: the one that is named, else the default one, which need not be
 // there; nil for none.
 func signingKey(name string) (*minisign.PrivateKey, error) {
-	if name == "none" {
-		return nil, nil
-	}
-	file, err := keyFile(name)
-	if err != nil && name == "" {
-		return nil, nil // no home, no key
-	}
-	if err != nil {
-		return nil, err
-	}
-	k, err := bundle.LoadKey(file, func() (string, error) {
+	return bundle.FindKey(name, func(file string) (string, error) {
 		if word, ok := os.LookupEnv(passphraseEnv); ok {
 			return word, nil
 		}
@@ -106,11 +90,4 @@ func signingKey(name string) (*minisign.PrivateKey, error) {
 		}
 		return string(askSecret("Passphrase of " + file + ": ")), nil
 	})
-	if errors.Is(err, fs.ErrNotExist) && name == "" {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &k, nil
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +14,6 @@ import (
 	"imgbuild/builder/kubeconfig"
 	"imgbuild/builder/remote"
 	"imgbuild/cmd/line"
-	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/terminal"
 )
@@ -61,26 +58,12 @@ func doNode(ctx context.Context, a *line.Args) (err error) {
 	if len(words) == 1 && words[0] == "status" { // for people
 		defer printOwnEnds(os.Stdout, host)
 	}
-	return onNode(ctx, n, words, input, os.Stdout)
+	return onNode(ctx, n, words, input)
 }
 
 // printOwnEnds prints when this computer's access to a server ends, if it has one.
 func printOwnEnds(w io.Writer, host string) {
-	if _, h, ok := strings.Cut(host, "@"); ok {
-		host = h
-	}
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	file, err := kubeconfig.File("")
-	if err != nil {
-		return
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return // no access, no end
-	}
-	for _, a := range kubeconfig.Ends(data, host) {
+	for _, a := range kubeconfig.OwnEnds(host) {
 		word := "ends"
 		if time.Now().After(a.Ends) {
 			word = "has ended"
@@ -107,32 +90,23 @@ func nodeInput(words []string, stdin *os.File) (io.Reader, error) {
 	return stdin, nil
 }
 
-// onNode runs shelf with these words on the node, as root. Its standard error goes to ours.
-func onNode(ctx context.Context, n *remote.Node, words []string, in io.Reader, out io.Writer) error {
-	command := "sudo -n shelf"
-	for _, w := range words {
-		command += " " + terminal.Quote(w)
-	}
-	errs := terminal.NewWriter(os.Stderr) // the node's services wrote some of it
+// onNode runs shelf with these words on the node. What it prints must not control the terminal: the
+// node's services wrote some of it.
+func onNode(ctx context.Context, n *remote.Node, words []string, in io.Reader) error {
+	errs := terminal.NewWriter(os.Stderr)
 	defer errs.Flush()
-	if out == io.Writer(os.Stdout) && term.IsTerminal(int(os.Stdout.Fd())) {
+	var out io.Writer = os.Stdout
+	if term.IsTerminal(int(os.Stdout.Fd())) {
 		safe := terminal.NewWriter(out)
 		defer safe.Flush()
 		out = safe
 	}
-	code, err := n.Run(ctx, command, in, out, errs)
-	switch {
-	case err != nil:
-		return err
-	case code != 0:
-		return fault.New(fault.Kind(code), "", "%s: shelf %s ended with exit code %d", n.Host, words[0], code)
-	}
-	return nil
+	return n.Shelf(ctx, words, in, out, errs)
 }
 
 // fetchSupport fetches the bundle into a file here.
-func fetchSupport(ctx context.Context, n *remote.Node, words []string) (err error) {
-	file := fmt.Sprintf("shelf-support-%s-%s.tar.gz", strings.Map(fileRune, n.Host), time.Now().UTC().Format("20060102-150405"))
+func fetchSupport(ctx context.Context, n *remote.Node, words []string) error {
+	file := remote.SupportName(n.Host, time.Now())
 	for _, w := range words {
 		name, ok := strings.CutPrefix(w, "out=")
 		if !ok {
@@ -140,24 +114,11 @@ func fetchSupport(ctx context.Context, n *remote.Node, words []string) (err erro
 		}
 		file = name
 	}
-	f, err := atomicfile.Create(filepath.Dir(file), 0o600)
-	if err != nil {
-		return fault.Wrap(err, fault.Input, "name another file with out=FILE", "")
-	}
-	defer f.Close()
-	if err := onNode(ctx, n, []string{"support", "-"}, nil, f); err != nil {
+	errs := terminal.NewWriter(os.Stderr)
+	defer errs.Flush()
+	if err := n.FetchSupport(ctx, file, errs); err != nil {
 		return err
-	}
-	if err := f.Commit(file); err != nil {
-		return fault.Wrap(err, fault.Device, "", "writing %s", file)
 	}
 	fmt.Println(file)
 	return nil
-}
-
-func fileRune(r rune) rune {
-	if r == '/' || r == ':' || r == '@' || r == '[' || r == ']' {
-		return '_'
-	}
-	return r
 }

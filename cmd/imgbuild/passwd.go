@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"os"
 	"strings"
@@ -32,11 +31,7 @@ func doPasswd(_ context.Context, a *line.Args) error {
 	if err != nil {
 		return err
 	}
-	var salt [16]byte
-	if _, err := rand.Read(salt[:]); err != nil {
-		return err
-	}
-	crypt, nt := config.HashPassword(word, salt[:]), config.NTHash(word)
+	crypt, nt := config.HashesOf(word)
 	if a.JSON() {
 		return printJSON(map[string]string{"password_hash": crypt, "smb_nt_hash": nt})
 	}

@@ -20,46 +20,28 @@ var plan = line.Verb{
 	Summary:  "Show what an image would be made of: packages, versions, sizes, services, disk. Downloads nothing but an index, if even that.",
 	Keys:     []line.Key{boardKey, roleKey, k3sKey, extraKey, withoutKey, lockKey, mirrorKey, cacheKey, line.Output},
 	Examples: []string{"imgbuild plan board=rpi4 role=worker", "imgbuild plan board=rpi4 role=server output=json"},
-	Run: func(ctx context.Context, a *line.Args) error {
-		screen := newScreen(os.Stderr)
-		s, err := order.Open(planOf(a), screen)
-		if err != nil {
-			return err
-		}
-		why, err := s.Recipe.TakeLock(a.Values["lock"])
-		if err != nil {
-			return err
-		}
-		if p := s.Recipe.Passed; p != "" {
-			screen.Warn(p)
-		}
-		if s.Recipe.Lock == nil {
-			screen.Warn("planning with a new lock: " + why)
-			ix, err := s.Client.Index(ctx, s.Recipe.Family.Arch, s.Recipe.Request().Suites)
-			if err != nil {
-				return err
-			}
-			if s.Recipe.Lock, err = ix.Lock(s.Recipe.Request()); err != nil {
-				return err
-			}
-		}
-		screen.done()
-		if s.Recipe.K3s, err = s.Recipe.PlanK3s(a.Values["k3s"]); err != nil {
-			return err
-		}
-		if a.JSON() {
-			return printJSON(struct {
-				*recipe.Recipe
-				Packages []debian.Locked      `json:"packages"`
-				Suites   []debian.LockedSuite `json:"suites"`
-				Disk     []image.Area         `json:"disk"`
-			}{s.Recipe, s.Recipe.Lock.Packages, s.Recipe.Lock.Suites, image.Areas()})
-		}
-		return printPlan(s.Recipe)
-	},
+	Run:      doPlan,
 }
 
-func printPlan(r *recipe.Recipe) error {
+func doPlan(ctx context.Context, a *line.Args) error {
+	s := newScreen(os.Stderr)
+	r, err := order.Look(ctx, planOf(a), a.Values["k3s"], a.Values["lock"], s)
+	s.done()
+	if err != nil {
+		return err
+	}
+	if a.JSON() {
+		return printJSON(struct {
+			*recipe.Planned
+			Packages []debian.Locked      `json:"packages"`
+			Suites   []debian.LockedSuite `json:"suites"`
+			Disk     []image.Area         `json:"disk"`
+		}{r, r.Lock.Packages, r.Lock.Suites, image.Areas()})
+	}
+	return printPlan(r)
+}
+
+func printPlan(r *recipe.Planned) error {
 	var fetch, installed int64
 	for _, p := range r.Lock.Packages {
 		fetch += p.Size

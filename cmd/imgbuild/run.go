@@ -1,16 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"sort"
 	"strconv"
 
-	"golang.org/x/term"
-
+	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
@@ -39,7 +37,7 @@ var run = line.Verb{
 }
 
 func doRun(ctx context.Context, a *line.Args) error {
-	r, err := recipe.New(a.Values["board"], a.Values["role"])
+	r, err := recipe.New(a.Values["board"], a.Values["role"], recipe.Choice{})
 	if err != nil {
 		return err
 	}
@@ -61,7 +59,7 @@ func doRun(ctx context.Context, a *line.Args) error {
 	}
 	file := a.Values["image"]
 	if file == "" {
-		if file, err = newest(a.Values["out"], r); err != nil {
+		if file, err = image.Newest(cmp.Or(a.Values["out"], "out"), r.Board.Name, r.Role.Name); err != nil {
 			return err
 		}
 	}
@@ -79,7 +77,7 @@ func doRun(ctx context.Context, a *line.Args) error {
 	defer dir.Remove()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	keys, restore := keyboard(stop)
+	keys, restore := vm.Keyboard(os.Stdin, leave, stop)
 	defer restore()
 	var ports []int
 	if r.Role.Name == "server" {
@@ -121,56 +119,4 @@ func number(a *line.Args, name string, fallback int64) (int64, error) {
 		return 0, fault.New(fault.Usage, "give a whole number, such as "+name+"=4", "%s=%s is not a number", name, v)
 	}
 	return n, nil
-}
-
-// newest finds the image of a board and role that was written last.
-func newest(out string, r *recipe.Recipe) (string, error) {
-	if out == "" {
-		out = "out"
-	}
-	files, err := filepath.Glob(filepath.Join(out, r.Board.Name+"-"+r.Role.Name+"-*.img"))
-	if err != nil {
-		return "", err
-	}
-	age := func(name string) int64 {
-		info, err := os.Stat(name)
-		if err != nil {
-			return 0
-		}
-		return info.ModTime().UnixNano()
-	}
-	sort.Slice(files, func(i, j int) bool { return age(files[i]) > age(files[j]) })
-	if len(files) == 0 {
-		return "", fault.New(fault.Input, fmt.Sprintf("build one: imgbuild board=%s role=%s", r.Board.Name, r.Role.Name), "there is no image of %s as %s in %s", r.Board.Name, r.Role.Name, out)
-	}
-	return files[0], nil
-}
-
-// keyboard returns what is typed, byte by byte where standard input is a terminal, and calls stop
-// at Ctrl-].
-func keyboard(stop func()) (io.Reader, func()) {
-	fd := int(os.Stdin.Fd())
-	if !term.IsTerminal(fd) {
-		return nil, func() {}
-	}
-	old, err := term.MakeRaw(fd)
-	if err != nil {
-		return os.Stdin, func() {}
-	}
-	r, w := io.Pipe()
-	go func() {
-		var b [1]byte
-		for {
-			n, err := os.Stdin.Read(b[:])
-			if err != nil || n == 1 && b[0] == leave {
-				stop()
-				w.Close()
-				return
-			}
-			if _, err := w.Write(b[:n]); err != nil {
-				return
-			}
-		}
-	}()
-	return r, func() { _ = term.Restore(fd, old) } // a terminal that is gone needs no restoring
 }

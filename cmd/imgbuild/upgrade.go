@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"imgbuild/builder/blockcache"
+	"imgbuild/builder/bundle"
 	"imgbuild/builder/order"
 	"imgbuild/builder/upgrade"
 	"imgbuild/cmd/line"
-	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
 )
 
@@ -70,7 +68,7 @@ func doUpgrade(ctx context.Context, a *line.Args) error {
 	if o.Cache, err = blockcache.Open(a.Values["cache"]); err != nil {
 		return err
 	}
-	o.Keys, o.Show = publicKeys(a), s
+	o.Keys, o.Show = bundle.PublicKeys(a.Values["sign"]), s
 	return upgrade.Run(ctx, o)
 }
 
@@ -91,23 +89,5 @@ func buildBundle(ctx context.Context, a *line.Args, s *screen) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimSuffix(res.Image, filepath.Ext(res.Image)) + bundle.Suffix, nil
-}
-
-// publicKeys returns the public half of this laptop's key, if there is one: what a node that trusts
-// nobody yet may be given.
-func publicKeys(a *line.Args) bundle.Keys {
-	file, err := keyFile(a.Values["sign"])
-	if err != nil {
-		return nil
-	}
-	text, err := os.ReadFile(file + ".pub")
-	if err != nil {
-		return nil
-	}
-	keys, err := bundle.ParseKeys(string(text))
-	if err != nil {
-		return nil // another file of that name
-	}
-	return keys
+	return res.Bundle(), nil
 }

@@ -1,19 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"slices"
 
 	"imgbuild/builder/image"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/terminal"
+	"imgbuild/init/contract/userfile"
 )
 
 var lenientKey = line.Key{Name: "lenient", Value: "yes|no", Doc: "yes: a key that does not exist is a warning and is ignored, as on the node. Default no: it is an error."}
@@ -36,12 +34,14 @@ var validate = line.Verb{
 		var data []byte
 		if name == "-" {
 			name = "standard input"
-			data, err = io.ReadAll(os.Stdin)
+			if data, err = io.ReadAll(os.Stdin); err != nil {
+				err = userfile.Wrong("", name, err)
+			}
 		} else {
-			data, err = os.ReadFile(name)
+			data, err = userfile.Read("", name)
 		}
 		if err != nil {
-			return fault.Wrap(err, fault.Input, "", "reading %s", name)
+			return err
 		}
 		problems, err := image.ValidateFor(name, data, a.Values["board"], a.Values["role"])
 		if err != nil {
@@ -50,15 +50,6 @@ var validate = line.Verb{
 		if !lenient {
 			problems = config.Strict(problems)
 		}
-		for i := range problems {
-			if problems[i].File != "" && problems[i].File == filepath.Base(name) {
-				problems[i].File = name // as it was given, so that an editor can open it
-			}
-		}
-		// In the order of the file; what is missing from it comes last.
-		slices.SortStableFunc(problems, func(a, b config.Problem) int {
-			return cmp.Compare(uint(a.Line-1), uint(b.Line-1))
-		})
 		if a.JSON() {
 			if err := printJSON(append([]config.Problem{}, problems...)); err != nil { // none is [], not null
 				return err

@@ -4,16 +4,12 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"time"
 
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
-	"imgbuild/init/contract/manifest"
-	"imgbuild/init/k3s"
 	"imgbuild/init/k3s/backup"
 	"imgbuild/init/settings/sources"
-	"imgbuild/init/supervise"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,7 +32,7 @@ func backupVerb(args []string) error {
 	j := job()
 	switch word {
 	case "":
-		return backupStatus(j)
+		return backupStatus(j.Config)
 	case "now":
 		s, err := j.Run(ctx)
 		if err == nil {
@@ -63,44 +59,20 @@ func backupVerb(args []string) error {
 
 // job is a run with the node's merged configuration.
 func job() *backup.Job {
-	cmdline, _ := os.ReadFile("/proc/cmdline")
-	layers, _ := sources.Layers("/", string(cmdline))
-	c, _ := config.Merge(layers...)
-	host, _ := os.Hostname()
-	j := &backup.Job{Config: c, Host: host, Say: func(format string, a ...any) { showf(format+"\n", a...) }}
-	j.Snapshot = func(ctx context.Context, name string) (string, error) {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-		defer cancel()
-		return k3s.Snapshot(ctx, c, name, func(ctx context.Context, argv ...string) error {
-			_, err := supervise.Run(ctx, supervise.Cmd(argv...))
-			return err
-		})
-	}
-	data, err := os.ReadFile(filepath.Join("/k3os/system", manifest.Name))
-	sum, serr := os.ReadFile(filepath.Join("/k3os/system", manifest.SumName))
-	if m, merr := manifest.Parse(data, sum); err == nil && serr == nil && merr == nil && m.K3s != nil {
-		j.K3s = m.K3s.Version
-	}
-	return j
+	c, _ := sources.Merge("/")
+	return backup.OfNode(c, func(format string, a ...any) { showf(format+"\n", a...) })
 }
 
-func backupStatus(j *backup.Job) error {
-	if j.Config.Backup.To == "" {
-		return fault.New(fault.Input, "set backup.to, such as sftp://backup@nas/shelf", "there are no backups: the configuration names no place for them")
-	}
-	s, err := backup.Load(backup.Dir)
+func backupStatus(c *config.Config) error {
+	s, err := backup.Status(c, backup.Dir)
 	if err != nil {
 		return err
 	}
-	showf("to: %s, the newest %d are kept\n", backup.Shown(j.Config.Backup.To), j.Config.Backup.Keep)
-	s = s.For(backup.Shown(j.Config.Backup.To))
+	showf("to: %s, the newest %d are kept\n", backup.Shown(c.Backup.To), c.Backup.Keep)
 	if s.Last.IsZero() {
 		show("last: none yet")
 	} else {
 		showf("last: %s, %v ago, %d KiB\n", s.Name, time.Since(s.Last).Round(time.Second), s.Size>>10)
 	}
-	if s.Error != "" {
-		return fault.New(fault.Unhealthy, "", "the last attempt, %v ago, failed: %s", time.Since(s.Tried).Round(time.Second), s.Error)
-	}
-	return nil
+	return s.Failure(time.Now())
 }

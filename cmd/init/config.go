@@ -5,10 +5,9 @@ import (
 	"os"
 
 	"imgbuild/cmd/line"
-	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/terminal"
-	"imgbuild/init/settings/sources"
 	"imgbuild/init/status/control"
+	"imgbuild/init/status/support"
 )
 
 // configVerb shows the configuration or has it read again.
@@ -48,13 +47,5 @@ func configVerb(a *line.Args) error {
 		return err
 	}
 	out, flush := screen()
-	return errors.Join(writeConfig(out, open, a.JSON(), terminal.NewWriter(os.Stderr)), flush())
-}
-
-// mergedHere reads all sources as PID 1 does.
-func mergedHere() (*config.Config, []config.Problem) {
-	cmdline, _ := os.ReadFile("/proc/cmdline")
-	layers, problems := sources.Layers("/", string(cmdline))
-	c, more := config.Merge(layers...)
-	return c, append(problems, more...)
+	return errors.Join(support.OfNode(version, writeStatus).WriteConfig(out, open, a.JSON(), terminal.NewWriter(os.Stderr)), flush())
 }

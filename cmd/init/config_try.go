@@ -8,6 +8,7 @@ import (
 
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/userfile"
 	"imgbuild/init/status/control"
 )
 
@@ -31,7 +32,7 @@ func tryConfig(word string, rest []string, values map[string]string, asJSON bool
 	if file == "-" {
 		text, err = io.ReadAll(io.LimitReader(os.Stdin, config.MaxSize+1))
 	} else {
-		text, err = os.ReadFile(file)
+		text, err = userfile.Read("", file)
 	}
 	if err != nil {
 		return fault.Wrap(err, fault.Input, "", "reading the configuration")

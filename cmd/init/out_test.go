@@ -25,7 +25,7 @@ func raw(text string) bool {
 // shown, moves its columns or adds a row.
 func TestTablesAreSafe(t *testing.T) {
 	services := servicesTable(status.Status{Services: []status.Service{{Name: hostile, Phase: hostile, Detail: hostile}, {Name: "sshd", Phase: "up"}}})
-	usage := topTable([]used{{Usage: monitor.Usage{Name: hostile}}, {Usage: monitor.Usage{Name: "sshd"}}})
+	usage := topTable([]monitor.Used{{Usage: monitor.Usage{Name: hostile}}, {Usage: monitor.Usage{Name: "sshd"}}})
 	for name, rows := range map[string][][]string{"services": services, "top": usage} {
 		var b bytes.Buffer
 		if err := writeTable(&b, rows); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -89,21 +88,6 @@ func TestUsage(t *testing.T) {
 	}
 	if err := dispatch("k3os", []string{"upgrade"}); !strings.Contains(err.Error(), "shelf upgrade") || !strings.Contains(err.Error(), "imgbuild upgrade") {
 		t.Error(err)
-	}
-}
-
-func TestProcesses(t *testing.T) {
-	proc := t.TempDir()
-	for name, text := range map[string]string{"1/cmdline": "/init\x00", "1/status": "Name:\tinit\nState:\tS (sleeping)\nPPid:\t0\nUid:\t0\t0\t0\t0\nVmRSS:\t  14800 kB\n",
-		"2/cmdline": "", "2/status": "Name:\tkthreadd\n", "77/cmdline": "sh\x00-c\x00a\nb\x00", "77/status": "State:\tR\nPPid:\t1\nUid:\t1000\n", "self/cmdline": "x", "88/cmdline": "gone"} {
-		path := filepath.Join(proc, name)
-		os.MkdirAll(filepath.Dir(path), 0o755)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := string(processes(proc)); got != "PID PPID UID STATE RSS COMMAND\n1 0 0 S 14800 /init\n77 1 1000 R  sh -c a b\n" {
-		t.Errorf("%q", got)
 	}
 }
 

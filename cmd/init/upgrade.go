@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"slices"
@@ -16,10 +14,10 @@ import (
 
 	"imgbuild/cmd/line"
 	"imgbuild/init/boot/upgrades"
-	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/dialogue"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/terminal"
+	"imgbuild/init/settings/sources"
 	"imgbuild/init/status/control"
 	"imgbuild/init/upgrade/command"
 	"imgbuild/init/upgrade/keys"
@@ -33,7 +31,7 @@ func upgradeVerb(a *line.Args) error {
 	if os.Geteuid() != 0 {
 		return fault.New(fault.Usage, "use sudo", "only root may upgrade the node")
 	}
-	cfg, _ := mergedHere()
+	cfg, _ := sources.Merge("/")
 	o := command.Options{Config: cfg}
 	var serve bool
 	for name, to := range map[string]*bool{"force": &o.Force, "arm": &o.Arm, "reboot": &o.Reboot, "serve": &serve} {
@@ -217,7 +215,7 @@ func writeHistory(w io.Writer, l ledger.Ledger) {
 
 // keyVerb lists the keys that are trusted, or adds one.
 func keyVerb(a *line.Args) error {
-	cfg, _ := mergedHere()
+	cfg, _ := sources.Merge("/")
 	word, rest := "list", a.Operands
 	if len(rest) > 0 {
 		word, rest = rest[0], rest[1:]
@@ -248,7 +246,7 @@ func keyVerb(a *line.Args) error {
 		if err != nil {
 			return err
 		}
-		more, err := keysOf(rest[0], trusted)
+		more, err := keys.Read(rest[0], trusted)
 		if err != nil {
 			return err
 		}
@@ -268,28 +266,4 @@ func keyVerb(a *line.Args) error {
 		return nil
 	}
 	return fault.New(fault.Usage, "run `shelf help key`", "key takes list, or add and one key or file")
-}
-
-// keysOf reads a key, or a file of keys, which a signature next to it (FILE.minisig) must cover.
-func keysOf(word string, trusted bundle.Keys) (bundle.Keys, error) {
-	if strings.HasPrefix(word, "RW") {
-		k, err := bundle.ParseKey(word)
-		if err != nil {
-			return nil, err
-		}
-		return bundle.Keys{k}, nil
-	}
-	text, err := os.ReadFile(word)
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Input, "give a key (RW...) or a file of keys", "")
-	}
-	signature, err := os.ReadFile(word + ".minisig")
-	if errors.Is(err, fs.ErrNotExist) {
-		return bundle.ParseKeys(string(text)) // root decided it
-	}
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Input, "", "")
-	}
-	_, more, err := keys.Signed(trusted, text, signature)
-	return more, err
 }

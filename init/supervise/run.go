@@ -41,6 +41,12 @@ const (
 // Cmd is the usual Command: a program with arguments.
 func Cmd(args ...string) Command { return Command{Spec: Spec{Args: args}} }
 
+// RunCommand runs a program with arguments to its end.
+func RunCommand(ctx context.Context, argv ...string) error {
+	_, err := Run(ctx, Cmd(argv...))
+	return err
+}
+
 // Run runs a command to its end. It is for everything short that the init calls: e2fsck, sysctl, a
 // cloud-config line. A status other than 0 is an error that ends with the last line the command
 // printed; Result is filled in all the same, so that a caller may know better (e2fsck's 1 means

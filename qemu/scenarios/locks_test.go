@@ -35,7 +35,7 @@ func committed(words []string) (data []byte, file string, err error) {
 		}
 		return words[i][len(key)+1:]
 	}
-	r, err := recipe.New(value("board"), value("role"))
+	r, err := recipe.New(value("board"), value("role"), recipe.Choice{})
 	if err != nil {
 		return nil, "", err
 	}
@@ -184,11 +184,10 @@ func TestPins(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := recipe.New("qemu-arm64", c.role)
+		r, err := recipe.New("qemu-arm64", c.role, recipe.Choice{Packages: packages})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Extra = packages
 		want, got := slices.Sorted(slices.Values(r.Request().Want)), slices.Sorted(slices.Values(l.Want))
 		if !slices.Equal(want, got) {
 			t.Errorf("%s was made for other packages; run make locks\n got %v\nwant %v", file, got, want)

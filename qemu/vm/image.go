@@ -15,6 +15,7 @@ import (
 	"imgbuild/init/contract/fatfile"
 	"imgbuild/init/contract/manifest"
 	"imgbuild/init/contract/mbr"
+	"imgbuild/init/contract/userfile"
 )
 
 // Image is a disk image opened for reading: its partition table and the files of its FAT volumes.
@@ -34,7 +35,7 @@ const (
 
 // OpenImage reads the partition table of a disk image.
 func OpenImage(path string) (*Image, error) {
-	f, err := os.Open(path)
+	f, err := userfile.Open("", path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/rand"
 	"crypto/sha512"
 	"slices"
 	"strconv"
@@ -22,6 +23,14 @@ const saltLetters = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 
 // defaultRounds is what SHA-crypt does when the hash names no number.
 const defaultRounds = 5000
+
+// HashesOf returns the hashes of a password that storage.users takes: password_hash with a new
+// salt, and smb_nt_hash.
+func HashesOf(password string) (crypt, nt string) {
+	var salt [16]byte
+	_, _ = rand.Read(salt[:]) // never fails
+	return HashPassword(password, salt[:]), NTHash(password)
+}
 
 // HashPassword returns the crypt(5) hash, method 6 (SHA-512), of a clear-text password, with 5000
 // rounds. Only the first 16 bytes of salt count, and of each only the lower six bits, so that

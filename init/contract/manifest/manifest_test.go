@@ -24,7 +24,7 @@ func whole() *Manifest {
 	}
 }
 
-// signed gives the sum of a text in the form of sha256sum.
+// signed returns the sum of a text in the form of sha256sum.
 func signed(data []byte) []byte { return fmt.Appendf(nil, "%x  %s\n", sha256.Sum256(data), Name) }
 
 // The text is what nodes that were flashed years ago read: its names and its order never change.
@@ -85,12 +85,12 @@ func TestRefused(t *testing.T) {
 		"version, roles":        func(m *Manifest) { m.Version = "" },
 		"roles or compatible":   func(m *Manifest) { m.Roles = nil },
 		"compatible is missing": func(m *Manifest) { m.Compatible = []string{} },
-		"root does not lie":     func(m *Manifest) { m.Root.Offset = 0 },
+		"root is not in":        func(m *Manifest) { m.Root.Offset = 0 },
 		"whole blocks":          func(m *Manifest) { m.Root.Size = 4095 },
 		"TreeOffset:16384":      func(m *Manifest) { m.Root.TreeOffset = 16384 },
 		"TreeSize:0":            func(m *Manifest) { m.Root.TreeSize = 0 },
 		"Size:-4096":            func(m *Manifest) { m.Root.Size = -4096 },
-		"is no sha256":          func(m *Manifest) { m.Root.Hash = "33" },
+		"is not a sha256":       func(m *Manifest) { m.Root.Hash = "33" },
 		"root hash \"zz\"":      func(m *Manifest) { m.Root.Hash = "zz" },
 		"salt \"0\"":            func(m *Manifest) { m.Root.Salt = "0" },
 		"at most 256 bytes":     func(m *Manifest) { m.Root.Salt = strings.Repeat("00", 257) },

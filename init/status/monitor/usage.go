@@ -1,8 +1,10 @@
 package monitor
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -78,6 +80,38 @@ func Groups(root string) []Usage {
 	for _, name := range []string{"k3s", "kubepods"} {
 		add("/"+name, name)
 	}
+	return list
+}
+
+// Used is what one group uses, with its share of the processor between two looks.
+type Used struct {
+	Usage
+	Percent *float64 `json:"cpu_percent,omitempty"` // of one core; nil where it is not known
+}
+
+// Between gives what is used now, the largest memory first, with the processor time of the seconds
+// that have passed since before.
+func Between(before, now []Usage, seconds float64) []Used {
+	cpu := map[string]*float64{}
+	for _, u := range before {
+		cpu[u.Name] = u.CPU
+	}
+	list := []Used{}
+	for _, u := range now {
+		row := Used{Usage: u}
+		if was := cpu[u.Name]; was != nil && u.CPU != nil && seconds > 0 {
+			p := max(0, *u.CPU-*was) / seconds * 100
+			row.Percent = &p
+		}
+		list = append(list, row)
+	}
+	size := func(u Used) int64 {
+		if u.Memory == nil {
+			return 0
+		}
+		return *u.Memory
+	}
+	slices.SortStableFunc(list, func(a, b Used) int { return cmp.Compare(size(b), size(a)) })
 	return list
 }
 

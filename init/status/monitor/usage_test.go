@@ -3,6 +3,7 @@ package monitor
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -27,5 +28,25 @@ func TestUsageOfSeveralGroups(t *testing.T) {
 	}
 	if u := UsageOf("k3s", root, "shelf/none", "none"); u.Memory != nil || u.CPU != nil {
 		t.Errorf("groups that are not there: got %+v", u)
+	}
+}
+
+// The share of the processor is known only for groups that were there at both looks.
+func TestBetween(t *testing.T) {
+	num := func(n int64) *int64 { return &n }
+	sec := func(s float64) *float64 { return &s }
+	before := []Usage{{Name: "a", CPU: sec(10)}, {Name: "reset", CPU: sec(9)}, {Name: "uncounted"}}
+	now := []Usage{{Name: "uncounted", CPU: sec(1)}, {Name: "a", CPU: sec(11), Memory: num(5)}, {Name: "new", CPU: sec(3), Memory: num(7)}, {Name: "reset", CPU: sec(1)}}
+	want := map[string]*float64{"a": sec(50), "reset": sec(0), "new": nil, "uncounted": nil}
+	got := Between(before, now, 2)
+	var names []string
+	for _, u := range got {
+		names = append(names, u.Name)
+		if w := want[u.Name]; (w == nil) != (u.Percent == nil) || w != nil && *w != *u.Percent {
+			t.Errorf("%s: got %v, want %v", u.Name, u.Percent, w)
+		}
+	}
+	if text := strings.Join(names, " "); text != "new a uncounted reset" {
+		t.Errorf("got the order %s, want new a uncounted reset", text)
 	}
 }

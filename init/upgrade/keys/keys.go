@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"aead.dev/minisign"
 
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/userfile"
 )
 
 // Path is bundle.KeysFile on a running node.
@@ -79,4 +81,33 @@ func Signed(trusted bundle.Keys, text, signature []byte) (by minisign.PublicKey,
 	}
 	more, err = bundle.ParseKeys(string(text))
 	return by, more, err
+}
+
+// Read returns the key that a word is (RW...), or those of the file that it names. A signature next
+// to the file (FILE.minisig) must be of a trusted key; without one the person at the node answers
+// for it.
+func Read(word string, trusted bundle.Keys) (bundle.Keys, error) {
+	if strings.HasPrefix(word, "RW") {
+		k, err := bundle.ParseKey(word)
+		if err != nil {
+			return nil, err
+		}
+		return bundle.Keys{k}, nil
+	}
+	text, err := userfile.Read("", word)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.Input, "give a key (RW...) or a file of keys", "%s does not exist", word)
+	}
+	if err != nil {
+		return nil, err
+	}
+	signature, err := os.ReadFile(word + ".minisig")
+	if errors.Is(err, fs.ErrNotExist) {
+		return bundle.ParseKeys(string(text))
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Input, "", "")
+	}
+	_, more, err := Signed(trusted, text, signature)
+	return more, err
 }

@@ -3,6 +3,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"imgbuild/init/contract/dialogue"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
+	"imgbuild/init/contract/userfile"
 )
 
 // Source returns a bundle, and the k3s binary that may be next to it.
@@ -49,9 +51,12 @@ type File struct {
 
 // OpenFile opens a bundle.
 func OpenFile(name string) (*File, error) {
-	f, err := os.Open(name)
+	f, err := userfile.Open("", name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.Input, "give the path of a bundle on this node", "%s does not exist here", name)
+	}
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Input, "give the path of a bundle on this node", "")
+		return nil, err
 	}
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {

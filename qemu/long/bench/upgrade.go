@@ -57,11 +57,11 @@ func (b *bench) upgrade(ctx context.Context) error {
 
 // pairs finds versions that the archive offers now.
 func (b *bench) pairs(ctx context.Context) ([]pair, error) {
-	t, err := plan.Open(plan.Plan{Board: "qemu-arm64", Role: "worker"}, quiet{})
+	r, t, err := plan.Open(plan.Plan{Board: "qemu-arm64", Role: "worker"}, quiet{})
 	if err != nil {
 		return nil, err
 	}
-	ix, err := t.Client.Index(ctx, t.Recipe.Family.Arch, t.Recipe.Request().Suites)
+	ix, err := t.Client.Index(ctx, r.Family.Arch, r.Request().Suites)
 	if err != nil {
 		return nil, err
 	}
