@@ -63,7 +63,13 @@ func OpenAirGap(files []string, arch string) (list []AirGap, err error) {
 		if slices.ContainsFunc(list, func(b AirGap) bool { return b.Name == a.Name }) {
 			return nil, fault.New(fault.Input, "rename one of them", "two archives of images are named %s", a.Name)
 		}
-		if err := a.check(arch); err != nil {
+		f, err := userfile.Open("images", file)
+		if err != nil {
+			return nil, err
+		}
+		err = a.check(f, arch)
+		f.Close()
+		if err != nil {
 			return nil, fault.Wrap(err, fault.Input, "", "images=%s", file)
 		}
 		list = append(list, a)
@@ -71,16 +77,11 @@ func OpenAirGap(files []string, arch string) (list []AirGap, err error) {
 	return list, nil
 }
 
-func (a *AirGap) check(arch string) error {
+func (a *AirGap) check(f *os.File, arch string) error {
 	kind := slices.IndexFunc(airGapKinds, func(k airGapKind) bool { return strings.HasSuffix(a.Name, k.end) })
 	if kind < 0 || !airGapName.MatchString(a.Name) {
 		return fault.New(fault.Input, "name it like k3s-airgap-images-arm64.tar.zst", "k3s imports archives that end in .tar, .tar.gz, .tgz or .tar.zst, of letters, digits and ._+-")
 	}
-	f, err := userfile.Open("images", a.path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return err

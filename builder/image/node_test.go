@@ -257,7 +257,7 @@ func TestNodeRefused(t *testing.T) {
 			return w.Symlink("k3os/config/system.yaml", "/etc/shadow", meta)
 		}), archive.Migrate, "server", "not a configuration"},
 		{"cut off", cut, archive.Backup, "server", "again"},
-		{"missing", filepath.Join(dir, "none"), archive.Backup, "server", "imgbuild migrate"},
+		{"missing", filepath.Join(dir, "none"), archive.Backup, "server", "does not exist"},
 	} {
 		n, err := OpenNode(c.file, c.kind, plan(t, c.role), dir)
 		if n != nil && err != nil || fault.Code(err) != int(fault.Input) || !strings.Contains(err.Error(), c.says) {
