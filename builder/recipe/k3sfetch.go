@@ -132,8 +132,8 @@ func embedK3s(ctx context.Context, k K3s, client *http.Client, cache *blockcache
 	return k, nil
 }
 
-// fetchK3s brings what is at the address into the cache and returns its sha256. With fresh caches on
-// the way are asked not to answer.
+// fetchK3s brings what is at the address into the cache and returns its sha256. With fresh caches
+// on the way are asked not to answer.
 func fetchK3s(ctx context.Context, k K3s, client *http.Client, cache *blockcache.Cache, brief, fresh bool, progress func(done, total int64)) (sum [32]byte, err error) {
 	d, err := getK3s(ctx, client, k.URL, brief, fresh, progress)
 	if err != nil {
