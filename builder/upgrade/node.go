@@ -88,7 +88,8 @@ func (r *run) again(ctx context.Context, n *node) error {
 	limit := time.Now().Add(booting)
 	for {
 		st, err := status(ctx, c)
-		if err != nil || st.Health != "starting" || time.Now().After(limit) {
+		busy := fault.Code(err) == int(fault.Unhealthy) || err == nil && st.Health == "starting"
+		if !busy || time.Now().After(limit) {
 			return nil // what is wrong shows in the dialogue
 		}
 		select {

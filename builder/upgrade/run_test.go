@@ -156,7 +156,10 @@ func (n *fake) answer(ch ssh.Channel, command string) int {
 			health = "good"
 		}
 		if n.booting > 0 {
-			n.booting, health = n.booting-1, "starting"
+			if n.booting, health = n.booting-1, "starting"; n.booting == 1 {
+				fmt.Fprintln(ch.Stderr(), "shelf: the init program does not answer: i/o timeout")
+				return int(fault.Unhealthy)
+			}
 		}
 		version := "old"
 		if n.runs == n.v.newSum {

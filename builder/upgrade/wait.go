@@ -165,10 +165,11 @@ type nodeStatus struct {
 	} `json:"upgrade"`
 }
 
-// status asks a node how it is; an unhealthy one answers too.
+// status asks a node how it is; an unhealthy one answers too. One whose init program is too busy to
+// answer is of kind Unhealthy.
 func status(ctx context.Context, n *remote.Node) (s nodeStatus, err error) {
 	out, err := n.Output(ctx, "sudo shelf status -o json", nil)
-	if err != nil && fault.Code(err) != int(fault.Unhealthy) {
+	if err != nil && (fault.Code(err) != int(fault.Unhealthy) || len(out) == 0) {
 		return s, err
 	}
 	if err := json.Unmarshal(out, &s); err != nil {
