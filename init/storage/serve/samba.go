@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"imgbuild/init/base/mount"
@@ -36,7 +37,7 @@ func (s *Server) samba(ctx context.Context, p shares.Plan, state string) error {
 	if err := mount.Do(ops...); err != nil {
 		return err
 	}
-	for _, name := range lasting {
+	for _, name := range append(lasting, accountsSum) {
 		to := filepath.Join(private, name)
 		if _, err := os.Stat(to); err == nil {
 			continue // of this boot
@@ -49,26 +50,26 @@ func (s *Server) samba(ctx context.Context, p shares.Plan, state string) error {
 			return err
 		}
 	}
-	have, err := s.listed(ctx)
-	if err != nil {
+	// Each of Samba's programs takes seconds on a small board: nothing is asked twice.
+	if s.probed { // of this boot alone: not to be copied
+		if _, err := pdbedit(ctx, "-x", shares.Probe); err != nil {
+			return err
+		}
+		s.probed = false
+	}
+	if err := s.people(ctx, p, private); err != nil {
 		return err
 	}
-	for _, name := range have {
-		if u, ok := p.User(name); !ok || u.NT == "" {
-			if _, err := pdbedit(ctx, "-x", name); err != nil {
-				return err
-			}
+	if _, err := os.Stat(filepath.Join(private, "secrets.tdb")); err != nil { // draws the machine's SID
+		if _, err := supervise.Run(ctx, supervise.Cmd("net", "--configfile="+sambaFile, "getlocalsid")); err != nil {
+			return fault.Wrap(err, fault.Internal, "", "Samba's identity")
 		}
 	}
-	if err := s.enlist(ctx, p.Passdb(""), private); err != nil {
-		return err
-	}
-	// Draws the machine's SID, if it has none.
-	if _, err := supervise.Run(ctx, supervise.Cmd("net", "--configfile="+sambaFile, "getlocalsid")); err != nil {
-		return fault.Wrap(err, fault.Internal, "", "Samba's identity")
-	}
-	for _, name := range lasting {
+	for _, name := range append(lasting, accountsSum) {
 		data, err := os.ReadFile(filepath.Join(private, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // no account yet
+		}
 		if err != nil {
 			return err
 		}
@@ -79,15 +80,55 @@ func (s *Server) samba(ctx context.Context, p shares.Plan, state string) error {
 			return err
 		}
 	}
-	if err := s.enlist(ctx, shares.Plan{}.Passdb(config.NTHash(s.password)), private); err != nil {
+	probe := shares.Plan{}.Passdb(config.NTHash(s.password))
+	if err := s.enlist(ctx, probe, private); err != nil {
 		return err
+	}
+	s.probed = true
+	have, err := s.listed(ctx)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(p.Passdb("") + probe) {
+		if name, _, _ := strings.Cut(line, ":"); !slices.Contains(have, name) {
+			return fault.New(fault.Internal, "see `shelf logs smbd`", "Samba does not take the account %s", name)
+		}
 	}
 	s.passdb = want
 	return nil
 }
 
-// enlist imports accounts in the form of smbpasswd and checks that all of them are there: the
-// import ends without an error at the first that it cannot take.
+// accountsSum is a file with the hash of what the accounts were made of.
+const accountsSum = "accounts.sum"
+
+// people makes the users' accounts those of the plan, unless they are.
+func (s *Server) people(ctx context.Context, p shares.Plan, private string) error {
+	text := p.Passdb("")
+	mark := filepath.Join(private, accountsSum)
+	if was, err := os.ReadFile(mark); err == nil && string(was) == sum(text) {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(private, "passdb.tdb")); err == nil {
+		have, err := s.listed(ctx)
+		if err != nil {
+			return err
+		}
+		for _, name := range have {
+			if u, ok := p.User(name); !ok || u.NT == "" {
+				if _, err := pdbedit(ctx, "-x", name); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := s.enlist(ctx, text, private); err != nil {
+		return err
+	}
+	return atomicfile.WriteAs(mark, []byte(sum(text)), 0o600, 0, 0)
+}
+
+// enlist imports accounts in the form of smbpasswd. The import ends without an error at the first
+// that it cannot take: the caller looks at the list.
 func (s *Server) enlist(ctx context.Context, text, private string) error {
 	if text == "" {
 		return nil
@@ -99,20 +140,6 @@ func (s *Server) enlist(ctx context.Context, text, private string) error {
 	defer os.Remove(file)
 	if _, err := pdbedit(ctx, "-i", "smbpasswd:"+file, "-e", "tdbsam:"+filepath.Join(private, "passdb.tdb")); err != nil {
 		return err
-	}
-	have, err := s.listed(ctx)
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(text) {
-		name, _, _ := strings.Cut(line, ":")
-		found := false
-		for _, h := range have {
-			found = found || h == name
-		}
-		if !found {
-			return fault.New(fault.Internal, "see `shelf logs smbd`", "Samba does not take the account %s", name)
-		}
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"syscall"
 
+	"imgbuild/init/base/guard"
 	"imgbuild/init/base/mount"
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
@@ -59,12 +60,14 @@ type Server struct {
 	binds    []shares.Bind
 	written  map[string]string // path -> content of the files of the servers
 	passdb   string            // what Samba's accounts were made of
+	probed   bool              // the probe account is among them
 
 	mu    sync.Mutex // of what follows
 	now   shares.Plan
-	paths []string // of the exports
-	state string   // the directory in the first disk; empty for none
-	why   string   // why there is none
+	paths []string          // of the exports
+	state string            // the directory in the first disk; empty for none
+	why   string            // why there is none
+	lack  map[string]string // what a server waits for besides it, by unit; empty for nothing
 }
 
 // secret is the password of the probe account.
@@ -86,9 +89,12 @@ func (s *Server) exported() []string {
 	return slices.Clone(s.paths)
 }
 
-// lacks is why the servers cannot start. mu is held.
-func (s *Server) lacks() string {
-	if s.why != "" {
+// lacks is why a server cannot start; empty if it can. mu is held.
+func (s *Server) lacks(name string) string {
+	switch {
+	case s.state != "":
+		return s.lack[name]
+	case s.why != "":
 		return s.why
 	}
 	return "the disks are looked at"
@@ -115,6 +121,7 @@ func (s *Server) Update(ctx context.Context) error {
 		}
 		s.mu.Lock()
 		s.password = hex.EncodeToString(b[:])
+		s.lack = map[string]string{smbd: "its accounts are made", vsftpd: "its certificate is made"}
 		s.mu.Unlock()
 		s.hash = config.HashPassword(s.password, salt[:])
 		s.written = map[string]string{}
@@ -146,7 +153,7 @@ func (s *Server) Update(ctx context.Context) error {
 		}
 	}
 	note(s.snapshots(ctx, plan, mounts))
-	restart, err := s.files(ctx, plan, mounts, state)
+	restart, err := s.files(plan, mounts)
 	note(err)
 
 	s.mu.Lock()
@@ -159,7 +166,8 @@ func (s *Server) Update(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.Sync()
-	s.Super.Recheck()
+	s.Super.Recheck() // NFS starts while the others' accounts and certificate are made
+	note(s.ready(ctx, plan, state))
 	if moved {
 		for _, name := range []string{nfsd, mountd, nfsdcld, smbd} {
 			if st, ok := s.Super.State(name); ok && st.PID != 0 {
@@ -179,7 +187,7 @@ type changes struct {
 }
 
 // files writes what has changed of the servers' files, and reports who has to read them again.
-func (s *Server) files(ctx context.Context, p shares.Plan, m shares.Mounts, state string) (c changes, err error) {
+func (s *Server) files(p shares.Plan, m shares.Mounts) (c changes, err error) {
 	var errs []error
 	before := s.written[sambaFile]
 	for _, f := range []struct {
@@ -207,13 +215,35 @@ func (s *Server) files(ctx context.Context, p shares.Plan, m shares.Mounts, stat
 			}
 		}
 	}
-	if p.Any("smb") && state != "" {
-		errs = append(errs, s.samba(ctx, p, state))
-	}
-	if p.Any("ftp") && p.Settings.FTP.TLS != "off" && state != "" {
-		errs = append(errs, certificate(filepath.Join(state, "ftp.pem"), s.Host))
-	}
 	return c, errors.Join(errs...)
+}
+
+// ready makes Samba's accounts and the certificate of FTP, which take long on a slow board, and lets
+// each server start as soon as its own part is there.
+func (s *Server) ready(ctx context.Context, p shares.Plan, state string) error {
+	if state == "" {
+		return nil
+	}
+	done := func(name string, err error) error {
+		s.mu.Lock()
+		s.lack[name] = "" // after an error too, which is reported: others may be served
+		s.mu.Unlock()
+		s.Super.Recheck()
+		return err
+	}
+	made := make(chan error, 1)
+	guard.Go(func() {
+		if p.Any("ftp") && p.Settings.FTP.TLS != "off" {
+			made <- done(vsftpd, certificate(filepath.Join(state, "ftp.pem"), s.Host))
+		} else {
+			made <- done(vsftpd, nil)
+		}
+	})
+	var err error
+	if p.Any("smb") {
+		err = done(smbd, s.samba(ctx, p, state))
+	}
+	return errors.Join(err, <-made)
 }
 
 func sections(conf string) []string {

@@ -39,7 +39,7 @@ func (s *Server) Units() []supervise.Unit {
 	common := supervise.Unit{OOMScore: -500, StopOrder: 20, Restart: supervise.Always, StopTimeout: 15 * time.Second, NoFile: 65536, Limits: cgroup.Limits{CPUWeight: 200}}
 	add := func(name string, change func(u *supervise.Unit), command ...string) {
 		u := common
-		u.Name, u.Command, u.Prepare = name, command, s.prepare
+		u.Name, u.Command, u.Prepare = name, command, s.prepare(name)
 		change(&u)
 		list = append(list, u)
 	}
@@ -77,19 +77,21 @@ func (s *Server) Names() []string {
 	return names
 }
 
-// prepare waits until the files of the servers are written, which needs a disk.
-func (s *Server) prepare(context.Context, supervise.Say) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state == "" {
-		return &supervise.Waiting{What: s.lacks()}
+// prepare waits until what a server needs is there: a disk, its files and accounts.
+func (s *Server) prepare(name string) func(context.Context, supervise.Say) error {
+	return func(context.Context, supervise.Say) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if why := s.lacks(name); why != "" {
+			return &supervise.Waiting{What: why}
+		}
+		return nil
 	}
-	return nil
 }
 
 // prepareNFS makes the kernel's side of NFS ready, and the directories of its programs.
 func (s *Server) prepareNFS(ctx context.Context, say supervise.Say) error {
-	if err := s.prepare(ctx, say); err != nil {
+	if err := s.prepare(nfsd)(ctx, say); err != nil {
 		return err
 	}
 	if err := s.Load("nfsd"); err != nil {
@@ -111,7 +113,7 @@ func (s *Server) prepareNFS(ctx context.Context, say supervise.Say) error {
 
 // prepareThreads sets how long locks last, which the kernel takes only while no thread runs.
 func (s *Server) prepareThreads(ctx context.Context, say supervise.Say) error {
-	if err := s.prepare(ctx, say); err != nil {
+	if err := s.prepare(nfsd)(ctx, say); err != nil {
 		return err
 	}
 	if _, err := supervise.Run(ctx, supervise.Cmd("exportfs", "-ra")); err != nil {

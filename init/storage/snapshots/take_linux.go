@@ -149,7 +149,12 @@ func (s Share) bind(from, to string, flags uintptr) error {
 	if on, err := mountinfo.Mounted(to); on || err != nil {
 		return err
 	}
-	return mount.Do(mount.Mount{Source: from, Path: to, Flags: unix.MS_BIND | unix.MS_NOSUID | unix.MS_NODEV | flags})
+	err := mount.Do(mount.Mount{Source: from, Path: to, Flags: unix.MS_BIND | unix.MS_NOSUID | unix.MS_NODEV | flags})
+	if err != nil {
+		return err
+	}
+	// What is mounted below it must not appear in the directory that is shown as well.
+	return os.NewSyscallError("mount", unix.Mount("", to, "", unix.MS_PRIVATE, ""))
 }
 
 // show makes the snapshots visible in the share.
