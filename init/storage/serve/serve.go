@@ -218,8 +218,8 @@ func (s *Server) files(p shares.Plan, m shares.Mounts) (c changes, err error) {
 	return c, errors.Join(errs...)
 }
 
-// ready makes Samba's accounts and the certificate of FTP, which take long on a slow board, and lets
-// each server start as soon as its own part is there.
+// ready makes Samba's accounts and the certificate of FTP, which take long on a slow board, and
+// lets each server start as soon as its own part is there.
 func (s *Server) ready(ctx context.Context, p shares.Plan, state string) error {
 	if state == "" {
 		return nil
