@@ -14,8 +14,8 @@ import (
 
 var upgradeVerb = line.Verb{
 	Name:     "upgrade",
-	Operands: "HOST...",
-	Summary:  "Upgrade running nodes; each commits the new system when it is healthy, or goes back to the old one.",
+	Operands: "HOST... | resume HOST",
+	Summary:  "Upgrade running nodes; each commits the new system when it is healthy, or goes back to the old one. resume: nodes that upgrade themselves go on with versions that were stopped; HOST is the first server.",
 	Keys: []line.Key{
 		{Name: "bundle", Value: "FILE", Doc: "The bundle. Default: for each node the newest one of out= for its family and role."},
 		{Name: "from", Value: "FILE[,FILE]", Doc: "Images or bundles that the nodes may run, for small transfers. Those of out= are known."},
@@ -41,6 +41,12 @@ var upgradeVerb = line.Verb{
 func doUpgrade(ctx context.Context, a *line.Args) error {
 	if len(a.Operands) == 0 {
 		return fault.New(fault.Usage, "run `imgbuild upgrade HOST`", "upgrade wants a host")
+	}
+	if a.Operands[0] == "resume" {
+		if len(a.Operands) != 2 {
+			return fault.New(fault.Usage, "run `imgbuild upgrade resume HOST`", "resume wants one host, the first server of the cluster")
+		}
+		return upgrade.Resume(ctx, a.Operands[1], loginOptions(a), os.Stdout)
 	}
 	o := upgrade.Options{Hosts: a.Operands, Bundle: a.Values["bundle"], Dir: a.Values["out"], From: list(a.Values["from"]), Force: list(a.Values["force"]),
 		Servers: list(a.Values["server"]), Login: loginOptions(a), Out: os.Stdout}

@@ -60,6 +60,13 @@ func writeStatus(w io.Writer, s status.Status) {
 	if u := s.Upgrade; u != nil {
 		line("upgrade", "%s", upgradeLine(u))
 	}
+	if a := s.Auto; a != nil {
+		text := a.Text
+		if a.Failed != "" {
+			text += "; the last attempt failed: " + a.Failed
+		}
+		line("automatic", "%s", text)
+	}
 	up := "up " + span(s.Up)
 	if s.LastEnd != "" {
 		up += "; the boot before ended with: " + s.LastEnd

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,9 @@ func upgradeVerb(a *line.Args) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
+	if len(a.Operands) > 0 && slices.Contains([]string{"auto", "status", "resume", "turns"}, a.Operands[0]) {
+		return automaticVerb(ctx, a, o)
+	}
 	switch {
 	case serve && len(a.Operands) == 0:
 		return command.Serve(ctx, os.Stdin, os.Stdout, o)
@@ -101,8 +105,12 @@ func progress(w io.Writer) func(dialogue.Progress) {
 	}
 }
 
-// rollback returns to the system before.
-func rollback(asJSON bool) error {
+// rollback returns to the system before; with restore=FILE a server starts it with a backup.
+func rollback(a *line.Args) error {
+	asJSON := a.JSON()
+	if file := a.Values["restore"]; file != "" {
+		return rollbackWith(file, asJSON)
+	}
 	var b upgrades.Back
 	if err := control.Call(control.Socket, control.Request{Verb: upgrades.Rollback, Limit: time.Minute}, &b); err != nil {
 		return err
@@ -115,6 +123,25 @@ func rollback(asJSON bool) error {
 		return nil
 	}
 	showf("%s yields to the system in slot %s: the node reboots into it now\n", b.Version, b.Slot)
+	return nil
+}
+
+// rollbackWith has the system of the other slot start with the data of a backup, on trial.
+func rollbackWith(file string, asJSON bool) error {
+	if err := rootOnly(); err != nil {
+		return err
+	}
+	cfg, _ := sources.Merge("/")
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer stop()
+	done, err := command.GoBack(ctx, file, command.Options{Config: cfg, Note: func(text string) { fmt.Fprintln(os.Stderr, terminal.Text(text)) }})
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(done)
+	}
+	showf("%s in slot %s starts with the backup %s: the node reboots into it now, on trial; if it fails, this system and its data come back\n", done.Version, done.Slot, filepath.Base(file))
 	return nil
 }
 

@@ -56,6 +56,7 @@ func (n *Node) run() {
 		})
 	})
 	guard.Go(v.WatchChecks)
+	guard.Go(v.UpgradeItself)
 	broken := make(chan os.Signal, 1)
 	if n.Pre().Cmdline["shelf.test"] == "panic" {
 		signal.Notify(broken, panicSignal, fatalSignal)

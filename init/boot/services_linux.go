@@ -32,6 +32,7 @@ import (
 	"imgbuild/init/storage/disks"
 	"imgbuild/init/storage/serve"
 	"imgbuild/init/supervise"
+	"imgbuild/init/upgrade/command"
 	"imgbuild/init/upgrade/install"
 )
 
@@ -200,6 +201,7 @@ func startExtra(n *Node) error {
 		}
 		if !degraded {
 			units = append(units, services.Of(config(), reporter.Problem)...)
+			units = append(units, command.TurnsUnits(config(), config().RoleOf(""))...)
 		}
 		return units
 	}, After: func() { watch.Follow(); save() }}

@@ -89,9 +89,30 @@ func dropLabels(ctx context.Context, c cluster, name string, labels []string) er
 
 // kubeletOf is the API as the node's kubelet reaches it, by the kubeconfig that k3s writes for it.
 func kubeletOf(data string) (cluster, error) {
-	text, err := os.ReadFile(filepath.Join(data, "agent", "kubelet.kubeconfig"))
+	pair, roots, url, err := identity(data)
 	if err != nil {
 		return cluster{}, err
+	}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}}
+	return cluster{client, url}, nil
+}
+
+// Identity is what this node shows to servers of its cluster, its kubelet's certificate, and the
+// authority that it knows them by.
+func Identity(cfg *config.Config) (tls.Certificate, *x509.CertPool, error) {
+	pair, roots, _, err := identity(dataDir(cfg))
+	return pair, roots, err
+}
+
+// identity reads the kubelet's kubeconfig: its certificate, the authority of the servers, and where
+// it reaches them.
+func identity(data string) (pair tls.Certificate, roots *x509.CertPool, url string, err error) {
+	text, err := os.ReadFile(filepath.Join(data, "agent", "kubelet.kubeconfig"))
+	if err != nil {
+		return pair, nil, "", err
 	}
 	var c struct {
 		Clusters []struct {
@@ -108,25 +129,20 @@ func kubeletOf(data string) (cluster, error) {
 		} `yaml:"users"`
 	}
 	if err := yaml.Unmarshal(text, &c); err != nil || len(c.Clusters) == 0 || len(c.Users) == 0 {
-		return cluster{}, fmt.Errorf("the kubelet's kubeconfig cannot be read: %w", errors.Join(err, errors.New("it names no cluster or no user")))
+		return pair, nil, "", fmt.Errorf("the kubelet's kubeconfig cannot be read: %w", errors.Join(err, errors.New("it names no cluster or no user")))
 	}
-	pair, err := tls.LoadX509KeyPair(c.Users[0].User.Cert, c.Users[0].User.Key)
-	if err != nil {
-		return cluster{}, fmt.Errorf("the kubelet's certificate: %w", err)
+	if pair, err = tls.LoadX509KeyPair(c.Users[0].User.Cert, c.Users[0].User.Key); err != nil {
+		return pair, nil, "", fmt.Errorf("the kubelet's certificate: %w", err)
 	}
 	ca, err := os.ReadFile(c.Clusters[0].Cluster.CA)
 	if err != nil {
-		return cluster{}, fmt.Errorf("the kubelet's authority: %w", err)
+		return pair, nil, "", fmt.Errorf("the kubelet's authority: %w", err)
 	}
-	roots := x509.NewCertPool()
+	roots = x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca) {
-		return cluster{}, fmt.Errorf("the kubelet's authority %s holds no certificate", c.Clusters[0].Cluster.CA)
+		return pair, nil, "", fmt.Errorf("the kubelet's authority %s holds no certificate", c.Clusters[0].Cluster.CA)
 	}
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12},
-	}}
-	return cluster{client, strings.TrimSuffix(c.Clusters[0].Cluster.Server, "/")}, nil
+	return pair, roots, strings.TrimSuffix(c.Clusters[0].Cluster.Server, "/"), nil
 }
 
 // remaining are the names of all that are not among gone.

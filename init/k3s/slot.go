@@ -1,8 +1,9 @@
 package k3s
 
 import (
-	"hash/fnv"
 	"time"
+
+	"imgbuild/init/base/turn"
 )
 
 // A server that cannot ask the cluster for its turn restarts k3s in a time slot of its own, which
@@ -61,7 +62,5 @@ func ownSlot(name string, now time.Time, left time.Duration, zone string) bool {
 
 // slotNumber is what chooses the slots of a name: its remainders by their numbers.
 func slotNumber(name string) int {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(name))
-	return int(h.Sum64() % uint64(slotNights*slotsNight*slotsDay))
+	return turn.Number(name, slotNights*slotsNight*slotsDay)
 }

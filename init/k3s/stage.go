@@ -63,6 +63,17 @@ func (s Stage) Bring(ctx context.Context, k *manifest.K3s) error {
 	return fault.Wrap(net.fetch(ctx, k, binary, func(string) {}), fault.Network, fix, "k3s %s, which the new system needs, could not be fetched", k.Version)
 }
 
+// Stored returns nil when the store in dir has exactly k, whole.
+func Stored(dir string, k *manifest.K3s) error {
+	if !safeVersion().MatchString(k.Version) {
+		return fault.New(fault.Verify, "", "%q is not a version of k3s", k.Version)
+	}
+	if sum, err := sumFile(filepath.Join(dir, k.Version, "k3s")); err != nil || sum != k.SHA256 {
+		return fault.New(fault.Device, "install the upgrade to that system again instead", "k3s %s, which the other system needs, is not on this node any more", k.Version)
+	}
+	return nil
+}
+
 // prune removes the versions that neither slot will need.
 func (s Stage) prune(wanted string) error {
 	entries, err := os.ReadDir(s.Dir)

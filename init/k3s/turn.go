@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"imgbuild/init/base/turn"
 	"imgbuild/init/contract/config"
 )
 
@@ -162,8 +163,8 @@ func (c cluster) take(ctx context.Context, node string, now time.Time) (bool, er
 // wrong clock.
 func (l lease) held(now time.Time) bool {
 	at, err := time.Parse(time.RFC3339Nano, l.Spec.Renewed)
-	age := now.Sub(at)
-	return err == nil && l.Spec.Holder != "" && age < time.Duration(l.Spec.Seconds)*time.Second && age > -time.Duration(l.Spec.Seconds)*time.Second
+	length := time.Duration(l.Spec.Seconds) * time.Second
+	return err == nil && l.Spec.Holder != "" && now.Before(at.Add(length)) && turn.Credible(at, now, length)
 }
 
 // giveBack ends the node's turn.

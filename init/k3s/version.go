@@ -62,6 +62,11 @@ func Change(ctx context.Context, cfg *config.Config, role, to string) k3sstep.Ch
 	return c
 }
 
+// ServerURL is the server that this node joins; empty for the first server of a cluster.
+func ServerURL(cfg *config.Config) string {
+	return flag(cfg, "server", "s", valueOr(cfg.K3OS.ServerURL, cfg.K3OS.Environment["K3S_URL"]))
+}
+
 // serverVersion is the version of the server that an agent belongs to, asked with the certificate
 // of its kubelet. The kubeconfig leads to k3s' own balancer, which is not there while k3s is down.
 func serverVersion(ctx context.Context, cfg *config.Config) (string, error) {
@@ -69,8 +74,7 @@ func serverVersion(ctx context.Context, cfg *config.Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	url := flag(cfg, "server", "s", valueOr(cfg.K3OS.ServerURL, cfg.K3OS.Environment["K3S_URL"]))
-	if url != "" {
+	if url := ServerURL(cfg); url != "" {
 		api.base = strings.TrimSuffix(url, "/")
 	}
 	var answer struct {

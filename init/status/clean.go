@@ -18,5 +18,8 @@ func (s *Status) Clean(clean func(string) string) {
 	if s.Upgrade != nil {
 		s.Upgrade.Reason = clean(s.Upgrade.Reason)
 	}
+	if s.Auto != nil {
+		s.Auto.Text, s.Auto.Failed = clean(s.Auto.Text), clean(s.Auto.Failed)
+	}
 	s.LastEnd, s.Clock.Why, s.Why = clean(s.LastEnd), clean(s.Clock.Why), lines(s.Why)
 }

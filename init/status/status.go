@@ -35,6 +35,7 @@ type Status struct {
 	LockAge  int       `json:"lock_age_days"`
 	Record   *Record   `json:"record,omitempty"`
 	Upgrade  *Upgrade  `json:"upgrade,omitempty"` // the newest one; absent where none is known
+	Auto     *Auto     `json:"auto,omitempty"`    // of automatic upgrades; absent where they are off
 	Steps    []Step    `json:"steps"`
 
 	Services       []Service           `json:"services"`
@@ -87,6 +88,15 @@ type Upgrade struct {
 	Left    float64   `json:"left,omitempty"`   // seconds until the trial is given up, once the services start
 	Held    bool      `json:"held,omitempty"`
 	Floor   int64     `json:"floor"` // security floor of this node
+}
+
+// Auto is what was decided last about automatic upgrades.
+type Auto struct {
+	Do      string    `json:"do,omitempty"` // off, current, refuse, wait, upgrade
+	Text    string    `json:"text"`         // in a sentence
+	Version string    `json:"version,omitempty"`
+	At      time.Time `json:"at,omitzero"`
+	Failed  string    `json:"failed,omitempty"` // why the last attempt came to nothing before the reboot
 }
 
 // Service is one service.

@@ -41,6 +41,9 @@ func (v *View) upgrading(r control.Request) (any, error) {
 		if err := json.Unmarshal([]byte(r.Args["attempt"]), &a); err != nil {
 			return nil, fault.New(fault.Usage, "", "this is not an attempt: %v", err)
 		}
+		if a.Restore != nil && v.Datastore.Load() == nil {
+			return nil, fault.New(fault.Usage, "", "a backup is restored on a server, and this node is none")
+		}
 		if err := v.Upgrades.Arm(a, v.judge(), v.refused(), time.Now()); err != nil {
 			return nil, err
 		}
@@ -107,12 +110,8 @@ func (v *View) goBack() (any, error) {
 		return upgrades.Back{What: "switched", Version: p.Manifest.Version, Slot: other, Reboot: true}, nil
 	}
 	if a := crossing(v.Upgrades.Ledger()); a != nil && v.Config().RoleOf("") == k3s.Server {
-		last := "there is no backup that this node knows of"
-		if s, err := backup.Load(backup.Dir); err == nil && !s.Last.IsZero() {
-			last = fmt.Sprintf("the last backup is %s at %s", s.Name, s.To)
-		}
-		return nil, fault.New(fault.Usage, "to go back, make a card of a backup from before: imgbuild board=... role=server restore=FILE k3s="+a.FromK3s,
-			"the data of this server are those of k3s %s since the upgrade, and the system before has k3s %s, which cannot read them; %s", a.K3s, a.FromK3s, last)
+		s, _ := backup.Load(backup.Dir)
+		return nil, crossed(a, s)
 	}
 	return nil, fault.New(fault.Usage, "", "slot %s holds no system to go back to: in the boot record it is %s", other, r.State(other))
 }
@@ -262,6 +261,24 @@ func (v *View) history() ledger.Ledger {
 		l.History[i].Reason = v.Base.Report.Clean(l.History[i].Reason)
 	}
 	return l
+}
+
+// crossed is the refusal to go back across a minor version of k3s.
+func crossed(a *ledger.Attempt, s backup.State) error {
+	if a.Restore != nil {
+		return fault.New(fault.Usage, "install that upgrade again: sudo shelf upgrade SOURCE",
+			"the data of this server are those of the backup %s since the rollback, and the newer system is upgraded to, not rolled back to", a.Restore.Name)
+	}
+	last := "this node knows of no backup"
+	switch {
+	case s.Last.IsZero():
+	case s.Last.After(a.Ended):
+		last = fmt.Sprintf("the last backup, %s at %s, is from after the upgrade: an older one is needed (sudo shelf backup list)", s.Name, s.To)
+	default:
+		last = fmt.Sprintf("the last backup is %s at %s", s.Name, s.To)
+	}
+	return fault.New(fault.Usage, "copy a backup from before the upgrade to the node and run sudo shelf rollback restore=FILE; what was written since then is lost",
+		"the data of this server are those of k3s %s since the upgrade, and the system before has k3s %s, which cannot read them; %s", a.K3s, a.FromK3s, last)
 }
 
 // crossing is the commit after which the system before must not start any more: that of another

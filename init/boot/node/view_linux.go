@@ -133,7 +133,7 @@ func (v *View) Status() status.Status {
 			s.Backup = &b.Last
 		}
 	}
-	s.Certificate, s.Upgrade = v.certificate(), v.upgrade()
+	s.Certificate, s.Upgrade, s.Auto = v.certificate(), v.upgrade(), v.automatic()
 	s.Clean(v.Base.Report.Clean) // anybody on the node may ask
 	return s
 }

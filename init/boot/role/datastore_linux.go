@@ -31,7 +31,9 @@ const (
 	surveyLimit = 30 * time.Second
 )
 
-func (d *Datastore) store() datastore.Store { return datastore.Store{Data: k3s.DataDir(d.Config())} }
+func (d *Datastore) store() datastore.Store {
+	return datastore.Store{Data: k3s.DataDir(d.Config()), Note: k3s.ResetPath}
+}
 
 // Hooks are its part in upgrades.
 func (d *Datastore) Hooks() upgrades.Hooks {
@@ -42,6 +44,9 @@ func (d *Datastore) Hooks() upgrades.Hooks {
 func (d *Datastore) arm(a ledger.Attempt) error {
 	ctx, cancel := context.WithTimeout(context.Background(), surveyLimit)
 	defer cancel()
+	if a.Restore != nil {
+		return d.goBack(ctx, a)
+	}
 	s, err := datastore.Survey(ctx, d.Config(), a.FromK3s, a.K3s, a.Keep)
 	if err != nil {
 		return err
@@ -54,6 +59,22 @@ func (d *Datastore) arm(a ledger.Attempt) error {
 		return d.store().Drop()
 	}
 	return d.store().Arm(datastore.Plan{Bundle: a.Bundle, Slot: a.Slot, From: s.From, To: s.To, Kind: s.Kind, Copy: copied})
+}
+
+// goBack notes that the system before starts with the data of a backup, which lie staged.
+func (d *Datastore) goBack(ctx context.Context, a ledger.Attempt) error {
+	b, err := datastore.SurveyBack(ctx, d.Config(), a.K3s, datastore.Backup{K3s: a.Restore.K3s, Reset: a.Restore.Reset})
+	if err != nil {
+		return err
+	}
+	if _, err := b.Decide(); err != nil {
+		return err
+	}
+	from := k3s.Ran(d.Config())
+	if from == "" {
+		from = a.FromK3s
+	}
+	return d.store().Arm(datastore.Plan{Bundle: a.Bundle, Slot: a.Slot, From: from, To: a.K3s, Kind: b.Kind, Copy: true, Bring: true, Reset: a.Restore.Reset})
 }
 
 // leave copies the datastore: k3s has stopped, and the next boot is the trial.
@@ -99,6 +120,9 @@ func (d *Datastore) Before(ctx context.Context) error {
 	what := st.Decide()
 	if err := s.Carry(ctx, st); err != nil {
 		return err
+	}
+	if p := st.Plan; p != nil && p.Bring && !st.Started && (what == datastore.Copy || what == datastore.Begin) {
+		d.Reporter.Say("k3s: the data are those of the backup; what was there is kept as *%s next to them", datastore.BeforeRollback)
 	}
 	switch what {
 	case datastore.Copy:

@@ -111,6 +111,7 @@ func Check(c *Config, f Facts) []Problem {
 	k.checkMemory()
 	k.checkDataSources()
 	k.checkUpgradeKeys()
+	k.checkUpgradeAuto()
 	k.checkNetwork()
 	k.checkServices()
 	k.checkStorage()

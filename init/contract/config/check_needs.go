@@ -15,7 +15,7 @@ var StorageServices = []string{"nfsdcld", "mountd", "nfsd", "smbd", "vsftpd"}
 // Taken reports whether a name is the system's own: of a service that it has or may get, or of a
 // log in /var/log/shelf. A service of the user's would take its place or write into its log.
 func Taken(name string) bool {
-	return contains(ownServices, name) || contains([]string{"wpa_supplicant", "commands", "crash"}, name) || strings.HasPrefix(name, "getty-")
+	return contains(ownServices, name) || contains([]string{"wpa_supplicant", "commands", "crash", "upgrade-turns"}, name) || strings.HasPrefix(name, "getty-")
 }
 
 // checkNeeds looks at what a service needs: what does not exist, is switched off or needs the

@@ -233,6 +233,11 @@ type Backup struct {
 type Upgrade struct {
 	Keys     []string `yaml:"keys,omitempty"`     // minisign public keys, "RW..."
 	Deadline int      `yaml:"deadline,omitempty"` // seconds that a trial has; 0: as the new system requires
+	Auto     bool     `yaml:"auto,omitempty"`
+	Channel  string   `yaml:"channel,omitempty"` // URL of the signed file that names the version
+	Source   string   `yaml:"source,omitempty"`  // URL of the directory of bundles; empty: the channel's
+	Window   string   `yaml:"window,omitempty"`  // see package window; empty: window.Default
+	Lock     string   `yaml:"lock,omitempty"`    // cluster or none; empty: cluster where there is one
 }
 
 // Shelf is the section shelf: what this node is. The image brings it; the user's file may change

@@ -1,5 +1,7 @@
 package config
 
+import "imgbuild/init/contract/window"
+
 // Roles are the values of shelf.role.
 var Roles = []string{"server", "worker", "storage", "router"}
 
@@ -60,6 +62,11 @@ var shelfRows = []Key{
 	{Path: "upgrade.keys", Type: Texts, Phase: AtRun, Doc: "Whose upgrades this node takes, next to the keys that it already has: public keys as `imgbuild keygen` and minisign print them.",
 		Unset: "the key that the image was built with", Example: "[RWTAPRW1jm3ROkLJQPk3TA0pFOBlHG12gyGi2W57W+DJ4L16/OTqNcTL]"},
 	{Path: "upgrade.deadline", Type: Int, Phase: AtRun, Doc: "How many seconds a new system has, from the start of its services, to pass its checks before the node returns to the system before, 20 to 7200.", Min: 20, Max: 7200, Unset: "as the role of the new system requires", Example: "900"},
+	{Path: "upgrade.auto", Type: Bool, Phase: AtRun, Doc: "The node upgrades itself to what `upgrade.channel` names, in its window, one node of a cluster at a time; see docs/upgrade.md.", Default: "false", Example: "true"},
+	{Path: "upgrade.channel", Type: Text, Phase: AtRun, Doc: "Address (https:// or http://) of the signed file that names the version, as `imgbuild bundle channel=FILE` writes it; its signature is next to it.", Unset: "no automatic upgrades", Example: "'https://nas.lan/shelf/shelf.channel'"},
+	{Path: "upgrade.source", Type: Text, Phase: AtRun, Doc: "Address (https:// or http://) of the directory with the bundles that the channel names.", Unset: "the directory of the channel", Example: "'https://nas.lan/bundles/'"},
+	{Path: "upgrade.window", Type: Text, Phase: AtRun, Doc: "When the node may upgrade itself, in its time zone: `[DAYS ]HH:MM-HH:MM`, or `always`. It has to begin in it.", Default: window.Default, Example: "'sat,sun 02:00-05:00'"},
+	{Path: "upgrade.lock", Type: Text, Phase: AtRun, Doc: "`cluster`: a node upgrades itself when the first server of its cluster gives it its turn. `none`: nobody is asked, and a node begins later in the window by its name.", Values: []string{"cluster", "none"}, Unset: "cluster for servers and workers, none for others", Example: "none"},
 
 	{Path: "services", Type: Named, Phase: AtRun, Doc: "Further programs for the init to supervise, by name. A later source adds services, and replaces one of the same name. A change takes effect while the node runs: new services are started, removed ones stopped, changed ones restarted."},
 	{Path: "services.enabled", Type: Bool, Phase: AtRun, Doc: "Start it.", Default: "true", Example: "false"},

@@ -50,6 +50,11 @@ var seenElsewhere = map[string]string{
 	"shelf.board":            "config.TestMergeIsAssociative",
 	"upgrade.keys":           "keys.TestAdd", // the configuration's keys count next to those of the image
 	"upgrade.deadline":       "node.TestDeadlines",
+	"upgrade.auto":           "auto.TestDecide", // asked with every look
+	"upgrade.channel":        "command.TestAuto",
+	"upgrade.source":         "command.TestAuto",
+	"upgrade.window":         "auto.TestDecide",
+	"upgrade.lock":           "command.TestLocked",
 	"memory.zram":            "swap.TestDecide",
 	"memory.swap":            "config.TestSwapRefused",
 	"storage.disks":          "disks.TestDecideAllPairs", // and all below it

@@ -35,6 +35,7 @@ type Options struct {
 	Keep     bool           // go on although nothing can bring a server's datastore back
 	Arm      bool           // false: write only
 	Reboot   bool           // false: the next boot tries it, whenever that is
+	Expect   string         // sha256 of the slot's manifest that the bundle must have; empty: any
 	Note     func(text string)
 	Progress func(dialogue.Progress)
 }
@@ -107,7 +108,7 @@ func run(ctx context.Context, p place, n *dialogue.Node, o Options, open func(so
 	}
 	defer src.Close()
 	j := &install.Job{
-		Source: src, Kind: kind, Keys: trusted, Facts: f, Target: target, Space: target.Size(), Refuse: []func(context.Context, *bundle.Manifest, install.Facts) error{o.datastore}, Force: o.Force, Note: o.Note, Progress: o.Progress,
+		Source: src, Kind: kind, Keys: trusted, Facts: f, Target: target, Space: target.Size(), Refuse: []func(context.Context, *bundle.Manifest, install.Facts) error{o.expected, o.datastore}, Force: o.Force, Note: o.Note, Progress: o.Progress,
 		Orders: p.orders(o), K3s: p.bringer(src, f, o.Config),
 	}
 	old, err := os.Open(f.Running)
@@ -134,6 +135,14 @@ func run(ctx context.Context, p place, n *dialogue.Node, o Options, open func(so
 		j.Ask = stopAt(dialogue.StepReboot)
 	}
 	return j.Run(ctx)
+}
+
+// expected refuses another system than the channel names.
+func (o Options) expected(_ context.Context, m *bundle.Manifest, _ install.Facts) error {
+	if o.Expect == "" || m.Slot.Manifest == o.Expect {
+		return nil
+	}
+	return fault.New(fault.Verify, "write the channel again with `imgbuild bundle channel=FILE`", "the bundle holds %s, and not what the channel names", m.Version)
 }
 
 // stopAt asks nobody, and stops at one step.

@@ -25,6 +25,7 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/manifest"
 	"imgbuild/init/contract/pieces"
+	"imgbuild/init/status"
 	"imgbuild/init/status/control"
 	"imgbuild/init/status/health"
 	"imgbuild/init/upgrade/install"
@@ -41,34 +42,25 @@ type machine struct {
 	keeper upgrades.Keeper
 	rec    record.Record
 	facts  install.Facts
+	armed  bool // the facts say so, whatever the record does
 	orders []string
 	data   []byte // a bundle of another system
 	new    []byte // that system
 	size   int
+	key    minisign.PrivateKey
+	status status.Status
 }
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "node") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	in := func(name string) string { return filepath.Join(dir, name) }
-	m := &machine{t: t, place: place{socket: in("s"), lock: in("lock"), keys: in("keys"), system: in("system"), store: in("k3s")}}
-	write := func(name string, data []byte) {
-		t.Helper()
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, data, 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	m := bareMachine(t)
 	old := testslot.New(t, testslot.Version{})
 	m.new = testslot.New(t, testslot.Version{Init: 10})
 	pub, key, err := minisign.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.data = testbundle.Make(t, m.new, key, 5)
+	m.key, m.data = key, testbundle.Make(t, m.new, key, 5)
 	h, err := bundle.ParseHeader(m.data[:bundle.HeaderSize])
 	if err != nil {
 		t.Fatal(err)
@@ -86,12 +78,25 @@ func newMachine(t *testing.T) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(filepath.Join(m.system, manifest.Name), text)
-	write(filepath.Join(m.system, manifest.SumName), sum)
-	write(m.keys, []byte(pub.String()+"\n"))
-	write(in("a"), append(old, make([]byte, 4<<20)...))
-	write(in("b"), make([]byte, m.size+1<<20))
-	write(in("disk"), nil)
+	m.write(filepath.Join(m.system, manifest.Name), text)
+	m.write(filepath.Join(m.system, manifest.SumName), sum)
+	m.write(m.keys, []byte(pub.String()+"\n"))
+	m.write(m.facts.Running, append(old, make([]byte, 4<<20)...))
+	m.write(m.facts.Target, make([]byte, m.size+1<<20))
+	return m
+}
+
+// bareMachine is one without systems and bundles.
+func bareMachine(t *testing.T) *machine {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "node") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	in := func(name string) string { return filepath.Join(dir, name) }
+	m := &machine{t: t, place: place{socket: in("s"), lock: in("lock"), keys: in("keys"), system: in("system"), store: in("k3s")}}
+	m.write(in("disk"), nil)
 	if err := os.Truncate(in("disk"), 16<<20); err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +114,14 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
+// write writes a file whole.
+func (m *machine) write(name string, data []byte) {
+	m.t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, data, 0o600)); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
 func (m *machine) answer(r control.Request, _ bool) (any, error) {
 	m.orders = append(m.orders, r.Verb)
 	switch r.Verb {
@@ -116,7 +129,7 @@ func (m *machine) answer(r control.Request, _ bool) (any, error) {
 		f := m.facts
 		f.Ledger = m.keeper.Ledger()
 		state, err := m.rec.Read()
-		f.Armed = state.Trial != ""
+		f.Armed = state.Trial != "" || m.armed
 		return f, err
 	case upgrades.Forget:
 		return nil, m.keeper.Forget(r.Args["slot"])
@@ -126,6 +139,8 @@ func (m *machine) answer(r control.Request, _ bool) (any, error) {
 			return nil, err
 		}
 		return nil, m.keeper.Arm(a, health.Verdict{Results: []health.Result{{Check: "sshd", State: health.Good}}}, nil, time.Now())
+	case "status":
+		return m.status, nil
 	case "reboot":
 		return nil, nil
 	}

@@ -1,6 +1,9 @@
 package datastore
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Carry carries out what is decided before k3s starts. An error means that k3s must not start.
 func (s Store) Carry(ctx context.Context, st Start) error {
@@ -21,7 +24,7 @@ func (s Store) Carry(ctx context.Context, st Start) error {
 	}
 	p := st.Plan
 	if p == nil {
-		return s.Drop() // what a power cut left of an earlier one
+		return errors.Join(s.Drop(), s.Unstage()) // what a power cut left of an earlier one
 	}
 	if p.Bring && st.Started && st.Trial && st.Bundle == p.Bundle {
 		return s.Bring(*p) // a power cut came in between

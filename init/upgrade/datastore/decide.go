@@ -68,6 +68,7 @@ type Plan struct {
 	Kind   Kind   `json:"kind"`
 	Copy   bool   `json:"copy"`            // a copy has to be there before the trial's k3s starts
 	Bring  bool   `json:"bring,omitempty"` // the trial gets the data of a backup, see Store.Bring
+	Reset  string `json:"reset,omitempty"` // with Bring: the snapshot that etcd is made from, relative to k3s' data directory
 }
 
 // Crosses reports whether the plan's k3s is of another minor version than the one before: after the
@@ -120,7 +121,7 @@ func (s Start) Decide() Action {
 		return Nothing // it has not been tried yet
 	case !s.Started:
 		return Drop // the data are as this system left them
-	case !p.Copy, !p.Crosses():
+	case !p.Copy, !p.Crosses() && !p.Bring:
 		return Drop
 	case s.Read && s.State == bootstate.Bad && s.Complete:
 		return Restore // a commit would have made this system's slot empty

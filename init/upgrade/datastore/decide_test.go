@@ -68,6 +68,7 @@ func TestStart(t *testing.T) {
 		{"the record is lost before k3s started", Start{Plan: plan, Bundle: "old", Complete: true}, Drop},
 		{"the other one is good: it was committed", Start{Plan: plan, Bundle: "old", Read: true, State: good, Complete: true, Started: true}, Aside},
 		{"nothing is known of the other one", Start{Plan: plan, Bundle: "old", Read: true, State: empty, Complete: true, Started: true}, Aside},
+		{"a rollback with a backup fell back, of the same minor version too", Start{Plan: &Plan{Bundle: "new", Slot: "b", From: "v1.35.1+k3s1", To: "v1.35.0+k3s1", Kind: SQLite, Copy: true, Bring: true}, Bundle: "old", Read: true, State: bad, Complete: true, Started: true}, Restore},
 		{"a third system", Start{Plan: plan, Bundle: "third", Trial: true, Read: true, State: bad, Complete: true, Started: true}, Restore},
 		{"the power failed while it was put back", Start{Plan: plan, Bundle: "old", Read: true, State: bad, Started: true, Swapping: true}, Restore},
 		{"the same, and the record is lost", Start{Plan: plan, Bundle: "old", Started: true, Swapping: true}, Restore},
@@ -87,6 +88,13 @@ func TestStartAlways(t *testing.T) {
 			plans = append(plans, &Plan{Bundle: "new", Slot: "b", From: "v1.34.1+k3s1", To: to, Kind: SQLite, Copy: copied})
 		}
 	}
+	for _, p := range plans[1:] { // the same, of a rollback with a backup
+		if p.Copy {
+			back := *p
+			back.Bring = true
+			plans = append(plans, &back)
+		}
+	}
 	for bits := range 1 << 6 {
 		bit := func(n int) bool { return bits>>n&1 == 1 }
 		for _, p := range plans {
@@ -98,7 +106,7 @@ func TestStartAlways(t *testing.T) {
 						t.Fatalf("puts back: %+v", s)
 					case got == Begin && p.Copy && !s.Complete:
 						t.Fatalf("begins without a copy: %+v", s)
-					case got == Drop && bundle == "old" && s.Started && p.Copy && p.Crosses():
+					case got == Drop && bundle == "old" && s.Started && p.Copy && (p.Crosses() || p.Bring):
 						t.Fatalf("drops what may be needed: %+v", s)
 					case p == nil && got != Nothing:
 						t.Fatalf("acts without a plan: %+v", s)

@@ -43,6 +43,7 @@ const (
 // any moment, and called again.
 type Store struct {
 	Data string                  // k3s' data directory
+	Note string                  // the file that has k3s make etcd from a snapshot, see k3s.ResetPath
 	at   func(step string) error // of tests: called between the steps; an error ends the method there
 }
 
@@ -71,13 +72,27 @@ func (p Plan) unit() string {
 // left are directories that stay out of a copy: they hold snapshots for people.
 var left = []string{"snapshots", "shelf-snapshot"}
 
-// Arm notes a plan, in place of whatever an earlier trial left. The trial is armed after it.
+// stays are those of them that move on when the unit is replaced, relative to it.
+func (p Plan) stays() []string {
+	if p.Bring { // what is staged may have a snapshot of its own
+		return []string{"db/snapshots"}
+	}
+	return left
+}
+
+// Arm notes a plan, in place of whatever an earlier trial left. The trial is armed after it. With
+// Bring, what Stage has left becomes part of the plan.
 func (s Store) Arm(p Plan) error {
 	if err := s.Drop(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(s.path(), 0o700); err != nil {
 		return err
+	}
+	if p.Bring {
+		if err := errors.Join(os.Rename(s.staged(), s.path(bringName)), s.step("taken over"), atomicfile.SyncDir(s.Data)); err != nil {
+			return err
+		}
 	}
 	return s.replace(planName, p)
 }
@@ -245,22 +260,52 @@ func (s Store) Begin(p Plan) error {
 
 // Bring restores the data of a backup for the trial. It does nothing once they are there.
 func (s Store) Bring(p Plan) error {
-	if err := s.swap(s.path(bringName), filepath.Join(s.Data, p.unit()), BeforeRollback); err != nil {
+	if _, err := os.Lstat(s.path(bringName)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	// The order first, and only as long as the data are not there: k3s follows it once, and what it
+	// has written since must not be replaced.
+	if p.Reset != "" {
+		if err := os.MkdirAll(filepath.Dir(s.Note), 0o700); err != nil {
+			return err
+		}
+		if err := errors.Join(atomicfile.WriteAs(s.Note, []byte(p.Reset+"\n"), 0o600, os.Getuid(), os.Getgid()), s.step("ordered")); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(s.note(p.To), s.step("to be brought")); err != nil {
 		return err
 	}
-	return s.note(p.To)
+	return s.swap(p, s.path(bringName), BeforeRollback)
 }
 
-// swap puts what was staged in the place of target, which gets another name. Both are on one file
-// system. At every moment staged or target is whole, and it may be called again.
-func (s Store) swap(staged, target, before string) error {
+// recall takes back the order that Bring has given to k3s.
+func (s Store) recall(p Plan) error {
+	if p.Reset == "" {
+		return nil
+	}
+	if err := os.Remove(s.Note); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(filepath.Dir(s.Note))
+}
+
+// swap puts what was staged in the place of the plan's unit, which gets another name. Both are on
+// one file system. At every moment staged or the unit is whole, and it may be called again.
+func (s Store) swap(p Plan, staged, before string) error {
+	target := filepath.Join(s.Data, p.unit())
 	if _, err := os.Lstat(staged); errors.Is(err, fs.ErrNotExist) {
 		return nil // done
 	} else if err != nil {
 		return err
 	}
 	if _, err := os.Lstat(target); err == nil {
-		for _, name := range left { // go on with what comes
+		for _, name := range p.stays() { // go on with what comes
+			if _, err := os.Lstat(filepath.Join(staged, name)); err == nil {
+				continue
+			}
 			if err := os.Rename(filepath.Join(target, name), filepath.Join(staged, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -300,10 +345,10 @@ func (s Store) Restore(ctx context.Context, p Plan) error {
 			return err
 		}
 	}
-	if err := s.swap(s.path(copyName), filepath.Join(s.Data, p.unit()), BeforeFallback); err != nil {
+	if err := s.swap(p, s.path(copyName), BeforeFallback); err != nil {
 		return err
 	}
-	if err := errors.Join(s.note(p.From), s.step("noted")); err != nil {
+	if err := errors.Join(s.recall(p), s.note(p.From), s.step("noted")); err != nil {
 		return err
 	}
 	return s.Drop()

@@ -23,16 +23,32 @@ func Survey(ctx context.Context, cfg *config.Config, running, to string, keep bo
 	if a.Kind != SQLite && a.Kind != Etcd {
 		return a, nil
 	}
+	a.Size, a.Free, err = sizes(cfg, Plan{Kind: a.Kind})
+	return a, err
+}
+
+// sizes returns the bytes that a plan copies, and those that its file system has.
+func sizes(cfg *config.Config, p Plan) (size, free int64, err error) {
 	data := k3s.DataDir(cfg)
-	if a.Size, err = (Store{Data: data}).Size(Plan{Kind: a.Kind}); err != nil {
-		return a, err
+	if size, err = (Store{Data: data}).Size(p); err != nil {
+		return 0, 0, err
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(data, &st); err != nil {
-		return a, err
+		return 0, 0, err
 	}
-	a.Free = int64(st.Bavail) * int64(st.Bsize)
-	return a, nil
+	return size, int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// SurveyBack gathers what is known of a server before it goes back to another system, whose k3s is
+// to, with a backup that was staged.
+func SurveyBack(ctx context.Context, cfg *config.Config, to string, staged Backup) (b Back, err error) {
+	b = Back{Kind: KindOf(ctx, cfg), Data: staged.K3s, To: to, Etcd: staged.Reset != ""}
+	if b.Kind != SQLite && b.Kind != Etcd {
+		return b, nil
+	}
+	b.Size, b.Free, err = sizes(cfg, Plan{Kind: b.Kind, Bring: true})
+	return b, err
 }
 
 // KindOf is where a server has its datastore.

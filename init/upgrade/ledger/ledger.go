@@ -65,6 +65,8 @@ type Attempt struct {
 	Keep    bool      `json:"keep_datastore,omitempty"` // go on although nothing can bring the datastore back
 	Armed   time.Time `json:"armed"`
 
+	Restore *Restore `json:"restore,omitempty"` // the data of a backup come with it: a rollback
+
 	Before  []string `json:"before"`            // checks that passed in the hour before arming
 	Refused []string `json:"refused,omitempty"` // keys of the configuration that were refused then
 
@@ -74,6 +76,13 @@ type Attempt struct {
 	Judged []health.Result `json:"judged,omitempty"` // the checks of the trial, as they were at its end
 	Failed []string        `json:"failed,omitempty"` // those of them that ended it
 	Blame  Blame           `json:"blame,omitempty"`  // of a rollback
+}
+
+// Restore names the backup of a server that a system starts with.
+type Restore struct {
+	Name  string `json:"name"`            // of its file
+	K3s   string `json:"k3s,omitempty"`   // whose data they are
+	Reset string `json:"reset,omitempty"` // the snapshot that etcd is made from, relative to k3s' data directory
 }
 
 // Ledger is the content of the file.

@@ -120,6 +120,24 @@ func (h *HTTP) K3s(ctx context.Context, k *manifest.K3s, arch string) (io.ReadCl
 	return &single{r, bin}, size, nil
 }
 
+// ReadFile reads a whole file of at most so many bytes from a web server.
+func ReadFile(ctx context.Context, address string, most int64, o HTTPOptions) ([]byte, error) {
+	h, err := NewHTTP(address, o)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	first, err := h.Range(ctx, 0, 1) // for its size
+	if err != nil {
+		return nil, err
+	}
+	first.Close()
+	if h.seen.total < 0 || h.seen.total > most {
+		return nil, fault.New(fault.Network, "look at what the server serves", "%s has %d bytes, more than %d or nobody knows how many", h.address, h.seen.total, most)
+	}
+	return bundle.Read(ctx, h, 0, h.seen.total)
+}
+
 // single is a range whose connection nobody needs after it.
 type single struct {
 	io.ReadCloser

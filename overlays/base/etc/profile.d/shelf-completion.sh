@@ -45,8 +45,8 @@ _shelf() {
 	data) words="repair format yes=" ;;
 	backup) words="now list key forget" ;;
 	disk) words="move forget" ;;
-	upgrade) words="reboot= arm= force= datastore= serve= --serve output= -o" ;;
-	rollback) words="output= -o" ;;
+	upgrade) words="usb auto status resume reboot= arm= force= datastore= serve= --serve output= -o" ;;
+	rollback) words="restore= output= -o" ;;
 	commit) words="output= -o" ;;
 	hold) words="off output= -o" ;;
 	history) words="output= -o" ;;
