@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
-	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -56,8 +53,8 @@ func automaticVerb(ctx context.Context, a *line.Args, o command.Options) error {
 
 // resume lets the cluster go on with versions that were stopped.
 func resume(ctx context.Context, asJSON bool) error {
-	versions := []string{}
-	if err := turns.AskLocal(ctx, turns.Socket, http.MethodPost, "/resume", &versions); err != nil {
+	versions, err := turns.AskResume(ctx)
+	if err != nil {
 		return err
 	}
 	if asJSON {
@@ -93,8 +90,7 @@ func automaticStatus(ctx context.Context, asJSON bool, cfg *config.Config) error
 		return err
 	}
 	if command.Keeps(cfg, f.Role) {
-		s.Turns = &turns.State{}
-		if err := turns.AskLocal(ctx, turns.Socket, http.MethodGet, "/state", s.Turns); err != nil {
+		if s.Turns, err = turns.AskState(ctx); err != nil {
 			return err
 		}
 	}
@@ -119,23 +115,7 @@ func writeAutomatic(w io.Writer, s automaticState, on bool) {
 			fmt.Fprintf(w, "the last attempt failed: %s\n", s.Failed)
 		}
 	}
-	if s.Turns == nil {
-		return
-	}
-	if l := s.Turns.Lease; l != nil {
-		fmt.Fprintf(w, "%s upgrades to %s, until %s at the latest\n", l.Node, l.Version, l.Until.UTC().Format("2006-01-02 15:04 UTC"))
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Turns.Nodes)) {
-		n := s.Turns.Nodes[name]
-		text := fmt.Sprintf("%s, %s: %s", name, n.Role, n.Running)
-		if n.Wants != "" {
-			text += ", wants " + n.Wants
-		}
-		fmt.Fprintf(w, "%s, seen %s\n", text, n.Seen.UTC().Format("2006-01-02 15:04 UTC"))
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Turns.Versions)) {
-		if v := s.Turns.Versions[name]; v.Stopped != "" {
-			fmt.Fprintf(w, "%s is stopped: %s\n", name, v.Stopped)
-		}
+	if s.Turns != nil {
+		s.Turns.Write(w)
 	}
 }

@@ -61,11 +61,7 @@ func writeStatus(w io.Writer, s status.Status) {
 		line("upgrade", "%s", upgradeLine(u))
 	}
 	if a := s.Auto; a != nil {
-		text := a.Text
-		if a.Failed != "" {
-			text += "; the last attempt failed: " + a.Failed
-		}
-		line("automatic", "%s", text)
+		line("automatic", "%s", a)
 	}
 	up := "up " + span(s.Up)
 	if s.LastEnd != "" {

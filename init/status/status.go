@@ -99,6 +99,14 @@ type Auto struct {
 	Failed  string    `json:"failed,omitempty"` // why the last attempt came to nothing before the reboot
 }
 
+// String is the decision for people.
+func (a *Auto) String() string {
+	if a.Failed == "" {
+		return a.Text
+	}
+	return a.Text + "; the last attempt failed: " + a.Failed
+}
+
 // Service is one service.
 type Service struct {
 	Name     string    `json:"name"`

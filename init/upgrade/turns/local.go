@@ -34,6 +34,19 @@ func (s *Server) Local() http.Handler {
 	return mux
 }
 
+// AskState returns what the server on this node knows.
+func AskState(ctx context.Context) (*State, error) {
+	s := &State{}
+	return s, AskLocal(ctx, Socket, http.MethodGet, "/state", s)
+}
+
+// AskResume has the server on this node go on with versions that were stopped, and returns them.
+func AskResume(ctx context.Context) ([]string, error) {
+	versions := []string{}
+	err := AskLocal(ctx, Socket, http.MethodPost, "/resume", &versions)
+	return versions, err
+}
+
 // AskLocal asks the process on this server that serves the socket.
 func AskLocal(ctx context.Context, socket, method, path string, out any) error {
 	c := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
