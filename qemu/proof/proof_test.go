@@ -12,14 +12,16 @@ const table = "# Proof\n\n| demand | what | proof | commit | result |\n|---|---|
 	"| 4 | d | tried | abc | not possible, because there is none |\n" +
 	"| 5 | e | `make nothing` | abc | 2.5 |\n" +
 	"| 6 | f | by eye | abc | passed |\n" +
-	"| 7 | g | `qemu/proof.TestCheck` | abc | maybe |"
+	"| 7 | g | `qemu/proof.TestCheck` | abc | maybe |\n" +
+	"| 8 | h | `qemu/nowhere.TestCheck` | abc | passed |"
 
 func TestCheck(t *testing.T) {
+	t.Chdir("../..") // the top folder, from which rows name packages
 	problems, tests, err := check(rows(table), []byte("proof:\n"))
-	if err != nil || tests != 3 {
-		t.Errorf("got %d tests, %v; want 3", tests, err)
+	if err != nil || tests != 4 {
+		t.Errorf("got %d tests, %v; want 4", tests, err)
 	}
-	want := []string{"line 11: the result", "line 7: qemu/proof has no TestAbsent", "line 9: the Makefile has no target nothing", "line 10: the row names neither"}
+	want := []string{"line 11: the result", "line 7: qemu/proof has no TestAbsent", "line 9: the Makefile has no target nothing", "line 10: the row names neither", "line 12: qemu/nowhere.TestCheck: no such package"}
 	if len(problems) != len(want) {
 		t.Errorf("got %q, want %d problems", problems, len(want))
 	}
