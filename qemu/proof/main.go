@@ -72,9 +72,9 @@ func run(file string, args []string) error {
 
 // record writes the results of a run into the file.
 func record(file string, text []byte, all []row, given map[string]string) ([]byte, error) {
-	commit, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	commit, err := head(file)
 	if err != nil {
-		return nil, fmt.Errorf("git describe: %w", err)
+		return nil, err
 	}
 	ended := results{}
 	if name := given["results"]; name != "" {
@@ -86,7 +86,25 @@ func record(file string, text []byte, all []row, given map[string]string) ([]byt
 	} else {
 		ended = runTests(all, given["full"] == "yes", given["only"])
 	}
-	fresh, n := update(string(text), all, ended, strings.TrimSpace(string(commit)), given["full"] == "yes")
+	fresh, n := update(string(text), all, ended, commit, given["full"] == "yes")
 	fmt.Printf("%d tests ended, %d rows written\n", len(ended), n)
 	return []byte(fresh), os.WriteFile(file, []byte(fresh), 0o644)
+}
+
+// head names the commit that is checked out, with -dirty where a file differs from it. The table
+// itself may: an earlier run has written into it.
+func head(table string) (string, error) {
+	name, err := exec.Command("git", "describe", "--always").Output()
+	if err != nil {
+		return "", fmt.Errorf("git describe: %w", err)
+	}
+	changed, err := exec.Command("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)"+table).Output()
+	if err != nil {
+		return "", fmt.Errorf("git status: %w", err)
+	}
+	commit := strings.TrimSpace(string(name))
+	if len(changed) > 0 {
+		commit += "-dirty"
+	}
+	return commit, nil
 }

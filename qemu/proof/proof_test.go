@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -68,6 +70,41 @@ func TestWith(t *testing.T) {
 		r := row{1, []string{"1", "a", "`a.TestB`", "abc", c.was}}
 		if got, want := r.with("def", c.result), "| 1 | a | `a.TestB` | def | "+c.want+" |"; got != want {
 			t.Errorf("%q, %q: got %q, want %q", c.was, c.result, got, want)
+		}
+	}
+}
+
+// The commit of a run is dirty when another file than the table was changed.
+func TestHead(t *testing.T) {
+	t.Chdir(t.TempDir())
+	git := func(args ...string) {
+		t.Helper()
+		args = append([]string{"-c", "user.name=a", "-c", "user.email=a@localhost"}, args...)
+		if out, err := exec.CommandContext(t.Context(), "git", args...).CombinedOutput(); err != nil {
+			t.Fatalf("git %q: %v\n%s", args, err, out)
+		}
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("table", "a")
+	write("code", "a")
+	git("init", "-q")
+	git("add", ".")
+	git("commit", "-q", "-m", "first")
+	for _, c := range []struct {
+		change string
+		dirty  bool
+	}{{"", false}, {"table", false}, {"code", true}} {
+		if c.change != "" {
+			write(c.change, "b")
+		}
+		got, err := head("table")
+		if err != nil || strings.HasSuffix(got, "-dirty") != c.dirty || len(got) < 7 {
+			t.Errorf("with another %q: got %q, %v, want dirty %v", c.change, got, err, c.dirty)
 		}
 	}
 }
