@@ -108,3 +108,11 @@ func TestHead(t *testing.T) {
 		}
 	}
 }
+
+// The project's own table names tests that exist.
+func TestTable(t *testing.T) {
+	t.Chdir("../..")
+	if err := run("docs/PROOF.md", nil); err != nil {
+		t.Error(err)
+	}
+}
