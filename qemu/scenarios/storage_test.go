@@ -124,10 +124,10 @@ func TestStorage(t *testing.T) {
 		s.run("sudo date -s @$(($(date +%s) + 3600)) && sudo shelf config reload")
 		name := s.until("ls "+data+".snapshots | while read n; do [ ! -e "+data+".snapshots/$n/by-smb ] || echo $n; done", "@GMT-")
 		// Clients of NFS see it without a loop, and cannot write it.
-		if got := s.run("sudo find /mnt/nfs -name by-nfs 2>&1"); !strings.Contains(got, "/mnt/nfs/.snapshots/"+name+"/by-nfs") || strings.Contains(got, "loop") {
+		if got := s.run("sudo -u ann find /mnt/nfs -name by-nfs 2>&1"); !strings.Contains(got, "/mnt/nfs/.snapshots/"+name+"/by-nfs") || strings.Contains(got, "loop") {
 			t.Errorf("find on a client: %s", got)
 		}
-		s.run("sudo du -s /mnt/nfs >/dev/null && sudo rm -rf /tmp/copied && sudo cp -a /mnt/nfs/.snapshots/" + name + " /tmp/copied")
+		s.run("sudo -u ann du -s /mnt/nfs >/dev/null && sudo rm -rf /tmp/copied && sudo -u ann cp -a /mnt/nfs/.snapshots/" + name + " /tmp/copied")
 		same(t, "/tmp/file", "/tmp/copied/by-nfs")
 		denied(t, "sudo -u ann touch /mnt/nfs/.snapshots/"+name+"/more", "Read-only file system")
 		// Those of SMB see previous versions.

@@ -2,7 +2,9 @@ package shares
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -43,10 +45,12 @@ func (p Plan) Exports(m Mounts) string {
 }
 
 // FSID is the number by which file handles name an export. It depends on the file system and the
-// directory alone: handles stay good when the disk is moved to another node.
+// directory alone: handles stay good when the disk is moved to another node. It is a number of 32
+// bits and not a UUID: mountd of nfs-utils 2.8.3 looks for mounts below an export with a UUID under
+// that UUID alone, and clients get ESTALE for each snapshot. 0 means the root of all exports.
 func FSID(uuid, dir string) string {
 	h := sha256.Sum256([]byte("shelf export\x00" + strings.ToLower(uuid) + "\x00" + dir))
-	return fmt.Sprintf("%x-%x-%x-%x-%x", h[:4], h[4:6], h[6:8], h[8:10], h[10:16])
+	return strconv.FormatUint(uint64(max(1, binary.BigEndian.Uint32(h[:]))), 10)
 }
 
 // quoted is a path as exports(5) takes it.

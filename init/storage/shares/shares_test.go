@@ -128,7 +128,7 @@ func TestExports(t *testing.T) {
 	if got := p.Exports(Mounts{"data": mounts["data"]}); strings.Contains(got, "media") || !strings.Contains(got, "/srv/data/root") {
 		t.Errorf("without media: %s", got)
 	}
-	if FSID("BBBB", "x") != FSID("bbbb", "x") || FSID("bbbb", "x") == FSID("bbbb", "y") || len(a) != 36 {
+	if FSID("BBBB", "x") != FSID("bbbb", "x") || FSID("bbbb", "x") == FSID("bbbb", "y") || a == "0" || len(a) > 10 {
 		t.Errorf("file system numbers: %s", a)
 	}
 }
