@@ -32,6 +32,10 @@ rpc.nfsd -N 3 "$1" || exit 1
 while [ "$(cat /proc/fs/nfsd/threads)" != 0 ]; do sleep 30 & wait $!; done
 echo 'the kernel has no NFS threads any more'; exit 1`
 
+// readyLimit is how long a server may take to listen. smbd on a busy emulated board needed more than
+// a minute, and ending it there made it begin again for ever.
+const readyLimit = 5 * time.Minute
+
 // Units are the services that the configuration asks for, in the order in which they start.
 func (s *Server) Units() []supervise.Unit {
 	p := shares.Make(s.Config().Storage)
@@ -49,19 +53,19 @@ func (s *Server) Units() []supervise.Unit {
 		add(nfsd, func(u *supervise.Unit) {
 			u.Needs, u.Prepare = []string{mountd}, s.prepareThreads
 			u.Env = []string{fmt.Sprintf("GRACE=%d", int(p.Settings.NFS.Grace.Seconds()))} // a change of it is a change of the unit
-			u.Ready = supervise.Ready{Kind: supervise.TCP, Address: nfsAddress, Timeout: time.Minute}
+			u.Ready = supervise.Ready{Kind: supervise.TCP, Address: nfsAddress, Timeout: readyLimit}
 		}, "busybox", "ash", "-c", threads, "nfsd", strconv.Itoa(p.Settings.NFS.Threads))
 	}
 	if p.Any("smb") {
 		add(smbd, func(u *supervise.Unit) {
-			u.Ready = supervise.Ready{Kind: supervise.TCP, Address: smbAddress, Timeout: time.Minute}
+			u.Ready = supervise.Ready{Kind: supervise.TCP, Address: smbAddress, Timeout: readyLimit}
 		}, "smbd", "-F", "--no-process-group", "--debug-stdout", "--configfile="+sambaFile)
 	}
 	if p.Any("ftp") {
 		add(vsftpd, func(u *supervise.Unit) {
 			u.KeepOthers = true // sessions go on when the listener is started again
 			u.Env = []string{"CONFIG=" + sum(p.FTP())}
-			u.Ready = supervise.Ready{Kind: supervise.TCP, Address: ftpAddress, Timeout: time.Minute}
+			u.Ready = supervise.Ready{Kind: supervise.TCP, Address: ftpAddress, Timeout: readyLimit}
 			// It reports errors of its configuration on descriptor 0.
 		}, "busybox", "ash", "-c", "exec vsftpd "+ftpFile+" 0>&1", "vsftpd")
 	}
