@@ -32,8 +32,8 @@ rpc.nfsd -N 3 "$1" || exit 1
 while [ "$(cat /proc/fs/nfsd/threads)" != 0 ]; do sleep 30 & wait $!; done
 echo 'the kernel has no NFS threads any more'; exit 1`
 
-// readyLimit is how long a server may take to listen. smbd on a busy emulated board needed more than
-// a minute, and ending it there made it begin again for ever.
+// readyLimit is how long a server may take to listen. smbd on a busy emulated board needed more
+// than a minute, and ending it there made it begin again for ever.
 const readyLimit = 5 * time.Minute
 
 // Units are the services that the configuration asks for, in the order in which they start.
