@@ -204,8 +204,8 @@ func TestKillWithoutControlFile(t *testing.T) {
 		defer func() { _ = c.Process.Kill() }()
 		victims = append(victims, c)
 	}
-	put(t, filepath.Join(g.Path(), "cgroup.procs"), fmt.Sprintln(victims[0].Process.Pid))
-	put(t, filepath.Join(g.Path(), "below", "cgroup.procs"), fmt.Sprintln(victims[1].Process.Pid))
+	put(t, filepath.Join(g.dir, "cgroup.procs"), fmt.Sprintln(victims[0].Process.Pid))
+	put(t, filepath.Join(g.dir, "below", "cgroup.procs"), fmt.Sprintln(victims[1].Process.Pid))
 	done := make(chan error, 1)
 	go func() { done <- g.Kill() }()
 	for _, c := range victims[:2] {

@@ -47,9 +47,6 @@ type Group struct {
 	write func(path, s string) error
 }
 
-// Path is the group's directory.
-func (g *Group) Path() string { return g.dir }
-
 // Open returns the directory, as clone3's CLONE_INTO_CGROUP needs it.
 func (g *Group) Open() (*os.File, error) { return os.Open(g.dir) }
 

@@ -119,9 +119,6 @@ func (k *Keeper) Cancel(disk string) error {
 	return nil
 }
 
-// Busy reports whether anything goes on with a disk.
-func (k *Keeper) Busy(disk string) bool { return k.State(disk).Doing != "" }
-
 // begin starts one thing, unless another one goes on.
 func (k *Keeper) begin(ctx context.Context, d Disk, doing string, do func(context.Context, Disk) error) error {
 	if _, err := k.load(d); err != nil {
@@ -177,15 +174,6 @@ func (k *Keeper) load(d Disk) (State, error) {
 	}
 	k.states[d.Name] = s
 	return *s, nil
-}
-
-// Forget drops what is known of a disk that is not in use any more.
-func (k *Keeper) Forget(disk string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if s := k.states[disk]; s != nil && s.Doing == "" {
-		delete(k.states, disk)
-	}
 }
 
 func (k *Keeper) change(d Disk, f func(*State)) error {

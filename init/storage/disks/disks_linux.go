@@ -492,11 +492,6 @@ func (s Status) attached() []Device {
 	return slices.DeleteFunc(slices.Clone(s.parts), func(d Device) bool { _, err := os.Stat("/sys/class/block/" + d.Name); return err != nil })
 }
 
-// Alive means that no disk in use was pulled out.
-func (d *Disks) Alive() bool {
-	return !slices.ContainsFunc(d.Status(), func(s Status) bool { return s.State == Mounted && (!alive(s) || len(s.attached()) < len(s.parts)) })
-}
-
 // Line is a disk as one line for people.
 func (s Status) Line() string {
 	text := fmt.Sprintf("%s: %s", s.Name, s.State)

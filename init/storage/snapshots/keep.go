@@ -76,15 +76,3 @@ func Drop(rules []config.SnapshotRule, have []time.Time) []time.Time {
 	}
 	return drop
 }
-
-// At returns the newest snapshot that is not younger than a moment; false for none.
-func At(have []time.Time, at time.Time) (time.Time, bool) {
-	var best time.Time
-	found := false
-	for _, t := range have {
-		if !t.After(at) && (!found || t.After(best)) {
-			best, found = t, true
-		}
-	}
-	return best, found
-}

@@ -118,15 +118,3 @@ func TestDropAlways(t *testing.T) {
 		}
 	}
 }
-
-func TestAt(t *testing.T) {
-	have := []time.Time{at("2026-11-30 12:00"), at("2026-11-28 12:00"), at("2026-11-29 12:00")}
-	for now, want := range map[string]string{"2026-11-29 13:00": "2026-11-29 12:00", "2026-12-01 00:00": "2026-11-30 12:00", "2026-11-28 12:00": "2026-11-28 12:00"} {
-		if got, ok := At(have, at(now)); !ok || !got.Equal(at(want)) {
-			t.Errorf("%s: got %v, want %s", now, got, want)
-		}
-	}
-	if got, ok := At(have, at("2026-11-01 00:00")); ok {
-		t.Errorf("got %v, want none", got)
-	}
-}
