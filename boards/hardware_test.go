@@ -73,7 +73,7 @@ func TestHardwareIsAdded(t *testing.T) {
 			for _, row := range []struct{ need, have []string }{{h.Packages, f.Packages}, {h.Modules, f.Kernel.Modules}, {h.Firmware, f.Firmware}} {
 				for _, s := range row.need {
 					if n := len(slices.DeleteFunc(slices.Clone(row.have), func(x string) bool { return x != s })); n != 1 {
-						t.Errorf("%s has %s of %s %d times", f.Name, s, name, n)
+						t.Errorf("%s has %s of %s %d times, want 1", f.Name, s, name, n)
 					}
 				}
 			}

@@ -66,7 +66,7 @@ func TestBlobProducerFailureLeavesNothing(t *testing.T) {
 	}
 	for _, sub := range []string{"tmp", "blob"} {
 		if list, _ := os.ReadDir(filepath.Join(c.Dir(), sub)); len(list) != 0 {
-			t.Fatalf("%s holds %v", sub, list)
+			t.Fatalf("%s holds %v, want length 0", sub, list)
 		}
 	}
 }
@@ -103,7 +103,7 @@ func TestPartialGoesOn(t *testing.T) {
 		t.Fatal("blob is not there")
 	}
 	if list, _ := os.ReadDir(filepath.Join(c.Dir(), "partial")); len(list) != 0 {
-		t.Fatal("partial file left")
+		t.Fatalf("partial file left: got %v, want 0", len(list))
 	}
 }
 
@@ -158,7 +158,7 @@ func TestDecodedOnceAndVerified(t *testing.T) {
 	}
 	wg.Wait()
 	if runs.Load() != 1 {
-		t.Fatalf("produced %d times", runs.Load())
+		t.Fatalf("produced %d times, want 1", runs.Load())
 	}
 	f, _ := c.Decoded("k 1", produce)
 	name := f.Name()
@@ -171,7 +171,7 @@ func TestDecodedOnceAndVerified(t *testing.T) {
 	}
 	boom := errors.New("boom")
 	if _, err := c.Decoded("k 2", func(w io.Writer) error { w.Write([]byte("x")); return boom }); err != boom {
-		t.Fatal(err)
+		t.Fatalf("got %v, want %v", err, boom)
 	}
 	entry := c.path("decoded", sha256.Sum256([]byte("k 1"))) + ".sum"
 	for _, bad := range []string{"", "zz", "00000000 -1\n", "gggggggg 3000\n", "00000000 3000\n"} {
@@ -208,19 +208,19 @@ func TestOpenWhereNothingCanBeWritten(t *testing.T) {
 	os.WriteFile(file, nil, 0o644)
 	_, err := Open(filepath.Join(file, "cache"))
 	if fault.Code(err) != int(fault.Device) {
-		t.Fatal(err)
+		t.Fatalf("got code %v, %v, want %v", fault.Code(err), err, int(fault.Device))
 	}
 }
 
 func TestDefault(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", "/x/y")
 	if d, err := Default(); err != nil || d != "/x/y/imgbuild" {
-		t.Fatal(d, err)
+		t.Fatalf("got %q, %v, want %q", d, err, "/x/y/imgbuild")
 	}
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("HOME", "")
 	if _, err := Default(); fault.Code(err) != int(fault.Input) {
-		t.Fatal(err)
+		t.Fatalf("got code %v, %v, want %v", fault.Code(err), err, int(fault.Input))
 	}
 }
 
@@ -253,7 +253,7 @@ func TestTrimKeepsWhatIsUsed(t *testing.T) {
 	}
 	freed, err := c.Trim(2000)
 	if err != nil || freed != 3+500+2000 {
-		t.Fatal(freed, err)
+		t.Fatalf("got %v, %v, want %v", freed, err, 3+500+2000)
 	}
 	for i, want := range []bool{true, false, false, true} {
 		if c.Has(sums[i], 1000) != want {
@@ -264,6 +264,6 @@ func TestTrimKeepsWhatIsUsed(t *testing.T) {
 		t.Error("files of the last hour are gone:", freed, err)
 	}
 	if list, _ := filepath.Glob(filepath.Join(c.Dir(), "*", "*", "*.sum")); len(list) != 0 {
-		t.Error(list)
+		t.Errorf("%v, want length 0", list)
 	}
 }

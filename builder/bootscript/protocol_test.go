@@ -158,7 +158,7 @@ func TestPowerCutsDuringUpgrade(t *testing.T) {
 		s := sector(t, r)
 		boots, wrong := explore(text, true, [2][]byte{s, s}, t)
 		if total += boots; wrong != "" {
-			t.Fatalf("%+v: %s", r, wrong)
+			t.Fatalf("%+v: %s, want %q", r, wrong, "")
 		}
 	}
 	if total < 5000 {

@@ -76,7 +76,7 @@ func TestImageOfScript(t *testing.T) {
 	text := script(t, boards[0])
 	got, _, err := ubootscript.Parse(ubootscript.Image(text, 1))
 	if err != nil || got != text {
-		t.Fatal(err)
+		t.Fatalf("got %v, %v, want %v", got, err, text)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestParamsRefused(t *testing.T) {
 func TestPiEnv(t *testing.T) {
 	data, err := ubootscript.Environment(PiEnv(), PiEnvSize)
 	if err != nil || len(data) != PiEnvSize {
-		t.Fatal(err)
+		t.Fatalf("got %v, %v, want %v", len(data), err, PiEnvSize)
 	}
 	env := PiEnv()
 	if env["preboot"] != "" || env["bootdelay"] != "-2" || !strings.HasSuffix(env["bootcmd"], "bootflow scan") {

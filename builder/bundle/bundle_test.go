@@ -211,7 +211,7 @@ func TestWhole(t *testing.T) {
 	}
 	p.right(t, d, res)
 	if res.Copied+res.Patched != 0 {
-		t.Errorf("from nothing: %+v", res)
+		t.Errorf("from nothing: %+v: got %v, want 0", res, res.Copied+res.Patched)
 	}
 	whole := res.Fetched
 	d, res, err = p.apply(t, func(o *delta.Options) { o.OldSum[0] ^= 1 })
@@ -228,7 +228,7 @@ func TestWhole(t *testing.T) {
 	}
 	p.right(t, d, res)
 	if res.Fetched != whole {
-		t.Errorf("from an empty slot: %+v", res)
+		t.Errorf("from an empty slot: %+v, want Fetched %v", res, whole)
 	}
 }
 
@@ -283,7 +283,7 @@ func TestWrongEncoder(t *testing.T) {
 	}
 	d, res, err := p.apply(t, func(o *delta.Options) { o.Bundle = b })
 	if err != nil || n != 1 {
-		t.Fatal(err)
+		t.Fatalf("got %v, %v, want 1", n, err)
 	}
 	p.right(t, d, res)
 	if kernel := p.to.Slot.Manifest.File("kernel").Size; res.Missed == 0 || res.Fetched < kernel {

@@ -37,7 +37,7 @@ func TestKeyFile(t *testing.T) {
 	}
 	info, err := os.Stat(file)
 	if err != nil || info.Mode() != 0o600 {
-		t.Errorf("the key has mode %v, %v", info.Mode(), err)
+		t.Errorf("the key has mode %v, %v, want 0o600", info.Mode(), err)
 	}
 	key, err := LoadKey(file, noPassphrase)
 	if err != nil || !pub.Equal(key.Public()) {
@@ -52,14 +52,14 @@ func TestKeyFile(t *testing.T) {
 	}
 	before, _ := os.ReadFile(file)
 	if _, err := NewKey(file, ""); kindOf(err) != fault.Input {
-		t.Errorf("a key is replaced: %v", err)
+		t.Errorf("a key is replaced: %v, want kind %v", err, fault.Input)
 	}
 	if after, _ := os.ReadFile(file); !bytes.Equal(before, after) {
 		t.Error("the key was changed")
 	}
 	os.Chmod(file, 0o640)
 	if _, err := LoadKey(file, noPassphrase); kindOf(err) != fault.Input {
-		t.Errorf("a key that others can read: %v", err)
+		t.Errorf("a key that others can read: %v, want kind %v", err, fault.Input)
 	}
 	os.Chmod(file, 0o600)
 	for n := range before[:len(before)-1] {
@@ -130,7 +130,7 @@ func TestMinisign(t *testing.T) {
 		t.Errorf("minisign cannot open our key: %v", err)
 	}
 	if _, err := LoadKey(at("locked"), func() (string, error) { return "wrong", nil }); kindOf(err) != fault.Input {
-		t.Errorf("a wrong passphrase: %v", err)
+		t.Errorf("a wrong passphrase: %v, want kind %v", err, fault.Input)
 	}
 	if key, err = LoadKey(at("locked"), func() (string, error) { return "correct horse", nil }); err != nil {
 		t.Error(err)
@@ -241,7 +241,7 @@ func TestFile(t *testing.T) {
 		bad := filepath.Join(dir, what)
 		os.WriteFile(bad, []byte(text), 0o644)
 		if _, err := OpenFile(bad); kindOf(err) != fault.Input {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: %v, want kind %v", what, err, fault.Input)
 		}
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".imgbuild-*")); len(left) > 0 {

@@ -108,7 +108,7 @@ func TestParseDepends(t *testing.T) {
 		text = append(text, c.String())
 	}
 	if s := strings.Join(text, ", "); s != "libc6 (>= 2.38), a:any | b (<< 1:2~) | c, w (= 1)" {
-		t.Fatal(s)
+		t.Fatalf("got %q, want %q", s, "libc6 (>= 2.38), a:any | b (<< 1:2~) | c, w (= 1)")
 	}
 	for _, bad := range []string{"a (", "a (1)", "a (>= )", "a (>= 1) (<< 2)", "(>= 1)", "a b", "a [arm64", "a (>= 1 2)", "|", "a, -b", "a || b", "a (=> 1)"} {
 		if got, err := ParseDepends(bad, "arm64"); err == nil {
@@ -130,7 +130,7 @@ func FuzzParseDepends(f *testing.F) {
 		}
 		twice, err := ParseDepends(strings.Join(again, ", "), "arm64")
 		if err != nil || len(twice) != len(list) {
-			t.Fatalf("%q becomes %q: %v", text, again, err)
+			t.Fatalf("%q becomes %q: %v: got %v, want %v", text, again, err, len(twice), len(list))
 		}
 		for i := range list {
 			if list[i].String() != twice[i].String() {

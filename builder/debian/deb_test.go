@@ -77,7 +77,7 @@ func TestDecompressXz(t *testing.T) {
 		text, err := io.ReadAll(r)
 		release()
 		if err != nil || string(text) != "hello from xz\n" {
-			t.Fatalf("%q %v", text, err)
+			t.Fatalf("%q %v, want %q", text, err, "hello from xz\n")
 		}
 	}
 	raw := xzSample(t)
@@ -165,7 +165,7 @@ func TestBoundedStopsABomb(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	if all, err := readAll(strings.NewReader("12345"), 5, "x"); err != nil || string(all) != "12345" {
-		t.Fatal(all, err)
+		t.Fatalf("%v: got %v, want %q", all, err, "12345")
 	}
 }
 

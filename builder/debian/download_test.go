@@ -72,7 +72,7 @@ func TestNextRunResumes(t *testing.T) {
 	err := fetch1(c, l)
 	wantFault(t, err, fault.Network, "broke off", "of "+fmt.Sprint(l.Size)+" bytes")
 	if n := a.hit("/debian/" + l.Pool); n != tries {
-		t.Fatalf("%d tries", n)
+		t.Fatalf("%d tries, want %v", n, tries)
 	}
 	var from string
 	a.intercept(func(w http.ResponseWriter, r *http.Request, file []byte) bool {
@@ -164,7 +164,7 @@ func TestTransientAnswersAreTriedAgain(t *testing.T) {
 	err = fetch1(a.client(), l)
 	wantFault(t, err, fault.Network, "403")
 	if n.Load() != 1 {
-		t.Fatalf("403 was tried %d times", n.Load())
+		t.Fatalf("403 was tried %d times, want 1", n.Load())
 	}
 }
 
@@ -288,14 +288,14 @@ func TestFullDisk(t *testing.T) {
 	}
 	err = fetch1(c, l)
 	if e := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); e != nil {
-		t.Fatal(e)
+		t.Fatalf("got %v, want nil", e)
 	}
 	wantFault(t, err, fault.Device, "cannot be written", "cache=DIR")
 	if n := a.hit("/debian/" + l.Pool); n != 1 {
-		t.Errorf("a full disk was tried %d times", n)
+		t.Errorf("a full disk was tried %d times, want 1", n)
 	}
 	if list, _ := os.ReadDir(filepath.Join(dir, "blob")); len(list) != 0 {
-		t.Errorf("blob holds %v", list)
+		t.Errorf("blob holds %v, want length 0", list)
 	}
 	if err := fetch1(c, l); err != nil {
 		t.Fatal(err)
@@ -333,7 +333,7 @@ func TestParallelFetch(t *testing.T) {
 		t.Fatal(err)
 	}
 	if most.Load() != parallel {
-		t.Fatalf("%d at once", most.Load())
+		t.Fatalf("%d at once, want %v", most.Load(), parallel)
 	}
 }
 
@@ -356,7 +356,7 @@ func TestTwoClientsOneCache(t *testing.T) {
 		}
 	}
 	if n := a.hit("/debian/" + l.Pool); n != 1 {
-		t.Fatalf("fetched %d times", n)
+		t.Fatalf("fetched %d times, want 1", n)
 	}
 }
 

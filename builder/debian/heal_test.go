@@ -44,7 +44,7 @@ func TestDamagedCacheHeals(t *testing.T) {
 		return os.WriteFile(name, make([]byte, info.Size()), 0o644)
 	})
 	if err != nil || damaged != 41 {
-		t.Fatalf("%d files are damaged: %v", damaged, err)
+		t.Fatalf("%d files are damaged: %v, want 41", damaged, err)
 	}
 	if _, err := a.index(c); err != nil {
 		t.Error(err)
@@ -61,7 +61,7 @@ func TestDamagedCacheHeals(t *testing.T) {
 			t.Errorf("%s: %v", p.Name, err)
 		}
 		if n := a.hit("/debian/" + p.Pool); n != 2 {
-			t.Errorf("%s was fetched %d times", p.Name, n)
+			t.Errorf("%s was fetched %d times, want 2", p.Name, n)
 		}
 	}
 }

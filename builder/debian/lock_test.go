@@ -96,7 +96,7 @@ func TestLockDiff(t *testing.T) {
 	a, b := sampleLock(), sampleLock()
 	b.Packages[0].Scripts, b.Packages[2].Pool = "3123456789abcdef", "pool/moved/z.deb" // hashed in another way, and moved: the same files
 	if d := a.Diff(b); len(d) != 0 {
-		t.Fatal(d)
+		t.Fatalf("%v, want length 0", d)
 	}
 	b.Packages[0].Version, b.Packages[0].SHA256, b.Packages[0].Scripts = "5.3", strings.Repeat("2c", 32), "1123456789abcdef"
 	b.Packages[1].SHA256 = strings.Repeat("1b", 32)

@@ -63,7 +63,7 @@ func TestClosureEqualsApt(t *testing.T) {
 		n++
 	}
 	if n != 21 {
-		t.Fatalf("%d sets compared", n)
+		t.Fatalf("%d sets compared, want 21", n)
 	}
 }
 
@@ -213,7 +213,7 @@ func TestNewestVersionWins(t *testing.T) {
 		}
 	}
 	if ix.Len() != 3 {
-		t.Error(ix.Len())
+		t.Errorf("got %v, want 3", ix.Len())
 	}
 }
 

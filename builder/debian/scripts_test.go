@@ -18,7 +18,7 @@ func TestScriptEffects(t *testing.T) {
 	}
 	base := ScriptsHash(script("chown a b\n"))
 	if len(base) != scriptsHashLen {
-		t.Fatal(base)
+		t.Fatalf("%v, want length %v", base, scriptsHashLen)
 	}
 	if ScriptsHash(script("# new comment\n   chown  a b\nsystemctl reload y\n")) != base {
 		t.Error("what has no effect changes the hash")

@@ -100,7 +100,7 @@ func TestAirGap(t *testing.T) {
 	}
 	for _, files := range [][]string{{dir}, {dir + "/none.tar"}, {dir + "/a.tar", dir + "/../" + filepath.Base(dir) + "/a.tar"}, {""}} {
 		if list, err := OpenAirGap(files, "arm64"); fault.Code(err) != int(fault.Input) {
-			t.Errorf("%q: %v, %v", files, list, err)
+			t.Errorf("%q: %v, %v, want code %v", files, list, err, int(fault.Input))
 		}
 	}
 }

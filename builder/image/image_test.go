@@ -65,7 +65,7 @@ func TestOverlayTable(t *testing.T) {
 		t.Error("links or removals are wrong")
 	}
 	if b, err := tr.Lookup("bundle").Content.ReadAll(); err != nil || string(b) != "A\nB\n" {
-		t.Errorf("the bundle is %q, %v", b, err)
+		t.Errorf("the bundle is %q, %v, want %q", b, err, "A\nB\n")
 	}
 	for what, table := range map[string]*overlays.Table{
 		"an unknown user":  {Dirs: []overlays.Dir{{Path: "x", Mode: 0o755, Owner: "nobody"}}},
@@ -175,7 +175,7 @@ func TestBlobs(t *testing.T) {
 	raw := boards.Raw{Name: "bl1.bin", URL: "http://127.0.0.1:1/bl1.bin", Size: 4, SHA256: "88d4266fd4e6338d13b845fcf289579d209c897823b9217da3e161936f031589"} // of "abcd"
 	_, err = Blobs{}.Get(t.Context(), cache, raw)
 	if fault.Code(err) != 4 {
-		t.Errorf("no network: %v", err)
+		t.Errorf("no network: %v, want code 4", err)
 	}
 	dir := t.TempDir()
 	_, missing := Blobs{Dir: dir}.Get(t.Context(), cache, raw)
@@ -198,7 +198,7 @@ func TestBlobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if data, err := (Blobs{Dir: dir}).Get(t.Context(), cache, raw); err != nil || string(data) != "abcd" {
-		t.Errorf("%q, %v", data, err)
+		t.Errorf("%q, %v, want %q", data, err, "abcd")
 	}
 	// Blobs from packages are not looked for in the directory; a missing blob of the vendor's is
 	// reported before the build starts.
@@ -207,10 +207,10 @@ func TestBlobs(t *testing.T) {
 		t.Error(err)
 	}
 	if err := (Blobs{Dir: dir}).Check([]boards.Raw{raw, packaged, other}); fault.Code(err) != 3 {
-		t.Errorf("a blob that is not there: %v", err)
+		t.Errorf("a blob that is not there: %v, want code 3", err)
 	}
 	if data, err := (Blobs{Skip: true}).Get(t.Context(), cache, raw); data != nil || err != nil {
-		t.Errorf("skipped: %q, %v", data, err)
+		t.Errorf("skipped: %q, %v, want nil", data, err)
 	}
 }
 

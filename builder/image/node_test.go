@@ -265,14 +265,14 @@ func TestNodeRefused(t *testing.T) {
 		}
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); left != nil {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("left behind: %v, want nil", left)
 	}
 	server := &Node{Header: archive.Header{K3s: "v1.30.1+k3s1", Contents: []string{archive.Datastore}}}
 	if _, err := server.CheckK3s("v1.35.0+k3s1"); fault.Code(err) != int(fault.Input) || !strings.Contains(err.Error(), "v1.31, v1.32, v1.33, v1.34") {
 		t.Errorf("a jump: %v", err)
 	}
 	if w, err := server.CheckK3s("v1.31.0+k3s1"); err != nil || w != "" {
-		t.Errorf("one minor version: %q %v", w, err)
+		t.Errorf("one minor version: %q %v, want %q", w, err, "")
 	}
 	if w, err := server.CheckK3s("file-12345678"); err != nil || w == "" {
 		t.Errorf("an unknown version: %q %v", w, err)

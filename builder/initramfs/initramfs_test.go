@@ -89,10 +89,10 @@ func TestReferenceTools(t *testing.T) {
 	plain := pipe(t, write(t, sample()), "zstd", "-d", "-c")
 	list := string(pipe(t, plain, "cpio", "-it", "--quiet"))
 	if want := "empty\ninit\nlib\nlib/modules.dep\nsbin\ntmp\n"; list != want {
-		t.Fatalf("cpio lists %q", list)
+		t.Fatalf("cpio lists %q, want %v", list, want)
 	}
 	if len(plain)%4 != 0 {
-		t.Fatalf("%d bytes are not whole words", len(plain))
+		t.Fatalf("%d bytes are not whole words: got %v, want 0", len(plain), len(plain)%4)
 	}
 }
 
@@ -184,7 +184,7 @@ func FuzzWrite(f *testing.F) {
 		}
 		list, files, err := read(b.Bytes())
 		if err != nil || len(list) != len(entries) {
-			t.Fatalf("%q: %v", list, err)
+			t.Fatalf("%q: %v, want length %v", list, err, len(entries))
 		}
 		if mode&TypeMask == Regular && string(files[path]) != data {
 			t.Fatalf("%q came back as %q", data, files[path])

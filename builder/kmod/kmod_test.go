@@ -147,7 +147,7 @@ func TestClosureIsLazy(t *testing.T) {
 	}
 	closure(t, s, "late")
 	if len(opened) != 2 {
-		t.Errorf("opened again: %q", opened)
+		t.Errorf("opened again: %q, want length 2", opened)
 	}
 }
 

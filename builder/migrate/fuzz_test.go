@@ -100,6 +100,6 @@ func TestConnman(t *testing.T) {
 	without(&n, []config.WiFi{{Name: "one"}})
 	n.Interfaces = nil
 	if data, err := connmanYAML(&n); data != nil || err != nil {
-		t.Errorf("no problem: %q %v", data, err)
+		t.Errorf("no problem: %q %v, want nil", data, err)
 	}
 }

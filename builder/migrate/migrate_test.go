@@ -49,7 +49,7 @@ func run(t testing.TB, o Options) (*Report, error) {
 	o.Now = time.Unix(1790000000, 0)
 	r, err := Run(context.Background(), o)
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(o.Out), ".*")); left != nil {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("left behind: %v, want nil", left)
 	}
 	if _, statErr := os.Stat(o.Out); err != nil && statErr == nil {
 		t.Error("a failure has left an archive")
@@ -203,7 +203,7 @@ func TestFresh(t *testing.T) {
 	cut := filepath.Join(t.TempDir(), "cut.zst")
 	os.WriteFile(cut, small[:len(small)/2], 0o600)
 	if _, err := run(t, Options{Source: cut, Mode: Fresh}); fault.Code(err) != int(fault.Input) {
-		t.Errorf("half an image: %v", err)
+		t.Errorf("half an image: %v, want code %v", err, int(fault.Input))
 	}
 }
 

@@ -159,7 +159,7 @@ func TestTakeLock(t *testing.T) {
 		t.Errorf("a broken ./imgbuild.lock is passed over in silence: %v", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, ".lock-*")); err != nil || left != nil {
-		t.Errorf("half-written locks stay: %v %v", left, err)
+		t.Errorf("half-written locks stay: %v %v, want nil", left, err)
 	}
 }
 
@@ -273,7 +273,7 @@ func TestWithout(t *testing.T) {
 		t.Errorf("got %d suites, want %d", got, all-1)
 	}
 	if _, err := New("rpi4", "worker", Choice{Without: []string{"trixie"}}); fault.Code(err) != 2 {
-		t.Errorf("the main suite can be left out: %v", err)
+		t.Errorf("the main suite can be left out: %v, want code 2", err)
 	}
 }
 
@@ -295,7 +295,7 @@ func TestGetK3s(t *testing.T) {
 	}
 	defer d.close()
 	if data, err := io.ReadAll(d); err != nil || string(data) != "binary" || seen != 6 {
-		t.Errorf("%q, %v, progress %d", data, err, seen)
+		t.Errorf("%q, %v, progress %d, want %q and 6", data, err, seen, "binary")
 	}
 	if _, err := getK3s(t.Context(), http.DefaultClient, server.URL+"/absent", true, false, nil); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("absent: %v", err)

@@ -110,7 +110,7 @@ func TestKeys(t *testing.T) {
 	}
 	n.Close()
 	if asked != 2 {
-		t.Errorf("asked %d times", asked)
+		t.Errorf("asked %d times, want 2", asked)
 	}
 	_, err = Dial(t.Context(), s.Address, Options{})
 	is(t, err, fault.Input, "ssh-add")
@@ -145,14 +145,14 @@ func TestCommands(t *testing.T) {
 	text := strings.Repeat("abc\n", 100000)
 	out, err := n.Output(t.Context(), "cat", strings.NewReader(text))
 	if err != nil || string(out) != text {
-		t.Errorf("%d bytes came back: %v", len(out), err)
+		t.Errorf("%d bytes came back: %v: got %q, want %q", len(out), err, string(out), text)
 	}
 	_, err = n.Output(t.Context(), "exit 3", nil)
 	is(t, err, fault.Input, "no such luck")
 	_, err = n.Output(t.Context(), "exit 99", nil)
 	is(t, err, fault.Internal, "no such luck")
 	if code, err := n.Run(t.Context(), "exit 7", nil, nil, nil); code != 7 || err != nil {
-		t.Errorf("status %d, %v", code, err)
+		t.Errorf("status %d, %v, want 7", code, err)
 	}
 	_, err = n.Run(t.Context(), "die", nil, nil, nil)
 	is(t, err, fault.Network, "broke")

@@ -83,7 +83,7 @@ func write(t testing.TB, entries []Entry, o Options) ([]byte, Stats) {
 		t.Fatal(err)
 	}
 	if st.Size != int64(len(m.b)) {
-		t.Fatalf("size %d is reported, %d was written", st.Size, len(m.b))
+		t.Fatalf("size %d is reported, %d was written, want %v", st.Size, len(m.b), int64(len(m.b)))
 	}
 	if sum := superblockSize + st.DataBytes + st.FragmentBytes + st.MetadataBytes; (sum+4095)/4096*4096 != st.Size {
 		t.Fatalf("parts are %d bytes, image is %d", sum, st.Size)

@@ -51,7 +51,7 @@ func TestAddTar(t *testing.T) {
 		t.Fatalf("su is %+v", su)
 	}
 	if b, err := su.Content.ReadAll(); err != nil || string(b) != "xxxxx" {
-		t.Fatalf("%q, %v", b, err)
+		t.Fatalf("%q, %v, want %q", b, err, "xxxxx")
 	}
 	if l := tr.Lookup("usr/bin/su2"); l == nil || l.HardLink != "usr/bin/su" {
 		t.Fatalf("link is %+v", l)

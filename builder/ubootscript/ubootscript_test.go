@@ -69,7 +69,7 @@ func TestEnvironment(t *testing.T) {
 	vars := map[string]string{"bootdelay": "0", "bootcmd": "if true; then echo a=b; fi", "z": "1"}
 	data, err := Environment(vars, 0x4000)
 	if err != nil || len(data) != 0x4000 {
-		t.Fatal(len(data), err)
+		t.Fatalf("got %v, %v, want %v", len(data), err, 0x4000)
 	}
 	if !bytes.HasPrefix(data[4:], []byte("bootcmd=if true; then echo a=b; fi\x00bootdelay=0\x00z=1\x00\x00")) {
 		t.Fatalf("%q", data[:64])
@@ -111,7 +111,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if again, at, err := Parse(Image(script, time)); err != nil || again != script || at != time {
-			t.Fatalf("%q came back as %q, %v", script, again, err)
+			t.Fatalf("%q came back as %q, %v: got %v, want %v", script, again, err, at, time)
 		}
 	})
 }

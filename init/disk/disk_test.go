@@ -69,11 +69,11 @@ func TestFind(t *testing.T) {
 		t.Errorf("a damaged partition 4: got %v, %v, want sdc", d, err)
 	}
 	if d, _, err := Find(sys, dev, "99999999-01"); d != nil || err != nil {
-		t.Errorf("a disk that is not there: %v %v", d, err)
+		t.Errorf("a disk that is not there: %v %v, want nil", d, err)
 	}
 	for _, bad := range []string{"", "1a2b3c4d", "1a2b3c4d-1x", "1a2b3c4d-05", "1a2b3c4d-1", "1a2b3c4d-001", "xyzxyzxy-01", "81a2b3c4d-01", "0f0f0f0f-0f0f-0f0f"} {
 		if _, _, err := Find(sys, dev, bad); fault.Code(err) != int(fault.Input) {
-			t.Errorf("%q: %v", bad, err)
+			t.Errorf("%q: %v, want code %v", bad, err, int(fault.Input))
 		}
 	}
 }
@@ -148,7 +148,7 @@ func TestReadExt4(t *testing.T) {
 		le.PutUint16(sb[0x36:], c.mounts)
 		le.PutUint32(sb[0x60:], c.incompat)
 		if e, err := ReadExt4(bytes.NewReader(part)); err != nil || e.Clean != c.want {
-			t.Errorf("%+v: clean %v, %v", c, e.Clean, err)
+			t.Errorf("%+v: clean %v, %v, want %v", c, e.Clean, err, c.want)
 		}
 	}
 	for name, bad := range map[string][]byte{"empty": nil, "zeros": make([]byte, 4096), "cut": part[:1500]} {

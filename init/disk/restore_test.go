@@ -66,7 +66,7 @@ func FuzzRestore(f *testing.F) {
 			t.Errorf("%+v %v", table, err)
 		}
 		if again, err := Restore(got, sectors); again != nil || err != nil {
-			t.Errorf("not done immediately: %v", err)
+			t.Errorf("not done immediately: %v: got %v, want nil", err, again)
 		}
 	})
 }

@@ -20,7 +20,7 @@ func parse(t *testing.T, name, text string) *config.Config {
 	c, more := config.Merge(l)
 	for _, p := range append(append(problems, more...), config.Check(c, config.Facts{Role: "server"})...) {
 		if p.Severity != config.Note {
-			t.Errorf("%v", p)
+			t.Errorf("%v, want Severity %v", p, config.Note)
 		}
 	}
 	return c

@@ -77,16 +77,16 @@ func locate(t *testing.T, s store, k *manifest.K3s) (string, []string) {
 func checkBinary(t *testing.T, s store, k *manifest.K3s, path string) {
 	t.Helper()
 	if want := filepath.Join(s.dir, k.Version, "k3s"); path != want {
-		t.Errorf("path %s", path)
+		t.Errorf("path %s, want %v", path, want)
 	}
 	if sum, err := sumFile(path); err != nil || sum != k.SHA256 {
-		t.Errorf("%s, %v", sum, err)
+		t.Errorf("%s, %v, want %v", sum, err, k.SHA256)
 	}
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o755 {
 		t.Errorf("%v, %v", st, err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(s.dir, "*", "*.part")); len(left) != 0 {
-		t.Errorf("left %v", left)
+		t.Errorf("left %v, want length 0", left)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestFetch(t *testing.T) {
 	checkBinary(t, s, k, path)
 	locate(t, s, k) // is there: no further request
 	if len(o.requests) != 1 {
-		t.Errorf("%d requests", len(o.requests))
+		t.Errorf("%d requests, want 1", len(o.requests))
 	}
 	// A file that was damaged on the card is fetched again.
 	if err := os.WriteFile(path, []byte("damaged"), 0o755); err != nil {
@@ -193,7 +193,7 @@ func TestFetchWrongContent(t *testing.T) {
 		}
 	}
 	if len(o.requests) != 6 {
-		t.Errorf("requests %q", o.requests)
+		t.Errorf("requests %q, want length 6", o.requests)
 	}
 }
 
@@ -277,7 +277,7 @@ func TestKeepTwo(t *testing.T) {
 		}
 	}
 	if len(o.requests) != 3 {
-		t.Errorf("%d requests", len(o.requests))
+		t.Errorf("%d requests, want 3", len(o.requests))
 	}
 }
 
@@ -312,7 +312,7 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("printed %q", said)
 	}
 	if left, _ := filepath.Glob(filepath.Join(s.dir, "*", "*")); len(left) != 0 {
-		t.Errorf("left %v", left)
+		t.Errorf("left %v, want length 0", left)
 	}
 }
 

@@ -49,7 +49,7 @@ node-taint+:
 	} {
 		files, err := Files(&config.Config{K3OS: c.k})
 		if err != nil || len(files) != 2 {
-			t.Fatalf("%s: %v, %v", name, files, err)
+			t.Fatalf("%s: %v, %v, want length 2", name, files, err)
 		}
 		comment, drop, _ := strings.Cut(string(files[1].Data), "\n")
 		if !strings.HasPrefix(comment, "# Written by shelf") || drop != c.drop || files[1].Path != DropInPath || files[1].Mode != 0o600 {
@@ -176,7 +176,7 @@ func TestWriteFiles(t *testing.T) {
 		}
 	}
 	if left, _ := os.ReadDir(filepath.Join(root, "run/a")); len(left) != 0 {
-		t.Errorf("left %v", left)
+		t.Errorf("left %v, want length 0", left)
 	}
 }
 
@@ -218,7 +218,7 @@ func TestSysctls(t *testing.T) {
 		t.Errorf("the user's own setting was changed to %q", got)
 	}
 	if len(failed) != len(sysctls)-2 {
-		t.Errorf("failed %v", failed)
+		t.Errorf("failed %v, want length %v", failed, len(sysctls)-2)
 	}
 }
 
@@ -257,7 +257,7 @@ func TestPruneData(t *testing.T) {
 		t.Fatal(err)
 	}
 	if left, _ := os.ReadDir(filepath.Join(dir, "data")); len(left) != 6 {
-		t.Errorf("removed something although it is not known what is in use: %v", left)
+		t.Errorf("removed something although it is not known what is in use: %v, want length 6", left)
 	}
 	for name, target := range map[string]string{"current": hash("b"), "previous": "/var/lib/rancher/k3s/data/" + hash("a")} {
 		if err := os.Symlink(target, filepath.Join(dir, "data", name)); err != nil {

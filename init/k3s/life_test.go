@@ -245,7 +245,7 @@ func TestStopPods(t *testing.T) {
 			defer f.mu.Unlock()
 			f.signals = append(f.signals, pid)
 			if sig != syscall.SIGTERM {
-				t.Errorf("signal %v", sig)
+				t.Errorf("signal %v, want %v", sig, syscall.SIGTERM)
 			}
 			if !f.deaf[pid] {
 				delete(f.alive, pid)

@@ -122,7 +122,7 @@ func TestManifestReads(t *testing.T) {
 		c := &config.Config{Addons: map[string]config.Addon{"app": {Enabled: true, Repo: "https://example.org", Chart: "app", Version: "1.0", Values: values}}}
 		files, err := Addons(c)
 		if err != nil || len(files) != 1 {
-			t.Fatalf("%d files: %v", len(files), err)
+			t.Fatalf("%d files: %v, want 1", len(files), err)
 		}
 		var object struct {
 			Spec struct {

@@ -113,7 +113,7 @@ func TestServersOnTheirOwn(t *testing.T) {
 		names := []string{fmt.Sprintf("shelf-%d", r.IntN(1000)), fmt.Sprintf("k3os-%x", r.IntN(1<<24)), fmt.Sprintf("pi%d.lan", r.IntN(50))}
 		all := servers(names, r, func(string, time.Time) (bool, error) { return false, refused }, nil)
 		if len(all) != len(names) {
-			t.Errorf("%v: %d restarts: %+v", names, len(all), all)
+			t.Errorf("%v: %d restarts: %+v, want %v", names, len(all), all, len(names))
 		}
 		slots := map[int64]string{}
 		for _, one := range all {

@@ -90,7 +90,7 @@ func TestStage(t *testing.T) {
 		}
 		was := opened
 		if err := s.Bring(t.Context(), c.k); err != nil || opened != was {
-			t.Errorf("%s: again: %v, opened %d times", c.name, err, opened-was)
+			t.Errorf("%s: again: %v, opened %d times: got %v, want %v", c.name, err, opened-was, opened, was)
 		}
 	}
 }

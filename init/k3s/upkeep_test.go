@@ -74,7 +74,7 @@ func TestInWindow(t *testing.T) {
 func TestShifted(t *testing.T) {
 	from := time.Now()
 	if d := shifted(from, from.Add(time.Minute)); d != 0 {
-		t.Errorf("a minute that passed: %v", d)
+		t.Errorf("a minute that passed: %v, want 0", d)
 	}
 	set := from.Round(0).Add(400 * day) // a moment without a monotonic clock, as after a step
 	if d := set.Sub(from.Round(0)); d != 400*day || shifted(from.Round(0), set) != 0 {

@@ -126,13 +126,13 @@ func TestAgentAsksServer(t *testing.T) {
 		return err
 	}
 	if err := start("v1.35.1+k3s1"); err != nil || asked != 0 {
-		t.Errorf("before it has joined nobody can be asked: %v, asked %d times", err, asked)
+		t.Errorf("before it has joined nobody can be asked: %v, asked %d times, want 0", err, asked)
 	}
 	tls := filepath.Join(dir, "tls")
 	put(t, filepath.Join(dir, "agent/kubelet.kubeconfig"), fmt.Sprintf("clusters: [{cluster: {server: 'https://127.0.0.1:1', certificate-authority: %s}}]\nusers: [{user: {client-certificate: %s, client-key: %s}}]\n",
 		tls+"/server-ca.crt", tls+"/client-admin.crt", tls+"/client-admin.key"))
 	if err := start("v1.35.1+k3s1"); err != nil || asked != 0 {
-		t.Errorf("the same k3s needs no question: %v, asked %d times", err, asked)
+		t.Errorf("the same k3s needs no question: %v, asked %d times, want 0", err, asked)
 	}
 	var r *k3sstep.Refusal
 	if err := start("v1.36.0+k3s1"); !errors.As(err, &r) || r.Reason != k3sstep.Ahead {

@@ -105,7 +105,7 @@ func TestNoReadinessWhileStopping(t *testing.T) {
 		t.Fatal(err)
 	}
 	if st := state(t, s, "needy"); st.Starts != 0 {
-		t.Errorf("who needs it was started: %+v", st)
+		t.Errorf("who needs it was started: %+v, want Starts 0", st)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestRunGivesUp(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if d := time.Since(began); d != time.Minute+cancelGrace+killGrace {
-			t.Errorf("took %s", d)
+			t.Errorf("took %s, want %v", d, time.Minute+cancelGrace+killGrace)
 		}
 	})
 }
@@ -141,7 +141,7 @@ func TestPollGivesUp(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if d := time.Since(began); d != time.Minute+killGrace {
-			t.Errorf("took %s", d)
+			t.Errorf("took %s, want %v", d, time.Minute+killGrace)
 		}
 		close(hang)
 	})
@@ -172,7 +172,7 @@ func TestStopGivesUp(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if d := time.Since(began); d != time.Minute+hangLimit {
-			t.Errorf("took %s", d)
+			t.Errorf("took %s, want %v", d, time.Minute+hangLimit)
 		}
 		close(hang)
 	})

@@ -78,7 +78,7 @@ func TestLogEndlessLine(t *testing.T) {
 		out.WriteString(text)
 	}
 	if len(lines) != 3 || out.String() != in {
-		t.Errorf("%d lines, %d of %d bytes", len(lines), out.Len(), len(in))
+		t.Errorf("%d lines, %d of %d bytes: got %v, want 3 and %v", len(lines), out.Len(), len(in), out.String(), in)
 	}
 }
 
@@ -142,7 +142,7 @@ func TestLogFlood(t *testing.T) {
 		total += n
 	}
 	if total != 10_000 {
-		t.Errorf("%d lines written or reported, of 10000", total)
+		t.Errorf("%d lines written or reported, of 10000, want %v", total, 10_000)
 	}
 }
 

@@ -29,7 +29,7 @@ func TestRun(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	if want := "from stdin\nto stderr\nblue\n/\n"; string(res.Output) != want || live.String() != want {
-		t.Errorf("output %q, live %q", res.Output, live.String())
+		t.Errorf("output %q, live %q, want %q and %v", res.Output, live.String(), want, want)
 	}
 	if want := "sh: exit status 3: /"; err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)

@@ -132,7 +132,7 @@ func TestNotify(t *testing.T) {
 		t.Fatal(err)
 	}
 	if st := state(t, s, "k3s"); st.Starts != 2 {
-		t.Errorf("%+v", st)
+		t.Errorf("%+v, want Starts 2", st)
 	}
 }
 
@@ -341,7 +341,7 @@ func TestWaitingForASetting(t *testing.T) {
 	}
 	eventually(t, "the new setting arrived", func() bool { return strings.Contains(string(s.Log("k3s").Tail(0)), "url is https://m:6443\n") })
 	if st := state(t, s, "k3s"); st.Failures != 0 || st.Wait != NoWait {
-		t.Errorf("waiting counted as failure: %+v", st)
+		t.Errorf("waiting counted as failure: %+v, want Failures 0 and Wait %v", st, NoWait)
 	}
 	err := s.Stop(within(t))
 	if len(finished) != 1 || err == nil || err.Error() != "stopping k3s: two pods were stubborn" {

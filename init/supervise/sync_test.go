@@ -139,7 +139,7 @@ func TestSyncOften(t *testing.T) {
 	}
 	s.Sync(t.Context(), nil)
 	if st := s.Status(); len(st) != 0 {
-		t.Errorf("left: %v", st)
+		t.Errorf("left: %v, want length 0", st)
 	}
 }
 

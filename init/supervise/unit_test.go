@@ -60,7 +60,7 @@ func units(spec string) []Unit {
 func TestOrder(t *testing.T) {
 	order, err := startOrder(units("d:b,c b:a c:a a e"))
 	if err != nil || strings.Join(order, " ") != "a b c d e" {
-		t.Errorf("%v, %v", order, err)
+		t.Errorf("%v, %v: got %q, want %q", order, err, strings.Join(order, " "), "a b c d e")
 	}
 	list := units("d:b,c b:a c:a a e f:e")
 	list[5].StopOrder = -5 // f before all

@@ -114,7 +114,7 @@ func TestWriterRefuses(t *testing.T) {
 	}
 	for _, h := range []Header{{}, {Kind: "x"}, {Kind: Backup, Hostname: "a\nb"}, {Kind: Backup, Contents: []string{"\x1b[2J"}}} {
 		if _, err := NewWriter(io.Discard, h); fault.Code(err) != int(fault.Input) {
-			t.Errorf("%+v: %v", h, err)
+			t.Errorf("%+v: %v, want code %v", h, err, int(fault.Input))
 		}
 	}
 }
@@ -161,7 +161,7 @@ func TestReadRefuses(t *testing.T) {
 	} {
 		_, lines, err := list(bytes.NewReader(data))
 		if fault.Code(err) != int(fault.Input) {
-			t.Errorf("%s: %v, %q", name, err, lines)
+			t.Errorf("%s: %v, %q, want code %v", name, err, lines, int(fault.Input))
 		}
 	}
 	mine := errors.New("mine")
@@ -182,11 +182,11 @@ func TestFiles(t *testing.T) {
 		}
 		info, err := os.Stat(path)
 		if err != nil || info.Mode() != 0o600 {
-			t.Errorf("%s: %v %v", name, info.Mode(), err)
+			t.Errorf("%s: %v %v, want 0o600", name, info.Mode(), err)
 		}
 		n := 0
 		if err := ReadFile(path, nil, func(*tar.Header, io.Reader) error { n++; return nil }); err != nil || n != 7 {
-			t.Errorf("%s: %d members, %v", name, n, err)
+			t.Errorf("%s: %d members, %v, want 7", name, n, err)
 		}
 		data, _ := os.ReadFile(path)
 		if err := os.WriteFile(path+"-cut", data[:len(data)-100], 0o600); err != nil {
@@ -204,13 +204,13 @@ func TestFiles(t *testing.T) {
 		}
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".archive-*")); left != nil {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("left behind: %v, want nil", left)
 	}
 	if err := Create(filepath.Join(dir, "no", "a.tar"), head, sample); fault.Code(err) != int(fault.Device) {
-		t.Error(err)
+		t.Errorf("got code %v, %v, want %v", fault.Code(err), err, int(fault.Device))
 	}
 	if err := ReadFile(filepath.Join(dir, "no"), nil, nil); fault.Code(err) != int(fault.Input) {
-		t.Error(err)
+		t.Errorf("got code %v, %v, want %v", fault.Code(err), err, int(fault.Input))
 	}
 }
 

@@ -102,7 +102,7 @@ func TestHealthyAlone(t *testing.T) {
 			t.Fatalf("trial %v: %+v, %v", trial, r, err)
 		}
 		if again, err := HealthyAlone(d, running); err != nil || again != r {
-			t.Fatalf("trial %v: again %+v, %v", trial, again, err)
+			t.Fatalf("trial %v: again %+v, %v, want %v", trial, again, err, r)
 		}
 		for range MaxLeft {
 			if got := boot(t, d).Slot(); got != running {
@@ -160,7 +160,7 @@ func TestHealthyForgetsTheReason(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if r := boot(t, d); r.Last != "kernel-panic" {
-		t.Fatalf("%+v", r)
+		t.Fatalf("%+v, want Last %q", r, "kernel-panic")
 	}
 	if r, err := Healthy(d, A); err != nil || r.Last != "" || r.Left != MaxLeft {
 		t.Fatalf("%+v, %v", r, err)
@@ -189,7 +189,7 @@ func TestLostRecord(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if again, err := Load(d); err != nil || again != r {
-		t.Fatalf("%+v, %v", again, err)
+		t.Fatalf("%+v, %v, want %v", again, err, r)
 	}
 }
 
@@ -238,7 +238,7 @@ func TestDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r, _, err := Choose(data[Copy0:Copy0+Size], data[Copy1:Copy1+Size]); err != nil || r != want {
-		t.Fatalf("%+v, %v", r, err)
+		t.Fatalf("%+v, %v, want %v", r, err, want)
 	}
 	if _, err := d.WriteAt(make([]byte, 100), Copy0); err == nil {
 		t.Error("a part of a sector was written")

@@ -145,7 +145,7 @@ func TestKeys(t *testing.T) {
 	text, _ := pub.MarshalText()
 	keys, err := ParseKeys("# the house\n\n" + string(text) + "\n" + other.String() + "\n" + pub.String())
 	if err != nil || len(keys) != 2 {
-		t.Fatalf("%v: %v", keys, err)
+		t.Fatalf("%v: %v, want length 2", keys, err)
 	}
 	again, err := ParseKeys(keys.String())
 	if err != nil || len(again) != 2 || !again[1].Equal(other) {

@@ -42,24 +42,24 @@ func TestOpen(t *testing.T) {
 		}
 	}
 	if _, err := Open(nil, text, signature); fault.Code(err) != int(fault.Verify) {
-		t.Errorf("without a key: %v", err)
+		t.Errorf("without a key: %v, want code %v", err, int(fault.Verify))
 	}
 	// No byte of file and signature changes unnoticed, and neither ends early.
 	for i := range text {
 		bad := bytes.Clone(text)
 		bad[i] ^= 1
 		if _, err := Open(keys, bad, signature); fault.Code(err) != int(fault.Verify) {
-			t.Fatalf("byte %d: %v", i, err)
+			t.Fatalf("byte %d: %v, want code %v", i, err, int(fault.Verify))
 		}
 		if _, err := Open(keys, text[:i], signature); fault.Code(err) != int(fault.Verify) {
-			t.Fatalf("cut at %d: %v", i, err)
+			t.Fatalf("cut at %d: %v, want code %v", i, err, int(fault.Verify))
 		}
 	}
 	for i := range signature {
 		bad := bytes.Clone(signature)
 		bad[i] ^= 1
 		if _, err := Open(keys, text, bad); fault.Code(err) != int(fault.Verify) {
-			t.Fatalf("byte %d of the signature: %v", i, err)
+			t.Fatalf("byte %d of the signature: %v, want code %v", i, err, int(fault.Verify))
 		}
 	}
 	// What is signed has one form.
@@ -75,7 +75,7 @@ func TestOpen(t *testing.T) {
 			want = fault.Input
 		}
 		if _, err := Open(keys, []byte(other), bundle.Sign(key, []byte(other), "")); fault.Code(err) != int(want) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want code %v", name, err, int(want))
 		}
 	}
 }

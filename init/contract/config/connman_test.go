@@ -41,7 +41,7 @@ func TestNoDeploy(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	if c.K3OS.K3sArgs[1] != "--no-deploy" {
-		t.Error("the configuration itself was changed")
+		t.Errorf("the configuration itself was changed: got %q, want %q", c.K3OS.K3sArgs[1], "--no-deploy")
 	}
 }
 
@@ -60,7 +60,7 @@ func TestConnmanFamilies(t *testing.T) {
 		var n Connman
 		n.Add(name, text)
 		if len(n.Interfaces) != 1 {
-			t.Errorf("%q: %+v", text, n)
+			t.Errorf("%q: %+v: got %v, want 1", text, n, len(n.Interfaces))
 			continue
 		}
 		got := n.Interfaces[0]

@@ -58,7 +58,7 @@ time: {wait: 1m}
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	if d := Diff(from, from); len(d) != 0 {
-		t.Errorf("nothing changed: %v", d)
+		t.Errorf("nothing changed: %v, want length 0", d)
 	}
 	if strings.Contains(got, "secret") {
 		t.Error("a secret is shown")
@@ -68,10 +68,10 @@ time: {wait: 1m}
 func TestDevices(t *testing.T) {
 	c := mergedText(t, "network: {vlans: [{parent: eth0, id: 20}], bonds: [{name: bond0, ports: 'eth1,eth2'}]}")
 	if v := c.Network.VLANs[0]; v.Name != "eth0.20" {
-		t.Errorf("%+v", v)
+		t.Errorf("%+v, want Name %q", v, "eth0.20")
 	}
 	if b := c.Network.Bonds[0]; b.Mode != "active-backup" || len(b.Ports) != 2 {
-		t.Errorf("%+v", b)
+		t.Errorf("%+v: got %v, want Mode %q and length 2", b, len(b.Ports), "active-backup")
 	}
 	for text, want := range map[string]string{
 		"vlans: [{parent: eth0, id: 5000}]":                                               "1 to 4094",

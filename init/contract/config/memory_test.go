@@ -70,7 +70,7 @@ func TestSwapRefused(t *testing.T) {
 			if strings.Contains(p.Message, "swap") && p.Severity == Error {
 				refused = true
 				if p.Message != noSwap || p.Fix != useZram {
-					t.Errorf("%s: %v", c.text, p)
+					t.Errorf("%s: %v, want Message %v and Fix %v", c.text, p, noSwap, useZram)
 				}
 			}
 		}

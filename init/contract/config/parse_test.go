@@ -145,7 +145,7 @@ func TestSalvageWhatever(t *testing.T) {
 	}
 	l, _ := Parse("f", []byte(good+wifi))
 	if c, _ := Merge(l); c.where["k3os.wifi[0].passphrase"].line != 10 || c.K3OS.Token != "abc" {
-		t.Errorf("line %d, token %q", c.where["k3os.wifi[0].passphrase"].line, c.K3OS.Token)
+		t.Errorf("line %d, token %q, want 10 and %q", c.where["k3os.wifi[0].passphrase"].line, c.K3OS.Token, "abc")
 	}
 	// A script that PowerShell wrote is none, and no configuration either.
 	if _, problems := ParseAs(UserData, "user-data", []byte(wide(binary.LittleEndian, "\ufeffhostname: a\n"))); len(problems) != 1 || !problems[0].Fatal {
@@ -165,7 +165,7 @@ func TestWrongTypesCostNothingElse(t *testing.T) {
 	l, problems := Parse("f", []byte(in))
 	c, _ := Merge(l)
 	if len(problems) != 23 {
-		t.Errorf("%d problems", len(problems))
+		t.Errorf("%d problems, want 23", len(problems))
 		for _, p := range problems {
 			t.Log(p)
 		}

@@ -13,7 +13,7 @@ func TestForBoot(t *testing.T) {
 		t.Fatalf("%d bytes: %.300q", len(image), image)
 	}
 	if again := WithSpace(image); len(again) != 8192 {
-		t.Errorf("a text of 4096 bytes has %d", len(again))
+		t.Errorf("a text of 4096 bytes has %d, want 8192", len(again))
 	}
 	if utf16 := []byte("\xff\xfeh\x00:\x00"); !bytes.Equal(WithSpace(utf16), utf16) {
 		t.Error("a text in UTF-16 is lengthened")
@@ -60,7 +60,7 @@ func FuzzForBoot(f *testing.F) {
 			t.Errorf("%d bytes, want %d", len(got), size)
 		}
 		if again, err := ForBoot(got, size); err != nil || len(again) != size {
-			t.Errorf("a second time: %v", err)
+			t.Errorf("a second time: %v: got %v, want %v", err, len(again), size)
 		}
 	})
 }

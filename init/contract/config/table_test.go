@@ -61,7 +61,7 @@ func TestTable(t *testing.T) {
 			}
 			docs, err := readYAML([]byte(text), 1)
 			if err != nil || len(docs) != 1 {
-				t.Errorf("%s: %q is not YAML: %v", k.Path, text, err)
+				t.Errorf("%s: %q is not YAML: %v: got %v, want 1", k.Path, text, err, len(docs))
 				continue
 			}
 			d := &decoder{}
@@ -167,7 +167,7 @@ func TestSchema(t *testing.T) {
 	docs, _ := readYAML([]byte(exampleText()), 1)
 	example = (&decoder{}).free(docs[0].Content[0], "").free()
 	if why := validate(schema, example, ""); why != "" {
-		t.Error(why)
+		t.Errorf("got %q, want %q", why, "")
 	}
 	for _, bad := range []object{{"foo": 1}, {"k3os": object{"nope": 1}}, {"write_files": []any{"a"}}, {"shelf": object{"role": "boss"}},
 		{"network": object{"interfaces": []any{object{"mac": "zz"}}}}, {"k3os": "x"}} {

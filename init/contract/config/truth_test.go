@@ -110,7 +110,7 @@ func TestForeignTruth(t *testing.T) {
 	}
 	for _, v := range neither {
 		if c := userDataOf(t, "users:\n- name: a\n  passwd: p\n  lock_passwd: "+v+"\n"); c.K3OS.Password != "" {
-			t.Errorf("lock_passwd: %s opens the console", v)
+			t.Errorf("lock_passwd: %s opens the console: got %q, want %q", v, c.K3OS.Password, "")
 		}
 	}
 	for _, v := range append(append([]string{}, yamlFalse...), "maybe", "[]") {
@@ -138,7 +138,7 @@ func TestDeferredFiles(t *testing.T) {
 		t.Errorf("%+v", c.WriteFiles)
 	}
 	if worst, _ := Worst(Strict(problems)); len(problems) != 1 || worst != Note {
-		t.Errorf("%v", problems)
+		t.Errorf("%v: got %v, want length 1 and %v", problems, worst, Note)
 	}
 }
 

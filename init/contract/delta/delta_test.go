@@ -85,10 +85,10 @@ func TestPatch(t *testing.T) {
 	var b bytes.Buffer
 	p := &patcher{s: give(content)}
 	if err := p.run(&b, old, false, 9); err != nil || b.String() != "Aquikkfox" {
-		t.Errorf("%q, %v", b.String(), err)
+		t.Errorf("%q, %v, want %q", b.String(), err, "Aquikkfox")
 	}
 	if p.pos[0] != 19 {
-		t.Errorf("the next copy begins at %d", p.pos[0])
+		t.Errorf("the next copy begins at %d, want 19", p.pos[0])
 	}
 	b.Reset()
 	p = &patcher{s: give(content)}
@@ -97,7 +97,7 @@ func TestPatch(t *testing.T) {
 	}
 	p = &patcher{s: give(content)}
 	if err := p.run(nil, nil, false, 9); err != nil || len(p.s.rest[Ops]) != 0 {
-		t.Errorf("a unit that is passed over: %v, %d left", err, len(p.s.rest[Ops]))
+		t.Errorf("a unit that is passed over: %v, %d left, want 0", err, len(p.s.rest[Ops]))
 	}
 	for raw := range int64(9) {
 		p = &patcher{s: give(content)}

@@ -144,7 +144,7 @@ func TestErrors(t *testing.T) {
 	_, err = talk(t, l, func(n *Node) error {
 		_ = n.Say(Message{Hello: &Hello{Protocol: Version}}) // a pipe may be closed by now
 		if _, err := n.Range(t.Context(), 0, 1); fault.Code(err) != int(fault.Network) {
-			t.Errorf("after the end: %v", err)
+			t.Errorf("after the end: %v, want code %v", err, int(fault.Network))
 		}
 		return nil
 	})

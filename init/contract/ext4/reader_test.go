@@ -68,7 +68,7 @@ func TestReaderExtents(t *testing.T) {
 		}
 		got, r := listing(t, img)
 		if got[name] != "file "+string(want) {
-			t.Errorf("%s: not what debugfs gives", name)
+			t.Errorf("%s: not what debugfs gives: got %q, want %q", name, got[name], "file "+string(want))
 		}
 		i, err := r.Lookup("a/b/noise")
 		if err != nil || i.Mode != 0o4751 || i.GID != 4000000000 || i.Links != 2 || i.Time.Year() != 2038 {
@@ -102,7 +102,7 @@ func TestReaderWriter(t *testing.T) {
 		}
 	}
 	if r.Label != o.Label || r.UUID != o.UUID {
-		t.Errorf("%q %x", r.Label, r.UUID)
+		t.Errorf("%q %x, want %v and %v", r.Label, r.UUID, o.Label, o.UUID)
 	}
 	for _, e := range list {
 		switch {

@@ -188,7 +188,7 @@ func TestNeighbours(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a, b := plan["root.squashfs"], plan["root.verity"]; a.Offset+a.Size != b.Offset {
-		t.Errorf("tree %+v does not follow its data %+v", b, a)
+		t.Errorf("tree %+v does not follow its data %+v: got %v, want %v", b, a, a.Offset+a.Size, b.Offset)
 	}
 }
 

@@ -143,7 +143,7 @@ func TestAgainstReferenceTools(t *testing.T) {
 			}
 			d := &disk{t: t, b: b}
 			if label, err := Label(d); err != nil || label != "BOOT" {
-				t.Errorf("label %q, %v", label, err)
+				t.Errorf("label %q, %v, want %q", label, err, "BOOT")
 			}
 			for name, want := range files {
 				if len(want) > maxRead {

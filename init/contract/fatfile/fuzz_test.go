@@ -71,11 +71,11 @@ func TestHandmade(t *testing.T) {
 		d := &disk{t: t, b: handmade(bits)}
 		for path, want := range map[string]int{"a.txt": 700, "dir/L.N.N.M": 512, "dir/longna~1.txt": 512} {
 			if b, err := ReadFile(d, path); err != nil || len(b) != want {
-				t.Errorf("FAT%d %s: %d bytes, %v", bits, path, len(b), err)
+				t.Errorf("FAT%d %s: %d bytes, %v, want %v", bits, path, len(b), err, want)
 			}
 		}
 		if list, _, err := Locate(d, "a.txt"); err != nil || len(list) != 2 {
-			t.Errorf("FAT%d: %v, %v", bits, list, err)
+			t.Errorf("FAT%d: %v, %v, want length 2", bits, list, err)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func TestGrow(t *testing.T) {
 		}
 		if c.end == 0 {
 			if got != nil {
-				t.Errorf("%d sectors: changed", c.sectors)
+				t.Errorf("%d sectors: changed: got %v, want nil", c.sectors, got)
 			}
 			continue
 		}
@@ -52,7 +52,7 @@ func TestGrow(t *testing.T) {
 			}
 		}
 		if again, err := Grow(got, 4, c.sectors, erase, 1); err != nil || again != nil {
-			t.Errorf("%d sectors: grown twice, %v", c.sectors, err)
+			t.Errorf("%d sectors: grown twice, %v: got %v, want nil", c.sectors, err, again)
 		}
 	}
 	if _, err := Grow(make([]byte, SectorSize), 4, 1<<23, erase, 1); err == nil {

@@ -30,7 +30,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	for i, b := range s[:CodeSize] {
 		if b != 0 {
-			t.Fatalf("boot code byte %d is %#x", i, b)
+			t.Fatalf("boot code byte %d is %#x, want 0", i, b)
 		}
 	}
 	got, err := Parse(s[:])

@@ -193,7 +193,7 @@ func TestRetry(t *testing.T) {
 	}
 	entries, _ := os.ReadDir(dir)
 	if len(entries) != 1 {
-		t.Errorf("%v", entries)
+		t.Errorf("%v, want length 1", entries)
 	}
 }
 
@@ -228,7 +228,7 @@ func TestStrangers(t *testing.T) {
 	// The configured key counts more than the one that was seen.
 	j.Config.Backup.HostKey = s.Host
 	if _, err := j.Run(t.Context()); fault.Code(err) != int(fault.Verify) {
-		t.Error(err)
+		t.Errorf("got code %v, %v, want %v", fault.Code(err), err, int(fault.Verify))
 	}
 	j.Config.Backup.HostKey = s2.Host
 	if _, err := j.Run(t.Context()); err != nil {

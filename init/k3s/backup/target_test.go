@@ -118,7 +118,7 @@ func TestDirectoryFollowsNothing(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	if entries, _ := os.ReadDir(outside); len(entries) != 1 {
-		t.Errorf("outside: %v", entries)
+		t.Errorf("outside: %v, want length 1", entries)
 	}
 }
 

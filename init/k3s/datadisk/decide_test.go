@@ -48,7 +48,7 @@ func TestDecide(t *testing.T) {
 func TestAbsence(t *testing.T) {
 	a := &Marker{ID: "aa"}
 	if what, err := (situation{}).absence(); what != stay || err != nil {
-		t.Error(what, err)
+		t.Errorf("got %v, %v, want %v", what, err, stay)
 	}
 	if what, err := (situation{spec: "LABEL=x", known: a}).absence(); what != refuse || !IsAbsent(err) {
 		t.Error(what, err)
@@ -62,7 +62,7 @@ func TestAbsence(t *testing.T) {
 		t.Error(what, err)
 	}
 	if what, err := (situation{restored: a, local: true}).absence(); what != stay || err != nil {
-		t.Error(what, err)
+		t.Errorf("got %v, %v, want %v", what, err, stay)
 	}
 	// The key was taken out: the card must not begin an empty cluster.
 	if what, err := (situation{known: a}).absence(); what != refuse || err == nil || IsAbsent(err) || !strings.Contains(err.Error(), "shelf disk forget") {

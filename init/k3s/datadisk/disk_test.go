@@ -179,7 +179,7 @@ func TestEmpty(t *testing.T) {
 func TestMarker(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m")
 	if m, err := readMarker(path); m != nil || err != nil {
-		t.Error(m, err)
+		t.Errorf("got %v, %v, want nil", m, err)
 	}
 	if err := writeMarker(path, Marker{"aa", "one"}); err != nil {
 		t.Fatal(err)

@@ -260,7 +260,7 @@ func TestZone(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	if err := m.Zone("Moon/Crater"); fault.Code(err) != int(fault.Input) {
-		t.Errorf("%v", err)
+		t.Errorf("%v, want code %v", err, int(fault.Input))
 	}
 }
 

@@ -89,7 +89,7 @@ func TestEnvironmentReaders(t *testing.T) {
 			}
 		}
 		if pam["IMAGE"] != "own" {
-			t.Errorf("the image's own variable is %q", pam["IMAGE"])
+			t.Errorf("the image's own variable is %q, want %q", pam["IMAGE"], "own")
 		}
 		for _, path := range []string{pamEnvironment, shellEnvironment} {
 			if st, err := os.Stat(m.path(path)); err != nil || st.Mode().Perm() != 0o640 {

@@ -132,7 +132,7 @@ func weak(t *testing.T, effective map[string][]string) (list []string) {
 		}
 	}
 	if rows != 3 {
-		t.Fatalf("the baseline has %d rows", rows)
+		t.Fatalf("the baseline has %d rows, want 3", rows)
 	}
 	return list
 }

@@ -19,7 +19,7 @@ func TestMachineID(t *testing.T) {
 		t.Fatalf("%q %v", id, err)
 	}
 	if again, err := MachineID(path); again != id || err != nil {
-		t.Errorf("the second boot gives %q, %v", again, err)
+		t.Errorf("the second boot gives %q, %v, want %v", again, err, id)
 	}
 	for _, damaged := range []string{"", "\x00\x00\x00", strings.Repeat("0", 32), strings.ToUpper(id)[:31] + "A", id[:20]} {
 		os.Remove(path)
@@ -34,7 +34,7 @@ func TestHostKeys(t *testing.T) {
 	dir := t.TempDir() + "/ssh"
 	paths, err := HostKeys(dir)
 	if err != nil || len(paths) != 2 {
-		t.Fatal(paths, err)
+		t.Fatalf("%v: got %v, want length 2", paths, err)
 	}
 	before := map[string]string{}
 	for _, p := range paths {
@@ -58,7 +58,7 @@ func TestHostKeys(t *testing.T) {
 		t.Errorf("an empty key: %v %v", got, err)
 	}
 	if data, _ := os.ReadFile(paths[0]); string(data) != before[paths[0]] {
-		t.Error("a good key was replaced")
+		t.Errorf("a good key was replaced: got %q, want %q", string(data), before[paths[0]])
 	}
 	if data, _ := os.ReadFile(paths[1]); len(data) == 0 {
 		t.Error("an empty key was kept")
@@ -118,7 +118,7 @@ func TestHostKeysKeepRSA(t *testing.T) {
 	dir := t.TempDir()
 	os.WriteFile(dir+"/ssh_host_rsa_key", []byte("no key"), 0o600)
 	if paths, err := HostKeys(dir); err != nil || len(paths) != 2 {
-		t.Errorf("a broken RSA key is used: %v %v", paths, err)
+		t.Errorf("a broken RSA key is used: %v %v, want length 2", paths, err)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestPartIsTakenAway(t *testing.T) {
 	os.RemoveAll(n.Boot + "/config.d")
 	n.run()
 	if c := n.merged(); c.K3OS.Labels["b"] != "c" {
-		t.Error("a lost directory costs a part")
+		t.Errorf("a lost directory costs a part: got %q, want %q", c.K3OS.Labels["b"], "c")
 	}
 }
 
@@ -75,14 +75,14 @@ func TestKeep(t *testing.T) {
 	first := map[string][]byte{"user-data": []byte("hostname: a\nk3os: {password: clear-text}\n"), "meta-data": []byte("local-hostname: m\n")}
 	for i, want := range []bool{true, false} {
 		if changed, err := keep(first); err != nil || changed != want {
-			t.Errorf("time %d: %v %v", i, changed, err)
+			t.Errorf("time %d: %v %v, want %v", i, changed, err, want)
 		}
 	}
 	if got := string(Kept(store, "https://h/x", "user-data")); strings.Contains(got, "clear-text") || !strings.Contains(got, "$6$") {
 		t.Errorf("kept:\n%s", got)
 	}
 	if _, err := keep(map[string][]byte{"user-data": []byte("hostname: [")}); fault.Code(err) != int(fault.Input) {
-		t.Errorf("a broken answer: %v", err)
+		t.Errorf("a broken answer: %v, want code %v", err, int(fault.Input))
 	}
 	if !strings.Contains(string(Kept(store, "https://h/x", "user-data")), "hostname: a") || !Has(store, "https://h/x") {
 		t.Error("a broken answer costs what was kept")
@@ -189,7 +189,7 @@ func TestProber(t *testing.T) {
 	put("sda1", fat("BOOT", "CONFIG     ", "hostname: other\n"))
 	put("sdb1", nil)
 	if files, _, err := p.Read(); files != nil || err != nil {
-		t.Errorf("found %v, %v", files, err)
+		t.Errorf("found %v, %v, want nil", files, err)
 	}
 	put("sr0", iso("cidata"))
 	if files, device, err := p.Read(); err != nil || string(files["user-data"]) != "hostname: iso\n" || filepath.Base(device) != "sr0" {
@@ -201,6 +201,6 @@ func TestProber(t *testing.T) {
 	}
 	put("sdc", fat("CIDATA", "README     ", "x"))
 	if _, _, err := p.Read(); fault.Code(err) != int(fault.Input) {
-		t.Errorf("an empty stick: %v", err)
+		t.Errorf("an empty stick: %v, want code %v", err, int(fault.Input))
 	}
 }

@@ -29,7 +29,7 @@ func TestKeepMain(t *testing.T) {
 		t.Error(err)
 	}
 	if stale, err := n.Keep([]byte(second)); stale != nil || err != nil {
-		t.Fatal(stale, err)
+		t.Fatalf("got %v, %v, want nil", stale, err)
 	}
 	check := func(when, host, token string) {
 		t.Helper()
@@ -78,7 +78,7 @@ func TestKeepLeavesBoot(t *testing.T) {
 			t.Errorf("%s: BOOT was changed", name)
 		}
 		if c := n.merged(); c.Hostname != "node2" || c.K3OS.Token != "K10another-token" {
-			t.Errorf("%s: the node has %q", name, c.Hostname)
+			t.Errorf("%s: the node has %q: got %q, want %q and %q", name, c.Hostname, c.K3OS.Token, "node2", "K10another-token")
 		}
 	}
 }
@@ -117,7 +117,7 @@ func TestKeepPowerCut(t *testing.T) {
 			n.Overwrite = whole
 			n.run()
 			if c := n.merged(); c.Hostname != "node2" || c.K3OS.Token != "K10another-token" {
-				t.Errorf("%d sectors: the node has %q %q", written, c.Hostname, c.K3OS.Token)
+				t.Errorf("%d sectors: the node has %q %q, want %q and %q", written, c.Hostname, c.K3OS.Token, "node2", "K10another-token")
 			}
 			want, err := config.ForBoot([]byte(long), 4096)
 			if on := n.boot("config.yaml"); err != nil || on != string(want) {

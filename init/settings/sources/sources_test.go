@@ -99,7 +99,7 @@ func TestFirstFileIsBroken(t *testing.T) {
 	n.put("config.d/50-net.yaml", "network: {dns: [1.1.1.1]}\nrun_cmd: [\n")
 	n.put("user-data", "#cloud-config\ntimezone: Europe/Berlin\npackages: [\n")
 	if _, err := n.Run(); fault.Code(err) != int(fault.Input) {
-		t.Errorf("%v", err)
+		t.Errorf("%v, want code %v", err, int(fault.Input))
 	}
 	if c := n.merged(); c.Hostname != "node1" || len(c.SSHAuthorizedKeys) != 1 || c.K3OS.Token != "abcdefgh" || len(c.Network.DNS) != 1 || c.Time.Zone != "Europe/Berlin" {
 		t.Errorf("%+v", c)
@@ -116,7 +116,7 @@ func TestFirstFileIsBroken(t *testing.T) {
 	n.put("config.yaml", "hostname: node3\n"+key+"k3os:\n\ttoken: abcdefgh\n")
 	n.Run()
 	if c := n.merged(); c.Hostname != "node2" || c.K3OS.Token != "abcdefgh" {
-		t.Errorf("a later mistake: %q", c.Hostname)
+		t.Errorf("a later mistake: %q: got %q, want %q and %q", c.Hostname, c.K3OS.Token, "node2", "abcdefgh")
 	}
 }
 
@@ -138,7 +138,7 @@ func TestImport(t *testing.T) {
 	}
 	n.run()
 	if c := n.merged(); n.writes != 1 || c.K3OS.Token != "K10secret-token" {
-		t.Errorf("the second boot: %d writes, token %q", n.writes, c.K3OS.Token)
+		t.Errorf("the second boot: %d writes, token %q, want 1 and %q", n.writes, c.K3OS.Token, "K10secret-token")
 	}
 	// Edited on a laptop, the blanked secrets left alone.
 	n.put("config.yaml", strings.Replace(n.boot("config.yaml"), "node1", "node-two", 1))
@@ -150,7 +150,7 @@ func TestImport(t *testing.T) {
 	n.put("config.yaml", strings.Replace(n.boot("config.yaml"), "xxxxxxxxxxxxxxx", "K10SECRET-TOKEN", 1))
 	n.run()
 	if c := n.merged(); c.K3OS.Token != "K10SECRET-TOKEN" {
-		t.Errorf("a new token is not taken: %q", c.K3OS.Token)
+		t.Errorf("a new token is not taken: %q, want %q", c.K3OS.Token, "K10SECRET-TOKEN")
 	}
 	if strings.Contains(n.boot("config.yaml"), "K10SECRET-TOKEN") {
 		t.Error("the new token stays on BOOT")
@@ -158,7 +158,7 @@ func TestImport(t *testing.T) {
 	os.Remove(n.Boot + "/config.yaml")
 	n.run()
 	if c := n.merged(); c.Hostname != "node-two" {
-		t.Error("a file that is gone from BOOT is forgotten")
+		t.Errorf("a file that is gone from BOOT is forgotten: got %q, want %q", c.Hostname, "node-two")
 	}
 }
 
@@ -202,13 +202,13 @@ func TestPowerCut(t *testing.T) {
 			t.Fatal("the failure is not reported")
 		}
 		if c := n.merged(); c.K3OS.Token != "K10secret-token" {
-			t.Errorf("half %v: the token is lost: %q", half, c.K3OS.Token)
+			t.Errorf("half %v: the token is lost: %q, want %q", half, c.K3OS.Token, "K10secret-token")
 		}
 		n.fail, n.half = nil, false
 		n.run()
 		n.run()
 		if c := n.merged(); c.K3OS.Token != "K10secret-token" {
-			t.Errorf("half %v: after the next boot the token is %q", half, c.K3OS.Token)
+			t.Errorf("half %v: after the next boot the token is %q, want %q", half, c.K3OS.Token, "K10secret-token")
 		}
 		if strings.Contains(n.boot("config.yaml"), "secret") {
 			t.Errorf("half %v: the token stays on BOOT", half)

@@ -47,7 +47,7 @@ func TestProberOnRealVolumes(t *testing.T) {
 			}
 			files, device, err := p.Read()
 			if err != nil || device != stick || len(files) != 3 {
-				t.Fatalf("FAT%s %s: %d files on %s, %v", bits, label, len(files), device, err)
+				t.Fatalf("FAT%s %s: %d files on %s, %v, want %v and 3", bits, label, len(files), device, err, stick)
 			}
 			store := root + Store
 			if changed, err := Keep(store, Volume, files); err != nil || !changed {
