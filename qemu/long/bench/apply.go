@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	builder "imgbuild/builder/bundle"
 	"imgbuild/init/contract/bundle"
@@ -27,6 +29,7 @@ const applyWord = "apply-bundle"
 type cost struct {
 	delta.Result
 	Head int64 // bytes of header, manifest, signature and index
+	Peak int64 // most memory in use, in bytes
 }
 
 // wire is what goes over it.
@@ -44,7 +47,23 @@ func applyApart(ctx context.Context, file, oldImage string) (c cost, u used, err
 	if err != nil {
 		return c, u, err
 	}
-	return c, u, json.Unmarshal(text, &c)
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, u, err
+	}
+	// What wait4 reports of a child that was started by vfork has the peak of its parent in it.
+	u.peak = c.Peak
+	return c, u, nil
+}
+
+// peak reads the peak of a process from its /proc/PID/status, in bytes.
+func peak(status []byte) (int64, error) {
+	for line := range strings.Lines(string(status)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
+			return kib << 10, nil
+		}
+	}
+	return 0, errors.New("no line VmHWM")
 }
 
 // applyHere is that process. It checks the slot that it made.
@@ -103,6 +122,13 @@ func applyHere(ctx context.Context, file, oldImage, out string) error {
 	}
 	if c.Broken != nil {
 		return fmt.Errorf("the delta was given up: %w", c.Broken)
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
+	}
+	if c.Peak, err = peak(status); err != nil {
+		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(c)
 }

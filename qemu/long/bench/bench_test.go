@@ -133,3 +133,12 @@ func TestChunks(t *testing.T) {
 		t.Errorf("%d chunks changed", n)
 	}
 }
+
+func TestPeak(t *testing.T) {
+	if got, err := peak([]byte("Name:\tbench\nVmPeak:\t  900000 kB\nVmHWM:\t   36108 kB\nVmRSS:\t 3 kB\n")); got != 36108<<10 || err != nil {
+		t.Errorf("got %d, %v", got, err)
+	}
+	if got, err := peak([]byte("Name:\tbench\n")); err == nil {
+		t.Errorf("got %d without the line", got)
+	}
+}
