@@ -301,9 +301,3 @@ func (r *running) code() int {
 	r.t.Logf("%q ended with %d\n%s", r.cmd.Args[1:], r.cmd.ProcessState.ExitCode(), r)
 	return r.cmd.ProcessState.ExitCode()
 }
-
-// interrupt ends it as Ctrl-C does.
-func (r *running) interrupt() {
-	_ = r.cmd.Process.Signal(os.Interrupt)
-	<-r.end
-}
