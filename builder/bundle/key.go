@@ -54,7 +54,11 @@ func newKey(file, passphrase string, cost int) (minisign.PublicKey, error) {
 	if err := write(file, append(text, '\n'), 0o600); err != nil {
 		return pub, err
 	}
-	return pub, write(file+".pub", append(open, '\n'), 0o644)
+	if err := write(file+".pub", append(open, '\n'), 0o644); err != nil {
+		_ = os.Remove(file) // half a pair is none; it was not there before
+		return pub, err
+	}
+	return pub, nil
 }
 
 // write makes a file that must not be there, whole or not at all.
@@ -68,7 +72,7 @@ func write(name string, data []byte, mode os.FileMode) error {
 		err = f.CommitNew(name)
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return fault.Wrap(err, fault.Input, "name another place with key=FILE; nodes that trust the old key take nothing signed by a new one", "a key is there already")
+		return fault.Wrap(err, fault.Input, "name another place with key=FILE; nodes that trust the old key take nothing signed by a new one", "a key is there already, %s", name)
 	}
 	return fault.Wrap(err, fault.Device, "free some space", "writing the key")
 }

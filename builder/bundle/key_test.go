@@ -57,6 +57,18 @@ func TestKeyFile(t *testing.T) {
 	if after, _ := os.ReadFile(file); !bytes.Equal(before, after) {
 		t.Error("the key was changed")
 	}
+	// A public key that is there is not replaced either, and half a pair is not left behind.
+	other := filepath.Join(filepath.Dir(file), "other")
+	os.WriteFile(other+".pub", []byte("mine"), 0o644)
+	if _, err := NewKey(other, ""); kindOf(err) != fault.Input {
+		t.Errorf("a public key is there: got %v, want kind %v", err, fault.Input)
+	}
+	if _, err := os.Stat(other); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a private key without its public one: got %v, want none", err)
+	}
+	if text, _ := os.ReadFile(other + ".pub"); string(text) != "mine" {
+		t.Errorf("the public key became %q", text)
+	}
 	os.Chmod(file, 0o640)
 	if _, err := LoadKey(file, noPassphrase); kindOf(err) != fault.Input {
 		t.Errorf("a key that others can read: %v, want kind %v", err, fault.Input)

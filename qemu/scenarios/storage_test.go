@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"imgbuild/init/contract/config"
 	"imgbuild/qemu/vm"
@@ -50,15 +51,26 @@ func TestStorage(t *testing.T) {
 	s := g.login()
 	const me, data = "10.0.2.15", "/srv/data/photos/"
 	sub(t, "served", func(t *testing.T) {
-		if got := s.run("awk '$2 == \"/srv/data\" {print $1, $3}' /proc/mounts"); got != "/dev/vdb btrfs" {
-			t.Errorf("the disk: got %q, want /dev/vdb btrfs", got)
-		}
+		s.until("awk '$2 == \"/srv/data\" {print $1, $3}' /proc/mounts", "/dev/vdb btrfs")
 		s.until("shelf services", "vsftpd")
 		for _, name := range config.StorageServices {
 			s.until("shelf services | grep '^"+name+" '", "ready")
 		}
-		if st := storageChecks(t, s); st["storage-disks"] != "good" || st["nfs"] != "good" || st["smbd"] != "good" || st["smb"] != "good" || st["ftp"] != "good" {
-			t.Errorf("checks: %v", st)
+		// A server that is ready is asked as its clients would within half a minute.
+		healthy := func(st map[string]string) bool {
+			for _, check := range []string{"storage-disks", "nfs", "smbd", "smb", "ftp"} {
+				if st[check] != "good" {
+					return false
+				}
+			}
+			return true
+		}
+		st, end := storageChecks(t, s), time.Now().Add(patience)
+		for ; !healthy(st) && time.Now().Before(end); st = storageChecks(t, s) {
+			time.Sleep(time.Second)
+		}
+		if !healthy(st) {
+			t.Errorf("checks: got %v, want all good", st)
 		}
 		s.run("sudo cp /usr/bin/shelf /tmp/file && sudo chmod 644 /tmp/file")
 	}, g)
