@@ -67,7 +67,7 @@ func TestKeyFile(t *testing.T) {
 		t.Errorf("a private key without its public one: got %v, want none", err)
 	}
 	if text, _ := os.ReadFile(other + ".pub"); string(text) != "mine" {
-		t.Errorf("the public key became %q", text)
+		t.Errorf("the public key became %q, want %q", text, "mine")
 	}
 	os.Chmod(file, 0o640)
 	if _, err := LoadKey(file, noPassphrase); kindOf(err) != fault.Input {

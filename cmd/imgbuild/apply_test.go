@@ -129,7 +129,7 @@ func hosts(nodes []*node) (list []string) {
 func failed(t *testing.T, err error, kind fault.Kind, texts ...string) {
 	t.Helper()
 	if fault.Code(err) != int(kind) {
-		t.Errorf("code %d: %v", fault.Code(err), err)
+		t.Errorf("code %d: %v, want %v", fault.Code(err), err, int(kind))
 		return
 	}
 	for _, text := range texts {
@@ -268,7 +268,7 @@ func TestApplyInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := doApply(ctx, a); fault.Code(err) != int(fault.Interrupted) {
-		t.Errorf("code %d: %v", fault.Code(err), err)
+		t.Errorf("code %d: %v, want %v", fault.Code(err), err, int(fault.Interrupted))
 	}
 }
 

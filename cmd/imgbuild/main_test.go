@@ -123,7 +123,7 @@ func TestValidate(t *testing.T) {
 	}
 	for _, words := range [][]string{{"validate", file}, {"validate", file, "output=json"}} {
 		if err := dispatch(context.Background(), words); fault.Code(err) != int(fault.Input) {
-			t.Fatalf("%v: %v", words, err)
+			t.Fatalf("%v: %v, want code %v", words, err, int(fault.Input))
 		}
 	}
 	text, data, _ := strings.Cut(printed(), "[\n")

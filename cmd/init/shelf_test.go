@@ -73,17 +73,17 @@ func TestUsage(t *testing.T) {
 	for _, words := range []string{"nope", "status now", "services x", "start", "start a b", "logs a b c", "top -x", "config x", "reset no", "reset", "support x", "completion", "completion nosh", "config check try=1", "config apply a b", "reset yes=no", "data format x", "statsu", "dmesg x", "network x"} {
 		f := strings.Fields(words)
 		if code := fault.Code(dispatch("shelf", f)); code != 2 {
-			t.Errorf("shelf %s: exit code %d", words, code)
+			t.Errorf("shelf %s: exit code %d, want 2", words, code)
 		}
 	}
 	for _, word := range []string{"check", "apply"} { // an empty one would take everything away
 		if code := fault.Code(dispatch("shelf", []string{"config", word, os.DevNull})); code != 3 {
-			t.Errorf("shelf config %s of nothing: exit code %d", word, code)
+			t.Errorf("shelf config %s of nothing: exit code %d, want 3", word, code)
 		}
 	}
 	for words, want := range map[string]int{"upgrade": 2, "nope": 2, "config --nope": 2, "--version": 0, "help": 0, "": 0} {
 		if code := fault.Code(dispatch("k3os", strings.Fields(words))); code != want {
-			t.Errorf("k3os %s: exit code %d", words, code)
+			t.Errorf("k3os %s: exit code %d, want %v", words, code, want)
 		}
 	}
 	if err := dispatch("k3os", []string{"upgrade"}); !strings.Contains(err.Error(), "shelf upgrade") || !strings.Contains(err.Error(), "imgbuild upgrade") {

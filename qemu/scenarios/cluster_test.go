@@ -131,7 +131,7 @@ func TestCluster(t *testing.T) {
 	at = worker.login()
 	at.until("sudo wget -qO- http://127.0.0.1:10248/healthz", "ok")
 	if again := at.run("sudo cat /etc/rancher/node/password"); again != password {
-		t.Error("the node's password has changed: the server would refuse it")
+		t.Errorf("the node's password has changed: the server would refuse it: got %v, want %v", again, password)
 	}
 	if standin {
 		at.until("sudo cat /var/log/shelf/k3s.log | tail -50", "k3s agent is up and running")

@@ -73,7 +73,7 @@ setsid sh -c "echo 0 >/sys/fs/cgroup/containerd/cgroup.procs; exec containerd" >
 		t.Errorf("the container prints %q", answer)
 	}
 	if limit := s.run("cat $(sudo find /sys/fs/cgroup -path '*one*' -name memory.max | head -1)"); limit != "67108864" {
-		t.Errorf("its memory limit is %q", limit)
+		t.Errorf("its memory limit is %q, want %q", limit, "67108864")
 	}
 	if nat := s.run("sudo iptables-save -t nat"); !strings.Contains(nat, "MASQUERADE") {
 		t.Errorf("no address translation:\n%s", nat)

@@ -39,7 +39,7 @@ func hardened(t *testing.T, s *shell, hidden bool, secrets string) {
 	}
 	for _, x := range settings {
 		if x.Value != "" {
-			t.Errorf("%s is not %s", x.Name, x.Value)
+			t.Errorf("%s is not %s, want %q", x.Name, x.Value, "")
 		}
 	}
 	// Every card that came later has taken the defaults.

@@ -288,7 +288,7 @@ func buildElsewhere(t *testing.T, config, cache string, words ...string) string 
 	}
 	images, err := filepath.Glob(filepath.Join(out, "*.img"))
 	if err != nil || len(images) != 1 {
-		t.Fatalf("%v, %v", images, err)
+		t.Fatalf("%v, %v, want length 1", images, err)
 	}
 	return images[0]
 }

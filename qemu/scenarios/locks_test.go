@@ -169,7 +169,7 @@ func mirrorsOfHost() (debian.Mirrors, error) {
 func TestPins(t *testing.T) {
 	list, err := filepath.Glob(filepath.Join(pins, "qemu*.lock"))
 	if err != nil || len(list) != 3 {
-		t.Fatalf("%d locks in %s: %v", len(list), pins, err)
+		t.Fatalf("%d locks in %s: %v, want 3", len(list), pins, err)
 	}
 	for _, c := range []struct {
 		role     string

@@ -156,7 +156,7 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(im.Image); err != nil || info.Mode() != 0o600 {
-		t.Errorf("the image, which has secrets in it, has mode %v, %v", info.Mode(), err)
+		t.Errorf("the image, which has secrets in it, has mode %v, %v, want 0o600", info.Mode(), err)
 	}
 	if plain := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3sOption(t)); slotSum(t, plain.Image) != slotSum(t, im.Image) {
 		t.Error("the slot is another one")

@@ -175,7 +175,7 @@ func TestNetworkKinds(t *testing.T) {
 			t.Error("the node reports that its network is not up")
 		}
 		if n := strings.Count(g.Output(), "(slave eth1): Enslaving"); n != 1 {
-			t.Errorf("the bond was made %d times", n)
+			t.Errorf("the bond was made %d times, want 1", n)
 		}
 	}, g)
 	sub(t, "IPv6 alone, by DHCPv6", func(t *testing.T) {

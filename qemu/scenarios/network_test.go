@@ -84,7 +84,7 @@ func TestNetwork(t *testing.T) {
 			}
 		}
 		if len(net.Leases) != 0 {
-			t.Errorf("the static card asked for a lease as %s", <-net.Leases)
+			t.Errorf("the static card asked for a lease as %s: got %v, want 0", <-net.Leases, len(net.Leases))
 		}
 	}, g)
 	sub(t, "link loss and return", func(t *testing.T) {

@@ -27,7 +27,7 @@ func nfsServer(t *testing.T, link *vm.Link, disk string) vm.Options {
 	}
 	kernels, _ := filepath.Glob(dir + "/boot/vmlinuz-*")
 	if len(kernels) != 1 {
-		t.Fatalf("%d kernels in %s", len(kernels), dir)
+		t.Fatalf("%d kernels in %s, want 1", len(kernels), dir)
 	}
 	files := map[string][]byte{}
 	take := func(host, name string) {
@@ -82,7 +82,7 @@ func modules(t *testing.T, dir string, files map[string][]byte) {
 	t.Helper()
 	roots, _ := filepath.Glob(dir + "/usr/lib/modules/*")
 	if len(roots) != 1 {
-		t.Fatalf("%d sets of modules in %s", len(roots), dir)
+		t.Fatalf("%d sets of modules in %s, want 1", len(roots), dir)
 	}
 	var all []kmod.File
 	var lists kmod.Lists
@@ -108,7 +108,7 @@ func modules(t *testing.T, dir string, files map[string][]byte) {
 	}
 	closure, missing, err := set.Closure([]string{"virtio_pci", "virtio_net", "virtio_blk", "ext4", "nfsd"})
 	if err != nil || missing != nil {
-		t.Fatal(missing, err)
+		t.Fatalf("got %v, %v, want nil", missing, err)
 	}
 	under := "usr/lib/modules/" + filepath.Base(roots[0]) + "/"
 	for _, m := range closure {

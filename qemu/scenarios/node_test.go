@@ -167,7 +167,7 @@ func TestNode(t *testing.T) {
 		// The machine has no sensors: what is not known is not reported.
 		for _, name := range []string{"shelf_temperature_celsius", "shelf_throttled", "shelf_undervoltage", "shelf_disk_wear_percent", "shelf_backup_age_seconds", "node_textfile_scrape_error_total"} {
 			if f[name] != nil {
-				t.Errorf("%s is reported: %v", name, f[name])
+				t.Errorf("%s is reported: %v, want nil", name, f[name])
 			}
 		}
 		const get = "wget -q -T 5 -O /dev/null http://"

@@ -60,7 +60,7 @@ func changed(t *testing.T, edits ...edit) map[string]string {
 		}
 		text, err := os.ReadFile(source)
 		if err != nil || strings.Count(string(text), e.old) != 1 {
-			t.Fatalf("%s has %d times %q: %v", e.file, strings.Count(string(text), e.old), e.old, err)
+			t.Fatalf("%s has %d times %q: %v, want 1", e.file, strings.Count(string(text), e.old), e.old, err)
 		}
 		to := filepath.Join(dir, fmt.Sprint(i, filepath.Base(e.file)))
 		if err := os.WriteFile(to, bytes.Replace(text, []byte(e.old), []byte(e.new), 1), 0o600); err != nil {

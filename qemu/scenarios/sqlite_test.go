@@ -101,7 +101,7 @@ func TestBackupOfLiveDatabase(t *testing.T) {
 	defer func() { keepIn.Close(); keep.Wait() }()
 	fmt.Fprintln(keepIn, "INSERT INTO a VALUES(0, 1); SELECT 'open';")
 	if line, err := bufio.NewReader(keepOut).ReadString('\n'); err != nil || line != "open\n" {
-		t.Fatal(line, err)
+		t.Fatalf("got %q, %v, want %q", line, err, "open\n")
 	}
 	err = nodearchive.Create(copied, nodearchive.Header{Kind: nodearchive.Backup, Created: time.Unix(0, 0)}, func(w *nodearchive.Writer) error {
 		release, err := backup.Hold(t.Context(), live)

@@ -114,7 +114,7 @@ func TestWorker(t *testing.T) {
 	sub(t, "record", func(t *testing.T) {
 		// U-Boot counts every boot; the node gives the attempts back while it is well.
 		if record[2] != "3" {
-			t.Errorf("at the second boot %s attempts were left", record[2])
+			t.Errorf("at the second boot %s attempts were left, want %q", record[2], "3")
 		}
 	}, g)
 	// The init hangs for good: the kernel's freezer holds its whole group. Nothing else can help
@@ -139,7 +139,7 @@ func TestWorker(t *testing.T) {
 			t.Error("the data partition was not unmounted")
 		}
 		if r := records(t, g.Disk); r.Left != bootstate.MaxLeft || r.A != bootstate.Good {
-			t.Errorf("the boot record is %+v", r)
+			t.Errorf("the boot record is %+v, want Left %v and A %v", r, bootstate.MaxLeft, bootstate.Good)
 		}
 	}, g)
 }

@@ -85,7 +85,7 @@ func TestUnpack(t *testing.T) {
 	}
 	for _, name := range []string{"usr/lib/x.so", "usr/bin/b", "usr/bin/c", "escape"} {
 		if data, err := root.ReadFile(name); err != nil || string(data) != "abcd" {
-			t.Errorf("%s: %q %v", name, data, err)
+			t.Errorf("%s: %q %v, want %q", name, data, err, "abcd")
 		}
 	}
 	for _, name := range []string{"lib", "usr/share/doc/a/copyright", "dev/null"} {
@@ -94,7 +94,7 @@ func TestUnpack(t *testing.T) {
 		}
 	}
 	if st, _ := root.Stat("usr/bin/a"); st.Mode() != 0o755 {
-		t.Errorf("mode %v", st.Mode())
+		t.Errorf("mode %v, want 0o755", st.Mode())
 	}
 	if _, err := os.Lstat(filepath.Join(top, "escape")); err == nil {
 		t.Error("a file left the root")

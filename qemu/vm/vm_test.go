@@ -216,7 +216,7 @@ func TestGrowData(t *testing.T) {
 		t.Errorf("%+v %v", got, err)
 	}
 	if again, err := mbr.Grow(data[:512], Data, size/512, 8192, 7); again != nil || err != nil {
-		t.Errorf("the node would change it still: %v", err)
+		t.Errorf("the node would change it still: %v: got %v, want nil", err, again)
 	}
 }
 

@@ -74,7 +74,7 @@ func TestOpenMovesThenEnables(t *testing.T) {
 		t.Errorf("wrote\n%s\nwant\n%s", strings.Join(f.writes, "\n"), strings.Join(want, "\n"))
 	}
 	if m := f.tree.Missing(); len(m) != 0 {
-		t.Errorf("missing %v", m)
+		t.Errorf("missing %v, want length 0", m)
 	}
 }
 
@@ -170,7 +170,7 @@ func TestProcsBelow(t *testing.T) {
 		t.Errorf("got %v, %v", pids, err)
 	}
 	if pids, err := f.tree.Group("none").Procs(); err != nil || len(pids) != 0 {
-		t.Errorf("a group that is not there: %v, %v", pids, err)
+		t.Errorf("a group that is not there: %v, %v, want length 0", pids, err)
 	}
 	put(t, filepath.Join(root, "kubepods/cgroup.events"), "populated 1\nfrozen 0\n")
 	if !f.tree.Group("kubepods").Populated() || f.tree.Group("none").Populated() {
@@ -182,10 +182,10 @@ func TestOOMKills(t *testing.T) {
 	f := newFake(t, "")
 	put(t, filepath.Join(f.tree.root, "shelf/eater/memory.events"), "low 0\nhigh 7\nmax 12\noom 3\noom_kill 2\noom_group_kill 1\n")
 	if n := f.tree.Group("shelf/eater").OOMKills(); n != 2 {
-		t.Errorf("%d", n)
+		t.Errorf("%d, want 2", n)
 	}
 	if n := f.tree.Group("shelf/none").OOMKills(); n != 0 {
-		t.Errorf("a group that is not there: %d", n)
+		t.Errorf("a group that is not there: %d, want 0", n)
 	}
 }
 
@@ -217,7 +217,7 @@ func TestKillWithoutControlFile(t *testing.T) {
 		t.Error(err)
 	}
 	if n, err := f.tree.Existing("nobody").Signal(syscall.SIGKILL); n != 0 || err != nil {
-		t.Errorf("a group that is not there: %d, %v", n, err)
+		t.Errorf("a group that is not there: %d, %v, want 0", n, err)
 	}
 	if err := syscall.Kill(victims[2].Process.Pid, 0); err != nil {
 		t.Errorf("a stranger: %v", err)

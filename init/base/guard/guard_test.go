@@ -34,7 +34,7 @@ func TestGo(t *testing.T) {
 func TestWithoutHandler(t *testing.T) {
 	defer func() {
 		if v := recover(); v != "as it was" {
-			t.Errorf("the panic became %v", v)
+			t.Errorf("the panic became %v, want %q", v, "as it was")
 		}
 	}()
 	func() {

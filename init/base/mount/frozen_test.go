@@ -18,7 +18,7 @@ func TestErrorCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := errorCount(sys, dir); n != 0 {
-		t.Errorf("no such device: %d", n)
+		t.Errorf("no such device: %d, want 0", n)
 	}
 	link := filepath.Join(sys, "dev/block", fmt.Sprintf("%d:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev))))
 	count := filepath.Join(sys, "fs/ext4/mmcblk0p4/errors_count")
@@ -31,14 +31,14 @@ func TestErrorCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := errorCount(sys, dir); n != 0 {
-		t.Errorf("no ext4: %d", n)
+		t.Errorf("no ext4: %d, want 0", n)
 	}
 	for text, want := range map[string]int{"0\n": 0, "3\n": 3, "": 0} {
 		if err := os.WriteFile(count, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if n := errorCount(sys, dir); n != want {
-			t.Errorf("%q: %d", text, n)
+			t.Errorf("%q: %d, want %v", text, n, want)
 		}
 	}
 	if !takesFile(dir) || Frozen(dir) {

@@ -67,18 +67,18 @@ func TestTextFits(t *testing.T) {
 		r.Add(Problem{Step: "config", What: fmt.Sprintf("problem number %d %s", i, strings.Repeat("word ", 20))})
 	}
 	if n := len(r.Text()); n != Size {
-		t.Errorf("%d bytes", n)
+		t.Errorf("%d bytes, want %v", n, Size)
 	}
 }
 
 func TestFromPlainError(t *testing.T) {
 	p := From("x", errors.New("a\n b"))
 	if p.What != "a b" || p.Fix != "" {
-		t.Errorf("%+v", p)
+		t.Errorf("%+v, want What %q and Fix %q", p, "a b", "")
 	}
 	p = From("x", fmt.Errorf("outer: %w", fault.New(fault.Input, "do this", "inner")))
 	if p.What != "outer: inner" || p.Fix != "do this" {
-		t.Errorf("%+v", p)
+		t.Errorf("%+v, want What %q and Fix %q", p, "outer: inner", "do this")
 	}
 }
 

@@ -19,7 +19,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 	if p := got[2].Path(); p != "net/ipv4/conf/eth0.20/rp_filter" {
-		t.Errorf("path %s", p)
+		t.Errorf("path %s, want %q", p, "net/ipv4/conf/eth0.20/rp_filter")
 	}
 	for _, bad := range []string{"a.b", "= 1", "-", "a b = 1", "net.*.x = 1"} {
 		if got, err := Parse(bad); err == nil {

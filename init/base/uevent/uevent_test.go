@@ -15,7 +15,7 @@ func TestParse(t *testing.T) {
 	}
 	for _, bad := range []string{"", "x", "add@x", "libudev\x00\xfe\xed", "add@/x\x00NOACTION=1\x00"} {
 		if ev := Parse([]byte(bad)); ev != nil {
-			t.Errorf("%q returns %v", bad, ev)
+			t.Errorf("%q returns %v, want nil", bad, ev)
 		}
 	}
 }

@@ -125,7 +125,7 @@ func TestConfirmed(t *testing.T) {
 		}
 		kept, err := filepath.Glob(filepath.Join(n.store, "*.yaml"))
 		if err != nil || len(kept) != 1 {
-			t.Errorf("kept: %q, %v", kept, err)
+			t.Errorf("kept: %q, %v, want length 1", kept, err)
 		}
 	})
 }

@@ -69,10 +69,10 @@ func TestFollow(t *testing.T) {
 	default:
 	}
 	if kept := sources.Kept(f.Store, server.URL+"/keys", sources.KeysFile); len(kept) != 0 {
-		t.Errorf("keys of a place that is named no more: %q", kept)
+		t.Errorf("keys of a place that is named no more: %q, want length 0", kept)
 	}
 	if p := reporter.Report.Problems(); len(p) != 0 {
-		t.Errorf("reported %+v", p)
+		t.Errorf("reported %+v, want length 0", p)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestUntil(t *testing.T) {
 		f.until(t.Context(), true, func(err error) { reported = append(reported, err.Error()) }, try)
 		time.Sleep(time.Second)
 		if tries != 1 {
-			t.Errorf("%d tries in a second", tries)
+			t.Errorf("%d tries in a second, want 1", tries)
 		}
 		time.Sleep(time.Hour)
 		if tries != 6 || changed != 1 || waited != 1 || strings.Join(reported, ", ") != "no route, refused" {
@@ -109,7 +109,7 @@ func TestUntil(t *testing.T) {
 		before := tries
 		time.Sleep(time.Hour)
 		if tries != before {
-			t.Error("it goes on after it was stopped")
+			t.Errorf("it goes on after it was stopped: got %v, want %v", tries, before)
 		}
 	})
 }
@@ -153,7 +153,7 @@ func TestVolume(t *testing.T) {
 		}
 	}
 	if kept := sources.Kept(store, sources.Volume, config.UserDataName); string(kept) != text {
-		t.Errorf("kept %q", kept)
+		t.Errorf("kept %q, want %q", kept, text)
 	}
 	cfg := &config.Config{}
 	if Volume(cfg, store, nil, reporter) {

@@ -64,7 +64,7 @@ func TestArms(t *testing.T) {
 		t.Errorf("facts %+v, %v", f, err)
 	}
 	if u := v.Status().Upgrade; u != nil {
-		t.Errorf("an upgrade out of nothing: %+v", u)
+		t.Errorf("an upgrade out of nothing: %+v, want nil", u)
 	}
 	text, _ := json.Marshal(attempt)
 	if err := v.order(t, upgrades.Forget, map[string]string{"slot": "a"}, nil); err == nil {
@@ -77,7 +77,7 @@ func TestArms(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := v.state(t); r.Trial != "b" || r.Left != bootstate.MaxLeft {
-		t.Errorf("record %+v", r)
+		t.Errorf("record %+v, want Trial %q and Left %v", r, "b", bootstate.MaxLeft)
 	}
 	if u := v.Status().Upgrade; u == nil || u.State != "armed" || u.Version != "v2" || !slices.Equal(u.Before, []string{checks.Data, checks.SSHD}) {
 		t.Errorf("status %+v", u)
@@ -93,11 +93,11 @@ func TestArms(t *testing.T) {
 		t.Errorf("%+v, %v, record %+v", b, err, v.state(t))
 	}
 	if err := v.order(t, upgrades.Rollback, nil, nil); fault.Code(err) != int(fault.Usage) {
-		t.Errorf("back to nothing: %v", err)
+		t.Errorf("back to nothing: %v, want code %v", err, int(fault.Usage))
 	}
 	for _, verb := range []string{upgrades.Commit, upgrades.Hold} {
 		if err := v.order(t, verb, map[string]string{"seconds": "60"}, nil); fault.Code(err) != int(fault.Usage) {
-			t.Errorf("%s without a trial: %v", verb, err)
+			t.Errorf("%s without a trial: %v, want code %v", verb, err, int(fault.Usage))
 		}
 	}
 	if _, err := v.Answer(control.Request{Verb: upgrades.Arm}, false); err == nil {

@@ -38,7 +38,7 @@ func TestComplains(t *testing.T) {
 		time.Sleep(network.WaitLimit - time.Second)
 		synctest.Wait()
 		if p := o.Reporter.Report.Problems(); len(p) != 0 || *saved != 0 {
-			t.Errorf("early: reported %+v, saved %d times", p, *saved)
+			t.Errorf("early: reported %+v, saved %d times, want length 0 and 0", p, *saved)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()

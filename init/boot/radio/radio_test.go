@@ -50,7 +50,7 @@ func TestApply(t *testing.T) {
 		t.Errorf("without networks: got %+v", s)
 	}
 	if p := r.Reporter.Report.Problems(); len(p) != 0 {
-		t.Errorf("reported: %+v", p)
+		t.Errorf("reported: %+v, want length 0", p)
 	}
 }
 

@@ -151,7 +151,7 @@ func TestDatastoreCommitted(t *testing.T) {
 			t.Errorf("%s: got the plan %+v, %v, want none", what, left, err)
 		}
 		if p := d.Reporter.Report.Problems(); len(p) != 0 {
-			t.Errorf("%s: reported %+v", what, p)
+			t.Errorf("%s: reported %+v, want length 0", what, p)
 		}
 	}
 }

@@ -83,6 +83,6 @@ func TestExtra(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	if p := reporter.Report.Problems(); len(p) != 0 {
-		t.Errorf("reported: %+v", p)
+		t.Errorf("reported: %+v, want length 0", p)
 	}
 }

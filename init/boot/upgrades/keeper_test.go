@@ -136,7 +136,7 @@ func TestCommit(t *testing.T) {
 		t.Fatalf("armed %+v, trial %+v", a, k.Trial())
 	}
 	if err := k.Arm(v2, well, nil, time.Now()); fault.Code(err) != int(fault.Unhealthy) {
-		t.Errorf("armed twice: %v", err)
+		t.Errorf("armed twice: %v, want code %v", err, int(fault.Unhealthy))
 	}
 	k = m.boot(true)
 	a := k.Trial()
@@ -144,7 +144,7 @@ func TestCommit(t *testing.T) {
 		t.Fatalf("on trial: %+v", a)
 	}
 	if err := k.Forget("a"); fault.Code(err) != int(fault.Unhealthy) {
-		t.Errorf("the slot before was forgotten: %v", err)
+		t.Errorf("the slot before was forgotten: %v, want code %v", err, int(fault.Unhealthy))
 	}
 	if err := errors.Join(m.rec.Healthy("b"), k.Committed(well)); err != nil {
 		t.Fatal(err)
@@ -288,7 +288,7 @@ func TestByHand(t *testing.T) {
 	k := m.boot(true)
 	now := time.Now()
 	if err := errors.Join(k.Hold(time.Hour, now), k.Order()); fault.Code(err) != int(fault.Usage) {
-		t.Errorf("without a trial: %v", err)
+		t.Errorf("without a trial: %v, want code %v", err, int(fault.Usage))
 	}
 	m.arm(k, well)
 	k = m.boot(true)
@@ -296,7 +296,7 @@ func TestByHand(t *testing.T) {
 		t.Errorf("%v, held %v, an hour later %v", err, k.Held(now), k.Held(now.Add(time.Hour)))
 	}
 	if err := k.Hold(25*time.Hour, now); fault.Code(err) != int(fault.Usage) {
-		t.Errorf("held for a day and more: %v", err)
+		t.Errorf("held for a day and more: %v, want code %v", err, int(fault.Usage))
 	}
 	if err := k.Order(); err != nil || !k.Ordered() {
 		t.Error(err)

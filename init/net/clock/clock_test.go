@@ -232,7 +232,7 @@ func TestKeeper(t *testing.T) {
 			t.Errorf("saved %d times in an hour", saves)
 		}
 		if (*did)[len(*did)-1] != "save" {
-			t.Error("the end was not saved")
+			t.Errorf("the end was not saved: got %q, want %q", (*did)[len(*did)-1], "save")
 		}
 	})
 }
@@ -258,7 +258,7 @@ func TestKeeperKick(t *testing.T) {
 		k.Kick()
 		<-k.synced
 		if d := time.Since(began); d != 0 {
-			t.Errorf("took %s", d)
+			t.Errorf("took %s, want 0", d)
 		}
 		cancel()
 		<-over
@@ -344,19 +344,19 @@ func TestKeeperGrace(t *testing.T) {
 	why = "another reason"
 	k.round(t.Context(), soon)
 	if len(said) != 1 {
-		t.Errorf("another reason immediately: %q", said)
+		t.Errorf("another reason immediately: %q, want length 1", said)
 	}
 	at = at.Add(again)
 	k.round(t.Context(), soon)
 	if len(said) != 2 {
-		t.Errorf("another reason later: %q", said)
+		t.Errorf("another reason later: %q, want length 2", said)
 	}
 	known = true
 	k.round(t.Context(), soon)
 	known, said = false, nil
 	k.round(t.Context(), settle)
 	if len(said) != 1 {
-		t.Errorf("lost again: %q", said)
+		t.Errorf("lost again: %q, want length 1", said)
 	}
 }
 

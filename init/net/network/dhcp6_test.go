@@ -144,7 +144,7 @@ func TestDHCP6(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(log, "\n"), strings.Join(want, "\n"))
 	}
 	if c := slices.Compact(s.clients); len(c) != 1 {
-		t.Errorf("the client is called %q", c)
+		t.Errorf("the client is called %q, want length 1", c)
 	}
 }
 
@@ -311,7 +311,7 @@ func TestDualStack(t *testing.T) {
 		t.Errorf("got %v, want %v", s.Routes, want)
 	}
 	if s := (State{Routes: want, DNS: []netip.Addr{ip("10.0.0.1")}, Search: []string{"lan"}}).without(config.Interface{IgnoreRoutes: true, IgnoreDNS: true}); len(s.Routes)+len(s.DNS)+len(s.Search) != 0 {
-		t.Errorf("%+v is left", s)
+		t.Errorf("%+v is left: got %v, want 0", s, len(s.Routes)+len(s.DNS)+len(s.Search))
 	}
 }
 

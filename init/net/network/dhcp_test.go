@@ -202,7 +202,7 @@ func TestRebindAndExpiry(t *testing.T) {
 		t.Fatalf("not taken over: %v", a)
 	}
 	if a := b.next(t); a != nil {
-		t.Fatalf("kept beyond its end: %s", a.Summary())
+		t.Fatalf("kept beyond its end: %s: got %v, want nil", a.Summary(), a)
 	}
 	if a := b.next(t); a == nil {
 		t.Fatal("not asked again")
@@ -223,7 +223,7 @@ func TestNak(t *testing.T) {
 		t.Fatalf("got %v", a)
 	}
 	if a := b.next(t); a != nil {
-		t.Fatalf("kept a refused address: %v", a)
+		t.Fatalf("kept a refused address: %v, want nil", a)
 	}
 	if a := b.next(t); a == nil || a.YourIPAddr.String() != "192.0.2.60" {
 		t.Fatalf("got %v", a)
@@ -385,6 +385,6 @@ func TestLeaseForEver(t *testing.T) {
 		return reply(q, 1, "192.0.2.50", 0xffffffff*time.Second)
 	})
 	if s := fromLease(b.next(t), 1); s.Lifetime != 0 || len(s.Addresses) != 1 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v: got %v, want Lifetime 0 and length 1", s, len(s.Addresses))
 	}
 }

@@ -127,12 +127,12 @@ func TestGone(t *testing.T) {
 	}
 	m.handle(linkEvent(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+6, "eth0.5", mac, 0))
 	if len(m.made) != 1 {
-		t.Error("the end of an earlier one of that name is taken for the end of what was made again, which makes it again for ever")
+		t.Errorf("the end of an earlier one of that name is taken for the end of what was made again, which makes it again for ever: got %v, want 1", len(m.made))
 	}
 	delete(k.links, "eth0")
 	m.handle(linkEvent(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30+7, "eth0.5", mac, 0))
 	if len(m.made) != 0 {
-		t.Error("a VLAN that went with its card is thought to be there, and never made again")
+		t.Errorf("a VLAN that went with its card is thought to be there, and never made again: got %v, want 0", len(m.made))
 	}
 	m.handle(linkEvent(unix.RTM_DELLINK, unix.AF_UNSPEC, 1<<30, "eth0", mac, 0))
 	if len(m.Status()) != 0 || isUp(m) == nil {
@@ -158,7 +158,7 @@ func TestAddressChanges(t *testing.T) {
 	stop()
 	<-over
 	if l.ack != nil {
-		t.Error("the lease of the old address is kept")
+		t.Errorf("the lease of the old address is kept: got %v, want nil", l.ack)
 	}
 }
 
@@ -186,7 +186,7 @@ func TestAuto(t *testing.T) {
 		m.Apply(auto)
 		stop()
 		if m.auto != "eth1" {
-			t.Fatalf("auto is %q", m.auto)
+			t.Fatalf("auto is %q, want %q", m.auto, "eth1")
 		}
 		if data, err := os.ReadFile(m.resolvConf); err != nil || len(data) == 0 {
 			t.Fatal(err)

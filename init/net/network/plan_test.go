@@ -174,7 +174,7 @@ func TestSettings(t *testing.T) {
 	cfg.K3OS.WiFi = []config.WiFi{{Name: "home"}}
 	check(&link{name: "wlan0", mac: mac(5), radio: true}, "wlan0")
 	if s := m.settings(&link{name: "wlan0", radio: true, index: 3}); s.metric != 3003 || len(s.nets) != 1 {
-		t.Errorf("%+v", s)
+		t.Errorf("%+v: got %v, want metric 3003 and length 1", s, len(s.nets))
 	}
 }
 
@@ -199,7 +199,7 @@ func TestPlanDevices(t *testing.T) {
 		made[d.name] = d
 	}
 	if remove, add = planDevices(made, wantedDevices(n)); len(remove)+len(add) != 0 {
-		t.Errorf("again: %v %v", remove, add)
+		t.Errorf("again: %v %v: got %v, want 0", remove, add, len(remove)+len(add))
 	}
 	n.Bonds[0].Ports = []string{"eth0"}
 	n.VLANs[0].ID = 21
@@ -207,7 +207,7 @@ func TestPlanDevices(t *testing.T) {
 		t.Errorf("changed: %v %v", remove, add)
 	}
 	if remove, _ = planDevices(made, nil); len(remove) != 3 {
-		t.Errorf("removed: %v", remove)
+		t.Errorf("removed: %v, want length 3", remove)
 	}
 }
 

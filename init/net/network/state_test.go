@@ -121,13 +121,13 @@ func TestFind(t *testing.T) {
 	}
 	m := New(&config.Config{Network: config.Network{Interfaces: list}}, "", "", nil)
 	if s := m.claim(&link{name: "end1"}); s.Name != "auto" || s.metric != 102 {
-		t.Errorf("first claim %+v", s)
+		t.Errorf("first claim %+v, want Name %q and metric 102", s, "auto")
 	}
 	if s := m.claim(&link{name: "end2"}); s.Name != "end2" || !s.DHCP || !s.Optional {
 		t.Errorf("second claim %+v", s)
 	}
 	if s := m.claim(&link{name: "end1"}); s.Name != "auto" {
-		t.Errorf("third claim %+v", s)
+		t.Errorf("third claim %+v, want Name %q", s, "auto")
 	}
 }
 
@@ -153,7 +153,7 @@ func TestResolvConf(t *testing.T) {
 	cfg.Network.DNS, cfg.Network.Search = []string{"9.9.9.9"}, []string{"first"}
 	check("nameserver 9.9.9.9\nnameserver 192.0.2.3\nnameserver fe80::1%eth1\nsearch first home lan\n")
 	if left, _ := os.ReadDir(t.TempDir()); len(left) != 0 {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("left behind: %v, want length 0", left)
 	}
 }
 

@@ -32,6 +32,6 @@ func TestProxy(t *testing.T) {
 	}
 	u, _ := url.Parse("https://x/")
 	if p, err := For(map[string]string{"NO_PROXY": "*", "HTTPS_PROXY": "p"}, u); p != nil || err != nil {
-		t.Errorf("%v, %v", p, err)
+		t.Errorf("%v, %v, want nil", p, err)
 	}
 }

@@ -194,7 +194,7 @@ func TestListen(t *testing.T) {
 		t.Error(err)
 	}
 	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("left behind: %v, want length 1", left)
 	}
 }
 

@@ -45,10 +45,10 @@ func TestSkeletonHeals(t *testing.T) {
 		t.Errorf("/bin -> %q", got)
 	}
 	if st, _ := os.Stat(root + "/tmp"); st.Mode() != os.ModeDir|os.ModeSticky|0o777 {
-		t.Errorf("/tmp is %v", st.Mode())
+		t.Errorf("/tmp is %v, want %v", st.Mode(), os.ModeDir|os.ModeSticky|0o777)
 	}
 	if got, _ := os.ReadFile(root + "/var/lib/keep"); string(got) != "x" {
-		t.Error("what was there is gone")
+		t.Errorf("what was there is gone: got %q, want %q", string(got), "x")
 	}
 }
 
@@ -90,7 +90,7 @@ func TestSystemTable(t *testing.T) {
 	}
 	for _, path := range []string{"/run", "/tmp", "/boot", "/k3os/system", "/sys/fs/cgroup"} {
 		if m := seen[path]; m.Flags&quiet != quiet {
-			t.Errorf("%s: flags %#x", path, m.Flags)
+			t.Errorf("%s: flags %#x: got %v, want %v", path, m.Flags, m.Flags&quiet, quiet)
 		}
 	}
 	for _, path := range []string{"/boot", "/k3os/system"} {
@@ -99,13 +99,13 @@ func TestSystemTable(t *testing.T) {
 		}
 	}
 	if m := seen["/etc"]; m.Flags&unix.MS_NOEXEC != 0 || m.Type != "tmpfs" {
-		t.Errorf("/etc: %v", m)
+		t.Errorf("/etc: %v: got %v, want 0 and Type %q", m, m.Flags&unix.MS_NOEXEC, "tmpfs")
 	}
 	if m := seen["/usr/local"]; m.Source != "/var/local" || m.Flags&unix.MS_BIND == 0 {
 		t.Errorf("/usr/local: %v", m)
 	}
 	if m := seen["/sys/fs/cgroup"]; m.Data != "nsdelegate,memory_recursiveprot" {
-		t.Errorf("cgroup2: %v", m)
+		t.Errorf("cgroup2: %v, want Data %q", m, "nsdelegate,memory_recursiveprot")
 	}
 	if m := seen["/boot"]; !strings.Contains(m.Data, "umask=0077") {
 		t.Errorf("BOOT is readable for everybody: %v", m)

@@ -129,7 +129,7 @@ func TestFindDisk(t *testing.T) {
 				t.Errorf("%s: got %+v, %v, want %q", c.name, s.Disk, err, c.want+c.err)
 			}
 			if p := reporter.Report.Problems(); len(p) != c.reported {
-				t.Errorf("%s: reported %+v", c.name, p)
+				t.Errorf("%s: reported %+v, want length %v", c.name, p, c.reported)
 			}
 		})
 	}
@@ -257,7 +257,7 @@ func TestWatchdog(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 	if text, _ := os.ReadFile(path); text[len(text)-1] != 'V' {
-		t.Error("it was not disarmed")
+		t.Errorf("it was not disarmed: got %v, want %v", text[len(text)-1], 'V')
 	}
 	var none *Watchdog
 	none.Limit(time.Second)

@@ -63,7 +63,7 @@ func TestEvent(t *testing.T) {
 	called := 0
 	h.Coldplug("drivers/watchdog", func() { called++ })
 	if called != 1 {
-		t.Errorf("called %d times between the first modules and the others", called)
+		t.Errorf("called %d times between the first modules and the others, want 1", called)
 	}
 }
 

@@ -44,13 +44,13 @@ func TestCall(t *testing.T) {
 	}
 	err := Call(path, Request{Verb: "bad"}, nil)
 	if fault.Code(err) != 7 || err.Error() != "it is bad; do that" {
-		t.Errorf("%d %v", fault.Code(err), err)
+		t.Errorf("%d %v: got %q, want 7 and %q", fault.Code(err), err, err.Error(), "it is bad; do that")
 	}
 	if err := Call(path, Request{Verb: "nothing"}, nil); err != nil {
 		t.Error(err)
 	}
 	if err := Call(path+"x", Request{}, nil); fault.Code(err) != 7 {
-		t.Errorf("nobody there: %v", err)
+		t.Errorf("nobody there: %v, want code 7", err)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestStream(t *testing.T) {
 	}, trusted)
 	var b strings.Builder
 	if err := Stream(t.Context(), path, Request{Verb: "three", Args: map[string]string{"word": "a"}}, &b); err != nil || b.String() != "a\na\na\n" {
-		t.Errorf("%q %v", b.String(), err)
+		t.Errorf("%q %v, want %q", b.String(), err, "a\na\na\n")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	if err := Stream(ctx, path, Request{Verb: "forever"}, writer(func(p []byte) { cancel() })); err != nil {
@@ -105,7 +105,7 @@ func TestStream(t *testing.T) {
 	}
 	<-gone
 	if err := Stream(t.Context(), path, Request{Verb: "bad"}, &b); fault.Code(err) != 3 {
-		t.Error(err)
+		t.Errorf("got %v, want 3", fault.Code(err))
 	}
 	if err := Stream(t.Context(), path, Request{Verb: "none"}, &b); err == nil {
 		t.Error("no stream is a stream")

@@ -37,7 +37,7 @@ func TestNewest(t *testing.T) {
 	}
 	for _, name := range []string{"", "../x", "*", ".x", "z"} {
 		if f := logFiles(dir, name); len(f) != 0 {
-			t.Errorf("%q: %v", name, f)
+			t.Errorf("%q: %v, want length 0", name, f)
 		}
 	}
 }

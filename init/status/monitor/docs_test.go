@@ -143,7 +143,7 @@ func TestDashboard(t *testing.T) {
 			for y := range g.H {
 				at := [2]int{g.X + x, g.Y + y}
 				if other := cells[at]; other != 0 {
-					t.Fatalf("panels %d and %d overlap", other, p.ID)
+					t.Fatalf("panels %d and %d overlap, want 0", other, p.ID)
 				}
 				cells[at] = p.ID
 			}

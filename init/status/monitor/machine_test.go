@@ -82,7 +82,7 @@ func TestTally(t *testing.T) {
 	tally := &Tally{}
 	tally.Add(1000, noon, 30*time.Second) // the boot
 	if tally.Total != 512000 {
-		t.Errorf("the boot's own writes are not counted: %d", tally.Total)
+		t.Errorf("the boot's own writes are not counted: %d, want 512000", tally.Total)
 	}
 	if _, ok := tally.PerDay(); ok {
 		t.Error("half a minute is enough for an average")
@@ -98,7 +98,7 @@ func TestTally(t *testing.T) {
 	total := tally.Total
 	tally.Add(5, now.Add(time.Minute), 0)
 	if tally.Total != total {
-		t.Error("a counter that went back counts")
+		t.Errorf("a counter that went back counts: got %v, want %v", tally.Total, total)
 	}
 
 	// Over a reboot.
@@ -111,7 +111,7 @@ func TestTally(t *testing.T) {
 	}
 	again.Add(2, now, time.Second)
 	if again.Total != total+1024 {
-		t.Errorf("after a reboot: %d", again.Total-total)
+		t.Errorf("after a reboot: %d: got %v, want %v", again.Total-total, again.Total, total+1024)
 	}
 	// A month of silence.
 	for range 31 * 24 {
@@ -162,7 +162,7 @@ func FuzzTally(f *testing.F) {
 func TestSectors(t *testing.T) {
 	sys := tree(t, "block/vda/stat", "  9123  0 1 2 77 0 4242 1 0 1 2 0 0 0 0 0 0", "block/vdb/stat", "1 2 3")
 	if n, err := Sectors(sys, "vda"); err != nil || n != 4242 {
-		t.Error(n, err)
+		t.Errorf("got %v, %v, want 4242", n, err)
 	}
 	for _, disk := range []string{"vdb", "vdc"} {
 		if _, err := Sectors(sys, disk); err == nil {

@@ -107,7 +107,7 @@ func TestAbsent(t *testing.T) {
 	for _, name := range []string{"shelf_undervoltage", "shelf_undervoltage_since_boot", "shelf_throttled", "shelf_temperature_celsius", "shelf_disk_wear_percent",
 		"shelf_disk_pre_eol", "shelf_backup_age_seconds", "shelf_backup_failures", "shelf_k3s_certificate_end_timestamp_seconds", "shelf_clock_offset_seconds", "shelf_disk_written_bytes_per_day", "shelf_boot_attempts_left", "shelf_boot_last_end_info"} {
 		if f[name] != nil {
-			t.Errorf("%s is reported: %v", name, f[name])
+			t.Errorf("%s is reported: %v, want nil", name, f[name])
 		}
 	}
 	if f["shelf_disk_written_bytes_total"] == nil || f["shelf_clock_synced"] == nil {

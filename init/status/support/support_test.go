@@ -74,7 +74,7 @@ func TestMasked(t *testing.T) {
 		}
 	}
 	if c.K3OS.Token != "canary-token-2" {
-		t.Error("the configuration itself was changed")
+		t.Errorf("the configuration itself was changed: got %q, want %q", c.K3OS.Token, "canary-token-2")
 	}
 }
 
@@ -150,7 +150,7 @@ func TestBundle(t *testing.T) {
 		}
 		got[h.Name] = string(text)
 		if h.Mode != 0o600 {
-			t.Errorf("%s has mode %o", h.Name, h.Mode)
+			t.Errorf("%s has mode %o, want 0o600", h.Name, h.Mode)
 		}
 	}
 	if len(got) != 4 || got["shelf-support/half.txt"] != "half" || !strings.Contains(got["shelf-support/errors.txt"], "none.txt: no file for ********") ||

@@ -91,7 +91,7 @@ func TestDecideAllPairs(t *testing.T) {
 							}
 						}
 						if n != 1 {
-							t.Errorf("%s: adopts one of %d", at, n)
+							t.Errorf("%s: adopts one of %d, want 1", at, n)
 						}
 					}
 				}

@@ -76,7 +76,7 @@ func all(p Plan) string {
 func TestEveryKeyCounts(t *testing.T) {
 	whole := all(Make(read(t, tree(t))))
 	if again := all(Make(read(t, tree(t)))); again != whole {
-		t.Error("the same configuration gives two results")
+		t.Errorf("the same configuration gives two results: got %v, want %v", again, whole)
 	}
 	n := 0
 	for _, k := range config.Table() {
@@ -246,7 +246,7 @@ func TestReplace(t *testing.T) {
 		t.Errorf("got %q, want the system's alone", three)
 	}
 	if four := Replace(system, nil, []string{"root:x:0:0::/:/evil"}); four != system {
-		t.Errorf("a user of the system was changed: %q", four)
+		t.Errorf("a user of the system was changed: %q, want %v", four, system)
 	}
 }
 

@@ -102,7 +102,7 @@ func TestLogin(t *testing.T) {
 		err := login(ours, c.user, hash)
 		ours.Close()
 		if fault := <-ended; fault != nil {
-			t.Errorf("%s: %v", name, fault)
+			t.Errorf("%s: %v, want nil", name, fault)
 		}
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
@@ -122,7 +122,7 @@ func FuzzChallenge(f *testing.F) {
 			return
 		}
 		if len(challenge) != 8 {
-			t.Errorf("a challenge of %d bytes", len(challenge))
+			t.Errorf("a challenge of %d bytes, want 8", len(challenge))
 		}
 		if _, err := type3("ann", make([]byte, 16), challenge, info); err != nil {
 			t.Error(err)

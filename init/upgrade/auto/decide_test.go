@@ -130,7 +130,7 @@ func TestShift(t *testing.T) {
 	}
 	for _, text := range []string{"01:00-01:30", "01:00-01:10"} {
 		if s := Shift("node1", windowOf(t, text)); s != 0 {
-			t.Errorf("%s: %v later", text, s)
+			t.Errorf("%s: %v later, want 0", text, s)
 		}
 	}
 }

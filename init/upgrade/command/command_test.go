@@ -20,7 +20,7 @@ func TestLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := lock(path); fault.Code(err) != int(fault.Unhealthy) {
-		t.Errorf("locked twice: %v", err)
+		t.Errorf("locked twice: %v, want code %v", err, int(fault.Unhealthy))
 	}
 	unlock()
 	if unlock, err = lock(path); err != nil {

@@ -103,7 +103,7 @@ func TestGoBack(t *testing.T) {
 				t.Errorf("orders %v, want %v", m.orders, want)
 			}
 			if text, err := os.ReadFile(filepath.Join(data, "server/db/state.db")); err != nil || string(text) != "now" {
-				t.Errorf("the data are %q already, %v", text, err)
+				t.Errorf("the data are %q already, %v, want %q", text, err, "now")
 			}
 		})
 	}

@@ -194,7 +194,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("the slot holds something else: %v", err)
 	}
 	if state, _ := m.rec.Read(); state.Trial != "" {
-		t.Errorf("armed without leave: %+v", state)
+		t.Errorf("armed without leave: %+v, want Trial %q", state, "")
 	}
 	stop = ""
 	steps, m.orders = nil, nil

@@ -251,6 +251,6 @@ func TestAside(t *testing.T) {
 		t.Errorf("got %q, %v", text, err)
 	}
 	if p, err := s.Plan(); p != nil || err != nil {
-		t.Errorf("the plan is left: %+v, %v", p, err)
+		t.Errorf("the plan is left: %+v, %v, want nil", p, err)
 	}
 }

@@ -75,10 +75,10 @@ func TestServers(t *testing.T) {
 				}
 			}
 			if _, err := bundle.Read(t.Context(), open(t, address+"/a+b.upgrade", quick()), 4<<20, 10); fault.Code(err) != int(fault.Verify) {
-				t.Errorf("after the end: %v", err)
+				t.Errorf("after the end: %v, want code %v", err, int(fault.Verify))
 			}
 			if _, err := bundle.Read(t.Context(), open(t, address+"/none", quick()), 0, 10); fault.Code(err) != int(fault.Network) {
-				t.Errorf("no such file: %v", err)
+				t.Errorf("no such file: %v, want code %v", err, int(fault.Network))
 			}
 			write(t, file+".new", other)
 			if err := os.Rename(file+".new", file); err != nil {

@@ -106,6 +106,6 @@ func TestUSB(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	if err := u.Close(); err != nil || p.mounted != 0 {
-		t.Errorf("%v, %d mounts left", err, p.mounted)
+		t.Errorf("%v, %d mounts left, want 0", err, p.mounted)
 	}
 }

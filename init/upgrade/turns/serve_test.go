@@ -224,7 +224,7 @@ func TestStrangers(t *testing.T) {
 		}
 	}
 	if s, _ := r.State(); len(s.Nodes) != 0 {
-		t.Errorf("it has answered %v", s.Nodes)
+		t.Errorf("it has answered %v, want length 0", s.Nodes)
 	}
 	for name, certify := range map[string]func(){
 		"of another cluster": func() { r.certify(newAuthority(t, "k3s-server-ca"), serverName) },
@@ -286,13 +286,13 @@ func TestRequests(t *testing.T) {
 		t.Errorf("without a disk: %d", got)
 	}
 	if s, _ := r.State(); s.Lease != nil {
-		t.Errorf("given all the same: %+v", s.Lease)
+		t.Errorf("given all the same: %+v, want nil", s.Lease)
 	}
 	if err := errors.Join(os.Remove(filepath.Dir(r.path)), os.MkdirAll(filepath.Dir(r.path), 0o700), os.WriteFile(r.path, []byte("{"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := NewServer(r.data, r.path, nil, time.Now, t.Logf); fault.Code(err) != int(fault.Device) {
-		t.Errorf("a damaged state: %v", err)
+		t.Errorf("a damaged state: %v, want code %v", err, int(fault.Device))
 	}
 }
 
@@ -308,7 +308,7 @@ func TestLocal(t *testing.T) {
 	socket := filepath.Join(dir, "s")
 	var state State
 	if err := AskLocal(t.Context(), socket, http.MethodGet, "/state", &state); fault.Code(err) != int(fault.Usage) {
-		t.Errorf("nobody is there: %v", err)
+		t.Errorf("nobody is there: %v, want code %v", err, int(fault.Usage))
 	}
 	l, err := net.Listen("unix", socket)
 	if err != nil {
@@ -325,7 +325,7 @@ func TestLocal(t *testing.T) {
 		t.Errorf("got %v, %v", resumed, err)
 	}
 	if err := AskLocal(t.Context(), socket, http.MethodGet, "/resume", &resumed); fault.Code(err) != int(fault.Unhealthy) {
-		t.Errorf("a look resumes: %v", err)
+		t.Errorf("a look resumes: %v, want code %v", err, int(fault.Unhealthy))
 	}
 }
 

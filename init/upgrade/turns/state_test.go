@@ -119,7 +119,7 @@ func TestOrder(t *testing.T) {
 	for role, want := range map[string]bool{"server": true, "worker": false} {
 		c := newCluster()
 		if a := c.ask("n", take(role, "v2")); a.Granted != want {
-			t.Errorf("a %s: %+v", role, a)
+			t.Errorf("a %s: %+v, want Granted %v", role, a, want)
 		}
 		c.Lease = nil
 		c.now = c.now.Add(Settle)
@@ -186,7 +186,7 @@ func TestStops(t *testing.T) {
 			t.Errorf("%s: given to another: %+v", c.name, a)
 		}
 		if a := k.ask("w3", Request{Do: Look, Role: "worker", Running: "v1", Wants: "v3"}); a.Stopped["v3"] != "" {
-			t.Errorf("%s: a newer one is stopped", c.name)
+			t.Errorf("%s: a newer one is stopped: got %q, want %q", c.name, a.Stopped["v3"], "")
 		}
 		if list := k.Resume(); len(list) != 1 || list[0] != "v2" {
 			t.Errorf("%s: resumed %v", c.name, list)

@@ -184,7 +184,7 @@ func TestState(t *testing.T) {
 		}
 	}
 	if len(seen) != 8 {
-		t.Errorf("%d of the 8 states were seen: %v", len(seen), seen)
+		t.Errorf("%d of the 8 states were seen: %v, want 8", len(seen), seen)
 	}
 }
 
@@ -226,7 +226,7 @@ func TestChosen(t *testing.T) {
 	}
 	for _, only := range []string{"x", "-1", "1.5"} {
 		if _, err := chosen(only); fault.Code(err) != int(fault.Usage) {
-			t.Errorf("%q: %v", only, err)
+			t.Errorf("%q: %v, want code %v", only, err, int(fault.Usage))
 		}
 	}
 	if o, err := command.Parse([]string{"n=3", "seed=2", "only=1", "minutes=5"}); err != nil || o.N != 3 || o.Seed != 2 || o.Minutes != 5 {

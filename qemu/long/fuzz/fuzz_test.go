@@ -37,7 +37,7 @@ func TestList(t *testing.T) {
 	}
 	some, err := list(t.Context(), "init/supervise.")
 	if err != nil || len(some) != 1 {
-		t.Errorf("%v, %v", some, err)
+		t.Errorf("%v, %v, want length 1", some, err)
 	}
 	if _, err := list(t.Context(), "nothing like this"); fault.Code(err) != int(fault.Usage) {
 		t.Errorf("got %v", err)

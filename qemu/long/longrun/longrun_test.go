@@ -127,10 +127,10 @@ func TestResume(t *testing.T) {
 		t.Errorf("did %v, printed %q", did, out.String())
 	}
 	if err := c.Run(t.Context(), nil, &out); err != nil || len(did) != 8 {
-		t.Errorf("%v, did %v", err, did)
+		t.Errorf("%v, did %v, want length 8", err, did)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
-		t.Errorf("left: %v", left)
+		t.Errorf("left: %v, want length 0", left)
 	}
 }
 

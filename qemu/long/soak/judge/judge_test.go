@@ -39,7 +39,7 @@ func TestServices(t *testing.T) {
 		}
 	}
 	if units := Rogues(1, "flood"); len(units) != 2 {
-		t.Errorf("%v", units)
+		t.Errorf("%v, want length 2", units)
 	}
 }
 
@@ -87,7 +87,7 @@ func TestLook(t *testing.T) {
 	before.Services = map[string]Service{"sshd": l.Services["sshd"]}
 	before.Groups = nil
 	if bad := l.bounded(before); bad != nil {
-		t.Errorf("%q", bad)
+		t.Errorf("%q, want nil", bad)
 	}
 	for want, bend := range map[string]string{
 		"PID 1 takes 99999 KiB":            "rss 17912>rss 99999",
