@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"strconv"
-	"strings"
 	"time"
 
 	"imgbuild/init/base/guard"
@@ -69,13 +67,6 @@ func NewHTTP(address string, o HTTPOptions) (*HTTP, error) {
 		o.Say = func(string, ...any) {}
 	}
 	return &HTTP{url: u, address: mask.URL(address), o: o}, nil
-}
-
-func pause(ctx context.Context, n int) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(min(time.Second<<(n-1), 30*time.Second)):
-	}
 }
 
 // maxWhole is the longest file that is read forward from a server without ranges: a slot and its
@@ -153,105 +144,6 @@ func (h *HTTP) Close() error {
 		h.body = nil
 	}
 	return nil
-}
-
-// ranged reads one range, over as many connections as it takes.
-type ranged struct {
-	h       *HTTP
-	ctx     context.Context
-	at, end int64
-	body    io.ReadCloser
-	failed  int // connections in a row that brought nothing
-	err     error
-}
-
-// errAgain marks what may go better at the next try.
-type errAgain struct{ error }
-
-func (e errAgain) Unwrap() error { return e.error }
-
-// open connects, until a server answers.
-func (r *ranged) open() error {
-	for {
-		body, err := r.h.get(r.ctx, r.at, r.end)
-		if err == nil {
-			r.body = body
-			return nil
-		}
-		if err := r.again(err); err != nil {
-			return err
-		}
-	}
-}
-
-// again waits for the next try, or returns the error that ends them.
-func (r *ranged) again(err error) error {
-	if r.ctx.Err() != nil {
-		return r.ctx.Err()
-	}
-	var may errAgain
-	if !errors.As(err, &may) {
-		return err
-	}
-	r.failed++
-	if r.failed >= r.h.o.Tries {
-		return fault.Wrap(may.error, fault.Network, "check the address and the network, and run it again; the parts that arrived are kept", "fetching %s", r.h.address)
-	}
-	r.h.o.Say("%v; trying again at byte %d", may.error, r.at)
-	r.h.o.Pause(r.ctx, r.failed)
-	return r.ctx.Err()
-}
-
-// Read returns bytes of the range. For a file that ends before it the error is io.ErrUnexpectedEOF.
-func (r *ranged) Read(p []byte) (int, error) {
-	if r.err != nil || r.at == r.end {
-		return 0, cmpErr(r.err, io.EOF)
-	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	if int64(len(p)) > r.end-r.at {
-		p = p[:r.end-r.at]
-	}
-	for {
-		n, err := r.body.Read(p)
-		if n > 0 {
-			r.at += int64(n)
-			r.failed = 0
-			return n, nil
-		}
-		if err == nil {
-			continue
-		}
-		r.body.Close()
-		r.h.body = nil
-		if total := r.h.seen.total; errors.Is(err, io.EOF) && total >= 0 && r.at >= total {
-			r.err = io.ErrUnexpectedEOF
-			return 0, r.err
-		}
-		if err = r.again(errAgain{fmt.Errorf("the connection broke: %w", err)}); err == nil {
-			err = r.open()
-		}
-		if err != nil {
-			r.err = err
-			return 0, err
-		}
-	}
-}
-
-func cmpErr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
-}
-
-// Close ends the range. A body that holds the whole file stays open for the next one.
-func (r *ranged) Close() error {
-	if r.body == nil || r.h.body != nil && r.body == io.ReadCloser(r.h.body) {
-		return nil
-	}
-	return r.body.Close()
 }
 
 // get asks for the bytes from at to end.
@@ -383,117 +275,4 @@ func because(ctx context.Context, err error) error {
 		return errAgain{cause}
 	}
 	return err
-}
-
-// watched is a body that ends when nothing comes.
-type watched struct {
-	io.ReadCloser
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	idle   time.Duration
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	w.timer.Reset(w.idle) // it stalls while the card is written
-	n, err := w.ReadCloser.Read(p)
-	w.timer.Stop()
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = because(w.ctx, err)
-	}
-	return n, err
-}
-
-func (w *watched) Close() error {
-	w.timer.Stop()
-	err := w.ReadCloser.Close()
-	w.cancel(nil)
-	return err
-}
-
-// whole is a body that holds the file from its start on.
-type whole struct {
-	io.ReadCloser
-	at int64
-}
-
-func (w *whole) Read(p []byte) (int, error) {
-	n, err := w.ReadCloser.Read(p)
-	w.at += int64(n)
-	return n, err
-}
-
-// skip drops the bytes before byte at.
-func (w *whole) skip(at int64) error {
-	_, err := io.CopyN(io.Discard, w, at-w.at)
-	if errors.Is(err, io.EOF) {
-		return fault.New(fault.Verify, "put the whole file there", "the file on the server ends at byte %d, before byte %d", w.at, at)
-	}
-	if err != nil {
-		w.Close()
-		return errAgain{fmt.Errorf("the connection broke: %w", err)}
-	}
-	return nil
-}
-
-// version identifies the file that an answer is of.
-type version struct {
-	known    bool
-	etag     string
-	modified string
-	total    int64 // bytes; -1 = unknown
-}
-
-func versionOf(resp *http.Response) version {
-	return version{known: true, etag: resp.Header.Get("ETag"), modified: resp.Header.Get("Last-Modified"), total: -1}
-}
-
-// strong returns what If-Range takes: a strong tag, else the date of the last change.
-func (v version) strong() string {
-	if v.etag != "" && !strings.HasPrefix(v.etag, "W/") {
-		return v.etag
-	}
-	return v.modified
-}
-
-// same compares the versions of two answers.
-func (v version) same(now version) bool {
-	differ := func(a, b string) bool { return a != "" && b != "" && a != b }
-	return !differ(v.etag, now.etag) && !differ(v.modified, now.modified) && (v.total < 0 || now.total < 0 || v.total == now.total)
-}
-
-// take keeps what is known.
-func (v *version) take(now version) {
-	if !v.known {
-		*v = now
-	}
-	if v.total < 0 {
-		v.total = now.total
-	}
-}
-
-// contentRange reads "bytes 0-99/1000", "bytes 0-99/*" and "bytes */1000".
-func contentRange(s string) (first, last, total int64, err error) {
-	bad := fmt.Errorf("content range %q", s)
-	rest, ok := strings.CutPrefix(s, "bytes ")
-	span, size, ok2 := strings.Cut(rest, "/")
-	if !ok || !ok2 {
-		return 0, 0, -1, bad
-	}
-	total = -1
-	if size != "*" {
-		if total, err = strconv.ParseInt(size, 10, 63); err != nil || total < 0 {
-			return 0, 0, -1, bad
-		}
-	}
-	if span == "*" {
-		return 0, -1, total, nil
-	}
-	a, b, _ := strings.Cut(span, "-")
-	first, err = strconv.ParseInt(a, 10, 63)
-	last, err2 := strconv.ParseInt(b, 10, 63)
-	if err != nil || err2 != nil || first < 0 || last < first {
-		return 0, 0, -1, bad
-	}
-	return first, last, total, nil
 }
