@@ -11,7 +11,6 @@ import (
 
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
-	"imgbuild/init/disk"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"

@@ -12,7 +12,6 @@ import (
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
-	"imgbuild/init/disk"
 )
 
 // note records the disk as the one that this entry uses from now on, on the disk first. What a
