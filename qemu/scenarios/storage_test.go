@@ -65,8 +65,8 @@ func TestStorage(t *testing.T) {
 			}
 			return true
 		}
-		st, end := storageChecks(t, s), time.Now().Add(patience)
-		for ; !healthy(st) && time.Now().Before(end); st = storageChecks(t, s) {
+		st, end := storageChecks(s), time.Now().Add(patience)
+		for ; !healthy(st) && time.Now().Before(end); st = storageChecks(s) {
 			time.Sleep(time.Second)
 		}
 		if !healthy(st) {
@@ -198,16 +198,15 @@ func TestStorage(t *testing.T) {
 	s.off()
 }
 
-// storageChecks are the results of the checks by name.
-func storageChecks(t *testing.T, s *shell) map[string]string {
-	t.Helper()
+// storageChecks returns the results of the checks by name; none while init is too busy to answer.
+func storageChecks(s *shell) map[string]string {
 	var st struct {
 		Checks []struct{ Check, State string }
 	}
-	if err := json.Unmarshal([]byte(s.run("shelf status -o json || true")), &st); err != nil {
-		t.Fatal(err)
-	}
 	all := map[string]string{}
+	if json.Unmarshal([]byte(s.run("shelf status -o json || true")), &st) != nil {
+		return all
+	}
 	for _, c := range st.Checks {
 		all[c.Check] = c.State
 	}
