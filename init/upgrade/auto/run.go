@@ -37,7 +37,7 @@ type Node struct {
 	Channel func(ctx context.Context) (*channel.Channel, error) // signed by a trusted key
 	Family  string
 	Arch    string
-	Step    func(ctx context.Context, k3s string) *k3sstep.Change      // nil: no k3s
+	Step    func(ctx context.Context, k3s string) *k3sstep.Change      // nil: no k3s, or the one that runs
 	Send    func(context.Context, turns.Request) (turns.Answer, error) // nil: no turns are taken
 	// Upgrade installs a system and orders the reboot; renew is called from time to time until
 	// then, and an error of it ends the upgrade. After an error the running system is as it was.

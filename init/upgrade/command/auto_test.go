@@ -85,6 +85,17 @@ func TestAuto(t *testing.T) {
 		}
 		return n.Look(t.Context())
 	}
+	// The k3s that runs is no step, also as a file of the user's.
+	m.facts.Role, m.facts.K3s = "server", "file-12345678"
+	a.o.Config = &config.Config{}
+	n, err := a.node()
+	if err != nil || n.Step(t.Context(), "file-12345678") != nil {
+		t.Errorf("the k3s that runs is a step: %v", err)
+	}
+	if c := n.Step(t.Context(), "file-87654321"); c == nil || c.From != "file-12345678" {
+		t.Errorf("another k3s: got %+v", c)
+	}
+	m.facts.Role, m.facts.K3s = old.Roles[0], ""
 	address := web.URL + "/shelf/shelf.channel"
 	if d, err := look(config.Upgrade{Channel: address, Window: "always"}); err != nil || d.Do != auto.Off || len(asked) != 0 {
 		t.Errorf("off: got %+v, %v, asked %v", d, err, asked)

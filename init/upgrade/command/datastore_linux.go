@@ -17,10 +17,10 @@ func (o Options) datastore(ctx context.Context, m *bundle.Manifest, f install.Fa
 	}
 	var unknown string
 	var err error
-	switch f.Role {
-	case k3s.Worker:
+	switch {
+	case f.Role == k3s.Worker && m.K3s.Version != f.K3s:
 		unknown, err = k3s.Change(ctx, o.Config, f.Role, m.K3s.Version).Judge()
-	case k3s.Server:
+	case f.Role == k3s.Server:
 		var a datastore.Arming
 		if a, err = datastore.Survey(ctx, o.Config, f.K3s, m.K3s.Version, o.Keep); err == nil {
 			_, err = a.Decide()

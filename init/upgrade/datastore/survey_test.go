@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"imgbuild/init/contract/config"
+	"imgbuild/init/contract/k3sstep"
 	"imgbuild/init/k3s"
 )
 
@@ -32,6 +33,21 @@ func TestSurvey(t *testing.T) {
 		a, err := Survey(t.Context(), cfg, from, to, true)
 		if err != nil || a.Kind != c.want || a.Size != c.size || a.From != from || a.To != to || !a.Keep || (a.Free > 0) != (c.want == SQLite) {
 			t.Errorf("%s: got %+v, %v, want %s with %d bytes", c.name, a, err, c.want, c.size)
+		}
+	}
+	// A binary of the user's has a name that tells nothing, and noted is what it prints.
+	data := memory(t)
+	put(t, filepath.Join(data, "server/db/state.db"), "content")
+	put(t, filepath.Join(data, k3sstep.NoteName), from+"\n")
+	cfg := &config.Config{K3OS: config.K3OS{K3sArgs: []string{"--data-dir=" + data}}}
+	for to, want := range map[string]bool{"file-12345678": false, "file-87654321": true} {
+		a, err := Survey(t.Context(), cfg, "file-12345678", to, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Free = 1 << 40
+		if copied, err := a.Decide(); copied != want || err != nil {
+			t.Errorf("to %s: copied %v, %v, want %v", to, copied, err, want)
 		}
 	}
 	one := k3s.Member{Name: "a", Etcd: true}

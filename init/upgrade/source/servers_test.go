@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -16,6 +17,30 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/tool"
 )
+
+// answers are the statuses that each gives to a range, and to one that begins after the end.
+var answers = map[string][2]int{
+	"nginx": {http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable}, "lighttpd": {http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable},
+	"busybox": {http.StatusPartialContent, http.StatusOK}, "python3": {http.StatusOK, http.StatusOK},
+}
+
+// listening notes the status of each answer.
+type listening struct{ statuses []int }
+
+func (l *listening) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil {
+		l.statuses = append(l.statuses, resp.StatusCode)
+	}
+	return resp, err
+}
+
+// heard returns an HTTP source whose server's answers are noted.
+func heard(t *testing.T, address string) (*HTTP, *listening) {
+	l, o := &listening{}, quick()
+	o.Client = &http.Client{Transport: l}
+	return open(t, address, o), l
+}
 
 // servers start web servers that people have, on the files in dir. They run until the test ends.
 var servers = map[string]func(t *testing.T, dir string, port int) *exec.Cmd{
@@ -67,15 +92,25 @@ func TestServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			address := serving(t, func(port int) *exec.Cmd { return start(t, dir, port) })
-			h := open(t, address+"/a+b.upgrade", quick())
-			for _, r := range []struct{ off, n int64 }{{0, 512}, {512, 3000}, {3512, 100_000}, {1 << 20, 1 << 20}, {2 << 20, 1 << 20}, {4000, 50_000}} {
+			h, said := heard(t, address+"/a+b.upgrade")
+			for _, r := range []struct{ off, n int64 }{{0, 512}, {512, 3000}, {3512, 100_000}, {1 << 20, 1 << 20}, {2 << 20, 1 << 20}, {3<<20 - 1, 1}, {4000, 50_000}} {
 				got, err := bundle.Read(t.Context(), h, r.off, r.n)
 				if err != nil || !bytes.Equal(got, data[r.off:r.off+r.n]) {
 					t.Errorf("%d bytes at %d: got %d bytes, %v", r.n, r.off, len(got), err)
 				}
 			}
-			if _, err := bundle.Read(t.Context(), open(t, address+"/a+b.upgrade", quick()), 4<<20, 10); fault.Code(err) != int(fault.Verify) {
+			for _, status := range said.statuses {
+				if want := answers[name][0]; status != want {
+					t.Errorf("ranges were answered with %v, want %d", said.statuses, want)
+					break
+				}
+			}
+			behind, said := heard(t, address+"/a+b.upgrade")
+			if _, err := bundle.Read(t.Context(), behind, 4<<20, 10); fault.Code(err) != int(fault.Verify) {
 				t.Errorf("after the end: %v, want code %v", err, int(fault.Verify))
+			}
+			if want := []int{answers[name][1]}; !slices.Equal(said.statuses, want) {
+				t.Errorf("a range after the end was answered with %v, want %v", said.statuses, want)
 			}
 			if _, err := bundle.Read(t.Context(), open(t, address+"/none", quick()), 0, 10); fault.Code(err) != int(fault.Network) {
 				t.Errorf("no such file: %v, want code %v", err, int(fault.Network))
