@@ -83,7 +83,7 @@ func (a automatic) node() (auto.Node, error) {
 			return a.gather(f, s, time.Now().In(zone)), err
 		},
 		Channel: a.channel, Step: func(ctx context.Context, to string) *k3sstep.Change {
-			if to == f.K3s { // also a binary of the user's, whose name tells nothing
+			if to == f.K3s { // also a binary of the user's, whose name shows no version
 				return nil
 			}
 			c := k3s.Change(ctx, cfg, f.Role, to)

@@ -17,7 +17,7 @@ import (
 // system, to that of the new one.
 func Survey(ctx context.Context, cfg *config.Config, running, to string, keep bool) (a Arming, err error) {
 	a = Arming{Kind: KindOf(ctx, cfg), From: k3s.Ran(cfg), To: to, Keep: keep}
-	if a.From == "" || running == to { // the very binary that runs is no step, whatever its name tells
+	if a.From == "" || running == to { // the very binary that runs is no step, whatever its name shows
 		a.From = running
 	}
 	if a.Kind != SQLite && a.Kind != Etcd {

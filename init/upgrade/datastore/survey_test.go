@@ -35,7 +35,7 @@ func TestSurvey(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want %s with %d bytes", c.name, a, err, c.want, c.size)
 		}
 	}
-	// A binary of the user's has a name that tells nothing, and noted is what it prints.
+	// A binary of the user's has a name that shows no version, and noted is what it prints.
 	data := memory(t)
 	put(t, filepath.Join(data, "server/db/state.db"), "content")
 	put(t, filepath.Join(data, k3sstep.NoteName), from+"\n")

@@ -35,8 +35,8 @@ func (l *listening) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// heard returns an HTTP source whose server's answers are noted.
-func heard(t *testing.T, address string) (*HTTP, *listening) {
+// noted returns an HTTP source whose server's answers are noted.
+func noted(t *testing.T, address string) (*HTTP, *listening) {
 	l, o := &listening{}, quick()
 	o.Client = &http.Client{Transport: l}
 	return open(t, address, o), l
@@ -92,7 +92,7 @@ func TestServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			address := serving(t, func(port int) *exec.Cmd { return start(t, dir, port) })
-			h, said := heard(t, address+"/a+b.upgrade")
+			h, said := noted(t, address+"/a+b.upgrade")
 			for _, r := range []struct{ off, n int64 }{{0, 512}, {512, 3000}, {3512, 100_000}, {1 << 20, 1 << 20}, {2 << 20, 1 << 20}, {3<<20 - 1, 1}, {4000, 50_000}} {
 				got, err := bundle.Read(t.Context(), h, r.off, r.n)
 				if err != nil || !bytes.Equal(got, data[r.off:r.off+r.n]) {
@@ -105,7 +105,7 @@ func TestServers(t *testing.T) {
 					break
 				}
 			}
-			behind, said := heard(t, address+"/a+b.upgrade")
+			behind, said := noted(t, address+"/a+b.upgrade")
 			if _, err := bundle.Read(t.Context(), behind, 4<<20, 10); fault.Code(err) != int(fault.Verify) {
 				t.Errorf("after the end: %v, want code %v", err, int(fault.Verify))
 			}
