@@ -2,8 +2,10 @@ package overlays
 
 import (
 	"bufio"
+	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -103,6 +105,26 @@ func TestEveryFolderIsEmbedded(t *testing.T) {
 		}
 		if files, _, err := Get(e.Name()); err != nil || files == nil {
 			t.Errorf("%s is not embedded: name it in overlays.go (%v)", e.Name(), err)
+		}
+	}
+}
+
+// A command of another system names the one of this system, also after sudo, and fails as every
+// command does that does not exist.
+func TestCommandsOfOtherSystems(t *testing.T) {
+	for command, want := range map[string]string{
+		"systemctl restart k3s": "shelf services", "journalctl -u k3s": "shelf logs", "apt install vim": "packages=", "curl http://x": "wget", "kubectl get nodes": "imgbuild kubeconfig",
+		"nosuchcommand": "there is no nosuchcommand here", "PS1=x; . base/etc/bash.bashrc; sudo systemctl": "shelf services",
+	} {
+		cmd := exec.Command("bash", "-c", ". base/etc/bash.bashrc; "+command)
+		cmd.Env = []string{"PATH=/nonexistent"}
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 127 || !strings.Contains(string(out), want) {
+			t.Errorf("%s: got %v, %q, want exit status 127 and %q", command, err, out, want)
+		}
+		if command == "nosuchcommand" && strings.Contains(string(out), "how to fix it") {
+			t.Errorf("%s: got %q, want no way out", command, out)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -14,6 +15,8 @@ import (
 
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/terminal"
+	"imgbuild/init/status"
 	"imgbuild/init/status/control"
 )
 
@@ -39,11 +42,27 @@ func logs(a *line.Args) error {
 		show(strings.Join(names, "\n"))
 		return nil
 	}
+	if s, err := askStatus(); err == nil && !asJSON {
+		if why := notReady(s, name); why != "" {
+			fmt.Fprintln(os.Stderr, terminal.Line(why)) // not a part of the log
+		}
+	}
 	what := map[string]string{"name": name, "lines": strconv.Itoa(lines)}
 	if follow {
 		what["follow"] = "yes"
 	}
 	return stream(control.Request{Verb: "logs", Args: what}, asJSON, splitLog)
+}
+
+// notReady is a sentence on a service that does not do its work; "" for one that does, or is not
+// known. Its log alone does not show why it was not started.
+func notReady(s status.Status, name string) string {
+	for _, u := range s.Services {
+		if u.Name == name && !u.Ready && u.Detail != "" {
+			return u.Name + " is " + u.Phase + ": " + u.Detail
+		}
+	}
+	return ""
 }
 
 func logWords(a *line.Args) (name string, follow bool, lines int, err error) {

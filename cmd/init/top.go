@@ -10,9 +10,10 @@ import (
 
 // top looks twice, a second apart, at what each service uses.
 func top(asJSON bool) error {
-	start, before := time.Now(), monitor.Groups(cgroup.Root)
+	look := func() []monitor.Usage { return monitor.WithLogins(monitor.Groups(cgroup.Root), cgroup.Root, "/proc") }
+	start, before := time.Now(), look()
 	time.Sleep(time.Second)
-	list := monitor.Between(before, monitor.Groups(cgroup.Root), time.Since(start).Seconds())
+	list := monitor.Between(before, look(), time.Since(start).Seconds())
 	if asJSON {
 		return printJSON(list)
 	}

@@ -25,10 +25,15 @@ func TestImager(t *testing.T) {
 	n.put("user-data", "#cloud-config\nhostname: from-imager\ntimezone: Europe/Berlin\nusers:\n- name: pi\n  lock_passwd: false\n  plain_text_passwd: imager-secret\n  ssh_authorized_keys: [ssh-ed25519 AAAA me]\n")
 	n.put("network-config", "version: 2\nwifis: {wlan0: {regulatory-domain: DE, access-points: {home: {password: wifi-secret}}}}\n")
 	n.put("meta-data", "instance-id: 1\nlocal-hostname: meta\n")
-	n.put("firstrun.sh", "#!/bin/bash\n")
+	foreign := []string{"firstrun.sh", "rpi-preseed.toml", "custom.toml"}
+	for _, name := range foreign {
+		n.put(name, "hostname = 'other'\n")
+	}
 	problems, err := n.Run()
-	if err != nil || !strings.Contains(fmt.Sprint(problems), "firstrun.sh: warning: this is for Raspberry Pi OS") {
-		t.Errorf("%v %v", problems, err)
+	for _, name := range foreign {
+		if err != nil || !strings.Contains(fmt.Sprint(problems), name+": warning: this is for Raspberry Pi OS") {
+			t.Errorf("%s is not reported: %v %v", name, problems, err)
+		}
 	}
 	c := n.merged()
 	if c.Hostname != "from-imager" || c.Time.Zone != "Europe/Berlin" || !config.Hashed(c.K3OS.Password) || c.Network.Country != "DE" || c.Network.WiFi[0].Passphrase != "wifi-secret" || len(c.SSHAuthorizedKeys) != 1 {

@@ -53,7 +53,7 @@ type Importer struct {
 var imager = []string{config.UserDataName, config.NetworkConfigName, config.MetaDataName}
 
 // legacy are files that other systems of the Raspberry Pi read from BOOT and this one does not.
-var legacy = []string{"firstrun.sh", "wpa_supplicant.conf", "userconf.txt"}
+var legacy = []string{"firstrun.sh", "wpa_supplicant.conf", "userconf.txt", "rpi-preseed.toml", "custom.toml"}
 
 // Run imports what is new on BOOT: config.yaml, Raspberry Pi Imager's files, and config.d/*.yaml
 // one by one. A file that cannot be read as a whole is not imported and what was imported before
