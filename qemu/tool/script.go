@@ -13,9 +13,9 @@ import (
 // runDir holds the scripts, below the directory of an unpacked set.
 const runDir = "run"
 
-// scripts makes one script for each ELF program of an unpacked set. It starts the program through
-// the packages' own loader with the packages' own libraries: the host's may be older, of another
-// distribution or of another libc.
+// scripts makes one script for each ELF program of an unpacked set, and for each program in Python.
+// It starts the program through the packages' own loader with the packages' own libraries: the
+// host's may be older, of another distribution or of another libc.
 //
 // dir is where the set is now, final where it will be used.
 func scripts(h host, dir, final string) error {
@@ -31,10 +31,15 @@ func scripts(h host, dir, final string) error {
 			return err
 		}
 		for _, e := range entries {
-			if !isELF(filepath.Join(dir, bin, e.Name())) {
+			var text string
+			switch path := filepath.Join(dir, bin, e.Name()); {
+			case isELF(path):
+				text = script(h, final, bin, e.Name())
+			case isPython(path):
+				text = fmt.Sprintf("#!/bin/sh\nR='%s'\nexec \"$R/%s/python3\" \"$R/%s/%s\" \"$@\"\n", strings.ReplaceAll(final, "'", `'\''`), runDir, bin, e.Name())
+			default:
 				continue
 			}
-			text := script(h, final, bin, e.Name())
 			if err := os.WriteFile(filepath.Join(dir, runDir, e.Name()), []byte(text), 0o755); err != nil {
 				return err
 			}
@@ -63,6 +68,18 @@ R='%s'
 export PATH="$R/%s:$PATH" GCONV_PATH="%s/gconv" QEMU_MODULE_DIR="%s/qemu"
 %sexec "%s/%s" --library-path "%s:%s/samba" --argv0 %s "$R/%s/%s"%s "$@"
 `, strings.ReplaceAll(root, "'", `'\''`), runDir, lib, lib, home, lib, h.loader, lib, lib, name, bin, name, more)
+}
+
+// isPython reports whether a file is a script of Python 3.
+func isPython(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	line := make([]byte, 32)
+	n, _ := f.Read(line)
+	return bytes.HasPrefix(line[:n], []byte("#!")) && bytes.Contains(bytes.SplitN(line[:n], []byte("\n"), 2)[0], []byte("python3"))
 }
 
 func isELF(path string) bool {

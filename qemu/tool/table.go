@@ -59,6 +59,7 @@ var programs = []program{
 	{"nginx", []string{"-v"}, regexp.MustCompile(`nginx/([0-9.]+)`), "1.18", "nginx"},
 	{"lighttpd", []string{"-v"}, regexp.MustCompile(`lighttpd/([0-9.]+)`), "1.4", "lighttpd"},
 	{"busybox", []string{"--help"}, regexp.MustCompile(`BusyBox v([0-9.]+)`), "1.30", "busybox"},
+	{"bmaptool", []string{"--version"}, dotted, "3.6", "bmap-tools"},
 	{"python3", []string{"--version"}, regexp.MustCompile(`Python ([0-9.]+)`), "3.8", "python3"},
 }
 
@@ -103,7 +104,9 @@ var sets = map[string]set{
 	"nginx":    {want: []string{"nginx"}, drop: []string{"openssl-provider-legacy"}},
 	"lighttpd": {want: []string{"lighttpd"}, drop: []string{"openssl-provider-legacy"}},
 	"busybox":  {want: []string{"busybox"}},
-	"python3":  {want: []string{"python3-minimal", "libpython3-stdlib"}, drop: []string{"openssl-provider-legacy"}},
+	"bmap-tools": {want: []string{"bmap-tools", "python3-minimal", "libpython3-stdlib"},
+		drop: []string{"openssl-provider-legacy", "python3", "python3-six", "python3-gpg"}},
+	"python3": {want: []string{"python3-minimal", "libpython3-stdlib"}, drop: []string{"openssl-provider-legacy"}},
 }
 
 func row(name string) (program, bool) {
