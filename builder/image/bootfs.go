@@ -12,6 +12,7 @@ import (
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fat"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/yamltext"
 )
 
 // bootVolume makes BOOT: the board's firmware and bootloader, boot.scr, and the files for people.
@@ -66,7 +67,7 @@ func (b *build) bootVolume(k *kernel) (*fat.Volume, error) {
 		}
 	}
 	if own == nil {
-		own = []byte(configTemplate(r.Role.Name))
+		own = configTemplate(r.Role.Name)
 	}
 	files["config.yaml"] = tree.Bytes(config.WithSpace(own))
 	var names []string
@@ -115,7 +116,18 @@ Everything else is the bootloader's.
 `, version), "\n", "\r\n")
 }
 
-func configTemplate(role string) string {
+// KeyConfig is the configuration of an image that was given ssh keys and nothing else: lines of
+// authorized_keys.
+func KeyConfig(role string, keys []string) ([]byte, error) {
+	text, err := yamltext.Marshal(map[string][]string{"ssh_authorized_keys": keys})
+	if err != nil {
+		return nil, err
+	}
+	return append(configTemplate(role), text...), nil
+}
+
+// configTemplate is BOOT's config.yaml where nothing is configured.
+func configTemplate(role string) []byte {
 	text := `# How this node is configured. The keys are k3OS's; see docs/config.md.
 #
 # hostname: node1
@@ -130,5 +142,5 @@ func configTemplate(role string) string {
 #   token: the server's token
 `
 	}
-	return text
+	return []byte(text)
 }

@@ -16,6 +16,7 @@ import (
 	"aead.dev/minisign"
 
 	"imgbuild/builder/blockcache"
+	"imgbuild/builder/bmap"
 	"imgbuild/builder/debian"
 	"imgbuild/builder/recipe"
 	"imgbuild/builder/scratch"
@@ -32,6 +33,7 @@ type Options struct {
 	Client *debian.Client
 	Cache  *blockcache.Cache
 	Config []byte // written to BOOT as config.yaml; nil for a template
+	Login  string // short name of the ssh keys where Config holds nothing else, and so no secret
 	Node   *Node  // written to the data partition, its configuration on BOOT; nil for an empty one
 	AirGap []AirGap
 	Blobs  Blobs
@@ -60,6 +62,7 @@ type Result struct {
 	Size     int64             `json:"size"`  // of the .img, holes included
 	Used     int64             `json:"used"`  // bytes of it that are not holes
 	Packed   int64             `json:"packed"`
+	Mapped   int64             `json:"mapped"` // bytes that are written to a card
 	SlotUsed int64             `json:"slot_used"`
 	Root     int64             `json:"root_squashfs"`
 	RootRaw  int64             `json:"root_content"`
@@ -92,6 +95,7 @@ type build struct {
 	version    string
 	seed       [32]byte // of every identifier in the image
 	imageSum   string   // sha256 of the .img, hex
+	mapped     []bmap.Range
 	temp       string
 	unnamed    map[string]*atomicfile.File // files that hold a configuration, by the name that they would have in temp
 	open       []io.Closer
@@ -214,8 +218,8 @@ func (b *build) create(name string) (*os.File, error) {
 	return os.OpenFile(b.path(name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 }
 
-// secret reports whether the image holds somebody's configuration.
-func (b *build) secret() bool { return b.Config != nil || b.Node != nil }
+// secret reports whether the image holds somebody's configuration. Public keys alone are none.
+func (b *build) secret() bool { return b.Config != nil && b.Login == "" || b.Node != nil }
 
 // createDisk begins a file that holds the whole disk. Where that has secrets the file has no name
 // before publish, so that a build that is killed leaves none; Close it only on an error then.

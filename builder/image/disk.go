@@ -81,6 +81,9 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 	if err := ext4.Write(io.NewOffsetWriter(f, dataStart), o, entries); err != nil {
 		return fmt.Errorf("data partition: %w", err)
 	}
+	if b.mapped, err = mapped(boot, &slot.volume, o, entries); err != nil {
+		return err
+	}
 	return done()
 }
 

@@ -25,11 +25,13 @@ const unnamedNode = "configured"
 // nobody's; else the error is of kind Input.
 func (b *build) name() (string, error) {
 	parts := []string{b.Recipe.Board.Name, b.Recipe.Role.Name}
-	host := ""
+	host := b.Login
 	if b.secret() {
 		if host = b.hostname(); host == "" {
 			host = unnamedNode
 		}
+	}
+	if host != "" {
 		parts = append(parts, host)
 	}
 	parts = append(parts, b.version)
@@ -37,7 +39,7 @@ func (b *build) name() (string, error) {
 		parts = append(parts, recipe.FirstBoot)
 	}
 	name := strings.Join(parts, "-")
-	if host != unnamedNode {
+	if host != unnamedNode && b.Login == "" {
 		return name, nil
 	}
 	file := filepath.Join(b.Out, name+".img")
@@ -47,6 +49,9 @@ func (b *build) name() (string, error) {
 		return name, nil
 	case err == nil && b.Node == nil && bytes.Equal(old, config.WithSpace(b.Config)):
 		return name, nil
+	}
+	if b.Login != "" {
+		return "", fault.New(fault.Input, "give another directory as out=DIR, or remove the file", "%s lets another ssh key log in", file)
 	}
 	return "", fault.New(fault.Input, "set hostname: in the configuration, give another directory as out=DIR, or remove the file",
 		"%s may be another node's: neither configuration has a hostname", file)

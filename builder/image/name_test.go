@@ -88,6 +88,47 @@ func TestName(t *testing.T) {
 	}
 }
 
+// An image that lets ssh keys log in and has nothing else carries the key's name, is nobody's
+// secret, and is not replaced by one for another key.
+func TestNameOfKey(t *testing.T) {
+	r := decided(t, "rpi4")
+	dir := t.TempDir()
+	named := func(key string) (string, error) {
+		text, err := KeyConfig("worker", []string{key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &build{Options: Options{Recipe: r, Out: dir, Config: text, Login: "me-laptop"}, version: "20260101-0badc0de"}
+		if b.secret() {
+			t.Error("public keys are taken for a secret")
+		}
+		if b.Node = (&Node{}); !b.secret() {
+			t.Error("a node is not taken for a secret")
+		}
+		b.Node = nil
+		return b.name()
+	}
+	const name = "rpi4-worker-me-laptop-20260101-0badc0de"
+	if got, err := named("ssh-ed25519 AAAA a: # b"); err != nil || got != name {
+		t.Errorf("got %s, %v, want %s", got, err, name)
+	}
+	text, err := KeyConfig("worker", []string{"ssh-ed25519 AAAA a: # b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, problems := config.Parse("config.yaml", text)
+	if c, _ := config.Merge(layer); problems != nil || len(c.SSHAuthorizedKeys) != 1 || c.SSHAuthorizedKeys[0] != "ssh-ed25519 AAAA a: # b" {
+		t.Errorf("the node reads %v, %v from\n%s", c.SSHAuthorizedKeys, problems, text)
+	}
+	onDisk(t, filepath.Join(dir, name+".img"), config.WithSpace(text))
+	if got, err := named("ssh-ed25519 AAAA a: # b"); err != nil || got != name {
+		t.Errorf("the same key again: got %s, %v", got, err)
+	}
+	if got, err := named("ssh-ed25519 BBBB a"); fault.Code(err) != int(fault.Input) {
+		t.Errorf("another key: got %s, %v, want a fault of kind Input", got, err)
+	}
+}
+
 // The disk of a node has no name while it is built; published it has its own, and mode 0600.
 func TestDiskWithoutName(t *testing.T) {
 	dir := t.TempDir()

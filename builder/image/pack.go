@@ -13,12 +13,14 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/bundle"
 )
 
 // seal packs the finished disk and sums it meanwhile: both take a pass over all of it.
 func (b *build) seal(ctx context.Context) error {
+	if err := b.blockMap(); err != nil {
+		return err
+	}
 	if b.ImageOnly {
 		info, err := os.Stat(b.path("disk.img"))
 		if err == nil {
@@ -141,12 +143,15 @@ func dataRanges(f *os.File, size int64) ([]dataRange, error) {
 	return all, err
 }
 
+// mapSuffix is the ending of the block map: the name of the image and .bmap, where bmaptool looks.
+const mapSuffix = ".img.bmap"
+
 // publish renames all files to their final names, the image last: where it is, all that belongs to
 // it does.
 func (b *build) publish() error {
 	name := func(suffix string) string { return filepath.Join(b.Out, b.result.Name+suffix) }
 	b.result.Image = name(".img")
-	b.result.Files = []string{name(".img"), name(".img.zst"), name(".json"), filepath.Join(b.Out, "SHA256SUMS")}
+	b.result.Files = []string{name(".img"), name(".img.zst"), name(mapSuffix), name(".json"), filepath.Join(b.Out, SumsName)}
 	data, err := json.MarshalIndent(struct {
 		Board    string   `json:"board"`
 		Role     string   `json:"role"`
@@ -163,10 +168,10 @@ func (b *build) publish() error {
 	}
 	var sums []byte
 	type move struct{ from, suffix string }
-	moves := []move{{"image.json", ".json"}, {"disk.img.zst", ".img.zst"}, {"disk.img", ".img"}}
+	moves := []move{{"image.json", ".json"}, {"disk.img.bmap", mapSuffix}, {"disk.img.zst", ".img.zst"}, {"disk.img", ".img"}}
 	if b.ImageOnly {
-		b.result.Files = []string{name(".img"), name(".json")}
-		for _, m := range []move{moves[0], moves[2]} {
+		b.result.Files = []string{name(".img"), name(mapSuffix), name(".json")}
+		for _, m := range []move{moves[0], moves[1], moves[3]} {
 			if err := b.publishFile(m.from, name(m.suffix)); err != nil {
 				return err
 			}
@@ -186,7 +191,7 @@ func (b *build) publish() error {
 		}
 		sums = append(sums, sum+"  "+b.result.Name+m.suffix+"\n"...)
 	}
-	if sums, err = mergeSums(filepath.Join(b.Out, "SHA256SUMS"), sums); err != nil {
+	if sums, err = mergeSums(filepath.Join(b.Out, SumsName), sums); err != nil {
 		return err
 	}
 	for _, m := range moves {
@@ -197,5 +202,5 @@ func (b *build) publish() error {
 	if err := b.writeImager(); err != nil {
 		return err
 	}
-	return atomicfile.Write(filepath.Join(b.Out, "SHA256SUMS"), sums, 0o644)
+	return b.writeSums(sums)
 }

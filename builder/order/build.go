@@ -7,6 +7,8 @@ import (
 	"imgbuild/builder/debian"
 	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
+	"imgbuild/builder/sshkey"
+	"imgbuild/init/contract/fault"
 )
 
 // cacheLimit is what a build leaves in the cache; one board's packages take about half a GiB.
@@ -83,14 +85,15 @@ func (l *Locked) Decide(ctx context.Context) (*Ready, error) {
 func (r *Ready) Build(ctx context.Context) (*image.Result, error) {
 	before := append(r.warnings, r.changes...)
 	res, err := image.Build(ctx, image.Options{
-		Recipe: r.Recipe, Client: r.Client, Cache: r.Cache, Config: r.config, Node: r.node, AirGap: r.airGap, Blobs: r.blobs,
-		Out: r.order.Out, ImageOnly: !r.order.Pack, Key: r.order.Key, Progress: r.Reporter.Progress, Warnings: before,
+		Recipe: r.Recipe, Client: r.Client, Cache: r.Cache, Config: r.config, Login: sshkey.Short(r.order.Login), Node: r.node, AirGap: r.airGap, Blobs: r.blobs,
+		Out: r.order.Out, ImageOnly: !r.order.Pack, Key: r.order.Sign, Progress: r.Reporter.Progress, Warnings: before,
 	})
 	if err != nil {
 		return nil, err
 	}
 	if _, err := r.Cache.Trim(cacheLimit); err != nil {
-		r.Reporter.Warn(err.Error())
+		what, fix := fault.Parts(err)
+		r.Reporter.Warn("the cache could not be trimmed: "+what, fix)
 	}
 	for _, w := range res.Warnings[len(before):] {
 		r.Reporter.Warn(w)

@@ -16,6 +16,7 @@ import (
 	"imgbuild/builder/debian"
 	"imgbuild/builder/image"
 	"imgbuild/builder/recipe"
+	"imgbuild/builder/sshkey"
 	"imgbuild/init/contract/archive"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
@@ -40,7 +41,10 @@ type Plan struct {
 // Order is what a build asks for.
 type Order struct {
 	Plan
-	Config  string // file; empty: none
+	Config string // file; empty: none
+	// Login are the ssh keys of an image without Config, Import and Restore; nil: nobody can log
+	// in.
+	Login   []sshkey.Key
 	Lenient bool   // keys of Config that do not exist are warnings
 	Import  string // archive of migrate
 	Restore string // archive of a backup
@@ -50,7 +54,7 @@ type Order struct {
 	Lock    string               // auto (or empty) or FILE
 	Out     string               // directory; empty: out
 	Pack    bool                 // make .img.zst, .upgrade and SHA256SUMS too
-	Key     *minisign.PrivateKey // signs the upgrade bundle; nil: there is none
+	Sign    *minisign.PrivateKey // signs the upgrade bundle; nil: there is none
 }
 
 // Tools are what an order works with.
@@ -126,6 +130,14 @@ func Ask(o Order, report Reporter) (_ *Asked, err error) {
 			return nil, err
 		}
 	}
+	if o.Login != nil {
+		if o.Config != "" || o.Import != "" || o.Restore != "" {
+			return nil, fault.New(fault.Usage, "put the key under ssh_authorized_keys of the configuration", "key= is for an image without config=, import= and restore=")
+		}
+		if a.config, err = image.KeyConfig(a.asked.Role.Name, sshkey.Lines(o.Login)); err != nil {
+			return nil, err
+		}
+	}
 	if o.Blobs == "skip" {
 		a.blobs.Skip = true
 	} else {
@@ -167,6 +179,10 @@ func (a *Asked) Close() error { return a.node.Close() }
 // checkConfig looks at the configuration that the node will have. Keys that do not exist are errors
 // in the user's file alone: what an archive has cannot be corrected there.
 func (a *Asked) checkConfig() (err error) {
+	if a.order.Login != nil {
+		a.warnings, err = image.CheckConfig("key="+a.order.Login[0].File, a.asked, true, nil, image.Source{Data: a.config})
+		return err
+	}
 	if a.config != nil {
 		if empty := config.Empty(filepath.Base(a.order.Config), a.config); empty != nil {
 			return fault.New(fault.Input, empty[0].Fix+"; without config= the image has none", "%s: %s", a.order.Config, empty[0].Message)
@@ -175,7 +191,16 @@ func (a *Asked) checkConfig() (err error) {
 		a.warnings, err = image.CheckConfig(a.order.Config, a.asked, a.order.Lenient, a.node, own)
 		return err
 	}
-	if a.warnings, err = image.CheckConfig("it", a.asked, true, a.node); err != nil && a.node != nil {
+	if a.node == nil {
+		a.warnings, err = image.CheckConfig("it", a.asked, true, nil)
+		for i, w := range a.warnings {
+			if strings.Contains(w, config.NobodyCanLogIn) {
+				a.warnings[i] = config.NobodyCanLogIn + " and no configuration; give config=FILE, or key=default for your first key of ~/.ssh, or put config.yaml onto the card's BOOT partition"
+			}
+		}
+		return err
+	}
+	if a.warnings, err = image.CheckConfig("it", a.asked, true, a.node); err != nil {
 		err = fmt.Errorf("the configuration in %s: %w; give a corrected copy as config=FILE", filepath.Base(a.node.Name()), err)
 	}
 	return err

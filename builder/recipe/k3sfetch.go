@@ -12,6 +12,7 @@ import (
 
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/debian"
+	"imgbuild/builder/neterr"
 	"imgbuild/init/contract/fault"
 )
 
@@ -48,7 +49,7 @@ func (l *Locked) Decide(ctx context.Context, option string, c Carried, cache *bl
 				err = f.Err // that it was fetched, and the ways out, are reported below
 			}
 			k.Source = FirstBoot
-			k.Warning = fmt.Sprintf("k3s %s could not be fetched: %v\nthe node fetches it at its first boot, so it needs the internet then; or give the binary as k3s=FILE", k.Version, err)
+			k.Warning = fmt.Sprintf("k3s %s could not be fetched: %s\nthe node fetches it at its first boot, so it needs the internet then; or give the binary as k3s=FILE", k.Version, neterr.Words(err))
 		}
 	}
 	return newReady(ready{next.locked, k, c}, next != l)

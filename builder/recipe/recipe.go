@@ -58,7 +58,7 @@ func New(board, role string, c Choice) (*Asked, error) {
 		return nil, err
 	}
 	if b == nil {
-		return nil, unknown("board", board, boards.Names())
+		return nil, noBoard(board)
 	}
 	r, s, err := images.Get(role)
 	if err != nil {
@@ -79,6 +79,18 @@ func New(board, role string, c Choice) (*Asked, error) {
 	}
 	a := &Asked{asked{Parts: Parts{b, f, r, s, images.RolesOf(r.Slot), base, c.Packages, c.Without}, pins: c.Pins, releases: c.Releases}}
 	return a, a.checkWithout()
+}
+
+// newer are boards that people have and that no image fits. The nearest known name is not an
+// answer: its image does not boot there.
+var newer = map[string]string{"rpi5": "Raspberry Pi 5", "pi5": "Raspberry Pi 5", "rpi500": "Raspberry Pi 500", "cm5": "Compute Module 5", "rpi-cm5": "Compute Module 5"}
+
+// noBoard is the error for a board that does not exist, or is not supported.
+func noBoard(name string) error {
+	if title := newer[name]; title != "" {
+		return fault.New(fault.Usage, "the boards are "+strings.Join(boards.Names(), ", "), "the %s is not supported yet: it boots in another way, and an image of another board does not start on it", title)
+	}
+	return unknown("board", name, boards.Names())
 }
 
 // noRole is the error for a role that does not exist, or not yet.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"imgbuild/builder/image"
 	"imgbuild/builder/order"
 	"imgbuild/builder/recipe"
+	"imgbuild/builder/sshkey"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/terminal"
 )
@@ -18,7 +20,7 @@ var build = line.Verb{
 	Summary: "Build an image. The default when no verb is given.",
 	Keys: []line.Key{boardKey, roleKey,
 		{Name: "config", Value: "FILE", Doc: "cloud-config for this node, written to the BOOT partition; the image then holds your secrets."},
-		lenientKey,
+		loginKey, lenientKey,
 		{Name: "import", Value: "FILE", Doc: "A node that `imgbuild migrate` took off its old card, written to the data partition."},
 		{Name: "restore", Value: "FILE", Doc: "A server's backup, written to the data partition."},
 		k3sKey,
@@ -30,6 +32,7 @@ var build = line.Verb{
 		signKey, cacheKey, line.Output},
 	Examples: []string{
 		"imgbuild board=rpi4 role=worker",
+		"imgbuild board=rpi4 role=worker key=~/.ssh/id_ed25519.pub",
 		"imgbuild board=rpi4 role=server config=node1.yaml k3s=v1.35.0+k3s1",
 		"imgbuild board=odroid-xu4 role=worker blobs=skip",
 		"imgbuild board=rpi4 role=server import=node1.tar",
@@ -49,41 +52,61 @@ func doBuild(ctx context.Context, a *line.Args) error {
 	if o.Pack, err = a.Bool("pack", true); err != nil {
 		return err
 	}
-	if o.Key, err = signingKey(a.Values["key"]); err != nil {
+	if o.Login, err = loginKeys(ctx, a); err != nil {
+		return err
+	}
+	if o.Sign, err = signingKey(a.Values["sign"]); err != nil {
 		return err
 	}
 	s := newScreen(os.Stderr)
+	s.hold, s.phases = true, phases(o)
 	ready, res, err := order.Build(ctx, o, s)
 	s.done()
+	defer s.warnings()
 	if err != nil {
 		return err
 	}
 	if a.JSON() {
 		return printJSON(res)
 	}
-	summary(res, ready.Recipe, time.Since(began))
+	summary(res, ready.Recipe, o.Login, time.Since(began))
 	return nil
 }
 
-func summary(res *image.Result, r *recipe.Ready, took time.Duration) {
+// phases are the long steps of a build.
+func phases(o order.Order) []string {
+	all := []string{"packages", "unpack", "squashfs"}
+	if o.Pack {
+		all = append(all, "pack")
+	}
+	return all
+}
+
+func summary(res *image.Result, r *recipe.Ready, keys []sshkey.Key, took time.Duration) {
 	packed := ""
 	if res.Packed > 0 {
 		packed = fmt.Sprintf(" (%s on disk, %s packed)", size(res.Used), size(res.Packed))
 	}
-	try := fmt.Sprintf("%s run board=%s role=%s image=%s", terminal.Quote(os.Args[0]), r.Board.Name, r.Role.Name, terminal.Quote(res.Image))
 	k3s := r.K3s.Source
 	if r.K3s.Version != "" {
 		k3s = r.K3s.Version + ", " + k3s
 	}
+	login := ""
+	for _, k := range keys {
+		login += "  login as rancher with " + strings.TrimSpace(terminal.Line(k.Comment)+" "+k.Fingerprint) + "\n"
+	}
 	fmt.Printf(`%s
   %s as %s, version %s
   %d packages, %d kernel modules, kernel %s, k3s: %s
-  image %s%s; root %s, initramfs %s, slot %d %% full
-  built in %.1f s
+  image %s%s
+  root %s, initramfs %s, slot %d %% full
+%s  built in %.1f s
 
 Next:
-  write it to a card     sudo dd if=%s of=/dev/DEVICE bs=4M conv=fsync status=progress
-  or try it in QEMU      %s
+  write it to a card     sudo imgbuild flash %s
+  or try it in QEMU      imgbuild run board=%s role=%s \
+                           image=%s
 `, res.Image, r.Board.Title, r.Role.Title, res.Version, res.Packages, res.Modules, res.Manifest.Kernel, k3s,
-		size(res.Size), packed, size(res.Root), size(res.Initrd), res.SlotPercent(), took.Seconds(), terminal.Quote(res.Image), try)
+		size(res.Size), packed, size(res.Root), size(res.Initrd), res.SlotPercent(), login, took.Seconds(),
+		terminal.Quote(res.Image), r.Board.Name, r.Role.Name, terminal.Quote(res.Image))
 }

@@ -38,12 +38,12 @@ func doBundle(ctx context.Context, a *line.Args) error {
 	if len(a.Operands) != 1 {
 		return fault.New(fault.Usage, "see `imgbuild help bundle`", "bundle takes one file, an image or a bundle")
 	}
-	k, err := signingKey(a.Values["key"])
+	k, err := signingKey(a.Values["sign"])
 	if err != nil {
 		return err
 	}
 	if k == nil {
-		return fault.New(fault.Input, "make one with `imgbuild keygen`, or name it with key=FILE", "there is no key to sign with")
+		return fault.New(fault.Input, "make one with `imgbuild keygen`, or name it with sign=FILE", "there is no key to sign with")
 	}
 	floor, err := number(a, "floor", 0)
 	if err != nil {
@@ -78,12 +78,12 @@ func doChannel(a *line.Args) error {
 	if len(a.Operands) == 0 {
 		return fault.New(fault.Usage, "see `imgbuild help bundle`", "channel= wants the bundles that nodes are to run")
 	}
-	k, err := signingKey(a.Values["key"])
+	k, err := signingKey(a.Values["sign"])
 	if err != nil {
 		return err
 	}
 	if k == nil {
-		return fault.New(fault.Input, "make one with `imgbuild keygen`, or name it with key=FILE", "there is no key to sign with")
+		return fault.New(fault.Input, "make one with `imgbuild keygen`, or name it with sign=FILE", "there is no key to sign with")
 	}
 	c, err := bundle.WriteChannel(a.Values["channel"], a.Operands, *k, time.Now().Unix())
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // signKey names the private key of upgrades.
-var signKey = line.Key{Name: "key", Value: "FILE|none", Doc: "Private key that signs upgrades; default ~/.config/imgbuild/key, if it is there."}
+var signKey = line.Key{Name: "sign", Value: "FILE|none", Doc: "Private key that signs upgrades; default ~/.config/imgbuild/key, if it is there."}
 
 var keygen = line.Verb{
 	Name:    "keygen",
@@ -86,7 +86,7 @@ func signingKey(name string) (*minisign.PrivateKey, error) {
 			return word, nil
 		}
 		if !term.IsTerminal(int(os.Stdin.Fd())) {
-			return "", fault.New(fault.Usage, "set "+passphraseEnv+", or key=none", "the signing key %s has a passphrase, and there is nobody to ask", file)
+			return "", fault.New(fault.Usage, "set "+passphraseEnv+", or sign=none", "the signing key %s has a passphrase, and there is nobody to ask", file)
 		}
 		return string(askSecret("Passphrase of " + file + ": ")), nil
 	})

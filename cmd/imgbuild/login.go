@@ -39,6 +39,11 @@ func loginOptions(a *line.Args) remote.Options {
 // typed is what comes from the terminal, line by line.
 var typed = sync.OnceValue(func() *bufio.Reader { return bufio.NewReader(os.Stdin) })
 
+// onTerminal reports whether there is somebody to ask.
+func onTerminal() bool {
+	return term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd()))
+}
+
 // askUser asks a question on the terminal; only yes is yes.
 func askUser(question string) bool {
 	fmt.Fprint(os.Stderr, terminal.Text(question)+" [yes/no] ")

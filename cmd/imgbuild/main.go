@@ -15,8 +15,6 @@ import (
 
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
-	"imgbuild/init/contract/mask"
-	"imgbuild/init/contract/terminal"
 )
 
 // program is the command; the first verb is meant when none is given.
@@ -26,7 +24,7 @@ func program() *line.Program {
 		Summary: "imgbuild makes flashable ShelfOS images out of Debian packages, without root, docker or loop devices.",
 		Usage:   "imgbuild [verb] [operand...] [key=value...]        without a verb: build",
 		Default: "build",
-		Verbs: []line.Verb{build, plan, run, lock, bundleVerb, keygen, passwd, listBoards, listRoles, validate, applyConfig, upgradeVerb, migrateNode, nodeVerb, kubeconfigVerb, tokenVerb, schema,
+		Verbs: []line.Verb{build, plan, run, lock, bundleVerb, keygen, passwd, listBoards, listRoles, newVerb, validate, flashVerb, applyConfig, upgradeVerb, migrateNode, nodeVerb, kubeconfigVerb, tokenVerb, schema,
 			line.Completion("imgbuild"), versionVerb},
 		More: "For example: imgbuild board=rpi4 role=worker\n`imgbuild help VERB` lists the keys of a verb.\n\n" +
 			"Exit codes: 0 done, 1 internal, 2 usage, 3 input or config, 4 network, 5 verification, 6 device or disk full, " +
@@ -50,8 +48,8 @@ func main() {
 	if interrupted && err == context.Canceled { // not wrapped: there is nothing to add
 		err = errors.New("interrupted")
 	}
-	text := mask.Prose(strings.TrimSuffix(err.Error(), ": "+context.Canceled.Error())) // libraries quote addresses
-	fmt.Fprintln(os.Stderr, terminal.Text("imgbuild: "+text))
+	what, fix := fault.Parts(err)
+	newScreen(os.Stderr).fail(strings.TrimSuffix(what, ": "+context.Canceled.Error()), fix)
 	if interrupted && !errors.Is(err, context.DeadlineExceeded) {
 		os.Exit(int(fault.Interrupted))
 	}

@@ -90,7 +90,7 @@ func buildBundle(ctx context.Context, a *line.Args, s *screen) (string, error) {
 	if key == nil {
 		return "", fault.New(fault.Input, "make one with `imgbuild keygen`, or name it with sign=FILE", "there is no key to sign with")
 	}
-	_, res, err := order.Build(ctx, order.Order{Plan: planOf(a), K3s: a.Values["k3s"], Lock: a.Values["lock"], Out: a.Values["out"], Pack: true, Key: key}, s)
+	_, res, err := order.Build(ctx, order.Order{Plan: planOf(a), K3s: a.Values["k3s"], Lock: a.Values["lock"], Out: a.Values["out"], Pack: true, Sign: key}, s)
 	s.done()
 	if err != nil {
 		return "", err

@@ -200,7 +200,7 @@ func TestSameBytes(t *testing.T) {
 	if filepath.Base(first.Image) != filepath.Base(second) {
 		t.Errorf("the names differ: %s and %s", first.Image, second)
 	}
-	for _, suffix := range []string{".img", ".img.zst", ".json"} {
+	for _, suffix := range []string{".img", ".img.zst", ".img.bmap", ".json"} {
 		a, b := sum(t, strings.TrimSuffix(first.Image, ".img")+suffix), sum(t, strings.TrimSuffix(second, ".img")+suffix)
 		if a != b {
 			t.Errorf("%s differs: %s and %s", suffix, a, b)

@@ -141,11 +141,11 @@ func (r releases) build(t *testing.T, program string, words ...string) release {
 			t.Fatal(err)
 		}
 	}
-	im, err := buildBy(program, int(releaseNumber.Add(1)), r.config, append(slices.Clone(words), "key="+r.key))
+	im, err := buildBy(program, int(releaseNumber.Add(1)), r.config, append(slices.Clone(words), "sign="+r.key))
 	if err != nil {
 		t.Fatal(err)
 	}
-	imgbuildMust(t, program, "bundle", im.Image, "key="+r.key, "floor=2")
+	imgbuildMust(t, program, "bundle", im.Image, "sign="+r.key, "floor=2")
 	return release{im.Image, strings.TrimSuffix(im.Image, ".img") + bundle.Suffix, im.Version}
 }
 
@@ -193,7 +193,7 @@ func again(t *testing.T, r release, key string, words ...string) release {
 			out = file
 		}
 	}
-	imgbuildMust(t, "", append([]string{"bundle", r.image, "key=" + key, "out=" + out}, slices.DeleteFunc(words, func(w string) bool { return strings.HasPrefix(w, "out=") })...)...)
+	imgbuildMust(t, "", append([]string{"bundle", r.image, "sign=" + key, "out=" + out}, slices.DeleteFunc(words, func(w string) bool { return strings.HasPrefix(w, "out=") })...)...)
 	r.bundle = out
 	return r
 }

@@ -96,6 +96,23 @@ func Wrap(err error, k Kind, fix, what string, args ...any) error {
 	return &Error{Kind: k, What: what, Fix: fix, Err: err}
 }
 
+// Parts takes the text of an error apart: what went wrong, and how to fix it, which is empty where
+// the text does not end with it.
+func Parts(err error) (what, fix string) {
+	what = err.Error()
+	for e := err; e != nil; {
+		var has *Error
+		if !errors.As(e, &has) {
+			break
+		}
+		if rest, ok := strings.CutSuffix(what, "; "+has.Fix); ok && has.Fix != "" {
+			return rest, has.Fix
+		}
+		e = has.Err
+	}
+	return what, ""
+}
+
 // Code is the exit code of err: 0 for nil, the kind's where there is one, else the cause's (an
 // interrupt, a full disk), else 1.
 func Code(err error) int {

@@ -112,7 +112,7 @@ func (b *bench) locked(ctx context.Context, name string, pin []string) (string, 
 
 // slot builds an image of a lock.
 func (b *bench) slot(ctx context.Context, program, name, lock string) (string, error) {
-	words := append(slices.Clone(pairBoard), "k3s=none", "pack=no", "key=none", "output=json", "lock="+lock, "out="+filepath.Join(b.dir, name))
+	words := append(slices.Clone(pairBoard), "k3s=none", "pack=no", "sign=none", "output=json", "lock="+lock, "out="+filepath.Join(b.dir, name))
 	_, out, err := measure(exec.CommandContext(ctx, program, words...))
 	if err != nil {
 		return "", err
@@ -201,7 +201,7 @@ func (b *bench) make(ctx context.Context, name, oldImage, newImage string) (file
 	if _, err := blockcache.Open(cache); err != nil {
 		return "", u, err
 	}
-	u, _, err = measure(exec.CommandContext(ctx, b.program, "bundle", newImage, "from="+oldImage, "key="+key, "out="+file, "cache="+cache))
+	u, _, err = measure(exec.CommandContext(ctx, b.program, "bundle", newImage, "from="+oldImage, "sign="+key, "out="+file, "cache="+cache))
 	return file, u, err
 }
 
