@@ -142,7 +142,7 @@ func device(dir, name string) *Device {
 	return d
 }
 
-// serial looks for a number that tells two disks of one kind apart: the disk's own, the CID of a
+// serial looks for a number that two disks of one kind do not share: the disk's own, the CID of a
 // card, else the one of the USB device that it is behind.
 func serial(dir, at string) string {
 	for _, name := range []string{"serial", "device/serial", "device/cid"} {

@@ -147,7 +147,7 @@ func (s *Source) patch(p []byte, off int64) {
 }
 
 // table is the partition table of a card of this size: partition 4 reaches to its end, and the
-// signature is one that no other card has, or two cards of one image could not be told apart.
+// signature is one that no other card has, or two cards of one image could not be distinguished.
 func (s *Source) table(first []byte, size int64) error {
 	var random [4]byte
 	if _, err := rand.Read(random[:]); err != nil {

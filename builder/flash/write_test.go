@@ -203,7 +203,8 @@ func (o odd) Reread(p []byte, off int64) error {
 }
 
 // A card that fails, is pulled, lies about its size, loses writes or gives back something else, and
-// a run that is interrupted: each time there is an error of the right kind, and no partition table.
+// a run that is interrupted: each time there is an error of the right kind, and no partition
+// table.
 func TestBadCards(t *testing.T) {
 	s := openImage(t, makeImage(t))
 	for name, c := range map[string]struct {
@@ -315,8 +316,8 @@ func TestTableIsCompared(t *testing.T) {
 	}
 }
 
-// What is not an image of imgbuild's, was cut short, or does not match its map is refused; a damaged
-// one is found while it is written.
+// What is not an image of imgbuild's, was cut short, or does not match its map is refused; a
+// damaged one is found while it is written.
 func TestImages(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name string, data []byte) string {

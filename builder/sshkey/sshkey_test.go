@@ -52,7 +52,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// The default is the key that ssh would use; what is no key does not hide it.
+// The default is the key that ssh would use; a file without a key does not hide it.
 func TestFind(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "o[dd]")
 	if got := Find(home); got != nil {

@@ -20,7 +20,7 @@ const (
 	rsaKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBtWvKSyANpFQfHCMuL5xH1PZqYhP7ZQBzvZ2cUzHqYf old"
 )
 
-// withKeys gives the test a home with two ssh keys.
+// withKeys makes a home directory with two ssh keys.
 func withKeys(t *testing.T) (home string) {
 	t.Helper()
 	home = t.TempDir()
