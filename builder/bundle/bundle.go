@@ -24,8 +24,9 @@ const Floor = 1
 
 // Options are the properties of a bundle beyond its slot.
 type Options struct {
-	Floor   int64
-	Expires int64 // seconds since 1970; 0 for never
+	Floor    int64
+	Expires  int64     // seconds since 1970; 0 for never
+	Firmware *Firmware // nil for none
 }
 
 // Manifest describes a slot, ready to be signed. It depends on the slot and the options only.
@@ -38,7 +39,7 @@ func (s *Slot) Manifest(o Options) *bundle.Manifest {
 		Slot:     bundle.Slot{Size: s.Size, SHA256: hex.EncodeToString(s.SHA256[:]), Manifest: s.Hex()},
 		Root:     m.Root,
 		Index:    bundle.Blob{Size: int64(len(index)), SHA256: hex.EncodeToString(sum[:])},
-		Encoders: m.Encoders,
+		Encoders: m.Encoders, Firmware: o.Firmware.files(),
 	}
 }
 
@@ -48,6 +49,7 @@ type Bundle struct {
 	Text      []byte // of the manifest
 	Signature []byte
 	Deltas    []Delta
+	Firmware  *Firmware
 }
 
 // Delta is a delta to the bundle's slot from another one.
@@ -66,7 +68,7 @@ func Sign(s *Slot, key minisign.PrivateKey, o Options) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bundle{Slot: s, Text: text, Signature: bundle.Sign(key, text, "ShelfOS "+s.Slot.Manifest.Family+" "+s.Slot.Manifest.Version)}, nil
+	return &Bundle{Slot: s, Firmware: o.Firmware, Text: text, Signature: bundle.Sign(key, text, "ShelfOS "+s.Slot.Manifest.Family+" "+s.Slot.Manifest.Version)}, nil
 }
 
 // Header returns the header, with the places of all parts.
@@ -105,7 +107,11 @@ func (b *Bundle) Write(ctx context.Context, w io.Writer) error {
 			return err
 		}
 	}
-	return nil
+	if b.Firmware == nil {
+		return nil
+	}
+	_, err := w.Write(b.Firmware.Data)
+	return err
 }
 
 // AddDelta adds the delta from another slot, the newest first; beyond bundle.MaxDeltas the last one

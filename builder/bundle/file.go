@@ -62,14 +62,18 @@ func WriteFile(ctx context.Context, name string, b *Bundle) error {
 	return fault.Wrap(f.Commit(name), fault.Device, "give another place as out=FILE", "writing the bundle")
 }
 
-// OfSlot signs the slot in data and writes its bundle to w: what a build does with the slot that it
-// has just made.
-func OfSlot(ctx context.Context, w io.Writer, data io.ReaderAt, key minisign.PrivateKey) error {
+// OfDisk signs the slot in data and the firmware of its disk, and writes the bundle to w: what a
+// build does with the disk that it has just made.
+func OfDisk(ctx context.Context, w io.Writer, disk, data io.ReaderAt, key minisign.PrivateKey) error {
 	s, err := Open(data)
 	if err != nil {
 		return err
 	}
-	b, err := Sign(s, key, Options{Floor: Floor})
+	f, err := FirmwareOfDisk(disk)
+	if err != nil {
+		return err
+	}
+	b, err := Sign(s, key, Options{Floor: Floor, Firmware: f})
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,9 @@ func Make(ctx context.Context, o Order, cache *blockcache.Cache) (*Made, error) 
 	if err != nil {
 		return nil, err
 	}
+	if opt.Firmware, err = firmwareOf(ctx, o.File, had); err != nil {
+		return nil, err
+	}
 	b, err := Sign(slot, o.Key, opt)
 	if err != nil {
 		return nil, err

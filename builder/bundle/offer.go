@@ -11,6 +11,7 @@ import (
 	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fatfile"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/firmware"
 	"imgbuild/init/contract/manifest"
 	"imgbuild/init/contract/mbr"
 	"imgbuild/init/contract/userfile"
@@ -59,8 +60,8 @@ func (o *Offer) read() error {
 		return err
 	}
 	info, err := o.file.Stat()
-	if err == nil && info.Size() < o.Header.Pieces.End() {
-		return fault.New(fault.Input, "make or copy it again", "it has %d bytes, %d are missing", info.Size(), o.Header.Pieces.End()-info.Size())
+	if end := o.Header.Pieces.End() + firmware.Size(o.Manifest.Firmware); err == nil && info.Size() < end {
+		return fault.New(fault.Input, "make or copy it again", "it has %d bytes, %d are missing", info.Size(), end-info.Size())
 	}
 	return err
 }
@@ -85,7 +86,7 @@ func (o *Offer) Source(base [32]byte, delta *os.File) (bundle.Source, error) {
 		{memory(head), 0, bundle.HeaderSize},
 		{o.file, bundle.HeaderSize, h.Manifest + h.Signature + h.Index},
 		{delta, 0, info.Size()},
-		{o.file, o.Header.Pieces.Off, o.Header.Pieces.Size},
+		{o.file, o.Header.Pieces.Off, o.Header.Pieces.Size + firmware.Size(o.Manifest.Firmware)},
 	}}, nil
 }
 

@@ -3,7 +3,6 @@ package image
 import (
 	"bytes"
 	"fmt"
-	"sort"
 	"strings"
 
 	"imgbuild/builder/bootscript"
@@ -12,6 +11,7 @@ import (
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fat"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/firmware"
 	"imgbuild/init/contract/yamltext"
 )
 
@@ -74,27 +74,17 @@ func (b *build) bootVolume(k *kernel) (*fat.Volume, error) {
 	for name := range files {
 		names = append(names, name)
 	}
-	// What is rewritten in place comes last, in areas of its own: losing one must not cost the boot
-	// files.
-	sort.Slice(names, func(i, j int) bool {
-		if a, b := inPlace[names[i]], inPlace[names[j]]; a != b {
-			return b
-		}
-		return names[i] < names[j]
-	})
-	v := &fat.Volume{Label: bootLabel, ID: b.fatID("boot"), Start: bootStart / sector, Size: bootSize, ClusterSize: bootCluster}
+	list := make([]fat.File, 0, len(names))
 	for _, name := range names {
 		c := files[name]
-		v.Files = append(v.Files, fat.File{Path: name, Size: c.Size, Open: c.Open, Apart: inPlace[name]})
+		list = append(list, fat.File{Path: name, Size: c.Size, Open: c.Open})
 	}
+	v := firmware.Volume(list, b.fatID("boot"), bootStart, bootSize)
 	if _, err := v.Plan(); err != nil {
 		return nil, fault.Wrap(err, fault.Input, "", "planning BOOT")
 	}
 	return v, nil
 }
-
-// inPlace are the files of BOOT that the node rewrites in place.
-var inPlace = map[string]bool{"config.yaml": true, "report.txt": true, config.RescueFile: true}
 
 // emptyReport is the space into which the node writes its report in place, sector by sector.
 func emptyReport() []byte {

@@ -30,7 +30,7 @@ func (b *build) bundle(ctx context.Context) error {
 		return err
 	}
 	defer out.Close()
-	if err := bundle.OfSlot(ctx, out, io.NewSectionReader(in, slotAStart, slotSize), *b.Key); err != nil {
+	if err := bundle.OfDisk(ctx, out, in, io.NewSectionReader(in, slotAStart, slotSize), *b.Key); err != nil {
 		return err
 	}
 	return out.Close()

@@ -1,6 +1,9 @@
 package image
 
-import "imgbuild/init/contract/diskmap"
+import (
+	"imgbuild/init/contract/diskmap"
+	"imgbuild/init/contract/firmware"
+)
 
 // Sizes in bytes. Where the parts of a disk are is the table of package diskmap.
 const (
@@ -18,11 +21,11 @@ const (
 
 	sector      = 512
 	slotCluster = 4096
-	bootCluster = 1024 // 112 MiB need small clusters to be FAT32
+	bootCluster = firmware.ClusterSize
 	journalSize = 64 * mib
 	slotFull    = 75 // percent; a build that fills more of its slot fails, because the next one will be larger
 	reportSize  = 64 << 10
-	bootLabel   = "BOOT"
+	bootLabel   = firmware.Label
 	slotLabel   = "SLOT"
 	blockSize   = 256 << 10 // of the squashfs
 )

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type node struct {
 	state    State
 	reported bool           // that its slot is not known here
 	done     *dialogue.Done // of the last dialogue
+	command  string         // of the next dialogue; empty: serveCommand
 }
 
 func (n *node) close() {
@@ -122,8 +124,8 @@ func (r *run) once(ctx context.Context, n *node, until string, ask func(step str
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
-		command := serveCommand
-		if r.Again {
+		command := cmp.Or(n.command, serveCommand)
+		if r.Again && n.command == "" {
 			command += " force=yes"
 		}
 		code, err := n.conn.Run(ctx, command, stdin, stdout, &limited{w: &stderr, left: 16 << 10})

@@ -37,6 +37,7 @@ type Options struct {
 	Drain    bool
 	Again    bool // take a bundle that a node has rolled back before
 	Prefetch bool // write all nodes before the first one reboots
+	Firmware bool // of one node: upgrade it too, once the system is committed
 	Login    remote.Options
 	Cache    *blockcache.Cache
 	Keys     bundle.Keys                // public keys of this laptop, that a node without any may be given
@@ -60,6 +61,9 @@ func Run(ctx context.Context, o Options) error {
 		o.Pause = triesPause
 	}
 	o.Out = terminal.NewWriter(o.Out)
+	if o.Firmware && len(o.Hosts) != 1 {
+		return fault.New(fault.Usage, "name one node", "firmware=yes upgrades one node at a time: if one does not come back, its card has to come out")
+	}
 	r := &run{Options: o}
 	var err error
 	if r.shelf, err = openShelf(o.Bundle, o.Dir, o.From); err != nil {
@@ -90,6 +94,9 @@ func Run(ctx context.Context, o Options) error {
 		if err := r.step(ctx, s); err != nil {
 			return r.stopped(err, steps, i)
 		}
+	}
+	if o.Firmware {
+		return r.firmware(ctx, r.nodes[0])
 	}
 	return nil
 }

@@ -7,12 +7,15 @@ import (
 	"strings"
 	"time"
 
+	"aead.dev/minisign"
+
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/bundle"
 	"imgbuild/cmd/line"
 	format "imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/terminal"
+	"imgbuild/init/contract/userfile"
 )
 
 var bundleVerb = line.Verb{
@@ -24,26 +27,27 @@ var bundleVerb = line.Verb{
 		{Name: "floor", Value: "N", Doc: "Security floor: a node that committed it takes nothing below. Default what the program has, or the bundle had."},
 		{Name: "expires", Value: "DATE|never", Doc: "Day (2027-01-31, UTC) from which on nodes do not take it from a server. Default never, or what the bundle had."},
 		{Name: "channel", Value: "FILE", Doc: "Write and sign the channel that nodes with upgrade.auto follow, from bundles that are there: one for each family and role. FILE.minisig is its signature."},
+		{Name: "oci", Value: "REF", Doc: "Make a container image of bundles that are there, for a Plan of the system-upgrade-controller: HOST/NAME[:TAG] in a registry, or FILE.tar. The tag is the version by default."},
 		signKey,
 		{Name: "out", Value: "FILE", Doc: "The bundle; default FILE with .upgrade instead of .img."},
 		cacheKey, line.Output},
-	Examples: []string{"imgbuild bundle out/rpi4-worker-20261122-0badc0de.img", "imgbuild bundle new.upgrade from=old.upgrade,older.img expires=2027-01-31", "imgbuild bundle channel=out/shelf.channel out/server.upgrade out/nas.upgrade"},
-	Run:      doBundle,
+	Examples: []string{"imgbuild bundle out/rpi4-worker-20261122-0badc0de.img", "imgbuild bundle new.upgrade from=old.upgrade,older.img expires=2027-01-31", "imgbuild bundle channel=out/shelf.channel out/server.upgrade out/nas.upgrade",
+		"imgbuild bundle oci=registry.lan/shelf out/rpi4-worker-20261122-0badc0de.upgrade"},
+	Run: doBundle,
 }
 
 func doBundle(ctx context.Context, a *line.Args) error {
-	if a.Values["channel"] != "" {
+	switch {
+	case a.Values["oci"] != "":
+		return doPlanImage(ctx, a)
+	case a.Values["channel"] != "":
 		return doChannel(a)
-	}
-	if len(a.Operands) != 1 {
+	case len(a.Operands) != 1:
 		return fault.New(fault.Usage, "see `imgbuild help bundle`", "bundle takes one file, an image or a bundle")
 	}
-	k, err := signingKey(a.Values["sign"])
+	k, err := signerOf(a, append(list(a.Values["from"]), a.Operands...))
 	if err != nil {
 		return err
-	}
-	if k == nil {
-		return fault.New(fault.Input, "make one with `imgbuild keygen`, or name it with sign=FILE", "there is no key to sign with")
 	}
 	floor, err := number(a, "floor", 0)
 	if err != nil {
@@ -68,6 +72,23 @@ func doBundle(ctx context.Context, a *line.Args) error {
 	return nil
 }
 
+// signerOf returns the key to sign with. Files that cannot be opened are reported before somebody
+// types a passphrase.
+func signerOf(a *line.Args, files []string) (*minisign.PrivateKey, error) {
+	for _, name := range files {
+		f, err := userfile.Open("", name)
+		if err != nil {
+			return nil, err
+		}
+		f.Close()
+	}
+	k, err := signingKey(a.Values["sign"])
+	if err == nil && k == nil {
+		err = fault.New(fault.Input, "make one with `imgbuild keygen`, or name it with sign=FILE", "there is no key to sign with")
+	}
+	return k, err
+}
+
 // doChannel writes the channel that names the bundles given.
 func doChannel(a *line.Args) error {
 	for _, other := range []string{"from", "floor", "expires", "out"} {
@@ -78,12 +99,9 @@ func doChannel(a *line.Args) error {
 	if len(a.Operands) == 0 {
 		return fault.New(fault.Usage, "see `imgbuild help bundle`", "channel= wants the bundles that nodes are to run")
 	}
-	k, err := signingKey(a.Values["sign"])
+	k, err := signerOf(a, a.Operands)
 	if err != nil {
 		return err
-	}
-	if k == nil {
-		return fault.New(fault.Input, "make one with `imgbuild keygen`, or name it with sign=FILE", "there is no key to sign with")
 	}
 	c, err := bundle.WriteChannel(a.Values["channel"], a.Operands, *k, time.Now().Unix())
 	if err != nil {

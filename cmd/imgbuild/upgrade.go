@@ -25,6 +25,7 @@ var upgradeVerb = line.Verb{
 		{Name: "drain", Value: "yes|no", Doc: "Move the pods of servers and workers away first. Default yes, where a server of the cluster can be asked."},
 		{Name: "server", Value: "HOST[,HOST]", Doc: "Servers that are asked to drain, if none is among the nodes."},
 		{Name: "prefetch", Value: "yes|no", Doc: "Write all nodes before the first one reboots; each then has only the new system to fall back to. Default no."},
+		{Name: "firmware", Value: "yes|no", Doc: "Of one node: upgrade the firmware on its boot partition too, once it has committed the system. If it then does not boot, its card has to come out (`imgbuild firmware`). Default no."},
 		{Name: "again", Value: "yes|no", Doc: "Try a bundle that a node has rolled back before. Default no."},
 		{Name: "force", Value: "NODE[,NODE]", Doc: "Nodes that may be degraded; others end the run before it begins."},
 		{Name: "sign", Value: "FILE", Doc: "Private key that signs what is built, and whose public half a node without any key may be given; default ~/.config/imgbuild/key."},
@@ -62,6 +63,9 @@ func doUpgrade(ctx context.Context, a *line.Args) error {
 		return err
 	}
 	if o.Again, err = a.Bool("again", false); err != nil {
+		return err
+	}
+	if o.Firmware, err = a.Bool("firmware", false); err != nil {
 		return err
 	}
 	s := newScreen(os.Stderr)

@@ -23,6 +23,7 @@ import (
 	"imgbuild/init/upgrade/command"
 	"imgbuild/init/upgrade/keys"
 	"imgbuild/init/upgrade/ledger"
+	"imgbuild/init/upgrade/source"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,12 @@ import (
 func upgradeVerb(a *line.Args) error {
 	if os.Geteuid() != 0 {
 		return fault.New(fault.Usage, "use sudo", "only root may upgrade the node")
+	}
+	if plan, err := a.Bool("plan", false); plan || err != nil {
+		if err == nil {
+			err = planVerb(a)
+		}
+		return err
 	}
 	cfg, _ := sources.Merge("/")
 	o := command.Options{Config: cfg}
@@ -41,6 +48,11 @@ func upgradeVerb(a *line.Args) error {
 			return err
 		}
 		*to = v
+	}
+	switch o.By = a.Values["by"]; o.By {
+	case "", source.FromPlan:
+	default:
+		return fault.New(fault.Usage, "leave it out", "by=%s is not known", o.By)
 	}
 	switch word := a.Values["datastore"]; word {
 	case "", "keep":

@@ -64,11 +64,16 @@ func shelf() *line.Program {
 					{Name: "arm", Value: "yes|no", Words: []string{"yes", "no"}, Doc: "no: write the slot only. The fallback that was in it is gone."},
 					{Name: "force", Value: "yes|no", Words: []string{"yes", "no"}, Doc: "yes: take a bundle that was rolled back here. Signature, family, role and floor are checked all the same."},
 					{Name: "datastore", Value: "keep", Words: []string{"keep"}, Doc: "keep: go to another minor version of k3s although nothing can bring the datastore back (several servers, a database elsewhere, no space)."},
-					{Name: "serve", Flag: true, Value: "yes|no", Doc: "For imgbuild upgrade: the bundle comes from the laptop at the other end of ssh."}, line.Output},
+					{Name: "serve", Flag: true, Value: "yes|no", Doc: "For imgbuild upgrade: the bundle comes from the laptop at the other end of ssh."},
+					{Name: "by", Value: "plan", Words: []string{"plan"}, Doc: "With --serve: the bundle comes from a container of a Plan."},
+					{Name: "plan", Flag: true, Value: "yes|no", Doc: "In a container that `imgbuild bundle oci=REF` made: upgrade the node whose root is at /host, and end with 0 when it has committed."}, line.Output},
 				Examples: []string{"sudo shelf upgrade /home/rancher/rpi4-worker.upgrade", "sudo shelf upgrade https://nas.lan/rpi4-worker.upgrade", "sudo shelf upgrade usb"}, Run: func(_ context.Context, a *line.Args) error { return upgradeVerb(a) }},
 			{Name: "rollback", Summary: "give up the trial that runs, take back an upgrade that waits, or reboot into the system of the other slot",
 				Keys: []line.Key{{Name: "restore", Value: "FILE", Doc: "On a server: start the system of the other slot with this backup, which the way back across a minor version of k3s needs. It is on trial; if it fails, this system and its data come back."}, line.Output},
 				Run:  func(_ context.Context, a *line.Args) error { return rollback(a) }},
+			{Name: "firmware", Operands: "[upgrade FILE|URL|usb|- | rollback]", Words: "upgrade rollback", Summary: "the firmware on the boot partition; upgrade it from a bundle and reboot, which nothing tries first: if it does not boot, the card has to come out; rollback: the one before boots again",
+				Keys:     []line.Key{{Name: "serve", Flag: true, Value: "yes|no", Doc: "With upgrade, for imgbuild upgrade firmware=yes: the bundle comes from the laptop at the other end of ssh."}, line.Output},
+				Examples: []string{"sudo shelf firmware", "sudo shelf firmware upgrade https://nas.lan/rpi4-worker.upgrade"}, Run: func(_ context.Context, a *line.Args) error { return firmwareVerb(a) }},
 			{Name: "commit", Summary: "commit the running trial, whatever the result of its checks", Keys: print, Run: plain(commit)},
 			{Name: "hold", Operands: "[SECONDS|off]", Words: "off", Summary: "neither commit the trial that runs nor give it up, for an hour or the seconds given", Keys: print, Run: words(hold)},
 			{Name: "history", Summary: "the upgrades of this node, and how each ended", Keys: print, Run: plain(history)},
@@ -110,6 +115,9 @@ func run(args []string) error {
 	}
 	if a.Verb == nil {
 		return a.PrintHelp(os.Stdout)
+	}
+	if err := a.Empty(); err != nil {
+		return err
 	}
 	return a.Verb.Run(context.Background(), a)
 }

@@ -8,6 +8,7 @@ package line
 
 import (
 	"context"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -231,6 +232,16 @@ func (a *Args) Bool(name string, fallback bool) (bool, error) {
 	default:
 		return false, NotKnown(name, v, []string{"yes", "no"})
 	}
+}
+
+// Empty reports a key that was given without a value; nil if there is none.
+func (a *Args) Empty() error {
+	for _, name := range slices.Sorted(maps.Keys(a.Values)) {
+		if a.Values[name] == "" {
+			return fault.New(fault.Usage, "give one, or leave "+name+"= out", "%s= has no value", name)
+		}
+	}
+	return nil
 }
 
 // NotKnown is the fault for a word that is not among those that are known.

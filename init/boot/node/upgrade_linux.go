@@ -67,7 +67,7 @@ func (v *View) upgradeFacts() install.Facts {
 	f := install.Facts{
 		Hostname: v.Host, Family: p.Manifest.Family, Arch: p.Manifest.Arch, Role: v.Config().RoleOf(""), Version: p.Manifest.Version, Slot: p.Slot,
 		Trial: v.Upgrades.Trialing(), Degraded: v.Layout.Degraded, Booting: !v.Up.Load(), Synced: v.Clock.Status().Synced, Ledger: v.Upgrades.Ledger(),
-		Deadline: int64(v.deadline() / time.Second),
+		Deadline: int64(v.deadline() / time.Second), Board: p.Cmdline["shelf.board"],
 	}
 	if p.Manifest.K3s != nil {
 		f.K3s = p.Manifest.K3s.Version
@@ -75,6 +75,7 @@ func (v *View) upgradeFacts() install.Facts {
 	if p.Disk != nil {
 		number := map[string]int{bootstate.A: disk.SlotA, bootstate.B: disk.SlotB}
 		f.Running, f.Target = p.Disk.Partition(number[p.Slot]), p.Disk.Partition(number[bootstate.Other(p.Slot)])
+		f.Disk = p.Disk.Path
 	}
 	if r, err := v.Record.Read(); err == nil {
 		f.Armed = r.Trial != "" && r.Trial != p.Slot

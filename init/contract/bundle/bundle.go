@@ -2,8 +2,8 @@
 // from other slots.
 //
 // Layout, without gaps: a header of 512 bytes, the manifest, its signature, the piece index, the
-// deltas, and the pieces of the slot in their order. A reader only goes forward, except for
-// pieces that a delta did not bring.
+// deltas, the pieces of the slot in their order, and the files of the boot partition. A reader only
+// goes forward, except for pieces that a delta did not bring.
 //
 // What is trusted: the signature covers the manifest, the manifest holds the hash of the index, the
 // index holds a hash for every piece. The header and the deltas are not signed: a header that is
@@ -22,6 +22,7 @@ import (
 
 	"imgbuild/init/contract/codec"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/firmware"
 )
 
 // Suffix is the ending of a bundle's file name.
@@ -102,6 +103,18 @@ func checkedIndex(m *Manifest, data []byte) (*Index, error) {
 		}
 	}
 	return x, nil
+}
+
+// FirmwareFile reads a file of the boot partition and compares it with its hash.
+func (b *Bundle) FirmwareFile(ctx context.Context, f firmware.Placed) ([]byte, error) {
+	data, err := Read(ctx, b.Source, b.Header.Pieces.End()+f.Off, f.Size)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != f.SHA256 {
+		return nil, damaged("the file %s of the firmware is not the one that was signed", f.Path)
+	}
+	return data, nil
 }
 
 // Read returns n bytes of a source from off on.

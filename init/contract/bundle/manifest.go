@@ -11,6 +11,7 @@ import (
 	"imgbuild/init/contract/codec"
 	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/contract/firmware"
 	"imgbuild/init/contract/manifest"
 )
 
@@ -35,6 +36,9 @@ type Manifest struct {
 	Root     manifest.Root   `json:"root"`
 	Index    Blob            `json:"index"`
 	Encoders []codec.Encoder `json:"encoders"` // that made the slot
+	// Firmware is what the boot partition has of this version, by package firmware. Only an upgrade
+	// of the firmware writes it.
+	Firmware []firmware.File `json:"firmware,omitempty"`
 }
 
 // Slot is the slot as a whole.
@@ -127,6 +131,9 @@ func (m *Manifest) Check() error {
 	}
 	if s, err := hex.DecodeString(r.Salt); err != nil || len(s) > 256 {
 		return bad("salt %q", r.Salt)
+	}
+	if err := firmware.Check(m.Firmware); err != nil {
+		return bad("firmware: %v", err)
 	}
 	return nil
 }

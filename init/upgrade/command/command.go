@@ -3,6 +3,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,6 +36,7 @@ type Options struct {
 	Keep     bool           // go on although nothing can bring a server's datastore back
 	Arm      bool           // false: write only
 	Reboot   bool           // false: the next boot tries it, whenever that is
+	By       string         // source.FromPlan where a container is at the other end of Serve
 	Expect   string         // sha256 of the slot's manifest that the bundle must have; empty: any
 	Note     func(text string)
 	Progress func(dialogue.Progress)
@@ -70,7 +72,8 @@ func serve(ctx context.Context, p place, in io.Reader, out io.Writer, o Options)
 	o.Arm, o.Reboot = true, true // the laptop orders it
 	o.Note = func(text string) { _ = n.Say(dialogue.Message{Note: text}) }
 	o.Progress = func(now dialogue.Progress) { _ = n.Say(dialogue.Message{Progress: &now}) }
-	done, err := run(ctx, p, n, o, func(source.Options) (source.Source, string, error) { return source.SSH{Node: n}, source.FromSSH, nil })
+	kind := cmp.Or(o.By, source.FromSSH)
+	done, err := run(ctx, p, n, o, func(source.Options) (source.Source, string, error) { return source.SSH{Node: n}, kind, nil })
 	if err != nil {
 		_ = n.Say(dialogue.Message{Error: dialogue.ErrorOf(err)}) // the laptop may be gone
 		return err

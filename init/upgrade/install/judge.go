@@ -21,6 +21,8 @@ type Facts struct {
 	Slot     string `json:"slot"`               // that runs
 	Running  string `json:"running"`            // device of its partition
 	Target   string `json:"target"`             // device of the other partition
+	Disk     string `json:"disk,omitempty"`     // device of the disk that both are on
+	Board    string `json:"board,omitempty"`    // as the boot script names it
 	Trial    bool   `json:"trial"`              // the running slot is under trial
 	Armed    bool   `json:"armed"`              // the other slot is, and was not tried yet
 	Degraded bool   `json:"degraded"`           // nothing is kept

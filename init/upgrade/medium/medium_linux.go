@@ -71,6 +71,46 @@ func (p *Partition) Direct() io.ReaderAt { return p.direct }
 // Close closes both descriptors.
 func (p *Partition) Close() error { return errors.Join(p.f.Close(), p.direct.f.Close()) }
 
+// Disk is a whole disk, parts of which are in use. Every access bypasses the page cache and is of
+// whole sectors, so that a write of one sector is one on the medium.
+type Disk struct{ *direct }
+
+// OpenDisk opens the disk at path. Errors have a kind.
+func OpenDisk(path string) (Disk, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_DIRECT, 0)
+	if errors.Is(err, unix.EINVAL) { // a file of a file system without it
+		f, err = os.OpenFile(path, os.O_RDWR, 0)
+	}
+	if err != nil {
+		return Disk{}, fault.Wrap(err, fault.Device, "", "the disk")
+	}
+	return Disk{&direct{f: f, buf: aligned(bounce)}}, nil
+}
+
+// WriteAt writes whole sectors.
+func (d Disk) WriteAt(b []byte, off int64) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	done := 0
+	for done < len(b) {
+		n := copy(d.buf, b[done:])
+		k, err := d.f.WriteAt(d.buf[:n], off+int64(done))
+		if done += k; err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// Flush returns when all is on the medium.
+func (d Disk) Flush() error { return d.f.Sync() }
+
+// Direct reads whole sectors from the medium.
+func (d Disk) Direct() io.ReaderAt { return d.direct }
+
+// Close closes the disk.
+func (d Disk) Close() error { return d.f.Close() }
+
 // bounce is how much is read from the medium in one request, align what O_DIRECT asks of memory.
 const (
 	bounce = 1 << 20

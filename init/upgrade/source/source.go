@@ -34,11 +34,14 @@ const (
 	FromOCI   = "oci"
 	FromUSB   = "usb"
 	FromAuto  = "auto"
+	FromPlan  = "plan" // a container of the system-upgrade-controller
 )
 
 // Expires reports whether a stale bundle is refused from a kind of source: one that no person has
 // chosen at that moment.
-func Expires(kind string) bool { return kind == FromHTTP || kind == FromOCI || kind == FromAuto }
+func Expires(kind string) bool {
+	return kind == FromHTTP || kind == FromOCI || kind == FromAuto || kind == FromPlan
+}
 
 // K3sName is the name of the k3s binary in a bundle's directory.
 func K3sName(k *manifest.K3s, arch string) string { return "k3s-" + k.Version + "-" + arch }

@@ -17,6 +17,8 @@ _shelf() {
 		force) words="yes no" ;;
 		datastore) words="keep" ;;
 		serve) words="yes no" ;;
+		by) words="plan" ;;
+		plan) words="yes no" ;;
 		list) words="yes no" ;;
 		yes) words="yes" ;;
 		esac
@@ -28,7 +30,7 @@ _shelf() {
 	-o) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
 	esac
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token storage restore rescue reboot poweroff reset support completion version help"
+		words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback firmware commit hold history key token storage restore rescue reboot poweroff reset support completion version help"
 	else
 		case ${COMP_WORDS[1]} in
 	status) words="output= -o" ;;
@@ -45,8 +47,9 @@ _shelf() {
 	data) words="repair format yes=" ;;
 	backup) words="now list key forget" ;;
 	disk) words="move forget" ;;
-	upgrade) words="usb auto status resume reboot= arm= force= datastore= serve= --serve output= -o" ;;
+	upgrade) words="usb auto status resume reboot= arm= force= datastore= serve= --serve by= plan= --plan output= -o" ;;
 	rollback) words="restore= output= -o" ;;
+	firmware) words="upgrade rollback serve= --serve output= -o" ;;
 	commit) words="output= -o" ;;
 	hold) words="off output= -o" ;;
 	history) words="output= -o" ;;
@@ -61,7 +64,7 @@ _shelf() {
 	support) words="- out= output= -o" ;;
 	completion) words="bash zsh fish man" ;;
 	version) words="output= -o" ;;
-	help) words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback commit hold history key token storage restore rescue reboot poweroff reset support completion version" ;;
+	help) words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback firmware commit hold history key token storage restore rescue reboot poweroff reset support completion version" ;;
 		esac
 	fi
 	COMPREPLY=($(compgen -W "$words" -- "$word"))
