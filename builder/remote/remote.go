@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"imgbuild/builder/lookup"
 	"imgbuild/init/contract/fault"
 )
 
@@ -35,7 +36,11 @@ type Options struct {
 	Secret     func(prompt string) []byte    // passphrase of a private key; nil or an empty answer: the key is passed over
 	Timeout    time.Duration                 // for the connection and the login; DefaultTimeout if 0
 	Say        func(format string, a ...any) // what the user should know, such as a host key that was noted; nil: nothing
+	Find       Find                          // addresses of a name; lookup.Find if nil
 }
+
+// Find finds the addresses of a host by its name.
+type Find func(ctx context.Context, host string) (lookup.Found, error)
 
 // DefaultTimeout is how long a node has to answer.
 const DefaultTimeout = 20 * time.Second
@@ -72,7 +77,7 @@ func Dial(ctx context.Context, host string, o Options) (*Node, error) {
 		return nil, err
 	}
 	defer keys.close()
-	conn, err := (&net.Dialer{Timeout: o.Timeout}).DialContext(ctx, "tcp", n.Address)
+	conn, err := n.connect(ctx, o)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Network, "check its name or address, and that it is on", "%s cannot be reached", n.Host)
 	}
@@ -110,6 +115,36 @@ func Dial(ctx context.Context, host string, o Options) (*Node, error) {
 	n.client, n.HostKey = ssh.NewClient(c, chans, requests), trust.seen
 	go n.probe(probeEvery)
 	return n, nil
+}
+
+// connect opens a connection to the first address of the node that takes one. What is known about
+// its key goes by its name, wherever its address comes from.
+func (n *Node) connect(ctx context.Context, o Options) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	host, port, err := net.SplitHostPort(n.Address)
+	if err != nil {
+		return nil, err
+	}
+	if o.Find == nil {
+		o.Find = lookup.Find
+	}
+	found, err := o.Find(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, a := range found.Addresses {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(a, port))
+		if err == nil {
+			if found.MDNS {
+				o.Say("%s is at %s, as mDNS reports", n.Host, a)
+			}
+			return conn, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
 }
 
 // probeEvery is how often a connection asks its node for a sign of life.

@@ -2,6 +2,8 @@ package remote
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"imgbuild/builder/lookup"
 	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/fixtures/sshd"
 )
@@ -167,6 +170,54 @@ func TestUnreachable(t *testing.T) {
 	l.Close()
 	_, err = Dial(t.Context(), l.Addr().String(), Options{})
 	is(t, err, fault.Network, "cannot be reached")
+}
+
+// TestFound: a node is found by mDNS, but its key is known by its name, and one that is not known is
+// asked about as always.
+func TestFound(t *testing.T) {
+	s, _ := newNode(t, "")
+	_, port, err := net.SplitHostPort(s.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	o := Options{Find: func(_ context.Context, host string) (lookup.Found, error) {
+		asked = append(asked, host)
+		return lookup.Found{Addresses: []string{"127.0.0.2", "127.0.0.1"}, MDNS: true}, nil
+	}}
+	dial := func(o Options) error {
+		n, err := Dial(t.Context(), "node1.local:"+port, o)
+		if err == nil {
+			n.Close()
+		}
+		return err
+	}
+	is(t, dial(o), fault.Verify, "not among the known hosts")
+	o.Ask = func(string) bool { return false }
+	is(t, dial(o), fault.Verify, "not among the known hosts")
+	o.Ask = func(string) bool { return true }
+	said := ""
+	o.Say = func(format string, a ...any) { said += fmt.Sprintf(format, a...) + "\n" }
+	if err := dial(o); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said, "node1.local:"+port+" is at 127.0.0.1") {
+		t.Errorf("reported %q, want the address that was found", said)
+	}
+	o.Ask = nil
+	if err := dial(o); err != nil {
+		t.Errorf("a noted host is asked about again: %v", err)
+	}
+	s.NewHost()
+	o.Ask = func(string) bool { return true }
+	is(t, dial(o), fault.Verify, "another machine")
+	if got := strings.Join(asked, " "); got != strings.TrimSpace(strings.Repeat("node1.local ", len(asked))) {
+		t.Errorf("looked for %q, want node1.local", got)
+	}
+	o.Find = func(context.Context, string) (lookup.Found, error) {
+		return lookup.Found{}, errors.New("nobody answers")
+	}
+	is(t, dial(o), fault.Network, "nobody answers")
 }
 
 func TestTarget(t *testing.T) {

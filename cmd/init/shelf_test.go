@@ -14,6 +14,7 @@ import (
 
 	"imgbuild/init/base/report"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/net/mdns"
 	"imgbuild/init/status"
 	"imgbuild/init/status/health"
 	"imgbuild/init/status/monitor"
@@ -100,6 +101,7 @@ func TestStatusText(t *testing.T) {
 		Health: health.Bad, Why: []string{"k3s: failed"}, Up: 90061, LastEnd: "power", Record: &status.Record{Active: "b", Trial: "a", Left: 2, A: "empty", B: "good"},
 		Services: []status.Service{{Name: "sshd", Phase: "ready", Ready: true}, {Name: "k3s", Phase: "failed", Detail: "status 1", Restarts: 4, Bad: true}},
 		Network:  []status.Interface{{Name: "eth0", Line: "eth0: 10.0.0.2/24 by dhcp from 10.0.0.1"}},
+		MDNS:     &mdns.Status{Name: "one-2.local", Links: []string{"eth0"}, Taken: "one.local", By: "10.0.0.9"},
 		Disks:    []health.Disk{{Path: "/", Size: 100 << 30, Free: 25 << 30}}, Written: &status.Written{Disk: "mmcblk0", Total: 3 << 30, PerDay: 1 << 29},
 		Machine: monitor.Machine{Zones: []monitor.Zone{{Type: "cpu-thermal", Celsius: 61}}, UnderVoltage: &yes, Throttled: []monitor.Throttle{{Cause: "heat", On: true}},
 			Wear: []monitor.Wear{{Device: "mmcblk1", Life: []monitor.Life{{Cells: "a", Percent: 30}}}}},
@@ -108,7 +110,7 @@ func TestStatusText(t *testing.T) {
 	var b bytes.Buffer
 	writeStatus(&b, s)
 	for _, want := range []string{"one, server on Raspberry Pi 4", "bad: k3s: failed", "20261121-b92f60b7 in slot b (slot a on trial, 2 attempts left), lock 12 days old", "up 1 d 1 h; the boot before ended with: power",
-		"from 10.0.0.1 1 min 5 s ago", "eth0: 10.0.0.2/24 by dhcp", "75 GiB of 100 GiB used (75 %)", "30 % of its life", "3.0 GiB written to mmcblk0 in all, 512 MiB a day", "61 °C", "SLOWED DOWN by heat",
+		"from 10.0.0.1 1 min 5 s ago", "eth0: 10.0.0.2/24 by dhcp", "mdns       one-2.local on eth0: 10.0.0.9 has one.local", "75 GiB of 100 GiB used (75 %)", "30 % of its life", "3.0 GiB written to mmcblk0 in all, 512 MiB a day", "61 °C", "SLOWED DOWN by heat",
 		"UNDER-VOLTAGE", "1 d 2 h old; the last attempt failed, 3 in a row", "k3s              failed, restarted 4 times: status 1"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing:\n%s", want, b.String())

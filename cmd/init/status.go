@@ -77,6 +77,9 @@ func writeStatus(w io.Writer, s status.Status) {
 	for i, n := range s.Network {
 		line(once("network", i), "%s", n.Line)
 	}
+	if m := s.MDNS; m != nil {
+		line("mdns", "%s", m)
+	}
 	for i, d := range s.Disks {
 		text := fmt.Sprintf("%s %s of %s used (%d %%)", d.Path, size(d.Size-d.Free), size(d.Size), percent(d))
 		if d.ReadOnly {

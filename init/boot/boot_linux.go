@@ -15,6 +15,7 @@ import (
 	"imgbuild/init/base/swap"
 	"imgbuild/init/boot/fetch"
 	"imgbuild/init/boot/harden"
+	"imgbuild/init/boot/lan"
 	"imgbuild/init/boot/node"
 	"imgbuild/init/boot/online"
 	"imgbuild/init/boot/order"
@@ -47,6 +48,7 @@ type Node struct {
 	log      *supervise.Log // of init_cmd, boot_cmd and run_cmd
 	do       chan func()    // what else run does between orders
 	online   *online.Online
+	lan      *lan.LAN
 	fetcher  *fetch.Fetcher
 	radio    *radio.Radio
 	extra    *services.Extra

@@ -29,6 +29,7 @@ func (n *Node) end(o order.Order) {
 	n.Pre().Watchdog.Limit(stopLimit + 60*time.Second)
 	n.LED.Load().Blink(6)
 	began := time.Now()
+	n.lan.Stop()
 	n.Stop(stopLimit)
 	n.reporter.Problem(n.Upgrades.Leave())
 	time.Sleep(orderNotice - time.Since(began))

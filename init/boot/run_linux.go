@@ -98,6 +98,7 @@ func (n *Node) readAgain() {
 	n.fetcher.Follow(cfg, n.reporter.For("config"))
 	n.radio.Apply(cfg)
 	n.online.Net.Apply(cfg)
+	n.lan.Kick()
 	n.Units.Load().Recheck()
 	if r := n.Storage.Load(); r != nil {
 		r.Kick() // ends with the services

@@ -11,6 +11,7 @@ import (
 	"imgbuild/init/base/report"
 	"imgbuild/init/boot/configtrial"
 	"imgbuild/init/boot/fetch"
+	"imgbuild/init/boot/lan"
 	"imgbuild/init/boot/login"
 	"imgbuild/init/boot/node"
 	"imgbuild/init/boot/online"
@@ -52,7 +53,9 @@ func startNetwork(n *Node) error {
 		Drop: network.DropDummy,
 		Out:  func() { role.Restart(shared.Units.Load(), shared.Base.For("k3s").Problem) },
 	}
+	n.lan = (&lan.LAN{Config: n.Config, Host: n.host, Net: net, Offers: shared.Offers, Reporter: n.Base, Save: n.SaveReport}).Make()
 	n.online.Start(context.Background())
+	guard.Go(n.lan.Run)
 	synced, system, reporter := n.online.Clock.Synced(), n.system()+"program "+n.version, n.reporter
 	guard.Go(func() {
 		<-synced // only now it is known when this boot began
@@ -84,7 +87,7 @@ func serveSocket(n *Node) error {
 	c := n.online.Clock
 	v := &node.View{
 		Shared: n.Shared, Version: n.version, Host: n.host, How: n.how, Logs: logDir, Layout: n.lay, Log: n.log, Services: units,
-		Net: n.online.Net, Clock: c,
+		Net: n.online.Net, Clock: c, LAN: n.lan,
 	}
 	n.watch = metrics.New(&metrics.Watch{
 		Config: n.Config, Units: units, Net: n.online.Net, Probes: &n.Probes, Reporter: n.Base, Dir: clock.Path, Discard: n.lay.Degraded,
@@ -182,7 +185,8 @@ func startStorage(n *Node) error {
 	clock := n.online.Clock
 	keeper := &care.Keeper{Whole: d.Whole, Say: n.Base.Say, Clock: func() (time.Time, bool) { return time.Now(), clock.Status().Synced }}
 	server := &serve.Server{Config: n.Config, Host: n.host, Disks: d, Care: keeper, Super: n.Units.Load(), Load: p.Modules.Load, Edit: apply.Here.Edit, Say: n.Base.Say}
-	r := role.NewStorage(server, t, n.SaveReport)
+	announce, save := n.lan.Kick, n.SaveReport
+	r := role.NewStorage(server, t, func() { announce(); save() })
 	n.Storage.Store(r)
 	n.Probes.Add(server.Probes()...)
 	p.Modules.Subscribe(r.Handle)

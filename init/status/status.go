@@ -7,6 +7,7 @@ import (
 	"imgbuild/init/base/report"
 	"imgbuild/init/base/swap"
 	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/net/mdns"
 	"imgbuild/init/status/health"
 	"imgbuild/init/status/monitor"
 )
@@ -40,6 +41,7 @@ type Status struct {
 
 	Services       []Service           `json:"services"`
 	Network        []Interface         `json:"network"`
+	MDNS           *mdns.Status        `json:"mdns,omitempty"` // absent where it is off
 	Disks          []health.Disk       `json:"disks"`
 	DataDisk       *datadisk.Status    `json:"data_disk,omitempty"` // that data.device names
 	Written        *Written            `json:"written,omitempty"`

@@ -2,16 +2,20 @@ package scenarios
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/miekg/dns"
 	"golang.org/x/crypto/ssh"
 
 	"imgbuild/init/contract/fault"
@@ -85,6 +89,30 @@ func TestNetwork(t *testing.T) {
 		}
 		if len(net.Leases) != 0 {
 			t.Errorf("the static card asked for a lease as %s: got %v, want 0", <-net.Leases, len(net.Leases))
+		}
+	}, g)
+	sub(t, "the name in the local network", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		for _, c := range []struct {
+			name string
+			kind uint16
+			want []string
+		}{
+			{"shelf-radio.local.", dns.TypeA, []string{"A 10.9.8.77", "AAAA fe80:"}},
+			{"_ssh._tcp.local.", dns.TypePTR, []string{"PTR shelf-radio._ssh._tcp.local.", "SRV 0 0 22 shelf-radio.local.", "A 10.9.8.77"}},
+		} {
+			list, err := net.Resolve(ctx, c.name, c.kind)
+			all := strings.ReplaceAll(fmt.Sprint(list), "\t", " ")
+			for _, want := range c.want {
+				if err != nil || !strings.Contains(all, " "+want) || strings.Contains(all, "10.0.2.15") {
+					t.Errorf("%s: got %s, %v, want %q, and no address of another link", c.name, all, err, want)
+				}
+			}
+		}
+		// Wi-Fi and the cable, and neither the port of the access point's bridge nor anything else.
+		if all := s.run("shelf status | grep ^mdns; grep -c FB0000E0 /proc/net/igmp"); !strings.Contains(all, "shelf-radio.local on eth1, wlan0\n2") {
+			t.Errorf("got %s, want the name on eth1 and wlan0", all)
 		}
 	}, g)
 	sub(t, "link loss and return", func(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"imgbuild/init/disk"
 	"imgbuild/init/k3s"
 	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/net/mdns"
 	"imgbuild/init/settings/sources"
 	"imgbuild/init/start/preinit"
 	"imgbuild/init/status"
@@ -91,6 +92,14 @@ func (s *Shared) Pre() *preinit.State {
 
 // Config is the newest configuration.
 func (s *Shared) Config() *config.Config { return s.Newest.Load() }
+
+// Offers are the services of the role that others find by mDNS.
+func (s *Shared) Offers() []mdns.Service {
+	if r := s.Storage.Load(); r != nil {
+		return r.Server.Services()
+	}
+	return nil
+}
 
 // Reload has run read the configuration again.
 func (s *Shared) Reload(why string) { s.Orders.Give(order.Order{Verb: order.Reload, Reason: why}) }

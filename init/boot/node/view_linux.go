@@ -10,6 +10,7 @@ import (
 	"imgbuild/init/base/report"
 	"imgbuild/init/base/swap"
 	"imgbuild/init/boot/consoles"
+	"imgbuild/init/boot/lan"
 	"imgbuild/init/boot/role"
 	"imgbuild/init/contract/checks"
 	"imgbuild/init/contract/config"
@@ -39,6 +40,7 @@ type View struct {
 	Services *supervise.Supervisor
 	Net      *network.Manager
 	Clock    *clock.Keeper
+	LAN      *lan.LAN
 	Watch    *metrics.Watch
 
 	since atomic.Pointer[time.Time] // when Settle began
@@ -133,6 +135,7 @@ func (v *View) Status() status.Status {
 			s.Backup = &b.Last
 		}
 	}
+	s.MDNS = v.LAN.Status()
 	s.Certificate, s.Upgrade, s.Auto = v.certificate(), v.upgrade(), v.automatic()
 	s.Clean(v.Base.Report.Clean) // anybody on the node may ask
 	return s

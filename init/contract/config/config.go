@@ -92,6 +92,7 @@ type Network struct {
 	Bonds      []Bond      `yaml:"bonds,omitempty"`
 	DNS        []string    `yaml:"dns,omitempty"` // before what DHCP gives
 	Search     []string    `yaml:"search,omitempty"`
+	MDNS       bool        `yaml:"mdns"` // the node answers to HOSTNAME.local and announces its services
 }
 
 // Interface is one wired or wireless interface. It is found by MAC if set, else by name; "auto" is

@@ -52,6 +52,8 @@ var shelfRows = []Key{
 	{Path: "network.dns", Type: Texts, Form: Address, Phase: AtNetwork, Doc: "Name servers that come before those DHCP names.", Aliases: []string{"nameservers"}, Example: "[192.168.1.1]"},
 	{Path: "network.search", Type: Texts, Form: Hosts, Phase: AtNetwork, Doc: "Search domains.", Unset: "from DHCP", Example: "[lan]"},
 
+	{Path: "network.mdns", Type: Bool, Phase: AtRun, Doc: "Answer to `HOSTNAME.local` in the local network and announce ssh and shares (mDNS, DNS-SD).", Default: "true", Example: "false"},
+
 	{Path: "router", Type: Free, Phase: AtRun, Roles: []string{"router"}, Doc: "Uplink, LAN and firewall of a router.", Example: "{}", Planned: true},
 
 	{Path: "monitoring", Type: Section, Phase: AtRun, Doc: "What the node reports about itself."},

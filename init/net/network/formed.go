@@ -23,7 +23,7 @@ func (m *Manager) watchAddresses(ctx context.Context) {
 		news := make(chan netlink.AddrUpdate, 16)
 		stop := make(chan struct{})
 		m.mu.Lock()
-		m.formed = map[int]map[netip.Prefix]bool{}
+		m.formed, m.local = map[int]map[netip.Prefix]bool{}, map[int]netip.Prefix{}
 		m.mu.Unlock()
 		err := netlink.AddrSubscribeWithOptions(news, stop, netlink.AddrSubscribeOptions{ListExisting: true, ErrorCallback: func(err error) {
 			if !errors.Is(err, netlink.ErrDumpInterrupted) {
@@ -59,6 +59,10 @@ func (m *Manager) watchAddresses(ctx context.Context) {
 // machine has it.
 func (m *Manager) handleAddress(u netlink.AddrUpdate) {
 	p := prefixOf(&u.LinkAddress)
+	if p.IsValid() && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+		m.handleLocal(u.LinkIndex, p, u.NewAddr && u.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0)
+		return
+	}
 	if !p.IsValid() || p.Addr().Is4() || !p.Addr().IsGlobalUnicast() {
 		return
 	}
@@ -82,6 +86,23 @@ func (m *Manager) handleAddress(u netlink.AddrUpdate) {
 		if s := m.status[l.name]; len(s.Addresses) > 0 {
 			m.say("network %s", s)
 		}
+	}
+}
+
+// handleLocal notes the link-local address of an interface, or that one is gone.
+func (m *Manager) handleLocal(index int, p netip.Prefix, usable bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch had := m.local[index]; {
+	case usable && had != p:
+		m.local[index] = p
+	case !usable && had == p:
+		delete(m.local, index)
+	default:
+		return
+	}
+	if l := m.links[index]; l != nil && l.set0 != nil {
+		m.wake()
 	}
 }
 

@@ -56,6 +56,7 @@ type Manager struct {
 	ending   *time.Timer       // for the next end of a router's announcement
 
 	formed map[int]map[netip.Prefix]bool // addresses of IPv6 that the kernel has, by index
+	local  map[int]netip.Prefix          // link-local ones of IPv6, by index
 	asked6 map[int]mode6                 // what routers ask for, by index
 	onLink func(name string)             // see OnLink
 
@@ -73,7 +74,7 @@ func New(cfg *config.Config, hostname, resolvConf string, say func(format string
 		cfg: cfg, hostname: hostname, resolvConf: resolvConf, say: say, ctx: context.Background(),
 		links: map[int]*link{}, status: map[string]Status{}, made: map[string]device{}, madeAs: map[string]int{},
 		reported: map[string]string{}, changed: make(chan struct{}), ports: map[string]string{}, kernel: real,
-		formed: map[int]map[netip.Prefix]bool{}, asked6: map[int]mode6{},
+		formed: map[int]map[netip.Prefix]bool{}, local: map[int]netip.Prefix{}, asked6: map[int]mode6{},
 		after: func(d time.Duration, f func()) stopper {
 			return time.AfterFunc(d, func() {
 				defer guard.Catch()
@@ -259,6 +260,7 @@ func (m *Manager) forget(l *link) {
 	}
 	delete(m.links, l.index)
 	delete(m.formed, l.index)
+	delete(m.local, l.index)
 	delete(m.asked6, l.index)
 	if m.auto == l.name {
 		m.auto = ""

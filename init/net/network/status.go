@@ -30,6 +30,8 @@ type Status struct {
 	Note      string     // why a radio is in no network
 	State     State      // all of it
 
+	Local netip.Prefix // the link-local address of IPv6, once the kernel has found it free
+
 	of         string     // key of the settings that it has
 	ra         advertised // name servers and domains of routers
 	formed     bool       // it has addresses by the kernel
@@ -120,7 +122,9 @@ func (m *Manager) Status() []Status {
 	routers := m.kernel.routers()
 	var list []Status
 	for _, name := range slices.Sorted(maps.Keys(m.status)) {
-		list = append(list, m.status[name].withRouter(routers[index[name]]))
+		s := m.status[name].withRouter(routers[index[name]])
+		s.Local = m.local[index[name]]
+		list = append(list, s)
 	}
 	return list
 }
