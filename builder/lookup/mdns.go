@@ -126,8 +126,8 @@ func receive(c net.PacketConn, q *dns.Msg, got chan<- []netip.Addr) {
 	}
 }
 
-// addresses reads the addresses of the name that q asks for out of an answer to it. A link-local one
-// is worth something only with the interface that the answer came from, which zone names.
+// addresses reads the addresses of the name that q asks for out of an answer to it. A link-local
+// one is worth something only with the interface that the answer came from, which zone names.
 func addresses(packet []byte, q *dns.Msg, zone string) (list []netip.Addr) {
 	m := &dns.Msg{}
 	if m.Unpack(packet) != nil || !m.Response || m.Id != q.Id || m.Rcode != dns.RcodeSuccess {

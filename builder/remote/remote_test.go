@@ -172,8 +172,8 @@ func TestUnreachable(t *testing.T) {
 	is(t, err, fault.Network, "cannot be reached")
 }
 
-// TestFound: a node is found by mDNS, but its key is known by its name, and one that is not known is
-// asked about as always.
+// TestFound: a node is found by mDNS, but its key is known by its name, and one that is not known
+// is asked about as always.
 func TestFound(t *testing.T) {
 	s, _ := newNode(t, "")
 	_, port, err := net.SplitHostPort(s.Address)

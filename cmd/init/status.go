@@ -74,11 +74,8 @@ func writeStatus(w io.Writer, s status.Status) {
 		}
 	}
 	line("time", "%s", timeLine(s.Clock))
-	for i, n := range s.Network {
-		line(once("network", i), "%s", n.Line)
-	}
-	if m := s.MDNS; m != nil {
-		line("mdns", "%s", m)
+	for _, n := range networkLines(s) {
+		line(n[0], "%s", n[1])
 	}
 	for i, d := range s.Disks {
 		text := fmt.Sprintf("%s %s of %s used (%d %%)", d.Path, size(d.Size-d.Free), size(d.Size), percent(d))
@@ -114,6 +111,17 @@ func writeStatus(w io.Writer, s status.Status) {
 			fmt.Fprintf(w, "how to fix it:   %s\n", p.Fix)
 		}
 	}
+}
+
+// networkLines are the interfaces and the name in the local network, each with its heading.
+func networkLines(s status.Status) (list [][2]string) {
+	for i, n := range s.Network {
+		list = append(list, [2]string{once("network", i), n.Line})
+	}
+	if s.MDNS != nil {
+		list = append(list, [2]string{"mdns", s.MDNS.String()})
+	}
+	return list
 }
 
 // once is a heading for the first line of several.

@@ -53,7 +53,7 @@ func startNetwork(n *Node) error {
 		Drop: network.DropDummy,
 		Out:  func() { role.Restart(shared.Units.Load(), shared.Base.For("k3s").Problem) },
 	}
-	n.lan = (&lan.LAN{Config: n.Config, Host: n.host, Net: net, Offers: shared.Offers, Reporter: n.Base, Save: n.SaveReport}).Make()
+	n.lan = lan.New(lan.LAN{Config: n.Config, Host: n.host, Net: net, Offers: shared.Offers, Reporter: n.Base, Save: n.SaveReport})
 	n.online.Start(context.Background())
 	guard.Go(n.lan.Run)
 	synced, system, reporter := n.online.Clock.Synced(), n.system()+"program "+n.version, n.reporter

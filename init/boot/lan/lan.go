@@ -13,7 +13,7 @@ import (
 	"imgbuild/init/net/network"
 )
 
-// LAN is what the node announces. Its exported fields are not changed after Start.
+// LAN is what the node announces. Its fields are not changed after New.
 type LAN struct {
 	Config   func() *config.Config // the newest one
 	Host     string
@@ -22,7 +22,7 @@ type LAN struct {
 	Reporter report.Reporter
 	Save     func() // the report
 
-	responder *mdns.Responder
+	responder *mdns.Responder // of New
 }
 
 // sshd is offered by every node.
@@ -31,8 +31,8 @@ var sshd = mdns.Service{Type: "_ssh._tcp", Port: 22}
 // farewell is how long taking back what was announced may take.
 const farewell = 2 * time.Second
 
-// Make prepares it; nothing is sent before Run.
-func (l *LAN) Make() *LAN {
+// New prepares it; nothing is sent before Run.
+func New(l LAN) *LAN {
 	t := l.Reporter.For("mdns")
 	l.responder = &mdns.Responder{Facts: l.facts, Changed: l.Net.Changed, Say: t.Say, Report: func(s mdns.Status) {
 		t.Report.Drop(t.Step)
@@ -40,7 +40,7 @@ func (l *LAN) Make() *LAN {
 		t.Report.Fact("mdns", s.String())
 		l.Save()
 	}}
-	return l
+	return &l
 }
 
 // facts is what is to be announced now.

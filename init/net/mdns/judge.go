@@ -41,7 +41,7 @@ func (c Claimed) OnAnswer(theirs dns.RR) Verdict {
 	}
 	switch {
 	case theirs.Header().Ttl == 0:
-		return Ignore // somebody gives the name up
+		return Ignore // somebody takes the name back
 	case !c.Sure:
 		return Rename // the probe asked for every type
 	case slices.ContainsFunc(c.All, func(o dns.RR) bool { return o.Header().Rrtype == kind }):

@@ -78,8 +78,8 @@ func TestSecond(t *testing.T) {
 	}
 }
 
-// Any number of nodes that want one name at any times end with different ones, the first of which is
-// the name itself, and then are quiet. So do two networks that become one.
+// Any number of nodes that want one name at any times end with different ones, the first of which
+// is the name itself, and then are quiet. So do two networks that become one.
 func TestNamesProperty(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 9))

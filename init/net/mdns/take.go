@@ -91,7 +91,7 @@ func (m *Machine) answered(now time.Time, s *state, p Packet, msg *dns.Msg) []Ou
 	return s.multicast(now, defend, p.From.Addr().Unmap().Is4(), again)
 }
 
-// rename gives the name up for the next one, on all links.
+// rename takes the next name instead of the one that is taken, on all links.
 func (m *Machine) rename(now time.Time, p Packet) []Out {
 	out := m.Bye()
 	if m.number == 1 {
