@@ -122,14 +122,17 @@ LOCK = bin/imgbuild lock without=broken $(GIVEN)
 locks: bin/imgbuild
 	$(LOCK) role=worker board=rpi4 file=images/locks/rpi64-k3s.lock
 	$(LOCK) role=storage board=rpi4 file=images/locks/rpi64-storage.lock
+	$(LOCK) role=router board=rpi4 file=images/locks/rpi64-router.lock
 	$(LOCK) role=worker board=qemu-arm64 file=images/locks/qemu64-k3s.lock
 	$(LOCK) role=storage board=qemu-arm64 file=images/locks/qemu64-storage.lock
+	$(LOCK) role=router board=qemu-arm64 file=images/locks/qemu64-router.lock
 	$(LOCK) role=worker board=qemu-arm file=images/locks/qemu32-k3s.lock
 	$(LOCK) role=storage board=qemu-arm file=images/locks/qemu32-storage.lock
 	$(LOCK) role=worker board=odroid-xu4 file=images/locks/xu4-k3s.lock
 	$(LOCK) role=storage board=odroid-xu4 file=images/locks/xu4-storage.lock
 	$(LOCK) role=worker board=qemu-arm64 packages=hostapd file=qemu/testdata/locks/qemu64-k3s-hostapd.lock
 	$(LOCK) role=worker board=qemu-arm64 packages=containerd,runc,containernetworking-plugins file=qemu/testdata/locks/qemu64-k3s-containerd.lock
+	$(LOCK) role=router board=qemu-arm64 packages=dhcpcd-base file=qemu/testdata/locks/qemu64-router-dhcpcd.lock
 	$(LOCK) role=storage board=qemu-arm64 packages=smbclient,curl,lftp file=qemu/testdata/locks/qemu64-storage-smbclient.lock
 
 clean:

@@ -108,9 +108,6 @@ func Names() []string {
 	return slices.Sorted(maps.Keys(load().roles))
 }
 
-// Planned are the names of roles that do not exist yet, and that users may ask for.
-func Planned() []string { return []string{"router"} }
-
 // Get finds a role and its slot; nil for an unknown name.
 func Get(name string) (*Role, *Slot, error) {
 	t := load()

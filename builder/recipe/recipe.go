@@ -65,7 +65,7 @@ func New(board, role string, c Choice) (*Asked, error) {
 		return nil, err
 	}
 	if r == nil {
-		return nil, noRole(role)
+		return nil, unknown("role", role, images.Names())
 	}
 	if ok, why := b.Supports(role); !ok {
 		return nil, fault.New(fault.Usage, "see `imgbuild boards`", "%s cannot be a %s: %s", board, role, why)
@@ -91,14 +91,6 @@ func noBoard(name string) error {
 		return fault.New(fault.Usage, "the boards are "+strings.Join(boards.Names(), ", "), "the %s is not supported yet: it boots in another way, and an image of another board does not start on it", title)
 	}
 	return unknown("board", name, boards.Names())
-}
-
-// noRole is the error for a role that does not exist, or not yet.
-func noRole(name string) error {
-	if slices.Contains(images.Planned(), name) {
-		return fault.New(fault.Usage, "the roles are "+strings.Join(images.Names(), ", "), "the role %s does not exist yet", name)
-	}
-	return unknown("role", name, images.Names())
 }
 
 func unknown(what, name string, known []string) error {

@@ -30,7 +30,7 @@ var nodeVerb = line.Verb{
 
 // shelfVerbs are those of the command on the node; a test holds them against it.
 var shelfVerbs = []string{"status", "services", "logs", "start", "stop", "restart", "top", "network", "dmesg", "report", "config", "data", "backup", "disk",
-	"upgrade", "rollback", "firmware", "commit", "hold", "history", "key", "token", "storage", "restore", "rescue", "reboot", "poweroff", "reset", "support", "completion", "version", "help"}
+	"upgrade", "rollback", "firmware", "commit", "hold", "history", "key", "token", "storage", "router", "restore", "rescue", "reboot", "poweroff", "reset", "support", "completion", "version", "help"}
 
 func doNode(ctx context.Context, a *line.Args) (err error) {
 	if len(a.Operands) < 2 {

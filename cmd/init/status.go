@@ -77,6 +77,11 @@ func writeStatus(w io.Writer, s status.Status) {
 	for _, n := range networkLines(s) {
 		line(n[0], "%s", n[1])
 	}
+	if s.Router != nil {
+		for i, text := range routerLines(*s.Router, s.Clock.Now) {
+			line(once("router", i), "%s", strings.TrimSpace(text))
+		}
+	}
 	for i, d := range s.Disks {
 		text := fmt.Sprintf("%s %s of %s used (%d %%)", d.Path, size(d.Size-d.Free), size(d.Size), percent(d))
 		if d.ReadOnly {

@@ -84,6 +84,8 @@ func shelf() *line.Program {
 			{Name: "storage", Operands: "[status|disks | forget|degraded|scrub|balance|cancel NAME | replace NAME NEW [OLD]]", Words: "status disks forget degraded scrub balance cancel replace",
 				Summary: "the disks and shares of a storage node; every disk with its serial number; give up the disk that an entry used; write it although its other half is missing; check and repair it; give half-used space back; end that; put a blank disk in the place of one",
 				Keys:    print, Run: func(_ context.Context, a *line.Args) error { return storageVerb(a) }},
+			{Name: "router", Operands: "[status]", Words: "status", Summary: "both sides of a router, the DHCP servers it relays to, and the boards on its shelf",
+				Keys: print, Run: routerVerb},
 			{Name: "restore", Operands: "PATH", Summary: "bring a file or directory of a share back from a snapshot; without a time from the newest that differs; what is there now is kept under another name",
 				Keys: []line.Key{{Name: "at", Value: "TIME", Doc: "As it was then: 2026-11-30, \"2026-11-30 14:00\", 3h or 2d ago, or the name of a snapshot."},
 					{Name: "list", Flag: true, Value: "yes|no", Doc: "Only show which snapshots have it."}},

@@ -97,7 +97,7 @@ func (n *Node) readAgain() {
 	n.reporter.Problem(n.settings(cfg))
 	n.fetcher.Follow(cfg, n.reporter.For("config"))
 	n.radio.Apply(cfg)
-	n.online.Net.Apply(cfg)
+	n.online.Net.Apply(cfg.Routed())
 	n.lan.Kick()
 	n.Units.Load().Recheck()
 	if r := n.Storage.Load(); r != nil {

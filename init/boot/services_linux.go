@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"imgbuild/init/k3s/datadisk"
 	"imgbuild/init/net/clock"
 	"imgbuild/init/net/network"
+	"imgbuild/init/router/service"
 	"imgbuild/init/settings/apply"
 	"imgbuild/init/settings/sources"
 	"imgbuild/init/status"
@@ -43,7 +45,7 @@ const notifyDir = "/run/shelf/notify"
 // startNetwork starts the network and the clock. Nothing waits for either here.
 func startNetwork(n *Node) error {
 	shared := n.Shared
-	net := network.New(n.Config(), n.host, network.ResolvConf, n.reporter.Say)
+	net := network.New(n.Config().Routed(), n.host, network.ResolvConf, n.reporter.Say)
 	net.OnLink(func(name string) {
 		shared.Base.For("config").Problem(apply.Here.LinkSysctls(name, shared.Config().K3OS.Sysctls))
 	})
@@ -142,6 +144,11 @@ func startRole(n *Node) error {
 		return nil // nothing may begin a second life next to the one on the lost disk
 	case name == "storage":
 		return startStorage(n)
+	case name == "router" && slices.Contains(p.Manifest.Roles, name):
+		r := &service.Router{Config: n.Config, Host: n.host, Load: p.Modules.Load}
+		n.Router.Store(r) // its units begin with the services of the configuration
+		n.Probes.Add(r.Probes()...)
+		return nil
 	case name != k3s.Server && name != k3s.Worker:
 		return fault.New(fault.Input, "set shelf.role to one of "+strings.Join(p.Manifest.Roles, ", "), "this system cannot run the role %q", name)
 	}
@@ -197,11 +204,14 @@ func startStorage(n *Node) error {
 // data are elsewhere now.
 func startExtra(n *Node) error {
 	config, watch, degraded, reporter, save := n.Config, n.watch, n.lay.Degraded, n.Base.For("units"), n.SaveReport
-	storage := n.Storage.Load()
+	storage, router := n.Storage.Load(), n.Router.Load()
 	n.extra = &services.Extra{Units: n.Units.Load(), Reporter: reporter, List: func() []supervise.Unit {
 		units := watch.Exporter()
 		if storage != nil {
 			units = append(units, storage.Server.Units()...)
+		}
+		if router != nil {
+			units = append(units, router.Units()...)
 		}
 		if !degraded {
 			units = append(units, services.Of(config(), reporter.Problem)...)

@@ -8,6 +8,7 @@ import (
 	"imgbuild/init/base/swap"
 	"imgbuild/init/k3s/datadisk"
 	"imgbuild/init/net/mdns"
+	"imgbuild/init/router/agent"
 	"imgbuild/init/status/health"
 	"imgbuild/init/status/monitor"
 )
@@ -29,15 +30,16 @@ type Status struct {
 	Checks  []health.Result `json:"checks"`             // what the role promises
 	LastEnd string          `json:"last_end,omitempty"` // why the last boot ended
 
-	Degraded bool      `json:"degraded"`         // nothing is kept: the data partition is not in use
-	Rescue   string    `json:"rescue,omitempty"` // what asked for that; empty if it is lost
-	Up       float64   `json:"up"`               // seconds since the kernel started
-	LockDate time.Time `json:"lock_date"`
-	LockAge  int       `json:"lock_age_days"`
-	Record   *Record   `json:"record,omitempty"`
-	Upgrade  *Upgrade  `json:"upgrade,omitempty"` // the newest one; absent where none is known
-	Auto     *Auto     `json:"auto,omitempty"`    // of automatic upgrades; absent where they are off
-	Steps    []Step    `json:"steps"`
+	Degraded bool          `json:"degraded"`         // nothing is kept: the data partition is not in use
+	Rescue   string        `json:"rescue,omitempty"` // what asked for that; empty if it is lost
+	Up       float64       `json:"up"`               // seconds since the kernel started
+	LockDate time.Time     `json:"lock_date"`
+	LockAge  int           `json:"lock_age_days"`
+	Record   *Record       `json:"record,omitempty"`
+	Upgrade  *Upgrade      `json:"upgrade,omitempty"` // the newest one; absent where none is known
+	Router   *agent.Status `json:"router,omitempty"`  // of a router
+	Auto     *Auto         `json:"auto,omitempty"`    // of automatic upgrades; absent where they are off
+	Steps    []Step        `json:"steps"`
 
 	Services       []Service           `json:"services"`
 	Network        []Interface         `json:"network"`

@@ -120,6 +120,9 @@ func TestLocks(t *testing.T) {
 	for _, family := range boards.Families() {
 		for _, slot := range images.Slots() {
 			data := images.Lock(family.Name, slot)
+			if data == nil && !serves(t, family.Name, slot) {
+				continue
+			}
 			if data == nil {
 				t.Errorf("there is no lock of %s %s", family.Name, slot)
 				continue
@@ -193,4 +196,19 @@ func TestPins(t *testing.T) {
 			t.Errorf("%s was made for other packages; run make locks\n got %v\nwant %v", file, got, want)
 		}
 	}
+}
+
+// serves reports whether a board of a family has a role of a slot.
+func serves(t *testing.T, family, slot string) bool {
+	t.Helper()
+	for _, name := range boards.Names() {
+		b, _, err := boards.Get(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Family == family && slices.ContainsFunc(images.RolesOf(slot), func(role string) bool { return slices.Contains(b.Roles, role) }) {
+			return true
+		}
+	}
+	return false
 }

@@ -22,6 +22,7 @@ import (
 	"imgbuild/init/k3s"
 	"imgbuild/init/k3s/datadisk"
 	"imgbuild/init/net/mdns"
+	"imgbuild/init/router/service"
 	"imgbuild/init/settings/sources"
 	"imgbuild/init/start/preinit"
 	"imgbuild/init/status"
@@ -50,6 +51,7 @@ type Shared struct {
 	Disk      atomic.Pointer[datadisk.Disk]  // nil for roles without k3s
 	Datastore atomic.Pointer[role.Datastore] // nil for all but servers
 	Storage   atomic.Pointer[role.Storage]   // nil for other roles than storage
+	Router    atomic.Pointer[service.Router] // nil for other roles than router
 	Upkeep    atomic.Pointer[k3s.Upkeep]     // likewise
 	Trial     configtrial.Trial
 	Damage    damage.Book

@@ -136,6 +136,14 @@ func (v *View) Status() status.Status {
 		}
 	}
 	s.MDNS = v.LAN.Status()
+	if r := v.Router.Load(); r != nil {
+		if now, err := r.Status(); err == nil {
+			s.Router = &now
+			for _, p := range now.Problems {
+				s.Problems = append(s.Problems, report.Problem{Step: "router", What: p.What, Fix: p.Fix})
+			}
+		}
+	}
 	s.Certificate, s.Upgrade, s.Auto = v.certificate(), v.upgrade(), v.automatic()
 	s.Clean(v.Base.Report.Clean) // anybody on the node may ask
 	return s

@@ -28,6 +28,9 @@ const (
 	VSFTPD       = "vsftpd"
 	FTP          = "ftp"
 
+	Router = "router"
+	Uplink = "uplink"
+
 	Certificates = "certificates"
 	Config       = "config"
 )
@@ -63,6 +66,8 @@ var All = []Check{
 	{Name: SMB, Means: "the SMB server lets the probe account in", Unit: "smbd", Probe: true},
 	{Name: VSFTPD, Means: "the FTP server runs, if a share is served by FTP", Unit: "vsftpd"},
 	{Name: FTP, Means: "the FTP server encrypts and lets the probe account in", Unit: "vsftpd", Probe: true},
+	{Name: Router, Means: "the router's service runs", Unit: "router"},
+	{Name: Uplink, Means: "the uplink has a link and an address, and its gateway answers", Unit: "router", Probe: true},
 	{Name: Services, Means: "no other service has failed", Advisory: true},
 }
 

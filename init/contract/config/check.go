@@ -115,6 +115,7 @@ func Check(c *Config, f Facts) []Problem {
 	k.checkNetwork()
 	k.checkServices()
 	k.checkStorage()
+	k.checkRouter()
 	k.checkRest()
 	k.checkEffect()
 	return k.sorted()
@@ -129,6 +130,7 @@ const (
 	workerMemory  = 400 << 20
 	workerAdvised = 600 << 20
 	storageMemory = 350 << 20
+	routerMemory  = 180 << 20
 	megabyte      = 1 << 20
 )
 
@@ -145,6 +147,8 @@ func (k *checker) checkRole() {
 		need, advised = workerMemory, workerAdvised
 	case "storage":
 		need, advised = storageMemory, storageMemory
+	case "router":
+		need, advised = routerMemory, routerMemory
 	}
 	board := "this machine"
 	if k.f.Board != "" {

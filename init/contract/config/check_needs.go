@@ -12,6 +12,20 @@ var ownServices = []string{"sshd", "k3s", "node-exporter"}
 // StorageServices are the services of a storage node.
 var StorageServices = []string{"nfsdcld", "mountd", "nfsd", "smbd", "vsftpd"}
 
+// RouterServices are the services of a router.
+var RouterServices = []string{"router", "dnsmasq"}
+
+// roleServices are those of a role besides the ones that every node may have.
+func roleServices(role string) []string {
+	switch role {
+	case "storage":
+		return StorageServices
+	case "router":
+		return RouterServices
+	}
+	return nil
+}
+
 // Taken reports whether a name is the system's own: of a service that it has or may get, or of a
 // log in /var/log/shelf. A service of the user's would take its place or write into its log.
 func Taken(name string) bool {
@@ -23,8 +37,8 @@ func Taken(name string) bool {
 // names.
 func (k *checker) checkNeeds(name string) {
 	here := "services." + name + ".needs"
-	storage := k.role == "storage"
-	if Taken(name) || storage && contains(StorageServices, name) {
+	own := roleServices(k.role)
+	if Taken(name) || contains(own, name) {
 		k.report(Error, "services."+name, "give it another name", "the system has a service or a log of that name")
 	}
 	s := k.c.Services[name]
@@ -33,7 +47,7 @@ func (k *checker) checkNeeds(name string) {
 		switch {
 		case need == name:
 			k.report(Error, index(here, i), "remove it", "the service needs itself")
-		case contains(ownServices, need), storage && contains(StorageServices, need):
+		case contains(ownServices, need), contains(own, need):
 		case !ok:
 			k.report(Error, index(here, i), "remove it, or add that service", "there is no service %s", quote(need))
 		case !other.Enabled && s.Enabled:

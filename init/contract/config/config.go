@@ -25,7 +25,7 @@ type Config struct {
 
 	Network    Network            `yaml:"network,omitempty"`
 	Storage    Storage            `yaml:"storage,omitempty"`
-	Router     map[string]any     `yaml:"router,omitempty"`
+	Router     Router             `yaml:"router,omitempty"`
 	Monitoring Monitoring         `yaml:"monitoring,omitempty"`
 	Upgrade    Upgrade            `yaml:"upgrade,omitempty"`
 	Services   map[string]Service `yaml:"services,omitempty"`

@@ -3,7 +3,7 @@ package config
 import "slices"
 
 // rows returns the key table: k3OS's keys, then ours. A section is before its keys.
-func rows() []Key { return slices.Concat(k3osRows, shelfRows, storageRows) }
+func rows() []Key { return slices.Concat(k3osRows, shelfRows, storageRows, routerRows) }
 
 // k3sRoles are the roles that run k3s.
 var k3sRoles = []string{"server", "worker"}

@@ -54,8 +54,6 @@ var shelfRows = []Key{
 
 	{Path: "network.mdns", Type: Bool, Phase: AtRun, Doc: "Answer to `HOSTNAME.local` in the local network and announce ssh and shares (mDNS, DNS-SD).", Default: "true", Example: "false"},
 
-	{Path: "router", Type: Free, Phase: AtRun, Roles: []string{"router"}, Doc: "Uplink, LAN and firewall of a router.", Example: "{}", Planned: true},
-
 	{Path: "monitoring", Type: Section, Phase: AtRun, Doc: "What the node reports about itself."},
 	{Path: "monitoring.enabled", Type: Bool, Phase: AtRun, Doc: "Run node-exporter, with the metrics of the node itself.", Default: "true", Example: "false"},
 	{Path: "monitoring.listen", Type: Text, Phase: AtRun, Doc: "Where node-exporter listens: an address or an interface, a port, or both; all interfaces only as 0.0.0.0:9100.", Unset: "port 9100 on the address of the interface with the default route", Example: "'192.168.1.10:9100'"},

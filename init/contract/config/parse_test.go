@@ -48,7 +48,7 @@ func laughs() string {
 	for i := 1; i < 30; i++ {
 		fmt.Fprintf(&b, "a%d: &a%d [*a%d, *a%d]\n", i, i, i-1, i-1)
 	}
-	return b.String() + "run_cmd: *a29\nrouter: {x: *a29}\nhostname: a\n"
+	return b.String() + "run_cmd: *a29\naddons: {a: {values: {x: *a29}}}\nhostname: a\n"
 }
 
 func TestBounds(t *testing.T) {
@@ -58,9 +58,9 @@ func TestBounds(t *testing.T) {
 		"UTF-16":             {"\xff\xfeh\x00", "the file is encoded as UTF-16; save it as UTF-8"},
 		"a billion laughs":   {laughs(), "the aliases unfold to more than"},
 		"large aliases":      {"x: &x " + big + "\nrun_cmd: [" + strings.Repeat("*x, ", 20) + "]", "the aliases unfold to more than"},
-		"a loop":             {"router: &a {b: *a}", "an anchor contains itself"},
+		"a loop":             {"addons: {a: {values: &a {b: *a}}}", "an anchor contains itself"},
 		"a merge loop":       {"k3os: &a {<<: *a}", "an anchor contains itself"},
-		"deep":               {"router: " + strings.Repeat("{a: ", 200) + strings.Repeat("}", 200), "nested deeper than 64"},
+		"deep":               {"addons: {a: {values: " + strings.Repeat("{a: ", 200) + strings.Repeat("}", 202), "nested deeper than 64"},
 		"very deep":          {"addons: " + strings.Repeat("[", 500_000), "this is not YAML"},
 		"unknown anchor":     {"hostname: *a", "unknown anchor"},
 		"a zero byte":        {"hostname: a\x00", "this is not YAML"},
@@ -123,11 +123,11 @@ func TestSalvageWhatever(t *testing.T) {
 		}
 		return string(out)
 	}
-	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\nrouter: {x: [*d,*d]}\n"
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\naddons: {a: {values: {x: [*d,*d]}}}\n"
 	for what, f := range map[string]struct{ text, problem string }{
 		"a tab in k3os":    {good + wifi, "replace the tab"},
 		"an alias bomb":    {good + bomb + "k3os: {wifi: [{name: home}]}\n", "aliases unfold"},
-		"deep":             {good + "router: {a: " + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}\nk3os: {wifi: [{name: home}]}\n", "nested deeper"},
+		"deep":             {good + "addons: {a: {values: {a: " + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}}}\nk3os: {wifi: [{name: home}]}\n", "nested deeper"},
 		"very deep":        {good + "k3os: {wifi: [{name: home}]}\nrouter: " + strings.Repeat("[", 100000) + "\n", "not YAML"},
 		"PowerShell's >":   {wide(binary.LittleEndian, "\ufeff"+strings.ReplaceAll(good+"k3os: {wifi: [{name: home, pass: ä}]}\n", "\n", "\r\n")), "save it as UTF-8"},
 		"UTF-16 backwards": {wide(binary.BigEndian, "\ufeff"+good+"k3os: {wifi: [{name: home}]}\n"), "save it as UTF-8"},

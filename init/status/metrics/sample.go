@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"time"
+
 	"imgbuild/init/base/cgroup"
 	"imgbuild/init/net/clock"
 	"imgbuild/init/status"
@@ -42,6 +44,9 @@ func SampleOf(st status.Status, units *supervise.Supervisor, c clock.Status, tri
 	}
 	if st.Certificate != nil {
 		s.Certificate = st.Certificate.Ends
+	}
+	if r := st.Router; r != nil {
+		s.Router = &monitor.Router{Uplink: r.Fault(time.Now()) == nil, Boards: len(r.Boards)}
 	}
 	s.Machine.ReadOnly = map[string]bool{}
 	for _, d := range st.Disks {

@@ -63,6 +63,8 @@ var table = [...]metric{
 	{"shelf_backup_age_seconds", "gauge", "Age of the newest backup."},
 	{"shelf_backup_failures", "gauge", "Attempts to make a backup that failed, in a row."},
 	{"shelf_k3s_certificate_end_timestamp_seconds", "gauge", "When the first certificate of k3s ends; k3s renews it at a restart."},
+	{"shelf_router_uplink", "gauge", "1 when a router's uplink has a link and an address, and its gateway answers."},
+	{"shelf_router_boards", "gauge", "Boards that a router knows on its shelf."},
 	{"shelf_init_resident_bytes", "gauge", "Memory of PID 1."},
 }
 
@@ -169,6 +171,10 @@ func Render(s Sample, now time.Time) []byte {
 	}
 	if !s.Certificate.IsZero() {
 		w.row("shelf_k3s_certificate_end_timestamp_seconds", seconds(s.Certificate))
+	}
+	if r := s.Router; r != nil {
+		w.row("shelf_router_uplink", bit(r.Uplink))
+		w.row("shelf_router_boards", float64(r.Boards))
 	}
 	if s.InitRSS > 0 {
 		w.row("shelf_init_resident_bytes", float64(s.InitRSS))

@@ -43,7 +43,7 @@ func everything() Sample {
 			Wear:     []Wear{{"mmcblk1", []Life{{"a", 10}, {"b", 20}}, 1}},
 		},
 		Written: &Tally{Total: 1 << 30, Watched: 2 * time.Hour, Rate: 100}, Disk: "mmcblk0", Backup: noon.Add(-26 * time.Hour), Fails: &two, InitRSS: 15 << 20,
-		Certificate: noon.Add(400 * 24 * time.Hour), Upgrade: Upgrade{"v2", "v1", "rolled back", "own", noon.Add(-time.Minute), 7},
+		Certificate: noon.Add(400 * 24 * time.Hour), Router: &Router{true, 3}, Upgrade: Upgrade{"v2", "v1", "rolled back", "own", noon.Add(-time.Minute), 7},
 	}
 }
 

@@ -48,7 +48,15 @@ type Sample struct {
 	Fails   *int      // attempts to make a backup that failed, in a row; nil where none are made
 	InitRSS int64     // bytes
 
+	Router *Router // nil for other roles
+
 	Certificate time.Time // when the first certificate of k3s ends; zero for none known
+}
+
+// Router is how a router is.
+type Router struct {
+	Uplink bool // it works
+	Boards int  // known on the shelf
 }
 
 // Upgrade is the newest upgrade.

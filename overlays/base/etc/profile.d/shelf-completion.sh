@@ -30,7 +30,7 @@ _shelf() {
 	-o) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
 	esac
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback firmware commit hold history key token storage restore rescue reboot poweroff reset support completion version help"
+		words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback firmware commit hold history key token storage router restore rescue reboot poweroff reset support completion version help"
 	else
 		case ${COMP_WORDS[1]} in
 	status) words="output= -o" ;;
@@ -56,6 +56,7 @@ _shelf() {
 	key) words="list add output= -o" ;;
 	token) words="rotate set output= -o" ;;
 	storage) words="status disks forget degraded scrub balance cancel replace output= -o" ;;
+	router) words="status output= -o" ;;
 	restore) words="at= list= --list" ;;
 	rescue) words="on off" ;;
 	reboot) words="output= -o" ;;
@@ -64,7 +65,7 @@ _shelf() {
 	support) words="- out= output= -o" ;;
 	completion) words="bash zsh fish man" ;;
 	version) words="output= -o" ;;
-	help) words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback firmware commit hold history key token storage restore rescue reboot poweroff reset support completion version" ;;
+	help) words="status services logs start stop restart top network dmesg report config data backup disk upgrade rollback firmware commit hold history key token storage router restore rescue reboot poweroff reset support completion version" ;;
 		esac
 	fi
 	COMPREPLY=($(compgen -W "$words" -- "$word"))

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"imgbuild/cmd/line"
+	"imgbuild/init/contract/fault"
+	"imgbuild/init/router/agent"
+)
+
+// routerVerb reports on both sides of a router and on the boards of its shelf. `run` is the service
+// itself, which PID 1 starts.
+func routerVerb(ctx context.Context, a *line.Args) error {
+	word := strings.Join(a.Operands, " ")
+	switch word {
+	case "run":
+		return runRouter(ctx)
+	case "", "status":
+	default:
+		return unknown("router", word)
+	}
+	s, err := askStatus()
+	if err != nil {
+		return err
+	}
+	if s.Router == nil {
+		return fault.New(fault.Usage, "see shelf status for the role, and shelf logs router", "there is no router that has reported on this node")
+	}
+	if a.JSON() {
+		return printJSON(s.Router)
+	}
+	for _, text := range routerLines(*s.Router, time.Now()) {
+		show(text)
+	}
+	rows := [][]string{{"ADDRESS", "MAC", "NAME", "LEASE"}}
+	for _, b := range s.Router.Boards {
+		lease, name := "none: an address of its own", b.Name
+		if !b.Until.IsZero() {
+			lease = "for " + span(max(0, time.Until(b.Until).Seconds())) + " more"
+		}
+		if name == "" {
+			name = "-"
+		}
+		rows = append(rows, []string{b.IP, b.MAC, name, lease})
+	}
+	if len(rows) == 1 {
+		return nil
+	}
+	show()
+	return printTable(rows)
+}
+
+// routerLines is a router for people: its sides and the servers that answer.
+func routerLines(s agent.Status, now time.Time) []string {
+	state := "works"
+	var f *fault.Error
+	if errors.As(s.Fault(now), &f) {
+		state = f.What
+	}
+	list := []string{
+		fmt.Sprintf("%s: %s", s.Mode, state),
+		"  uplink   " + s.Uplink.Name + ", " + s.Uplink.Words(),
+		"  shelf    " + s.Shelf.Name + ", " + s.Shelf.Words() + fmt.Sprintf(", boards: %d", len(s.Boards)),
+	}
+	if s.Gateway != "" {
+		list[1] += ", gateway " + s.Gateway
+	}
+	for _, d := range s.Servers {
+		list = append(list, fmt.Sprintf("  dhcp     %s answers requests with %s", d.IP, map[string]string{
+			"giaddr": "the router's address", "broadcast": "the broadcast flag"}[d.Form]))
+	}
+	return list
+}
+
+// runRouter is the service.
+func runRouter(ctx context.Context) error {
+	if os.Geteuid() != 0 {
+		return fault.New(fault.Usage, "the node starts it by itself; see shelf services", "only root may run the router")
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	s, err := agent.ReadSettings(agent.SettingsFile)
+	if err != nil {
+		return err
+	}
+	a := &agent.Agent{Settings: s, State: agent.StateDir, Status: agent.StatusFile, Say: func(format string, v ...any) { showf(format+"\n", v...) }}
+	return a.Run(ctx)
+}

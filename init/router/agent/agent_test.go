@@ -1,0 +1,146 @@
+package agent
+
+import (
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/bpf"
+
+	"imgbuild/init/router/frame"
+)
+
+// Whole datagrams from or to port 67 pass, and nothing else does.
+func TestFilter(t *testing.T) {
+	vm, err := bpf.NewVM(dhcpFilter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	datagram := func(from, to string) []byte {
+		return frame.Datagram{Src: netip.MustParseAddrPort(from), Dst: netip.MustParseAddrPort(to), Data: []byte("dhcp")}.Bytes()
+	}
+	change := func(b []byte, at int, v byte) []byte {
+		b[at] = v
+		return b
+	}
+	options := datagram("1.1.1.1:68", "2.2.2.2:67") // with 4 bytes of options in the header
+	options = append(append(append([]byte{}, options[:34]...), 1, 1, 1, 1), options[34:]...)
+	options[14] = 0x46
+	for _, c := range []struct {
+		name string
+		b    []byte
+		want bool
+	}{
+		{"to a server", datagram("0.0.0.0:68", "255.255.255.255:67"), true},
+		{"from a server", datagram("1.1.1.1:67", "2.2.2.2:68"), true},
+		{"between relay and server", datagram("1.1.1.1:67", "2.2.2.2:67"), true},
+		{"a longer header", options, true},
+		{"others", datagram("1.1.1.1:53", "2.2.2.2:68"), false},
+		{"TCP", change(datagram("1.1.1.1:68", "2.2.2.2:67"), 23, 6), false},
+		{"the first fragment", change(datagram("1.1.1.1:68", "2.2.2.2:67"), 20, 0x20), false},
+		{"another fragment", change(datagram("1.1.1.1:68", "2.2.2.2:67"), 21, 7), false},
+		{"do not fragment", change(datagram("1.1.1.1:68", "2.2.2.2:67"), 20, 0x40), true},
+	} {
+		n, err := vm.Run(c.b)
+		if err != nil || (n > 0) != c.want {
+			t.Errorf("%s: got %d, %v, want %v", c.name, n, err, c.want)
+		}
+	}
+}
+
+func TestRules(t *testing.T) {
+	if got, want := proxyRules("eth0"), `destroy table inet shelf
+table inet shelf {
+  chain forward {
+    type filter hook forward priority 0; policy accept;
+    iifname "eth0" udp sport 68 udp dport 67 drop
+  }
+}
+`; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	s := Settings{Mode: NAT, NAT: Nat{Network: netip.MustParsePrefix("10.77.0.1/24"), Forwards: []Forward{{"tcp", 8080, netip.MustParseAddrPort("10.77.0.60:80")}}}}
+	up, shelf := nic{Name: "wlan0", Address: netip.MustParsePrefix("192.168.1.9/24")}, nic{Name: "eth0"}
+	got := natRules(s, up, shelf)
+	for _, want := range []string{
+		"ip saddr 192.168.1.0/24 tcp dport 22 accept",
+		"policy drop;",
+		`iifname "eth0" oifname "wlan0" accept`,
+		"ip daddr != 10.77.0.1 fib daddr type local tcp dport 8080 dnat ip to 10.77.0.60:80",
+		`oifname "wlan0" ip saddr 10.77.0.0/24 masquerade`,
+		`oifname "eth0" ip saddr 10.77.0.0/24 ct status dnat masquerade`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	// ssh: from a private network's own subnet, and else where it is asked for.
+	public := up
+	public.Address = netip.MustParsePrefix("8.1.2.3/24")
+	asked := s
+	asked.NAT.SSH = true
+	for _, c := range []struct {
+		name string
+		text string
+		want string
+	}{
+		{"private", got, "ip saddr 192.168.1.0/24 tcp dport 22 accept"}, {"public", natRules(s, public, shelf), ""}, {"no address", natRules(s, nic{Name: "wlan0"}, shelf), ""},
+		{"asked for", natRules(asked, public, shelf), "tcp dport 22 accept"},
+	} {
+		n := strings.Count(c.text, "dport 22")
+		if c.want == "" && n != 0 || !strings.Contains(c.text, c.want) {
+			t.Errorf("%s:\n%s", c.name, c.text)
+		}
+	}
+}
+
+func TestFault(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	good := Status{
+		Mode: ProxyARP, Uplink: Card{Name: "wlan0", Present: true, Link: true, Address: "10.0.0.9/24"}, Shelf: Card{Name: "eth0", Present: true},
+		Gateway: "10.0.0.1", Answered: now, Written: now,
+	}
+	if err := good.Fault(now); err != nil {
+		t.Errorf("good: got %v", err)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(s *Status)
+		want   string
+	}{
+		{"old", func(s *Status) { s.Written = now.Add(-time.Minute) }, "has not reported for 1m0s"},
+		{"no uplink", func(s *Status) { s.Uplink.Present = false }, "there is no interface wlan0"},
+		{"no shelf", func(s *Status) { s.Shelf.Present = false }, "there is no interface eth0"},
+		{"no link", func(s *Status) { s.Uplink.Link = false }, "the uplink wlan0 has no link"},
+		{"no address", func(s *Status) { s.Uplink.Address = "" }, "the uplink wlan0 has no address"},
+		{"no answer", func(s *Status) { s.Answered = now.Add(-time.Minute) }, "the gateway 10.0.0.1 does not answer"},
+	} {
+		s := good
+		c.change(&s)
+		if err := s.Fault(now); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
+	unused := good
+	unused.Gateway, unused.Answered, unused.Shelf.Link = "", time.Time{}, false
+	if err := unused.Fault(now); err != nil {
+		t.Errorf("no gateway, and no board: got %v", err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "settings.json")
+	want := Settings{Mode: NAT, Uplink: "wlan0", Shelf: "eth0", NAT: Nat{Network: netip.MustParsePrefix("10.77.0.1/24"), SSH: true, Forwards: []Forward{{"udp", 53, netip.MustParseAddrPort("10.77.0.9:53")}}}}
+	if err := want.Write(file); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadSettings(file); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	if _, err := ReadSettings(file + "2"); err == nil {
+		t.Error("a missing file is no error")
+	}
+}

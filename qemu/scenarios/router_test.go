@@ -1,0 +1,124 @@
+package scenarios
+
+import (
+	"embed"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"imgbuild/qemu/vm"
+)
+
+//go:embed testdata/cable.sh testdata/server.sh testdata/udhcpc.sh testdata/client.sh testdata/tcp.sh
+var routerScripts embed.FS
+
+// routerConfig is a router between up0 and shelf0 of cable.sh.
+func routerConfig(section string) string {
+	var b strings.Builder
+	b.WriteString("write_files:\n")
+	for _, name := range []string{"cable", "server", "udhcpc", "client", "tcp"} {
+		text, err := routerScripts.ReadFile("testdata/" + name + ".sh")
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprintf(&b, "- path: /var/local/%s\n  permissions: '0755'\n  content: |\n    %s\n", name, strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "\n    "))
+	}
+	b.WriteString("boot_cmd: [/var/local/cable]\nnetwork:\n  interfaces:\n  - {name: up0, dhcp: true}\n")
+	b.WriteString("router:\n  uplink: {interface: up0}\n  shelf: {interface: shelf0}\n" + section)
+	return b.String()
+}
+
+// TestRouter boots a router in mode proxy-arp. The modem, the boards and the cable, which behaves
+// like an access point to a station, are namespaces of the same guest.
+func TestRouter(t *testing.T) {
+	t.Parallel()
+	im := build(t, cloudConfig("shelf-router", routerConfig("")), "board=qemu-arm64", "role=router", "packages=dhcpcd-base")
+	g := boot(t, vm.Options{Image: im.Image, Name: "router", Direct: true, Memory: 512})[0]
+	g.up()
+	s := g.login()
+	address := func(board string) string {
+		t.Helper()
+		text := s.until("sudo ip -n "+board+" -4 -o addr show dev e0", "inet 192.168.77.")
+		return regexp.MustCompile(`inet ([0-9.]+)/`).FindStringSubmatch(text)[1]
+	}
+	var one, two string
+	sub(t, "first lease", func(t *testing.T) {
+		s.until("shelf services | grep '^router '", "ready")
+		s.run("sudo /var/local/client b1 -a")
+		one = address("b1")
+		s.run("sudo ip netns exec b2 dhcpcd -4 -b e0 </dev/null >/tmp/dhcpcd.log 2>&1 || cat /tmp/dhcpcd.log")
+		two = address("b2")
+		s.until("ip route", one+" dev shelf0 proto 77 scope link metric 50")
+	}, g)
+	sub(t, "both ways", func(t *testing.T) {
+		s.run("sudo ip netns exec b1 ping -c 2 -w 20 192.168.77.1 && sudo ip netns exec modem ping -c 2 -w 20 " + one + " && sudo ip netns exec modem ping -c 2 -w 20 " + two +
+			" && sudo ip netns exec b1 ping -c 2 -w 20 " + two)
+		for _, way := range [][3]string{{"modem", "b1", one}, {"b1", "modem", "192.168.77.1"}} {
+			if got := s.run("sudo /var/local/tcp " + way[0] + " " + way[1] + " " + way[2]); got != "same" {
+				t.Errorf("TCP from %s to %s: %s", way[0], way[1], got)
+			}
+		}
+		// Each side knows the other by the router's address on it.
+		if got := s.run("sudo ip -n modem neigh show " + one + "; sudo ip -n b1 neigh show 192.168.77.1"); !strings.Contains(got, one+" dev m0 lladdr 52:54:00:aa:00:02") || !strings.Contains(got, "192.168.77.1 dev e0 lladdr 52:54:00:aa:00:03") {
+			t.Errorf("ARP tables:\n%s", got)
+		}
+		if got := s.run("sudo grep -c DHCPDECLINE /run/modem.log || true"); got != "0" {
+			t.Errorf("got %s addresses declined, want 0", got)
+		}
+	}, g)
+	sub(t, "ssh from both sides", func(t *testing.T) {
+		own := regexp.MustCompile(`inet ([0-9.]+)/`).FindStringSubmatch(s.run("ip -4 -o addr show dev up0"))[1]
+		for _, side := range []string{"modem", "b1"} {
+			if got := s.run("sudo ip netns exec " + side + " sh -c 'nc " + own + " 22 </dev/null | head -c 8'"); got != "SSH-2.0-" {
+				t.Errorf("from %s: got %q", side, got)
+			}
+		}
+	}, g)
+	sub(t, "renewal", func(t *testing.T) {
+		s.until("sudo cat /run/udhcpc.b1", "renew "+one+" 120")
+		s.until("sudo grep -c 'DHCPACK.*52:54:00:bb:00:02' /run/modem.log | grep -v '^[01]$' && echo twice", "twice")
+	}, g)
+	sub(t, "a board that moves", func(t *testing.T) {
+		s.run("sudo ip -n sw link set b2p netns air && sudo ip -n air link set b2p master bb0 up && sudo ip netns exec b2 ping -c 1 -w 20 192.168.77.1")
+		s.until("ip route show "+two+" | wc -l", "0")
+		s.run("sudo ip netns exec modem ping -c 2 -w 20 " + two + " && sudo ip netns exec b1 ping -c 2 -w 20 " + two)
+		// And back, without a word: the modem's next question finds it.
+		s.run("sudo ip -n air link set b2p netns sw && sudo ip -n sw link set b2p master bb0 up && sudo ip -n modem neigh flush dev m0 && sudo ip netns exec modem ping -c 3 -w 20 " + two)
+		s.until("ip route", two+" dev shelf0")
+	}, g)
+	sub(t, "a restart", func(t *testing.T) {
+		before := s.run("ip route show proto 77")
+		s.run("sudo shelf restart router")
+		s.until("shelf services | grep '^router '", "ready")
+		if got := s.run("ip route show proto 77"); got != before || !strings.Contains(got, one) {
+			t.Errorf("routes: got %q, want %q", got, before)
+		}
+	}, g)
+	sub(t, "loss and return of the uplink", func(t *testing.T) {
+		s.run("sudo ip -n air link set up0p down")
+		s.until("shelf router", "the uplink up0 has no link")
+		s.run("sudo ip netns exec b1 ping -c 2 -w 20 " + two)
+		s.until("shelf status || true", "the uplink up0 has no link")
+		// The router confirms what the modem gave.
+		s.until("sudo tail -n 1 /run/udhcpc.b1", "renew "+one+" 300")
+		s.run("sudo ip -n air link set up0p up")
+		s.until("shelf router", "proxy-arp: works")
+		s.until("sudo ip netns exec modem ping -c 1 -w 5 "+one, "1 packets received")
+	}, g)
+	sub(t, "busybox udhcpd", func(t *testing.T) {
+		s.run("sudo /var/local/server udhcpd; sudo /var/local/client b1")
+		one = regexp.MustCompile(`192\.168\.77\.1\d\d`).FindString(s.until("sudo cat /run/udhcpc.b1", "bound 192.168.77.1"))
+		s.run("sudo ip netns exec modem ping -c 2 -w 20 " + one)
+		s.until("sudo cat /run/udhcpc.b1", "renew "+one+" 60") // in unicast, whose answer no access point delivers
+		s.run("sudo ip netns exec b1 ping -c 2 -w 20 192.168.77.1")
+	}, g)
+	// The control: a router that bridges does not get a lease over such a cable.
+	sub(t, "a bridge fails", func(t *testing.T) {
+		s.run("sudo kill $(sudo cat /run/b1.pid); sudo shelf stop router; sudo /var/local/server dnsmasq; sudo ip link add br1 type bridge && sudo ip link set br1 up && sudo ip link set up0 master br1 && sudo ip link set shelf0 master br1")
+		if out, err := s.try("sudo ip netns exec b1 busybox udhcpc -n -q -i e0 -t 4 -T 4 -s /var/local/udhcpc 2>&1"); err == nil || !strings.Contains(out+err.Error(), "no lease") {
+			t.Errorf("got %s, %v", out, err)
+		}
+	}, g)
+	s.off()
+}

@@ -1,0 +1,10 @@
+#!/bin/sh
+# tcp FROM TO ADDRESS: sends a file from a namespace to another one and compares what comes.
+ip netns exec $2 busybox nc -l -p 7000 >/run/tcp.out </dev/null &
+for i in 1 2 3 4 5 6 7 8 9 10; do
+  ip netns exec $2 ss -ltn | grep -q :7000 && break
+  sleep 1
+done
+head -c 2000000 /usr/bin/shelf | ip netns exec $1 busybox nc $3 7000
+wait
+head -c 2000000 /usr/bin/shelf | cmp - /run/tcp.out && echo same
