@@ -36,7 +36,7 @@ func routerVerb(ctx context.Context, a *line.Args) error {
 	if a.JSON() {
 		return printJSON(s.Router)
 	}
-	for _, text := range routerLines(*s.Router, time.Now()) {
+	for _, text := range routerLines(s.Router, time.Now()) {
 		show(text)
 	}
 	rows := [][]string{{"ADDRESS", "MAC", "NAME", "LEASE"}}
@@ -57,8 +57,12 @@ func routerVerb(ctx context.Context, a *line.Args) error {
 	return printTable(rows)
 }
 
-// routerLines is a router for people: its sides and the servers that answer.
-func routerLines(s agent.Status, now time.Time) []string {
+// routerLines is a router for people: its sides and the servers that answer; nothing on a node that
+// is none.
+func routerLines(s *agent.Status, now time.Time) []string {
+	if s == nil {
+		return nil
+	}
 	state := "works"
 	var f *fault.Error
 	if errors.As(s.Fault(now), &f) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"imgbuild/cmd/line"
+	"imgbuild/init/base/report"
 	"imgbuild/init/base/swap"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/terminal"
@@ -77,10 +78,8 @@ func writeStatus(w io.Writer, s status.Status) {
 	for _, n := range networkLines(s) {
 		line(n[0], "%s", n[1])
 	}
-	if s.Router != nil {
-		for i, text := range routerLines(*s.Router, s.Clock.Now) {
-			line(once("router", i), "%s", strings.TrimSpace(text))
-		}
+	for i, text := range routerLines(s.Router, s.Clock.Now) {
+		line(once("router", i), "%s", strings.TrimSpace(text))
 	}
 	for i, d := range s.Disks {
 		text := fmt.Sprintf("%s %s of %s used (%d %%)", d.Path, size(d.Size-d.Free), size(d.Size), percent(d))
@@ -110,7 +109,11 @@ func writeStatus(w io.Writer, s status.Status) {
 		}
 		line(once("services", i), "%s", serviceLine(u))
 	}
-	for _, p := range s.Problems {
+	writeProblems(w, s.Problems)
+}
+
+func writeProblems(w io.Writer, list []report.Problem) {
+	for _, p := range list {
 		fmt.Fprintf(w, "\nwhat went wrong: %s\n", p.What)
 		if p.Fix != "" {
 			fmt.Fprintf(w, "how to fix it:   %s\n", p.Fix)

@@ -41,7 +41,7 @@ type Agent struct {
 	last   netip.Prefix // the uplink's address, or the last one
 	onLo   netip.Addr   // of it, while the uplink has none
 	gw     netip.Addr
-	heard  time.Time // the gateway
+	seen   time.Time // the gateway
 	told   map[string]bool
 	errs   map[string]error // of the last attempt, by what was attempted
 	status Status           // as written last
@@ -201,9 +201,9 @@ func (a *Agent) take(f received, now time.Time) {
 	if f.arp {
 		if p, ok := frame.ParseARP(f.data); ok {
 			if f.side == neighbour.Uplink && p.Sender == a.gw && p.From != a.cards[neighbour.Uplink].MAC {
-				a.heard = now
+				a.seen = now
 			}
-			a.arrange(a.table.Heard(f.side, p, a.facts(now)))
+			a.arrange(a.table.Receive(f.side, p, a.facts(now)))
 		}
 		return
 	}
@@ -288,10 +288,10 @@ func (a *Agent) look(now time.Time) {
 	a.greet(now)
 }
 
-// greet asks the gateway whether it is there, unless it was just heard.
+// greet asks the gateway whether it is there, unless it was just seen.
 func (a *Agent) greet(now time.Time) {
 	up := a.cards[neighbour.Uplink]
-	if !a.gw.IsValid() || !up.Link || !up.Address.IsValid() || now.Sub(a.heard) < lookEvery/2 {
+	if !a.gw.IsValid() || !up.Link || !up.Address.IsValid() || now.Sub(a.seen) < lookEvery/2 {
 		return
 	}
 	q := frame.ARP{From: up.MAC, To: frame.Broadcast, Op: frame.Request, SenderMAC: up.MAC, Sender: up.Address.Addr(), Target: a.gw}
@@ -385,7 +385,7 @@ func (a *Agent) report(now time.Time) {
 
 func (a *Agent) now(now time.Time) Status {
 	s := Status{
-		Mode: a.Settings.Mode, Uplink: a.cards[neighbour.Uplink].card(), Shelf: a.cards[neighbour.Shelf].card(), Answered: a.heard.Round(0),
+		Mode: a.Settings.Mode, Uplink: a.cards[neighbour.Uplink].card(), Shelf: a.cards[neighbour.Shelf].card(), Answered: a.seen.Round(0),
 		Boards: []Board{}, Written: now.Round(0),
 	}
 	if a.gw.IsValid() {
@@ -406,7 +406,7 @@ func (a *Agent) now(now time.Time) Status {
 	return s
 }
 
-// problems are what people have to mend.
+// problems are what people have to fix.
 func (a *Agent) problems(now time.Time) []Problem {
 	var list []Problem
 	add := func(fix, format string, args ...any) { list = append(list, Problem{fmt.Sprintf(format, args...), fix}) }
@@ -415,7 +415,7 @@ func (a *Agent) problems(now time.Time) []Problem {
 		add("set router.uplink.interface and router.shelf.interface to two cards", "uplink and shelf are the same card, %s", up.Name)
 	}
 	if a.table.Looped(now) {
-		add("take out the cable between the shelf's switch and the modem, or switch the uplink's Wi-Fi off", "a cable joins the shelf and the uplink's network beside the router")
+		add("take out the cable between the shelf's switch and the modem, or switch the uplink's Wi-Fi off", "a cable joins the shelf and the uplink's network past the router")
 	}
 	if t, ok := a.table.Taken(now); ok {
 		add("give it another address", "the machine %s on the shelf uses %s, the address of the gateway or of the router", t.MAC, t.IP)

@@ -19,8 +19,8 @@ func proxyRules(shelf string) string {
 `, shelf)
 }
 
-// natRules hide the shelf behind the uplink's address. From the uplink nothing comes in but answers,
-// what is forwarded, ping, and ssh from a private network's own subnet or where it is asked for.
+// natRules hide the shelf behind the uplink's address. From the uplink come answers, what is
+// forwarded, ping, and ssh from a private network's own subnet or where it is asked for.
 func natRules(s Settings, up, shelf nic) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -46,7 +46,7 @@ func natRules(s Settings, up, shelf nic) string {
 	line("    ct status dnat accept\n  }")
 	line("  chain prerouting {\n    type nat hook prerouting priority -100; policy accept;")
 	for _, f := range s.NAT.Forwards {
-		// From the shelf too, but for the router's address there, whose ports are the router's own.
+		// From the shelf too, except for the router's address there: its ports are its own.
 		line("    ip daddr != %s fib daddr type local %s dport %d dnat ip to %s", s.NAT.Network.Addr(), f.Protocol, f.Port, f.To)
 	}
 	line("  }")

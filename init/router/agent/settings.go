@@ -91,7 +91,7 @@ type Server struct {
 	Form string `json:"form"` // giaddr or broadcast
 }
 
-// Problem is something that people have to mend.
+// Problem is something that people have to fix.
 type Problem struct {
 	What string `json:"what"`
 	Fix  string `json:"fix"`

@@ -110,7 +110,7 @@ func ParseUDP(b []byte) (d Datagram, ok bool) {
 	}
 	p := b[etherLen:]
 	head, total := int(p[0]&15)*4, int(binary.BigEndian.Uint16(p[2:]))
-	fragment := binary.BigEndian.Uint16(p[6:]) & 0x3fff // but for "do not fragment"
+	fragment := binary.BigEndian.Uint16(p[6:]) & 0x3fff // except for "do not fragment"
 	if p[0]>>4 != 4 || head < ipLen || total < head+udpLen || total > len(p) || p[9] != protoUDP || fragment != 0 {
 		return d, false
 	}

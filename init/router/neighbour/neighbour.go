@@ -2,8 +2,8 @@
 // on both sides. It changes no state but its own and sends nothing: its steps are carried out by
 // package agent.
 //
-// An address has a host route to the shelf as soon as a board there was heard with it, and no
-// longer than that board is there. Addresses that nobody was heard with never have one: the
+// An address has a host route to the shelf as soon as a board there was seen with it, and no
+// longer than that board is there. Addresses that nobody was seen with never have one: the
 // router would answer the modem's question whether such an address is free.
 package neighbour
 
@@ -69,9 +69,9 @@ type Board struct {
 	Since time.Time  `json:"since"`
 	Until time.Time  `json:"until,omitzero"` // of its lease; zero for an address of its own
 
-	heard time.Time
-	asked time.Time // last, since it was heard
-	tries int       // questions since it was heard
+	seen  time.Time
+	asked time.Time // last, since it was seen
+	tries int       // questions since it was seen
 }
 
 // Kind is what a step does.
@@ -95,8 +95,8 @@ type Step struct {
 // Times of the questions that the router asks.
 const (
 	askAgain = time.Second            // a question for an address that nobody is known with
-	idle     = time.Minute            // a board without a lease is asked when it was not heard for so long
-	verify   = time.Second            // a board that the other side asks for is asked when it was not heard for so long
+	idle     = time.Minute            // a board without a lease is asked when it was not seen for so long
+	verify   = time.Second            // a board that the other side asks for is asked when it was not seen for so long
 	between  = 200 * time.Millisecond // between two questions to one board
 	tries    = 3                      // after so many unanswered ones the board is gone
 	probeFor = 3 * time.Second        // how long an answer to a probe is brought over
@@ -148,8 +148,8 @@ func ask(s Side, ip netip.Addr, to frame.MAC, f Facts) Step {
 	return Step{Kind: Send, Side: s, ARP: frame.ARP{From: f.mac(s), To: to, Op: frame.Request, SenderMAC: f.mac(s), Sender: f.Uplink.Addr(), Target: ip}}
 }
 
-// Heard takes an ARP frame that came on a side.
-func (t *Table) Heard(s Side, a frame.ARP, f Facts) []Step {
+// Receive takes an ARP frame that came on a side.
+func (t *Table) Receive(s Side, a frame.ARP, f Facts) []Step {
 	if !f.Uplink.IsValid() {
 		return nil
 	}
@@ -175,7 +175,7 @@ func (t *Table) Heard(s Side, a frame.ARP, f Facts) []Step {
 	return steps
 }
 
-// shelf: whoever sends there with an address has it.
+// shelf: a machine that sends there with an address has it.
 func (t *Table) shelf(a frame.ARP, f Facts) []Step {
 	if a.Sender == f.Gateway || a.Sender == f.Uplink.Addr() {
 		t.taken = Taken{a.Sender, a.SenderMAC, f.Now}
@@ -194,7 +194,7 @@ func (t *Table) shelf(a frame.ARP, f Facts) []Step {
 	} else {
 		t.changed = t.changed || b.MAC != a.SenderMAC
 		b.MAC = a.SenderMAC
-		b.heard, b.tries = f.Now, 0
+		b.seen, b.tries = f.Now, 0
 	}
 	if a.Op == frame.Request && f.host(a.Target) && a.Target != a.Sender && t.boards[a.Target] == nil {
 		// The kernel answers for machines of the uplink. If this one is on the shelf and silent so
@@ -205,7 +205,7 @@ func (t *Table) shelf(a frame.ARP, f Facts) []Step {
 }
 
 func (t *Table) add(b Board, f Facts) []Step {
-	b.Since, b.heard = f.Now, f.Now
+	b.Since, b.seen = f.Now, f.Now
 	t.boards[b.IP] = &b
 	t.changed = true
 	delete(t.asks, b.IP)
@@ -221,14 +221,14 @@ func (t *Table) wonder(ip netip.Addr, again time.Duration, f Facts) []Step {
 	return []Step{ask(Shelf, ip, frame.Broadcast, f)}
 }
 
-// uplink: a board that is heard there has moved; one that is asked for there must still be on the
+// uplink: a board that is seen there has moved; one that is asked for there must still be on the
 // shelf.
 func (t *Table) uplink(a frame.ARP, f Facts) []Step {
 	if b := t.boards[a.Sender]; b != nil {
 		return append(t.drop(b), announce(Shelf, a.Sender, f.ShelfMAC, f))
 	}
 	if at, gone := t.gone[a.Sender]; gone && a.Op == frame.Reply && f.Now.Sub(at) <= probeFor {
-		delete(t.gone, a.Sender) // the answer to a question of ours: nobody else there has heard it
+		delete(t.gone, a.Sender) // the answer to a question of ours: nobody else there has seen it
 		return []Step{announce(Shelf, a.Sender, f.ShelfMAC, f), announce(Uplink, a.Sender, a.SenderMAC, f)}
 	}
 	if a.Op != frame.Request || !f.host(a.Target) || a.Target == a.Sender {
@@ -238,7 +238,7 @@ func (t *Table) uplink(a frame.ARP, f Facts) []Step {
 	switch {
 	case b == nil:
 		return t.wonder(a.Target, askAgain, f)
-	case b.tries == 0 && f.Now.Sub(b.heard) >= verify:
+	case b.tries == 0 && f.Now.Sub(b.seen) >= verify:
 		return t.check(b, f)
 	}
 	return nil
@@ -298,7 +298,7 @@ func (t *Table) Bound(ip netip.Addr, mac frame.MAC, until time.Time, f Facts) []
 		return t.add(Board{IP: ip, MAC: mac, Until: until}, f)
 	}
 	t.changed = t.changed || b.MAC != mac || !b.Until.Equal(until)
-	b.MAC, b.Until, b.heard, b.tries = mac, until, f.Now, 0
+	b.MAC, b.Until, b.seen, b.tries = mac, until, f.Now, 0
 	return []Step{{Kind: AddRoute, Board: *b}, announce(Uplink, ip, f.UplinkMAC, f)}
 }
 
@@ -310,7 +310,7 @@ func (t *Table) Left(ip netip.Addr, mac frame.MAC) []Step {
 	return nil
 }
 
-// Tick asks boards that were not heard for long, and gives up those that do not answer. It is
+// Tick asks boards that were not seen for long, and gives up those that do not answer. It is
 // called every second, and every 200 ms while Busy.
 func (t *Table) Tick(f Facts) []Step {
 	for ip, at := range t.asks {
@@ -335,7 +335,7 @@ func (t *Table) Tick(f Facts) []Step {
 				t.gone[b.IP] = f.Now
 				steps = append(steps, ask(Uplink, b.IP, frame.Broadcast, f)) // it may have moved there
 			}
-		case b.tries > 0, b.Until.IsZero() && f.Now.Sub(b.heard) >= idle:
+		case b.tries > 0, b.Until.IsZero() && f.Now.Sub(b.seen) >= idle:
 			if f.Uplink.IsValid() {
 				steps = append(steps, t.check(b, f)...)
 			}
@@ -379,7 +379,7 @@ func (t *Table) Save() (boards []Board, changed bool) {
 func (t *Table) Load(boards []Board) {
 	for _, b := range boards {
 		if b.IP.Is4() && len(t.boards) < maxBoards {
-			b.heard, b.asked, b.tries = time.Time{}, time.Time{}, 0
+			b.seen, b.asked, b.tries = time.Time{}, time.Time{}, 0
 			t.boards[b.IP] = &b
 		}
 	}

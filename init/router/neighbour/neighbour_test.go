@@ -64,7 +64,7 @@ func check(t *testing.T, what string, steps []Step, want string) {
 const learnt = "add 10.0.0.50; uplink: 10.0.0.50/up asks 10.0.0.50 to all"
 
 // One event each, on a table that knows nothing, or X at the time 0.
-func TestHeard(t *testing.T) {
+func TestReceive(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		known bool
@@ -89,7 +89,7 @@ func TestHeard(t *testing.T) {
 		{"another operation", false, 0, Shelf, frame.ARP{From: board, Op: 3, SenderMAC: board, Sender: x, Target: x}, ""},
 
 		{"the modem asks for somebody unknown", false, 0, Uplink, asks(modem, gateway, x), "shelf: 10.0.0.9/shelf asks 10.0.0.50 to all"},
-		{"the modem asks for a board that was just heard", true, 500 * time.Millisecond, Uplink, asks(modem, gateway, x), ""},
+		{"the modem asks for a board that was just seen", true, 500 * time.Millisecond, Uplink, asks(modem, gateway, x), ""},
 		{"the modem asks for a board", true, 2 * time.Second, Uplink, asks(modem, gateway, x), "shelf: 10.0.0.9/shelf asks 10.0.0.50 to board"},
 		{"the modem asks for the router", false, 0, Uplink, asks(modem, gateway, own), ""},
 		{"a machine of the uplink announces itself", false, 0, Uplink, asks(second, x, x), ""},
@@ -102,11 +102,11 @@ func TestHeard(t *testing.T) {
 	} {
 		tab := New()
 		if c.known {
-			check(t, c.name, tab.Heard(Shelf, asks(board, x, x), at(0)), learnt)
+			check(t, c.name, tab.Receive(Shelf, asks(board, x, x), at(0)), learnt)
 		}
-		check(t, c.name, tab.Heard(c.side, c.arp, at(c.after)), c.want)
+		check(t, c.name, tab.Receive(c.side, c.arp, at(c.after)), c.want)
 	}
-	check(t, "no address yet", New().Heard(Shelf, asks(board, x, x), Facts{Now: start, UplinkMAC: up, ShelfMAC: shelf}), "")
+	check(t, "no address yet", New().Receive(Shelf, asks(board, x, x), Facts{Now: start, UplinkMAC: up, ShelfMAC: shelf}), "")
 }
 
 // A question for an address that nobody has is asked again at most once a second.
@@ -117,12 +117,12 @@ func TestAsksOnceASecond(t *testing.T) {
 		after time.Duration
 		want  string
 	}{{0, q}, {900 * time.Millisecond, ""}, {time.Second, q}, {1100 * time.Millisecond, ""}} {
-		check(t, c.after.String(), tab.Heard(Uplink, asks(modem, gateway, x), at(c.after)), c.want)
+		check(t, c.after.String(), tab.Receive(Uplink, asks(modem, gateway, x), at(c.after)), c.want)
 	}
 	n := 0
 	for i := range 1000 { // a scan
 		a := netip.AddrFrom4([4]byte{10, 0, 0, byte(2 + i%250)})
-		n += len(tab.Heard(Uplink, asks(modem, gateway, a), at(1200*time.Millisecond)))
+		n += len(tab.Receive(Uplink, asks(modem, gateway, a), at(1200*time.Millisecond)))
 	}
 	if n > 250 || len(tab.asks) > maxAsks {
 		t.Errorf("got %d questions, %d noted", n, len(tab.asks))
@@ -130,11 +130,11 @@ func TestAsksOnceASecond(t *testing.T) {
 }
 
 // A board that left silently is found out within 1 s of the modem's question, and where it is now
-// is told to both sides.
+// is announced on both sides.
 func TestSilentMove(t *testing.T) {
 	tab := New()
-	tab.Heard(Shelf, asks(board, x, x), at(0))
-	check(t, "question", tab.Heard(Uplink, asks(modem, gateway, x), at(10*time.Second)), "shelf: 10.0.0.9/shelf asks 10.0.0.50 to board")
+	tab.Receive(Shelf, asks(board, x, x), at(0))
+	check(t, "question", tab.Receive(Uplink, asks(modem, gateway, x), at(10*time.Second)), "shelf: 10.0.0.9/shelf asks 10.0.0.50 to board")
 	var last []Step
 	after := 10 * time.Second
 	for ; len(tab.Boards()) == 1 && after < 12*time.Second; after += 200 * time.Millisecond {
@@ -147,24 +147,24 @@ func TestSilentMove(t *testing.T) {
 	if after > 11*time.Second {
 		t.Errorf("it took %v", after-10*time.Second)
 	}
-	check(t, "found", tab.Heard(Uplink, frame.ARP{From: board, To: up, Op: frame.Reply, SenderMAC: board, Sender: x, TargetMAC: up, Target: own}, at(after)),
+	check(t, "found", tab.Receive(Uplink, frame.ARP{From: board, To: up, Op: frame.Reply, SenderMAC: board, Sender: x, TargetMAC: up, Target: own}, at(after)),
 		"shelf: 10.0.0.50/shelf asks 10.0.0.50 to all; uplink: 10.0.0.50/board asks 10.0.0.50 to all")
 	// The other way round it is learnt by its answer to the modem's question.
-	check(t, "question for the one that came back", tab.Heard(Uplink, asks(modem, gateway, x), at(20*time.Second)), "shelf: 10.0.0.9/shelf asks 10.0.0.50 to all")
-	check(t, "back", tab.Heard(Shelf, replies(board, x), at(20*time.Second)), learnt)
+	check(t, "question for the one that came back", tab.Receive(Uplink, asks(modem, gateway, x), at(20*time.Second)), "shelf: 10.0.0.9/shelf asks 10.0.0.50 to all")
+	check(t, "back", tab.Receive(Shelf, replies(board, x), at(20*time.Second)), learnt)
 }
 
-// A board that answers stays; one with an address of its own is asked every minute, one with a lease
-// is not.
+// A board that answers stays; one with an address of its own is asked every minute, one with a
+// lease is not.
 func TestTick(t *testing.T) {
 	tab := New()
-	tab.Heard(Shelf, asks(board, x, x), at(0))
+	tab.Receive(Shelf, asks(board, x, x), at(0))
 	tab.Bound(y, second, start.Add(time.Hour), at(0))
 	check(t, "fresh", tab.Tick(at(59*time.Second)), "")
 	check(t, "old", tab.Tick(at(time.Minute)), "shelf: 10.0.0.9/shelf asks 10.0.0.50 to board")
 	check(t, "too soon", tab.Tick(at(time.Minute+100*time.Millisecond)), "")
 	check(t, "again", tab.Tick(at(time.Minute+200*time.Millisecond)), "shelf: 10.0.0.9/shelf asks 10.0.0.50 to board")
-	tab.Heard(Shelf, replies(board, x), at(time.Minute+300*time.Millisecond))
+	tab.Receive(Shelf, replies(board, x), at(time.Minute+300*time.Millisecond))
 	check(t, "it is there", tab.Tick(at(time.Minute+400*time.Millisecond)), "")
 	if got := len(tab.Boards()); got != 2 || tab.Busy() {
 		t.Errorf("got %d boards, busy %v", got, tab.Busy())
@@ -194,20 +194,20 @@ func TestLease(t *testing.T) {
 // The answer to a probe is brought to the one who probes, on its side.
 func TestProbe(t *testing.T) {
 	tab := New()
-	tab.Heard(Shelf, asks(board, zero, x), at(0))
-	check(t, "a machine of the uplink has it", tab.Heard(Uplink, frame.ARP{From: second, To: up, Op: frame.Reply, SenderMAC: second, Sender: x, TargetMAC: up, Target: zero}, at(time.Second)),
+	tab.Receive(Shelf, asks(board, zero, x), at(0))
+	check(t, "a machine of the uplink has it", tab.Receive(Uplink, frame.ARP{From: second, To: up, Op: frame.Reply, SenderMAC: second, Sender: x, TargetMAC: up, Target: zero}, at(time.Second)),
 		"shelf: 10.0.0.50/shelf replies 0.0.0.0 to board")
-	tab.Heard(Uplink, asks(modem, zero, y), at(2*time.Second))
-	check(t, "a board has it", tab.Heard(Shelf, replies(second, y), at(2*time.Second)),
+	tab.Receive(Uplink, asks(modem, zero, y), at(2*time.Second))
+	check(t, "a board has it", tab.Receive(Shelf, replies(second, y), at(2*time.Second)),
 		"uplink: 10.0.0.51/up replies 0.0.0.0 to modem; add 10.0.0.51; uplink: 10.0.0.51/up asks 10.0.0.51 to all")
-	tab.Heard(Shelf, asks(board, zero, x), at(10*time.Second))
-	check(t, "too late", tab.Heard(Uplink, frame.ARP{From: second, To: up, Op: frame.Reply, SenderMAC: second, Sender: x}, at(14*time.Second)), "")
+	tab.Receive(Shelf, asks(board, zero, x), at(10*time.Second))
+	check(t, "too late", tab.Receive(Uplink, frame.ARP{From: second, To: up, Op: frame.Reply, SenderMAC: second, Sender: x}, at(14*time.Second)), "")
 }
 
 // What was kept is known at once, and boards without a lease are asked.
 func TestLoad(t *testing.T) {
 	first := New()
-	first.Heard(Shelf, asks(board, x, x), at(0))
+	first.Receive(Shelf, asks(board, x, x), at(0))
 	first.Bound(y, second, start.Add(time.Hour), at(0))
 	kept, changed := first.Save()
 	if !changed || len(kept) != 2 {
@@ -224,20 +224,20 @@ func TestLoad(t *testing.T) {
 // A cable between both sides is found out, and nothing is learnt while it is there.
 func TestLoop(t *testing.T) {
 	tab := New()
-	tab.Heard(Shelf, asks(up, own, gateway), at(0))
+	tab.Receive(Shelf, asks(up, own, gateway), at(0))
 	if !tab.Looped(at(time.Second).Now) || tab.Looped(at(time.Minute).Now) {
 		t.Error("the loop is not noticed, or for ever")
 	}
-	check(t, "a machine of the uplink on the shelf", tab.Heard(Shelf, asks(second, x, x), at(time.Second)), "")
-	check(t, "later", tab.Heard(Shelf, asks(board, x, x), at(time.Minute)), learnt)
-	tab.Heard(Shelf, asks(board, gateway, gateway), at(time.Minute))
+	check(t, "a machine of the uplink on the shelf", tab.Receive(Shelf, asks(second, x, x), at(time.Second)), "")
+	check(t, "later", tab.Receive(Shelf, asks(board, x, x), at(time.Minute)), learnt)
+	tab.Receive(Shelf, asks(board, gateway, gateway), at(time.Minute))
 	if taken, ok := tab.Taken(at(time.Minute).Now); !ok || taken.IP != gateway || taken.MAC != board {
 		t.Errorf("got %+v, %v", taken, ok)
 	}
 }
 
 // Whatever comes, the table stays small and no address but those of boards gets a route.
-func FuzzHeard(f *testing.F) {
+func FuzzReceive(f *testing.F) {
 	f.Add(asks(board, x, gateway).Bytes(), true, uint16(0))
 	f.Add(replies(second, y).Bytes(), false, uint16(100))
 	f.Fuzz(func(t *testing.T, b []byte, side bool, after uint16) {
@@ -246,13 +246,13 @@ func FuzzHeard(f *testing.F) {
 			return
 		}
 		tab := New()
-		tab.Heard(Shelf, asks(board, x, x), at(0))
+		tab.Receive(Shelf, asks(board, x, x), at(0))
 		s := Shelf
 		if side {
 			s = Uplink
 		}
 		fs := at(time.Duration(after) * 10 * time.Millisecond)
-		for _, st := range append(tab.Heard(s, a, fs), tab.Tick(fs)...) {
+		for _, st := range append(tab.Receive(s, a, fs), tab.Tick(fs)...) {
 			if st.Kind == AddRoute && !fs.host(st.Board.IP) {
 				t.Errorf("a route to %s", st.Board.IP)
 			}

@@ -131,7 +131,8 @@ func TestGiaddr(t *testing.T) {
 	}
 }
 
-// A server that ignores relayed requests answers the second one, and is asked that way from then on.
+// A server that ignores relayed requests answers the second one, and is asked that way from then
+// on.
 func TestBroadcast(t *testing.T) {
 	r := New()
 	discover := func() frame.Datagram { return asks(msg(t, dhcpv4.MessageTypeDiscover, board, 1), everybody, nobody) }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The modem's DHCP server: dnsmasq or busybox udhcpd, or none. Neither is told of a relay.
+# The modem's DHCP server: dnsmasq or busybox udhcpd, or none. Neither knows of a relay.
 for f in /run/modem.*.pid; do
   [ -e $f ] && kill $(cat $f) && rm $f
 done
