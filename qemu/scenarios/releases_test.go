@@ -165,7 +165,7 @@ func (l laptop) upgrade(t *testing.T, g *guest, r release, words ...string) (str
 // runs reports which version and slot a node runs, and how many problems it has.
 func runs(t *testing.T, s *shell, r release, slot string) {
 	t.Helper()
-	got := s.run("sudo shelf status -o json || true")
+	got := s.until("sudo shelf status -o json || true", `"version": `) // a busy node may not answer in time
 	if !strings.Contains(got, fmt.Sprintf("%q: %q", "version", r.version)) || !strings.Contains(got, fmt.Sprintf("%q: %q", "slot", slot)) {
 		t.Errorf("the node should run %s in slot %s:\n%.1500s", r.version, slot, got)
 	}

@@ -17,6 +17,9 @@ var (
 	watchdogSoon = edit{"init/start/preinit/watchdog.go", "const watchdogSeconds = 60", "const watchdogSeconds = 10"}
 )
 
+// noNetwork is a system that never starts its network.
+var noNetwork = edit{"init/boot/services_linux.go", "	n.online.Start(context.Background())\n", ""}
+
 // soon is a deadline that a trial of a server does not meet. A node has no setting for it: the
 // deadline is the new system's own.
 var soon = edit{"images/server.yaml", "deadline: 600", "deadline: 40"}
