@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -265,5 +266,77 @@ func TestTrimKeepsWhatIsUsed(t *testing.T) {
 	}
 	if list, _ := filepath.Glob(filepath.Join(c.Dir(), "*", "*", "*.sum")); len(list) != 0 {
 		t.Errorf("%v, want length 0", list)
+	}
+}
+
+// The cache is looked at whole once an hour.
+func TestTrimDue(t *testing.T) {
+	c, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-2 * fresh)
+	put := func() string {
+		sum, err := c.PutBlob(strings.NewReader("package"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := c.path("blob", sum)
+		if err := os.Chtimes(name, old, old); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	gone := func(name string) bool {
+		if err := c.TrimDue(0); err != nil {
+			t.Fatal(err)
+		}
+		_, err := os.Stat(name)
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	if !gone(put()) {
+		t.Error("the first time nothing is removed")
+	}
+	if gone(put()) {
+		t.Error("the second time in an hour the cache is looked at")
+	}
+	if err := os.Chtimes(filepath.Join(c.dir, "trimmed"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if !gone(put()) {
+		t.Error("an hour later nothing is removed")
+	}
+}
+
+// A note is there whole, or not at all.
+func TestNote(t *testing.T) {
+	c := open(t)
+	if _, ok := c.Note("a"); ok {
+		t.Error("there is a note that nobody wrote")
+	}
+	for _, text := range []string{"first", "second"} {
+		if err := c.PutNote("a", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := c.Note("a"); !ok || string(got) != text {
+			t.Errorf("got %q, %v, want %q", got, ok, text)
+		}
+	}
+	if _, ok := c.Note("b"); ok {
+		t.Error("another key has the note")
+	}
+	name := c.path("decoded", sha256.Sum256([]byte("note a")))
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-1] ^= 1
+	for _, bad := range [][]byte{data, data[:10], nil} {
+		if err := os.WriteFile(name, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := c.Note("a"); ok {
+			t.Errorf("a damaged note gives %q", got)
+		}
 	}
 }

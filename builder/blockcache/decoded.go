@@ -46,6 +46,21 @@ func (c *Cache) Decoded(key string, produce func(io.Writer) error) (*os.File, er
 	return f, nil
 }
 
+// Note returns what PutNote kept for a key. A damaged note is none.
+func (c *Cache) Note(key string) ([]byte, bool) {
+	data, err := os.ReadFile(c.path("decoded", sha256.Sum256([]byte("note "+key))))
+	if err != nil || len(data) < sha256.Size || sha256.Sum256(data[sha256.Size:]) != [sha256.Size]byte(data[:sha256.Size]) {
+		return nil, false
+	}
+	return data[sha256.Size:], true
+}
+
+// PutNote keeps a few bytes for a key, in the place of what was there.
+func (c *Cache) PutNote(key string, data []byte) error {
+	sum := sha256.Sum256(data)
+	return deviceFault(c.write(c.path("decoded", sha256.Sum256([]byte("note "+key))), sum[:], data), c.dir)
+}
+
 // hold waits for the key and returns the function that lets it go.
 func (c *Cache) hold(key string) func() {
 	c.mu.Lock()

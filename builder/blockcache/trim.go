@@ -13,6 +13,23 @@ import (
 // about to use it.
 const fresh = time.Hour
 
+// TrimDue is Trim, if nobody did it in the last hour: looking at all files costs as much as a build
+// of which little changed.
+func (c *Cache) TrimDue(limit int64) error {
+	mark := filepath.Join(c.dir, "trimmed")
+	if info, err := os.Stat(mark); err == nil && time.Since(info.ModTime()).Abs() < fresh {
+		return nil
+	}
+	if _, err := c.Trim(limit); err != nil {
+		return err
+	}
+	if err := os.WriteFile(mark, nil, 0o644); err != nil {
+		return deviceFault(err, c.dir)
+	}
+	now := time.Now()
+	return os.Chtimes(mark, now, now)
+}
+
 // Trim removes what was not used for the longest time until the cache holds at most limit bytes,
 // and unfinished downloads that nobody went on with for a month. It returns the bytes removed.
 // Files of the last hour stay.

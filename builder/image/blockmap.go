@@ -13,18 +13,13 @@ import (
 // formats themselves report them, never as the holes of a file do: zeros may matter. Next to what
 // has content these are everything before BOOT, for an older boot record would count, and the
 // beginnings of the spare BOOT and of slot B, for an older system there would be taken for whole.
-func mapped(boot, slot *fat.Volume, o ext4.Options, entries []ext4.Entry) ([]bmap.Range, error) {
-	parts := []bmap.Range{{Start: 0, End: bootStart}, {Start: diskmap.Spare, End: diskmap.Spare + mib}, {Start: slotBStart, End: slotBStart + mib}}
-	for _, v := range []struct {
-		volume *fat.Volume
-		start  int64
-	}{{boot, bootStart}, {slot, slotAStart}} {
-		e, err := v.volume.Mapped()
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, bmap.Range{Start: v.start + e.Offset, End: v.start + e.Offset + e.Size})
+func mapped(boot *fat.Volume, slot fat.Extent, o ext4.Options, entries []ext4.Entry) ([]bmap.Range, error) {
+	b, err := boot.Mapped()
+	if err != nil {
+		return nil, err
 	}
+	parts := []bmap.Range{{Start: 0, End: bootStart}, {Start: diskmap.Spare, End: diskmap.Spare + mib}, {Start: slotBStart, End: slotBStart + mib},
+		{Start: bootStart + b.Offset, End: bootStart + b.Offset + b.Size}, {Start: slotAStart + slot.Offset, End: slotAStart + slot.Offset + slot.Size}}
 	data, err := ext4.Mapped(o, entries)
 	if err != nil {
 		return nil, err

@@ -18,15 +18,12 @@ import (
 // bootVolume makes BOOT: the board's firmware and bootloader, boot.scr, and the files for people.
 // It is the only place where an image holds configuration, and it is written last, so that one slot
 // serves many configurations.
-func (b *build) bootVolume(k *kernel) (*fat.Volume, error) {
+func (b *build) bootVolume(p *prepared) (*fat.Volume, error) {
 	r := b.Recipe
 	files := map[string]tree.Content{}
 	for _, c := range r.Family.Boot {
-		from := c.From
-		if dtb, ok := strings.CutPrefix(from, "dtb:"); ok {
-			from = k.dtbDir + "/" + dtb
-		}
-		n := k.boot[from]
+		from := bootSource(c.From, p.About.DTBDir)
+		n := p.boot[from]
 		if n == nil {
 			return nil, fmt.Errorf("%s has no %s for BOOT: correct boards/families/%s.yaml", c.Package, from, r.Family.Name)
 		}

@@ -124,10 +124,7 @@ func Build(ctx context.Context, o Options) (res *Result, err error) {
 	if b.result.Name, err = b.name(); err != nil {
 		return nil, err
 	}
-	if err := b.run(ctx); err != nil {
-		return nil, err
-	}
-	return &b.result, nil
+	return b.cached(func() error { return b.run(ctx) })
 }
 
 // CheckOut reports whether a build could write to the directory out, before anything is fetched for
@@ -159,26 +156,30 @@ func (b *build) run(ctx context.Context) error {
 		return fmt.Errorf("the recipe was made for another init: %s, not %s", b.Recipe.Program, sum)
 	}
 	b.result.Init = int64(len(program))
-	var all *tree.Tree
-	var k *kernel
-	var slot *slotFiles
-	steps := []struct {
-		name string
-		do   func() error
-	}{
-		{"blobs", func() error { return b.vendorBlobs(ctx) }},
-		{"unpack", func() (err error) { all, err = b.packages(ctx); return }},
-		{"kernel", func() (err error) { k, err = b.kernel(all); return }},
-		{"initramfs", func() error { return b.initramfs(k, program) }},
-		{"root", func() error { return b.root(all, k, program) }},
-		{"squashfs", func() error { return b.squashfs(ctx) }},
-		{"slot", func() (err error) { slot, err = b.slot(k); return }},
-		{"disk", func() error { return b.disk(k, slot) }},
+	if err := b.steps(ctx, []step{{"blobs", func() error { return b.vendorBlobs(ctx) }}}); err != nil {
+		return err
+	}
+	p, err := b.prepare(ctx, program)
+	if err != nil {
+		return err
+	}
+	return b.steps(ctx, []step{
+		{"disk", func() error { return b.disk(p) }},
 		{"bundle", func() error { return b.bundle(ctx) }},
 		{"pack", func() error { return b.seal(ctx) }},
 		{"publish", b.publish},
-	}
-	for _, s := range steps {
+	})
+}
+
+// step is a part of a build.
+type step struct {
+	name string
+	do   func() error
+}
+
+// steps carries out steps until one fails or ctx ends.
+func (b *build) steps(ctx context.Context, list []step) error {
+	for _, s := range list {
 		if err := ctx.Err(); err != nil {
 			return fault.New(fault.Interrupted, "", "stopped before %s; nothing was left behind: %w", s.name, err)
 		}

@@ -1,12 +1,14 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
 
+	"imgbuild/builder/tree"
 	"imgbuild/init/contract/bootstate"
 	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/contract/ext4"
@@ -16,7 +18,7 @@ import (
 
 // disk writes the .img: partition table, raw blobs, boot record, BOOT, slot A and the data
 // partition. Slot B stays empty.
-func (b *build) disk(k *kernel, slot *slotFiles) error {
+func (b *build) disk(p *prepared) error {
 	o := ext4.Options{Size: dataSize, MaxSize: dataMax, UUID: b.id("data"), HashSeed: b.id("data hash"), Label: diskmap.DataLabel, Journal: journalSize, Time: b.date()}
 	entries := append(dataEntries(), b.Node.entries()...)
 	links := slices.IndexFunc(entries, func(e ext4.Entry) bool { return e.Kind == ext4.HardLink }) // come last
@@ -56,7 +58,7 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 	if _, err := f.WriteAt(first[:], 0); err != nil {
 		return err
 	}
-	if err := b.rawBlobs(f, k); err != nil {
+	if err := b.rawBlobs(f, p); err != nil {
 		return err
 	}
 	record, err := bootstate.Fresh(bootstate.A).Marshal()
@@ -68,20 +70,20 @@ func (b *build) disk(k *kernel, slot *slotFiles) error {
 			return err
 		}
 	}
-	boot, err := b.bootVolume(k)
+	boot, err := b.bootVolume(p)
 	if err != nil {
 		return err
 	}
 	if err := boot.Write(io.NewOffsetWriter(f, bootStart)); err != nil {
 		return fmt.Errorf("BOOT: %w", err)
 	}
-	if err := slot.volume.Write(io.NewOffsetWriter(f, slotAStart)); err != nil {
+	if err := copySparse(io.NewOffsetWriter(f, slotAStart), p.slot); err != nil {
 		return fmt.Errorf("slot A: %w", err)
 	}
 	if err := ext4.Write(io.NewOffsetWriter(f, dataStart), o, entries); err != nil {
 		return fmt.Errorf("data partition: %w", err)
 	}
-	if b.mapped, err = mapped(boot, &slot.volume, o, entries); err != nil {
+	if b.mapped, err = mapped(boot, p.About.Mapped, o, entries); err != nil {
 		return err
 	}
 	return done()
@@ -116,11 +118,11 @@ func (b *build) vendorBlobs(ctx context.Context) error {
 }
 
 // rawBlobs writes what the board's ROM reads between the partition table and the first partition.
-func (b *build) rawBlobs(w io.WriterAt, k *kernel) error {
+func (b *build) rawBlobs(w io.WriterAt, p *prepared) error {
 	for _, raw := range b.Recipe.Family.Raw {
 		data := b.blobs[raw.Name]
 		if raw.Package != "" {
-			n := k.boot[raw.From]
+			n := p.boot[raw.From]
 			if n == nil {
 				return fmt.Errorf("%s has no %s: correct boards/families/%s.yaml", raw.Package, raw.From, b.Recipe.Family.Name)
 			}
@@ -138,6 +140,29 @@ func (b *build) rawBlobs(w io.WriterAt, k *kernel) error {
 		if _, err := w.WriteAt(data, raw.Sector*sector); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// copySparse copies content and leaves out blocks of zeros, which the file has as holes.
+func copySparse(w io.WriterAt, c tree.Content) error {
+	in, err := c.Open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	buf, zeros := make([]byte, mib), make([]byte, mib)
+	for at := int64(0); at < c.Size; {
+		p := buf[:min(mib, c.Size-at)]
+		if _, err := io.ReadFull(in, p); err != nil {
+			return err
+		}
+		if !bytes.Equal(p, zeros[:len(p)]) {
+			if _, err := w.WriteAt(p, at); err != nil {
+				return err
+			}
+		}
+		at += int64(len(p))
 	}
 	return nil
 }

@@ -132,6 +132,13 @@ func TestPackIgnoresHoles(t *testing.T) {
 		if err := b.pack(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		want, _, err := sumFile(b.path("disk.img"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := sumSparse(t.Context(), b.path("disk.img")); err != nil || got != want {
+			t.Errorf("got the sum %s, %v, want %s", got, err, want)
+		}
 		data, err := os.ReadFile(b.path("disk.img.zst"))
 		if err != nil {
 			t.Fatal(err)

@@ -91,7 +91,7 @@ func (r *Ready) Build(ctx context.Context) (*image.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := r.Cache.Trim(cacheLimit); err != nil {
+	if err := r.Cache.TrimDue(cacheLimit); err != nil {
 		what, fix := fault.Parts(err)
 		r.Reporter.Warn("the cache could not be trimmed: "+what, fix)
 	}
