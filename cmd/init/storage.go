@@ -22,7 +22,7 @@ func storageVerb(a *line.Args) error {
 		what = a.Operands[0]
 	}
 	switch {
-	case slices.Contains([]string{"degraded", "scrub", "balance", "cancel"}, what) && len(a.Operands) == 2, what == "replace" && (len(a.Operands) == 3 || len(a.Operands) == 4):
+	case slices.Contains([]string{"degraded", "scrub", "balance", "cancel", "convert"}, what) && len(a.Operands) == 2, what == "replace" && (len(a.Operands) == 3 || len(a.Operands) == 4):
 		return orderDisk(a.Operands)
 	case what == "forget" && len(a.Operands) == 2:
 		if os.Geteuid() != 0 {
@@ -52,6 +52,9 @@ func storageVerb(a *line.Args) error {
 			show("  " + line)
 		}
 	}
+	for _, p := range s.Awaited {
+		show("NFS waits for " + p.String() + " to take back its locks")
+	}
 	if len(s.Shares) > 0 {
 		show()
 	}
@@ -66,15 +69,20 @@ func storageVerb(a *line.Args) error {
 	return printTable(rows)
 }
 
-// orderDisk has the node do something with a disk that is in use. What takes long goes on after it.
+// orderDisk has the node do something with a disk that is in use, or convert the directory of a
+// share. What takes long goes on after it, except for the latter.
 func orderDisk(words []string) error {
 	args := map[string]string{"do": words[0], "disk": words[1]}
 	for i, w := range words[2:] {
 		args[[]string{"device", "old"}[i]] = w
 	}
 	var s serve.Report
-	if err := control.Call(control.Socket, control.Request{Verb: "storage", Args: args, Limit: 5 * time.Minute}, &s); err != nil {
+	if err := control.Call(control.Socket, control.Request{Verb: "storage", Args: args, Limit: map[bool]time.Duration{false: 5 * time.Minute, true: 2 * time.Hour}[words[0] == "convert"]}, &s); err != nil {
 		return err
+	}
+	if s.Note != "" {
+		show(s.Note)
+		return nil
 	}
 	for _, d := range s.Disks {
 		if d.Name == words[1] {

@@ -93,8 +93,14 @@ func serveSocket(n *Node) error {
 	}
 	n.watch = metrics.New(&metrics.Watch{
 		Config: n.Config, Units: units, Net: n.online.Net, Probes: &n.Probes, Reporter: n.Base, Dir: clock.Path, Discard: n.lay.Degraded,
-		Disk:   n.Pre().Disk.Name,
-		Sample: func() monitor.Sample { return metrics.SampleOf(v.Status(), units, c.Status(), shared.OnTrial()) },
+		Disk: n.Pre().Disk.Name,
+		Sample: func() monitor.Sample {
+			s := metrics.SampleOf(v.Status(), units, c.Status(), shared.OnTrial())
+			if r := shared.Storage.Load(); r != nil {
+				s.Storage, s.Snapshots = r.Server.Sample()
+			}
+			return s
+		},
 	})
 	v.Watch, n.view = n.watch, v
 	importer, fits := n.importer(), n.fits()

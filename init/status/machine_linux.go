@@ -39,7 +39,7 @@ func Disks(paths ...string) []health.Disk {
 
 // shown reports whether a mount point is one that people know.
 func shown(path string) bool {
-	if strings.Contains(path, "/kubelet/") || strings.Count(path, "/") > 4 {
+	if strings.Contains(path, "/kubelet/") || strings.Contains(path, "/.snapshots") || strings.Count(path, "/") > 4 {
 		return false
 	}
 	return strings.HasPrefix(path, "/var/lib/rancher") || strings.HasPrefix(path, "/srv") || strings.HasPrefix(path, "/mnt")

@@ -19,9 +19,9 @@ func storageConfig() string {
 		return fmt.Sprintf("    %s: {uid: %d, password_hash: '%s', smb_nt_hash: %s}\n", name, uid,
 			config.HashPassword(name+"-password", []byte("0123456789abcdef")), config.NTHash(name+"-password"))
 	}
-	return "storage:\n  disks: [{device: SERIAL=SHELF1, format: yes}]\n  nfs: {grace: 10s}\n  users:\n" + user("ann", 1500) + user("bob", 1501) +
+	return "storage:\n  disks: [{device: SERIAL=SHELF1, format: yes}]\n  nfs: {grace: 20s}\n  users:\n" + user("ann", 1500) + user("bob", 1501) +
 		"  shares:\n" +
-		"    photos: {write: [ann], read: [bob], via: [nfs, smb, ftp], networks: [10.0.2.0/24], snapshots: [24 hourly, 7 daily]}\n" +
+		"    photos: {write: [ann], read: [bob], via: [nfs, smb, ftp], networks: [10.0.2.0/24, 10.99.0.0/24], snapshots: [24 hourly, 7 daily]}\n" +
 		"    bobs: {write: [bob], via: [smb, ftp]}\n" +
 		"time: {wait: 1s}\n"
 }
@@ -134,7 +134,7 @@ func TestStorage(t *testing.T) {
 	}, g)
 	sub(t, "snapshots", func(t *testing.T) {
 		s.run("sudo date -s @$(($(date +%s) + 3600)) && sudo shelf config reload")
-		name := s.until("ls "+data+".snapshots | while read n; do [ ! -e "+data+".snapshots/$n/by-smb ] || echo $n; done", "@GMT-")
+		name := s.until("sudo sh -c 'cd "+data+".snapshots && for n in *; do [ ! -e $n/by-smb ] || echo $n; done'", "@GMT-")
 		// Clients of NFS see it without a loop, and cannot write it.
 		if got := s.run("sudo -u ann find /mnt/nfs -name by-nfs 2>&1"); !strings.Contains(got, "/mnt/nfs/.snapshots/"+name+"/by-nfs") || strings.Contains(got, "loop") {
 			t.Errorf("find on a client: %s", got)
@@ -177,6 +177,30 @@ func TestStorage(t *testing.T) {
 			t.Errorf("the servers were started again: before %s, after %s", before, after)
 		}
 	}, g)
+	sub(t, "locks", func(t *testing.T) { storageLocks(t, s, g) }, g)
+	sub(t, "care", func(t *testing.T) {
+		// Scrub writes its progress to memory, and reports what it found; free space by btrfs' own
+		// count.
+		s.run("sudo shelf storage scrub data")
+		s.until("shelf storage", "scrubbed")
+		if got := s.run("awk '$2 == \"/var/lib/btrfs\" {print $3}' /proc/mounts"); got != "tmpfs" {
+			t.Errorf("the progress of scrub is on %q, want tmpfs", got)
+		}
+		if got := s.run("shelf storage"); !strings.Contains(got, "no errors") || !strings.Contains(got, "GB are free (") {
+			t.Errorf("shelf storage: %s", got)
+		}
+	}, g)
+	sub(t, "probe account", func(t *testing.T) {
+		// Its password is in memory alone: another one is set, by which it is refused from outside
+		// all the same.
+		s.run("sudo pdbedit --configfile=/run/shelf/storage/smb.conf -u shelf-probe --set-nt-hash=" + config.NTHash("known") + " >/dev/null")
+		s.run("sudo sed -i 's|^shelf-probe:[^:]*:|shelf-probe:" + config.HashPassword("known", []byte("0123456789abcdef")) + ":|' /etc/shadow")
+		s.run("smbclient '//127.0.0.1/IPC$' -U shelf-probe%known -c exit")
+		denied(t, "smbclient '//"+me+"/IPC$' -U shelf-probe%known -c exit", "NT_STATUS_")
+		denied(t, "smbclient //127.0.0.1/photos -U shelf-probe%known -c ls", "NT_STATUS_ACCESS_DENIED")
+		s.run("curl -sS -k --ssl-reqd -u shelf-probe:known ftp://127.0.0.1/")
+		denied(t, "curl -sS -k --ssl-reqd -u shelf-probe:known ftp://"+me+"/", "530")
+	}, g)
 	sid := s.run("sudo net --configfile=/run/shelf/storage/smb.conf getlocalsid")
 	sub(t, "after a reboot", func(t *testing.T) {
 		s.run("sudo umount /mnt/nfs && sync")
@@ -196,6 +220,72 @@ func TestStorage(t *testing.T) {
 		s.run("sudo umount /mnt/nfs")
 	}, g)
 	s.off()
+}
+
+// storageLocks has two clients of NFS, the node itself and a network namespace, lock files against
+// each other. Locks are kept when the server is started again, also when one of the clients is
+// gone, for whom the server then waits.
+func storageLocks(t *testing.T, s *shell, g *guest) {
+	program, err := os.ReadFile(static(t, "arm64", "../fixtures/locker"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.RunInput(t.Context(), "cat >/tmp/locker && chmod 755 /tmp/locker", program); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []string{
+		"ip netns add c2", "ip link add v0 type veth peer name v1 netns c2", "ip addr add 10.99.0.1/24 dev v0", "ip link set v0 up",
+		"ip -n c2 addr add 10.99.0.2/24 dev v1", "ip -n c2 link set v1 up", "ip -n c2 link set lo up",
+		"ip netns exec c2 sh -c 'echo c2 >/sys/fs/nfs/net/nfs_client/identifier'", // else both would be one client
+		"mkdir -p /mnt/c2", "nsenter --net=/run/netns/c2 mount -t nfs4 -o vers=4.2 10.99.0.1:/srv/data/photos /mnt/c2",
+	} {
+		s.run("sudo " + c)
+	}
+	try := func(kind, file, want string) {
+		t.Helper()
+		if got := s.run("sudo -u ann /tmp/locker " + kind + " " + file + " try"); got != want {
+			t.Errorf("%s of %s: got %s, want %s", kind, file, got, want)
+		}
+	}
+	s.run("mkdir -p /tmp/held && chmod 777 /tmp/held")
+	for kind, dir := range map[string]string{"fcntl": "/mnt/nfs/", "flock": "/mnt/c2/"} { // one lock for each client
+		s.run("(sudo -u ann /tmp/locker " + kind + " " + dir + kind + " hold /tmp/held/" + kind + ") </dev/null >/dev/null 2>&1 &")
+		s.until("ls /tmp/held", kind)
+	}
+	both := func() {
+		t.Helper()
+		try("fcntl", "/mnt/c2/fcntl", "busy")
+		try("flock", "/mnt/nfs/flock", "busy")
+	}
+	both()
+	s.until("sudo cat /srv/data/.shelfos/nfs-clients.json", "c2/")
+	restart := func() time.Duration {
+		t.Helper()
+		s.run("sudo shelf restart nfsd")
+		began := time.Now()
+		s.until("shelf services | grep '^nfsd '", "ready")
+		s.run("echo more | sudo -u ann tee /mnt/nfs/after >/dev/null")
+		return time.Since(began)
+	}
+	t.Logf("with both clients the first write came after %v", restart())
+	both()
+	if got := storageChecks(s)["nfs-locks"]; got != "good" {
+		t.Errorf("nfs-locks: got %s, want good", got)
+	}
+	// One of the clients is gone: the other one waits for the time of grace, and for whom is
+	// reported.
+	s.run("sudo ip -n c2 link set v1 down")
+	waits := s.run("sudo shelf restart nfsd >/dev/null; i=0; while [ $i -lt 40 ]; do shelf storage | grep 'NFS waits' && break; i=$((i+1)); done")
+	if !strings.Contains(waits, "c2/") {
+		t.Errorf("the server waits for %q, want c2", waits)
+	}
+	s.run("echo more | sudo -u ann tee /mnt/nfs/after >/dev/null")
+	if got := s.run("shelf storage"); strings.Contains(got, "NFS waits") {
+		t.Errorf("after the time of grace: %s", got)
+	}
+	try("fcntl", "/mnt/nfs/fcntl", "busy")
+	try("flock", "/mnt/nfs/flock", "free") // its holder did not come back
+	s.run("sudo kill $(cat /tmp/held/*); sudo ip -n c2 link set v1 up; sudo umount -f -l /mnt/c2; sudo ip netns del c2")
 }
 
 // storageChecks returns the results of the checks by name; none while init is too busy to answer.

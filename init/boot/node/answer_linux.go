@@ -53,13 +53,17 @@ func (v *View) Answer(r control.Request, trusted bool) (any, error) {
 		if s == nil {
 			return nil, fault.New(fault.Usage, "see shelf status for the role", "this node is not a storage node")
 		}
+		note := ""
 		if what := r.Args["do"]; what != "" {
 			v.Base.Log("storage: %s %s, as ordered", what, r.Args["disk"])
-			if err := s.Server.Order(what, r.Args["disk"], r.Args["device"], r.Args["old"]); err != nil {
+			var err error
+			if note, err = s.Server.Order(what, r.Args["disk"], r.Args["device"], r.Args["old"]); err != nil {
 				return nil, err
 			}
 		}
-		return s.Server.Report()
+		report, err := s.Server.Report()
+		report.Note = note
+		return report, err
 	case "reset":
 		return nil, v.reset()
 	}

@@ -73,6 +73,10 @@ func (v *View) facts() health.Facts {
 	}
 	if r := v.Storage.Load(); r != nil {
 		f.Storage = r.Server.Disks.Status()
+		f.Care = r.Server.Troubles()
+		for _, p := range r.Server.Awaited() {
+			f.Awaited = append(f.Awaited, p.String())
+		}
 		names := r.Server.Names()
 		for _, name := range config.StorageServices {
 			if !slices.Contains(names, name) {

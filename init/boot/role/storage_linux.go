@@ -6,6 +6,7 @@ import (
 
 	"imgbuild/init/base/report"
 	"imgbuild/init/base/uevent"
+	"imgbuild/init/net/clock"
 	"imgbuild/init/status"
 	"imgbuild/init/storage/disks"
 	"imgbuild/init/storage/serve"
@@ -43,9 +44,23 @@ func (r *Storage) Handle(ev uevent.Event) {
 // lookEvery is how often disks are looked at without an event.
 const lookEvery = 5 * time.Minute
 
+// pause is how long to wait without an event: until something may be due by the wall clock, at
+// most lookEvery.
+func pause(now, next time.Time) time.Duration {
+	if next.IsZero() {
+		return lookEvery
+	}
+	return min(max(next.Sub(now), time.Second), lookEvery)
+}
+
 // Run keeps the storage as configuration and disks require. It does not return. A disk that appears
-// late is awaited for diskLimit before its absence is reported.
+// late is awaited for diskLimit before its absence is reported. A clock that is set makes it look
+// at once: what is due goes by the clock on the wall.
 func (r *Storage) Run(ctx context.Context) {
+	steps, err := clock.Steps()
+	if err != nil {
+		r.Reporter.Say("storage: a clock that is set is noticed late: %v", err)
+	}
 	settle := time.NewTimer(max(0, diskLimit-time.Since(status.Started())))
 	for {
 		err := r.Server.Update(ctx)
@@ -61,10 +76,12 @@ func (r *Storage) Run(ctx context.Context) {
 			}
 		}
 		r.Save()
+		now := time.Now().Round(0) // without what a step of the clock does not change
 		select {
 		case <-r.kick:
 		case <-settle.C:
-		case <-time.After(lookEvery):
+		case <-steps:
+		case <-time.After(pause(now, r.Server.Next(now))):
 		case <-ctx.Done():
 			return
 		}

@@ -10,7 +10,7 @@ import (
 var ownServices = []string{"sshd", "k3s", "node-exporter"}
 
 // StorageServices are the services of a storage node.
-var StorageServices = []string{"nfsdcld", "mountd", "nfsd", "smbd", "vsftpd"}
+var StorageServices = []string{"rpcbind", "statd", "nfsdcld", "mountd", "nfsd", "smbd", "vsftpd"}
 
 // RouterServices are the services of a router.
 var RouterServices = []string{"router", "dnsmasq"}

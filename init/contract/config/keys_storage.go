@@ -10,6 +10,8 @@ var storageRows = []Key{
 	{Path: "storage.disks.device", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "Which disk: LABEL=, UUID=, SERIAL=, the name below /dev/disk/by-id/, or `auto` for the only disk with btrfs or ext4. `auto` never formats.", Default: "auto", Example: "LABEL=media"},
 	{Path: "storage.disks.format", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Make a btrfs file system on it if it is blank, once. The disk must be named by SERIAL= or by-id.", Default: "false", Example: "false"},
 	{Path: "storage.disks.compress", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "How btrfs compresses what is written.", Default: "none", Values: []string{"none", "zstd", "lzo", "zlib"}, Example: "zstd"},
+	{Path: "storage.disks.quotas", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "How btrfs counts for storage.shares.quota. `full` counts what each share holds and makes every write and each snapshot slower. `simple` costs nearly nothing, counts only what is written from then on, and leaves a mark on the disk for ever that Linux before 6.7 refuses.", Default: "full", Values: []string{"full", "simple"}, Example: "simple"},
+	{Path: "storage.disks.spindown", Type: Text, Form: Duration, Phase: AtRun, Roles: storageRole, Doc: "Stop a rotating disk after so long without a request; at least 5m.", Unset: "it always turns", Example: "20m"},
 	{Path: "storage.raw", Type: Texts, Phase: AtRun, Roles: storageRole, Doc: "Disks for another program, such as Rook, by SERIAL= or by-id: never mounted and never formatted.", Example: "[SERIAL=WD-1234]"},
 
 	{Path: "storage.users", Type: Named, Phase: AtRun, Roles: storageRole, Doc: "The users of the shares, by name. They cannot log in to the node. A later source adds users, and replaces one of the same name."},
@@ -31,10 +33,12 @@ var storageRows = []Key{
 	{Path: "storage.shares.recycle", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "What is deleted by SMB goes to a directory .recycle of the share.", Default: "false", Example: "true"},
 	{Path: "storage.shares.time_machine", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Offer it by SMB as a target for Time Machine.", Default: "false", Example: "true"},
 	{Path: "storage.shares.snapshots", Type: Texts, Phase: AtRun, Roles: storageRole, Doc: "Snapshots to keep: so many hourly, daily, weekly or monthly ones. One is made in each of the shortest of these periods in which something was written. The share must be a btrfs subvolume, as those that the node makes are.", Example: "[24 hourly, 7 daily, 6 monthly]"},
+	{Path: "storage.shares.quota", Type: Text, Form: Size, Phase: AtRun, Roles: storageRole, Doc: "The most that it may hold: in bytes, or with K, M, G or T. The share must be a btrfs subvolume. Snapshots do not count.", Unset: "no limit", Example: "500G"},
 
 	{Path: "storage.nfs", Type: Section, Phase: AtRun, Roles: storageRole, Doc: "The NFS server."},
 	{Path: "storage.nfs.threads", Type: Int, Min: 1, Max: 256, Phase: AtRun, Roles: storageRole, Doc: "Requests that are worked on at a time.", Default: "8", Example: "16"},
 	{Path: "storage.nfs.grace", Type: Text, Form: Duration, Phase: AtRun, Roles: storageRole, Doc: "How long after a start clients that were there before may take back their locks, and how long a client that is gone keeps its own; 10 to 120 seconds.", Default: "30s", Example: "60s"},
+	{Path: "storage.nfs.v3", Type: Bool, Phase: AtRun, Roles: storageRole, Doc: "Serve NFS 3 too, for old clients: rpcbind on port 111, mountd on 20048, statd on 32765 and lockd on 32803, each by TCP and UDP.", Default: "false", Example: "true"},
 	{Path: "storage.smb", Type: Section, Phase: AtRun, Roles: storageRole, Doc: "The SMB server."},
 	{Path: "storage.smb.workgroup", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "The workgroup.", Default: "WORKGROUP", Example: "SHELF"},
 	{Path: "storage.ftp", Type: Section, Phase: AtRun, Roles: storageRole, Doc: "The FTP server."},

@@ -37,11 +37,21 @@ func HashesOf(password string) (crypt, nt string) {
 // random bytes are a good salt. The same password and salt give the same hash. yescrypt, Debian's
 // own choice, exists in C only.
 func HashPassword(password string, salt []byte) string {
+	return sha512Crypt([]byte(password), saltOf(salt), 0)
+}
+
+// HashSecret is HashPassword for one that is random and long, which nobody can guess: with the
+// fewest rounds, because a server that checks it often has to repeat them.
+func HashSecret(secret string, salt []byte) string {
+	return sha512Crypt([]byte(secret), saltOf(salt), 1000)
+}
+
+func saltOf(salt []byte) []byte {
 	letters := make([]byte, 0, 16)
 	for _, b := range salt[:min(len(salt), 16)] {
 		letters = append(letters, saltLetters[b&63])
 	}
-	return sha512Crypt([]byte(password), letters, 0)
+	return letters
 }
 
 // sha512Crypt is the algorithm of Ulrich Drepper's "Unix crypt using SHA-256 and SHA-512", version

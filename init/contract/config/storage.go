@@ -19,6 +19,9 @@ type StorageDisk struct {
 	Device   string `yaml:"device,omitempty"` // auto, LABEL=, UUID=, SERIAL=, /dev/disk/by-id/...
 	Format   bool   `yaml:"format,omitempty"`
 	Compress string `yaml:"compress,omitempty"` // none, zstd, lzo, zlib
+	Quotas   string `yaml:"quotas,omitempty"`   // full, simple
+
+	Spindown time.Duration `yaml:"spindown,omitempty"` // 0: never
 }
 
 // StorageUser is a user of shares that cannot log in.
@@ -51,12 +54,14 @@ type Share struct {
 	Recycle     bool     `yaml:"recycle,omitempty"`
 	TimeMachine bool     `yaml:"time_machine,omitempty"`
 	Snapshots   []string `yaml:"snapshots,omitempty"` // such as 24 hourly
+	Quota       int64    `yaml:"quota,omitempty"`     // bytes; 0: no limit
 }
 
 // StorageNFS is the section storage.nfs.
 type StorageNFS struct {
 	Threads int           `yaml:"threads,omitempty"`
 	Grace   time.Duration `yaml:"grace,omitempty"`
+	V3      bool          `yaml:"v3,omitempty"`
 }
 
 // StorageSMB is the section storage.smb.

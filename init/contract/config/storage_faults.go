@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Protocols are the words of storage.shares.NAME.via.
@@ -65,6 +66,9 @@ func (f *storageFaults) weak(kind, name, path, fix, format string, args ...any) 
 	f.list[len(f.list)-1].Weak = true
 }
 
+// SpindownLeast is the shortest time after which a disk may be stopped.
+const SpindownLeast = 5 * time.Minute
+
 // ByNumber reports whether a device is named by what belongs to the disk itself and not to what is
 // written on it.
 func ByNumber(device string) bool {
@@ -89,6 +93,9 @@ func (f *storageFaults) disks() {
 			f.add("disk", d.Name, here+".device", "give each disk an entry of its own", "%s is also the disk %s", quote(d.Device), devices[d.Device])
 		case slices.Contains(f.s.Raw, d.Device):
 			f.add("disk", d.Name, here+".device", "take it out of storage.raw or of storage.disks", "%s is also in storage.raw", quote(d.Device))
+		}
+		if d.Spindown != 0 && d.Spindown < SpindownLeast {
+			f.weak("disk", d.Name, here+".spindown", "write 5m or more", "%v is too short: a disk that starts often wears out; it always turns", d.Spindown)
 		}
 		names[d.Name] = true
 		devices[d.Device] = d.Name
@@ -224,6 +231,9 @@ func (f *storageFaults) share(name string, s Share, lower, served map[string]str
 			f.weak("share", name, here+"."+index("snapshots", i), "keep one of them", "there are two rules for %s snapshots", r.Unit)
 		}
 		units[r.Unit] = true
+	}
+	if s.Quota != 0 && s.Quota < QuotaLeast {
+		f.weak("share", name, here+".quota", "write it like 500G, at least 16M", "%d bytes are too few; there is no limit", s.Quota)
 	}
 	for _, o := range []struct {
 		key string

@@ -37,3 +37,6 @@ func (s Share) SnapshotRules() []SnapshotRule {
 	}
 	return rules
 }
+
+// QuotaLeast is the least that a quota may be, in bytes: btrfs counts in blocks and trees.
+const QuotaLeast = 16 << 20

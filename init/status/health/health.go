@@ -11,6 +11,7 @@ import (
 
 	"imgbuild/init/contract/checks"
 	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/storage/care"
 	"imgbuild/init/storage/disks"
 	"imgbuild/init/supervise"
 )
@@ -42,6 +43,8 @@ type Facts struct {
 	Refused   []string       // keys of the configuration that are refused and were not before the upgrade
 	DataDisk  *datadisk.Status
 	Storage   []disks.Status // the disks of storage.disks
+	Care      []care.Trouble // what they report
+	Awaited   []string       // clients that the NFS server waits for
 
 	Certificate *Certificate      // of k3s, that ends first; nil for none known, and while nobody knows the time
 	Units       []supervise.State // except for logins on consoles, which end with every logout

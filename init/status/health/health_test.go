@@ -13,11 +13,12 @@ import (
 
 	"imgbuild/init/contract/checks"
 	"imgbuild/init/k3s/datadisk"
+	"imgbuild/init/storage/care"
 	"imgbuild/init/storage/disks"
 	"imgbuild/init/supervise"
 )
 
-var worker = []string{checks.Usr, checks.Data, checks.Writable, checks.Space, checks.Address, checks.SSHD, checks.DataDisk, checks.K3s, checks.Kubelet, checks.Certificates, checks.StorageDisks, checks.Services, "from-a-later-version"}
+var worker = []string{checks.Usr, checks.Data, checks.Writable, checks.Space, checks.Address, checks.SSHD, checks.DataDisk, checks.K3s, checks.Kubelet, checks.Certificates, checks.StorageDisks, checks.StorageCare, checks.NFSLocks, checks.Services, "from-a-later-version"}
 
 func up(name string) supervise.State {
 	return supervise.State{Name: name, Phase: supervise.Up, Ready: true, Starts: 1}
@@ -79,6 +80,15 @@ func TestJudge(t *testing.T) {
 		}},
 		{"a storage disk is not redundant", checks.StorageDisks, Waiting, "disk a: one of its disks is missing", func(f *Facts) {
 			f.Storage = []disks.Status{{Name: "a", State: disks.Mounted, Degraded: true, Detail: "one of its disks is missing"}}
+		}},
+		{"a storage disk has errors", checks.StorageCare, Waiting, "disk a: errors", func(f *Facts) {
+			f.Care = []care.Trouble{{Text: "disk a: errors"}}
+		}},
+		{"a client of NFS is away", checks.NFSLocks, Starting, "the NFS server waits for clients to take back their locks: laptop (10.0.0.5)", func(f *Facts) {
+			f.Awaited = []string{"laptop (10.0.0.5)"}
+		}},
+		{"a storage disk has lost data", checks.StorageCare, Bad, "disk a: lost", func(f *Facts) {
+			f.Care = []care.Trouble{{Text: "disk a: lost", Bad: true}}
 		}},
 		{"a storage disk is checked", checks.StorageDisks, Starting, "disk a: it is checked", func(f *Facts) {
 			f.Storage = []disks.Status{{Name: "a", State: disks.Busy, Detail: "it is checked"}}

@@ -99,6 +99,26 @@ var table = map[string]func(Facts) (State, []string){
 		}
 		return state, why
 	},
+	checks.StorageCare: func(f Facts) (State, []string) {
+		state, why := Good, []string(nil)
+		for _, t := range f.Care {
+			s := Waiting // for a person
+			if t.Bad {
+				s = Bad
+			}
+			why = append(why, t.Text)
+			if s.rank() > state.rank() {
+				state = s
+			}
+		}
+		return state, why
+	},
+	checks.NFSLocks: func(f Facts) (State, []string) {
+		if len(f.Awaited) == 0 {
+			return Good, nil
+		}
+		return Starting, []string{"the NFS server waits for clients to take back their locks: " + strings.Join(f.Awaited, ", ")}
+	},
 	checks.DataDisk: func(f Facts) (State, []string) {
 		switch d := f.DataDisk; {
 		case d == nil || d.State == datadisk.None || d.State == datadisk.Mounted:

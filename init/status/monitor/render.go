@@ -62,6 +62,15 @@ var table = [...]metric{
 	{"shelf_backup_timestamp_seconds", "gauge", "When the newest backup was made."},
 	{"shelf_backup_age_seconds", "gauge", "Age of the newest backup."},
 	{"shelf_backup_failures", "gauge", "Attempts to make a backup that failed, in a row."},
+	{"shelf_storage_size_bytes", "gauge", "Size of the disks of an entry of storage.disks, by btrfs' own count."},
+	{"shelf_storage_free_bytes", "gauge", "Space for files on it, by btrfs' own count."},
+	{"shelf_storage_scrub_timestamp_seconds", "gauge", "When its last complete scrub ended."},
+	{"shelf_storage_scrub_lost_blocks", "gauge", "Damaged blocks that this scrub could not repair."},
+	{"shelf_storage_device_errors", "gauge", "Errors that btrfs counts of its devices, by kind, until somebody sets them back."},
+	{"shelf_storage_smart_passed", "gauge", "1 unless a disk expects to fail (SMART). Absent where it reports nothing."},
+	{"shelf_storage_smart_warnings", "gauge", "Warnings of a disk about itself; shelf storage shows them."},
+	{"shelf_storage_temperature_celsius", "gauge", "Temperature of a disk, asked once a day."},
+	{"shelf_storage_snapshot_good_timestamp_seconds", "gauge", "When the snapshots of a share were last up to date: one was made, or nothing was written since the last."},
 	{"shelf_k3s_certificate_end_timestamp_seconds", "gauge", "When the first certificate of k3s ends; k3s renews it at a restart."},
 	{"shelf_router_uplink", "gauge", "1 when a router's uplink has a link and an address, and its gateway answers."},
 	{"shelf_router_boards", "gauge", "Boards that a router knows on its shelf."},
@@ -169,6 +178,7 @@ func Render(s Sample, now time.Time) []byte {
 	if s.Fails != nil {
 		w.row("shelf_backup_failures", float64(*s.Fails))
 	}
+	w.storage(s.Storage, s.Snapshots)
 	if !s.Certificate.IsZero() {
 		w.row("shelf_k3s_certificate_end_timestamp_seconds", seconds(s.Certificate))
 	}

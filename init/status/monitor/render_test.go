@@ -43,6 +43,11 @@ func everything() Sample {
 			Wear:     []Wear{{"mmcblk1", []Life{{"a", 10}, {"b", 20}}, 1}},
 		},
 		Written: &Tally{Total: 1 << 30, Watched: 2 * time.Hour, Rate: 100}, Disk: "mmcblk0", Backup: noon.Add(-26 * time.Hour), Fails: &two, InitRSS: 15 << 20,
+		Storage: []StorageDisk{
+			{"media", 1 << 40, 1 << 38, noon.Add(-time.Hour), 2, []DeviceError{{"1", "write", 3}, {"1", "read", 0}}, []DiskSmart{{"sda", true, 1, 36}, {"sdb", false, 2, 0}}},
+			{Name: "ext4"},
+		},
+		Snapshots:   []StorageShare{{"photos", noon.Add(-time.Minute)}, {Share: "none yet"}},
 		Certificate: noon.Add(400 * 24 * time.Hour), Router: &Router{true, 3}, Upgrade: Upgrade{"v2", "v1", "rolled back", "own", noon.Add(-time.Minute), 7},
 	}
 }
@@ -86,6 +91,12 @@ func TestRender(t *testing.T) {
 		{0, "shelf_disk_read_only", []string{"mountpoint", "/var/lib/rancher/k3s"}},
 		{48.3, "shelf_temperature_celsius", []string{"type", "cpu-thermal"}},
 		{20, "shelf_disk_wear_percent", []string{"device", "mmcblk1", "cells", "b"}},
+		{1 << 38, "shelf_storage_free_bytes", []string{"disk", "media"}},
+		{2, "shelf_storage_scrub_lost_blocks", []string{"disk", "media"}},
+		{3, "shelf_storage_device_errors", []string{"disk", "media", "device", "1", "kind", "write"}},
+		{0, "shelf_storage_smart_passed", []string{"device", "sdb"}},
+		{36, "shelf_storage_temperature_celsius", []string{"device", "sda"}},
+		{float64(noon.Add(-time.Minute).Unix()), "shelf_storage_snapshot_good_timestamp_seconds", []string{"share", "photos"}},
 		{1 << 30, "shelf_disk_written_bytes_total", []string{"device", "mmcblk0"}},
 		{8.64e6, "shelf_disk_written_bytes_per_day", nil},
 		{26 * 3600, "shelf_backup_age_seconds", nil},

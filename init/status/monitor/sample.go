@@ -50,6 +50,9 @@ type Sample struct {
 
 	Router *Router // nil for other roles
 
+	Storage   []StorageDisk  // in use
+	Snapshots []StorageShare // with rules for snapshots
+
 	Certificate time.Time // when the first certificate of k3s ends; zero for none known
 }
 
@@ -81,4 +84,35 @@ type Service struct {
 	Failures int
 	Memory   *int64   // bytes
 	CPU      *float64 // seconds
+}
+
+// StorageDisk is one disk of a storage node.
+type StorageDisk struct {
+	Name       string
+	Size, Free uint64 // bytes, by the file system's own count; 0 for unknown
+	Scrubbed   time.Time
+	Lost       int           // blocks that the last scrub could not repair
+	Errors     []DeviceError // by device and kind
+	Smart      []DiskSmart
+}
+
+// DeviceError counts one kind of error of a device.
+type DeviceError struct {
+	Device, Kind string
+	Count        uint64
+}
+
+// DiskSmart is what a disk reports about itself.
+type DiskSmart struct {
+	Device   string
+	Passed   bool
+	Warnings int
+	Celsius  int // 0 for unknown
+}
+
+// StorageShare is a share with snapshots: Good is the last time at which they held all of it but
+// what was written since.
+type StorageShare struct {
+	Share string
+	Good  time.Time
 }

@@ -11,6 +11,8 @@ type Record struct {
 	Begun    time.Time `json:"begun,omitzero"`    // when one was begun, or the disk was taken into use
 	Scrub    Scrub     `json:"scrub"`             // what the last one found
 	Failed   string    `json:"failed,omitempty"`  // why the last one did not come to its end
+	Trimmed  time.Time `json:"trimmed,omitzero"`  // when what is free was reported to the disk
+	Limits   []Limit   `json:"limits,omitempty"`  // that were set
 }
 
 // ScrubDue reports whether the monthly scrub is due. While nobody knows the time none is. One that

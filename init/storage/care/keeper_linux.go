@@ -7,24 +7,48 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"imgbuild/init/base/guard"
+	"imgbuild/init/base/mount"
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/supervise"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 // recordFile is where a disk's Record is, below its mount point.
 const recordFile = ".shelfos/care.json"
 
+// Where btrfs scrub writes how far it is, every few seconds, and the memory that is put there: it
+// would write to the boot disk. How a scrub ended is in the Record.
+const (
+	progressDir    = "/var/lib/btrfs"
+	progressMemory = "/run/shelf/storage/btrfs"
+)
+
+// inMemory mounts memory over the directory of scrub's progress, once.
+func inMemory() error {
+	if on, err := mountinfo.Mounted(progressDir); on || err != nil {
+		return err
+	}
+	return mount.Do(mount.Dir{Path: progressMemory, Mode: 0o700}, mount.Mount{Source: progressMemory, Path: progressDir, Flags: unix.MS_BIND})
+}
+
 // Disk is a disk in use, as far as its care goes.
 type Disk struct {
 	Name, At string
+	UUID     string
+	Paths    []string // of the disks that it is on
 	Btrfs    bool
 	ReadOnly bool
 	Repair   bool // a member has missed writes
+
+	Spindown time.Duration // 0: it always turns
 }
 
 // State is how a disk is looked after.
@@ -33,7 +57,16 @@ type State struct {
 	Record
 	Last string `json:"last,omitempty"` // how the last order or repair ended
 
-	tried bool // a repair was begun since the boot
+	Space  Space    `json:"space,omitzero"`
+	Errors []Errors `json:"errors,omitempty"`
+	Smart  []Smart  `json:"smart,omitempty"`
+
+	Resting []string `json:"resting,omitempty"` // devices that were stopped because nobody used them
+
+	disk   Disk
+	tried  bool      // a repair was begun since the boot
+	upkeep bool      // trim or SMART goes on
+	asked  time.Time // when SMART was asked for
 }
 
 // Keeper looks after disks. Its fields are set before use; all methods may be called from any
@@ -46,37 +79,49 @@ type Keeper struct {
 	mu     sync.Mutex
 	states map[string]*State
 	cancel map[string]context.CancelFunc
+	spins  bool // disks that nobody uses are stopped
 }
 
-// State returns how a disk is looked after.
+// State returns how a disk is, and how it is looked after.
 func (k *Keeper) State(disk string) State {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if s := k.states[disk]; s != nil {
-		return *s
+	have := k.states[disk]
+	if have == nil {
+		k.mu.Unlock()
+		return State{}
 	}
-	return State{}
+	s := *have
+	k.mu.Unlock()
+	k.measure(s.disk, &s)
+	return s
 }
 
 // Look begins what is due of the disks in use. It does not wait for it.
 func (k *Keeper) Look(ctx context.Context, list []Disk) {
-	for _, d := range list {
-		if !d.Btrfs || d.ReadOnly {
-			continue
+	if slices.ContainsFunc(list, func(d Disk) bool { return d.Spindown > 0 }) {
+		k.mu.Lock()
+		if !k.spins {
+			k.spins = true
+			guard.Go(func() { k.spin(ctx) })
 		}
+		k.mu.Unlock()
+	}
+	for _, d := range list {
 		s, err := k.load(d)
 		if err != nil {
 			k.Say("disk %s: %v", d.Name, err)
 			continue
 		}
 		now, known := k.Clock()
-		if known && s.Begun.IsZero() {
+		if known && s.Begun.IsZero() && !d.ReadOnly {
 			err := k.change(d, func(s *State) { s.Begun = now })
 			if err != nil {
 				k.Say("disk %s: %v", d.Name, err)
 			}
 		}
+		k.upkeep(ctx, d)
 		switch {
+		case !d.Btrfs || d.ReadOnly:
 		case d.Repair && !s.tried:
 			k.mu.Lock()
 			k.states[d.Name].tried = true
@@ -158,9 +203,10 @@ func (k *Keeper) load(d Disk) (State, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s := k.states[d.Name]; s != nil {
+		s.disk = d
 		return *s, nil
 	}
-	s := &State{}
+	s := &State{disk: d}
 	data, err := os.ReadFile(filepath.Join(d.At, recordFile))
 	if err == nil {
 		err = json.Unmarshal(data, &s.Record)
@@ -196,6 +242,9 @@ func (k *Keeper) scrub(ctx context.Context, d Disk) error {
 		if err := k.change(d, func(s *State) { s.Begun = now }); err != nil {
 			return err
 		}
+	}
+	if err := inMemory(); err != nil {
+		k.Say("disk %s: the progress of the scrub is written to the boot disk: %v", d.Name, err)
 	}
 	// One of an earlier boot, or of another program, is not in the way.
 	res, err := supervise.Run(ctx, supervise.Cmd("btrfs", "scrub", "start", "-B", "-R", "-f", d.At))

@@ -24,5 +24,27 @@ func (s State) Lines() []string {
 	if s.Last != "" && s.Doing == "" {
 		lines = append(lines, s.Last)
 	}
+	if s.Space.Size > 0 {
+		lines = append(lines, fmt.Sprintf("%.1f GB are free (%.1f GB not allocated; metadata %.1f of %.1f GB)",
+			gb(s.Space.Free), gb(s.Space.Unallocated), gb(s.Space.MetadataUsed), gb(s.Space.MetadataSize)))
+	}
+	for _, e := range s.Errors {
+		if e.Sum() > 0 {
+			lines = append(lines, fmt.Sprintf("device %s: %d errors", e.Device, e.Sum()))
+		}
+	}
+	for _, d := range s.Smart {
+		lines = append(lines, d.Line())
+	}
+	for _, path := range s.Resting {
+		lines = append(lines, path+" is stopped; the next request starts it")
+	}
+	if !s.Trimmed.IsZero() {
+		lines = append(lines, "trimmed "+s.Trimmed.Format(time.DateOnly))
+	}
 	return lines
+}
+
+func gb(n uint64) float64 {
+	return float64(n) / 1e9
 }

@@ -60,6 +60,15 @@ type Status struct {
 // Repairs reports whether the disk was mounted with a member that has missed writes.
 func (s Status) Repairs() bool { return s.repair }
 
+// Paths are the disks that it is on, whole ones.
+func (s Status) Paths() []string {
+	var list []string
+	for _, p := range s.parts {
+		list = append(list, "/dev/"+p.Disk)
+	}
+	return list
+}
+
 // Disks are the storage disks of a node. All methods may be called from any goroutine.
 type Disks struct {
 	Boot  string                        // name of the disk that the node runs from

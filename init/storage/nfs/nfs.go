@@ -70,7 +70,7 @@ func (c *Client) ExchangeID() error {
 	x := compound(1, 1)
 	x.u32(opExchangeID)
 	x.raw(verifier[:])
-	x.opaque(append([]byte("shelf probe "), fmt.Sprintf("%x", verifier)...))
+	x.opaque(append([]byte(probeName), fmt.Sprintf("%x", verifier)...))
 	x.u32(0) // flags
 	x.u32(0) // SP4_NONE
 	x.u32(0) // no implementation id

@@ -52,6 +52,7 @@ func (s *Server) askNFS(ctx context.Context) error {
 			return fmt.Errorf("the NFS server does not serve %s: %w", dir, err)
 		}
 	}
+	s.keepPeers()
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"imgbuild/init/base/guard"
 	"imgbuild/init/base/mount"
@@ -24,6 +25,7 @@ import (
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/storage/care"
 	"imgbuild/init/storage/disks"
+	"imgbuild/init/storage/nfs"
 	"imgbuild/init/storage/shares"
 	"imgbuild/init/supervise"
 
@@ -62,12 +64,17 @@ type Server struct {
 	passdb   string            // what Samba's accounts were made of
 	probed   bool              // the probe account is among them
 
-	mu    sync.Mutex // of what follows
-	now   shares.Plan
-	paths []string          // of the exports
-	state string            // the directory in the first disk; empty for none
-	why   string            // why there is none
-	lack  map[string]string // what a server waits for besides it, by unit; empty for nothing
+	mu        sync.Mutex // of what follows
+	now       shares.Plan
+	paths     []string       // of the exports
+	state     string         // the directory in the first disk; empty for none
+	why       string         // why there is none
+	namesOf   *config.Config // whose units have the names in unitNames
+	unitNames []string
+
+	good  map[string]time.Time // when the snapshots of a share were last up to date
+	peers []nfs.Peer           // the clients of the NFS server, when they were looked at last
+	lack  map[string]string    // what a server waits for besides it, by unit; empty for nothing
 }
 
 // secret is the password of the probe account.
@@ -123,7 +130,7 @@ func (s *Server) Update(ctx context.Context) error {
 		s.password = hex.EncodeToString(b[:])
 		s.lack = map[string]string{smbd: "its accounts are made", vsftpd: "its certificate is made"}
 		s.mu.Unlock()
-		s.hash = config.HashPassword(s.password, salt[:])
+		s.hash = config.HashSecret(s.password, salt[:])
 		s.written = map[string]string{}
 	}
 	cfg := s.Config()
@@ -150,6 +157,7 @@ func (s *Server) Update(ctx context.Context) error {
 		if have, err := os.Readlink(stateLink); err != nil || have != state {
 			moved = err == nil
 			note(mount.Do(mount.Symlink{Path: stateLink, Target: state}))
+			s.loadPeers(state)
 		}
 	}
 	note(s.snapshots(ctx, plan, mounts))
@@ -169,14 +177,16 @@ func (s *Server) Update(ctx context.Context) error {
 	s.Super.Recheck() // NFS starts while the others' accounts and certificate are made
 	note(s.ready(ctx, plan, state))
 	if moved {
-		for _, name := range []string{nfsd, mountd, nfsdcld, smbd} {
+		for _, name := range []string{nfsd, mountd, statd, nfsdcld, smbd} {
 			if st, ok := s.Super.State(name); ok && st.PID != 0 {
 				note(s.Super.RestartUnit(ctx, name))
 			}
 		}
 	}
 	note(s.reload(ctx, restart))
-	s.Care.Look(context.WithoutCancel(ctx), careOf(list))
+	cared := careOf(cfg.Storage, list)
+	note(s.limits(ctx, plan, cared, mounts))
+	s.Care.Look(context.WithoutCancel(ctx), cared)
 	return errors.Join(errs...)
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func TestUnits(t *testing.T) {
 		"nfs":           {map[string]config.Share{"a": nfs}, []string{nfsdcld, mountd, nfsd}},
 		"smb":           {map[string]config.Share{"a": {Via: []string{"smb"}}}, []string{smbd}},
 		"ftp":           {map[string]config.Share{"a": {Via: []string{"ftp"}}}, []string{vsftpd}},
-		"all":           {map[string]config.Share{"a": nfs, "b": {Via: []string{"smb", "ftp"}}}, config.StorageServices},
+		"all":           {map[string]config.Share{"a": nfs, "b": {Via: []string{"smb", "ftp"}}}, []string{nfsdcld, mountd, nfsd, smbd, vsftpd}},
 		"one is broken": {map[string]config.Share{"a": nfs, "b": {Path: "..", Via: []string{"smb"}}}, []string{nfsdcld, mountd, nfsd}},
 	} {
 		s := serverOf(config.Storage{Disks: disk, Shares: c.shares})
@@ -47,6 +48,38 @@ func TestUnits(t *testing.T) {
 					t.Errorf("%s: %s needs %s", name, u.Name, need)
 				}
 			}
+		}
+	}
+}
+
+// NFS 3 is served by fixed ports, and only when it is asked for.
+func TestUnitsOfNFS3(t *testing.T) {
+	s := serverOf(config.Storage{Disks: []config.StorageDisk{{Name: "data", Device: "auto"}}, Shares: map[string]config.Share{
+		"a": {Via: config.Protocols, Networks: []string{"10.0.0.0/8"}},
+	}})
+	command := func(name string) string {
+		for _, u := range s.Units() {
+			if u.Name == name {
+				return strings.Join(u.Command, " ") + " after " + strings.Join(u.Needs, " ")
+			}
+		}
+		return ""
+	}
+	if got, want := command(nfsd), " nfsd -N 3 8 after mountd"; !strings.HasSuffix(got, want) {
+		t.Errorf("without it: got %q, want %q", got, want)
+	}
+	v3 := *s.Config()
+	v3.Storage.NFS.V3 = true
+	s.Config = func() *config.Config { return &v3 }
+	if got := s.Names(); !slices.Equal(got, config.StorageServices) {
+		t.Errorf("got %q, want %q", got, config.StorageServices)
+	}
+	for name, want := range map[string]string{
+		nfsd: " nfsd 8 after mountd statd", mountd: "rpc.mountd -F -N 2 -p 20048 after nfsdcld rpcbind",
+		statd: "rpc.statd -F -p 32765 -o 32766 -P /run/shelf/storage/statd after rpcbind", rpcbind: "rpcbind -f after ",
+	} {
+		if got := command(name); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
 }

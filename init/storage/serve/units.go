@@ -2,14 +2,10 @@ package serve
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"strconv"
 	"time"
 
 	"imgbuild/init/base/cgroup"
 	"imgbuild/init/base/mount"
-	"imgbuild/init/contract/fault"
 	"imgbuild/init/storage/shares"
 	"imgbuild/init/supervise"
 
@@ -18,6 +14,8 @@ import (
 
 // Names of the units; config.StorageServices has them too.
 const (
+	rpcbind = "rpcbind"
+	statd   = "statd"
 	nfsdcld = "nfsdcld"
 	mountd  = "mountd"
 	nfsd    = "nfsd"
@@ -25,10 +23,10 @@ const (
 	vsftpd  = "vsftpd"
 )
 
-// threads holds the kernel's NFS threads: it starts them, stays, and stops them when it is asked to
-// end. The kernel's threads themselves are not a process that can be watched.
-const threads = `trap 'rpc.nfsd 0; exit 0' TERM INT
-rpc.nfsd -N 3 "$1" || exit 1
+// threadsScript holds the kernel's NFS threads: it starts them, stays, and stops them when it is
+// asked to end. The kernel's threads themselves are not a process that can be watched.
+const threadsScript = `trap 'rpc.nfsd 0; exit 0' TERM INT
+rpc.nfsd "$@" || exit 1
 while [ "$(cat /proc/fs/nfsd/threads)" != 0 ]; do sleep 30 & wait $!; done
 echo 'the kernel has no NFS threads any more'; exit 1`
 
@@ -48,21 +46,17 @@ func (s *Server) Units() []supervise.Unit {
 		list = append(list, u)
 	}
 	if p.Any("nfs") {
-		add(nfsdcld, func(u *supervise.Unit) { u.Prepare = s.prepareNFS }, "nfsdcld", "-F", "-s", stateLink+"/nfsdcld")
-		add(mountd, func(u *supervise.Unit) { u.Needs = []string{nfsdcld} }, "rpc.mountd", "-F", "-N", "2", "-N", "3")
-		add(nfsd, func(u *supervise.Unit) {
-			u.Needs, u.Prepare = []string{mountd}, s.prepareThreads
-			u.Env = []string{fmt.Sprintf("GRACE=%d", int(p.Settings.NFS.Grace.Seconds()))} // a change of it is a change of the unit
-			u.Ready = supervise.Ready{Kind: supervise.TCP, Address: nfsAddress, Timeout: readyLimit}
-		}, "busybox", "ash", "-c", threads, "nfsd", strconv.Itoa(p.Settings.NFS.Threads))
+		s.nfsUnits(p, add)
 	}
 	if p.Any("smb") {
 		add(smbd, func(u *supervise.Unit) {
+			u.StopOrder = 21 // the kernel's server lets go of the disk first
 			u.Ready = supervise.Ready{Kind: supervise.TCP, Address: smbAddress, Timeout: readyLimit}
 		}, "smbd", "-F", "--no-process-group", "--debug-stdout", "--configfile="+sambaFile)
 	}
 	if p.Any("ftp") {
 		add(vsftpd, func(u *supervise.Unit) {
+			u.StopOrder = 22
 			u.KeepOthers = true // sessions go on when the listener is started again
 			u.Env = []string{"CONFIG=" + sum(p.FTP())}
 			u.Ready = supervise.Ready{Kind: supervise.TCP, Address: ftpAddress, Timeout: readyLimit}
@@ -72,12 +66,23 @@ func (s *Server) Units() []supervise.Unit {
 	return list
 }
 
-// Names are the units that the configuration asks for.
+// Names are the units that the configuration asks for. The status asks for them often, so they are
+// worked out once for each configuration.
 func (s *Server) Names() []string {
-	var names []string
+	cfg := s.Config()
+	s.mu.Lock()
+	if s.namesOf == cfg && cfg != nil {
+		defer s.mu.Unlock()
+		return s.unitNames
+	}
+	s.mu.Unlock()
+	names := []string{}
 	for _, u := range s.Units() {
 		names = append(names, u.Name)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.namesOf, s.unitNames = cfg, names
 	return names
 }
 
@@ -91,45 +96,6 @@ func (s *Server) prepare(name string) func(context.Context, supervise.Say) error
 		}
 		return nil
 	}
-}
-
-// prepareNFS makes the kernel's side of NFS ready, and the directories of its programs.
-func (s *Server) prepareNFS(ctx context.Context, say supervise.Say) error {
-	if err := s.prepare(nfsd)(ctx, say); err != nil {
-		return err
-	}
-	if err := s.Load("nfsd"); err != nil {
-		return fault.Wrap(err, fault.Internal, "look whether the image has the module", "the NFS server of the kernel")
-	}
-	for _, m := range []mount.Mount{
-		{Source: "nfsd", Path: "/proc/fs/nfsd", Type: "nfsd"},
-		{Source: "rpc_pipefs", Path: "/var/lib/nfs/rpc_pipefs", Type: "rpc_pipefs"},
-	} {
-		if _, err := os.Stat(map[string]string{"nfsd": m.Path + "/threads", "rpc_pipefs": m.Path + "/nfsd"}[m.Type]); err == nil {
-			continue
-		}
-		if err := mount.Do(m); err != nil {
-			return err
-		}
-	}
-	return os.MkdirAll(stateLink+"/nfsdcld", 0o700)
-}
-
-// prepareThreads sets how long locks last, which the kernel takes only while no thread runs.
-func (s *Server) prepareThreads(ctx context.Context, say supervise.Say) error {
-	if err := s.prepare(nfsd)(ctx, say); err != nil {
-		return err
-	}
-	if _, err := supervise.Run(ctx, supervise.Cmd("exportfs", "-ra")); err != nil {
-		return err
-	}
-	grace := strconv.Itoa(int(s.plan().Settings.NFS.Grace.Seconds()))
-	for _, name := range []string{"nfsv4leasetime", "nfsv4gracetime"} {
-		if err := os.WriteFile("/proc/fs/nfsd/"+name, []byte(grace), 0); err != nil && !os.IsPermission(err) {
-			s.Say("nfsd: %s stays as it is: %v", name, err)
-		}
-	}
-	return nil
 }
 
 // binding is a bind mount, read-only unless write.

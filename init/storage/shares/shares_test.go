@@ -28,10 +28,10 @@ users:
   ann: {uid: 1500, gid: 1600, password_hash: '` + crypted + `', smb_nt_hash: ` + nt + `}
   bob: {uid: 1501, password_hash: '` + crypted + `', smb_nt_hash: ` + nt + `}
 shares:
-  photos: {disk: media, path: pictures/all, read: [bob], write: [ann], via: [nfs, smb, ftp], networks: [192.168.1.0/24, 'fd00::/64'], nfs_as: ann, guest: true, recycle: true, time_machine: true, snapshots: [24 hourly, 7 daily]}
+  photos: {disk: media, path: pictures/all, read: [bob], write: [ann], via: [nfs, smb, ftp], networks: [192.168.1.0/24, 'fd00::/64'], nfs_as: ann, guest: true, recycle: true, time_machine: true, snapshots: [24 hourly, 7 daily], quota: 1G}
   root: {write: ['*'], via: [nfs], networks: [10.0.0.1], nfs_root: true}
   My Films: {read: ['*'], via: [smb, ftp]}
-nfs: {threads: 16, grace: 60s}
+nfs: {threads: 16, grace: 60s, v3: true}
 smb: {workgroup: SHELF}
 ftp: {tls: optional, ports: 31000-31009}
 `
@@ -66,7 +66,7 @@ func all(p Plan) string {
 	a, b, c := p.Accounts("P")
 	var acl []string
 	for _, s := range p.Shares {
-		acl = append(acl, fmt.Sprintf("%s %x", s.Name, p.ACL(s)))
+		acl = append(acl, fmt.Sprintf("%s %x %d", s.Name, p.ACL(s), s.Quota))
 	}
 	return fmt.Sprint(p.Exports(mounts), p.Samba("nas", mounts), p.FTP(), p.FTPNames(), p.Binds(mounts), p.Passdb("P"), a, b, c, acl, p.Settings.NFS)
 }

@@ -42,19 +42,46 @@ func Due(rules []config.SnapshotRule, have []time.Time, now time.Time) bool {
 	if len(rules) == 0 {
 		return false
 	}
-	unit := rules[0].Unit
-	for _, r := range rules {
-		if slices.Index(config.SnapshotUnits, r.Unit) < slices.Index(config.SnapshotUnits, unit) {
-			unit = r.Unit
-		}
-	}
+	unit := shortest(rules)
 	return !slices.ContainsFunc(have, func(t time.Time) bool { return !t.After(now) && period(unit, t) == period(unit, now) })
 }
 
+// shortest is the unit of the rules with the shortest period.
+func shortest(rules []config.SnapshotRule) string {
+	return slices.MinFunc(rules, func(a, b config.SnapshotRule) int {
+		return slices.Index(config.SnapshotUnits, a.Unit) - slices.Index(config.SnapshotUnits, b.Unit)
+	}).Unit
+}
+
+// Next returns when the next of the shortest periods begins: nothing becomes due before it, unless
+// the clock is set. The zero time without rules.
+func Next(rules []config.SnapshotRule, now time.Time) time.Time {
+	if len(rules) == 0 {
+		return time.Time{}
+	}
+	now = now.UTC()
+	day := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
+	switch shortest(rules) {
+	case "hourly":
+		return now.Truncate(time.Hour).Add(time.Hour)
+	case "daily":
+		return day.AddDate(0, 0, 1)
+	case "weekly":
+		return day.AddDate(0, 0, 7-(int(now.Weekday())+6)%7)
+	}
+	return time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+}
+
+// Past are the snapshots that are not of the future. Those were made while the clock was wrong: no
+// rule counts them until their time comes, so that they take the place of none.
+func Past(have []time.Time, now time.Time) []time.Time {
+	return slices.DeleteFunc(slices.Clone(have), func(t time.Time) bool { return t.After(now) })
+}
+
 // Drop returns the snapshots that no rule keeps, oldest first. A rule keeps the first snapshot of
-// each of its newest periods. The newest snapshot is always kept.
-func Drop(rules []config.SnapshotRule, have []time.Time) []time.Time {
-	sorted := slices.Clone(have)
+// each of its newest periods. The newest snapshot is always kept, and so are those of the future.
+func Drop(rules []config.SnapshotRule, have []time.Time, now time.Time) []time.Time {
+	sorted := Past(have, now)
 	slices.SortFunc(sorted, time.Time.Compare)
 	keep := map[int]bool{len(sorted) - 1: true}
 	for _, r := range rules {

@@ -70,7 +70,7 @@ func TestDrop(t *testing.T) {
 			t.Fatalf("none is due at %v", now)
 		}
 		have = append(have, now)
-		for _, d := range Drop(rules, have) {
+		for _, d := range Drop(rules, have, now) {
 			have = slices.DeleteFunc(have, d.Equal)
 		}
 		now = now.Add(time.Hour)
@@ -94,6 +94,7 @@ func TestDrop(t *testing.T) {
 func TestDropAlways(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
+		now := at("2026-01-01 00:00").Add(time.Duration(r.IntN(400*24)) * time.Hour)
 		var have []time.Time
 		for range r.IntN(60) {
 			have = append(have, at("2026-01-01 00:00").Add(time.Duration(r.IntN(400*24))*time.Hour))
@@ -105,16 +106,55 @@ func TestDropAlways(t *testing.T) {
 			}
 		}
 		left := slices.Clone(have)
-		for _, d := range Drop(rules, have) {
+		for _, d := range Drop(rules, have, now) {
 			left = slices.DeleteFunc(left, d.Equal)
 		}
-		if len(have) > 0 {
-			if newest := slices.MaxFunc(have, time.Time.Compare); !slices.ContainsFunc(left, newest.Equal) {
+		for _, h := range have {
+			if h.After(now) && !slices.ContainsFunc(left, h.Equal) {
+				t.Errorf("%v: one of the future, %v, is dropped", rules, h)
+			}
+		}
+		if past := Past(have, now); len(past) > 0 {
+			if newest := slices.MaxFunc(past, time.Time.Compare); !slices.ContainsFunc(left, newest.Equal) {
 				t.Errorf("%v: the newest one of %v is dropped", rules, have)
 			}
 		}
-		if again := Drop(rules, left); len(again) > 0 {
+		if again := Drop(rules, left, now); len(again) > 0 {
 			t.Errorf("%v: a second pass drops %v of %v", rules, again, left)
+		}
+	}
+}
+
+// A clock that was a year ahead for two days does not cost the snapshots of the right time.
+func TestDropAfterWrongClock(t *testing.T) {
+	rules, now := []config.SnapshotRule{rule(24, "hourly")}, at("2026-11-30 12:00")
+	var have []time.Time
+	for h := range 24 {
+		have = append(have, now.AddDate(1, 0, 0).Add(time.Duration(h)*time.Hour))
+	}
+	if !Due(rules, have, now) {
+		t.Fatal("none is due")
+	}
+	if drop := Drop(rules, append(have, now), now); len(drop) > 0 {
+		t.Errorf("dropped %v, want none", drop)
+	}
+}
+
+// Next is the first moment of the next period, by the definition of periods itself.
+func TestNext(t *testing.T) {
+	if got := Next(nil, at("2026-11-30 12:00")); !got.IsZero() {
+		t.Errorf("without rules: got %v, want none", got)
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 5000 {
+		now := at("2024-01-01 00:00").Add(time.Duration(r.Int64N(int64(4 * 365 * 24 * time.Hour)))).In(time.FixedZone("", 3*3600))
+		rules := []config.SnapshotRule{rule(3, config.SnapshotUnits[r.IntN(4)]), rule(2, config.SnapshotUnits[r.IntN(4)])}
+		next, unit := Next(rules, now), shortest(rules)
+		if !next.After(now) || period(unit, next) != period(unit, now)+1 || period(unit, next.Add(-1)) != period(unit, now) {
+			t.Fatalf("%v after %v: got %v", rules, now, next)
+		}
+		if !Due(rules, []time.Time{now}, next) || Due(rules, []time.Time{now}, next.Add(-1)) {
+			t.Fatalf("%v: a snapshot of %v is not followed by one at %v", rules, now, next)
 		}
 	}
 }

@@ -136,14 +136,17 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// copyTree copies with owners, modes, times and extended attributes, ACLs among them. File contents
-// are shared with the original where the file system can.
+// copyTree copies with owners, modes, times, hard links and extended attributes, ACLs among them.
+// File contents are shared with the original where the file system can. to may be a directory that
+// is there and empty.
 func copyTree(from, to string) error {
 	type stamped struct {
 		path string
 		st   unix.Stat_t
 	}
 	var dirs []stamped
+	type inode struct{ dev, ino uint64 }
+	first := map[inode]string{} // the copy of a file that has several names
 	err := filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -155,7 +158,7 @@ func copyTree(from, to string) error {
 		}
 		switch {
 		case e.IsDir():
-			if err := os.Mkdir(target, 0o700); err != nil {
+			if err := os.Mkdir(target, 0o700); err != nil && !(path == from && errors.Is(err, fs.ErrExist)) {
 				return err
 			}
 			dirs = append(dirs, stamped{target, st})
@@ -168,7 +171,12 @@ func copyTree(from, to string) error {
 				return err
 			}
 			return os.Lchown(target, int(st.Uid), int(st.Gid))
+		case st.Nlink > 1 && first[inode{uint64(st.Dev), st.Ino}] != "":
+			return os.Link(first[inode{uint64(st.Dev), st.Ino}], target)
 		case e.Type().IsRegular():
+			if st.Nlink > 1 {
+				first[inode{uint64(st.Dev), st.Ino}] = target
+			}
 			if err := copyFile(path, target); err != nil {
 				return err
 			}

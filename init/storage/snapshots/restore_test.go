@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -105,5 +106,49 @@ func TestRestore(t *testing.T) {
 	}
 	if _, err := Versions("/etc/passwd"); fault.Code(err) != int(fault.Usage) {
 		t.Errorf("outside any share: got %v, want a usage error", err)
+	}
+}
+
+// Files with several names stay one file in a copy, and a copy goes into an empty directory too.
+func TestCopyTreeLinks(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(from, "a"), "one", at("2026-11-27 12:00"))
+	if err := errors.Join(os.Link(filepath.Join(from, "a"), filepath.Join(from, "b")), os.Symlink("a", filepath.Join(from, "c"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyTree(from, to); err != nil {
+		t.Fatal(err)
+	}
+	a, err := os.Stat(filepath.Join(to, "a"))
+	b, err2 := os.Stat(filepath.Join(to, "b"))
+	if err := errors.Join(err, err2); err != nil || !os.SameFile(a, b) {
+		t.Errorf("a and b are two files in the copy: %v", err)
+	}
+	if link, err := os.Readlink(filepath.Join(to, "c")); link != "a" {
+		t.Errorf("the link: got %q, %v, want a", link, err)
+	}
+	if err := copyTree(from, filepath.Join(to, "a")); err == nil {
+		t.Error("a copy over a file: got no error")
+	}
+}
+
+// Who has files of a directory open is found, and nobody else.
+func TestHolders(t *testing.T) {
+	proc, dir := t.TempDir(), "/srv/data/photos"
+	for pid, links := range map[string]map[string]string{
+		"10": {"fd/3": dir + "/a.jpg"}, "11": {"cwd": dir}, "12": {"fd/3": dir + "-old/a.jpg", "cwd": "/"}, "self": {"cwd": dir},
+	} {
+		for name, to := range links {
+			path := filepath.Join(proc, pid, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Symlink(to, path)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(proc, pid, "comm"), []byte("smbd\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := Holders(proc, dir), []string{"smbd (10)", "smbd (11)"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -76,7 +76,7 @@ func Subvolume(dir string) bool {
 // clients. flush has the NFS server let go of what it knows of mounts.
 func (s Share) Update(ctx context.Context, now time.Time, flush func() error) error {
 	if !Subvolume(s.Dir) {
-		return fault.New(fault.Input, "move its files to a directory that the node makes: a share with another path",
+		return fault.New(fault.Input, "run `sudo shelf storage convert NAME`",
 			"there are no snapshots of the share %s: %s is not a btrfs subvolume", s.Name, s.Dir)
 	}
 	have, err := s.Have()
@@ -93,13 +93,13 @@ func (s Share) Update(ctx context.Context, now time.Time, flush func() error) er
 	if err := s.prepare(ctx, own, view); err != nil {
 		return err
 	}
-	if newest := latest(have); Due(s.Rules, have, now) && now.After(newest) && (newest.IsZero() || changed(s.Dir, filepath.Join(own, Name(newest)))) {
+	if newest := latest(Past(have, now)); Due(s.Rules, have, now) && (newest.IsZero() || changed(s.Dir, filepath.Join(own, Name(newest)))) {
 		if _, err := supervise.Run(ctx, supervise.Cmd("btrfs", "-q", "subvolume", "snapshot", "-r", s.Dir, filepath.Join(own, Name(now)))); err != nil {
 			return fault.Wrap(err, fault.Device, "see `shelf storage` for free space", "a snapshot of the share %s", s.Name)
 		}
 		have = append(have, now.UTC().Truncate(time.Second))
 	}
-	drop := Drop(s.Rules, have)
+	drop := Drop(s.Rules, have, now)
 	var errs []error
 	if len(drop) > 0 {
 		errs = append(errs, flush())
@@ -202,9 +202,23 @@ func (s Share) drop(ctx context.Context, name string) error {
 // changed reports whether a subvolume was written since a snapshot of it was made. One that cannot
 // be asked has changed.
 func changed(dir, snapshot string) bool {
+	// What was written lately has no generation before it is committed. Without anything to commit
+	// this writes nothing.
+	if err := syncFS(dir); err != nil {
+		return true
+	}
 	now, err := generation(dir)
 	then, err2 := generation(snapshot)
 	return err != nil || err2 != nil || now > then
+}
+
+func syncFS(dir string) error {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Syncfs(fd)
 }
 
 // generation is the number of the last transaction that changed a subvolume: the field generation

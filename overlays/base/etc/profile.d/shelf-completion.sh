@@ -55,7 +55,7 @@ _shelf() {
 	history) words="output= -o" ;;
 	key) words="list add output= -o" ;;
 	token) words="rotate set output= -o" ;;
-	storage) words="status disks forget degraded scrub balance cancel replace output= -o" ;;
+	storage) words="status disks forget degraded scrub balance cancel replace convert output= -o" ;;
 	router) words="status output= -o" ;;
 	restore) words="at= list= --list" ;;
 	rescue) words="on off" ;;
