@@ -132,7 +132,7 @@ locks: bin/imgbuild
 	$(LOCK) role=storage board=odroid-xu4 file=images/locks/xu4-storage.lock
 	$(LOCK) role=worker board=qemu-arm64 packages=hostapd file=qemu/testdata/locks/qemu64-k3s-hostapd.lock
 	$(LOCK) role=worker board=qemu-arm64 packages=containerd,runc,containernetworking-plugins file=qemu/testdata/locks/qemu64-k3s-containerd.lock
-	$(LOCK) role=router board=qemu-arm64 packages=dhcpcd-base file=qemu/testdata/locks/qemu64-router-dhcpcd.lock
+	$(LOCK) role=router board=qemu-arm64 packages=dhcpcd-base file=qemu/testdata/locks/qemu64-router-dhcpcd-base.lock
 	$(LOCK) role=storage board=qemu-arm64 packages=smbclient,curl,lftp file=qemu/testdata/locks/qemu64-storage-smbclient.lock
 
 clean:
