@@ -93,6 +93,10 @@ type fake struct {
 	reboots  int      // statuses that it is starting for, after each cut
 	booting  int      // such statuses left
 	onEnd    func(*fake)
+	boot     string // the place of BOOT that boots
+	noBoot   error  // why it takes no firmware
+	lost     bool   // it does not boot with it
+	looks    int    // at its firmware
 }
 
 func (n *fake) answer(ch ssh.Channel, command string) int {
@@ -101,6 +105,11 @@ func (n *fake) answer(ch ssh.Channel, command string) int {
 	switch word := strings.TrimPrefix(command, "sudo "); {
 	case word == "shelf upgrade --serve":
 		return n.serve(ch)
+	case word == "shelf firmware upgrade --serve":
+		return n.serveFirmware(ch)
+	case word == "shelf firmware -o json":
+		n.looks++
+		json.NewEncoder(ch).Encode(map[string]any{"boot": n.boot, "waits": n.lost || n.looks < 3})
 	case word == "shelf status -o json":
 		health := n.health
 		if health == "" {
@@ -290,4 +299,40 @@ func (n *fake) whole() bool {
 	want := make([]byte, len(got))
 	(&memory{n.v.new}).ReadAt(want, 0)
 	return len(got) > 1<<20 && bytes.Equal(got, want)
+}
+
+// serveFirmware takes the firmware of a bundle.
+func (n *fake) serveFirmware(ch ssh.Channel) int {
+	talk := dialogue.NewNode(ch, ch)
+	m := dialogue.Message{}
+	if done, err := n.firmware(talk); err != nil {
+		m.Error = dialogue.ErrorOf(err)
+	} else {
+		m.Done = done
+	}
+	_ = talk.Say(m) // the laptop may have hung up
+	return fault.Code(n.noBoot)
+}
+
+func (n *fake) firmware(talk *dialogue.Node) (*dialogue.Done, error) {
+	if err := talk.Say(dialogue.Message{Hello: &dialogue.Hello{Protocol: dialogue.Version, Hostname: n.name, Family: "rpi64", Arch: "arm64", Role: n.role, Running: fmt.Sprintf("%x", n.runs), Keys: n.keys, Space: format.MaxSlot}}); err != nil {
+		return nil, err
+	}
+	keys, err := format.ParseKeys(strings.Join(n.keys, "\n"))
+	if err != nil {
+		return nil, err
+	}
+	b, err := format.Open(n.t.Context(), talk, keys)
+	if err != nil {
+		return nil, err
+	}
+	if n.noBoot != nil {
+		return nil, n.noBoot
+	}
+	done := &dialogue.Done{Result: dialogue.Same, Version: b.Manifest.Version, Slot: "second"}
+	if n.boot != "second" {
+		n.j.add("%s: firmware", n.name)
+		n.boot, n.looks, done.Result, done.Reboot = "second", 0, dialogue.Armed, true
+	}
+	return done, nil
 }

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
@@ -45,7 +46,7 @@ func (r *run) firmware(ctx context.Context, n *node) error {
 			if whole.Err() != nil {
 				return fault.Wrap(context.Cause(whole), fault.Interrupted, "the node goes on by itself", "%s was not waited for", n.name())
 			}
-			return fault.Wrap(last, fault.Unhealthy, "take its card out and run imgbuild firmware DEVICE, which makes the old firmware boot again", "%s did not come back with the new firmware within %v", n.name(), limit)
+			return fault.New(fault.Unhealthy, "take its card out and run imgbuild firmware DEVICE, which makes the old firmware boot again", "%s did not come back with the new firmware within %v: %w", n.name(), limit, cmp.Or(last, errSilent))
 		case <-time.After(r.Pause):
 		}
 		up, err := r.booted(ctx, n, want)

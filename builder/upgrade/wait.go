@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,6 +56,9 @@ func ask(ctx context.Context, n *remote.Node) (h history, err error) {
 	return h, nil
 }
 
+// errSilent is why a node was not waited for any longer that answers, and has not come to an end.
+var errSilent = errors.New("it answers, and is still where it was")
+
 // wait waits through the reboot until the node has committed the new system or gone back. It logs
 // in again and again; a node that cannot be reached is waited for until the time is over.
 func (r *run) wait(ctx context.Context, n *node) error {
@@ -83,7 +87,7 @@ func (r *run) wait(ctx context.Context, n *node) error {
 			if whole.Err() != nil {
 				return fault.Wrap(context.Cause(whole), fault.Interrupted, "the node goes on by itself", "%s was not waited for", n.name())
 			}
-			return fault.Wrap(last, fault.Unhealthy, "look at its console, or at BOOT/report.txt on its card", "%s neither committed %s nor went back within %v", n.name(), n.done.Version, limit)
+			return fault.New(fault.Unhealthy, "look at its console, or at BOOT/report.txt on its card", "%s neither committed %s nor went back within %v: %w", n.name(), n.done.Version, limit, cmp.Or(last, errSilent))
 		case <-time.After(r.Pause):
 		}
 	}

@@ -338,6 +338,29 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// A whole delta, from this slot and of the right form, that makes another system: each piece that
+// it makes is compared with the signed index and fetched.
+func TestDeltaOfAnotherSystem(t *testing.T) {
+	m := upgrade(t)
+	part := func(data []byte, s bundle.Span) []byte { return data[s.Off:s.End()] }
+	other := testbundle.Make(t, testslot.New(t, testslot.Version{Kernel: 300, Init: 77, Lib: 200}), m.key, 7, m.old)
+	h, err := bundle.ParseHeader(other[:bundle.HeaderSize])
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := part(other, h.Deltas[0].Span)
+	head := m.header
+	head.Deltas = []bundle.Delta{{Base: m.oldSum, Span: bundle.Span{Size: int64(len(foreign))}}}
+	data := head.Marshal()
+	data = append(data, m.data[bundle.HeaderSize:m.header.Deltas[0].Off]...)
+	data = append(append(data, foreign...), part(m.data, m.header.Pieces)...)
+	n := m.node(memory{data: data})
+	done, err := n.Run(t.Context())
+	if err != nil || !n.whole(m) || n.armed == nil || done.Fetched == 0 {
+		t.Errorf("got %+v, %v, whole %v, orders %s", done, err, n.whole(m), n.orders())
+	}
+}
+
 // Interrupted at every write: the slot does not load and is not armed, and running again makes it
 // whole.
 func TestInterrupted(t *testing.T) {

@@ -3,14 +3,20 @@ package powercut
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"math/rand/v2"
 
+	"imgbuild/init/contract/bundle"
 	"imgbuild/init/contract/diskmap"
 	"imgbuild/init/contract/fat"
 	"imgbuild/init/contract/fatfile"
+	"imgbuild/init/contract/firmware"
 	"imgbuild/init/contract/mbr"
+	"imgbuild/init/upgrade/bootcopy"
+	"imgbuild/init/upgrade/slot"
 )
 
 // The boot partition and its reserved copy, and the disk of the model, in bytes.
@@ -62,6 +68,36 @@ type partition struct {
 
 func (p partition) ReadAt(b []byte, off int64) (int, error)  { return p.d.ReadAt(b, p.at+off) }
 func (p partition) WriteAt(b []byte, off int64) (int, error) { return p.d.WriteAt(b, p.at+off) }
+
+// device is how the firmware upgrade of a change sees its disk; a test replaces it.
+var device = func(d *Disk) slot.Device { return d }
+
+// newFirmware is a bundle with other files of the board, and what a BOOT has after the upgrade from
+// one with files.
+func newFirmware(rng *rand.Rand, files map[string][]byte) (*bundle.Bundle, map[string][]byte) {
+	var data memory
+	m, after := &bundle.Manifest{Version: "new"}, map[string][]byte{}
+	for _, f := range bootFiles { // in the order of a bundle
+		if after[f.name] = files[f.name]; firmware.User(f.name) {
+			continue
+		}
+		text := make([]byte, f.size+f.size/5)
+		for i := range text {
+			text[i] = byte(rng.Uint32())
+		}
+		sum := sha256.Sum256(text)
+		m.Firmware = append(m.Firmware, firmware.File{Path: f.name, Size: int64(len(text)), SHA256: hex.EncodeToString(sum[:])})
+		after[f.name], data = text, append(data, text...)
+	}
+	return &bundle.Bundle{Source: data, Manifest: m}, after
+}
+
+// memory is a bundle that is nothing but its firmware.
+type memory []byte
+
+func (m memory) Range(_ context.Context, off, n int64) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(m[off : off+n])), nil
+}
 
 // padded takes writes of any length, at the start of sectors.
 type padded struct{ p partition }
@@ -143,10 +179,15 @@ func changes(rng *rand.Rand) (all []change, err error) {
 			return d.Flush()
 		}
 	}
+	b, after := newFirmware(rng, files)
 	text := func(n int) []byte { return bytes.Repeat([]byte("# x\n"), n/4) }
 	return all, firstOf(
 		add("growth at first boot", [][]byte{first[:], grown}, at, write(grown)),
 		add("swap of BOOT", [][]byte{first[:], swapped}, map[int64]map[string][]byte{boot0 / Sector: files, boot1 / Sector: spare}, write(swapped)),
+		add("firmware upgrade", [][]byte{first[:], swapped}, map[int64]map[string][]byte{boot0 / Sector: files, boot1 / Sector: after}, func(d *Disk) error {
+			_, err := bootcopy.Upgrade(context.Background(), device(d), b, "any", nil)
+			return err
+		}),
 		add("secrets blanked on BOOT", same, at, overwrite("config.yaml", text(32<<10))),
 		add("settings applied, on BOOT too", same, at, overwrite("config.yaml", text(900))),
 		add("report", same, at, overwrite("report.txt", text(60<<10))),
@@ -165,7 +206,7 @@ func firstOf(list ...error) error {
 // judged makes the change out of a disk that recorded it. sector0 is what sector 0 may hold, may
 // the files of each place of BOOT.
 func (d *Disk) judged(name string, sector0 [][]byte, may map[int64]map[string][]byte) change {
-	return change{name, d, sectorwise(d.ops), func(m *medium) string {
+	return change{name, d, d.thin(sectorwise(d.ops)), func(m *medium) string {
 		table, err := mbr.Decode(d.list[m.get(0)])
 		if err != nil {
 			return err.Error()
@@ -205,6 +246,26 @@ func sectorwise(ops []op) (all []op) {
 		for i := range o.ids {
 			all = append(all, op{sector: o.sector + int64(i), ids: o.ids[i : i+1]})
 		}
+	}
+	return all
+}
+
+// thin leaves writes of single sectors out that change nothing, except for the first one in each
+// area between two flushes: a card may lose that area.
+func (d *Disk) thin(ops []op) (all []op) {
+	now, areas := d.start.clone(), map[int64]bool{}
+	for _, o := range ops {
+		if o.flush() {
+			clear(areas)
+			all = append(all, o)
+			continue
+		}
+		area := o.sector * Sector / diskmap.Erase
+		if now.get(o.sector) != o.ids[0] || !areas[area] {
+			all = append(all, o)
+		}
+		areas[area] = true
+		now.put(o.sector, o.ids[0])
 	}
 	return all
 }

@@ -1,6 +1,10 @@
 package powercut
 
-import "testing"
+import (
+	"testing"
+
+	"imgbuild/init/upgrade/slot"
+)
 
 // TestBootPart: whatever is lost while a file of BOOT is rewritten in place, or while sector 0 is
 // written, BOOT's other files are whole; only sector 0 itself is excepted, and counted.
@@ -29,5 +33,24 @@ func TestBootPartControl(t *testing.T) {
 	}
 	if r.Wrong == 0 {
 		t.Errorf("the loss of an area with boot files is not found: %s", r)
+	}
+}
+
+// lying returns from a flush before anything is on the medium.
+type lying struct{ *Disk }
+
+func (lying) Flush() error { return nil }
+
+// TestFirmwareControl: a firmware upgrade on a disk that does not flush is found out.
+func TestFirmwareControl(t *testing.T) {
+	old := device
+	defer func() { device = old }()
+	device = func(d *Disk) slot.Device { return lying{d} }
+	r, err := RunBoot(t.Context(), 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Wrong == 0 {
+		t.Errorf("a firmware upgrade without flushes is not found: %s", r)
 	}
 }
