@@ -29,7 +29,13 @@ func Newest(out, board, role string) (string, error) {
 		}
 	}
 	if newest == "" {
-		return "", fault.New(fault.Input, fmt.Sprintf("build one: imgbuild board=%s role=%s", board, role), "there is no image of %s as %s in %s", board, role, out)
+		return "", fault.New(fault.Input, fmt.Sprintf("build one: imgbuild board=%s role=%s", board, role), "there is no image of %s as %s in %s%w", board, role, out, none{})
 	}
 	return filepath.Join(out, newest), nil
 }
+
+// none makes errors.Is find that there is no image; the sentence has it in other words.
+type none struct{}
+
+func (none) Error() string { return "" }
+func (none) Unwrap() error { return fs.ErrNotExist }

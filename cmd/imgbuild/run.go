@@ -3,12 +3,16 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"imgbuild/builder/image"
+	"imgbuild/builder/order"
 	"imgbuild/builder/recipe"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
@@ -24,15 +28,19 @@ const apiPort = 6443
 
 var run = line.Verb{
 	Name:    "run",
-	Summary: "Boot an image in QEMU: its console here, its ssh forwarded. The image itself is not changed.",
+	Summary: "Boot an image in QEMU, its ssh forwarded; build it first where it is missing. The image itself is not changed.",
 	Keys: []line.Key{boardKey, roleKey,
+		{Name: "config", Value: "FILE", Doc: "cloud-config: the image is built with it."},
+		loginKey,
 		{Name: "image", Value: "FILE", Doc: "The image; default the newest of the board and role in out/."},
+		{Name: "keep", Value: "NAME", Doc: "Keep the node's disk as OUT/NAME.disk, and go on with it the next time."},
+		{Name: "console", Value: "yes|no", Doc: "yes: the node's console here, and what you type on it; Ctrl-] ends it. Default no: its own lines alone; Ctrl-C ends it."},
 		{Name: "out", Value: "DIR", Doc: "Where images are; default out."},
 		{Name: "size", Value: "GIB", Doc: "Size of the card the guest sees; default 4."},
 		{Name: "memory", Value: "MIB", Doc: "Memory of the guest; default the machine's."},
 		{Name: "direct", Value: "yes|no", Doc: "Start the slot's kernel without U-Boot; faster. Default no."},
-		cacheKey, mirrorKey},
-	Examples: []string{"imgbuild run board=rpi4 role=worker", "imgbuild run board=qemu-arm64 role=server memory=2048 direct=yes"},
+		k3sKey, lockKey, cacheKey, mirrorKey},
+	Examples: []string{"imgbuild run board=rpi4 role=worker", "imgbuild run board=qemu-arm64 role=server memory=2048 direct=yes", "imgbuild run board=qemu-arm64 role=server config=server.yaml keep=server1"},
 	Run:      doRun,
 }
 
@@ -57,18 +65,24 @@ func doRun(ctx context.Context, a *line.Args) error {
 	if err != nil {
 		return err
 	}
-	file := a.Values["image"]
-	if file == "" {
-		if file, err = image.Newest(cmp.Or(a.Values["out"], "out"), r.Board.Name, r.Role.Name); err != nil {
+	shown, err := a.Bool("console", false)
+	if err != nil {
+		return err
+	}
+	disk, err := keptDisk(a)
+	if err != nil {
+		return err
+	}
+	if disk != nil {
+		defer disk.Close()
+	}
+	s := newScreen(os.Stderr)
+	file := ""
+	if disk == nil || disk.Fresh {
+		if file, err = imageToRun(ctx, a, r, s); err != nil {
 			return err
 		}
 	}
-	if im, err := vm.OpenImage(file); err != nil {
-		return fault.Wrap(err, fault.Input, "give an image that imgbuild has built", "")
-	} else if err := im.Close(); err != nil {
-		return err
-	}
-	s := newScreen(os.Stderr)
 	tool.Configure(tool.Settings{CacheDir: a.Values["cache"], Mirror: a.Values["mirror"], Progress: s.Progress})
 	dir, err := tool.Scratch("run")
 	if err != nil {
@@ -77,27 +91,104 @@ func doRun(ctx context.Context, a *line.Args) error {
 	defer dir.Remove()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	keys, restore := vm.Keyboard(os.Stdin, leave, stop)
-	defer restore()
-	var ports []int
-	if r.Role.Name == "server" {
-		ports = []int{apiPort}
+	o := vm.Options{Image: file, Dir: dir.Path, Private: true, Machine: r.Board.Machine, Board: r.Board.Name, Direct: direct, Size: gib << 30, Memory: int(memory)}
+	if disk != nil {
+		if disk.Fresh {
+			if err := disk.Fill(file, gib<<30); err != nil {
+				return err
+			}
+		}
+		o.Image, o.Private, o.Kept = disk.Name, false, true
 	}
-	g, err := vm.Start(ctx, vm.Options{Image: file, Dir: dir.Path, Private: true, Ports: ports, Machine: r.Board.Machine, Board: r.Board.Name, Direct: direct,
-		Size: gib << 30, Memory: int(memory), Console: os.Stdout, Input: keys})
-	if err != nil {
+	if r.Role.Name == "server" {
+		o.Ports = []int{apiPort}
+	}
+	ends := "Ctrl-C"
+	var g *vm.VM
+	started := make(chan struct{})
+	o.Console = vm.NewQuiet(os.Stdout, "", func() {
+		<-started
+		howToReach(g, r.Board.Name, "Ctrl-C", "\n")
+	})
+	if shown {
+		keys, restore := vm.Keyboard(os.Stdin, leave, stop)
+		defer restore()
+		o.Console, o.Input, ends = os.Stdout, keys, "Ctrl-]"
+	}
+	if g, err = vm.Start(ctx, o); err != nil {
 		return err
 	}
 	defer g.Stop()
+	close(started)
 	s.done()
-	fmt.Fprintf(os.Stderr, "%s runs on %s; ssh rancher@127.0.0.1 -p %s; Ctrl-] ends it\r\n", filepath.Base(file), r.Board.Machine, port(g.Forward[22]))
-	if api := g.Forward[apiPort]; api != "" {
-		fmt.Fprintf(os.Stderr, "once k3s is up: imgbuild kubeconfig 127.0.0.1:%s address=%s name=%s\r\n", port(g.Forward[22]), api, r.Board.Name)
-	}
+	fmt.Fprintf(os.Stderr, "%s runs on %s\r\n", filepath.Base(o.Image), r.Board.Machine)
+	howToReach(g, r.Board.Name, ends, "\r\n")
 	if err := g.Wait(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	return nil
+}
+
+// howToReach prints how to log in, the last line first to be read.
+func howToReach(g *vm.VM, name, ends, newline string) {
+	if api := g.Forward[apiPort]; api != "" {
+		fmt.Fprintf(os.Stderr, "once k3s is up: imgbuild kubeconfig 127.0.0.1:%s address=%s name=%s%s", port(g.Forward[22]), api, name, newline)
+	}
+	fmt.Fprintf(os.Stderr, "ssh rancher@127.0.0.1 -p %s        %s ends it%s", port(g.Forward[22]), ends, newline)
+}
+
+// keptDisk is the disk of keep=; nil without it.
+func keptDisk(a *line.Args) (*vm.KeptDisk, error) {
+	name, given := a.Values["keep"]
+	if !given {
+		return nil, nil
+	}
+	if name == "" || strings.ContainsAny(name, "/\\") || name[0] == '.' {
+		return nil, fault.New(fault.Usage, "give a name such as keep=server1", "keep=%s is not a name", name)
+	}
+	return vm.Keep(filepath.Join(cmp.Or(a.Values["out"], "out"), name+".disk"))
+}
+
+// imageToRun is the image that is named, else one that is built with config= or key=, else the
+// newest one, which is built where there is none.
+func imageToRun(ctx context.Context, a *line.Args, r *recipe.Asked, s *screen) (string, error) {
+	file, out := a.Values["image"], cmp.Or(a.Values["out"], "out")
+	if file != "" && (a.Values["config"] != "" || a.Values["key"] != "") {
+		return "", fault.New(fault.Usage, "leave one of them out", "image= names an image that is there, and config= and key= are for one that is built")
+	}
+	if file == "" && a.Values["config"] == "" && a.Values["key"] == "" {
+		newest, err := image.Newest(out, r.Board.Name, r.Role.Name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		file = newest
+	}
+	if file == "" {
+		return buildToRun(ctx, a, out, s)
+	}
+	im, err := vm.OpenImage(file)
+	if err != nil {
+		return "", fault.Wrap(err, fault.Input, "give an image that imgbuild has built", "")
+	}
+	return file, im.Close()
+}
+
+// buildToRun builds what run is asked for, without what only a card needs.
+func buildToRun(ctx context.Context, a *line.Args, out string, s *screen) (string, error) {
+	o := order.Order{Plan: planOf(a), Config: a.Values["config"], K3s: a.Values["k3s"], Lock: a.Values["lock"], Out: out}
+	var err error
+	if o.Login, err = loginKeys(ctx, a); err != nil {
+		return "", err
+	}
+	s.hold, s.phases = true, phases(o)
+	_, res, err := order.Build(ctx, o, s)
+	s.done()
+	s.warnings()
+	s.hold, s.phases = false, nil
+	if err != nil {
+		return "", err
+	}
+	return res.Image, nil
 }
 
 func port(address string) string {
