@@ -30,7 +30,7 @@ func Keep(name string) (*KeptDisk, error) {
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
-		return nil, fault.Wrap(err, fault.Usage, "end the other run, or give another name as keep=", "the disk %s is in use", name)
+		return nil, fault.New(fault.Usage, "end the other run, or give another name as keep=", "the disk %s is in use", name)
 	}
 	k := &KeptDisk{Name: name, lock: lock}
 	switch _, err := os.Stat(name); {
@@ -43,8 +43,8 @@ func Keep(name string) (*KeptDisk, error) {
 	return k, nil
 }
 
-// Fill makes the disk of an image; size is what the guest sees of it, in bytes. It is there whole or
-// not at all.
+// Fill makes the disk of an image; size is what the guest sees of it, in bytes. It is there whole
+// or not at all.
 func (k *KeptDisk) Fill(image string, size int64) error {
 	half := k.Name + ".part"
 	if err := os.Remove(half); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a run that was killed
