@@ -49,19 +49,7 @@ func doRun(ctx context.Context, a *line.Args) error {
 	if err != nil {
 		return err
 	}
-	gib, err := number(a, "size", 4)
-	if err != nil {
-		return err
-	}
-	fallback := int64(0) // the machine's own
-	if r.Role.MemoryMB > 1024 {
-		fallback = 2048
-	}
-	memory, err := number(a, "memory", fallback)
-	if err != nil {
-		return err
-	}
-	direct, err := a.Bool("direct", false)
+	o, err := guestOf(a, r)
 	if err != nil {
 		return err
 	}
@@ -91,17 +79,14 @@ func doRun(ctx context.Context, a *line.Args) error {
 	defer dir.Remove()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	o := vm.Options{Image: file, Dir: dir.Path, Private: true, Machine: r.Board.Machine, Board: r.Board.Name, Direct: direct, Size: gib << 30, Memory: int(memory)}
+	o.Image, o.Dir, o.Private = file, dir.Path, true
 	if disk != nil {
 		if disk.Fresh {
-			if err := disk.Fill(file, gib<<30); err != nil {
+			if err := disk.Fill(file, o.Size); err != nil {
 				return err
 			}
 		}
 		o.Image, o.Private, o.Kept = disk.Name, false, true
-	}
-	if r.Role.Name == "server" {
-		o.Ports = []int{apiPort}
 	}
 	ends := "Ctrl-C"
 	var g *vm.VM
@@ -127,6 +112,31 @@ func doRun(ctx context.Context, a *line.Args) error {
 		return err
 	}
 	return nil
+}
+
+// guestOf is the machine that the keys ask for.
+func guestOf(a *line.Args, r *recipe.Asked) (o vm.Options, err error) {
+	o = vm.Options{Machine: r.Board.Machine, Board: r.Board.Name}
+	gib, err := number(a, "size", 4)
+	if err != nil {
+		return o, err
+	}
+	fallback := int64(0) // the machine's own
+	if r.Role.MemoryMB > 1024 {
+		fallback = 2048
+	}
+	memory, err := number(a, "memory", fallback)
+	if err != nil {
+		return o, err
+	}
+	if o.Direct, err = a.Bool("direct", false); err != nil {
+		return o, err
+	}
+	if r.Role.Name == "server" {
+		o.Ports = []int{apiPort}
+	}
+	o.Size, o.Memory = gib<<30, int(memory)
+	return o, nil
 }
 
 // howToReach prints how to log in, the last line first to be read.
