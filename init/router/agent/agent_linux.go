@@ -414,6 +414,9 @@ func (a *Agent) problems(now time.Time) []Problem {
 	if up.Present && shelf.Present && a.index[neighbour.Uplink] == a.index[neighbour.Shelf] {
 		add("set router.uplink.interface and router.shelf.interface to two cards", "uplink and shelf are the same card, %s", up.Name)
 	}
+	if p, bad := overlap(up, a.Settings.NAT.Network); bad {
+		list = append(list, p)
+	}
 	if a.table.Looped(now) {
 		add("take out the cable between the shelf's switch and the modem, or switch the uplink's Wi-Fi off", "a cable joins the shelf and the uplink's network past the router")
 	}

@@ -144,3 +144,20 @@ func TestSettings(t *testing.T) {
 		t.Error("a missing file is no error")
 	}
 }
+
+// Networks of both sides that overlap are reported, also where the uplink has its address by DHCP.
+func TestOverlap(t *testing.T) {
+	shelf := netip.MustParsePrefix("10.77.0.1/24")
+	for up, want := range map[string]bool{"192.168.1.9/24": false, "10.77.0.9/24": true, "10.0.0.9/8": true, "10.77.1.9/24": false} {
+		p, bad := overlap(nic{Address: netip.MustParsePrefix(up)}, shelf)
+		if bad != want || bad && (p.Fix == "" || !strings.Contains(p.What, "10.77.0.0/24")) {
+			t.Errorf("%s: got %+v, %v, want %v", up, p, bad, want)
+		}
+	}
+	if _, bad := overlap(nic{}, shelf); bad {
+		t.Error("an uplink without an address overlaps")
+	}
+	if _, bad := overlap(nic{Address: shelf}, netip.Prefix{}); bad {
+		t.Error("mode proxy-arp overlaps")
+	}
+}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"net/netip"
 
 	"imgbuild/init/router/frame"
@@ -38,4 +39,16 @@ func (c Card) Words() string {
 		return "link, " + c.Address
 	}
 	return "link"
+}
+
+// overlap reports that both sides of mode nat have addresses in common: the way to machines of the
+// uplink would lead to the shelf. A configuration cannot show it where the uplink asks DHCP.
+func overlap(up nic, shelf netip.Prefix) (Problem, bool) {
+	if !up.Address.IsValid() || !shelf.IsValid() || !up.Address.Masked().Overlaps(shelf.Masked()) {
+		return Problem{}, false
+	}
+	return Problem{
+		What: fmt.Sprintf("the uplink's network %s and the shelf's %s overlap", up.Address.Masked(), shelf.Masked()),
+		Fix:  "give the shelf another network with router.shelf.address",
+	}, true
 }
