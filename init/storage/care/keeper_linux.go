@@ -67,6 +67,8 @@ type State struct {
 	tried  bool      // a repair was begun since the boot
 	upkeep bool      // trim or SMART goes on
 	asked  time.Time // when SMART was asked for
+
+	measured time.Time // when space and errors were read
 }
 
 // Keeper looks after disks. Its fields are set before use; all methods may be called from any
@@ -82,18 +84,23 @@ type Keeper struct {
 	spins  bool // disks that nobody uses are stopped
 }
 
+// measureEvery is for how long a count of space and errors is taken for the newest: status, health
+// and metrics ask for it several times in a second, and each count reads a dozen files.
+const measureEvery = 15 * time.Second
+
 // State returns how a disk is, and how it is looked after.
 func (k *Keeper) State(disk string) State {
 	k.mu.Lock()
-	have := k.states[disk]
-	if have == nil {
-		k.mu.Unlock()
+	defer k.mu.Unlock()
+	s := k.states[disk]
+	if s == nil {
 		return State{}
 	}
-	s := *have
-	k.mu.Unlock()
-	k.measure(s.disk, &s)
-	return s
+	if now := time.Now(); s.measured.IsZero() || now.Sub(s.measured) >= measureEvery {
+		s.measured = now
+		k.measure(s.disk, s)
+	}
+	return *s
 }
 
 // Look begins what is due of the disks in use. It does not wait for it.
