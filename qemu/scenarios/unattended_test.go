@@ -46,8 +46,8 @@ func TestUnattended(t *testing.T) {
 	offer := func(t *testing.T, r, from release) {
 		t.Helper()
 		name := filepath.Join(site, filepath.Base(r.bundle))
-		imgbuildMust(t, "", "bundle", r.image, "key="+all.key, "floor=2", "from="+from.image, "out="+name)
-		imgbuildMust(t, "", "bundle", "channel="+filepath.Join(site, "shelf.channel"), name, "key="+all.key)
+		imgbuildMust(t, "", "bundle", r.image, "sign="+all.key, "floor=2", "from="+from.image, "out="+name)
+		imgbuildMust(t, "", "bundle", "channel="+filepath.Join(site, "shelf.channel"), name, "sign="+all.key)
 	}
 	offer(t, v2, v1)
 
