@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"imgbuild/init/boot"
+	"imgbuild/init/confine"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/contract/mask"
 	"imgbuild/init/contract/terminal"
@@ -19,6 +20,10 @@ import (
 const version = "unknown"
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == confine.InsideVerb { // the first process of namespaces of its own
+		fmt.Fprintln(os.Stderr, "shelf:", confine.Inside())
+		os.Exit(int(fault.Internal))
+	}
 	if os.Getpid() == 1 {
 		boot.Main(version)
 	}
@@ -35,6 +40,9 @@ func cli(name string, args []string) int {
 }
 
 func dispatch(name string, args []string) error {
+	if len(args) == 2 && args[0] == confine.Verb { // for the init program, not for people
+		return confine.Main(args[1])
+	}
 	switch name {
 	case "k3os":
 		return k3os(args)

@@ -1,12 +1,14 @@
 package supervise
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"syscall"
 
 	"imgbuild/init/base/cgroup"
+	"imgbuild/init/confine"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 )
@@ -19,8 +21,8 @@ const (
 )
 
 // FromConfig makes a unit of an entry of the section services.
-func FromConfig(name string, c config.Service) (Unit, error) {
-	u := Unit{
+func FromConfig(name string, c config.Service) (u Unit, err error) {
+	u = Unit{
 		Name: name, Command: c.Command, User: c.User, Dir: c.Directory, Needs: c.Needs,
 		Limits: cgroup.Limits{MemoryMax: c.Memory, MemoryHigh: c.MemoryHigh, CPUMax: c.CPU, PidsMax: int64(c.Pids)},
 		Delay:  c.Backoff, StopTimeout: c.StopTimeout,
@@ -52,6 +54,12 @@ func FromConfig(name string, c config.Service) (Unit, error) {
 		return u, fault.New(fault.Input, "write always, on-failure or never", "service %q: restart %q", name, c.Restart)
 	}
 	u.Restart = rule
+	if c.Confined.Is() {
+		if u.Command, err = confinedCommand(name, c); err != nil {
+			return u, err
+		}
+		u.User, u.Dir = "", ""
+	}
 	if c.StopSignal != "" {
 		sig, ok := signalNumber(c.StopSignal)
 		if !ok {
@@ -59,8 +67,20 @@ func FromConfig(name string, c config.Service) (Unit, error) {
 		}
 		u.StopSignal = sig
 	}
-	_, err := u.withDefaults()
+	_, err = u.withDefaults()
 	return u, err
+}
+
+// shelfPath is the node's program.
+const shelfPath = "/usr/bin/shelf"
+
+// confinedCommand is the command of the part outside of a confined service, which runs it.
+func confinedCommand(name string, c config.Service) ([]string, error) {
+	text, err := json.Marshal(confine.Spec{
+		Name: name, Command: c.Command, User: c.User, Dir: c.Directory,
+		Read: c.Confined.Read, Write: c.Confined.Write, WireGuard: c.Confined.WireGuard, Publish: c.Confined.Publish,
+	})
+	return []string{shelfPath, confine.Verb, string(text)}, err
 }
 
 // signalNumber takes TERM, SIGTERM and sigterm.

@@ -100,6 +100,7 @@ func (k *checker) checkServices() {
 		}
 		k.checkNeeds(name)
 		k.checkStart(s, here)
+		k.checkConfined(s, here)
 		if s.CPU < 0 {
 			k.report(Error, here+".cpu", "write a per cent of one core", "%d is not a share of a CPU", s.CPU)
 		}

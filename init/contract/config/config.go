@@ -181,6 +181,7 @@ type Service struct {
 	Pids        int               `yaml:"pids,omitempty"`        // pids.max
 	StopSignal  string            `yaml:"stop_signal,omitempty"`
 	StopTimeout time.Duration     `yaml:"stop_timeout,omitempty"`
+	Confined    Confined          `yaml:"confined,omitempty"`
 }
 
 // Ready is how a service shows that it is up. At most one of Notify, TCP, File and Command is

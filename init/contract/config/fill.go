@@ -51,6 +51,11 @@ func (c *Config) fill(v *value, found *list) {
 	}
 	c.note(v, v.at, "", found)
 	setValue(reflect.ValueOf(c).Elem(), v, root())
+	for name, s := range c.Services { // an empty section confines too
+		if _, s.Confined.On = c.where[join(join("services", name), "confined")]; s.Confined.On {
+			c.Services[name] = s
+		}
+	}
 }
 
 // note records the places of v and of all below it: a text's own, for the rest that of the key. It
