@@ -210,7 +210,7 @@ func startStorage(n *Node) error {
 // data are elsewhere now.
 func startExtra(n *Node) error {
 	config, watch, degraded, reporter, save := n.Config, n.watch, n.lay.Degraded, n.Base.For("units"), n.SaveReport
-	storage, router := n.Storage.Load(), n.Router.Load()
+	storage, router, load := n.Storage.Load(), n.Router.Load(), n.Pre().Modules.Load
 	n.extra = &services.Extra{Units: n.Units.Load(), Reporter: reporter, List: func() []supervise.Unit {
 		units := watch.Exporter()
 		if storage != nil {
@@ -220,7 +220,7 @@ func startExtra(n *Node) error {
 			units = append(units, router.Units()...)
 		}
 		if !degraded {
-			units = append(units, services.Of(config(), reporter.Problem)...)
+			units = append(units, services.Of(config(), load, reporter.Problem)...)
 			units = append(units, command.TurnsUnits(config(), config().RoleOf(""))...)
 		}
 		return units

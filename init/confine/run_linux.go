@@ -106,6 +106,8 @@ func (r Runner) Run(stop <-chan os.Signal) (state *os.ProcessState, err error) {
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}},
 			Credential:  &syscall.Credential{Uid: 0, Gid: 0, NoSetGroups: os.Geteuid() != 0},
 			Pdeathsig:   unix.SIGKILL, Setsid: true,
+			// Without this it would keep the groups of root.
+			GidMappingsEnableSetgroups: os.Geteuid() == 0,
 		},
 	})
 	out.Close()

@@ -21,8 +21,8 @@ import (
 const limit = time.Minute
 
 // Of returns the units of the section services. A service that cannot be made is reported and left
-// out.
-func Of(cfg *config.Config, problem func(error)) []supervise.Unit {
+// out; load loads a kernel module.
+func Of(cfg *config.Config, load func(module string, params ...string) error, problem func(error)) []supervise.Unit {
 	var units []supervise.Unit
 	for _, name := range slices.Sorted(maps.Keys(cfg.Services)) {
 		s := cfg.Services[name]
@@ -33,6 +33,9 @@ func Of(cfg *config.Config, problem func(error)) []supervise.Unit {
 		if err != nil {
 			problem(err)
 			continue
+		}
+		if s.Confined.WireGuard != "" {
+			u.Prepare = func(context.Context, supervise.Say) error { return load("wireguard") }
 		}
 		units = append(units, u)
 	}

@@ -69,7 +69,7 @@ func TestExtra(t *testing.T) {
 	}}
 	s, synced := supervise.New(supervise.Options{}), 0
 	reporter := report.Reporter{Console: &report.Console{}, Report: &report.Report{}, Step: "units"}
-	e := &Extra{Units: s, Reporter: reporter, List: func() []supervise.Unit { return Of(cfg, reporter.Problem) }, After: func() { synced++ }}
+	e := &Extra{Units: s, Reporter: reporter, List: func() []supervise.Unit { return Of(cfg, nil, reporter.Problem) }, After: func() { synced++ }}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	defer s.Stop(context.Background())

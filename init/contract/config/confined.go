@@ -15,12 +15,12 @@ type Confined struct {
 	WireGuard string            `yaml:"wireguard,omitempty"`
 	Publish   map[string]string `yaml:"publish,omitempty"` // port: network that may connect
 
-	On bool `yaml:"-"` // set by Merge: the section is there, however empty
+	on bool // set by Merge: the section is there, however empty
 }
 
 // Is reports whether the service is to be confined.
 func (c Confined) Is() bool {
-	return c.On || len(c.Read)+len(c.Write)+len(c.Publish) > 0 || c.WireGuard != ""
+	return c.on || len(c.Read)+len(c.Write)+len(c.Publish) > 0 || c.WireGuard != ""
 }
 
 // Published is a port that others may connect to.

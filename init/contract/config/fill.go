@@ -52,7 +52,7 @@ func (c *Config) fill(v *value, found *list) {
 	c.note(v, v.at, "", found)
 	setValue(reflect.ValueOf(c).Elem(), v, root())
 	for name, s := range c.Services { // an empty section confines too
-		if _, s.Confined.On = c.where[join(join("services", name), "confined")]; s.Confined.On {
+		if _, s.Confined.on = c.where[join(join("services", name), "confined")]; s.Confined.on {
 			c.Services[name] = s
 		}
 	}

@@ -92,7 +92,7 @@ var shelfRows = []Key{
 	{Path: "services.confined", Type: Section, Phase: AtRun, Doc: "The service gets nothing of the node but its `user`, the programs in /usr and what this section names; see docs/services.md.", Unset: "it is confined by its `user` alone"},
 	{Path: "services.confined.read", Type: Texts, Phase: AtRun, Doc: "Directories and files that it may read, as far as its user may.", Example: "[/srv/data/films]"},
 	{Path: "services.confined.write", Type: Texts, Phase: AtRun, Doc: "Directories and files that it may read and write, as far as its user may. The first is its home directory.", Example: "[/srv/data/downloads]"},
-	{Path: "services.confined.wireguard", Type: Text, Phase: AtRun, Doc: "A file for wg-quick on the node, as a provider gives it: its tunnel is the only network.", Unset: "it has no network", Example: "/var/lib/torrent/vpn.conf"},
+	{Path: "services.confined.wireguard", Type: Text, Phase: AtRun, Doc: "A file for wg-quick on the node, as a provider gives it: its tunnel is the only network.", Unset: "it has no network", Example: "/var/lib/vpn.conf"},
 	{Path: "services.confined.publish", Type: TextMap, Phase: AtRun, Doc: "Ports of the service that others may connect to, each with the network that may.", Example: "{'8080': 192.168.1.0/24}"},
 
 	{Path: "addons", Type: Named, Phase: AtRun, Roles: []string{"server"}, Doc: "Kubernetes add-ons that a server installs through k3s' Helm controller, by name. `traefik`, `coredns`, `metrics-server`, `local-storage` and `servicelb` are those that k3s brings. A later source adds add-ons, and replaces one of the same name; one that is taken out is uninstalled at the next start of k3s."},
