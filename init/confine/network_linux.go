@@ -26,7 +26,7 @@ import (
 // Interface is the name of the tunnel inside.
 const Interface = "wg0"
 
-// network gives the namespace its loopback, its tunnel and its published ports.
+// network sets up the loopback, the tunnel and the published ports of the namespace.
 func (r Runner) network(ctx context.Context, ns int, t *Tunnel) error {
 	h, err := netlink.NewHandleAt(netns.NsHandle(ns), unix.NETLINK_ROUTE)
 	if err != nil {

@@ -39,12 +39,12 @@ type Peer struct {
 // commands are the keys whose values wg-quick runs as root.
 var commands = []string{"preup", "postup", "predown", "postdown"}
 
-// idle are keys that mean something to wg-quick only: a namespace of its own needs neither rules nor
-// marks.
+// idle are keys that mean something to wg-quick only: a namespace of its own needs neither rules
+// nor marks.
 var idle = []string{"table", "fwmark", "saveconfig"}
 
-// ParseTunnel reads a provider's file. A file that would run commands, or that has a key that nobody
-// knows, is refused with the line.
+// ParseTunnel reads a provider's file. A file that would run commands, or that has a key that
+// nobody knows, is refused with the line.
 func ParseTunnel(text string) (t Tunnel, err error) {
 	section, number := "", 0
 	bad := func(fix, format string, args ...any) (Tunnel, error) {
