@@ -45,13 +45,24 @@ func New(l LAN) *LAN {
 
 // facts is what is to be announced now.
 func (l *LAN) facts() mdns.Facts {
-	return Facts(l.Config().Network.MDNS, l.Host, append([]mdns.Service{sshd}, l.Offers()...), mdns.Interfaces(l.Net.Status()))
+	return Facts(l.Config(), l.Host, append([]mdns.Service{sshd}, l.Offers()...), mdns.Interfaces(l.Net.Status()))
+}
+
+// uplink is the interface behind which a router hides its network; empty for none.
+func uplink(c *config.Config) string {
+	if c.RoleOf("") == "router" && c.Router.Mode == config.RouterNAT {
+		return c.Router.Uplink.Interface
+	}
+	return ""
 }
 
 // Facts decides what a node announces and where.
-func Facts(on bool, host string, services []mdns.Service, interfaces []mdns.Interface) mdns.Facts {
-	if !on {
+func Facts(c *config.Config, host string, services []mdns.Service, interfaces []mdns.Interface) mdns.Facts {
+	if !c.Network.MDNS {
 		return mdns.Facts{}
+	}
+	for i := range interfaces {
+		interfaces[i].Uplink = interfaces[i].Name == uplink(c)
 	}
 	return mdns.Facts{Host: host, Services: services, Links: mdns.Choose(interfaces)}
 }

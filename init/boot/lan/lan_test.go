@@ -5,17 +5,28 @@ import (
 	"strings"
 	"testing"
 
+	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/net/mdns"
 )
 
 func TestFacts(t *testing.T) {
 	card := []mdns.Interface{{Name: "eth0", Index: 2, Kind: "device", Multicast: true, Carrier: true, Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.1.2/24")}}}
-	if f := Facts(true, "node1", []mdns.Service{sshd}, card); f.Host != "node1" || len(f.Links) != 1 || len(f.Services) != 1 {
-		t.Errorf("got %+v, want node1 with ssh on eth0", f)
-	}
-	if f := Facts(false, "node1", []mdns.Service{sshd}, card); f.Host != "" || len(f.Links)+len(f.Services) != 0 {
-		t.Errorf("got %+v, want nothing when it is switched off", f)
+	for name, c := range map[string]struct {
+		cfg   config.Config
+		links int
+	}{
+		"on":                    {config.Config{Network: config.Network{MDNS: true}}, 1},
+		"off":                   {config.Config{}, 0},
+		"the uplink of nat":     {config.Config{Network: config.Network{MDNS: true}, Shelf: config.Shelf{Role: "router"}, Router: config.Router{Mode: config.RouterNAT, Uplink: config.RouterUplink{Interface: "eth0"}}}, 0},
+		"the other side of nat": {config.Config{Network: config.Network{MDNS: true}, Shelf: config.Shelf{Role: "router"}, Router: config.Router{Mode: config.RouterNAT, Uplink: config.RouterUplink{Interface: "wlan0"}}}, 1},
+		"one network":           {config.Config{Network: config.Network{MDNS: true}, Shelf: config.Shelf{Role: "router"}, Router: config.Router{Mode: "proxy-arp", Uplink: config.RouterUplink{Interface: "eth0"}}}, 1},
+		"not a router":          {config.Config{Network: config.Network{MDNS: true}, Shelf: config.Shelf{Role: "worker"}, Router: config.Router{Mode: config.RouterNAT, Uplink: config.RouterUplink{Interface: "eth0"}}}, 1},
+	} {
+		f := Facts(&c.cfg, "node1", []mdns.Service{sshd}, card)
+		if on := c.cfg.Network.MDNS; len(f.Links) != c.links || (f.Host == "node1") != on || (len(f.Services) == 1) != on {
+			t.Errorf("%s: got %+v, want %d links", name, f, c.links)
+		}
 	}
 }
 
