@@ -12,7 +12,7 @@ import (
 
 // TestConfinedServices runs two confined services with the two ends of a tunnel on one node: what
 // one of them sees of the other, of the node and of the network, while the tunnel is up, down, and
-// up again. It runs with IMGBUILD_FULL alone.
+// up again. It runs with IMGBUILD_FULL alone, and was not seen to pass yet.
 func TestConfinedServices(t *testing.T) {
 	if !full {
 		return
