@@ -153,7 +153,7 @@ func TestStorage(t *testing.T) {
 			t.Errorf("restore: %s", got)
 		}
 		same(t, "/tmp/file", data+"by-nfs")
-		if got := s.run("sudo cat " + data + "by-nfs.before-*"); got != "spoiled" {
+		if got := s.run("sudo sh -c 'cat " + data + "by-nfs.before-*'"); got != "spoiled" {
 			t.Errorf("what was there: got %q, want spoiled", got)
 		}
 	}, g)
@@ -163,14 +163,14 @@ func TestStorage(t *testing.T) {
 		}
 		before := pids()
 		// A copy by SMB and one by NFS run through the change.
-		s.run("(cd /tmp && (i=0; while [ $i -lt 40 ]; do cat file; sleep 0.2; i=$((i+1)); done) | sudo -u ann tee /mnt/nfs/slow >/dev/null; echo done >/tmp/slow.end) </dev/null >/dev/null 2>&1 &")
+		s.run("(cd /tmp && (i=0; while [ $i -lt 40 ]; do head -c 100000 file; sleep 0.2; i=$((i+1)); done) | sudo -u ann tee /mnt/nfs/slow >/dev/null; echo done >/tmp/slow.end) </dev/null >/dev/null 2>&1 &")
 		more := "storage: {shares: {more: {write: [ann], via: [smb, nfs, ftp], networks: [10.0.2.0/24]}, broken: {path: ../etc, write: [bob], via: [smb]}}}\n"
 		s.run("sudo mkdir -p /var/lib/rancher/k3os/config.d && echo '" + more + "' | sudo tee /var/lib/rancher/k3os/config.d/more.yaml >/dev/null && sudo shelf config reload")
 		s.until("cd /tmp && smbclient //"+me+"/more -U ann%ann-password -c 'put file x' && echo put", "put")
 		// The share that cannot be served is reported, and the others are served.
 		s.until("sudo shelf report", "does not stay on its disk")
 		s.until("cat /tmp/slow.end", "done")
-		s.run("(i=0; while [ $i -lt 40 ]; do cat /tmp/file; i=$((i+1)); done) >/tmp/want; sudo -u ann sync /mnt/nfs/slow")
+		s.run("(i=0; while [ $i -lt 40 ]; do head -c 100000 /tmp/file; i=$((i+1)); done) >/tmp/want; sudo -u ann sync /mnt/nfs/slow")
 		same(t, "/tmp/want", data+"slow")
 		s.run("rm /tmp/want")
 		if after := pids(); after != before || !strings.Contains(before, "smbd") {
