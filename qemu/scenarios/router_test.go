@@ -52,7 +52,7 @@ func TestRouter(t *testing.T) {
 		s.until("shelf services | grep '^router '", "ready")
 		s.run("sudo /var/local/client b1 -a")
 		one = address("b1")
-		s.run("sudo ip netns exec b2 dhcpcd -4 -b e0 </dev/null >/tmp/dhcpcd.log 2>&1 || cat /tmp/dhcpcd.log")
+		s.run("sudo ip netns exec b2 dhcpcd -4 -b -C resolv.conf e0 </dev/null >/tmp/dhcpcd.log 2>&1 || cat /tmp/dhcpcd.log")
 		two = address("b2")
 		s.until("ip route", one+" dev shelf0 proto 77 scope link metric 50")
 	}, g)
