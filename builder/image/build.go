@@ -96,6 +96,7 @@ type build struct {
 	seed       [32]byte // of every identifier in the image
 	imageSum   string   // sha256 of the .img, hex
 	mapped     []bmap.Range
+	sbom       tree.Content // the list of contents, SPDX
 	temp       string
 	unnamed    map[string]*atomicfile.File // files that hold a configuration, by the name that they would have in temp
 	open       []io.Closer

@@ -184,7 +184,7 @@ const mapSuffix = ".img.bmap"
 func (b *build) publish() error {
 	name := func(suffix string) string { return filepath.Join(b.Out, b.result.Name+suffix) }
 	b.result.Image = name(".img")
-	b.result.Files = []string{name(".img"), name(".img.zst"), name(mapSuffix), name(".json"), filepath.Join(b.Out, SumsName)}
+	b.result.Files = []string{name(".img"), name(".img.zst"), name(mapSuffix), name(".json"), name(sbomSuffix), filepath.Join(b.Out, SumsName)}
 	data, err := json.MarshalIndent(struct {
 		Board    string   `json:"board"`
 		Role     string   `json:"role"`
@@ -199,12 +199,19 @@ func (b *build) publish() error {
 	if err := os.WriteFile(b.path("image.json"), append(data, '\n'), 0o644); err != nil {
 		return err
 	}
+	contents, err := b.sbom.ReadAll()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(b.path("image.spdx.json"), contents, 0o644); err != nil {
+		return err
+	}
 	var sums []byte
 	type move struct{ from, suffix string }
-	moves := []move{{"image.json", ".json"}, {"disk.img.bmap", mapSuffix}, {"disk.img.zst", ".img.zst"}, {"disk.img", ".img"}}
+	moves := []move{{"image.json", ".json"}, {"image.spdx.json", sbomSuffix}, {"disk.img.bmap", mapSuffix}, {"disk.img.zst", ".img.zst"}, {"disk.img", ".img"}}
 	if b.ImageOnly {
 		b.result.Files = []string{name(".img"), name(mapSuffix), name(".json")}
-		for _, m := range []move{moves[0], moves[1], moves[3]} {
+		for _, m := range []move{moves[0], moves[2], moves[4]} {
 			if err := b.publishFile(m.from, name(m.suffix)); err != nil {
 				return err
 			}

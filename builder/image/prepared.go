@@ -2,6 +2,7 @@ package image
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,6 +23,7 @@ import (
 // another configuration costs no more than writing a disk.
 type prepared struct {
 	About about
+	sbom  tree.Content
 	slot  tree.Content          // the slot's volume, up to the end of what is mapped
 	boot  map[string]*tree.Node // by path in the packages
 }
@@ -44,6 +46,7 @@ type about struct {
 const (
 	aboutName = "about.json"
 	slotName  = "slot"
+	sbomName  = "spdx.json"
 	bootDir   = "boot/"
 )
 
@@ -66,7 +69,7 @@ func (b *build) prepare(ctx context.Context, program []byte) (*prepared, error) 
 	if err != nil {
 		return nil, fmt.Errorf("reading this program: %w", err)
 	}
-	f, err := b.Cache.Decoded("slot 1 "+b.Recipe.Hash()+" "+b.version+" "+sum, func(w io.Writer) error { return b.makePrepared(ctx, w, program) })
+	f, err := b.Cache.Decoded("slot 3 "+b.Recipe.Hash()+" "+b.version+" "+sum, func(w io.Writer) error { return b.makePrepared(ctx, w, program) })
 	if err != nil {
 		return nil, err
 	}
@@ -92,16 +95,19 @@ func (b *build) prepare(ctx context.Context, program []byte) (*prepared, error) 
 			}
 		case n.Path == slotName:
 			p.slot = n.Content
+		case n.Path == sbomName:
+			p.sbom = n.Content
 		case boot && n.Kind == tree.File:
 			p.boot[path] = n
 		}
 	}
-	if p.slot.Open == nil || p.slot.Size != p.About.Mapped.Size {
+	if p.sbom.Open == nil || p.slot.Open == nil || p.slot.Size != p.About.Mapped.Size {
 		return nil, fmt.Errorf("the prepared image in the cache has a slot of %d bytes, not %d", p.slot.Size, p.About.Mapped.Size)
 	}
 	a, r := p.About, &b.result
 	r.SlotUsed, r.Root, r.RootRaw, r.Initrd, r.Packages, r.Modules, r.Manifest = a.SlotUsed, a.Root, a.RootRaw, a.Initrd, a.Packages, a.Modules, a.Manifest
 	r.Warnings = append(r.Warnings, a.Warnings...)
+	b.sbom = p.sbom
 	return p, nil
 }
 
@@ -157,6 +163,13 @@ func (b *build) makePrepared(ctx context.Context, w io.Writer, program []byte) e
 		return err
 	}
 	if err := add(slotName, mapped.Size, io.NewSectionReader(volume, 0, mapped.Size)); err != nil {
+		return err
+	}
+	var contents bytes.Buffer
+	if err := b.writeContents(&contents, k); err != nil {
+		return fmt.Errorf("the list of contents: %w", err)
+	}
+	if err := add(sbomName, int64(contents.Len()), &contents); err != nil {
 		return err
 	}
 	for _, from := range b.bootFiles(k.dtbDir) {
