@@ -322,7 +322,7 @@ func (s *shell) each(commands ...string) map[string]string {
 // statusOf decodes what a command prints, whatever its exit code.
 func statusOf(t *testing.T, s *shell, command string) (st nodeStatus) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(s.run("("+command+") 2>/dev/null || true")), &st); err != nil {
+	if err := json.Unmarshal([]byte(s.until("("+command+") 2>/dev/null || true", `"version": `)), &st); err != nil {
 		t.Errorf("%s: %v", command, err)
 	}
 	return st

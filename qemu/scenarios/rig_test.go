@@ -331,7 +331,7 @@ func (s *shell) until(command, want string) string {
 // called k3s-server and k3s-agent.)
 func (s *shell) k3sPID() int {
 	s.g.t.Helper()
-	out := s.run("sudo shelf status -o json || true") // the status is not a failure of ours
+	out := s.until("sudo shelf status -o json || true", `"services": `) // the status is not a failure of ours
 	var status struct {
 		Services []struct {
 			Name string

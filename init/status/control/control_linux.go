@@ -39,7 +39,7 @@ type Request struct {
 	Args   map[string]string `json:"args,omitempty"`
 
 	Peer  int           `json:"-"` // process number of the caller, as the kernel reports it; for the handler
-	Limit time.Duration `json:"-"` // how long the caller waits for the answer; 0 is 10 s
+	Limit time.Duration `json:"-"` // how long the caller waits for the answer; 0 is 30 s
 }
 
 // Response is the answer. Error is empty when all is well.
@@ -60,6 +60,7 @@ const (
 	requestLimit  = 1 << 20 // a whole config.yaml fits
 	strangerLimit = 4 << 10
 	requestTime   = 10 * time.Second
+	answerTime    = 30 * time.Second // for the answer: a node that is short of memory or CPU is slow, and asked just then
 )
 
 // callers is how many of those who may give orders are answered at a time; further ones wait.
@@ -279,7 +280,7 @@ func Stream(ctx context.Context, path string, req Request, w io.Writer) error {
 // ask sends a request and reads the answer's line; rest is what follows it.
 func ask(path string, req Request) (c net.Conn, out Response, rest io.Reader, err error) {
 	const silent = "the init program does not answer"
-	conn, err := net.DialTimeout("unix", path, requestTime)
+	conn, err := net.DialTimeout("unix", path, answerTime)
 	if err != nil {
 		return nil, out, nil, fault.Wrap(err, fault.Unhealthy, "look at the console, or reboot the node", "%s", silent)
 	}
@@ -290,7 +291,7 @@ func ask(path string, req Request) (c net.Conn, out Response, rest io.Reader, er
 	}()
 	limit := req.Limit
 	if limit == 0 {
-		limit = requestTime
+		limit = answerTime
 	}
 	_ = conn.SetDeadline(time.Now().Add(limit))
 	text, err := json.Marshal(req)

@@ -2,6 +2,7 @@ package judge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -137,10 +138,13 @@ func (c *Case) until(ctx context.Context, what string, open func(Look) []string)
 	began := c.looks
 	for {
 		l, err := c.look(ctx)
-		if err != nil {
+		left := []string{fmt.Sprint(err)}
+		switch {
+		case err == nil:
+			left = open(l)
+		case !errors.Is(err, errSilent): // that is a matter of time on a slow machine
 			return l, fmt.Errorf("waiting until %s: %w", what, err)
 		}
-		left := open(l)
 		if len(left) == 0 {
 			return l, nil
 		}

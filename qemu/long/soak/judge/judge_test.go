@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,6 +60,16 @@ func TestLookAtLogs(t *testing.T) {
 	}
 	if got := l.Last["leak"]; !strings.HasSuffix(got, "before 2026-11-22T17:00:00.000Z after 9 files: too many open files") {
 		t.Errorf("got %q from\n%s", got, out)
+	}
+}
+
+func TestSilentNode(t *testing.T) {
+	head, _, _ := strings.Cut(shown, "\nstatus\n")
+	if _, err := parse(head + "\nstatus\n"); !errors.Is(err, errSilent) {
+		t.Errorf("got %v, want errSilent", err)
+	}
+	if _, err := parse(head + "\nstatus\n{"); err == nil || errors.Is(err, errSilent) {
+		t.Errorf("half a status: got %v, want another error", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package judge
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -40,11 +41,18 @@ type Service struct {
 	LastExit            string `json:"last_exit"`
 }
 
+// errSilent means that PID 1 did not answer within the limit of shelf.
+var errSilent = errors.New("shelf status shows nothing")
+
+// parse reads what look printed.
 func parse(text string) (Look, error) {
 	l := Look{Logs: map[string]int64{}, Last: map[string]string{}, Services: map[string]Service{}}
 	head, status, ok := strings.Cut(text, "\nstatus\n")
 	if !ok {
 		return l, fmt.Errorf("the node shows no status:\n%.2000s", text)
+	}
+	if strings.TrimSpace(status) == "" {
+		return l, errSilent
 	}
 	for line := range strings.Lines(head) {
 		f := strings.Fields(line)
