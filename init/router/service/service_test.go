@@ -35,7 +35,11 @@ func TestUnits(t *testing.T) {
 	}
 	seen := map[string]string{envs(nat): "as it was"}
 	for name, change := range map[string]func(c *config.Router){
-		"uplink": func(c *config.Router) { c.Uplink.Interface = "eth1" }, "shelf": func(c *config.Router) { c.Shelf.Interface = "eth2" },
+		"mode": func(c *config.Router) { c.Mode = config.RouterProxyARP }, "a lease's board": func(c *config.Router) { c.Leases[0].MAC = "02:00:00:00:00:12" },
+		"a lease's name": func(c *config.Router) { c.Leases[0].Name = "" }, "a lease's address": func(c *config.Router) { c.Leases[0].Address = "" },
+		"a port": func(c *config.Router) { c.Forwards[0].Port = 8081 }, "where it leads": func(c *config.Router) { c.Forwards[0].To = "10.77.0.61:80" },
+		"its protocol": func(c *config.Router) { c.Forwards[0].Protocol = "udp" },
+		"uplink":       func(c *config.Router) { c.Uplink.Interface = "eth1" }, "shelf": func(c *config.Router) { c.Shelf.Interface = "eth2" },
 		"address": func(c *config.Router) { c.Shelf.Address = "10.78.0.1/24" }, "range": func(c *config.Router) { c.Shelf.Range = "10.77.0.2-10.77.0.9" },
 		"ssh": func(c *config.Router) { c.Uplink.SSH = true }, "a lease": func(c *config.Router) { c.Leases = c.Leases[:1] }, "a forward": func(c *config.Router) { c.Forwards = nil },
 	} {

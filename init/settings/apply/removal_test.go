@@ -40,6 +40,7 @@ var seenElsewhere = map[string]string{
 	"network.bonds":          "network.TestPlanDevices",
 	"network.dns":            "network.TestResolvConf",
 	"network.search":         "network.TestResolvConf",
+	"network.mdns":           "lan.TestFacts",
 	"data.device":            "datadisk.TestDecide",
 	"backup.to":              "backup.TestKeeper",
 	"backup.keep":            "backup.TestKeep",
@@ -64,6 +65,7 @@ var seenElsewhere = map[string]string{
 	"storage.nfs":            "shares.TestEveryKeyCounts",
 	"storage.smb":            "shares.TestEveryKeyCounts",
 	"storage.ftp":            "shares.TestEveryKeyCounts",
+	"router":                 "service.TestUnits",        // and all below it
 	"services.ready.notify":  "supervise.TestFromConfig", // of the four ways to be ready one counts
 	"services.ready.file":    "supervise.TestFromConfig",
 	"services.ready.command": "supervise.TestFromConfig",
