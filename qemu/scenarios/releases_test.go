@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"imgbuild/init/contract/bundle"
+	"imgbuild/qemu/fixtures/initflags"
 )
 
 // edit replaces a piece of a source file that is there exactly once.
@@ -38,7 +39,11 @@ func overlaid(t *testing.T, out, pkg string, env []string, replace map[string]st
 	if err := os.WriteFile(overlay, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-overlay", overlay, "-o", out, pkg)
+	flags, err := initflags.Read("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", slices.Concat([]string{"build"}, flags, []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-overlay", overlay, "-o", out, pkg})...)
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)

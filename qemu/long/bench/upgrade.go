@@ -15,6 +15,7 @@ import (
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/bundle"
 	plan "imgbuild/builder/order"
+	"imgbuild/qemu/fixtures/initflags"
 	"imgbuild/qemu/tool"
 )
 
@@ -224,6 +225,10 @@ func earlier(ctx context.Context, dir string) (string, error) {
 	}
 	defer git("worktree", "remove", "--force", tree)
 	init := filepath.Join(dir, "init-earlier")
+	flags, err := initflags.Read("Makefile")
+	if err != nil {
+		return "", err
+	}
 	build := func(where, out, pkg string, more ...string) error {
 		cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out}, append(more, pkg)...)...)
 		cmd.Dir = where
@@ -234,7 +239,7 @@ func earlier(ctx context.Context, dir string) (string, error) {
 		_, _, err := measure(cmd)
 		return err
 	}
-	if err := build(tree, init, "./cmd/init"); err != nil {
+	if err := build(tree, init, "./cmd/init", flags...); err != nil {
 		return "", err
 	}
 	embedded, err := filepath.Abs("builder/image/programs/init-arm64")
