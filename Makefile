@@ -72,9 +72,9 @@ cover: check
 # Formatting, suspicious code, tidy modules; the import rules, links and names that qemu/*_test.go judges.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # deadcode names what neither program nor test tool reaches. Left to tests alone are: a model of U-Boot, the table of
-# hardware kinds, the reader of archives, a hold on a database, the reader of blocks for a block map, and names for messages.
+# hardware kinds, the reader of archives, a hold on a database, and names for messages.
 DEADCODE := golang.org/x/tools/cmd/deadcode@v0.44.0
-TESTS_ONLY := boards.go:.*: Kinds$$|/emulate/|archive/file.go:.*: ReadFile$$|sqlite_linux.go:.*: Hold$$|[Mm]apped$$|disks/.*\.String$$
+TESTS_ONLY := boards.go:.*: Kinds$$|/emulate/|archive/file.go:.*: ReadFile$$|sqlite_linux.go:.*: Hold$$|disks/.*\.String$$
 lint: $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7
 	@unformatted=$$(gofmt -l boards builder cmd images init overlays qemu); test -z "$$unformatted" || { echo "not formatted, run gofmt -w on: $$unformatted"; exit 1; }
 	$(GO) vet ./...

@@ -288,10 +288,6 @@ func TestChanges(t *testing.T) {
 	n := l.add("node1", 1, ssh)
 	n.start()
 	l.run(time.Minute)
-	type record struct {
-		name string
-		ttl  uint32
-	}
 	var got []string
 	l.seen = func(_ *node, o Out, m *dns.Msg) {
 		for _, rr := range m.Answer {
