@@ -27,7 +27,7 @@ func TestConfinedServices(t *testing.T) {
 	}
 	config := cloudConfig("confined", fmt.Sprintf(`
 boot_cmd:
-- mkdir -p /var/lib/near && chown rancher: /var/lib/near
+- mkdir -p /var/lib/near && chown rancher /var/lib/near
 write_files:
 - {path: /var/lib/www/hello, content: it is far, permissions: '0644'}
 - {path: /var/lib/secret, content: nobody reads this, permissions: '0644'}
