@@ -85,6 +85,8 @@ func TestRouter(t *testing.T) {
 		s.until("sudo grep -c 'DHCPACK.*52:54:00:bb:00:02' /run/modem.log | grep -v '^[01]$' && echo twice", "twice")
 	}, g)
 	sub(t, "a board that moves", func(t *testing.T) {
+		// With an address of its own: a DHCP client gives its lease up with the link.
+		s.run("sudo ip netns exec b2 dhcpcd -x e0 >/dev/null 2>&1; sudo ip -n b2 addr replace " + two + "/24 brd + dev e0")
 		s.run("sudo ip -n sw link set b2p netns air && sudo ip -n air link set b2p master bb0 up && sudo ip netns exec b2 ping -c 1 -w 20 192.168.77.1")
 		s.until("ip route show "+two+" | wc -l", "0")
 		s.run("sudo ip netns exec modem ping -c 2 -w 20 " + two + " && sudo ip netns exec b1 ping -c 2 -w 20 " + two)
