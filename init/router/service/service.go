@@ -103,15 +103,6 @@ func (r *Router) Units() []supervise.Unit {
 	return append(list, d)
 }
 
-// Names are the units that the configuration asks for.
-func (r *Router) Names() []string {
-	var names []string
-	for _, u := range r.Units() {
-		names = append(names, u.Name)
-	}
-	return names
-}
-
 func sum(data []byte) string {
 	h := sha256.Sum256(data)
 	return hex.EncodeToString(h[:8])

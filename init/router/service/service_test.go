@@ -16,14 +16,22 @@ func routerOf(mode string) *Router {
 	return &Router{Config: func() *config.Config { return c }, Host: "shelf-router", Load: func(string, ...string) error { return nil }}
 }
 
+// names are the units that the configuration asks for.
+func names(r *Router) (list []string) {
+	for _, u := range r.Units() {
+		list = append(list, u.Name)
+	}
+	return list
+}
+
 // dnsmasq runs in mode nat alone; a change of the settings is a change of a unit, which starts it
 // again.
 func TestUnits(t *testing.T) {
 	proxy, nat := routerOf(config.RouterProxyARP), routerOf(config.RouterNAT)
-	if got := proxy.Names(); !slices.Equal(got, []string{"router"}) {
+	if got := names(proxy); !slices.Equal(got, []string{"router"}) {
 		t.Errorf("proxy-arp: got %v", got)
 	}
-	if got := nat.Names(); !slices.Equal(got, config.RouterServices) {
+	if got := names(nat); !slices.Equal(got, config.RouterServices) {
 		t.Errorf("nat: got %v, want %v", got, config.RouterServices)
 	}
 	envs := func(r *Router) string {
