@@ -34,7 +34,8 @@ func TestDocumentedConfigurations(t *testing.T) {
 		}
 	}
 	examples, _ := filepath.Glob("../../docs/examples/*.yaml")
-	for _, name := range examples {
+	services, _ := filepath.Glob("../../docs/examples/storage/*.yaml")
+	for _, name := range append(examples, services...) {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -53,7 +53,7 @@ func TestCompletionInBash(t *testing.T) {
 		"imgbuild comp":                  "completion",
 		"imgbuild board = rpi":           "rpi-zero2w rpi3 rpi4",
 		"imgbuild validate x output = j": "json",
-		"imgbuild role =":                "server storage worker",
+		"imgbuild role =":                "router server storage worker",
 		"imgbuild node h1 stat":          "status",
 		"imgbuild node h1 status key":    "key=",
 	} {

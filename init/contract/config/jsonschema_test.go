@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,8 +71,9 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		"one text": "ssh_authorized_keys: a\nk3os: {dns_nameservers: 1.1.1.1}\nrun_cmd: echo\n", "words": "network: {interfaces: [{dhcp: yes, optional: 'on', mtu: '1500'}]}\nmonitoring: {enabled: 1}\n",
 		"scalars": "hostname: 123\nwrite_files: [{path: /a, content: 5, permissions: 0644}, {path: /b, permissions: '0o600'}]\nk3os: {labels: {a: 1, b: true, c: }}\ntime: {wait: 90, zone: UTC}\nservices: {a: {memory: 64 MiB, stop_timeout: 1m30s}}\n"}
 	names, _ := filepath.Glob("../../../docs/examples/*.yaml")
+	services, _ := filepath.Glob("../../../docs/examples/storage/*.yaml")
 	more, _ := filepath.Glob("testdata/problems/*.yaml")
-	for _, name := range append(names, more...) {
+	for _, name := range slices.Concat(names, services, more) {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
