@@ -171,13 +171,13 @@ func mirrorsOfHost() (debian.Mirrors, error) {
 // TestPins: the committed locks of these tests are for the packages that the recipes ask for today.
 func TestPins(t *testing.T) {
 	list, err := filepath.Glob(filepath.Join(pins, "qemu*.lock"))
-	if err != nil || len(list) != 3 {
-		t.Fatalf("%d locks in %s: %v, want 3", len(list), pins, err)
+	if err != nil || len(list) != 4 {
+		t.Fatalf("%d locks in %s: %v, want 4", len(list), pins, err)
 	}
 	for _, c := range []struct {
 		role     string
 		packages []string
-	}{{"worker", []string{"hostapd"}}, {"worker", []string{"containerd", "runc", "containernetworking-plugins"}}, {"storage", []string{"smbclient", "curl", "lftp"}}} {
+	}{{"worker", []string{"hostapd"}}, {"worker", []string{"containerd", "runc", "containernetworking-plugins"}}, {"storage", []string{"smbclient", "curl", "lftp"}}, {"router", []string{"dhcpcd-base"}}} {
 		packages := c.packages
 		data, file, err := committed([]string{"board=qemu-arm64", "role=" + c.role, "packages=" + strings.Join(packages, ",")})
 		if err != nil {
