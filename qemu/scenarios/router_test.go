@@ -31,12 +31,7 @@ func routerConfig(section string) string {
 
 // TestRouter boots a router in mode proxy-arp. The modem, the boards and the cable, which behaves
 // like an access point to a station, are namespaces of the same guest.
-//
-// It was not seen to pass yet and runs with IMGBUILD_FULL=1 alone until it was; see docs/router.md.
 func TestRouter(t *testing.T) {
-	if !full {
-		return
-	}
 	t.Parallel()
 	im := build(t, cloudConfig("shelf-router", routerConfig("")), "board=qemu-arm64", "role=router", "packages=dhcpcd-base")
 	g := boot(t, vm.Options{Image: im.Image, Name: "router", Direct: true, Memory: 512})[0]
@@ -86,7 +81,7 @@ func TestRouter(t *testing.T) {
 	}, g)
 	sub(t, "a board that moves", func(t *testing.T) {
 		// With an address of its own: a DHCP client gives its lease up with the link.
-		s.run("sudo ip netns exec b2 dhcpcd -x e0 >/dev/null 2>&1; sudo ip -n b2 addr replace " + two + "/24 brd + dev e0")
+		s.run("sudo ip netns pids b2 | xargs -r sudo kill -9; sudo ip -n b2 addr flush dev e0; sudo ip -n b2 addr add " + two + "/24 brd + dev e0")
 		s.run("sudo ip -n sw link set b2p netns air && sudo ip -n air link set b2p master bb0 up && sudo ip netns exec b2 ping -c 1 -w 20 192.168.77.1")
 		s.until("ip route show "+two+" | wc -l", "0")
 		s.run("sudo ip netns exec modem ping -c 2 -w 20 " + two + " && sudo ip netns exec b1 ping -c 2 -w 20 " + two)
