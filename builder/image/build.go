@@ -97,6 +97,8 @@ type build struct {
 	imageSum   string   // sha256 of the .img, hex
 	mapped     []bmap.Range
 	sbom       tree.Content // the list of contents, SPDX
+	slotKey    string       // names the slot's bytes in the cache
+	slotEnd    int64        // where the frames of the slot end on the disk
 	temp       string
 	unnamed    map[string]*atomicfile.File // files that hold a configuration, by the name that they would have in temp
 	open       []io.Closer

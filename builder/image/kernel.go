@@ -296,10 +296,16 @@ func (b *build) initramfs(k *kernel, program []byte) error {
 		return err
 	}
 	defer out.Close()
-	if err := initramfs.Write(out, entries); err != nil {
+	sum, err := initramfs.Sum(entries)
+	if err != nil {
 		return err
 	}
-	if b.result.Initrd, err = out.Seek(0, io.SeekCurrent); err != nil {
+	packed, err := b.Cache.Decoded(fmt.Sprintf("initramfs %v %x", codec.Encoders(), sum), func(w io.Writer) error { return initramfs.Write(w, entries) })
+	if err != nil {
+		return err
+	}
+	defer packed.Close()
+	if b.result.Initrd, err = io.Copy(out, packed); err != nil {
 		return err
 	}
 	if b.result.Initrd > maxInitramfs {

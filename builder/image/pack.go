@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
@@ -37,77 +36,6 @@ func (b *build) seal(ctx context.Context) error {
 	})
 	g.Go(func() error { return b.pack(ctx) })
 	return g.Wait()
-}
-
-// pack compresses the finished disk. The image holds little that compresses, so the fastest level
-// is as good as any; holes are not read; zeros take their place, which costs next to nothing.
-func (b *build) pack(ctx context.Context) error {
-	in, err := os.Open(b.path("disk.img"))
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	b.result.Size = info.Size()
-	out, done, err := b.createDisk("disk.img.zst")
-	if err != nil {
-		return err
-	}
-	defer done()
-	// One encoder goroutine: how an encoder cuts its input may depend on their number.
-	enc, err := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
-	if err != nil {
-		return err
-	}
-	ranges, err := dataRanges(in, info.Size())
-	if err != nil {
-		return err
-	}
-	zeros := make([]byte, mib)
-	buf := make([]byte, mib)
-	var pos int64
-	fill := func(to int64, r io.Reader) error {
-		for pos < to {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			p := zeros[:min(mib, to-pos)]
-			if r != nil {
-				p = buf[:len(p)]
-				if _, err := io.ReadFull(r, p); err != nil {
-					return err
-				}
-			}
-			if _, err := enc.Write(p); err != nil {
-				return err
-			}
-			pos += int64(len(p))
-			b.progress("pack", pos, info.Size())
-		}
-		return nil
-	}
-	for _, r := range ranges {
-		if err := fill(r.start, nil); err != nil {
-			return err
-		}
-		b.result.Used += r.end - r.start
-		if err := fill(r.end, io.NewSectionReader(in, r.start, r.end-r.start)); err != nil {
-			return err
-		}
-	}
-	if err := fill(info.Size(), nil); err != nil {
-		return err
-	}
-	if err := enc.Close(); err != nil {
-		return err
-	}
-	if b.result.Packed, err = out.Seek(0, io.SeekCurrent); err != nil {
-		return err
-	}
-	return done()
 }
 
 // sumSparse is the sha256 of a file, in hex. Holes are not read: most of a disk is one.
@@ -144,9 +72,7 @@ func sumSparse(ctx context.Context, name string) (string, error) {
 type dataRange struct{ start, end int64 }
 
 // dataRanges returns the parts of a file that are not holes, as SEEK_DATA and SEEK_HOLE of lseek(2)
-// report them; where the file system knows no holes, that is all of it. The zeros at their edges do
-// not matter: the compressed stream is the same content either way, but its bytes are cut at the
-// ranges, so they are widened to whole MiB to be the same everywhere.
+// report them, widened to whole MiB; where the file system knows no holes, that is all of it.
 func dataRanges(f *os.File, size int64) ([]dataRange, error) {
 	var all []dataRange
 	for pos := int64(0); pos < size; {

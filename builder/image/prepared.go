@@ -69,7 +69,8 @@ func (b *build) prepare(ctx context.Context, program []byte) (*prepared, error) 
 	if err != nil {
 		return nil, fmt.Errorf("reading this program: %w", err)
 	}
-	f, err := b.Cache.Decoded("slot 3 "+b.Recipe.Hash()+" "+b.version+" "+sum, func(w io.Writer) error { return b.makePrepared(ctx, w, program) })
+	b.slotKey = "slot 3 " + b.Recipe.Hash() + " " + b.version + " " + sum
+	f, err := b.Cache.Decoded(b.slotKey, func(w io.Writer) error { return b.makePrepared(ctx, w, program) })
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +109,7 @@ func (b *build) prepare(ctx context.Context, program []byte) (*prepared, error) 
 	r.SlotUsed, r.Root, r.RootRaw, r.Initrd, r.Packages, r.Modules, r.Manifest = a.SlotUsed, a.Root, a.RootRaw, a.Initrd, a.Packages, a.Modules, a.Manifest
 	r.Warnings = append(r.Warnings, a.Warnings...)
 	b.sbom = p.sbom
+	b.slotEnd = slotAStart + min(slotSize, (p.slot.Size+frame-1)/frame*frame)
 	return p, nil
 }
 

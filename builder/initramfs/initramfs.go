@@ -8,6 +8,7 @@ package initramfs
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"path"
@@ -42,9 +43,8 @@ type Entry struct {
 // Write writes the archive. Entries are sorted, so that the order they come in does not matter, and
 // the directories above them must be entries too; errors name the path.
 func Write(w io.Writer, entries []Entry) error {
-	sorted := slices.Clone(entries)
-	slices.SortFunc(sorted, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
-	if err := check(sorted); err != nil {
+	sorted, err := order(entries)
+	if err != nil {
 		return err
 	}
 	// The encoder is our own, so the library's decoder reads along: no initramfs leaves here that
@@ -57,7 +57,7 @@ func Write(w io.Writer, entries []Entry) error {
 		checked <- err
 	}()
 	z := zstdblock.NewWriter(io.MultiWriter(w, front))
-	err := archive(z, sorted)
+	err = archive(z, sorted)
 	if err == nil {
 		err = z.Close()
 	}
@@ -69,6 +69,25 @@ func Write(w io.Writer, entries []Entry) error {
 		err = fmt.Errorf("initramfs: %w", err)
 	}
 	return err
+}
+
+// Sum is the sha256 of the archive before it is compressed.
+func Sum(entries []Entry) (sum [32]byte, err error) {
+	sorted, err := order(entries)
+	if err != nil {
+		return sum, err
+	}
+	h := sha256.New()
+	err = archive(h, sorted)
+	h.Sum(sum[:0])
+	return sum, err
+}
+
+// order is the order of the archive, whatever the entries come in.
+func order(entries []Entry) ([]Entry, error) {
+	sorted := slices.Clone(entries)
+	slices.SortFunc(sorted, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	return sorted, check(sorted)
 }
 
 // unpack reads a frame to its end and checks it against its checksum.
