@@ -187,8 +187,8 @@ func TestImageFormats(t *testing.T) {
 	})
 }
 
-// TestSameBytes builds one image in two places that have nothing in common but the packages, and
-// compares.
+// TestSameBytes builds one image in two places that have nothing in common but the packages, then
+// once more from what the cache keeps of it, and compares.
 func TestSameBytes(t *testing.T) {
 	t.Parallel()
 	config := cloudConfig("same", "k3os: {token: canary-4711-0815}\n")
@@ -197,13 +197,16 @@ func TestSameBytes(t *testing.T) {
 	cache := t.TempDir()
 	packagesOnly(t, cache)
 	second := buildElsewhere(t, config, cache, words...)
-	if filepath.Base(first.Image) != filepath.Base(second) {
-		t.Errorf("the names differ: %s and %s", first.Image, second)
-	}
-	for _, suffix := range []string{".img", ".img.zst", ".img.bmap", ".json"} {
-		a, b := sum(t, strings.TrimSuffix(first.Image, ".img")+suffix), sum(t, strings.TrimSuffix(second, ".img")+suffix)
-		if a != b {
-			t.Errorf("%s differs: %s and %s", suffix, a, b)
+	kept := buildElsewhere(t, config, cache, words...) // the slot, and its frames, are now in the cache
+	for _, image := range []string{second, kept} {
+		if filepath.Base(first.Image) != filepath.Base(image) {
+			t.Errorf("the names differ: %s and %s", first.Image, image)
+		}
+		for _, suffix := range []string{".img", ".img.zst", ".img.bmap", ".json"} {
+			a, b := sum(t, strings.TrimSuffix(first.Image, ".img")+suffix), sum(t, strings.TrimSuffix(image, ".img")+suffix)
+			if a != b {
+				t.Errorf("%s of %s differs: %s and %s", suffix, image, a, b)
+			}
 		}
 	}
 	other := build(t, cloudConfig("other", ""), words...)
