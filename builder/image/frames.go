@@ -12,7 +12,7 @@ import (
 )
 
 // frame is how much of the disk goes into one frame of the .img.zst. Partitions begin at multiples
-// of it, so the frames of the slot stay the same whoever the image is for.
+// of it, so the frames of a slot are the same in the image of every node.
 const frame = 16 * mib
 
 // pack compresses the finished disk, as zstd frames one after the other: those of an unchanged slot
