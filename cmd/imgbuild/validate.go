@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"imgbuild/builder/cluster"
 	"imgbuild/builder/image"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/config"
@@ -19,9 +20,9 @@ var lenientKey = line.Key{Name: "lenient", Value: "yes|no", Doc: "yes: a key tha
 var validate = line.Verb{
 	Name:     "validate",
 	Operands: "FILE",
-	Summary:  "Check a cloud-config with the node's own code; - reads standard input.",
+	Summary:  "Check a cloud-config, or cluster.yaml with all its nodes, with the node's own code; - reads standard input.",
 	Keys:     []line.Key{boardKey, roleKey, lenientKey, line.Output},
-	Examples: []string{"imgbuild validate config.yaml", "imgbuild validate config.yaml role=server", "imgbuild validate config.yaml board=rpi4 role=worker"},
+	Examples: []string{"imgbuild validate config.yaml", "imgbuild validate config.yaml role=server", "imgbuild validate config.yaml board=rpi4 role=worker", "imgbuild validate cluster.yaml"},
 	Run: func(_ context.Context, a *line.Args) error {
 		if len(a.Operands) != 1 {
 			return fault.New(fault.Usage, "run `imgbuild validate FILE`", "validate takes one file, not %d", len(a.Operands))
@@ -43,7 +44,12 @@ var validate = line.Verb{
 		if err != nil {
 			return err
 		}
-		problems, err := image.ValidateFor(name, data, a.Values["board"], a.Values["role"])
+		var problems []config.Problem
+		if a.Operands[0] != "-" && cluster.IsFile(name, data) {
+			problems, err = validateCluster(a, name)
+		} else {
+			problems, err = image.ValidateFor(name, data, a.Values["board"], a.Values["role"])
+		}
 		if err != nil {
 			return err
 		}

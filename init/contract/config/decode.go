@@ -91,6 +91,9 @@ func (d *decoder) value(n *yaml.Node, k *Key, path string) *value {
 	}
 	switch k.Type {
 	case Section:
+		if k.Short != "" && n.Kind == yaml.ScalarNode {
+			n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: k.Short, Line: n.Line, Column: n.Column}, n}}
+		}
 		return d.section(n, k, path)
 	case Items:
 		return d.itemList(n, k, path)

@@ -76,6 +76,7 @@ type Key struct {
 	Aliases []string // other names that are accepted
 	Secret  bool     // moved off the boot partition at import
 	Planned bool     // read and checked, but nothing acts on it yet
+	Short   string   // of a Section: the key below it that a text in the place of the section sets; empty: none
 
 	name     string // last component of Path
 	children []*Key

@@ -6,10 +6,10 @@ var routerRole = []string{"router"}
 var routerRows = []Key{
 	{Path: "router", Type: Section, Phase: AtNetwork, Roles: routerRole, Doc: "The two sides of a router and what passes between them; see docs/router.md. Without any key the shelf on the cable joins the network of the Wi-Fi."},
 	{Path: "router.mode", Type: Text, Phase: AtNetwork, Roles: routerRole, Doc: "`proxy-arp`: the boards are in the uplink's own network and get their addresses from its DHCP server. `nat`: the shelf is a network of its own, behind the router's address.", Default: "proxy-arp", Values: []string{"proxy-arp", "nat"}, Example: "nat"},
-	{Path: "router.uplink", Type: Section, Phase: AtNetwork, Roles: routerRole, Doc: "The side of the modem."},
+	{Path: "router.uplink", Type: Section, Short: "interface", Phase: AtNetwork, Roles: routerRole, Doc: "The side of the modem. A name in its place is the interface's."},
 	{Path: "router.uplink.interface", Type: Text, Phase: AtNetwork, Roles: routerRole, Doc: "The card on that side, by the kernel's name or its hardware address.", Default: "wlan0", Example: "eth1"},
 	{Path: "router.uplink.ssh", Type: Bool, Phase: AtRun, Roles: routerRole, Doc: "With nat: ssh is open on that side to everybody. It always is to the uplink's own network where that is a private one.", Default: "false", Example: "true"},
-	{Path: "router.shelf", Type: Section, Phase: AtNetwork, Roles: routerRole, Doc: "The side of the boards."},
+	{Path: "router.shelf", Type: Section, Short: "interface", Phase: AtNetwork, Roles: routerRole, Doc: "The side of the boards. A name in its place is the interface's."},
 	{Path: "router.shelf.interface", Type: Text, Phase: AtNetwork, Roles: routerRole, Doc: "The card on that side, by the kernel's name or its hardware address. It gets its settings from this section, and none from `network.interfaces`.", Default: "eth0", Example: "'dc:a6:32:01:02:03'"},
 	{Path: "router.shelf.address", Type: Text, Form: Own, Phase: AtNetwork, Roles: routerRole, Doc: "With nat: the router's address on the shelf, with the prefix length of that network.", Default: "10.77.0.1/24", Example: "10.99.0.1/24"},
 	{Path: "router.shelf.range", Type: Text, Phase: AtRun, Roles: routerRole, Doc: "With nat: the first and the last address that DHCP gives to boards without an entry in `router.leases`.", Unset: "the upper half of the network", Example: "10.77.0.100-10.77.0.199"},

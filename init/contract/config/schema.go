@@ -62,6 +62,9 @@ func (k *Key) sample(text string) any {
 func (k *Key) shape() object {
 	switch k.Type {
 	case Section:
+		if k.Short != "" {
+			return object{"anyOf": []any{k.properties("object", "null"), object{"type": "string"}}}
+		}
 		return k.properties("object", "null")
 	case Named:
 		return object{"type": []string{"object", "null"}, "additionalProperties": k.properties("object", "null")}
