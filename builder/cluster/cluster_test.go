@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -51,6 +52,35 @@ func TestExample(t *testing.T) {
 		if !bytes.Equal(n.Config, want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", n.Name, n.Config, want)
 		}
+	}
+}
+
+// The page shows the example, and secrets that go with it.
+func TestDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/cluster.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllStringSubmatch(string(page), -1)
+	if len(blocks) != 2 {
+		t.Fatalf("%d blocks of YAML, want 2", len(blocks))
+	}
+	example, err := os.ReadFile("testdata/cluster.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if blocks[0][1] != string(example) {
+		t.Errorf("the page has\n%s\nwant testdata/cluster.yaml", blocks[0][1])
+	}
+	s := &Secrets{File: SecretsFile}
+	if err := s.parse([]byte(blocks[1][1])); err != nil {
+		t.Fatal(err)
+	}
+	r := &reader{file: File, secrets: s, read: func(string, string) ([]byte, error) {
+		return []byte("storage: {disks: [{device: auto}]}"), nil
+	}}
+	if c := r.cluster([]byte(blocks[0][1])); c == nil {
+		t.Error(r.sorted())
 	}
 }
 

@@ -68,7 +68,7 @@ func (r *reader) name(n *Node) {
 	}
 }
 
-// network gives the node its address, on the interface that faces the network.
+// network sets the address of the node, on the interface that faces the network.
 func (r *reader) network(n *Node) {
 	if n.dns != nil && n.tree.get("network", "dns") == nil {
 		n.tree.set(n.dns, "network", "dns")
@@ -178,7 +178,7 @@ func (n *Node) clients(c *Cluster) {
 	}
 }
 
-// leases gives the nodes behind a router with mode nat their addresses from its DHCP server too.
+// leases adds the nodes behind a router with mode nat to the leases of its DHCP server.
 func (n *Node) leases(c *Cluster) {
 	net := n.c.Router.Network()
 	if n.Role != "router" || n.c.Router.Mode != config.RouterNAT || !net.IsValid() {

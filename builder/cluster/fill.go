@@ -11,7 +11,7 @@ import (
 	"imgbuild/init/contract/mask"
 )
 
-// marker stands in cluster.yaml for a value that cluster.secrets.yaml has. In quotes it is a word
+// marker is in cluster.yaml where cluster.secrets.yaml has the value. In quotes it is a word
 // like any other.
 const marker = "secret"
 
