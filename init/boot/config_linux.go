@@ -127,6 +127,7 @@ func importBoot(n *Node) error {
 
 func makeKeys(n *Node) error {
 	n.reporter.Problem(apply.Here.MachineID())
+	n.reporter.Problem(apply.Here.Identity(n.Newest.Load().Shelf))
 	n.reporter.Problem(apply.Here.SSHD())
 	return apply.Here.Sudo()
 }

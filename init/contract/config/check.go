@@ -101,6 +101,7 @@ func Check(c *Config, f Facts) []Problem {
 	}
 	k.checkRole()
 	k.checkLogin()
+	k.checkIdentity()
 	k.checkHostname()
 	k.checkFiles()
 	k.checkForeign()

@@ -14,6 +14,18 @@ import (
 // key.
 const NobodyCanLogIn = "nobody will be able to log in: there is no ssh key"
 
+// checkIdentity looks at what makes a node the same node on a new card.
+func (k *checker) checkIdentity() {
+	if text := k.c.Shelf.SSHHostKey; text != "" {
+		if _, err := ssh.ParsePrivateKey([]byte(text)); err != nil {
+			k.report(Error, "shelf.ssh_host_key", "make one with: ssh-keygen -t ed25519 -N '' -f FILE", "this is not a private key that sshd can use; the node makes a new one")
+		}
+	}
+	if word := k.c.Shelf.NodePassword; word != strings.Join(strings.Fields(word), "") {
+		k.report(Error, "shelf.node_password", "write one word", "the password has white space in it, and the node makes a new one")
+	}
+}
+
 func (k *checker) checkLogin() {
 	usable := 0
 	for i, key := range k.c.SSHAuthorizedKeys {

@@ -247,4 +247,7 @@ type Upgrade struct {
 type Shelf struct {
 	Role  string `yaml:"role,omitempty"`
 	Board string `yaml:"board,omitempty"`
+
+	SSHHostKey   string `yaml:"ssh_host_key,omitempty"`  // a private key in PEM
+	NodePassword string `yaml:"node_password,omitempty"` // of k3s
 }

@@ -10,7 +10,7 @@ import (
 // the values of secret keys and variables, passwords in URLs, and what looks like a secret in
 // commands and arguments.
 func (c *Config) Secrets() []string {
-	list := []string{c.K3OS.Token, c.K3OS.Password}
+	list := []string{c.K3OS.Token, c.K3OS.Password, c.Shelf.SSHHostKey, c.Shelf.NodePassword}
 	for _, w := range c.AllWiFi() {
 		list = append(list, w.Passphrase)
 	}

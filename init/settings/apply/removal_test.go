@@ -49,6 +49,8 @@ var seenElsewhere = map[string]string{
 	"monitoring.enabled":     "scenarios.TestNode",
 	"shelf.role":             "config.TestRoleOf",
 	"shelf.board":            "config.TestMergeIsAssociative",
+	"shelf.ssh_host_key":     "apply.TestIdentity", // what the node has is kept
+	"shelf.node_password":    "apply.TestIdentity",
 	"upgrade.keys":           "keys.TestAdd", // the configuration's keys count next to those of the image
 	"upgrade.deadline":       "node.TestDeadlines",
 	"upgrade.auto":           "auto.TestDecide", // asked with every look
