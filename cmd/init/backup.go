@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"time"
 
+	"imgbuild/cmd/line"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/k3s/backup"
@@ -16,16 +17,20 @@ import (
 
 // backupVerb makes a backup now, or lists those that were made. PID 1 calls `backup now`
 // every day.
-func backupVerb(args []string) error {
+func backupVerb(a *line.Args) error {
+	if os.Geteuid() != 0 {
+		return fault.New(fault.Usage, "use sudo", "backups hold secrets and are for root alone")
+	}
+	if c, ok := onStorage(); ok {
+		return backupStorage(a, c)
+	}
+	args := a.Operands
 	if len(args) > 1 {
 		return fault.New(fault.Usage, "run shelf help backup", "backup takes no %q", args[1])
 	}
 	word := ""
 	if len(args) == 1 {
 		word = args[0]
-	}
-	if os.Geteuid() != 0 {
-		return fault.New(fault.Usage, "use sudo", "backups hold secrets and are for root alone")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()

@@ -24,6 +24,7 @@ import (
 	"imgbuild/init/status/health"
 	"imgbuild/init/status/metrics"
 	"imgbuild/init/status/monitor"
+	"imgbuild/init/storage/care"
 	"imgbuild/init/supervise"
 )
 
@@ -74,6 +75,9 @@ func (v *View) facts() health.Facts {
 	if r := v.Storage.Load(); r != nil {
 		f.Storage = r.Server.Disks.Status()
 		f.Care = r.Server.Troubles()
+		if text := r.Backups.Trouble(time.Now()); text != "" {
+			f.Care = append(f.Care, care.Trouble{Text: text})
+		}
 		for _, p := range r.Server.Awaited() {
 			f.Awaited = append(f.Awaited, p.String())
 		}

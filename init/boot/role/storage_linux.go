@@ -8,22 +8,29 @@ import (
 	"imgbuild/init/base/uevent"
 	"imgbuild/init/net/clock"
 	"imgbuild/init/status"
+	"imgbuild/init/storage/backup"
 	"imgbuild/init/storage/disks"
 	"imgbuild/init/storage/serve"
+	"imgbuild/init/supervise"
 )
 
 // Storage is the storage of a node. Its fields are not changed after it was made; all methods may
 // be called from any goroutine.
 type Storage struct {
 	Server   *serve.Server
+	Backups  *backup.Keeper
 	Reporter report.Reporter
 	Save     func() // the report
 	kick     chan struct{}
 }
 
-// NewStorage makes one.
-func NewStorage(s *serve.Server, t report.Reporter, save func()) *Storage {
-	return &Storage{Server: s, Reporter: t, Save: save, kick: make(chan struct{}, 1)}
+// NewStorage makes one. known reports whether the time is known.
+func NewStorage(s *serve.Server, known func() bool, t report.Reporter, save func()) *Storage {
+	r := &Storage{Server: s, Reporter: t, Save: save, kick: make(chan struct{}, 1)}
+	r.Backups = &backup.Keeper{Own: serve.Own, Known: known, Log: t.Log, Done: r.Kick, Start: func(ctx context.Context, place string) error {
+		return supervise.RunCommand(ctx, "/usr/bin/shelf", "backup", "now", place)
+	}}
+	return r
 }
 
 // Kick has it look at configuration and disks again.
@@ -75,6 +82,10 @@ func (r *Storage) Run(ctx context.Context) {
 				t.Problem(d.Err())
 			}
 		}
+		r.Backups.Look(context.WithoutCancel(ctx))
+		t = r.Reporter.For("backup")
+		t.Report.Drop(t.Step)
+		t.Problem(r.Backups.Err())
 		r.Save()
 		now := time.Now().Round(0) // without what a step of the clock does not change
 		select {

@@ -62,7 +62,7 @@ var All = []Check{
 	{Name: Kubelet, Means: "/healthz of the kubelet answers 200", Unit: "k3s", Probe: true},
 	{Name: Certificates, Means: "no certificate of k3s ends within 45 days", Advisory: true},
 	{Name: StorageDisks, Means: "every disk of storage.disks is in use and can be written"},
-	{Name: StorageCare, Means: "no disk of storage.disks reports errors, and none is nearly full", Advisory: true},
+	{Name: StorageCare, Means: "no disk of storage.disks reports errors, none is nearly full, and backups, if any, are not old", Advisory: true},
 	{Name: NFSD, Means: "the NFS server runs, if a share is served by NFS", Unit: "nfsd"},
 	{Name: NFS, Means: "the NFS server answers and looks every export up", Unit: "nfsd", Probe: true},
 	{Name: NFSLocks, Means: "the NFS server waits for no client that was there before its start", Advisory: true},

@@ -44,4 +44,8 @@ var storageRows = []Key{
 	{Path: "storage.ftp", Type: Section, Phase: AtRun, Roles: storageRole, Doc: "The FTP server."},
 	{Path: "storage.ftp.tls", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "Whether a client has to encrypt. `optional` is for old devices: their passwords cross the network readable.", Default: "required", Values: []string{"required", "optional", "off"}, Example: "optional"},
 	{Path: "storage.ftp.ports", Type: Text, Phase: AtRun, Roles: storageRole, Doc: "The ports for data, first and last.", Default: "30000-30009", Example: "31000-31019"},
+
+	{Path: "storage.backup", Type: Section, Phase: AtRun, Roles: storageRole, Doc: "Backups of shares to disks that `sudo shelf backup enroll` has made known; see docs/backup.md."},
+	{Path: "storage.backup.shares", Type: Texts, Phase: AtRun, Roles: storageRole, Doc: "The shares to back up. They must be btrfs subvolumes, as those that the node makes are.", Unset: "every share that can be", Example: "[weather]"},
+	{Path: "storage.backup.keep", Type: Texts, Phase: AtRun, Roles: storageRole, Doc: "Backups to keep on each disk: so many hourly, daily, weekly or monthly ones.", Unset: "[14 daily, 8 weekly, 12 monthly]", Example: "[30 daily, 24 monthly]"},
 }

@@ -11,6 +11,7 @@ type Storage struct {
 	NFS    StorageNFS             `yaml:"nfs,omitempty"`
 	SMB    StorageSMB             `yaml:"smb,omitempty"`
 	FTP    StorageFTP             `yaml:"ftp,omitempty"`
+	Backup StorageBackup          `yaml:"backup,omitempty"`
 }
 
 // StorageDisk is a disk for shares.
@@ -73,4 +74,10 @@ type StorageSMB struct {
 type StorageFTP struct {
 	TLS   string `yaml:"tls,omitempty"`   // required, optional, off
 	Ports string `yaml:"ports,omitempty"` // FIRST-LAST
+}
+
+// StorageBackup is the section storage.backup.
+type StorageBackup struct {
+	Shares []string `yaml:"shares,omitempty"` // empty: all of them
+	Keep   []string `yaml:"keep,omitempty"`   // such as 7 daily
 }

@@ -48,6 +48,7 @@ func (s Storage) Faults() []StorageFault {
 	f.disks()
 	f.users()
 	f.shares()
+	f.backup()
 	f.settings()
 	return f.list
 }
@@ -221,17 +222,7 @@ func (f *storageFaults) share(name string, s Share, lower, served map[string]str
 	}
 	f.nfs(s, bad)
 	f.members(name, s, bad)
-	units := map[string]bool{}
-	for i, text := range s.Snapshots {
-		r, ok := SnapshotRuleOf(text)
-		switch {
-		case !ok:
-			f.weak("share", name, here+"."+index("snapshots", i), "write it like 24 hourly; hourly, daily, weekly or monthly, and 1 to 100", "%s is not a rule for snapshots; it is left out", quote(text))
-		case units[r.Unit]:
-			f.weak("share", name, here+"."+index("snapshots", i), "keep one of them", "there are two rules for %s snapshots", r.Unit)
-		}
-		units[r.Unit] = true
-	}
+	f.rules("share", name, here+".snapshots", s.Snapshots)
 	if s.Quota != 0 && s.Quota < QuotaLeast {
 		f.weak("share", name, here+".quota", "write it like 500G, at least 16M", "%d bytes are too few; there is no limit", s.Quota)
 	}
@@ -243,6 +234,31 @@ func (f *storageFaults) share(name string, s Share, lower, served map[string]str
 			f.weak("share", name, here+"."+o.key, "add smb to via, or remove it", "it has no effect on a share that is not served by SMB")
 		}
 	}
+}
+
+// rules checks how many snapshots are to be kept.
+func (f *storageFaults) rules(kind, name, path string, texts []string) {
+	units := map[string]bool{}
+	for i, text := range texts {
+		r, ok := SnapshotRuleOf(text)
+		switch {
+		case !ok:
+			f.weak(kind, name, index(path, i), "write it like 24 hourly; hourly, daily, weekly or monthly, and 1 to 100", "%s is not a rule for snapshots; it is left out", quote(text))
+		case units[r.Unit]:
+			f.weak(kind, name, index(path, i), "keep one of them", "there are two rules for %s snapshots", r.Unit)
+		}
+		units[r.Unit] = true
+	}
+}
+
+// backup checks the section storage.backup.
+func (f *storageFaults) backup() {
+	for i, name := range f.s.Backup.Shares {
+		if _, ok := f.s.Shares[name]; !ok {
+			f.add("", "", index("storage.backup.shares", i), "name one of storage.shares", "there is no share %s", quote(name))
+		}
+	}
+	f.rules("", "", "storage.backup.keep", f.s.Backup.Keep)
 }
 
 func (f *storageFaults) nfs(s Share, bad func(key, fix, format string, args ...any)) {

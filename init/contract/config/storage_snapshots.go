@@ -28,9 +28,19 @@ func SnapshotRuleOf(text string) (SnapshotRule, bool) {
 }
 
 // SnapshotRules are the rules of a share that can be read.
-func (s Share) SnapshotRules() []SnapshotRule {
+func (s Share) SnapshotRules() []SnapshotRule { return snapshotRules(s.Snapshots) }
+
+// Rules are the rules of storage.backup.keep that can be read; without any those of its reference.
+func (b StorageBackup) Rules() []SnapshotRule {
+	if rules := snapshotRules(b.Keep); len(rules) > 0 {
+		return rules
+	}
+	return []SnapshotRule{{"daily", 14}, {"weekly", 8}, {"monthly", 12}}
+}
+
+func snapshotRules(texts []string) []SnapshotRule {
 	var rules []SnapshotRule
-	for _, text := range s.Snapshots {
+	for _, text := range texts {
 		if r, ok := SnapshotRuleOf(text); ok {
 			rules = append(rules, r)
 		}

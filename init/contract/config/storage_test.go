@@ -59,6 +59,9 @@ func TestStorage(t *testing.T) {
 		{"no uid", "uid: 1500, ", "", "the user has no uid"},
 		{"ports", "  shares:\n", "  ftp: {ports: 21-22}\n  shares:\n", "\"21-22\" is not a range of ports"},
 		{"grace", "  shares:\n", "  nfs: {grace: 1s}\n  shares:\n", "1s is too short or too long"},
+		{"a backup", "  shares:\n", "  backup: {shares: [photos], keep: [7 daily, 5 monthly]}\n  shares:\n", ""},
+		{"a backup of nothing", "  shares:\n", "  backup: {shares: [films]}\n  shares:\n", "error: storage.backup.shares[0]: there is no share \"films\""},
+		{"backups to keep", "  shares:\n", "  backup: {keep: [7 daily, 3 daily, few]}\n  shares:\n", "storage.backup.keep[2]: \"few\" is not a rule for snapshots; it is left out"},
 		{"raw and used", "  users:\n", "  raw: [SERIAL=1]\n  users:\n", ""},
 		{"raw by label", "  users:\n", "  raw: [LABEL=x]\n  users:\n", "does not name a disk by its serial number"},
 	} {
@@ -131,5 +134,29 @@ func TestStorageFaultsProperty(t *testing.T) {
 	}
 	if served < 150 {
 		t.Errorf("only %d shares were good, want 150", served)
+	}
+}
+
+// Without rules that can be read backups are kept by those of the reference: never all, never none.
+func TestBackupRules(t *testing.T) {
+	usual := []SnapshotRule{{"daily", 14}, {"weekly", 8}, {"monthly", 12}}
+	for _, c := range []struct {
+		keep []string
+		want []SnapshotRule
+	}{
+		{nil, usual}, {[]string{"many"}, usual}, {[]string{"3 daily", "x"}, []SnapshotRule{{"daily", 3}}},
+	} {
+		if got := (StorageBackup{Keep: c.keep}).Rules(); !slices.Equal(got, c.want) {
+			t.Errorf("%q: got %v, want %v", c.keep, got, c.want)
+		}
+	}
+	key := ""
+	for _, k := range Table() {
+		if k.Path == "storage.backup.keep" {
+			key = k.Unset
+		}
+	}
+	if want := "[14 daily, 8 weekly, 12 monthly]"; key != want {
+		t.Errorf("the reference has %q, want %q", key, want)
 	}
 }

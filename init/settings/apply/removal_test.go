@@ -67,6 +67,7 @@ var seenElsewhere = map[string]string{
 	"storage.nfs":            "shares.TestEveryKeyCounts",
 	"storage.smb":            "shares.TestEveryKeyCounts",
 	"storage.ftp":            "shares.TestEveryKeyCounts",
+	"storage.backup":         "config.TestBackupRules",   // each run reads it
 	"router":                 "service.TestUnits",        // and all below it
 	"services.ready.notify":  "supervise.TestFromConfig", // of the four ways to be ready one counts
 	"services.ready.file":    "supervise.TestFromConfig",

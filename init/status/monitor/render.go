@@ -71,6 +71,7 @@ var table = [...]metric{
 	{"shelf_storage_smart_warnings", "gauge", "Warnings of a disk about itself; shelf storage shows them."},
 	{"shelf_storage_temperature_celsius", "gauge", "Temperature of a disk, asked once a day."},
 	{"shelf_storage_snapshot_good_timestamp_seconds", "gauge", "When the snapshots of a share were last up to date: one was made, or nothing was written since the last."},
+	{"shelf_storage_backup_good_timestamp_seconds", "gauge", "When all shares were last backed up to a place as they were then. Absent before the first time."},
 	{"shelf_k3s_certificate_end_timestamp_seconds", "gauge", "When the first certificate of k3s ends; k3s renews it at a restart."},
 	{"shelf_router_uplink", "gauge", "1 when a router's uplink has a link and an address, and its gateway answers."},
 	{"shelf_router_boards", "gauge", "Boards that a router knows on its shelf."},
@@ -179,7 +180,7 @@ func Render(s Sample, now time.Time) []byte {
 	if s.Fails != nil {
 		w.row("shelf_backup_failures", float64(*s.Fails))
 	}
-	w.storage(s.Storage, s.Snapshots)
+	w.storage(s.Storage, s.Snapshots, s.Backups)
 	if !s.Certificate.IsZero() {
 		w.row("shelf_k3s_certificate_end_timestamp_seconds", seconds(s.Certificate))
 	}

@@ -1,7 +1,7 @@
 package monitor
 
 // storage writes the rows of a storage node.
-func (w *writer) storage(disks []StorageDisk, shares []StorageShare) {
+func (w *writer) storage(disks []StorageDisk, shares []StorageShare, backups []StorageBackup) {
 	for _, d := range disks {
 		if d.Size > 0 {
 			w.row("shelf_storage_size_bytes", float64(d.Size), "disk", d.Name)
@@ -47,6 +47,11 @@ func (w *writer) storage(disks []StorageDisk, shares []StorageShare) {
 	for _, s := range shares {
 		if !s.Good.IsZero() {
 			w.row("shelf_storage_snapshot_good_timestamp_seconds", seconds(s.Good), "share", s.Share)
+		}
+	}
+	for _, b := range backups {
+		if !b.Good.IsZero() {
+			w.row("shelf_storage_backup_good_timestamp_seconds", seconds(b.Good), "place", b.Place)
 		}
 	}
 }

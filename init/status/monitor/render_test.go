@@ -48,6 +48,7 @@ func everything() Sample {
 			{Name: "ext4"},
 		},
 		Snapshots:   []StorageShare{{"photos", noon.Add(-time.Minute)}, {Share: "none yet"}},
+		Backups:     []StorageBackup{{"stick", noon.Add(-time.Hour)}, {Place: "never attached"}},
 		Certificate: noon.Add(400 * 24 * time.Hour), Router: &Router{true, 3}, Upgrade: Upgrade{"v2", "v1", "rolled back", "own", noon.Add(-time.Minute), 7},
 	}
 }
@@ -97,6 +98,7 @@ func TestRender(t *testing.T) {
 		{0, "shelf_storage_smart_passed", []string{"device", "sdb"}},
 		{36, "shelf_storage_temperature_celsius", []string{"device", "sda"}},
 		{float64(noon.Add(-time.Minute).Unix()), "shelf_storage_snapshot_good_timestamp_seconds", []string{"share", "photos"}},
+		{float64(noon.Add(-time.Hour).Unix()), "shelf_storage_backup_good_timestamp_seconds", []string{"place", "stick"}},
 		{1 << 30, "shelf_disk_written_bytes_total", []string{"device", "mmcblk0"}},
 		{8.64e6, "shelf_disk_written_bytes_per_day", nil},
 		{26 * 3600, "shelf_backup_age_seconds", nil},

@@ -52,6 +52,7 @@ type Sample struct {
 
 	Storage   []StorageDisk  // in use
 	Snapshots []StorageShare // with rules for snapshots
+	Backups   []StorageBackup
 
 	Certificate time.Time // when the first certificate of k3s ends; zero for none known
 }
@@ -114,5 +115,12 @@ type DiskSmart struct {
 // what was written since.
 type StorageShare struct {
 	Share string
+	Good  time.Time
+}
+
+// StorageBackup is a place that shares are backed up to: Good is when all of them were last there
+// as they were then.
+type StorageBackup struct {
+	Place string
 	Good  time.Time
 }

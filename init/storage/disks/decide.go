@@ -191,6 +191,13 @@ func recall(spec config.StorageDisk, known Known, list []Device) (Action, Device
 	return Refuse, Device{}, Absent{fmt.Sprintf("%s (UUID=%s)", spec.Name, known.UUID), more}
 }
 
+// Matches reports whether a device could be meant by a name as in storage.disks.device.
+func Matches(spec string, d Device) bool { return matches(spec, d) }
+
+// Usable reduces devices that a name matches to those that could be meant: of a disk that is named
+// whole its only usable partition.
+func Usable(list []Device) []Device { return members(list) }
+
 // matches reports whether a device could be meant by storage.disks.device.
 func matches(spec string, d Device) bool {
 	tag, want, _ := strings.Cut(spec, "=")

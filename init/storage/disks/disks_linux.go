@@ -23,7 +23,8 @@ const (
 	lookDir  = "/run/shelf/storage/look" // where a strange disk is mounted for a look
 	Own      = ".shelfos"                // in a disk's root: what belongs to the data and not to the node
 	marker   = Own + "/disk.json"
-	k3sData  = ".shelf-data" // in the root of k3s' data disk, see init/k3s/datadisk
+	Backups  = "shelf-backup" // in the root of a disk for backups
+	k3sData  = ".shelf-data"  // in the root of k3s' data disk, see init/k3s/datadisk
 )
 
 // MountPoint is where a disk is mounted.

@@ -144,6 +144,9 @@ func (d *Disks) inspect(u use) error {
 		return fault.Wrap(err, fault.Device, "check it on another computer", "the disk %s cannot be mounted", u.Path)
 	}
 	defer unix.Unmount(lookDir, unix.UMOUNT_NOFOLLOW)
+	if _, err := os.Stat(filepath.Join(lookDir, Backups)); err == nil {
+		return fault.New(fault.Input, "name another disk in storage.disks", "%s holds backups; it is not used for shares", u.Path)
+	}
 	if _, err := os.Stat(filepath.Join(lookDir, k3sData)); err == nil {
 		return fault.New(fault.Input, "name another disk in storage.disks", "%s holds k3s' data; it is not used for shares", u.Path)
 	}

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -33,6 +34,16 @@ func inUse(list []disks.Status) (m shares.Mounts, state, why string) {
 		}
 	}
 	return m, state, why
+}
+
+// Own is the directory on the first disk in use for what belongs to the data; empty while there is
+// none, or it can only be read.
+func Own() string {
+	to, err := os.Readlink(stateLink)
+	if err != nil || to == stateCopy {
+		return ""
+	}
+	return to
 }
 
 // firstDisk is the first that is in use, empty for none.

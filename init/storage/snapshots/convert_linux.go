@@ -33,7 +33,7 @@ func Convert(ctx context.Context, dir string, now time.Time) (kept string, err e
 	if _, err := supervise.Run(ctx, supervise.Cmd("btrfs", "-q", "subvolume", "create", part)); err != nil {
 		return "", fault.Wrap(err, fault.Device, "see `shelf storage` for free space", "the subvolume for %s", dir)
 	}
-	err = copyTree(dir, part)
+	err = CopyTree(dir, part)
 	if err == nil {
 		err = syncFS(part)
 	}

@@ -112,7 +112,7 @@ func Restore(v Version, path string, now time.Time) (aside string, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err
 	}
-	if err := copyTree(v.Path, part); err != nil {
+	if err := CopyTree(v.Path, part); err != nil {
 		return "", errors.Join(err, os.RemoveAll(part))
 	}
 	if _, err := os.Lstat(path); err == nil {
@@ -136,10 +136,10 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// copyTree copies with owners, modes, times, hard links and extended attributes, ACLs among them.
+// CopyTree copies with owners, modes, times, hard links and extended attributes, ACLs among them.
 // File contents are shared with the original where the file system can. to may be a directory that
 // is there and empty.
-func copyTree(from, to string) error {
+func CopyTree(from, to string) error {
 	type stamped struct {
 		path string
 		st   unix.Stat_t
@@ -170,7 +170,10 @@ func copyTree(from, to string) error {
 			if err := os.Symlink(link, target); err != nil {
 				return err
 			}
-			return os.Lchown(target, int(st.Uid), int(st.Gid))
+			if err := os.Lchown(target, int(st.Uid), int(st.Gid)); err != nil {
+				return err
+			}
+			return stamp(target, st)
 		case st.Nlink > 1 && first[inode{uint64(st.Dev), st.Ino}] != "":
 			return os.Link(first[inode{uint64(st.Dev), st.Ino}], target)
 		case e.Type().IsRegular():
@@ -185,14 +188,8 @@ func copyTree(from, to string) error {
 				return &os.PathError{Op: "mknod", Path: target, Err: err}
 			}
 		}
-		if err := os.Lchown(target, int(st.Uid), int(st.Gid)); err != nil {
+		if err := copyMeta(path, target, st); err != nil {
 			return err
-		}
-		if err := attributes(path, target); err != nil {
-			return err
-		}
-		if err := unix.Chmod(target, st.Mode&0o7777); err != nil {
-			return &os.PathError{Op: "chmod", Path: target, Err: err}
 		}
 		return stamp(target, st)
 	})
@@ -200,6 +197,28 @@ func copyTree(from, to string) error {
 		err = errors.Join(err, stamp(d.path, d.st))
 	}
 	return err
+}
+
+// CopyMeta copies the owner, mode, times and extended attributes of a directory to another one.
+func CopyMeta(from, to string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(from, &st); err != nil {
+		return &os.PathError{Op: "lstat", Path: from, Err: err}
+	}
+	return errors.Join(copyMeta(from, to, st), stamp(to, st))
+}
+
+func copyMeta(from, to string, st unix.Stat_t) error {
+	if err := os.Lchown(to, int(st.Uid), int(st.Gid)); err != nil {
+		return err
+	}
+	if err := attributes(from, to); err != nil {
+		return err
+	}
+	if err := unix.Chmod(to, st.Mode&0o7777); err != nil {
+		return &os.PathError{Op: "chmod", Path: to, Err: err}
+	}
+	return nil
 }
 
 func stamp(path string, st unix.Stat_t) error {

@@ -116,7 +116,7 @@ func TestCopyTreeLinks(t *testing.T) {
 	if err := errors.Join(os.Link(filepath.Join(from, "a"), filepath.Join(from, "b")), os.Symlink("a", filepath.Join(from, "c"))); err != nil {
 		t.Fatal(err)
 	}
-	if err := copyTree(from, to); err != nil {
+	if err := CopyTree(from, to); err != nil {
 		t.Fatal(err)
 	}
 	a, err := os.Stat(filepath.Join(to, "a"))
@@ -127,7 +127,7 @@ func TestCopyTreeLinks(t *testing.T) {
 	if link, err := os.Readlink(filepath.Join(to, "c")); link != "a" {
 		t.Errorf("the link: got %q, %v, want a", link, err)
 	}
-	if err := copyTree(from, filepath.Join(to, "a")); err == nil {
+	if err := CopyTree(from, filepath.Join(to, "a")); err == nil {
 		t.Error("a copy over a file: got no error")
 	}
 }

@@ -12,6 +12,7 @@ _shelf() {
 		dump) words="yes no" ;;
 		secrets) words="yes no" ;;
 		try) words="no" ;;
+		format) words="yes no" ;;
 		reboot) words="yes no" ;;
 		arm) words="yes no" ;;
 		force) words="yes no" ;;
@@ -45,7 +46,7 @@ _shelf() {
 	report) words="output= -o" ;;
 	config) words="reload check apply confirm revert dump= --dump secrets= try= output= -o" ;;
 	data) words="repair format yes=" ;;
-	backup) words="now list key forget" ;;
+	backup) words="now list key forget enroll restore name= format= at= into= node=" ;;
 	disk) words="move forget" ;;
 	upgrade) words="usb auto status resume reboot= arm= force= datastore= serve= --serve by= plan= --plan output= -o" ;;
 	rollback) words="restore= output= -o" ;;
