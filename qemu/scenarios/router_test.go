@@ -96,6 +96,8 @@ func TestRouter(t *testing.T) {
 		if got := s.run("ip route show proto 77"); got != before || !strings.Contains(got, one) {
 			t.Errorf("routes: got %q, want %q", got, before)
 		}
+		// The limit for relay and listener at rest, in KiB.
+		s.until("awk '/^VmRSS/ { print ($2 <= 12288 ? \"within 12 MB\" : $2) }' /proc/$(pgrep -f '^/usr/bin/shelf router run')/status", "within 12 MB")
 	}, g)
 	sub(t, "loss and return of the uplink", func(t *testing.T) {
 		s.run("sudo ip -n air link set up0p down")

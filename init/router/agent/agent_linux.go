@@ -57,6 +57,9 @@ type saved struct {
 	Uplink netip.Prefix      `json:"uplink,omitzero"`
 }
 
+// settled is how long after the start the service has done everything once.
+const settled = 30 * time.Second
+
 func (a *Agent) stateFile() string { return filepath.Join(a.State, "state.json") }
 
 // Run runs the router until ctx ends. Routes and rules stay then: a restart does not interrupt what
@@ -103,13 +106,16 @@ func (a *Agent) Run(ctx context.Context) error {
 	}()
 	a.look(time.Now())
 	next := time.NewTimer(a.pace())
-	looked := time.Now()
+	looked, settle := time.Now(), time.After(settled)
 	for {
 		event := false
 		select {
 		case <-ctx.Done():
 			a.save()
 			return nil
+		case <-settle:
+			a.attempt("giving back memory", giveBack())
+			settle = time.After(time.Hour) // what leases needed
 		case f := <-a.frames:
 			a.take(f, time.Now())
 			for range len(a.frames) { // what came meanwhile
