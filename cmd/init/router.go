@@ -13,15 +13,18 @@ import (
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/router/agent"
+	"imgbuild/init/router/service"
 )
 
 // routerVerb reports on both sides of a router and on the boards of its shelf. `run` is the service
-// itself, which PID 1 starts.
+// itself, and `blocklists` what reads its lists; PID 1 starts both.
 func routerVerb(ctx context.Context, a *line.Args) error {
 	word := strings.Join(a.Operands, " ")
 	switch word {
 	case "run":
 		return runRouter(ctx)
+	case "blocklists":
+		return readLists(ctx)
 	case "", "status":
 	default:
 		return unknown("router", word)
@@ -76,6 +79,16 @@ func routerLines(s *agent.Status, now time.Time) []string {
 	if s.Gateway != "" {
 		list[1] += ", gateway " + s.Gateway
 	}
+	for _, l := range s.Lists {
+		at := "not read yet"
+		if !l.Fetched.IsZero() {
+			at = "of " + l.Fetched.Format(time.DateOnly)
+		}
+		list = append(list, fmt.Sprintf("  blocked  %s: %d names, %s%s", l.From, l.Names, at, l.Left))
+	}
+	if len(s.Lists) > 0 {
+		list = append(list, fmt.Sprintf("  blocked  %d names in all", s.Blocked))
+	}
 	for _, d := range s.Servers {
 		list = append(list, fmt.Sprintf("  dhcp     %s answers requests with %s", d.IP, map[string]string{
 			"giaddr": "the router's address", "broadcast": "the broadcast flag"}[d.Form]))
@@ -96,4 +109,18 @@ func runRouter(ctx context.Context) error {
 	}
 	a := &agent.Agent{Settings: s, State: agent.StateDir, Status: agent.StatusFile, Say: func(format string, v ...any) { showf(format+"\n", v...) }}
 	return a.Run(ctx)
+}
+
+// readLists reads the blocklists once.
+func readLists(ctx context.Context) error {
+	if os.Geteuid() != 0 {
+		return fault.New(fault.Usage, "the node does it by itself; see shelf router", "only root may read the blocklists")
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	s, err := agent.ReadSettings(agent.SettingsFile)
+	if err != nil {
+		return err
+	}
+	return service.ReadLists(ctx, s.Names, func(format string, v ...any) { showf(format+"\n", v...) })
 }

@@ -227,6 +227,7 @@ func startExtra(n *Node) error {
 		return units
 	}, After: func() { watch.Follow(); save() }}
 	n.extra.Sync()
+	router.Keep(context.Background(), n.Units.Load().StartUnit)
 	if storage != nil {
 		storage.Server.Sync = n.extra.Sync
 		guard.Go(func() { storage.Run(context.Background()) })

@@ -24,16 +24,24 @@ func routerConfig(section string) string {
 		}
 		fmt.Fprintf(&b, "- path: /var/local/%s\n  permissions: '0755'\n  content: |\n    %s\n", name, strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "\n    "))
 	}
+	b.WriteString("- path: /var/local/blocked\n  content: |\n    <html>\n    0.0.0.0 ads.example.com shelf-router.shelf\n")
 	b.WriteString("boot_cmd: [/var/local/cable]\nnetwork:\n  interfaces:\n  - {name: up0, dhcp: true}\n")
 	b.WriteString("router:\n  uplink: {interface: up0}\n  shelf: {interface: shelf0}\n" + section)
 	return b.String()
 }
 
+// routerNames is a name server for the shelf, with a list that is not all good.
+const routerNames = `  dns:
+    enabled: true
+    hosts: [{name: nas, address: 192.168.77.20}]
+    blocklists: [/var/local/blocked]
+`
+
 // TestRouter boots a router in mode proxy-arp. The modem, the boards and the cable, which behaves
 // like an access point to a station, are namespaces of the same guest.
 func TestRouter(t *testing.T) {
 	t.Parallel()
-	im := build(t, cloudConfig("shelf-router", routerConfig("")), "board=qemu-arm64", "role=router", "packages=dhcpcd-base")
+	im := build(t, cloudConfig("shelf-router", routerConfig(routerNames)), "board=qemu-arm64", "role=router", "packages=dhcpcd-base")
 	g := boot(t, vm.Options{Image: im.Image, Name: "router", Direct: true, Memory: 512})[0]
 	g.up()
 	s := g.login()
@@ -45,7 +53,7 @@ func TestRouter(t *testing.T) {
 	var one, two string
 	sub(t, "first lease", func(t *testing.T) {
 		s.until("shelf services | grep '^router '", "ready")
-		s.run("sudo /var/local/client b1 -a")
+		s.run("sudo /var/local/client b1 -a -x hostname:board1")
 		one = address("b1")
 		s.run("sudo ip netns exec b2 dhcpcd -4 -b -C resolv.conf e0 </dev/null >/tmp/dhcpcd.log 2>&1 || cat /tmp/dhcpcd.log")
 		two = address("b2")
@@ -75,6 +83,35 @@ func TestRouter(t *testing.T) {
 			}
 		}
 	}, g)
+	sub(t, "names", func(t *testing.T) {
+		own := regexp.MustCompile(`inet ([0-9.]+)/`).FindStringSubmatch(s.run("ip -4 -o addr show dev up0"))[1]
+		ask := func(name, want string) {
+			t.Helper()
+			s.until("sudo ip netns exec b1 busybox nslookup -type=a "+name+" "+own+" 2>&1 || true", want)
+		}
+		ask("nas", "192.168.77.20")
+		ask("nas.shelf", "192.168.77.20")
+		ask("board1", one)
+		ask("shelf-router", own)
+		ask("upstream.example.com", "203.0.113.5")
+		ask("ads.example.com", "NXDOMAIN")
+		ask("www.ads.example.com", "NXDOMAIN")
+		// Of the list's three lines one is no name, and one is ours.
+		s.until("shelf router", "1 names in all")
+		if got := s.run("shelf router"); !strings.Contains(got, "/var/local/blocked: 2 names") || !strings.Contains(got, "left out: 1 not in hosts form") {
+			t.Errorf("got\n%s", got)
+		}
+		// As many names as a node has to bear, and its own ones among them.
+		s.run(`sudo sh -c 'awk "BEGIN { for (i = 0; i < 200000; i++) print \"0.0.0.0 n\" i \".many.example.net\" }" >>/var/local/blocked' && sudo shelf restart blocklists`)
+		ask("n199999.many.example.net", "NXDOMAIN")
+		ask("nas", "192.168.77.20")
+		ask("upstream.example.com", "203.0.113.5")
+		s.until("sudo awk '/^VmRSS/ { print ($2 <= 40960 ? \"within 40 MB\" : $2) }' /proc/$(cat /sys/fs/cgroup/shelf/dnsmasq/cgroup.procs)/status", "within 40 MB")
+		// Nobody asked for names on the uplink's side.
+		if out, err := s.try("sudo ip netns exec modem timeout 5 busybox nslookup -type=a nas " + own); err == nil {
+			t.Errorf("from the uplink: got %s", out)
+		}
+	}, g)
 	sub(t, "renewal", func(t *testing.T) {
 		s.until("sudo cat /run/udhcpc.b1", "renew "+one+" 120")
 		s.until("sudo grep -c 'DHCPACK.*52:54:00:bb:00:02' /run/modem.log | grep -v '^[01]$' && echo twice", "twice")
@@ -97,7 +134,7 @@ func TestRouter(t *testing.T) {
 			t.Errorf("routes: got %q, want %q", got, before)
 		}
 		// The issue's limit for relay and listener at rest, in KiB.
-		s.until("awk '/^VmRSS/ { print ($2 <= 12288 ? \"within 12 MB\" : $2) }' /proc/$(pgrep -f '^/usr/bin/shelf router run')/status", "within 12 MB")
+		s.until("awk '/^VmRSS/ { print ($2 <= 12288 ? \"within 12 MB\" : $2) }' /proc/$(cat /sys/fs/cgroup/shelf/router/cgroup.procs)/status", "within 12 MB")
 	}, g)
 	sub(t, "loss and return of the uplink", func(t *testing.T) {
 		s.run("sudo ip -n air link set up0p down")

@@ -13,7 +13,7 @@ var ownServices = []string{"sshd", "k3s", "node-exporter"}
 var StorageServices = []string{"rpcbind", "statd", "nfsdcld", "mountd", "nfsd", "smbd", "vsftpd"}
 
 // RouterServices are the services of a router.
-var RouterServices = []string{"router", "dnsmasq"}
+var RouterServices = []string{"router", "dnsmasq", "blocklists"}
 
 // roleServices are those of a role besides the ones that every node may have.
 func roleServices(role string) []string {

@@ -21,4 +21,13 @@ var routerRows = []Key{
 	{Path: "router.forwards.port", Type: Int, Min: 1, Max: 65535, Phase: AtRun, Roles: routerRole, Doc: "The port on the uplink.", Example: "8080"},
 	{Path: "router.forwards.to", Type: Text, Phase: AtRun, Roles: routerRole, Doc: "The board's address and port, or the address alone for the same port.", Example: "'10.77.0.60:80'"},
 	{Path: "router.forwards.protocol", Type: Text, Phase: AtRun, Roles: routerRole, Doc: "Which of both.", Default: "tcp", Values: []string{"tcp", "udp"}, Example: "udp"},
+
+	{Path: "router.dns", Type: Section, Phase: AtRun, Roles: routerRole, Doc: "A name server for the shelf: names of boards, names given here, and lists of names that are not resolved."},
+	{Path: "router.dns.enabled", Type: Bool, Phase: AtRun, Roles: routerRole, Doc: "Run it. With nat a name server runs in any case; the keys below have an effect only with this one.", Default: "false", Example: "true"},
+	{Path: "router.dns.uplink", Type: Bool, Phase: AtRun, Roles: routerRole, Doc: "Answer on the uplink's side as well, to that network alone and only if it is a private one.", Default: "false", Example: "true"},
+	{Path: "router.dns.servers", Type: Texts, Form: Address, Phase: AtRun, Roles: routerRole, Doc: "The name servers that are asked for everything else.", Unset: "those of the node", Example: "[9.9.9.9, 1.1.1.1]"},
+	{Path: "router.dns.hosts", Type: Items, Phase: AtRun, Roles: routerRole, Doc: "Names and their addresses."},
+	{Path: "router.dns.hosts.name", Type: Text, Phase: AtRun, Roles: routerRole, Doc: "The name. One without a dot is known with `.shelf` as well.", Example: "nas"},
+	{Path: "router.dns.hosts.address", Type: Text, Form: Address, Phase: AtRun, Roles: routerRole, Doc: "Its address.", Example: "192.168.1.20"},
+	{Path: "router.dns.blocklists", Type: Texts, Phase: AtRun, Roles: routerRole, Doc: "Lists in the form of /etc/hosts of names that do not exist for clients, together with all below them: https URLs, read once a week, or files on the node, by their absolute path.", Example: "['https://example.org/hosts', /home/rancher/blocked]"},
 }

@@ -15,6 +15,7 @@ type Router struct {
 	Shelf    RouterShelf     `yaml:"shelf,omitempty"`
 	Leases   []RouterLease   `yaml:"leases,omitempty"`
 	Forwards []RouterForward `yaml:"forwards,omitempty"`
+	DNS      RouterDNS       `yaml:"dns,omitempty"`
 }
 
 // RouterUplink is the section router.uplink.
@@ -158,6 +159,7 @@ func (k *checker) checkRouter() {
 	if radio {
 		k.report(Error, "router.uplink.interface", "name the network under network.wifi, or another card here", "the uplink is Wi-Fi, and no wireless network is named")
 	}
+	k.checkDNS(r)
 	if r.Mode == RouterNAT {
 		k.checkNAT(r)
 		return

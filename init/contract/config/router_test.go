@@ -17,6 +17,15 @@ router:
   - {port: 8080, to: '10.77.0.60:80'}
 `
 
+const goodDNS = `  dns:
+    enabled: true
+    servers: [9.9.9.9]
+    hosts:
+    - {name: nas, address: 192.168.1.20}
+    - {name: nas, address: '2001:db8::20'}
+    blocklists: [https://example.org/hosts, /home/rancher/blocked]
+`
+
 // Every value that cannot work is named with its line, and nothing else is.
 func TestRouter(t *testing.T) {
 	const more = "  leases:\n"
@@ -50,7 +59,19 @@ func TestRouter(t *testing.T) {
 		{"ssh given away", "port: 8080", "port: 22", "warning: router.forwards[0].port: ssh to the router does not work"},
 		{"another mode", "mode: nat", "mode: bridge", "router.mode"},
 		{"no effect without nat", "  mode: nat\n", "", "warning: router.forwards: it has no effect with proxy-arp"},
-		{"an unknown key", "  mode: nat\n", "  mode: nat\n  dns: yes\n", "router.dns"},
+		{"an unknown key", "  mode: nat\n", "  mode: nat\n  dhcp: yes\n", "router.dhcp"},
+		{"dns as a word", "  mode: nat\n", "  mode: nat\n  dns: yes\n", "router.dns"},
+		{"a name server", "  mode: nat\n", "  mode: nat\n" + goodDNS, ""},
+		{"names without a server", "  mode: nat\n", "  mode: nat\n" + strings.Replace(goodDNS, "enabled: true", "enabled: false", 1), "f.yaml:8:5: warning: router.dns.hosts: it has no effect without a name server"},
+		{"the router asks itself", "  mode: nat\n", "  mode: nat\n" + strings.Replace(goodDNS, "9.9.9.9", "10.77.0.1", 1), "router.dns.servers[0]: 10.77.0.1 is the router itself"},
+		{"no address of a server", "  mode: nat\n", "  mode: nat\n" + strings.Replace(goodDNS, "9.9.9.9", "dns.example.com", 1), "router.dns.servers[0]"},
+		{"no name of a host", "  mode: nat\n", "  mode: nat\n" + strings.Replace(goodDNS, "name: nas,", "", 1), "router.dns.hosts[0]: the name or its address is missing"},
+		{"not a name of a host", "  mode: nat\n", "  mode: nat\n" + strings.Replace(goodDNS, "name: nas,", "name: a..b,", 1), "router.dns.hosts[0].name: \"a..b\" is not a name"},
+		{"not an address of a host", "  mode: nat\n", "  mode: nat\n" + strings.Replace(goodDNS, "192.168.1.20", "192.168.1", 1), "router.dns.hosts[0].address"},
+		{"a host twice", "  mode: nat\n", "  mode: nat\n" + strings.Replace(goodDNS, "'2001:db8::20'", "192.168.1.20", 1), "router.dns.hosts[1]: it is item 0 as well"},
+		{"a list in the clear", "  mode: nat\n", "  mode: nat\n" + strings.Replace(goodDNS, "https:", "http:", 1), "f.yaml:11:18: error: router.dns.blocklists[0]: others between"},
+		{"a list that is no place", "  mode: nat\n", "  mode: nat\n" + strings.Replace(goodDNS, "/home/rancher/blocked", "blocked", 1), "\"blocked\" is neither"},
+		{"a list twice", "  mode: nat\n", "  mode: nat\n" + strings.Replace(goodDNS, "/home/rancher/blocked", "https://example.org/hosts", 1), "router.dns.blocklists[1]: it is item 0 as well"},
 	} {
 		text := strings.Replace(goodNAT, c.old, c.new, 1)
 		if c.old != "" && text == goodNAT {

@@ -20,6 +20,7 @@ import (
 	"imgbuild/init/base/guard"
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/router/blocklist"
 	"imgbuild/init/router/frame"
 	"imgbuild/init/router/neighbour"
 	"imgbuild/init/router/relay"
@@ -43,9 +44,11 @@ type Agent struct {
 	gw     netip.Addr
 	seen   time.Time // the gateway
 	told   map[string]bool
-	errs   map[string]error // of the last attempt, by what was attempted
-	status Status           // as written last
-	rules  string           // as loaded last
+	errs   map[string]error  // of the last attempt, by what was attempted
+	status Status            // as written last
+	rules  string            // as loaded last
+	kept   map[string]string // files as written last
+	lists  blocklist.State
 
 	frames chan received
 }
@@ -66,7 +69,7 @@ func (a *Agent) stateFile() string { return filepath.Join(a.State, "state.json")
 // is forwarded.
 func (a *Agent) Run(ctx context.Context) error {
 	a.relay, a.table, a.told, a.errs = relay.New(), neighbour.New(), map[string]bool{}, map[string]error{}
-	a.frames = make(chan received, 64)
+	a.frames, a.kept = make(chan received, 64), map[string]string{}
 	if a.Settings.Mode != ProxyARP && a.Settings.Mode != NAT {
 		return fault.New(fault.Input, "set router.mode", "there is no mode %q", a.Settings.Mode)
 	}
@@ -142,6 +145,9 @@ func (a *Agent) Run(ctx context.Context) error {
 				a.carryOut(a.relay.Tick(a.relayFacts(now)), now)
 				if a.cards[neighbour.Shelf].Link {
 					a.arrange(a.table.Tick(a.facts(now)))
+				}
+				if a.Settings.Names.Enabled {
+					a.attempt("the names of the boards", a.keep(boardsFile, boardHosts(a.relay.Leases(), a.Settings.Names.Ours)))
 				}
 			}
 			event = now.Sub(looked) >= lookEvery
@@ -276,6 +282,7 @@ func (a *Agent) look(now time.Time) {
 	}
 	if a.Settings.Mode == NAT {
 		a.firewall(natRules(a.Settings, a.cards[neighbour.Uplink], a.cards[neighbour.Shelf]))
+		a.names()
 		a.greet(now)
 		return
 	}
@@ -290,7 +297,8 @@ func (a *Agent) look(now time.Time) {
 		a.onLo = ip
 	}
 	a.attempt("the routes to the boards", syncRoutes(a.index[neighbour.Shelf], a.table.Boards()))
-	a.firewall(proxyRules(a.cards[neighbour.Shelf].Name))
+	a.firewall(proxyRules(a.Settings, up, a.cards[neighbour.Shelf]))
+	a.names()
 	a.greet(now)
 }
 
@@ -408,6 +416,10 @@ func (a *Agent) now(now time.Time) Status {
 	for _, ip := range slices.SortedFunc(maps.Keys(forms), netip.Addr.Compare) {
 		s.Servers = append(s.Servers, Server{ip.String(), forms[ip].String()})
 	}
+	for _, l := range a.lists.Lists {
+		s.Lists = append(s.Lists, Blocklist{l.From, l.Names, l.Fetched, l.Left.Words()})
+	}
+	s.Blocked = a.lists.Names
 	s.Problems = a.problems(now)
 	return s
 }
@@ -435,6 +447,11 @@ func (a *Agent) problems(now time.Time) []Problem {
 	for _, mac := range a.relay.Deaf(a.relayFacts(now)) {
 		add("see whether the modem's DHCP is on and has free addresses; if it ignores requests of a relay, give the board an address of its own (network.interfaces)",
 			"no DHCP server answers %s, with or without a relay's address", mac)
+	}
+	for _, l := range a.lists.Lists {
+		if l.Problem != "" {
+			add("see router.dns.blocklists and shelf logs "+BlocklistUnit+"; it is tried again every hour", "the blocklist %s: %s", l.From, l.Problem)
+		}
 	}
 	for _, what := range slices.Sorted(maps.Keys(a.errs)) {
 		add("see shelf logs router", "%s: %v", what, a.errs[what])

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/bpf"
 
 	"imgbuild/init/router/frame"
+	"imgbuild/init/router/relay"
 )
 
 // Whole datagrams from or to port 67 pass, and nothing else does.
@@ -52,7 +53,7 @@ func TestFilter(t *testing.T) {
 }
 
 func TestRules(t *testing.T) {
-	if got, want := proxyRules("eth0"), `destroy table inet shelf
+	if got, want := proxyRules(Settings{}, nic{Name: "wlan0"}, nic{Name: "eth0"}), `destroy table inet shelf
 table inet shelf {
   chain forward {
     type filter hook forward priority 0; policy accept;
@@ -93,6 +94,59 @@ table inet shelf {
 		n := strings.Count(c.text, "dport 22")
 		if c.want == "" && n != 0 || !strings.Contains(c.text, c.want) {
 			t.Errorf("%s:\n%s", c.name, c.text)
+		}
+	}
+}
+
+// Names are given to the uplink's own network, if that is a private one, and to nobody else there.
+func TestNameRules(t *testing.T) {
+	private, public := nic{Name: "wlan0", Address: netip.MustParsePrefix("192.168.1.9/24")}, nic{Name: "wlan0", Address: netip.MustParsePrefix("8.1.2.3/24")}
+	const open, shut = "ip saddr 192.168.1.0/24 meta l4proto { tcp, udp } th dport 53 accept", `iifname "wlan0" meta l4proto { tcp, udp } th dport 53 drop`
+	on, off := Settings{Names: Names{Enabled: true, Uplink: true}}, Settings{Names: Names{Enabled: true}}
+	for _, c := range []struct {
+		name       string
+		got        string
+		open, shut bool
+	}{
+		{"proxy-arp", proxyRules(on, private, nic{Name: "eth0"}), true, true},
+		{"proxy-arp, public", proxyRules(on, public, nic{Name: "eth0"}), false, true},
+		{"proxy-arp, for the shelf alone", proxyRules(off, private, nic{Name: "eth0"}), false, false}, // dnsmasq does not answer there
+		{"nat", natRules(on, private, nic{Name: "eth0"}), true, false},
+		{"nat, public", natRules(on, public, nic{Name: "eth0"}), false, false}, // the last rule drops
+		{"nat, for the shelf alone", natRules(off, private, nic{Name: "eth0"}), false, false},
+	} {
+		if strings.Contains(c.got, open) != c.open || strings.Contains(c.got, shut) != c.shut || strings.Contains(c.got, "dport 53 accept") != c.open {
+			t.Errorf("%s:\n%s", c.name, c.got)
+		}
+	}
+}
+
+// Boards have the names that they give themselves, unless those are others'.
+func TestBoardHosts(t *testing.T) {
+	lease := func(ip, name string) relay.Lease { return relay.Lease{IP: netip.MustParseAddr(ip), Name: name} }
+	got := boardHosts([]relay.Lease{
+		lease("10.0.0.9", "node1"), lease("10.0.0.5", "Node1"), lease("10.0.0.6", "node2.home"), lease("10.0.0.7", "nas"), lease("10.0.0.8", "a b\n1.1.1.1 x"),
+		lease("10.0.0.10", ""), lease("10.0.0.11", "localhost"), lease("10.0.0.12", "12"), lease("10.0.0.13", strings.Repeat("a", 64)),
+	}, []string{"NAS"})
+	if want := "10.0.0.5 node1\n10.0.0.6 node2\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The node's name server does not ask itself.
+func TestUpstreams(t *testing.T) {
+	own, gw := []netip.Addr{netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("::1")}, netip.MustParseAddr("10.0.0.1")
+	for _, c := range []struct {
+		in, want string
+		gw       netip.Addr
+	}{
+		{"search home\nnameserver 10.0.0.1\nnameserver 9.9.9.9\n", "nameserver 10.0.0.1\nnameserver 9.9.9.9\n", gw},
+		{"nameserver 10.0.0.9\nnameserver 127.0.0.1\n", "nameserver 10.0.0.1\n", gw},
+		{"nameserver 10.0.0.9\nnameserver 9.9.9.9\nnameserver x\nnameserver\n", "nameserver 9.9.9.9\n", gw},
+		{"", "nameserver 10.0.0.1\n", gw}, {"", "", netip.Addr{}},
+	} {
+		if got := upstreams(c.in, own, c.gw); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.in, got, c.want)
 		}
 	}
 }

@@ -96,6 +96,20 @@ func gateway(index int) netip.Addr {
 	return netip.Addr{}
 }
 
+// addresses returns the addresses of this node.
+func addresses() (list []netip.Addr, err error) {
+	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
+		err = nil
+	}
+	for _, one := range all {
+		if ip, ok := netip.AddrFromSlice(one.IP); ok {
+			list = append(list, ip.Unmap())
+		}
+	}
+	return list, err
+}
+
 func hostRoute(index int, ip netip.Addr) *netlink.Route {
 	return &netlink.Route{
 		LinkIndex: index, Dst: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(32, 32)}, Scope: netlink.SCOPE_LINK,

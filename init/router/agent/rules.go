@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -10,13 +11,27 @@ const tableStart = "destroy table inet shelf\ntable inet shelf {\n"
 
 // proxyRules keep renewals and releases from being forwarded: the relay takes them, because some
 // servers answer to a board's own hardware address, which no access point delivers to a station.
-func proxyRules(shelf string) string {
-	return tableStart + fmt.Sprintf(`  chain forward {
-    type filter hook forward priority 0; policy accept;
-    iifname %q udp sport 68 udp dport 67 drop
-  }
+func proxyRules(s Settings, up, shelf nic) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	b.WriteString(tableStart)
+	if s.Names.Enabled && s.Names.Uplink {
+		line("  chain input {\n    type filter hook input priority 0; policy accept;")
+		nameRules(line, up, "iifname "+strconv.Quote(up.Name)+" ")
+		line("    iifname %q meta l4proto { tcp, udp } th dport 53 drop\n  }", up.Name)
+	}
+	line("  chain forward {\n    type filter hook forward priority 0; policy accept;")
+	line("    iifname %q udp sport 68 udp dport 67 drop\n  }\n}", shelf.Name)
+	return b.String()
 }
-`, shelf)
+
+// nameRules let questions for names in from the uplink's own network, if it is a private one. A
+// name server that answers the Internet is used to flood others.
+func nameRules(line func(format string, args ...any), up nic, match string) {
+	if up.Address.IsValid() && up.Address.Addr().IsPrivate() {
+		line("    %sip saddr %s meta l4proto { tcp, udp } th dport 53 accept", match, up.Address.Masked())
+		line("    %sip6 saddr fe80::/10 meta l4proto { tcp, udp } th dport 53 accept", match)
+	}
 }
 
 // natRules hide the shelf behind the uplink's address. From the uplink come answers, what is
@@ -37,6 +52,9 @@ func natRules(s Settings, up, shelf nic) string {
 	case private:
 		line("    ip saddr %s tcp dport 22 accept", up.Address.Masked())
 		line("    ip6 saddr fe80::/10 tcp dport 22 accept")
+	}
+	if s.Names.Enabled && s.Names.Uplink {
+		nameRules(line, up, "")
 	}
 	line("    drop\n  }")
 	line("  chain forward {\n    type filter hook forward priority 0; policy drop;")

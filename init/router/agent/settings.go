@@ -21,6 +21,9 @@ const (
 	StateDir     = "/var/lib/shelf/router"
 )
 
+// BlocklistUnit is the unit that reads the blocklists.
+const BlocklistUnit = "blocklists"
+
 // The modes.
 const (
 	ProxyARP = "proxy-arp"
@@ -33,6 +36,7 @@ type Settings struct {
 	Uplink string `json:"uplink"`
 	Shelf  string `json:"shelf"`
 	NAT    Nat    `json:"nat,omitzero"`
+	Names  Names  `json:"names,omitzero"`
 }
 
 // Nat is what mode nat needs besides.
@@ -97,17 +101,27 @@ type Problem struct {
 	Fix  string `json:"fix"`
 }
 
+// Blocklist is a list of names that are not resolved.
+type Blocklist struct {
+	From    string    `json:"from"`
+	Names   int       `json:"names"`
+	Fetched time.Time `json:"fetched,omitzero"`
+	Left    string    `json:"left,omitempty"` // what was left out, for people
+}
+
 // Status is how the router is.
 type Status struct {
-	Mode     string    `json:"mode"`
-	Uplink   Card      `json:"uplink"`
-	Shelf    Card      `json:"shelf"`
-	Gateway  string    `json:"gateway,omitempty"`
-	Answered time.Time `json:"answered,omitzero"` // when the gateway answered ARP last
-	Boards   []Board   `json:"boards"`
-	Servers  []Server  `json:"servers,omitempty"`
-	Problems []Problem `json:"problems,omitempty"`
-	Written  time.Time `json:"written"`
+	Mode     string      `json:"mode"`
+	Uplink   Card        `json:"uplink"`
+	Shelf    Card        `json:"shelf"`
+	Gateway  string      `json:"gateway,omitempty"`
+	Answered time.Time   `json:"answered,omitzero"` // when the gateway answered ARP last
+	Boards   []Board     `json:"boards"`
+	Servers  []Server    `json:"servers,omitempty"`
+	Lists    []Blocklist `json:"blocklists,omitempty"`
+	Blocked  int         `json:"blocked,omitempty"` // names, of all lists together
+	Problems []Problem   `json:"problems,omitempty"`
+	Written  time.Time   `json:"written"`
 }
 
 // Load reads the status that the service wrote last.

@@ -8,14 +8,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net"
 	"os"
-	"strings"
 	"time"
 
 	"imgbuild/init/base/cgroup"
-	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/checks"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/router/agent"
@@ -27,11 +24,14 @@ import (
 const (
 	Name    = "router"
 	DNSMasq = "dnsmasq"
+	Lists   = agent.BlocklistUnit
 )
 
 // Where dnsmasq's files are: made again at each start, and those that last.
 const (
 	dnsmasqFile = agent.RunDir + "/dnsmasq.conf"
+	hostsFile   = agent.RunDir + "/hosts"
+	pidFile     = agent.RunDir + "/dnsmasq.pid"
 	leaseFile   = agent.StateDir + "/dnsmasq.leases"
 )
 
@@ -45,9 +45,9 @@ type Router struct {
 // modules are what the rules need; the kernel asks for the rest by itself.
 var modules = []string{"nf_tables", "nf_conntrack", "nft_ct", "nft_chain_nat", "nft_masq", "nft_nat", "nft_fib_inet"}
 
-// SettingsOf returns the settings of the agent.
-func SettingsOf(r config.Router) agent.Settings {
-	s := agent.Settings{Mode: r.Mode, Uplink: r.Uplink.Interface, Shelf: r.Shelf.Interface}
+// SettingsOf returns the settings of the agent on a node of this name.
+func SettingsOf(r config.Router, host string) agent.Settings {
+	s := agent.Settings{Mode: r.Mode, Uplink: r.Uplink.Interface, Shelf: r.Shelf.Interface, Names: namesOf(r, host)}
 	if r.Mode == config.RouterNAT {
 		s.NAT = agent.Nat{Network: r.Network(), SSH: r.Uplink.SSH}
 		for _, f := range r.Forwards {
@@ -61,7 +61,8 @@ func SettingsOf(r config.Router) agent.Settings {
 
 // Units are the services that the configuration asks for.
 func (r *Router) Units() []supervise.Unit {
-	s := SettingsOf(r.Config().Router)
+	rc := r.Config().Router
+	s := SettingsOf(rc, r.Host)
 	data, _ := json.Marshal(s)
 	common := supervise.Unit{OOMScore: -800, StopOrder: 30, Restart: supervise.Always, Limits: cgroup.Limits{CPUWeight: 200}}
 	list := []supervise.Unit{common}
@@ -80,27 +81,31 @@ func (r *Router) Units() []supervise.Unit {
 		}
 		return s.Write(agent.SettingsFile)
 	}
-	if s.Mode != agent.NAT || !s.NAT.Network.IsValid() {
+	nat := s.Mode == agent.NAT && s.NAT.Network.IsValid()
+	if !nat && !(s.Mode == agent.ProxyARP && s.Names.Enabled) {
 		return list
 	}
-	rc := r.Config().Router
-	text := DHCPConfig(rc, rc.Shelf.Interface, r.Host)
 	d := common
 	d.Name, d.Command = DNSMasq, []string{"/usr/sbin/dnsmasq", "-k", "-C", dnsmasqFile}
-	d.Env = []string{"CONFIG=" + sum([]byte(text))}
+	d.Env = []string{"CONFIG=" + sum([]byte(DNSMasqConfig(rc, Cards{rc.Shelf.Interface, rc.Uplink.Interface}, r.Host)+hosts(rc)))}
 	d.Prepare = func(context.Context, supervise.Say) error {
-		name, ok := nameOf(rc.Shelf.Interface)
-		if !ok {
-			return &supervise.Waiting{What: "there is no interface " + rc.Shelf.Interface + " for the shelf (router.shelf.interface)"}
-		}
-		for _, dir := range []string{agent.RunDir, agent.StateDir} {
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				return err
+		var cards Cards
+		for _, side := range []struct {
+			name     *string
+			ref, key string
+		}{{&cards.Shelf, rc.Shelf.Interface, "shelf"}, {&cards.Uplink, rc.Uplink.Interface, "uplink"}} {
+			var ok bool
+			if *side.name, ok = nameOf(side.ref); !ok {
+				return &supervise.Waiting{What: "there is no interface " + side.ref + " for the " + side.key + " (router." + side.key + ".interface)"}
 			}
 		}
-		return atomicfile.Write(dnsmasqFile, []byte(DHCPConfig(rc, name, r.Host)), 0o644)
+		return prepareDNSMasq(DNSMasqConfig(rc, cards, r.Host), hosts(rc))
 	}
-	return append(list, d)
+	list = append(list, d)
+	if len(s.Names.Lists) > 0 {
+		list = append(list, r.listUnit(s))
+	}
+	return list
 }
 
 func sum(data []byte) string {
@@ -118,40 +123,6 @@ func nameOf(ref string) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// DHCPConfig is dnsmasq's configuration in mode nat: addresses and names for the shelf. shelf is
-// the name of its card, host the node's own.
-func DHCPConfig(r config.Router, shelf, host string) string {
-	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	n := r.Network()
-	line("interface=%s\nexcept-interface=lo\nbind-dynamic", shelf)
-	line("user=dnsmasq\ngroup=nogroup\npid-file=\nlog-facility=-")
-	line("no-hosts\nresolv-file=/etc/resolv.conf")
-	line("domain=shelf\nlocal=/shelf/\nexpand-hosts\ndomain-needed\nbogus-priv")
-	if host != "" && !strings.ContainsAny(host, ", \n") {
-		line("host-record=%s.shelf,%s,%s", host, host, n.Addr())
-	}
-	if first, last, ok := r.Pool(); ok {
-		mask := net.CIDRMask(n.Bits(), 32)
-		line("dhcp-authoritative\ndhcp-leasefile=%s\ndhcp-range=%s,%s,%s,12h", leaseFile, first, last, net.IP(mask))
-	}
-	for _, l := range r.Leases {
-		if l.MAC == "" {
-			continue
-		}
-		words := []string{l.MAC}
-		for _, w := range []string{l.Name, l.Address} {
-			if w != "" && !strings.ContainsAny(w, ", \n") {
-				words = append(words, w)
-			}
-		}
-		if len(words) > 1 {
-			line("dhcp-host=%s", strings.Join(words, ","))
-		}
-	}
-	return b.String()
 }
 
 // Status is what the agent reported last.
