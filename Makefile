@@ -20,7 +20,7 @@ given = $(foreach v,$(filter-out GO LIMIT only seed n minutes against PREFIX DES
 quote = '$(subst ','\'',$(1))'
 GIVEN = $(foreach v,$(call given),$(v)=$(call quote,$($(v))))
 
-.PHONY: all image install unit cover lint test test-full fuzz bench crash soak proof locks clean check
+.PHONY: all image install demo unit cover lint test test-full fuzz bench crash soak proof locks clean check
 
 all: bin/imgbuild
 
@@ -57,6 +57,10 @@ install: bin/imgbuild
 	bin/imgbuild completion zsh | install -D -m 0644 /dev/stdin $(call at,share/zsh/site-functions/_imgbuild)
 	bin/imgbuild completion fish | install -D -m 0644 /dev/stdin $(call at,share/fish/vendor_completions.d/imgbuild.fish)
 	bin/imgbuild completion man | install -D -m 0644 /dev/stdin $(call at,share/man/man1/imgbuild.1)
+
+# A server and a worker from nothing, in QEMU.
+demo: bin/imgbuild
+	@$(TEST_ENV) $(GO) run ./qemu/demo
 
 # Without QEMU: every package but those whose tests start guests.
 GUESTS := imgbuild/qemu/scenarios|imgbuild/qemu/vm|imgbuild/qemu/long/crash

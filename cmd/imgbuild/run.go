@@ -11,9 +11,11 @@ import (
 	"strconv"
 	"strings"
 
+	"imgbuild/builder/guests"
 	"imgbuild/builder/image"
 	"imgbuild/builder/order"
 	"imgbuild/builder/recipe"
+	"imgbuild/builder/sshkey"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/tool"
@@ -28,20 +30,22 @@ const apiPort = 6443
 
 var run = line.Verb{
 	Name:    "run",
-	Summary: "Boot an image in QEMU, its ssh forwarded; build it first where it is missing. The image itself is not changed.",
+	Summary: "Boot an image in QEMU, its ssh forwarded; build it first where it is missing. The image itself is not changed. With nodes=N there are several, in one network; those after a server are workers that join it.",
 	Keys: []line.Key{boardKey, roleKey,
 		{Name: "config", Value: "FILE", Doc: "cloud-config: the image is built with it."},
 		loginKey,
+		{Name: "nodes", Value: "N", Doc: fmt.Sprintf("How many nodes run, at most %d; default 1. Each gets a name of its own (HOSTNAME-1, or node1) and the address 10.77.0.1 and so on.", guests.Most)},
 		{Name: "image", Value: "FILE", Doc: "The image; default the newest of the board and role in out/."},
-		{Name: "keep", Value: "NAME", Doc: "Keep the node's disk as OUT/NAME.disk, and go on with it the next time."},
+		{Name: "keep", Value: "NAME", Doc: "Keep the node's disk as OUT/NAME.disk, and go on with it the next time. Of several nodes: OUT/NAME-1.disk and so on."},
 		{Name: "console", Value: "yes|no", Doc: "yes: the node's console here, and what you type on it; Ctrl-] ends it. Default no: its own lines alone; Ctrl-C ends it."},
 		{Name: "out", Value: "DIR", Doc: "Where images are; default out."},
 		{Name: "size", Value: "GIB", Doc: "Size of the card the guest sees; default 4."},
 		{Name: "memory", Value: "MIB", Doc: "Memory of the guest; default the machine's."},
 		{Name: "direct", Value: "yes|no", Doc: "Start the slot's kernel without U-Boot; faster. Default no."},
 		k3sKey, lockKey, cacheKey, mirrorKey},
-	Examples: []string{"imgbuild run board=rpi4 role=worker", "imgbuild run board=qemu-arm64 role=server memory=2048 direct=yes", "imgbuild run board=qemu-arm64 role=server config=server.yaml keep=server1"},
-	Run:      doRun,
+	Examples: []string{"imgbuild run board=rpi4 role=worker", "imgbuild run board=qemu-arm64 role=server memory=2048 direct=yes", "imgbuild run board=qemu-arm64 role=server config=server.yaml keep=server1",
+		"imgbuild run board=qemu-arm64 role=server nodes=3 key=default"},
+	Run: doRun,
 }
 
 func doRun(ctx context.Context, a *line.Args) error {
@@ -57,7 +61,13 @@ func doRun(ctx context.Context, a *line.Args) error {
 	if err != nil {
 		return err
 	}
-	disk, err := keptDisk(a)
+	if nodes, err := number(a, "nodes", 1); err != nil || nodes > 1 {
+		if err != nil {
+			return err
+		}
+		return runNodes(ctx, a, r, o, int(nodes), shown)
+	}
+	disk, err := keptDisk(a, "")
 	if err != nil {
 		return err
 	}
@@ -116,7 +126,7 @@ func doRun(ctx context.Context, a *line.Args) error {
 
 // guestOf is the machine that the keys ask for.
 func guestOf(a *line.Args, r *recipe.Asked) (o vm.Options, err error) {
-	o = vm.Options{Machine: r.Board.Machine, Board: r.Board.Name}
+	o = vm.Options{Machine: r.Board.Machine, Board: r.Board.Name, Clock: "utc"} // QEMU's machine has a clock, and this host knows the time
 	gib, err := number(a, "size", 4)
 	if err != nil {
 		return o, err
@@ -147,8 +157,8 @@ func howToReach(g *vm.VM, name, ends, newline string) {
 	fmt.Fprintf(os.Stderr, "ssh rancher@127.0.0.1 -p %s        %s ends it%s", port(g.Forward[22]), ends, newline)
 }
 
-// keptDisk is the disk of keep=; nil without it.
-func keptDisk(a *line.Args) (*vm.KeptDisk, error) {
+// keptDisk is the disk of keep=, with a suffix to its name; nil without it.
+func keptDisk(a *line.Args, suffix string) (*vm.KeptDisk, error) {
 	name, given := a.Values["keep"]
 	if !given {
 		return nil, nil
@@ -156,7 +166,7 @@ func keptDisk(a *line.Args) (*vm.KeptDisk, error) {
 	if name == "" || strings.ContainsAny(name, "/\\") || name[0] == '.' {
 		return nil, fault.New(fault.Usage, "give a name such as keep=server1", "keep=%s is not a name", name)
 	}
-	return vm.Keep(filepath.Join(cmp.Or(a.Values["out"], "out"), name+".disk"))
+	return vm.Keep(filepath.Join(cmp.Or(a.Values["out"], "out"), name+suffix+".disk"))
 }
 
 // imageToRun is the image that is named, else one that is built with config= or key=, else the
@@ -185,11 +195,16 @@ func imageToRun(ctx context.Context, a *line.Args, r *recipe.Asked, s *screen) (
 
 // buildToRun builds what run is asked for, without what only a card needs.
 func buildToRun(ctx context.Context, a *line.Args, out string, s *screen) (string, error) {
-	o := order.Order{Plan: planOf(a), Config: a.Values["config"], K3s: a.Values["k3s"], Lock: a.Values["lock"], Out: out}
-	var err error
-	if o.Login, err = loginKeys(ctx, a); err != nil {
+	keys, err := loginKeys(ctx, a)
+	if err != nil {
 		return "", err
 	}
+	return buildWith(ctx, a, out, a.Values["config"], keys, s)
+}
+
+// buildWith builds with a configuration, or with keys.
+func buildWith(ctx context.Context, a *line.Args, out, config string, keys []sshkey.Key, s *screen) (string, error) {
+	o := order.Order{Plan: planOf(a), Config: config, Login: keys, K3s: a.Values["k3s"], Lock: a.Values["lock"], Out: out}
 	s.hold, s.phases = true, phases(o)
 	_, res, err := order.Build(ctx, o, s)
 	s.done()
