@@ -60,7 +60,8 @@ install: bin/imgbuild
 
 # A server and a worker from nothing, in QEMU.
 demo: bin/imgbuild
-	@$(TEST_ENV) $(GO) run ./qemu/demo
+	@$(GO) build -trimpath -o bin/.tmp/demo ./qemu/demo
+	@$(TEST_ENV) exec bin/.tmp/demo
 
 # Without QEMU: every package but those whose tests start guests.
 GUESTS := imgbuild/qemu/scenarios|imgbuild/qemu/vm|imgbuild/qemu/long/crash

@@ -114,7 +114,7 @@ func TestEveryFolderIsEmbedded(t *testing.T) {
 func TestCommandsOfOtherSystems(t *testing.T) {
 	for command, want := range map[string]string{
 		"systemctl restart k3s": "shelf services", "journalctl -u k3s": "shelf logs", "apt install vim": "packages=", "curl http://x": "wget", "kubectl get nodes": "imgbuild kubeconfig",
-		"nosuchcommand": "there is no nosuchcommand here", "PS1=x; . base/etc/bash.bashrc; sudo systemctl": "shelf services",
+		"nosuchcommand": "there is no nosuchcommand here", "sudo systemctl": "shelf services", "sudo kubectl get nodes": "imgbuild kubeconfig",
 	} {
 		cmd := exec.Command("bash", "-c", ". base/etc/bash.bashrc; "+command)
 		cmd.Env = []string{"PATH=/nonexistent"}
@@ -125,6 +125,18 @@ func TestCommandsOfOtherSystems(t *testing.T) {
 		}
 		if command == "nosuchcommand" && strings.Contains(string(out), "how to fix it") {
 			t.Errorf("%s: got %q, want no way out", command, out)
+		}
+	}
+	// kubectl is there and has no cluster, then it has one.
+	bin := t.TempDir()
+	if err := os.WriteFile(bin+"/kubectl", []byte("#!/bin/sh\necho kubectl runs \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for env, want := range map[string]string{"": "kubectl has no access to a cluster here\nhow to fix it:   run it on a server", "KUBECONFIG=x": "kubectl runs get nodes\n"} {
+		cmd := exec.Command("bash", "-c", ". base/etc/bash.bashrc; kubectl get nodes")
+		cmd.Env = []string{"PATH=" + bin + ":/bin", "HOME=" + bin, env}
+		if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), want) {
+			t.Errorf("%q: got %q, want %q", env, out, want)
 		}
 	}
 }

@@ -5,6 +5,8 @@ package guests
 import (
 	"cmp"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"gopkg.in/yaml.v3"
 
@@ -88,7 +90,7 @@ func (p Plan) Config(n Node) ([]byte, error) {
 		map[string]any{"mac": n.MAC, "addresses": []string{n.Address + "/24"}},
 	}}}
 	if p.K3s {
-		// Every node has the same address in QEMU's user network, so k3s needs to be told.
+		// Every node has the same address in QEMU's user network, so k3s gets the one to use.
 		k3s := map[string]any{"k3s_args": append([]string{"--node-ip=" + n.Address, "--flannel-iface=" + card}, base.K3sArguments()...)}
 		if p.Role == "server" {
 			k3s["token"] = cmp.Or(base.K3OS.Token, p.Token)
@@ -118,6 +120,17 @@ func (p Plan) Config(n Node) ([]byte, error) {
 		}
 	}
 	return yamltext.Marshal(top)
+}
+
+// Write writes the configuration of a node into a file in dir, for its owner alone, and returns the
+// file's name.
+func (p Plan) Write(n Node, dir string) (string, error) {
+	text, err := p.Config(n)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, n.Name+".yaml")
+	return file, fault.Wrap(os.WriteFile(file, text, 0o600), fault.Device, "", "writing the configuration of %s", n.Name)
 }
 
 // set sets a key of a mapping; of a mapping in it, the keys that value has.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"golang.org/x/crypto/ssh"
 
@@ -30,15 +29,15 @@ func (n *Node) Output(ctx context.Context, command string, input io.Reader) ([]b
 
 // failed makes an error of a command's exit status and standard error.
 func (n *Node) failed(code int, command, text string) error {
-	text = strings.TrimPrefix(strings.TrimSpace(text), "shelf: ")
-	if text == "" {
-		text = fmt.Sprintf("%s ended with status %d", command, code)
+	what, fix := fault.FromReport(text)
+	if what == "" {
+		what = fmt.Sprintf("%s ended with status %d", command, code)
 	}
 	kind := fault.Kind(code)
 	if kind < fault.Internal || kind > fault.Unhealthy {
 		kind = fault.Internal
 	}
-	return fault.New(kind, "", "%s: %s", n.Host, text)
+	return fault.New(kind, fix, "%s: %s", n.Host, what)
 }
 
 // Run runs a command with these streams (nil for none) and returns its exit status; -1 is a command

@@ -159,8 +159,8 @@ func (r *run) once(ctx context.Context, n *node, until string, ask func(step str
 		done, err = &dialogue.Done{Result: dialogue.Armed, Bundle: m.Slot.Manifest, Version: m.Version, Reboot: true, Seconds: unsaid}, nil
 	}
 	if err != nil {
-		if text := strings.TrimSpace(stderr.String()); e.err == nil && e.code > 0 && text != "" && errors.Is(err, io.ErrUnexpectedEOF) {
-			err = fault.New(fault.Internal, "upgrade it once by writing its card again, if its shelf does not know this", "%s: %s", n.name(), strings.TrimPrefix(text, "shelf: "))
+		if what, fix := fault.FromReport(stderr.String()); e.err == nil && e.code > 0 && what != "" && errors.Is(err, io.ErrUnexpectedEOF) {
+			err = fault.New(fault.Internal, cmp.Or(fix, "upgrade it once by writing its card again, if its shelf does not know this"), "%s: %s", n.name(), what)
 		}
 		return d.sent, err
 	}

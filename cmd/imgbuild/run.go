@@ -15,7 +15,6 @@ import (
 	"imgbuild/builder/image"
 	"imgbuild/builder/order"
 	"imgbuild/builder/recipe"
-	"imgbuild/builder/sshkey"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/fault"
 	"imgbuild/qemu/tool"
@@ -61,12 +60,18 @@ func doRun(ctx context.Context, a *line.Args) error {
 	if err != nil {
 		return err
 	}
-	if nodes, err := number(a, "nodes", 1); err != nil || nodes > 1 {
-		if err != nil {
-			return err
-		}
+	nodes, err := number(a, "nodes", 1)
+	if err != nil {
+		return err
+	}
+	if nodes > 1 {
 		return runNodes(ctx, a, r, o, int(nodes), shown)
 	}
+	return runOne(ctx, a, r, o, shown)
+}
+
+// runOne runs one node on QEMU's user network.
+func runOne(ctx context.Context, a *line.Args, r *recipe.Asked, o vm.Options, shown bool) error {
 	disk, err := keptDisk(a, "")
 	if err != nil {
 		return err
@@ -199,12 +204,12 @@ func buildToRun(ctx context.Context, a *line.Args, out string, s *screen) (strin
 	if err != nil {
 		return "", err
 	}
-	return buildWith(ctx, a, out, a.Values["config"], keys, s)
+	return buildWith(ctx, a, order.Order{Plan: planOf(a), Config: a.Values["config"], Login: keys, Out: out}, s)
 }
 
-// buildWith builds with a configuration, or with keys.
-func buildWith(ctx context.Context, a *line.Args, out, config string, keys []sshkey.Key, s *screen) (string, error) {
-	o := order.Order{Plan: planOf(a), Config: config, Login: keys, K3s: a.Values["k3s"], Lock: a.Values["lock"], Out: out}
+// buildWith carries out an order with what else run is given.
+func buildWith(ctx context.Context, a *line.Args, o order.Order, s *screen) (string, error) {
+	o.K3s, o.Lock = a.Values["k3s"], a.Values["lock"]
 	s.hold, s.phases = true, phases(o)
 	_, res, err := order.Build(ctx, o, s)
 	s.done()

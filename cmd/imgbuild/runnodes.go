@@ -5,13 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"imgbuild/builder/guests"
 	"imgbuild/builder/image"
+	"imgbuild/builder/order"
 	"imgbuild/builder/recipe"
 	"imgbuild/builder/sshkey"
 	"imgbuild/builder/token"
@@ -126,18 +125,13 @@ func keptDisks(a *line.Args, count int) (list []*vm.KeptDisk, err error) {
 
 // imageOfNode builds the image of a node.
 func imageOfNode(ctx context.Context, a *line.Args, p guests.Plan, n guests.Node, dir string, s *screen) (string, error) {
-	text, err := p.Config(n)
+	file, err := p.Write(n, dir)
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(dir, n.Name+".yaml")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		return "", fault.Wrap(err, fault.Device, "", "writing the configuration of %s", n.Name)
-	}
-	words := *a
-	words.Values = maps.Clone(a.Values)
-	words.Values["role"] = n.Role
-	return buildWith(ctx, &words, cmp.Or(a.Values["out"], "out"), file, nil, s)
+	o := order.Order{Plan: planOf(a), Config: file, Out: cmp.Or(a.Values["out"], "out")}
+	o.Role = n.Role
+	return buildWith(ctx, a, o, s)
 }
 
 // startNodes starts all nodes and waits for their end. How to log in is printed when all run, and

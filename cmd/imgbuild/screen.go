@@ -166,15 +166,9 @@ func (s *screen) paint(colour, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// fail shows an error: what went wrong, and how to fix it.
+// fail shows an error.
 func (s *screen) fail(what, fix string) {
-	show := func(heading, text string) {
-		fmt.Fprintln(s.w, s.paint("31", heading)+line.Fold(terminal.Text(mask.Prose(text)), len(heading), s.width))
-	}
-	show("what went wrong: ", what)
-	if fix != "" {
-		show("how to fix it:   ", fix)
-	}
+	fmt.Fprint(s.w, line.Failure(what, fix, s.width, func(heading string) string { return s.paint("31", heading) }))
 }
 
 func size(n int64) string {

@@ -8,11 +8,12 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/term"
+
+	"imgbuild/cmd/line"
 	"imgbuild/init/boot"
 	"imgbuild/init/confine"
 	"imgbuild/init/contract/fault"
-	"imgbuild/init/contract/mask"
-	"imgbuild/init/contract/terminal"
 )
 
 // version is this program's own. It does not contain the commit: a slot must not change because a
@@ -34,7 +35,12 @@ func main() {
 func cli(name string, args []string) int {
 	err := dispatch(name, args)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, terminal.Text(mask.Prose(fmt.Sprint("shelf: ", err))))
+		width := 0 // for programs, and for the terminal at the other end of ssh
+		if term.IsTerminal(int(os.Stderr.Fd())) {
+			width = min(100, line.Columns(os.Stderr))
+		}
+		what, fix := fault.Parts(err)
+		fmt.Fprint(os.Stderr, line.Failure(what, fix, width, nil))
 	}
 	return fault.Code(err)
 }

@@ -109,7 +109,7 @@ func lookAround(ctx context.Context, w io.Writer, nodes []node, key ssh.Signer) 
 	for {
 		var err error
 		out, err = over(ctx, nodes[0], key, list)
-		if err == nil && len(regexp.MustCompile(`(?m)^\S+ +Ready `).FindAllString(out, -1)) == len(nodes) {
+		if err == nil && len(regexp.MustCompile(`(?m)^\S+ +Ready\b`).FindAllString(out, -1)) == len(nodes) {
 			break
 		}
 		select {

@@ -85,7 +85,7 @@ func demo(ctx context.Context, w io.Writer) error {
 	}
 	if err != nil {
 		run.Cancel()
-		return errors.Join(err, end(ctx, <-ended))
+		return end(ctx, errors.Join(err, <-ended))
 	}
 	return end(ctx, <-ended)
 }

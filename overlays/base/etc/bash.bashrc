@@ -23,7 +23,9 @@ shelf_instead() {
 
 # bash calls this for a command that does not exist.
 command_not_found_handle() {
-	printf 'what went wrong: there is no %s here\n' "$1" >&2
+	local what="there is no $1 here"
+	type -P -- "$1" >/dev/null && what="$1 has no access to a cluster here"
+	printf 'what went wrong: %s\n' "$what" >&2
 	local instead
 	if instead=$(shelf_instead "$1"); then
 		printf 'how to fix it:   %s\n' "$instead" >&2
@@ -31,15 +33,28 @@ command_not_found_handle() {
 	return 127
 }
 
-[ -z "$PS1" ] && return
-shopt -s checkwinsize
-PS1='\u@\h:\w\$ '
+# Whether there is no such command, or it is of no use here: kubectl without access to a cluster.
+shelf_lacks() {
+	! type -P -- "$1" >/dev/null || { [ "$1" = kubectl ] && [ -z "$KUBECONFIG" ] && [ ! -e /etc/rancher/k3s/k3s.yaml ] && [ ! -e ~/.kube/config ]; }
+}
 
 # The same for a command that is typed after sudo.
 sudo() {
-	if ! type -P -- "$1" >/dev/null && shelf_instead "$1" >/dev/null; then
+	if shelf_lacks "$1" && shelf_instead "$1" >/dev/null; then
 		command_not_found_handle "$1"
 		return
 	fi
 	command sudo "$@"
 }
+
+kubectl() {
+	if shelf_lacks kubectl; then
+		command_not_found_handle kubectl
+		return
+	fi
+	command kubectl "$@"
+}
+
+[ -z "$PS1" ] && return
+shopt -s checkwinsize
+PS1='\u@\h:\w\$ '
