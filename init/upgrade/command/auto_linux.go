@@ -26,7 +26,7 @@ import (
 
 // Auto looks once whether this node upgrades itself, and does so if act is true. It is for root.
 func Auto(ctx context.Context, o Options, act bool) (auto.Decision, error) {
-	a := automatic{place: here, o: o, memory: auto.Path}
+	a := automatic{place: here, o: o, memory: auto.Path, now: time.Now}
 	n, err := a.node()
 	if err != nil {
 		return auto.Decision{}, err
@@ -47,6 +47,7 @@ type automatic struct {
 	place
 	o      Options
 	memory string
+	now    func() time.Time
 }
 
 // Locked reports whether a node takes turns with others.
@@ -80,7 +81,7 @@ func (a automatic) node() (auto.Node, error) {
 		Family: f.Family, Arch: f.Arch,
 		Facts: func(context.Context) (auto.Facts, error) {
 			f, s, err := a.facts()
-			return a.gather(f, s, time.Now().In(zone)), err
+			return a.gather(f, s, a.now().In(zone)), err
 		},
 		Channel: a.channel, Step: func(ctx context.Context, to string) *k3sstep.Change {
 			if to == f.K3s { // also a binary of the user's, whose name shows no version
@@ -92,7 +93,7 @@ func (a automatic) node() (auto.Node, error) {
 			}
 			return &c
 		},
-		Upgrade: a.upgrade, Now: time.Now,
+		Upgrade: a.upgrade, Now: a.now,
 		Load: func() (auto.Memory, error) { return auto.Load(a.memory) }, Save: func(m auto.Memory) error { return m.Save(a.memory) },
 	}
 	if Locked(cfg, f.Role) {

@@ -73,7 +73,9 @@ func TestAuto(t *testing.T) {
 	}
 	m.facts.Family, m.facts.Arch, m.facts.Role, m.facts.Synced, m.facts.Version = old.Family, old.Arch, old.Roles[0], true, "of before"
 	m.status = status.Status{Health: health.Good, LockDate: time.Unix(old.Date, 0)}
-	a := automatic{place: m.place, memory: filepath.Join(dir, "auto.json")}
+	// A node that asks nobody begins later in its window, each by its name, with half an hour left.
+	clock := time.Date(2026, 12, 1, 23, 45, 0, 0, time.UTC)
+	a := automatic{place: m.place, memory: filepath.Join(dir, "auto.json"), now: func() time.Time { return clock }}
 	look := func(u config.Upgrade) (auto.Decision, error) {
 		t.Helper()
 		asked, m.orders = nil, nil
@@ -114,6 +116,11 @@ func TestAuto(t *testing.T) {
 	if mem, err := auto.Load(a.memory); err != nil || !strings.Contains(mem.Failed, "not what the channel names") {
 		t.Errorf("kept %+v, %v", mem, err)
 	}
+	clock = clock.Add(-24 * time.Hour).Truncate(24 * time.Hour)
+	if d, err := look(config.Upgrade{Auto: true, Channel: address, Window: "always"}); err != nil || d.Do != auto.Wait || !strings.Contains(d.Why, "when the window opens") {
+		t.Errorf("at the begin of the window: got %+v, %v", d, err)
+	}
+	clock = clock.Add(47 * time.Hour)
 	d, err := look(config.Upgrade{Auto: true, Channel: address, Source: web.URL + "/elsewhere/", Window: "always"})
 	if err != nil || d.Do != auto.Upgrade || !slices.Contains(asked, "/elsewhere/new.upgrade") || slices.Contains(asked, "/shelf/new.upgrade") || m.orders[len(m.orders)-1] != "reboot" {
 		t.Fatalf("got %+v, %v, asked %v, orders %v", d, err, asked, m.orders)
