@@ -8,7 +8,10 @@ export GOTMPDIR := $(CURDIR)/bin/.tmp
 $(shell mkdir -p bin/.tmp)
 
 GO      ?= go
-VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+# The tag, or else the tag, the commits since and the commit. Nothing in it depends on the clone or on git's settings.
+VERSION := $(shell git -c core.abbrev=12 describe --tags --match 'v[0-9]*' --abbrev=12 --always --dirty 2>/dev/null || echo unknown)
+# Changes when the version does, so that a tag alone makes the program again.
+$(shell echo '$(VERSION)' | cmp -s - bin/.tmp/version || echo '$(VERSION)' > bin/.tmp/version)
 LDFLAGS := -s -w
 PROGRAMS := builder/image/programs
 SOURCES := $(shell find boards builder cmd images init overlays qemu -name '*.go' -o -name '*.yaml' -o -name '*.lock' -o -path 'overlays/*' -type f 2>/dev/null) go.mod go.sum
@@ -20,9 +23,12 @@ given = $(foreach v,$(filter-out GO LIMIT only seed n minutes against PREFIX DES
 quote = '$(subst ','\'',$(1))'
 GIVEN = $(foreach v,$(call given),$(v)=$(call quote,$($(v))))
 
-.PHONY: all image install demo unit cover lint test test-full fuzz bench crash soak proof locks clean check
+.PHONY: all image version install demo unit cover lint test test-full fuzz bench crash soak proof locks clean check
 
 all: bin/imgbuild
+
+version:
+	@echo $(VERSION)
 
 # Needs: Go, make, git, ca-certificates. Said before anything else fails.
 check:
@@ -38,7 +44,7 @@ $(PROGRAMS)/init-arm64: $(INIT_SOURCES) | check
 $(PROGRAMS)/init-armv7: $(INIT_SOURCES) | check
 	GOOS=linux GOARCH=arm GOARM=7 $(GO) build $(INIT_FLAGS) -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/init
 
-bin/imgbuild: $(SOURCES) $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7 | check
+bin/imgbuild: $(SOURCES) bin/.tmp/version $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7 | check
 	$(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o $@ ./cmd/imgbuild
 
 image: bin/imgbuild
