@@ -137,7 +137,7 @@ func home(t *testing.T) string {
 
 const typedKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS me@laptop"
 
-// `imgbuild new` asks for board, role, name, server and key, and asks again where an answer is none.
+// `imgbuild new` asks for board, role, name, server and key, again where an answer is none.
 func TestQuestions(t *testing.T) {
 	dir := home(t)
 	d := onTTY(t, dir, "new", "node.yaml")
