@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"aead.dev/minisign"
 
@@ -59,6 +60,26 @@ func newKey(file, passphrase string, cost int) (minisign.PublicKey, error) {
 		return pub, err
 	}
 	return pub, nil
+}
+
+// NewKeyText makes a private key without a passphrase, in minisign's form, for a file that is
+// encrypted as a whole.
+func NewKeyText() (string, error) {
+	_, key, err := minisign.GenerateKey(rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	text, err := key.MarshalText()
+	return string(text), err
+}
+
+// ParseKey reads a private key without a passphrase; file is where it is from.
+func ParseKey(file, text string) (*minisign.PrivateKey, error) {
+	var key minisign.PrivateKey
+	if err := key.UnmarshalText([]byte(strings.TrimSpace(text))); err != nil {
+		return nil, fault.Wrap(err, fault.Input, "give one that `imgbuild new cluster` has made", "the signing key in %s", file)
+	}
+	return &key, nil
 }
 
 // write makes a file that must not be there, whole or not at all.

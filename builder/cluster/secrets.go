@@ -16,9 +16,10 @@ import (
 // Secrets is cluster.secrets.yaml: what must not be in clear in cluster.yaml, in the same shape,
 // and the key that signs upgrades.
 type Secrets struct {
-	File string
-	lock *lock  // how it was opened; nil for a file in clear
-	top  *value // nil while it is sealed
+	File  string
+	lock  *lock  // how it was opened; nil for a file in clear
+	top   *value // nil while it is sealed
+	clear []byte // what top was read from
 
 	shared *value // of defaults
 	nodes  map[string]*value
@@ -94,9 +95,9 @@ func (s *Secrets) parse(data []byte) error {
 		for _, p := range r.sorted() {
 			bad = append(bad, p.String())
 		}
-		return fault.New(fault.Input, "run `imgbuild new cluster edit=yes` to correct it", "%s cannot be used:\n  %s", s.File, strings.Join(bad, "\n  "))
+		return fault.New(fault.Input, "correct it with `imgbuild secrets edit`", "%s cannot be used:\n  %s", s.File, strings.Join(bad, "\n  "))
 	}
-	s.top = top
+	s.top, s.clear = top, data
 	return nil
 }
 

@@ -5,8 +5,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"aead.dev/minisign"
 	"golang.org/x/term"
 
+	"imgbuild/builder/bundle"
 	"imgbuild/builder/cluster"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/config"
@@ -21,8 +23,16 @@ func clusterWord(file string) func() (string, error) {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		return nil
 	}
-	return func() (string, error) { return string(askSecret("Passphrase or key of " + file + ": ")), nil }
+	return func() (string, error) {
+		if typedWord == "" {
+			typedWord = string(askSecret("Passphrase or key of " + file + ": "))
+		}
+		return typedWord, nil
+	}
 }
+
+// typedWord is what the user has typed: one command may open the file more than once.
+var typedWord string
 
 // secretsOf opens the secrets that belong to a cluster file.
 func secretsOf(file string, word func() (string, error)) (*cluster.Secrets, error) {
@@ -43,4 +53,20 @@ func validateCluster(a *line.Args, file string) ([]config.Problem, error) {
 	}
 	_, problems, err := cluster.Check(file, secrets)
 	return problems, err
+}
+
+// clusterKey is the signing key of ./cluster.secrets.yaml; nil where there is no such file, or it
+// has no key.
+func clusterKey() (*minisign.PrivateKey, error) {
+	s, err := secretsOf(cluster.File, clusterWord(cluster.SecretsFile))
+	if err != nil || s == nil {
+		return nil, err
+	}
+	if s.Sealed() {
+		return nil, fault.New(fault.Usage, "set "+passphraseEnv+", or give sign=none", "%s has the signing key, and there is nobody to ask for its passphrase", s.File)
+	}
+	if s.SigningKey() == "" {
+		return nil, nil
+	}
+	return bundle.ParseKey(s.File, s.SigningKey())
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // signKey names the private key of upgrades.
-var signKey = line.Key{Name: "sign", Value: "FILE|none", Doc: "Private key that signs upgrades; default ~/.config/imgbuild/key, if it is there."}
+var signKey = line.Key{Name: "sign", Value: "FILE|none", Doc: "Private key that signs upgrades; default that of ./cluster.secrets.yaml, else ~/.config/imgbuild/key, if it is there."}
 
 var keygen = line.Verb{
 	Name:    "keygen",
@@ -78,9 +78,14 @@ func newPassphrase(must bool) (string, error) {
 	return word, nil
 }
 
-// signingKey loads the private key: the one that is named, else the default one, which need not be
-// there; nil for none.
+// signingKey loads the private key: the one that is named, else that of ./cluster.secrets.yaml,
+// else the default one, which need not be there; nil for none.
 func signingKey(name string) (*minisign.PrivateKey, error) {
+	if name == "" {
+		if key, err := clusterKey(); key != nil || err != nil {
+			return key, err
+		}
+	}
 	return bundle.FindKey(name, func(file string) (string, error) {
 		if word, ok := os.LookupEnv(passphraseEnv); ok {
 			return word, nil

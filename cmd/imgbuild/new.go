@@ -20,16 +20,19 @@ import (
 
 var newVerb = line.Verb{
 	Name:     "new",
-	Operands: "[FILE]",
-	Summary:  "Write a short configuration for a new node; default FILE is config.yaml. On a terminal it asks for what is not given.",
+	Operands: "[FILE] | cluster",
+	Words:    "cluster",
+	Summary:  "Write a short configuration for a new node; default FILE is config.yaml. On a terminal it asks for what is not given. cluster: write cluster.yaml for a whole shelf, and the secrets that its nodes do not have yet.",
 	Keys: []line.Key{boardKey, roleKey,
 		{Name: "hostname", Value: "NAME", Doc: "The node's name."},
 		{Name: "key", Value: "FILE|default|none", Doc: "The ssh public key that may log in. default: the first of ~/.ssh, which is also taken where nobody can be asked."},
 		{Name: "server", Value: "FILE|HOST", Doc: "Of a worker: the server's configuration file, which has the token too, or its name or address."},
 		{Name: "token", Value: "TOKEN", Doc: "The token of k3s. Default: a new one for a server, that of server=FILE for a worker."},
+		{Name: "lock", Value: "passphrase|key|none", Words: []string{"passphrase", "key", "none"}, Doc: "With cluster: how a new cluster.secrets.yaml is encrypted. key: with a key of age's that is printed once. Default passphrase, IMGBUILD_PASSPHRASE where nobody can be asked."},
 		line.Output},
 	Examples: []string{
 		"imgbuild new",
+		"imgbuild new cluster key=default",
 		"imgbuild new server.yaml board=rpi4 role=server hostname=server1",
 		"imgbuild new node2.yaml board=rpi4 role=worker hostname=node2 server=server.yaml",
 	},
@@ -39,6 +42,12 @@ var newVerb = line.Verb{
 func doNew(ctx context.Context, a *line.Args) error {
 	if len(a.Operands) > 1 {
 		return fault.New(fault.Usage, "run `imgbuild new [FILE]`", "new takes one file, not %d", len(a.Operands))
+	}
+	if len(a.Operands) == 1 && a.Operands[0] == "cluster" {
+		return doNewCluster(ctx, a)
+	}
+	if a.Values["lock"] != "" {
+		return fault.New(fault.Usage, "leave it out", "lock= is for `imgbuild new cluster`")
 	}
 	file := "config.yaml"
 	if len(a.Operands) == 1 {

@@ -28,7 +28,7 @@ var upgradeVerb = line.Verb{
 		{Name: "firmware", Value: "yes|no", Doc: "Of one node: upgrade the firmware on its boot partition too, once it has committed the system. If it then does not boot, its card has to come out (`imgbuild firmware`). Default no."},
 		{Name: "again", Value: "yes|no", Doc: "Try a bundle that a node has rolled back before. Default no."},
 		{Name: "force", Value: "NODE[,NODE]", Doc: "Nodes that may be degraded; others end the run before it begins."},
-		{Name: "sign", Value: "FILE", Doc: "Private key that signs what is built, and whose public half a node without any key may be given; default ~/.config/imgbuild/key."},
+		{Name: "sign", Value: "FILE", Doc: "Private key that signs what is built, and whose public half a node without any key may be given; default that of ./cluster.secrets.yaml, else ~/.config/imgbuild/key."},
 		k3sKey, lockKey, mirrorKey, cacheKey,
 		userKey, identityKey, hostKey},
 	Examples: []string{
