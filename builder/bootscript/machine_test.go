@@ -9,6 +9,7 @@ import (
 
 	"imgbuild/builder/bootscript/emulate"
 	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/contract/firmware"
 )
 
 var boards = []Params{
@@ -276,6 +277,37 @@ func TestVirt(t *testing.T) {
 			if !strings.HasSuffix(why, " a") || args["console"] != console || args["shelf.board"] != p.Board ||
 				!strings.Contains(last, fmt.Sprintf(" 0x%08x ", kernel)) {
 				t.Errorf("%s on %q: %s, console %s: %s", p.Board, board, why, args["console"], last)
+			}
+		}
+	}
+}
+
+// The first line of usercmdline.txt follows the script's own words, whatever slot boots. A file
+// that is longer than it may be is left out, not cut.
+func TestWords(t *testing.T) {
+	long := strings.Repeat("x", firmware.MaxWords-6)
+	for _, c := range []struct{ file, want string }{
+		{"", ""}, {"\n", ""}, {"quiet", "quiet"}, {"usb-storage.quirks=174c:55aa:u loglevel=3\r\nmore=1\r\n", "usb-storage.quirks=174c:55aa:u loglevel=3"},
+		{"  a=\"b c\"; reset\ns_slot=b\n", "  a=\"b c\"; reset"}, {"# a note\n", "# a note"}, {"a=1 " + long + "\r\n", "a=1 " + long}, {"a=12 " + long + "\r\n", ""},
+		{strings.Repeat("a=1\n", 1000), ""},
+	} {
+		for _, p := range boards {
+			r := bootstate.Fresh("a")
+			for _, slots := range []string{"ab", "b"} {
+				m := &emulate.Machine{Sectors: [2][]byte{sector(t, r), sector(t, r)}, Slots: slots}
+				why, _ := m.Boot(script(t, p))
+				want := strings.TrimSuffix(m.Shell.Env["bootargs"], " ")
+				if m.Shell.Env["s_words"] != "" {
+					t.Fatalf("s_words is set without a file")
+				}
+				m = &emulate.Machine{Sectors: [2][]byte{sector(t, r), sector(t, r)}, Slots: slots, Words: []byte(c.file)}
+				again, _ := m.Boot(script(t, p))
+				if c.want != "" {
+					want += " " + c.want
+				}
+				if got := strings.TrimRight(m.Shell.Env["bootargs"], " "); got != want || again != why {
+					t.Errorf("%s, %.40q: %q, want %q; ended with %q, want %q", p.Board, c.file, got, want, again, why)
+				}
 			}
 		}
 	}

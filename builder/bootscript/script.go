@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"imgbuild/init/contract/bootstate"
+	"imgbuild/init/contract/firmware"
 )
 
 // Kernel is how a slot's kernel is packed.
@@ -27,7 +28,7 @@ const (
 type Addresses struct {
 	Kernel uint64
 	Packed uint64 // the compressed kernel, of ImageGz only
-	Initrd uint64 // and before it, the record's sector
+	Initrd uint64 // and before it, the record's sector and the user's words
 	DTB    uint64 // of a board with Params.DTB only
 }
 
@@ -100,6 +101,8 @@ func Script(p Params) (string, error) {
 		"@SIZE@", fmt.Sprintf("0x%x", bootstate.Size),
 		"@V@", fmt.Sprint(bootstate.Version),
 		"@NAME@", p.Board,
+		"@TOOLONG@", fmt.Sprintf("%x", firmware.MaxWords+1), // as U-Boot has it in filesize
+		"@MOST@", fmt.Sprint(firmware.MaxWords),
 		"@ARGS@", args,
 		"@LOADKERNEL@", loadKernel[p.Kernel],
 		"@GO@", map[Kernel]string{ImageGz: "booti", ZImage: "bootz"}[p.Kernel],
@@ -108,6 +111,7 @@ func Script(p Params) (string, error) {
 
 func settings(p Params, a Addresses, console string) string {
 	s := fmt.Sprintf("\tsetenv s_console %s\n\tsetenv s_kernel 0x%08x\n\tsetenv s_initrd 0x%08x\n", console, a.Kernel, a.Initrd)
+	s += fmt.Sprintf("\tsetenv s_name 0x%08x\n\tsetenv s_equal 0x%08x\n\tsetenv s_file 0x%08x\n", a.Initrd+0x38, a.Initrd+0x3c, a.Initrd+0x40)
 	if p.Kernel == ImageGz {
 		s += fmt.Sprintf("\tsetenv s_packed 0x%08x\n", a.Packed)
 	}

@@ -12,7 +12,7 @@ import (
 // commands lists what boot.scr may use: what each of Debian's U-Boots for the boards has, read in
 // their binaries.
 var commands = map[string]string{
-	"common": "echo env load part reset run setenv sleep test",
+	"common": "echo env load mw.b mw.l part reset run setenv sleep test",
 	"arm64":  "booti unzip", // rpi_arm64 and qemu_arm64, 2025.01
 	"arm":    "bootz",       // odroid-xu3 2023.01 and qemu_arm 2025.01; no setexpr, no booti
 }

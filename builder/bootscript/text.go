@@ -113,7 +113,25 @@ else
 	setenv s_second a
 fi
 
-# 3. Load and boot it, else the other one: whatever loads is whole, an upgrade writes a slot's first sector last.
+# 3. The user's words for the kernel: the first line of usercmdline.txt, behind s_words= as env import wants it. A file that is too
+# long is cut by load, so it is left out. Blanks first, so that the file begins where memory is aligned.
+setenv s_words
+if test -e ${devtype} ${devnum}:1 usercmdline.txt; then
+	mw.b ${s_initrd} 0x20 0x40
+	mw.l ${s_name} 0x6f775f73 1
+	mw.l ${s_equal} 0x3d736472 1
+	mw.b ${s_file} 0 0x200
+	if load ${devtype} ${devnum}:1 ${s_file} usercmdline.txt @TOOLONG@; then
+		if test "${filesize}" = "@TOOLONG@"; then
+			echo "shelf: PROBLEM what went wrong: usercmdline.txt is too long and is left out"
+			echo "shelf: PROBLEM how to fix it: leave at most @MOST@ bytes in it"
+		else
+			env import -t -r ${s_initrd} 0x240 s_words
+		fi
+	fi
+fi
+
+# 4. Load and boot it, else the other one: whatever loads is whole, an upgrade writes a slot's first sector last.
 for s_slot in ${s_first} ${s_second}; do
 	if test "${s_slot}" = "a"; then
 		setenv s_part 2
@@ -138,7 +156,7 @@ for s_slot in ${s_first} ${s_second}; do
 				setenv s_isnew 1
 			fi
 			part uuid ${devtype} ${devnum}:1 s_disk
-			setenv bootargs "console=tty0 console=${s_console} @ARGS@panic=10 shelf.disk=${s_disk} shelf.slot=${s_slot} shelf.board=@NAME@ shelf.trial=${s_isnew} shelf.left=${left} shelf.last=${last}"
+			setenv bootargs "console=tty0 console=${s_console} @ARGS@panic=10 shelf.disk=${s_disk} shelf.slot=${s_slot} shelf.board=@NAME@ shelf.trial=${s_isnew} shelf.left=${left} shelf.last=${last} ${s_words}"
 			echo "shelf: booting slot ${s_slot}"
 			@GO@ ${s_kernel} ${s_initrd}:${s_size} ${s_fdt}
 		fi

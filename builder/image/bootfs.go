@@ -99,6 +99,9 @@ config.d/     parts of the configuration, one file each
 report.txt    what went wrong at the last boot, and how to fix it
 rescue.txt    write yes to start without data and services, for repairs
 
+Words for the kernel's command line go into the first line of a file of your
+own, usercmdline.txt.
+
 Everything else is the bootloader's.
 `, version), "\n", "\r\n")
 }

@@ -1,8 +1,10 @@
 package emulate
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"imgbuild/builder/ubootscript"
@@ -15,6 +17,7 @@ type Machine struct {
 	Slots    string    // which slots load: "ab", "a", "b", ""
 	ReadOnly bool
 	Board    string // U-Boot's version text
+	Words    []byte // usercmdline.txt on BOOT; nil = there is none
 	memory   map[string][]byte
 	Writes   []int // the copies that the last boot wrote, in order
 	Shell    *Shell
@@ -55,6 +58,26 @@ func (m *Machine) Boot(script string) (why string, bootargs map[string]string) {
 		}
 		panic(fmt.Sprint("mmc ", a))
 	}
+	single := map[uint64]byte{} // memory that mw writes, and the user's words
+	sh.Commands["mw.b"] = func(a []string) bool {
+		for i := range number(a[2]) {
+			single[number(a[0])+i] = byte(number(a[1]))
+		}
+		return true
+	}
+	sh.Commands["mw.l"] = func(a []string) bool {
+		for i := range uint64(4) {
+			single[number(a[0])+i] = byte(number(a[1]) >> (8 * i))
+		}
+		return len(a) == 3 && a[2] == "1"
+	}
+	test := sh.Commands["test"]
+	sh.Commands["test"] = func(a []string) bool {
+		if a[0] == "-e" {
+			return m.onBoot(a[1:]) && m.Words != nil
+		}
+		return test(a)
+	}
 	sh.Commands["env"] = func(a []string) bool {
 		switch {
 		case a[0] == "import" && a[1] == "-c" && a[3] == "0x200":
@@ -78,6 +101,13 @@ func (m *Machine) Boot(script string) (why string, bootargs map[string]string) {
 			}
 			m.memory[a[4]] = data
 			return true
+		case a[0] == "import" && a[1] == "-t" && a[2] == "-r":
+			text := make([]byte, number(a[4]))
+			for i := range text {
+				text[i] = single[number(a[3])+uint64(i)]
+			}
+			importText(sh.Env, text, a[5:])
+			return true
 		}
 		panic(fmt.Sprint("env ", a))
 	}
@@ -90,6 +120,14 @@ func (m *Machine) Boot(script string) (why string, bootargs map[string]string) {
 	}
 	loaded := map[string]string{} // address -> file
 	sh.Commands["load"] = func(a []string) bool {
+		if len(a) == 5 {
+			n := min(uint64(len(m.Words)), number(a[4]))
+			for i, b := range m.Words[:n] {
+				single[number(a[2])+uint64(i)] = b
+			}
+			sh.Env["filesize"] = fmt.Sprintf("%x", n)
+			return m.onBoot([]string{a[0], a[1], a[3]}) && m.Words != nil
+		}
 		slot := map[string]string{"0:2": "a", "0:3": "b"}[a[1]]
 		if a[0] != "mmc" || slot == "" {
 			panic(fmt.Sprint("load ", a))
@@ -127,4 +165,46 @@ func (m *Machine) Boot(script string) (why string, bootargs map[string]string) {
 		bootargs[name] = value
 	}
 	return why, bootargs
+}
+
+// onBoot reports that a command names the user's words on BOOT; it may name nothing else there.
+func (m *Machine) onBoot(a []string) bool {
+	if !slices.Equal(a, []string{"mmc", "0:1", "usercmdline.txt"}) {
+		panic(fmt.Sprint("a file on BOOT: ", a))
+	}
+	return true
+}
+
+// number is a number as U-Boot reads it from an argument: hexadecimal, with or without 0x.
+func number(s string) uint64 {
+	n, err := strconv.ParseUint(strings.TrimPrefix(s, "0x"), 16, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// importText sets the variables that text (lines of NAME=VALUE, up to a NUL) has of some names, as
+// U-Boot's himport_r does: no carriage return before a line's end, blanks before a name skipped,
+// comments too, and a backslash taken away from what follows it.
+func importText(env map[string]string, text []byte, names []string) {
+	text, _, _ = bytes.Cut(text, []byte{0})
+	for line := range strings.Lines(strings.ReplaceAll(string(text), "\r\n", "\n")) {
+		line = strings.TrimLeft(strings.TrimSuffix(line, "\n"), " \t")
+		name, value, _ := strings.Cut(line, "=")
+		if strings.HasPrefix(line, "#") || !slices.Contains(names, name) {
+			continue
+		}
+		plain, escaped := "", false
+		for _, c := range value {
+			if c == '\\' && !escaped {
+				escaped = true
+				continue
+			}
+			plain, escaped = plain+string(c), false
+		}
+		if env[name] = plain; plain == "" {
+			delete(env, name)
+		}
+	}
 }

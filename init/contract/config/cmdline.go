@@ -10,12 +10,12 @@ import (
 // that line.
 const CmdlineName = "/proc/cmdline"
 
-// control are words on the command line that look like keys and are none: k3OS's modes, and what
-// boot.scr passes. shelf.board is both: the boot loader knows better than the image on which board
-// it runs.
+// control are words on the command line that look like keys and are none: k3OS's modes, what
+// boot.scr passes, and what PID 1 reads there before it has a configuration. shelf.board is both:
+// the boot loader knows better than the image on which board it runs.
 var control = []string{
 	"k3os.mode", "k3os.fallback_mode", "k3os.debug",
-	"shelf.disk", "shelf.slot", "shelf.trial", "shelf.left", "shelf.last", "shelf.rescue",
+	"shelf.disk", "shelf.slot", "shelf.trial", "shelf.left", "shelf.last", "shelf.rescue", "shelf.watchdog", "shelf.test",
 }
 
 // CmdlineLayer reads the configuration in a kernel command line, as k3OS documented it: any key as

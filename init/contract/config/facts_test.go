@@ -161,7 +161,7 @@ var cmdlines = []fact{
 	{"a key and its section", "k3os.token=a k3os=1", map[string]string{"k3os.token": "a"}, []string{"/proc/cmdline:1:14: error: k3os: "}},
 	{"arguments", `k3os.k3s_args="server --disable traefik"`, map[string]string{"k3os.k3s_args": `["server" "--disable" "traefik"]`}, []string{"split into its words"}},
 	{"words of others", "systemd=1 systemd.unit=foo hostname=z", map[string]string{"hostname": "z"}, nil},
-	{"control words", "k3os.debug k3os.mode=local console=ttyS0 root=/dev/sda1 rootwait init=/init ro shelf.disk=PARTUUID=1a2b3c4d-01 shelf.slot=a shelf.trial=0 shelf.left=3 shelf.last=ok shelf.rescue",
+	{"control words", "k3os.debug k3os.mode=local console=ttyS0 root=/dev/sda1 rootwait init=/init ro shelf.disk=PARTUUID=1a2b3c4d-01 shelf.slot=a shelf.trial=0 shelf.left=3 shelf.last=ok shelf.rescue shelf.watchdog=off shelf.test=panic",
 		map[string]string{"hostname": ""}, nil},
 	{"environment", "k3os.environment.HTTP_PROXY=http://x k3os.env.FOO=bar", map[string]string{"k3os.environment": "map[HTTP_PROXY:http://x]"},
 		[]string{"1:38: warning: k3os.env: there is no such key; it is ignored; did you mean k3os.environment?"}},

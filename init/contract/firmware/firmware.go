@@ -24,7 +24,12 @@ const (
 const (
 	Script = "boot.scr" // one for each board: it names the board
 	Part   = "config.d/"
+	Words  = "usercmdline.txt" // its first line is words for the kernel, after those of boot.scr
 )
+
+// MaxWords is how long Words may be, in bytes. The command line of a 32-bit kernel has 1024 bytes
+// (COMMAND_LINE_SIZE), of which boot.scr takes about 250.
+const MaxWords = 511
 
 // Limits of what a bundle carries.
 const (
@@ -48,7 +53,7 @@ type Placed struct {
 
 // users are the files that belong to the user of a node, or that the node writes for the user. They
 // are taken over from one BOOT to the other.
-var users = []string{"config.yaml", "report.txt", "rescue.txt", "usercfg.txt", "usercmdline.txt", "user-data", "meta-data", "network-config"}
+var users = []string{"config.yaml", "report.txt", "rescue.txt", "usercfg.txt", Words, "user-data", "meta-data", "network-config"}
 
 // User reports whether a file is the user's.
 func User(name string) bool {
