@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -14,12 +15,22 @@ import (
 // Loader loads the modules of an index, each once. It may be used from several goroutines.
 type Loader struct {
 	*Index
-	mu   sync.Mutex
-	done map[string]error
+	words Words
+	mu    sync.Mutex
+	done  map[string]error
 }
 
-// NewLoader returns a loader for an index.
-func NewLoader(x *Index) *Loader { return &Loader{Index: x, done: map[string]error{}} }
+// NewLoader returns a loader for an index. The command line's parameters for a module come before
+// those that it is loaded with, of which the kernel takes the last.
+func NewLoader(x *Index, w Words) *Loader {
+	return &Loader{Index: x, words: w, done: map[string]error{}}
+}
+
+// Match returns the modules that claim a modalias, sorted, but for those that the command line
+// blocks.
+func (l *Loader) Match(modalias string) []string {
+	return slices.DeleteFunc(slices.Clone(l.Index.Match(modalias)), l.words.Blocked)
+}
 
 // Release is the running kernel's version, as uname -r prints it.
 func Release() string {
@@ -44,11 +55,11 @@ func (l *Loader) Load(name string, params ...string) error {
 	for _, m := range order {
 		err, done := l.done[m]
 		if !done {
-			var p string
+			p := l.words.Parameters(m)
 			if m == Name(name) {
-				p = strings.Join(params, " ")
+				p = append(p, params...)
 			}
-			err = l.insert(m, p)
+			err = l.insert(m, strings.Join(p, " "))
 			l.done[m] = err
 		}
 		if err != nil {

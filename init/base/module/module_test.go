@@ -136,3 +136,35 @@ func FuzzIndex(f *testing.F) {
 		}
 	})
 }
+
+// A module gets the parameters that the command line has for it, and no device gets one that is
+// blocked there.
+func TestWords(t *testing.T) {
+	w := Words{"usb-storage.quirks": "174c:55aa:u,152d:0578:u", "usb_storage.option_zero_cd": "1", "usb_storage.swi_tru_install": "", "usb_storage.note": "a b",
+		"virtio_blk.num_request_queues": "1", "usb_storage": "x", "usb_storage.": "x", "quiet": "", "k3os.token": "secret", "modprobe.blacklist": "uas, bcm2835-wdt"}
+	for name, want := range map[string][]string{
+		"usb_storage": {`note="a b"`, "option_zero_cd=1", "quirks=174c:55aa:u,152d:0578:u", "swi_tru_install"},
+		"virtio_blk":  {"num_request_queues=1"},
+		"uas":         nil,
+		"":            nil,
+	} {
+		if got := w.Parameters(name); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	for name, want := range map[string]bool{"uas": true, "bcm2835_wdt": true, "usb_storage": false, "": false} {
+		if got := w.Blocked(name); got != want {
+			t.Errorf("%s blocked: %v, want %v", name, got, want)
+		}
+	}
+	if Words(nil).Blocked("") || Words(nil).Parameters("x") != nil {
+		t.Error("no words do something")
+	}
+	x := index(t)
+	if l := NewLoader(x, w); len(l.Match("platform:bcm2835-wdt")) != 0 || len(l.Match("virtio:d00000002v00001AF4")) != 1 {
+		t.Errorf("matches: %q, %q", l.Match("platform:bcm2835-wdt"), l.Match("virtio:d00000002v00001AF4"))
+	}
+	if l := NewLoader(x, nil); len(l.Match("platform:bcm2835-wdt")) != 1 {
+		t.Error("a module that nothing blocks is not matched")
+	}
+}

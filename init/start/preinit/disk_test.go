@@ -123,7 +123,7 @@ func TestFindDisk(t *testing.T) {
 		}
 		synctest.Test(t, func(t *testing.T) { // it waits for a disk that does not come
 			reporter := newReporter()
-			s := &State{Cmdline: ParseCmdline(c.cmdline), Modules: NewHotplug(reporter)}
+			s := &State{Cmdline: ParseCmdline(c.cmdline), Modules: NewHotplug(reporter, nil)}
 			err := s.findDisk(reporter, sys, dev)
 			if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) || c.err == "" && (err != nil || s.Disk.Name != c.want) {
 				t.Errorf("%s: got %+v, %v, want %q", c.name, s.Disk, err, c.want+c.err)
@@ -139,7 +139,7 @@ func TestFindDisk(t *testing.T) {
 func TestLateDisk(t *testing.T) {
 	sys, dev := t.TempDir(), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		s := &State{Cmdline: ParseCmdline("shelf.disk=1a2b3c4d-01 shelf.slot=a"), Modules: NewHotplug(newReporter())}
+		s := &State{Cmdline: ParseCmdline("shelf.disk=1a2b3c4d-01 shelf.slot=a"), Modules: NewHotplug(newReporter(), nil)}
 		done := make(chan error)
 		go func() { done <- s.findDisk(newReporter(), sys, dev) }()
 		time.Sleep(15 * time.Second)

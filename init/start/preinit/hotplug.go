@@ -12,6 +12,7 @@ import (
 // Hotplug loads the modules that devices ask for, those that are there and those that come.
 type Hotplug struct {
 	t           report.Reporter
+	words       module.Words
 	mu          sync.Mutex
 	loader      *module.Loader
 	seen        map[string]bool
@@ -19,9 +20,9 @@ type Hotplug struct {
 	subscribers []func(uevent.Event)
 }
 
-// NewHotplug returns one without modules.
-func NewHotplug(t report.Reporter) *Hotplug {
-	return &Hotplug{t: t, seen: map[string]bool{}, block: make(chan struct{}, 1)}
+// NewHotplug returns one without modules, for a machine whose kernel was given these words.
+func NewHotplug(t report.Reporter, w module.Words) *Hotplug {
+	return &Hotplug{t: t, words: w, seen: map[string]bool{}, block: make(chan struct{}, 1)}
 }
 
 // Use takes the modules of another directory from now on: first the initramfs's, later the
@@ -33,7 +34,7 @@ func (h *Hotplug) Use(dir string) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.loader, h.seen = module.NewLoader(x), map[string]bool{}
+	h.loader, h.seen = module.NewLoader(x, h.words), map[string]bool{}
 	return nil
 }
 

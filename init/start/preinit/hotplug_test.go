@@ -28,7 +28,7 @@ func modules(t *testing.T) string {
 
 // A device is asked for once for each set of modules; its event reaches all that subscribed.
 func TestEvent(t *testing.T) {
-	h := NewHotplug(newReporter())
+	h := NewHotplug(newReporter(), nil)
 	if err := h.Use(filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("modules of a directory that is not there are in use")
 	}
@@ -71,7 +71,7 @@ func TestEvent(t *testing.T) {
 // before counts.
 func TestWaitBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := NewHotplug(newReporter())
+		h := NewHotplug(newReporter(), nil)
 		for range 3 {
 			h.event(uevent.Event{"ACTION": "change", "SUBSYSTEM": "block"})
 		}

@@ -71,7 +71,7 @@ func Run(t report.Reporter, s *State) error {
 	text, _ := os.ReadFile("/proc/cmdline")
 	s.Cmdline = ParseCmdline(string(text))
 	s.Compatible, s.Model, s.Memory = Compatible("/proc"), Model("/proc"), Memory("/proc")
-	s.Modules = NewHotplug(t)
+	s.Modules = NewHotplug(t, module.Words(s.Cmdline))
 	if err := s.Modules.Use("/lib/modules/" + module.Release()); err != nil {
 		return fault.Wrap(err, fault.Internal, "write the image to the card again", "the initramfs has no modules for this kernel")
 	}

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"imgbuild/init/base/module"
 	"imgbuild/init/contract/bundle"
 	"imgbuild/init/net/proxy"
+	"imgbuild/init/start/preinit"
 	"imgbuild/init/upgrade/install"
 	"imgbuild/init/upgrade/source"
 )
@@ -58,7 +60,8 @@ func loader() func(name string, params ...string) error {
 		if err != nil {
 			return nil, err
 		}
-		return module.NewLoader(x), nil
+		text, _ := os.ReadFile("/proc/cmdline")
+		return module.NewLoader(x, module.Words(preinit.ParseCmdline(string(text)))), nil
 	})
 	return func(name string, params ...string) error {
 		l, err := open()
