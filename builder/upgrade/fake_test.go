@@ -315,7 +315,7 @@ func (n *fake) serveFirmware(ch ssh.Channel) int {
 }
 
 func (n *fake) firmware(talk *dialogue.Node) (*dialogue.Done, error) {
-	if err := talk.Say(dialogue.Message{Hello: &dialogue.Hello{Protocol: dialogue.Version, Hostname: n.name, Family: "rpi64", Arch: "arm64", Role: n.role, Running: fmt.Sprintf("%x", n.runs), Keys: n.keys, Space: format.MaxSlot}}); err != nil {
+	if err := talk.Say(dialogue.Message{Hello: &dialogue.Hello{Protocol: dialogue.Version, Hostname: n.name, Family: "rpi64", Arch: "arm64", Role: n.role, Keys: n.keys, Space: format.MaxSlot}}); err != nil {
 		return nil, err
 	}
 	keys, err := format.ParseKeys(strings.Join(n.keys, "\n"))

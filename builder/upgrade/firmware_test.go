@@ -29,6 +29,9 @@ func TestFirmware(t *testing.T) {
 	if err := Run(t.Context(), o); err != nil || !strings.Contains(out.String(), "is there already") {
 		t.Errorf("again: %v", err)
 	}
+	if strings.Contains(out.String(), "is not here") {
+		t.Errorf("a delta is looked for, which firmware has not: %s", out)
+	}
 
 	o, nodes, j, _ = laptop(t, "one=worker")
 	o.Firmware, nodes[0].noBoot = true, fault.New(fault.Unhealthy, "see shelf status", "the node is not healthy")

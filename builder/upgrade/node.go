@@ -208,11 +208,11 @@ func (d *serving) hello(h dialogue.Hello) (err error) {
 	return d.r.trusted(d.n)
 }
 
-// open finds or makes the delta, once the node asks for the first bytes.
+// open finds or makes the delta, once the node asks for the first bytes. Firmware has none.
 func (d *serving) open() error {
 	o := d.n.offer
 	base := hexSum(d.n.hello.Running)
-	if o.Header.Delta(base) == nil && base != o.Manifest.SlotSum() {
+	if d.n.command == "" && o.Header.Delta(base) == nil && base != o.Manifest.SlotSum() {
 		d.delta = d.r.delta(d.ctx, d.n, base)
 	}
 	var err error
