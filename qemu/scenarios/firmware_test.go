@@ -33,7 +33,7 @@ func TestFirmware(t *testing.T) {
 	options := vm.Options{Image: disk, Kept: true, Name: "server", Machine: "virt", Memory: 2048, Links: []*vm.Link{cable}}
 	g := boot(t, options)[0]
 
-	// is looks at a node that has just booted: version, slot, place of BOOT, and script since before.
+	// is looks at a node that has just booted: version, slot, place of BOOT, script since before.
 	is := func(before int, r release, slot, place string) {
 		t.Helper()
 		g.up()

@@ -26,7 +26,7 @@ func NewLoader(x *Index, w Words) *Loader {
 	return &Loader{Index: x, words: w, done: map[string]error{}}
 }
 
-// Match returns the modules that claim a modalias, sorted, but for those that the command line
+// Match returns the modules that claim a modalias, sorted, except for those that the command line
 // blocks.
 func (l *Loader) Match(modalias string) []string {
 	return slices.DeleteFunc(slices.Clone(l.Index.Match(modalias)), l.words.Blocked)
