@@ -93,7 +93,7 @@ func write(name string, data []byte, mode os.FileMode) error {
 		err = f.CommitNew(name)
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return fault.Wrap(err, fault.Input, "name another place with key=FILE; nodes that trust the old key take nothing signed by a new one", "a key is there already, %s", name)
+		return fault.New(fault.Input, "name another place with key=FILE; nodes that trust the old key take nothing signed by a new one", "a key is there already, %s", name)
 	}
 	return fault.Wrap(err, fault.Device, "free some space", "writing the key")
 }

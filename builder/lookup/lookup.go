@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"imgbuild/builder/neterr"
 	"imgbuild/init/contract/fault"
 )
 
@@ -134,12 +135,28 @@ func (f Finder) both(ctx context.Context, host, name string, patience time.Durat
 	if second != nil {
 		return *second, nil
 	}
-	return Found{}, unknown(errors.Join(errs...), host)
+	return Found{}, unknown(host, errs...)
 }
 
-func unknown(err error, host string) error {
-	return fault.Wrap(err, fault.Network, "look whether it is on and in the same network, or give its address", "the name %s is not known", host)
+func unknown(host string, errs ...error) error {
+	var texts []string
+	for _, err := range errs {
+		if err != nil {
+			texts = append(texts, neterr.Words(err))
+		}
+	}
+	slices.Sort(texts) // in the same order, whichever came first
+	return fault.Wrap(inWords{strings.Join(texts, ", and "), errors.Join(errs...)}, fault.Network, "look whether it is on and in the same network, or give its address", "the name %s is not known", host)
 }
+
+// inWords is an error with a text of its own.
+type inWords struct {
+	text string
+	err  error
+}
+
+func (e inWords) Error() string { return e.text }
+func (e inWords) Unwrap() error { return e.err }
 
 // lans are the interfaces into a local network.
 func lans() ([]net.Interface, error) {

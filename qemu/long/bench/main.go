@@ -52,7 +52,7 @@ func run(ctx context.Context, r *longrun.Run) error {
 		name string
 		run  func(context.Context) error
 	}{
-		{"build", b.build},
+		{"build", func(ctx context.Context) error { return b.build(ctx, r.N) }},
 		{"boot", func(ctx context.Context) error { return b.boot(ctx, r.N, r.Against) }},
 		{"node", func(ctx context.Context) error { return b.node(ctx, r.N) }},
 		{"upgrade", b.upgrade},
