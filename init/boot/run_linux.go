@@ -43,8 +43,11 @@ func (n *Node) run() {
 	ready := make(chan struct{})
 	v, watch, sweep := n.view, n.watch, n.lay.Sweep
 	guard.Go(func() {
-		v.Settle()
+		up := v.Settle()
 		close(ready)
+		if up {
+			v.Banner()
+		}
 	})
 	guard.Go(func() {
 		watch.Run(ready, func() {

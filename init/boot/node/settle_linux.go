@@ -17,8 +17,8 @@ const defaultDeadline = 10 * time.Minute
 
 // Settle waits until the node's checks have passed as far as they can, prints the line that
 // everybody waits for, and acts on what is decided about the slot. A committed system that is late
-// goes on trying.
-func (v *View) Settle() {
+// goes on trying. up is false where the node leaves this system.
+func (v *View) Settle() (up bool) {
 	began, reported := time.Now(), false
 	v.since.Store(&began)
 	limit := v.deadline()
@@ -50,11 +50,11 @@ func (v *View) Settle() {
 			reason := "unhealthy: " + results[0].Check
 			v.Base.Problem(v.Upgrades.GaveUp(reason, v.clean(s.Verdict), results))
 			v.Orders.Give(order.Order{Verb: order.Reboot, Reason: reason, Fault: true})
-			return
+			return false
 		}
 		if len(results) == 0 {
 			v.ready()
-			return
+			return true
 		}
 		if !reported { // not healthy, and nothing better to go to
 			v.late(limit, results)
