@@ -34,7 +34,7 @@ func newNode(t *testing.T, passphrase string) (s *sshd.Server, home string) {
 			return -1
 		default:
 			fmt.Sscanf(command, "exit %d", &status)
-			fmt.Fprintln(ch.Stderr(), "shelf: no such luck")
+			fmt.Fprintln(ch.Stderr(), "what went wrong: no such luck\nhow to fix it:   try again")
 		}
 		return status
 	})
@@ -152,6 +152,9 @@ func TestCommands(t *testing.T) {
 	}
 	_, err = n.Output(t.Context(), "exit 3", nil)
 	is(t, err, fault.Input, "no such luck")
+	if _, fix := fault.Parts(err); fix != "try again" {
+		t.Errorf("got the way out %q of %v, want the node's", fix, err)
+	}
 	_, err = n.Output(t.Context(), "exit 99", nil)
 	is(t, err, fault.Internal, "no such luck")
 	if code, err := n.Run(t.Context(), "exit 7", nil, nil, nil); code != 7 || err != nil {

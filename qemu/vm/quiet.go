@@ -11,7 +11,7 @@ import (
 )
 
 // Quiet is a console of which only the node's own lines are shown: what it does, and what went
-// wrong. ready is called each time a node reports that it is up.
+// wrong. ready is called each time a node reports that it is up, after that line.
 type Quiet struct {
 	mu    sync.Mutex
 	w     io.Writer
@@ -27,6 +27,10 @@ func NewQuiet(w io.Writer, head string, ready func()) *Quiet {
 
 // own matches a line of the node, which the kernel's log may put a time before.
 var own = regexp.MustCompile(`^(?:\[ *[0-9.]+\] )?(shelf: .*)$`)
+
+// banner matches the line that ends a boot and comes again when what it shows has changed
+// (init/boot/banner).
+var banner = regexp.MustCompile(`^shelf: \S+ is up[;,] `)
 
 // longest bounds a line, in bytes; more of it is left out.
 const longest = 4096
@@ -51,7 +55,7 @@ func (q *Quiet) Write(p []byte) (int, error) {
 		if _, err := fmt.Fprintln(q.w, terminal.Line(q.head+m[1])); err != nil {
 			return 0, err
 		}
-		if bytes.HasPrefix([]byte(m[1]), []byte("shelf: ready")) && q.ready != nil {
+		if banner.MatchString(m[1]) && q.ready != nil {
 			q.ready()
 		}
 	}
