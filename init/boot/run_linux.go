@@ -42,13 +42,7 @@ func (n *Node) run() {
 	n.consoles()
 	ready := make(chan struct{})
 	v, watch, sweep := n.view, n.watch, n.lay.Sweep
-	guard.Go(func() {
-		up := v.Settle()
-		close(ready)
-		if up {
-			v.Banner()
-		}
-	})
+	guard.Go(func() { v.Live(ready) })
 	guard.Go(func() {
 		watch.Run(ready, func() {
 			if sweep != nil {

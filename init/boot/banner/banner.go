@@ -1,4 +1,4 @@
-// Package banner is the line on every console that tells who the node is, how it is, and where to
+// Package banner is the line on every console that shows who the node is, how it is, and where to
 // log in.
 package banner
 

@@ -13,9 +13,19 @@ import (
 // all the time does not fill the console.
 const bannerPause = 10 * time.Second
 
-// Banner shows on every console who the node is, how it is and where to log in: now, and whenever
-// that has changed. It does not return.
-func (v *View) Banner() {
+// Live waits until the node has settled, closes settled, and then keeps the banner fresh. It returns
+// only where the node leaves this system.
+func (v *View) Live(settled chan<- struct{}) {
+	up := v.Settle()
+	close(settled)
+	if up {
+		v.showBanner()
+	}
+}
+
+// showBanner shows on every console who the node is, how it is and where to log in: now, and
+// whenever that has changed. It does not return.
+func (v *View) showBanner() {
 	last := ""
 	for {
 		changed := v.Net.Changed()
