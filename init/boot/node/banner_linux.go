@@ -13,8 +13,8 @@ import (
 // all the time does not fill the console.
 const bannerPause = 10 * time.Second
 
-// bannerPause is how long after one banner the next one comes at the earliest: a state that
-// changes all the time does not fill the console.
+// Live waits until the node has settled, closes settled, and then keeps the banner fresh. It
+// returns only where the node leaves this system.
 func (v *View) Live(settled chan<- struct{}) {
 	up := v.Settle()
 	close(settled)
