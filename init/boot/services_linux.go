@@ -200,7 +200,7 @@ func startStorage(n *Node) error {
 	keeper := &care.Keeper{Whole: d.Whole, Say: n.Base.Say, Clock: func() (time.Time, bool) { return time.Now(), clock.Status().Synced }}
 	server := &serve.Server{Config: n.Config, Host: n.host, Disks: d, Care: keeper, Super: n.Units.Load(), Load: p.Modules.Load, Edit: apply.Here.Edit, Say: n.Base.Say}
 	announce, save := n.lan.Kick, n.SaveReport
-	r := role.NewStorage(server, func() bool { return clock.Status().Synced }, t, func() { announce(); save() })
+	r := role.NewStorage(server, n.time(), t, func() { announce(); save() })
 	n.Storage.Store(r)
 	n.Probes.Add(server.Probes()...)
 	p.Modules.Subscribe(r.Handle)

@@ -24,10 +24,11 @@ type Storage struct {
 	kick     chan struct{}
 }
 
-// NewStorage makes one. known reports whether the time is known.
-func NewStorage(s *serve.Server, known func() bool, t report.Reporter, save func()) *Storage {
+// NewStorage makes one. wait waits for the right time, for as long as is configured.
+func NewStorage(s *serve.Server, wait func(context.Context) error, t report.Reporter, save func()) *Storage {
 	r := &Storage{Server: s, Reporter: t, Save: save, kick: make(chan struct{}, 1)}
-	r.Backups = &backup.Keeper{Own: serve.Own, Known: known, Log: t.Log, Done: r.Kick, Start: func(ctx context.Context, place string) error {
+	r.Backups = &backup.Keeper{Own: serve.Own, Log: t.Log, Done: r.Kick, Start: func(ctx context.Context, place string) error {
+		_ = wait(ctx) // names have dates
 		return supervise.RunCommand(ctx, "/usr/bin/shelf", "backup", "now", place)
 	}}
 	return r

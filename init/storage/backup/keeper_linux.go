@@ -18,7 +18,6 @@ import (
 // process of its own. Its fields are set before use; all methods may be called from any goroutine.
 type Keeper struct {
 	Own   func() string                                 // .shelfos of the first disk that can be written; empty for none
-	Known func() bool                                   // the time is known
 	Start func(ctx context.Context, place string) error // makes a backup, and notes in the State how it went
 	Done  func()                                        // one has ended
 	Log   func(format string, a ...any)
@@ -51,7 +50,7 @@ func (k *Keeper) Look(ctx context.Context) {
 		k.seen = nil // a file system may just have been made
 	}
 	k.state = s
-	if len(s.Places) == 0 || k.busy != "" || !k.Known() {
+	if len(s.Places) == 0 || k.busy != "" {
 		return
 	}
 	sys, dev := "/sys", "/dev"
@@ -86,14 +85,19 @@ func (k *Keeper) run(ctx context.Context, name string) {
 	if own != "" && lerr == nil {
 		k.state = s
 	}
-	if k.err = nil; err != nil && k.state.Places[name].Error == "" {
+	k.err = nil
+	noted := err == nil || k.state.Places[name].Error != ""
+	if !noted { // it had not begun: somebody else makes one, or reads the disk
 		k.err = err
+		delete(k.tried, name)
 	}
 	k.mu.Unlock()
 	if err == nil {
 		k.Log("backup: all shares are on the disk %s, which may be unplugged", name)
 	}
-	k.Done()
+	if noted {
+		k.Done()
+	}
 }
 
 // attachment is where a file system is attached; empty for nowhere. mu is held.
