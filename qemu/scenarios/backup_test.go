@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"imgbuild/init/status/monitor"
 	"imgbuild/qemu/vm"
 )
 
@@ -85,7 +84,7 @@ func TestBackup(t *testing.T) {
 		if got := s.run("sudo shelf backup list stick"); strings.Count(got, "photos") != 2 || strings.Count(got, "bobs") != 1 {
 			t.Errorf("got %q, want two of photos and one of bobs", got)
 		}
-		s.until("sudo cat " + monitor.File + " | grep backup_good", "place=\"stick\"")
+		s.until("sudo cat /run/shelf/metrics/shelf.prom | grep backup_good", "place=\"stick\"")
 	}, g)
 	sub(t, "restored", func(t *testing.T) {
 		hash := s.run("sudo sha256sum " + photos + "/trip/file")
