@@ -17,15 +17,23 @@ import (
 var signKey = line.Key{Name: "sign", Value: "FILE|none", Doc: "Private key that signs upgrades; default that of ./cluster.secrets.yaml, else ~/.config/imgbuild/key, if it is there."}
 
 var keygen = line.Verb{
-	Name:    "keygen",
-	Summary: "Make the key that signs your upgrades. Nodes take only what a key signed that they know.",
-	Keys: []line.Key{{Name: "key", Value: "FILE", Doc: "Where to put it; default ~/.config/imgbuild/key. FILE.pub is the public half."},
+	Name:     "keygen",
+	Operands: "[backup]",
+	Words:    "backup",
+	Summary:  "Make the key that signs your upgrades. Nodes take only what a key signed that they know. With backup: the identity that reads backups of storage nodes on servers.",
+	Keys: []line.Key{{Name: "key", Value: "FILE", Doc: "Where to put it; default ~/.config/imgbuild/key. FILE.pub is the public half. With backup ~/.config/imgbuild/backup-identity, one file."},
 		{Name: "passphrase", Value: "yes|no", Doc: "Ask for a passphrase to lock it with. Default yes on a terminal, else IMGBUILD_PASSPHRASE or none."}, line.Output},
-	Examples: []string{"imgbuild keygen", "imgbuild keygen key=/media/stick/key passphrase=no"},
+	Examples: []string{"imgbuild keygen", "imgbuild keygen key=/media/stick/key passphrase=no", "imgbuild keygen backup"},
 	Run:      doKeygen,
 }
 
 func doKeygen(_ context.Context, a *line.Args) error {
+	switch {
+	case len(a.Operands) == 1 && a.Operands[0] == "backup":
+		return backupKeys(a)
+	case len(a.Operands) > 0:
+		return fault.New(fault.Usage, "run imgbuild help keygen", "keygen takes no %q", a.Operands[0])
+	}
 	file := a.Values["key"]
 	if file == "" {
 		var err error

@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
 	"imgbuild/cmd/line"
+	"imgbuild/init/contract/backupkey"
 	"imgbuild/init/contract/config"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/settings/sources"
@@ -26,6 +30,7 @@ var backupKeys = []line.Key{
 	{Name: "format", Value: "yes|no", Words: []string{"yes", "no"}, Doc: "With enroll: yes makes a btrfs file system on a blank disk that is named by SERIAL=."},
 	{Name: "at", Value: "TIME", Doc: "With restore: as it was then; 2026-11-30, \"2026-11-30 14:00\", 3h or 2d ago, or the name of a backup."},
 	{Name: "into", Value: "DIRECTORY", Doc: "With restore: put it there, into an empty directory."},
+	{Name: "identity", Value: "FILE|-", Doc: "With restore from a server: the file of `imgbuild keygen backup`; - is standard input. It is not kept."},
 	{Name: "node", Value: "NAME", Doc: "With restore: whose backup, where several nodes have some on the disk."},
 }
 
@@ -49,13 +54,19 @@ func backupStorage(a *line.Args, c *config.Config) error {
 	words := append(a.Operands, "", "", "")[:max(3, len(a.Operands))]
 	switch what, n := words[0], len(a.Operands); {
 	case n == 0:
-		return showBackups(own)
+		return showBackups(own, c.Storage.Backup.To)
+	case what == "key" && n == 1:
+		line, err := j.Key()
+		if err == nil {
+			show(line)
+		}
+		return err
 	case what == "now" && n <= 2:
 		return backupNow(ctx, j, own, words[1])
 	case what == "enroll" && n == 2:
 		return enrollDisk(ctx, j, a, words[1])
 	case what == "list" && n == 2:
-		list, err := j.List(words[1])
+		list, err := j.List(ctx, words[1])
 		for _, v := range list {
 			showf("%s\t%s\t%s\n", v.Node, v.Share, v.Time.Local().Format(time.DateTime))
 		}
@@ -67,7 +78,7 @@ func backupStorage(a *line.Args, c *config.Config) error {
 		showf("no backup is made to %s any more; what is on it was not touched\n", words[1])
 		return control.Call(control.Socket, control.Request{Verb: "reload"}, nil)
 	case what == "restore" && n == 3:
-		return restoreBackup(j, a, words[1], words[2])
+		return restoreBackup(ctx, j, a, words[1], words[2])
 	}
 	return unknown("backup", strings.Join(a.Operands, " "))
 }
@@ -79,12 +90,17 @@ func storageDevices() ([]disks.Device, error) {
 	return s.Devices, err
 }
 
-func showBackups(own string) error {
+func showBackups(own string, servers map[string]config.BackupPlace) error {
 	s, err := backup.Load(own)
 	if err != nil {
 		return err
 	}
-	if len(s.Places) == 0 {
+	for _, name := range slices.Sorted(maps.Keys(servers)) {
+		for _, line := range s.Places[name].Lines(name, servers[name].URL, nil, time.Now()) {
+			show(line)
+		}
+	}
+	if len(s.Places)+len(servers) == 0 {
 		show("there are no backups; attach a disk and run `sudo shelf backup enroll SERIAL=NUMBER name=NAME` (`shelf storage disks` lists them)")
 		return nil
 	}
@@ -93,7 +109,10 @@ func showBackups(own string) error {
 		return err
 	}
 	for _, name := range s.Names() {
-		for _, line := range s.Places[name].Lines(name, list, time.Now()) {
+		if s.Places[name].UUID == "" {
+			continue // a server: above, or gone from the configuration
+		}
+		for _, line := range s.Places[name].Lines(name, "", list, time.Now()) {
 			show(line)
 		}
 	}
@@ -112,7 +131,7 @@ func backupNow(ctx context.Context, j *backup.Job, own, name string) error {
 		if err != nil {
 			return err
 		}
-		if names = s.Attached(list); len(names) == 0 {
+		if names = append(s.Attached(list), slices.Sorted(maps.Keys(j.Remotes))...); len(names) == 0 {
 			return fault.New(fault.Device, "attach one; `sudo shelf backup` lists them", "no disk for backups is attached")
 		}
 	}
@@ -120,7 +139,11 @@ func backupNow(ctx context.Context, j *backup.Job, own, name string) error {
 		if err := j.Run(ctx, n); err != nil {
 			return err
 		}
-		showf("all shares are on the disk %s, which may be unplugged\n", n)
+		if _, server := j.Remotes[n]; server {
+			showf("all shares are at %s\n", n)
+		} else {
+			showf("all shares are on the disk %s, which may be unplugged\n", n)
+		}
 	}
 	return nil
 }
@@ -139,7 +162,7 @@ func enrollDisk(ctx context.Context, j *backup.Job, a *line.Args, spec string) e
 	return backupNow(ctx, j, j.Own, name)
 }
 
-func restoreBackup(j *backup.Job, a *line.Args, place, what string) error {
+func restoreBackup(ctx context.Context, j *backup.Job, a *line.Args, place, what string) error {
 	w := backup.Wish{Node: a.Values["node"], Into: a.Values["into"]}
 	w.Share, w.Path, _ = strings.Cut(strings.Trim(what, "/"), "/")
 	if w.Into != "" && !strings.HasPrefix(w.Into, "/") {
@@ -151,7 +174,18 @@ func restoreBackup(j *backup.Job, a *line.Args, place, what string) error {
 			return err
 		}
 	}
-	v, to, aside, err := j.Restore(place, w)
+	if file := a.Values["identity"]; file != "" {
+		text, err := readIdentity(file)
+		if err != nil {
+			return err
+		}
+		id, err := backupkey.Parse(text)
+		if err != nil {
+			return err
+		}
+		w.Identity = &id
+	}
+	v, to, aside, err := j.Restore(ctx, place, w)
 	if err != nil {
 		return err
 	}
@@ -160,6 +194,22 @@ func restoreBackup(j *backup.Job, a *line.Args, place, what string) error {
 		showf("what was there is now %s\n", aside)
 	}
 	return nil
+}
+
+// readIdentity reads a file, or standard input.
+func readIdentity(file string) (string, error) {
+	const most = 64 << 10
+	in := os.Stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return "", fault.Wrap(err, fault.Input, "", "the identity")
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, most))
+	return string(text), fault.Wrap(err, fault.Input, "", "the identity")
 }
 
 // onStorage returns the node's configuration if it is a storage node's.

@@ -55,7 +55,7 @@ func shelf() *line.Program {
 			{Name: "data", Operands: "[repair|format]", Words: "repair format", Summary: "the data partition when it is not in use: show what is wrong, repair it, or create it again, empty",
 				Keys: []line.Key{yesWord}, Run: func(_ context.Context, a *line.Args) error { return dataVerb(a) }},
 			{Name: "backup", Operands: "[now|list|key|forget] | enroll DISK | now [NAME] | list NAME | restore NAME SHARE[/PATH] | forget NAME", Words: "now list key forget enroll restore",
-				Summary: "the backups of a server: how they go; make one now; those that are there; the key to allow there; forget the other end's host key; those of a storage node: make a disk one for backups; make one now; what is on the disk; bring a share or a path of it back; give the disk up",
+				Summary: "the backups of a server: how they go; make one now; those that are there; the key to allow there; forget the other end's host key; those of a storage node: make a disk one for backups; make one now; what is on the disk; bring a share or a path of it back; give the disk up; the key to allow on a server",
 				Keys:    backupKeys, Examples: []string{"sudo shelf backup enroll SERIAL=WD-1234 name=stick", "sudo shelf backup restore stick photos", "sudo shelf backup restore stick photos/trip.jpg at=2d"},
 				Run: func(_ context.Context, a *line.Args) error { return backupVerb(a) }},
 			{Name: "disk", Operands: "[move|forget]", Words: "move forget", Summary: "the data disk of data.device; move k3s' data there and reboot; or give up those that are on it",

@@ -18,6 +18,9 @@ func (c *Config) Secrets() []string {
 		u := c.Storage.Users[name]
 		list = append(list, u.PasswordHash, u.SMBNTHash)
 	}
+	for _, name := range sortedNames(c.Storage.Backup.To) {
+		list = append(list, c.Storage.Backup.To[name].SigningKey)
+	}
 	texts := []string{c.Backup.To, c.K3OS.ServerURL, strings.Join(c.K3OS.K3sArgs, " ")}
 	texts = append(append(append(append(texts, c.K3OS.DataSources...), c.InitCmd...), c.BootCmd...), c.RunCmd...)
 	texts = append(texts, c.SSHAuthorizedKeys...)

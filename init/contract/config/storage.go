@@ -80,4 +80,14 @@ type StorageFTP struct {
 type StorageBackup struct {
 	Shares []string `yaml:"shares,omitempty"` // empty: all of them
 	Keep   []string `yaml:"keep,omitempty"`   // such as 7 daily
+
+	To map[string]BackupPlace `yaml:"to,omitempty"`
+}
+
+// BackupPlace is a server that keeps encrypted backups.
+type BackupPlace struct {
+	URL        string   `yaml:"url,omitempty"`      // sftp://USER@HOST[:PORT]/DIR
+	HostKey    string   `yaml:"host_key,omitempty"` // a line of an OpenSSH .pub file
+	Recipients []string `yaml:"recipients,omitempty"`
+	SigningKey string   `yaml:"signing_key,omitempty"` // 32 bytes in base64
 }

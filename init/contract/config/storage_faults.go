@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -28,10 +29,12 @@ type StorageFault struct {
 }
 
 var (
-	storageName = pattern{text: `^[a-z](?:[a-z0-9_-]{0,30}[a-z0-9])?$`}
-	shareName   = pattern{text: `^[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,62}[A-Za-z0-9_-])?$`}
-	ntHash      = pattern{text: `^[0-9A-Fa-f]{32}$`}
-	workgroup   = pattern{text: `^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,14})$`}
+	storageName  = pattern{text: `^[a-z](?:[a-z0-9_-]{0,30}[a-z0-9])?$`}
+	shareName    = pattern{text: `^[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,62}[A-Za-z0-9_-])?$`}
+	ntHash       = pattern{text: `^[0-9A-Fa-f]{32}$`}
+	ageRecipient = pattern{text: `^age1[02-9ac-hj-np-z]{58}$`}
+	signingKey   = pattern{text: `^[A-Za-z0-9+/]{43}=$`}
+	workgroup    = pattern{text: `^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,14})$`}
 )
 
 // ownUsers are names that the system has already, or that mean something to a server.
@@ -259,6 +262,37 @@ func (f *storageFaults) backup() {
 		}
 	}
 	f.rules("", "", "storage.backup.keep", f.s.Backup.Keep)
+	for _, name := range sortedNames(f.s.Backup.To) {
+		f.place("storage.backup.to."+name, name, f.s.Backup.To[name])
+	}
+}
+
+// place checks an entry of storage.backup.to.
+func (f *storageFaults) place(here, name string, p BackupPlace) {
+	u, err := url.Parse(p.URL)
+	var secret bool
+	if err == nil {
+		_, secret = u.User.Password()
+	}
+	switch {
+	case !storageName.MatchString(name):
+		f.add("", "", here, "use small letters, digits, _ and -, 32 at most", "%s is not a name for a place", quote(name))
+	case err != nil || u.Scheme != "sftp" || u.Host == "" || u.User.Username() == "" || strings.Trim(u.Path, "/") == "":
+		f.add("", "", here+".url", "write it like sftp://backup@nas/shelf", "this is not an sftp:// URL with a user and a directory")
+	case secret:
+		f.add("", "", here+".url", "take it out; on the node `sudo shelf backup key` prints the key to allow there", "the password in the URL is not used, and stays readable on the boot partition")
+	}
+	if len(p.Recipients) == 0 {
+		f.add("", "", here+".recipients", "make one with: imgbuild keygen backup", "nobody could read the backups")
+	}
+	for i, r := range p.Recipients {
+		if !ageRecipient.MatchString(r) {
+			f.add("", "", index(here+".recipients", i), "make one with: imgbuild keygen backup", "%s is not an age recipient", quote(r))
+		}
+	}
+	if !signingKey.MatchString(p.SigningKey) {
+		f.add("", "", here+".signing_key", "make one with: imgbuild keygen backup", "this is not a signing key")
+	}
 }
 
 func (f *storageFaults) nfs(s Share, bad func(key, fix, format string, args ...any)) {

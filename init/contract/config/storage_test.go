@@ -28,6 +28,19 @@ storage:
     photos: {write: [ann], via: [nfs, smb, ftp], networks: [192.168.1.0/24]}
 `
 
+const (
+	goodRecipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+	goodSigner    = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+)
+
+// server is an entry of storage.backup.to, before the shares.
+func server(url, recipient, key string) string {
+	if recipient != "" {
+		recipient = "'" + recipient + "'"
+	}
+	return "  backup: {to: {cloud: {url: '" + url + "', recipients: [" + recipient + "], signing_key: '" + key + "'}}}\n  shares:\n"
+}
+
 // Every value that cannot work is named with its line, and nothing else is.
 func TestStorage(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
@@ -61,6 +74,13 @@ func TestStorage(t *testing.T) {
 		{"grace", "  shares:\n", "  nfs: {grace: 1s}\n  shares:\n", "1s is too short or too long"},
 		{"a backup", "  shares:\n", "  backup: {shares: [photos], keep: [7 daily, 5 monthly]}\n  shares:\n", ""},
 		{"a backup of nothing", "  shares:\n", "  backup: {shares: [films]}\n  shares:\n", "error: storage.backup.shares[0]: there is no share \"films\""},
+		{"a server", "  shares:\n", server("sftp://a@b/c", goodRecipient, goodSigner), ""},
+		{"a server by ftp", "  shares:\n", server("ftp://a@b/c", goodRecipient, goodSigner), "storage.backup.to.cloud.url: this is not an sftp:// URL"},
+		{"a server without a directory", "  shares:\n", server("sftp://a@b/", goodRecipient, goodSigner), "storage.backup.to.cloud.url: this is not an sftp:// URL"},
+		{"a password in a URL", "  shares:\n", server("sftp://a:hunter22@b/c", goodRecipient, goodSigner), "the password in the URL is not used"},
+		{"an ssh key as recipient", "  shares:\n", server("sftp://a@b/c", "ssh-ed25519 AAAA", goodSigner), "is not an age recipient"},
+		{"nobody can read", "  shares:\n", server("sftp://a@b/c", "", goodSigner), "nobody could read the backups"},
+		{"a cut signing key", "  shares:\n", server("sftp://a@b/c", goodRecipient, goodSigner[:20]), "this is not a signing key"},
 		{"backups to keep", "  shares:\n", "  backup: {keep: [7 daily, 3 daily, few]}\n  shares:\n", "storage.backup.keep[2]: \"few\" is not a rule for snapshots; it is left out"},
 		{"raw and used", "  users:\n", "  raw: [SERIAL=1]\n  users:\n", ""},
 		{"raw by label", "  users:\n", "  raw: [LABEL=x]\n  users:\n", "does not name a disk by its serial number"},

@@ -80,6 +80,8 @@ type Job struct {
 	K3s    string // version; may be empty
 	Root   string // "" is /; tests have another one
 	Say    func(format string, args ...any)
+	// FixHost is what to do when the server shows another host key; empty: as for a k3s server.
+	FixHost string
 	// Snapshot makes a snapshot of etcd of this name and returns its path.
 	Snapshot func(ctx context.Context, name string) (string, error)
 

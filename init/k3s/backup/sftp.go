@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -73,28 +74,37 @@ func (j *Job) Key() (ssh.Signer, string, error) {
 
 // openSFTP logs in and makes the directory if it is not there.
 func (j *Job) openSFTP(ctx context.Context, t target) (*place, error) {
-	signer, line, err := j.Key()
+	p, done, err := j.login(ctx, t)
 	if err != nil {
 		return nil, err
+	}
+	return &place{list: p.list, put: p.put, remove: p.remove, close: done}, nil
+}
+
+// login is openSFTP; done ends the connection.
+func (j *Job) login(ctx context.Context, t target) (p *sftpPlace, done func(), err error) {
+	signer, line, err := j.Key()
+	if err != nil {
+		return nil, nil, err
 	}
 	address := net.JoinHostPort(t.host, t.port)
 	pinned, err := j.pinned(address)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var shown ssh.PublicKey
 	config := &ssh.ClientConfig{User: t.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyAlgorithms: algorithms(pinned),
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			shown = key
 			if pinned != nil && !bytes.Equal(pinned.Marshal(), key.Marshal()) {
-				return fault.New(fault.Verify, "if it was reinstalled, run `sudo shelf backup forget`, or correct backup.host_key",
+				return fault.New(fault.Verify, cmp.Or(j.FixHost, "if it was reinstalled, run `sudo shelf backup forget`, or correct backup.host_key"),
 					"%s shows another host key than it did before: it may be another machine", address)
 			}
 			return nil
 		}}
 	conn, err := (&net.Dialer{Timeout: dialLimit}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Network, "", "the backup server does not answer")
+		return nil, nil, fault.Wrap(err, fault.Network, "", "the backup server does not answer")
 	}
 	stop := context.AfterFunc(ctx, func() {
 		defer guard.Catch()
@@ -107,15 +117,15 @@ func (j *Job) openSFTP(ctx context.Context, t target) (*place, error) {
 		conn.Close()
 		var f *fault.Error
 		if !errors.As(err, &f) && strings.Contains(err.Error(), "unable to authenticate") {
-			return nil, fault.New(fault.Input, "add this line to its authorized_keys: "+line, "%s does not let %s in", address, t.user)
+			return nil, nil, fault.New(fault.Input, "add this line to its authorized_keys: "+line, "%s does not let %s in", address, t.user)
 		}
-		return nil, fault.Wrap(err, fault.Network, "", "the backup server %s", address)
+		return nil, nil, fault.Wrap(err, fault.Network, "", "the backup server %s", address)
 	}
 	_ = conn.SetDeadline(time.Now().Add(stallLimit))
 	if pinned == nil { // the first contact, and the login has worked
 		if err := j.pin(address, shown); err != nil {
 			c.Close()
-			return nil, err
+			return nil, nil, err
 		}
 		j.say("%s: its host key %s is kept from now on", address, ssh.FingerprintSHA256(shown))
 	}
@@ -123,15 +133,15 @@ func (j *Job) openSFTP(ctx context.Context, t target) (*place, error) {
 	if err != nil {
 		stop()
 		c.Close()
-		return nil, fault.Wrap(err, fault.Network, "", "the backup server %s has no sftp", address)
+		return nil, nil, fault.Wrap(err, fault.Network, "", "the backup server %s has no sftp", address)
 	}
-	p := &sftpPlace{client, conn, t.dir}
+	p = &sftpPlace{client, conn, t.dir}
 	if err := client.MkdirAll(t.dir); err != nil {
 		client.Close()
 		c.Close()
-		return nil, fault.New(fault.Input, "make it there, for "+t.user+" to write to", "the directory %s on %s: %w", t.dir, address, err)
+		return nil, nil, fault.New(fault.Input, "make it there, for "+t.user+" to write to", "the directory %s on %s: %w", t.dir, address, err)
 	}
-	return &place{list: p.list, put: p.put, remove: p.remove, close: func() { stop(); client.Close(); c.Close() }}, nil
+	return p, func() { stop(); client.Close(); c.Close() }, nil
 }
 
 // sftpPlace is a directory reached by sftp.

@@ -111,7 +111,7 @@ func (b *box) place() Place {
 // there are the days of the backups, and what is there besides them.
 func (b *box) there() (days []string) {
 	b.Helper()
-	list, err := b.List("stick")
+	list, err := b.List(b.Context(), "stick")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -280,19 +280,19 @@ func TestOnBtrfs(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.day = b.day.Add(time.Hour)
-	v, _, _, err := b.Restore("stick", Wish{Share: "photos"})
+	v, _, _, err := b.Restore(ctx, "stick", Wish{Share: "photos"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("restored %+v", v)
 	b.same(b.share, want)
-	if _, _, _, err := b.Restore("stick", Wish{Share: "photos"}); fault.Code(err) != int(fault.Input) {
+	if _, _, _, err := b.Restore(ctx, "stick", Wish{Share: "photos"}); fault.Code(err) != int(fault.Input) {
 		t.Errorf("restore over files: got %v, want an input error", err)
 	}
 	if err := os.WriteFile(filepath.Join(b.share, "two"), []byte("spoiled"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, to, aside, err := b.Restore("stick", Wish{Share: "photos", Path: "two"})
+	_, to, aside, err := b.Restore(ctx, "stick", Wish{Share: "photos", Path: "two"})
 	if text, err2 := os.ReadFile(aside); err != nil || err2 != nil || string(text) != "spoiled" {
 		t.Errorf("a file: got %q, %v, %v, want spoiled", text, err, err2)
 	}
@@ -300,7 +300,7 @@ func TestOnBtrfs(t *testing.T) {
 		t.Errorf("got %q, %v", to, err)
 	}
 	b.same(b.share, want)
-	if _, _, _, err := b.Restore("stick", Wish{Share: "photos", Path: "../x"}); fault.Code(err) != int(fault.Usage) {
+	if _, _, _, err := b.Restore(ctx, "stick", Wish{Share: "photos", Path: "../x"}); fault.Code(err) != int(fault.Usage) {
 		t.Errorf("a path outside: got %v, want a usage error", err)
 	}
 	if p := b.backup(); p.Error != "" || len(b.there()) < 2 {
@@ -312,6 +312,105 @@ func TestOnBtrfs(t *testing.T) {
 	if err := b.Job.Run(ctx, "stick"); fault.Code(err) != int(fault.Usage) {
 		t.Errorf("a forgotten place: got %v, want a usage error", err)
 	}
+}
+
+// The same to an sftp server: whole, an increment, one that is cut and goes on, and back onto an
+// empty disk.
+func TestServerOnBtrfs(t *testing.T) {
+	devices := os.Getenv(devicesVar)
+	if devices == "" {
+		return
+	}
+	b := newBox(t, devices)
+	sv, dir, id := cloud(t, b.Job)
+	ctx := t.Context()
+	run := func() Place {
+		t.Helper()
+		b.day = b.day.AddDate(0, 0, 1)
+		if err := b.Job.Run(ctx, "cloud"); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Load(b.Own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Places["cloud"]
+	}
+	b.write("a/one", 3<<20)
+	if p := run(); p.Sent < 3<<20 {
+		t.Errorf("the first one: got %+v, want 3 MiB at least", p)
+	}
+	b.write("two", 1000)
+	if p := run(); p.Sent > 64<<10 || p.Sent < 1000 {
+		t.Errorf("the second one: got %+v, want a small file", p)
+	}
+	// Cut; then something is written, and still the snapshot that was cut goes on first.
+	b.write("three", 2<<20)
+	s, err := Load(b.Own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := b.open(ctx, s, "cloud")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := *v
+	cut.put = func(ctx context.Context, share string, sn Snap, base *Snap, r io.Reader) error {
+		return v.put(ctx, share, sn, base, io.MultiReader(io.LimitReader(r, 1_500_000), broken{}))
+	}
+	if _, _, err := b.Job.share(ctx, &cut, b.Shares[0], "", b.day.Add(time.Hour)); err == nil {
+		t.Error("cut: got no error")
+	}
+	if err := errors.Join(v.close(), b.tidy(ctx, s, b.Shares[0])); err != nil {
+		t.Fatal(err)
+	}
+	parts, err := filepath.Glob(filepath.Join(dir, "*/photos/*/*.age"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	times := map[string]time.Time{}
+	for _, p := range parts {
+		st, err := os.Stat(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		times[p] = st.ModTime()
+	}
+	b.write("four", 1000)
+	run()
+	for p, at := range times {
+		if st, err := os.Stat(p); err != nil || !st.ModTime().Equal(at) {
+			t.Errorf("%s was written again: %v", p, err)
+		}
+	}
+	run()
+	want := t.TempDir()
+	b.run("cp", "-a", b.share+"/.", want)
+	list, err := b.List(ctx, "cloud")
+	if err != nil || len(list) != 4 {
+		t.Errorf("got %v, %v, want four", list, err)
+	}
+	b.fresh()
+	line, err := b.Key() // a new disk has a key of its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	sv.Allow(line)
+	if _, _, _, err := b.Restore(ctx, "cloud", Wish{Share: "photos"}); fault.Code(err) != int(fault.Usage) {
+		t.Errorf("without an identity: got %v, want a usage error", err)
+	}
+	if _, _, _, err := b.Restore(ctx, "cloud", Wish{Share: "photos", Identity: id}); err != nil {
+		t.Fatal(err)
+	}
+	b.same(b.share, want)
+	if err := os.Remove(filepath.Join(b.share, "two")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := b.Restore(ctx, "cloud", Wish{Share: "photos", Path: "two", Identity: id, At: b.day.AddDate(0, 0, -2)}); err != nil {
+		t.Fatal(err)
+	}
+	b.same(b.share, want)
+	run()
 }
 
 // broken is a connection that ends.

@@ -62,7 +62,7 @@ func (j *Job) Enroll(ctx context.Context, spec, name string, format bool) (Place
 	if err != nil {
 		return Place{}, err
 	}
-	if _, ok := s.Places[name]; ok {
+	if _, ok := s.Places[name]; ok || j.remote(name) {
 		return Place{}, fault.New(fault.Usage, "choose another name, or run `sudo shelf backup forget "+name+"` first", "there is a place %q already", name)
 	}
 	list, err := j.Devices()

@@ -37,11 +37,11 @@ func candidate(spec string, format bool, list []disks.Device) (d disks.Device, m
 	case d.FS.Type != "" || d.Parts > 0:
 		return d, false, fault.New(fault.Input, "use one with btrfs, or empty it if nothing on it is of worth",
 			"the disk %s (%s) has no btrfs file system", spec, d.Path)
+	case !format:
+		return d, false, fault.New(fault.Input, "add format=yes, and a btrfs file system is made on it if it is blank", "the disk %s (%s) has no file system", spec, d.Path)
 	case !d.Blank:
 		return d, false, fault.New(fault.Input, "if nothing on it is of worth, empty it with `sudo blkdiscard "+d.Path+"` or by writing zeros",
 			"the disk %s (%s) has no file system and is not blank; nothing was touched", spec, d.Path)
-	case !format:
-		return d, false, fault.New(fault.Input, "add format=yes, and a btrfs file system is made on it", "the disk %s (%s) is blank", spec, d.Path)
 	case !strings.HasPrefix(spec, "SERIAL="):
 		return d, false, fault.New(fault.Input, "name it by SERIAL=", "only a disk that is named by its serial number is formatted")
 	}

@@ -37,11 +37,14 @@ type Job struct {
 	Host    string
 	Shares  []Share // to back up
 	All     []Share // to restore
+	Remotes map[string]config.BackupPlace
 	Left    []error // why shares that the configuration names cannot be backed up
 	Keep    []config.SnapshotRule
 	Devices func() ([]disks.Device, error) // those of the machine
 	Say     func(format string, a ...any)
 	Now     func() time.Time
+
+	partSize int64 // of the stream in a part at a server; 0: as the package does
 }
 
 // Run makes a backup to a place. How it went is in the State.
@@ -55,9 +58,10 @@ func (j *Job) Run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := s.Places[name]; !ok {
+	if _, ok := s.Places[name]; !ok && !j.remote(name) {
 		return unknown(name)
 	}
+	s = s.without(j.remote)
 	if len(j.Shares)+len(j.Left) == 0 {
 		return fault.New(fault.Input, "run `sudo shelf storage convert SHARE`", "no share can be backed up: that needs a btrfs subvolume on a disk that is in use")
 	}
@@ -76,6 +80,9 @@ func (j *Job) Run(ctx context.Context, name string) error {
 	})
 	return errors.Join(err, s.save(j.Own))
 }
+
+// remote reports whether a place is one of the configuration.
+func (j *Job) remote(name string) bool { _, ok := j.Remotes[name]; return ok }
 
 func unknown(name string) error {
 	return fault.New(fault.Usage, "run `sudo shelf backup`, which lists them", "no place for backups has the name %q", name)
@@ -122,7 +129,12 @@ func (j *Job) share(ctx context.Context, v *vault, share Share, before string, n
 	if err != nil {
 		return "", 0, err
 	}
-	if list := byAge(have); len(list) == 0 || changed(share.Dir, own.path(list[len(list)-1].Name)) {
+	pending := ""
+	if v.pending != nil {
+		pending = v.pending(share.Name)
+	}
+	pending = kept(have, pending)
+	if list := byAge(have); len(list) == 0 || pending == "" && changed(share.Dir, own.path(list[len(list)-1].Name)) {
 		if err := own.make(ctx, share.Dir, NameAt(have, now)); err != nil {
 			return "", 0, err
 		}
@@ -134,12 +146,10 @@ func (j *Job) share(ctx context.Context, v *vault, share Share, before string, n
 	if err != nil {
 		return "", 0, err
 	}
-	if v.drop != nil {
-		if err := v.drop(ctx, share.Name, append(Cut(there), Surplus(j.Keep, there, before, now)...)); err != nil {
-			return "", 0, err
-		}
+	if err := v.prune(ctx, share.Name, there, before); err != nil {
+		return "", 0, err
 	}
-	send, from := Next(have, there)
+	send, from := Next(upTo(have, pending), there)
 	if send == nil {
 		if from == nil {
 			return "", 0, fault.New(fault.Internal, "", "there is no snapshot of it")
@@ -190,7 +200,7 @@ func (j *Job) tidy(ctx context.Context, s State, share Share) error {
 	if err != nil {
 		return err
 	}
-	return own.drop(ctx, Unneeded(have, s.Bases(share.Name)))
+	return own.drop(ctx, Unneeded(have, append(s.Bases(share.Name), j.pendings(share.Name)...)))
 }
 
 // changed reports whether a share was written since a snapshot of it was made. One that cannot be
@@ -206,6 +216,9 @@ func changed(share, snapshot string) bool {
 
 // open opens a place.
 func (j *Job) open(ctx context.Context, s State, name string) (*vault, error) {
+	if r, ok := j.Remotes[name]; ok {
+		return j.openRemote(ctx, s, name, r)
+	}
 	root, done, err := j.attach(s.Places[name], name)
 	if err != nil {
 		return nil, err
@@ -220,7 +233,9 @@ func (j *Job) open(ctx context.Context, s State, name string) (*vault, error) {
 		put: func(ctx context.Context, share string, s Snap, _ *Snap, stream io.Reader) error {
 			return at(share).receive(ctx, s, stream)
 		},
-		drop:  func(ctx context.Context, share string, names []string) error { return at(share).drop(ctx, names) },
+		prune: func(ctx context.Context, share string, there []Snap, base string) error {
+			return at(share).drop(ctx, append(Cut(there), Surplus(j.Keep, there, base, j.Now())...))
+		},
 		close: done,
 	}, nil
 }

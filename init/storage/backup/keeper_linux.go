@@ -17,10 +17,11 @@ import (
 // Keeper decides when backups are made. It belongs to PID 1; the work is done by Start, in a
 // process of its own. Its fields are set before use; all methods may be called from any goroutine.
 type Keeper struct {
-	Own   func() string                                 // .shelfos of the first disk that can be written; empty for none
-	Start func(ctx context.Context, place string) error // makes a backup, and notes in the State how it went
-	Done  func()                                        // one has ended
-	Log   func(format string, a ...any)
+	Servers func() []string                               // the names of storage.backup.to, sorted
+	Own     func() string                                 // .shelfos of the first disk that can be written; empty for none
+	Start   func(ctx context.Context, place string) error // makes a backup, and notes in the State how it went
+	Done    func()                                        // one has ended
+	Log     func(format string, a ...any)
 
 	sys, dev string // for tests; empty: /sys and /dev
 
@@ -49,8 +50,14 @@ func (k *Keeper) Look(ctx context.Context) {
 	if !slices.Equal(s.uuids(), k.state.uuids()) {
 		k.seen = nil // a file system may just have been made
 	}
-	k.state = s
-	if len(s.Places) == 0 || k.busy != "" {
+	servers := k.Servers()
+	k.state = s.without(func(name string) bool { return slices.Contains(servers, name) })
+	for _, name := range servers {
+		if _, ok := k.state.Places[name]; !ok { // none was made yet
+			k.state = k.state.with(name, func(*Place) {})
+		}
+	}
+	if s = k.state; len(s.Places) == 0 || k.busy != "" {
 		return
 	}
 	sys, dev := "/sys", "/dev"
@@ -65,7 +72,8 @@ func (k *Keeper) Look(ctx context.Context) {
 	}
 	for _, name := range s.Names() {
 		at := k.attachment(s.Places[name].UUID)
-		if at == "" || !Due(s.Places[name], k.tried[name] != at, time.Now()) {
+		disk := !slices.Contains(servers, name)
+		if disk && at == "" || !Due(s.Places[name], disk && k.tried[name] != at, time.Now()) {
 			continue
 		}
 		k.tried[name], k.busy = at, name
@@ -76,7 +84,7 @@ func (k *Keeper) Look(ctx context.Context) {
 
 // run makes one backup.
 func (k *Keeper) run(ctx context.Context, name string) {
-	k.Log("backup: the disk %s is attached; a backup is made", name)
+	k.Log("backup: one is made to %s", name)
 	err := k.Start(ctx, name)
 	own := k.Own()
 	s, lerr := Load(own)
@@ -93,7 +101,7 @@ func (k *Keeper) run(ctx context.Context, name string) {
 	}
 	k.mu.Unlock()
 	if err == nil {
-		k.Log("backup: all shares are on the disk %s, which may be unplugged", name)
+		k.Log("backup: all shares are at %s; a disk may be unplugged now", name)
 	}
 	if noted {
 		k.Done()
@@ -166,9 +174,9 @@ func (s State) trouble(now time.Time) string {
 	}
 	switch age := now.Sub(best); {
 	case best.IsZero():
-		return "there is no backup yet: attach a disk for backups (" + strings.Join(s.Names(), ", ") + ")"
+		return "there is no backup yet (" + strings.Join(s.Names(), ", ") + "; see `sudo shelf backup`)"
 	case age > Old:
-		return fmt.Sprintf("the last good backup is %d days old: attach a disk for backups (%s)", int(age.Hours()/24), strings.Join(s.Names(), ", "))
+		return fmt.Sprintf("the last good backup is %d days old (%s; see `sudo shelf backup`)", int(age.Hours()/24), strings.Join(s.Names(), ", "))
 	}
 	return ""
 }

@@ -27,13 +27,12 @@ func (p Place) attached(list []disks.Device) bool {
 	return false
 }
 
-// Lines is a place as lines for people.
-func (p Place) Lines(name string, list []disks.Device, now time.Time) []string {
-	where := "not attached"
-	if p.attached(list) {
-		where = "attached"
+// Lines is a place as lines for people. where is the address of a server, empty for a disk.
+func (p Place) Lines(name, where string, list []disks.Device, now time.Time) []string {
+	if where == "" {
+		where = "UUID=" + p.UUID + map[bool]string{false: ", not attached", true: ", attached"}[p.attached(list)]
 	}
-	lines := []string{fmt.Sprintf("%s: UUID=%s, %s", name, p.UUID, where)}
+	lines := []string{name + ": " + where}
 	if p.Good.IsZero() {
 		lines = append(lines, "  no good backup yet")
 	} else {

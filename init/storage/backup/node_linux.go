@@ -16,7 +16,7 @@ import (
 // OfNode is the Job of this node with its configuration. own is the directory .shelfos of the first
 // disk in use.
 func OfNode(c config.Storage, host, own string, devices func() ([]disks.Device, error), say func(format string, a ...any)) (*Job, error) {
-	j := &Job{Own: own, Host: host, Keep: c.Backup.Rules(), Devices: devices, Say: say, Now: time.Now}
+	j := &Job{Own: own, Host: host, Keep: c.Backup.Rules(), Remotes: c.Backup.To, Devices: devices, Say: say, Now: time.Now}
 	for _, sh := range shares.Make(c).Shares {
 		at := disks.MountPoint(sh.Disk)
 		on, err := mountinfo.Mounted(at)

@@ -7,10 +7,14 @@ import (
 
 // vault is where the backups of one node are, once it is open.
 type vault struct {
-	list  func(ctx context.Context, share string) ([]Snap, error)
-	put   func(ctx context.Context, share string, s Snap, base *Snap, stream io.Reader) error
-	drop  func(ctx context.Context, share string, names []string) error // nil: the place decides itself
-	close func() error
+	list func(ctx context.Context, share string) ([]Snap, error)
+	put  func(ctx context.Context, share string, s Snap, base *Snap, stream io.Reader) error
+	// prune deletes what is not kept any more, and what cut transfers left. there is what list gave,
+	// base the stream that both sides had before.
+	prune func(ctx context.Context, share string, there []Snap, base string) error
+	// pending is the snapshot whose transfer goes on after a cut; empty for none. nil: there is none.
+	pending func(share string) string
+	close   func() error
 }
 
 // counter counts what is written through it.

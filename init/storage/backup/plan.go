@@ -46,6 +46,24 @@ func Next(own, there []Snap) (send, base *Snap) {
 	return &own[len(own)-1], base
 }
 
+// kept returns a name if a whole snapshot has it, else nothing.
+func kept(own []Snap, name string) string {
+	if slices.ContainsFunc(own, func(s Snap) bool { return s.Whole && s.Name == name }) {
+		return name
+	}
+	return ""
+}
+
+// upTo are the snapshots that are not younger than one of them; all without a name.
+func upTo(own []Snap, name string) []Snap {
+	i := slices.IndexFunc(own, func(s Snap) bool { return s.Name == name })
+	if i < 0 {
+		return own
+	}
+	last := own[i].Gen
+	return slices.DeleteFunc(slices.Clone(own), func(s Snap) bool { return s.Gen > last })
+}
+
 // byAge are the whole ones of a file system, the oldest first. The clock may have been wrong; the
 // transactions are in order.
 func byAge(own []Snap) []Snap {

@@ -222,7 +222,7 @@ func TestTrouble(t *testing.T) {
 		want string // part of the line; empty for none
 	}{
 		"nothing enrolled": {State{}, ""},
-		"none yet":         {State{Places: map[string]Place{"stick": {}}}, "no backup yet: attach a disk for backups (stick)"},
+		"none yet":         {State{Places: map[string]Place{"stick": {}}}, "no backup yet (stick;"},
 		"young":            {State{Places: map[string]Place{"a": {Good: noon.AddDate(0, 0, -90)}, "b": {Good: noon.AddDate(0, 0, -1)}}}, ""},
 		"old":              {State{Places: map[string]Place{"a": {Good: noon.AddDate(0, 0, -90)}, "b": {Good: noon.AddDate(0, 0, -20)}}}, "20 days old"},
 	} {

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"imgbuild/init/contract/backupkey"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/storage/snapshots"
 )
@@ -18,8 +20,17 @@ type Version struct {
 	Time              time.Time
 }
 
-// List returns what is on the disk of a place, of every node that made backups there.
-func (j *Job) List(name string) (list []Version, err error) {
+// List returns what is at a place, of every node that made backups there. Of a server that is what
+// it claims to have; the identity is not needed.
+func (j *Job) List(ctx context.Context, name string) (list []Version, err error) {
+	if p, ok := j.Remotes[name]; ok {
+		s, err := j.dial(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		defer s.Close()
+		return s.versions()
+	}
 	return list, j.look(name, func(_ State, root string) error {
 		var err error
 		list, err = versions(root)
@@ -113,11 +124,13 @@ type Wish struct {
 	Node  string    // whose backup; empty for this node's
 	At    time.Time // zero for the newest
 	Into  string    // an absolute directory to put it into; empty for where it was
+
+	Identity *backupkey.Identity // reads backups of a server
 }
 
 // Restore brings a share, or a path in it, back. A share must be empty: what is there is never
 // written over. A path that is there is kept under another name, aside.
-func (j *Job) Restore(place string, w Wish) (v Version, to, aside string, err error) {
+func (j *Job) Restore(ctx context.Context, place string, w Wish) (v Version, to, aside string, err error) {
 	to = w.Into
 	if to == "" {
 		s, err := j.shareNamed(w.Share)
@@ -129,6 +142,10 @@ func (j *Job) Restore(place string, w Wish) (v Version, to, aside string, err er
 	if w.Path != "" && !filepath.IsLocal(w.Path) {
 		return v, "", "", fault.New(fault.Usage, "give a path below the share", "%q leaves the share", w.Path)
 	}
+	if p, ok := j.Remotes[place]; ok {
+		v, aside, err = j.fetch(ctx, p, w, to)
+		return v, to, aside, err
+	}
 	err = j.look(place, func(s State, root string) error {
 		list, err := versions(root)
 		if err != nil {
@@ -137,17 +154,26 @@ func (j *Job) Restore(place string, w Wish) (v Version, to, aside string, err er
 		if v, err = Pick(list, w.Node, s.ID, w.Share, w.At); err != nil {
 			return err
 		}
-		from := filepath.Join(tree(filepath.Join(root, vaultDir, v.Node, v.Share)).path(v.Name), w.Path)
-		if _, err := os.Lstat(from); err != nil {
-			return fault.Wrap(err, fault.Input, "add at=TIME for another one", "the backup %s has no %s", v.Name, w.Path)
-		}
-		if w.Path != "" && w.Into == "" {
-			aside, err = snapshots.Restore(snapshots.Version{Time: v.Time, Path: from}, to, j.Now())
-			return err
-		}
-		return j.fill(from, to)
+		aside, err = j.bring(tree(filepath.Join(root, vaultDir, v.Node, v.Share)).path(v.Name), to, v, w)
+		return err
 	})
 	return v, to, aside, err
+}
+
+// bring copies what is wanted from a snapshot.
+func (j *Job) bring(snap, to string, v Version, w Wish) (aside string, err error) {
+	from := filepath.Join(snap, w.Path)
+	st, err := os.Lstat(from)
+	if err != nil {
+		return "", fault.Wrap(err, fault.Input, "add at=TIME for another one", "the backup %s has no %s", v.Name, w.Path)
+	}
+	if w.Path != "" && w.Into == "" {
+		return snapshots.Restore(snapshots.Version{Time: v.Time, Path: from}, to, j.Now())
+	}
+	if !st.IsDir() {
+		return "", fault.New(fault.Usage, "leave into= out; what is there is kept under another name", "%s is a file", w.Path)
+	}
+	return "", j.fill(from, to)
 }
 
 // part is what is not copied whole yet, in the directory that is restored.

@@ -85,6 +85,18 @@ func (s State) save(own string) error {
 	return fault.Wrap(atomicfile.Write(filepath.Join(own, ownDir, stateName), append(data, '\n'), 0o600), fault.Device, "", "the state of backups")
 }
 
+// without returns the state without servers that are not in the configuration any more.
+func (s State) without(remote func(name string) bool) State {
+	places := map[string]Place{}
+	for name, p := range s.Places {
+		if p.UUID != "" || remote(name) {
+			places[name] = p
+		}
+	}
+	s.Places = places
+	return s
+}
+
 // with returns the state with one place changed; the zero Place is made where there is none.
 func (s State) with(name string, change func(*Place)) State {
 	p := s.Places[name]
@@ -105,3 +117,5 @@ func newID(host string) string {
 	_, _ = rand.Read(b[:]) // does not fail
 	return strings.ToLower(host) + "-" + hex.EncodeToString(b[:])
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -13,6 +13,7 @@ _shelf() {
 		secrets) words="yes no" ;;
 		try) words="no" ;;
 		format) words="yes no" ;;
+		identity) words="-" ;;
 		reboot) words="yes no" ;;
 		arm) words="yes no" ;;
 		force) words="yes no" ;;
@@ -46,7 +47,7 @@ _shelf() {
 	report) words="output= -o" ;;
 	config) words="reload check apply confirm revert dump= --dump secrets= try= output= -o" ;;
 	data) words="repair format yes=" ;;
-	backup) words="now list key forget enroll restore name= format= at= into= node=" ;;
+	backup) words="now list key forget enroll restore name= format= at= into= identity= node=" ;;
 	disk) words="move forget" ;;
 	upgrade) words="usb auto status resume reboot= arm= force= datastore= serve= --serve by= plan= --plan output= -o" ;;
 	rollback) words="restore= output= -o" ;;
