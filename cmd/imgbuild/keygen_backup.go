@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -29,7 +27,7 @@ func backupKeys(a *line.Args) error {
 	if err != nil {
 		return err
 	}
-	if err := writeNew(file, p.File); err != nil {
+	if err := p.Write(file); err != nil {
 		return err
 	}
 	if a.JSON() {
@@ -48,22 +46,4 @@ For the configuration of the storage node:
           signing_key: %s
 `, file, p.Recipient, p.SigningKey)
 	return nil
-}
-
-// writeNew writes a file for its owner alone, which must not exist.
-func writeNew(file, text string) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return fault.New(fault.Input, "keep it: backups need it; or give key=FILE for another one", "%s exists", file)
-	} else if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		_ = os.Remove(file)
-	}
-	return err
 }

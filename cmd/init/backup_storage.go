@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"io"
-	"maps"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +52,7 @@ func backupStorage(a *line.Args, c *config.Config) error {
 	words := append(a.Operands, "", "", "")[:max(3, len(a.Operands))]
 	switch what, n := words[0], len(a.Operands); {
 	case n == 0:
-		return showBackups(own, c.Storage.Backup.To)
+		return showBackups(own, c.Storage.Backup)
 	case what == "key" && n == 1:
 		line, err := j.Key()
 		if err == nil {
@@ -90,17 +88,17 @@ func storageDevices() ([]disks.Device, error) {
 	return s.Devices, err
 }
 
-func showBackups(own string, servers map[string]config.BackupPlace) error {
+func showBackups(own string, b config.StorageBackup) error {
 	s, err := backup.Load(own)
 	if err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(servers)) {
-		for _, line := range s.Places[name].Lines(name, servers[name].URL, nil, time.Now()) {
+	for _, name := range b.Servers() {
+		for _, line := range s.Places[name].Lines(name, b.To[name].URL, nil, time.Now()) {
 			show(line)
 		}
 	}
-	if len(s.Places)+len(servers) == 0 {
+	if len(s.Places)+len(b.To) == 0 {
 		show("there are no backups; attach a disk and run `sudo shelf backup enroll SERIAL=NUMBER name=NAME` (`shelf storage disks` lists them)")
 		return nil
 	}
@@ -131,7 +129,7 @@ func backupNow(ctx context.Context, j *backup.Job, own, name string) error {
 		if err != nil {
 			return err
 		}
-		if names = append(s.Attached(list), slices.Sorted(maps.Keys(j.Remotes))...); len(names) == 0 {
+		if names = append(s.Attached(list), j.Servers()...); len(names) == 0 {
 			return fault.New(fault.Device, "attach one; `sudo shelf backup` lists them", "no disk for backups is attached")
 		}
 	}

@@ -2,8 +2,6 @@ package role
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"imgbuild/init/base/report"
@@ -29,7 +27,7 @@ type Storage struct {
 // NewStorage makes one. wait waits for the right time, for as long as is configured.
 func NewStorage(s *serve.Server, wait func(context.Context) error, t report.Reporter, save func()) *Storage {
 	r := &Storage{Server: s, Reporter: t, Save: save, kick: make(chan struct{}, 1)}
-	r.Backups = &backup.Keeper{Own: serve.Own, Servers: func() []string { return slices.Sorted(maps.Keys(s.Config().Storage.Backup.To)) }, Log: t.Log, Done: r.Kick, Start: func(ctx context.Context, place string) error {
+	r.Backups = &backup.Keeper{Own: serve.Own, Servers: func() []string { return s.Config().Storage.Backup.Servers() }, Log: t.Log, Done: r.Kick, Start: func(ctx context.Context, place string) error {
 		_ = wait(ctx) // names have dates
 		return supervise.RunCommand(ctx, "/usr/bin/shelf", "backup", "now", place)
 	}}

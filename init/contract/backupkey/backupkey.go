@@ -6,7 +6,11 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"imgbuild/init/contract/fault"
@@ -45,6 +49,24 @@ func New() (Pair, error) {
 	p.File = fmt.Sprintf("# Reads the backups of storage nodes. Keep it, and a copy elsewhere; it belongs on no node.\n# recipient: %s\n# signing_key: %s\n%s%s\n%s\n",
 		p.Recipient, p.SigningKey, signerLine, base64.StdEncoding.EncodeToString(public), id)
 	return p, nil
+}
+
+// Write writes the identity to a file for its owner alone, which must not exist.
+func (p Pair) Write(file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fault.New(fault.Input, "keep it: backups need it; or give key=FILE for another one", "%s exists", file)
+	} else if err != nil {
+		return err
+	}
+	_, err = f.WriteString(p.File)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(file)
+	}
+	return err
 }
 
 // Parse reads the file of an identity.

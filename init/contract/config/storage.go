@@ -91,3 +91,6 @@ type BackupPlace struct {
 	Recipients []string `yaml:"recipients,omitempty"`
 	SigningKey string   `yaml:"signing_key,omitempty"` // 32 bytes in base64
 }
+
+// Servers are the names of To, sorted.
+func (b StorageBackup) Servers() []string { return sortedNames(b.To) }

@@ -81,6 +81,9 @@ func (j *Job) Run(ctx context.Context, name string) error {
 	return errors.Join(err, s.save(j.Own))
 }
 
+// Servers are the names of the servers, sorted.
+func (j *Job) Servers() []string { return sortedKeys(j.Remotes) }
+
 // remote reports whether a place is one of the configuration.
 func (j *Job) remote(name string) bool { _, ok := j.Remotes[name]; return ok }
 

@@ -9,10 +9,10 @@ import (
 type vault struct {
 	list func(ctx context.Context, share string) ([]Snap, error)
 	put  func(ctx context.Context, share string, s Snap, base *Snap, stream io.Reader) error
-	// prune deletes what is not kept any more, and what cut transfers left. there is what list gave,
-	// base the stream that both sides had before.
+	// prune deletes what is not kept any more, and what cut transfers left. there is what list
+	// gave, base the stream that both sides had before.
 	prune func(ctx context.Context, share string, there []Snap, base string) error
-	// pending is the snapshot whose transfer goes on after a cut; empty for none. nil: there is none.
+	// pending is the snapshot whose transfer goes on after a cut; empty for none. It may be nil.
 	pending func(share string) string
 	close   func() error
 }

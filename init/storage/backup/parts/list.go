@@ -1,10 +1,10 @@
-// Package parts is the form of backups at a place that sees neither their content nor a file system:
-// a stream in encrypted parts, and a signed list of them that is written last.
+// Package parts is the form of backups at a place that sees neither their content nor a file
+// system: a stream in encrypted parts, and a signed list of them that is written last.
 //
 // A part is a file of the age format (age-encryption.org/v1) over at most Size bytes of the stream.
 // The node has the public recipients alone: it cannot read what it wrote. The list is signed with a
-// key whose public half is with the identity that decrypts, so that a place can neither change parts
-// nor mix those of several backups.
+// key whose public half is with the identity that decrypts, so that a place can neither change
+// parts nor mix those of several backups.
 package parts
 
 import (
