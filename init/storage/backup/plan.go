@@ -133,19 +133,3 @@ func NameAt(have []Snap, now time.Time) string {
 	}
 	return name
 }
-
-// Choose returns the newest snapshot not younger than a moment, of all without one; nil if there is
-// none.
-func Choose(there []Snap, at time.Time) *Snap {
-	var best *Snap
-	for i, s := range there {
-		t, ok := snapshots.Time(s.Name)
-		if !ok || !s.Whole || !at.IsZero() && t.After(at) {
-			continue
-		}
-		if best == nil || s.Name > best.Name {
-			best = &there[i]
-		}
-	}
-	return best
-}
