@@ -29,6 +29,7 @@ type Options struct {
 	Hosts   []string // [USER@]HOST[:PORT]
 	File    string   // where Text comes from, for messages
 	Text    []byte   // the new config.yaml
+	Own     [][]byte // for each host one of its own, in the place of Text; nil: all get the same
 	Try     int      // seconds that a node waits for the new login
 	Lenient bool     // keys that do not exist are warnings
 	Login   remote.Options
@@ -39,13 +40,15 @@ type Options struct {
 // state.
 func Run(ctx context.Context, o Options) error {
 	o.Out = terminal.NewWriter(o.Out)
-	if err := check(o); err != nil {
-		return err
+	if o.Own == nil {
+		if err := check(o); err != nil {
+			return err
+		}
+		if err := onlyOne(o.Hosts, o.Text); err != nil {
+			return err
+		}
 	}
-	if err := onlyOne(o.Hosts, o.Text); err != nil {
-		return err
-	}
-	nodes, err := checkAll(ctx, o, o.Text)
+	nodes, err := checkAll(ctx, o)
 	defer func() {
 		for _, n := range nodes {
 			n.Close()
@@ -58,7 +61,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	for i, n := range nodes {
-		if err := applyTo(ctx, o, n, o.Text, o.Try); err != nil {
+		if err := applyTo(ctx, o, n, n.text, o.Try); err != nil {
 			return stopped(err, nodes, i)
 		}
 	}
@@ -111,20 +114,25 @@ func onlyOne(hosts []string, text []byte) error {
 type checked struct {
 	*remote.Node
 	host string // as on the command line
+	text []byte // what it gets
 	plan config.Plan
 }
 
 // checkAll asks every node what it thinks and shows the difference. The first one that does not
 // take the configuration, or cannot be logged in to, is the error; nothing has changed then. The
 // connections are the caller's to close.
-func checkAll(ctx context.Context, o Options, text []byte) (nodes []*checked, err error) {
+func checkAll(ctx context.Context, o Options) (nodes []*checked, err error) {
 	seen := map[string]string{}
-	for _, host := range o.Hosts {
+	for i, host := range o.Hosts {
+		text := o.Text
+		if o.Own != nil {
+			text = o.Own[i]
+		}
 		n, err := remote.Dial(ctx, host, o.Login)
 		if err != nil {
 			return nodes, err
 		}
-		nodes = append(nodes, &checked{Node: n, host: host})
+		nodes = append(nodes, &checked{Node: n, host: host, text: text})
 		id := string(n.HostKey.Marshal())
 		if other, twice := seen[id]; twice {
 			return nodes, fault.New(fault.Usage, "name each node once", "%s and %s are the same node", other, host)

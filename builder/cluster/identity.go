@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -130,6 +131,7 @@ const KnownHosts = "cluster.known_hosts"
 // them.
 func (c *Cluster) WriteKnownHosts(home string, s *Secrets) error {
 	var all string
+	ours := map[string]bool{}
 	for _, n := range c.Nodes {
 		signer, err := ssh.ParsePrivateKey([]byte(s.HostKey(n.Name)))
 		if err != nil {
@@ -137,6 +139,9 @@ func (c *Cluster) WriteKnownHosts(home string, s *Secrets) error {
 		}
 		line := knownhosts.Line(n.Names(), signer.PublicKey())
 		all += line + "\n"
+		for _, name := range n.Names() {
+			ours[name] = true
+		}
 		if home != "" {
 			if err := addLine(filepath.Join(home, ".ssh", "known_hosts"), line); err != nil {
 				return err
@@ -147,6 +152,16 @@ func (c *Cluster) WriteKnownHosts(home string, s *Secrets) error {
 		return nil
 	}
 	file := filepath.Join(filepath.Dir(c.File), KnownHosts)
+	old, err := os.ReadFile(file)
+	if err != nil && !os.IsNotExist(err) {
+		return fault.Wrap(err, fault.Device, "", "reading %s", file)
+	}
+	for l := range strings.Lines(string(old)) { // nodes that made their own keys were noted there too
+		names, _, _ := strings.Cut(l, " ")
+		if names = strings.TrimSpace(names); names != "" && !slices.ContainsFunc(strings.Split(names, ","), func(n string) bool { return ours[n] }) {
+			all += strings.TrimSpace(l) + "\n"
+		}
+	}
 	return fault.Wrap(atomicfile.Update(file, []byte(all), 0o644), fault.Device, "", "writing %s", file)
 }
 

@@ -45,6 +45,7 @@ type Order struct {
 	// Login are the ssh keys of an image without Config, Import and Restore; nil: nobody can log
 	// in.
 	Login   []sshkey.Key
+	Later   bool   // each card gets a configuration when it is written: that the image has none is no news
 	Lenient bool   // keys of Config that do not exist are warnings
 	Import  string // archive of migrate
 	Restore string // archive of a backup
@@ -190,6 +191,9 @@ func (a *Asked) checkConfig() (err error) {
 		own := image.Source{Name: a.order.Config, Data: a.config}
 		a.warnings, err = image.CheckConfig(a.order.Config, a.asked, a.order.Lenient, a.node, own)
 		return err
+	}
+	if a.node == nil && a.order.Later {
+		return nil
 	}
 	if a.node == nil {
 		a.warnings, err = image.CheckConfig("it", a.asked, true, nil)

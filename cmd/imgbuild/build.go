@@ -16,8 +16,10 @@ import (
 )
 
 var build = line.Verb{
-	Name:    "build",
-	Summary: "Build an image. The default when no verb is given.",
+	Name:     "build",
+	Operands: "[NODE... | all]",
+	Words:    "all",
+	Summary:  "Build an image. The default when no verb is given. NODE and all: those of ./cluster.yaml, one image for each board and role; flash writes the configuration.",
 	Keys: []line.Key{boardKey, roleKey,
 		{Name: "config", Value: "FILE", Doc: "cloud-config for this node, written to the BOOT partition; the image then holds your secrets."},
 		loginKey, lenientKey,
@@ -37,6 +39,7 @@ var build = line.Verb{
 		"imgbuild board=odroid-xu4 role=worker blobs=skip",
 		"imgbuild board=rpi4 role=server import=node1.tar",
 		"imgbuild board=rpi4 role=server images=k3s-airgap-images-arm64.tar.zst",
+		"imgbuild build all",
 	},
 	Run: doBuild,
 }
@@ -51,6 +54,9 @@ func doBuild(ctx context.Context, a *line.Args) error {
 	}
 	if o.Pack, err = a.Bool("pack", true); err != nil {
 		return err
+	}
+	if len(a.Operands) > 0 {
+		return buildNodes(ctx, a, o)
 	}
 	if o.Login, err = loginKeys(ctx, a); err != nil {
 		return err

@@ -127,3 +127,68 @@ func TestNewCluster(t *testing.T) {
 	run(fault.Input, "secrets")
 	run(fault.Input, "validate", "cluster.yaml")
 }
+
+// Names of nodes are taken by the verbs that build, write and log in; what is wrong is found before
+// anything is done.
+func TestNodeNames(t *testing.T) {
+	silence(t)
+	dir := t.TempDir()
+	t.Chdir(dir)
+	t.Setenv("HOME", dir)
+	run := func(code fault.Kind, want, words string) {
+		t.Helper()
+		err := dispatch(context.Background(), strings.Fields(words))
+		if fault.Code(err) != int(code) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want code %d and %q", words, err, code, want)
+		}
+	}
+	run(fault.Input, "no cluster.yaml here", "build all")
+	run(fault.Input, "no cluster.yaml here", "apply all")
+	run(fault.Input, "no cluster.yaml here", "upgrade all")
+	write := func(name, text string) {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("cluster.yaml", "nodes:\n  one: {board: rpi4, role: server, address: 127.0.0.1/8}\n")
+	run(fault.Input, "cannot be the address of a node", "build all")
+	write("cluster.yaml", "nodes:\n  one: {board: rpi4, role: server, address: 192.0.2.1/24}\n  two: {board: rpi4, role: worker}\n")
+	run(0, "", "new cluster lock=none")
+	run(fault.Usage, "did you mean one?", "build onn")
+	run(fault.Usage, "board=", "build one board=rpi4")
+	run(fault.Usage, "did you mean one?", "flash onn")
+	run(fault.Usage, "a card is for one node", "flash all")
+	run(fault.Usage, "config=", "flash one config=a.yaml")
+	run(fault.Input, "imgbuild build two", "flash two card.img")
+	run(fault.Usage, "did you mean one?", "apply onn")
+	run(fault.Input, "no private key to log in on 192.0.2.1", "apply one")
+	run(fault.Input, "no private key to log in on two.local", "node two status")
+	run(fault.Input, "no private key to log in on 192.0.2.1", "kubeconfig one")
+	if got, _ := os.ReadDir("out"); len(got) > 0 {
+		t.Errorf("something was built: %v", got)
+	}
+}
+
+// An image for a node of the file is not one with another node's configuration or data, whichever
+// is newer.
+func TestFlashNodeTakesPlainImage(t *testing.T) {
+	silence(t)
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("out", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"cluster.yaml", "cluster.secrets.yaml", "out/rpi4-worker-20260101-0badc0de.img", "out/rpi4-worker-20260101-0badc0de-firstboot.img", "out/rpi4-worker-me-20260102-0badc0de.img", "out/rpi4-worker-20260102-0badc0de.img.zst"} {
+		text := map[string]string{"cluster.yaml": "nodes:\n  one: {board: rpi4, role: worker, config: {k3os: {server_url: 'https://a:6443'}}}\n", "cluster.secrets.yaml": "defaults: {k3os: {token: a-long-random-word}}\n"}[name]
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := program().Parse([]string{"flash", "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, text, err := flashWhat(a)
+	if err != nil || !strings.HasPrefix(name, "out/rpi4-worker-20260101-0badc0de") || !strings.Contains(string(text), "hostname: one\n") {
+		t.Errorf("got %s %v\n%s", name, err, text)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"imgbuild/builder/cluster"
 	"imgbuild/builder/flash"
 	"imgbuild/builder/image"
 	"imgbuild/cmd/line"
@@ -20,15 +21,15 @@ import (
 
 var flashVerb = line.Verb{
 	Name:     "flash",
-	Operands: "IMAGE [DEVICE]",
-	Summary:  "Write an image to a card and compare it. Without DEVICE it lists the cards and asks. Disks that this machine runs from are never written.",
+	Operands: "IMAGE|NODE [DEVICE]",
+	Summary:  "Write an image to a card and compare it. NODE is one of ./cluster.yaml: its image of out= with its configuration. Without DEVICE it lists the cards and asks. Disks that this machine runs from are never written.",
 	Keys: []line.Key{
 		{Name: "config", Value: "FILE", Doc: "cloud-config to write to the card in the place of the image's own."},
 		boardKey, roleKey,
 		{Name: "sha256", Value: "HEX", Doc: "Of IMAGE, where that is an http or https address."},
 		{Name: "yes", Value: "SERIAL", Doc: "The serial number of the disk, which answers the question in scripts."},
-		{Name: "out", Value: "DIR", Doc: "Where a .zst or a download is unpacked; default out."}},
-	Examples: []string{"sudo imgbuild flash out/rpi4-worker-20261122-0badc0de.img", "sudo imgbuild flash out/rpi4-worker-20261122-0badc0de.img.zst /dev/sdb", "sudo imgbuild flash node.img /dev/sdb config=node2.yaml board=rpi4 role=worker yes=4C530001230101"},
+		{Name: "out", Value: "DIR", Doc: "Where a node's image is, and where a .zst or a download is unpacked; default out."}},
+	Examples: []string{"sudo imgbuild flash node2", "sudo imgbuild flash out/rpi4-worker-20261122-0badc0de.img", "sudo imgbuild flash out/rpi4-worker-20261122-0badc0de.img.zst /dev/sdb", "sudo imgbuild flash node.img /dev/sdb config=node2.yaml board=rpi4 role=worker yes=4C530001230101"},
 	Run:      doFlash,
 }
 
@@ -38,7 +39,11 @@ func doFlash(ctx context.Context, a *line.Args) error {
 	}
 	s := newScreen(os.Stderr)
 	defer s.done()
-	source, err := flash.OpenAny(ctx, a.Operands[0], a.Values["sha256"], cmp.Or(a.Values["out"], "out"), func(done, total int64) { s.Progress("unpack the image", done, total) })
+	name, config, err := flashWhat(a)
+	if err != nil {
+		return err
+	}
+	source, err := flash.OpenAny(ctx, name, a.Values["sha256"], cmp.Or(a.Values["out"], "out"), func(done, total int64) { s.Progress("unpack the image", done, total) })
 	if err != nil {
 		return err
 	}
@@ -46,7 +51,12 @@ func doFlash(ctx context.Context, a *line.Args) error {
 	if source.Whole {
 		s.Warn("there is no block map next to the image: all of it is written")
 	}
-	if err := flashConfig(a, source, s); err != nil {
+	if config != nil {
+		err = source.Configure(config)
+	} else {
+		err = flashConfig(a, source, s)
+	}
+	if err != nil {
 		return err
 	}
 	device := ""
@@ -71,6 +81,34 @@ func doFlash(ctx context.Context, a *line.Args) error {
 	card.Announce()
 	fmt.Printf("%s holds the image: %s written and compared in %.0f s. It can be taken out.\n", where, size(source.Map.Mapped()), time.Since(began).Seconds())
 	return nil
+}
+
+// flashWhat is the image to write, and the configuration that belongs onto it: of a node of
+// ./cluster.yaml its own, else nil. A file of that name comes first.
+func flashWhat(a *line.Args) (name string, text []byte, err error) {
+	name = a.Operands[0]
+	if !cluster.Means(".", name) {
+		return name, nil, nil
+	}
+	for _, key := range []string{"config", "board", "role", "sha256"} {
+		if a.Values[key] != "" {
+			return "", nil, fault.New(fault.Usage, "leave it out", "%s has what %s= would be for", cluster.File, key)
+		}
+	}
+	if name == cluster.All {
+		return "", nil, fault.New(fault.Usage, "name one node", "a card is for one node")
+	}
+	_, nodes, _, err := cluster.Nodes(".", []string{name}, clusterWord(cluster.SecretsFile))
+	if err != nil {
+		return "", nil, err
+	}
+	n := nodes[0]
+	name, err = image.NewestPlain(cmp.Or(a.Values["out"], "out"), n.Board, n.Role)
+	if err != nil {
+		what, _ := fault.Parts(err)
+		return "", nil, fault.New(fault.Input, "build it: imgbuild build "+n.Name, "%s", what)
+	}
+	return name, n.Config, nil
 }
 
 // flashConfig puts config= on what is written, after the check that a build makes.

@@ -30,7 +30,11 @@ func doKubeconfig(ctx context.Context, a *line.Args) error {
 	if len(a.Operands) != 1 {
 		return fault.New(fault.Usage, "run `imgbuild kubeconfig HOST`", "kubeconfig takes one host, not %d", len(a.Operands))
 	}
-	r, err := kubeconfig.Fetch(ctx, kubeconfig.Options{Host: a.Operands[0], Name: a.Values["name"], Address: a.Values["address"], Out: a.Values["out"], Login: loginOptions(a)})
+	hosts, login, err := hostsOf(a, a.Operands)
+	if err != nil {
+		return err
+	}
+	r, err := kubeconfig.Fetch(ctx, kubeconfig.Options{Host: hosts[0], Name: a.Values["name"], Address: a.Values["address"], Out: a.Values["out"], Login: login})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"imgbuild/builder/cluster"
 	"imgbuild/builder/remote"
 	"imgbuild/cmd/line"
 	"imgbuild/init/contract/terminal"
@@ -24,7 +25,22 @@ var (
 
 // login opens a connection to a node with the keys of the command line.
 func login(ctx context.Context, a *line.Args, host string) (*remote.Node, error) {
-	return remote.Dial(ctx, host, loginOptions(a))
+	hosts, o, err := hostsOf(a, []string{host})
+	if err != nil {
+		return nil, err
+	}
+	return remote.Dial(ctx, hosts[0], o)
+}
+
+// hostsOf returns where the nodes are that words name, and how to log in there: what is a node of
+// ./cluster.yaml is at the address and has the host key that it has there.
+func hostsOf(a *line.Args, words []string) ([]string, remote.Options, error) {
+	o := loginOptions(a)
+	hosts, known, err := cluster.Hosts(".", words)
+	if known != "" {
+		o.KnownHosts = known
+	}
+	return hosts, o, err
 }
 
 func loginOptions(a *line.Args) remote.Options {

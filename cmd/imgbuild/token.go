@@ -30,11 +30,15 @@ func doToken(ctx context.Context, a *line.Args) error {
 	if err != nil {
 		return err
 	}
+	hosts, login, err := hostsOf(a, a.Operands[1:])
+	if err != nil {
+		return err
+	}
 	word, file, err := token.File(a.Values["new"])
 	if err != nil {
 		return err
 	}
-	if err := token.Run(ctx, token.Options{Hosts: a.Operands[1:], Token: word, Missing: missing, Login: loginOptions(a), Out: os.Stdout}); err != nil {
+	if err := token.Run(ctx, token.Options{Hosts: hosts, Token: word, Missing: missing, Login: login, Out: os.Stdout}); err != nil {
 		return fmt.Errorf("%w; the new token is in %s", err, file)
 	}
 	fmt.Printf("the new token is in %s: put it into k3os.token of the nodes' configuration; backups made before need the old one\n", file)

@@ -14,8 +14,9 @@ import (
 
 var upgradeVerb = line.Verb{
 	Name:     "upgrade",
-	Operands: "HOST... | resume HOST",
-	Summary:  "Upgrade running nodes; each commits the new system when it is healthy, or goes back to the old one. resume: nodes that upgrade themselves go on with versions that were stopped; HOST is the first server.",
+	Operands: "HOST... | NODE... | all | resume HOST",
+	Words:    "all resume",
+	Summary:  "Upgrade running nodes; each commits the new system when it is healthy, or goes back to the old one. resume: nodes that upgrade themselves go on with versions that were stopped; HOST is the first server. NODE and all: those of ./cluster.yaml.",
 	Keys: []line.Key{
 		{Name: "bundle", Value: "FILE", Doc: "The bundle. Default: for each node the newest one of out= for its family and role."},
 		{Name: "from", Value: "FILE[,FILE]", Doc: "Images or bundles that the nodes may run, for small transfers. Those of out= are known."},
@@ -33,6 +34,7 @@ var upgradeVerb = line.Verb{
 		userKey, identityKey, hostKey},
 	Examples: []string{
 		"imgbuild upgrade node1",
+		"imgbuild upgrade all",
 		"imgbuild upgrade node1 node2 node3 bundle=out/rpi4-worker-20261122-0badc0de.upgrade",
 		"imgbuild upgrade node1 board=rpi4 role=worker",
 	},
@@ -47,15 +49,22 @@ func doUpgrade(ctx context.Context, a *line.Args) error {
 		if len(a.Operands) != 2 {
 			return fault.New(fault.Usage, "run `imgbuild upgrade resume HOST`", "resume wants one host, the first server of the cluster")
 		}
-		return upgrade.Resume(ctx, a.Operands[1], loginOptions(a), os.Stdout)
+		hosts, login, err := hostsOf(a, a.Operands[1:])
+		if err != nil {
+			return err
+		}
+		return upgrade.Resume(ctx, hosts[0], login, os.Stdout)
 	}
-	o := upgrade.Options{Hosts: a.Operands, Bundle: a.Values["bundle"], Dir: a.Values["out"], From: list(a.Values["from"]), Force: list(a.Values["force"]),
-		Servers: list(a.Values["server"]), Login: loginOptions(a), Out: os.Stdout}
+	hosts, login, err := hostsOf(a, a.Operands)
+	if err != nil {
+		return err
+	}
+	o := upgrade.Options{Hosts: hosts, Bundle: a.Values["bundle"], Dir: a.Values["out"], From: list(a.Values["from"]), Force: list(a.Values["force"]),
+		Servers: list(a.Values["server"]), Login: login, Out: os.Stdout}
 	o.Ask = o.Login.Ask
 	if o.Dir == "" {
 		o.Dir = "out"
 	}
-	var err error
 	if o.Drain, err = a.Bool("drain", true); err != nil {
 		return err
 	}
