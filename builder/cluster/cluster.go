@@ -4,7 +4,6 @@
 package cluster
 
 import (
-	"fmt"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -165,5 +164,3 @@ type place struct {
 	file      string
 	line, col int
 }
-
-func (p place) String() string { return fmt.Sprintf("%s:%d", p.file, p.line) }

@@ -54,7 +54,7 @@ func TestRefusals(t *testing.T) {
 		{"board=rpi4 board=rpi3 role=worker", 2, "given twice"},
 		{"biuld board=rpi4", 2, "did you mean build?"},
 		{"--board rpi4", 2, "key=value"},
-		{"build extra board=rpi4", 2, "takes no"},
+		{"build extra board=rpi4", 2, "has what board= would be for"},
 		{"boards output=yaml", 2, `no output "yaml"`},
 		{"board=rpi4 role=worker k3s=v0.0.1 cache=" + dir + " " + archive, 4, "127.0.0.1"},
 		{"board=rpi4 role=worker cache=" + dir + " mirror=nonsense", 2, "mirror="},
