@@ -1,7 +1,12 @@
 package scenarios
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,13 +15,43 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestConfinedServices runs two confined services with the two ends of a tunnel on one node: what
-// one of them sees of the other, of the node and of the network, while the tunnel is up, down, and
-// up again. It runs with IMGBUILD_FULL alone, and was not seen to pass yet.
-func TestConfinedServices(t *testing.T) {
-	if !full {
-		return
+// outside is an address of nobody (RFC 5737) that a confined service asks all the time, and
+// outsideName a name, as DNS has it.
+const (
+	outside     = "203.0.113.7"
+	outsideName = "\x04leak\x07example\x00"
+)
+
+// framesOutside counts the frames of a capture (pcap) that come from or go to the address outside,
+// and those with the name.
+func framesOutside(t *testing.T, capture string) (address, name int) {
+	t.Helper()
+	data, err := os.ReadFile(capture)
+	if err != nil {
+		t.Fatal(err)
 	}
+	want := netip.MustParseAddr(outside).AsSlice()
+	for data = data[min(24, len(data)):]; len(data) >= 16; {
+		n := int(binary.LittleEndian.Uint32(data[8:]))
+		if len(data) < 16+n {
+			break // it is being written
+		}
+		frame := data[16 : 16+n]
+		data = data[16+n:]
+		if len(frame) >= 34 && frame[12] == 8 && frame[13] == 0 && (bytes.Equal(frame[26:30], want) || bytes.Equal(frame[30:34], want)) {
+			address++
+		}
+		if bytes.Contains(frame, []byte(outsideName)) {
+			name++
+		}
+	}
+	return address, name
+}
+
+// TestConfinedServices runs two confined services with the two ends of a tunnel on one node: what
+// one of them sees of the other, of the node and of the network, while the tunnel is up, down, up
+// again and flapping. A capture of the node's card shows that nothing of it goes around the tunnel.
+func TestConfinedServices(t *testing.T) {
 	t.Parallel()
 	var keys [2]wgtypes.Key
 	for i := range keys {
@@ -69,6 +104,8 @@ services:
       while :; do
         far=$(busybox wget -T 3 -q -O - http://10.64.0.1:8000/hello 2>&1 | busybox head -n 1)
         node=$(busybox nc -w 2 10.0.2.15 22 2>/dev/null < /dev/null | busybox head -n 1)
+        busybox nc -w 1 203.0.113.7 9 </dev/null >/dev/null 2>&1
+        busybox wget -T 1 -q -O /dev/null http://leak.example/ >/dev/null 2>&1
         secret=$(busybox cat /var/lib/secret /root/.bashrc /var/lib/near.conf /etc/shadow 2>/dev/null)
         echo "far=$far node=$node secret=$secret dns=$(busybox cat /etc/resolv.conf)" > /var/lib/near/new
         busybox mv /var/lib/near/new /var/lib/near/now
@@ -82,7 +119,8 @@ services:
     confined: {wireguard: /var/lib/bad.conf}
 `, keys[0], keys[1].PublicKey(), keys[1], keys[0].PublicKey()))
 	im := build(t, config, "board=qemu-arm64", "role=worker", "k3s=none")
-	g := boot(t, vm.Options{Image: im.Image, Name: "confined", Direct: true})[0]
+	capture := filepath.Join(t.TempDir(), "capture.pcap")
+	g := boot(t, vm.Options{Image: im.Image, Name: "confined", Direct: true, Args: []string{"-object", "filter-dump,id=capture,netdev=user,file=" + capture}})[0]
 	g.up()
 	s := g.login()
 	const now = "cat /var/lib/near/now"
@@ -93,7 +131,7 @@ services:
 		}
 	}, g)
 	// The process inside, seen from the node.
-	inside := `P=$(for p in /proc/[0-9]*; do sudo grep -qs '^ *0 *1000 *1$' $p/uid_map && sudo grep -qs /var/lib/near/new $p/cmdline && echo ${p#/proc/}; done | head -n 1); `
+	inside := "P=" + s.run(`sudo sh -c 'for p in /proc/[0-9]*; do grep -qs "^ *0 *1000 *1$" $p/uid_map && grep -qs /var/lib/near/new $p/cmdline && echo ${p#/proc/} && break; done'`) + "; "
 	sub(t, "who it is", func(t *testing.T) {
 		all := s.run(inside + `sudo grep -E '^(Uid|CapEff|CapBnd|Seccomp|NoNewPrivs):' /proc/$P/status; sudo nsenter -t $P -n ip -o link; sudo nsenter -t $P -n ip route; stat -c 'owner %U' /var/lib/near/now`)
 		for _, want := range []string{"Uid:\t1000\t1000", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "Seccomp:\t2", "NoNewPrivs:\t1", "wg0:", "default dev wg0", "owner rancher"} {
@@ -117,13 +155,20 @@ services:
 			}
 		}
 	}, g)
+	sub(t, "flapping", func(t *testing.T) {
+		s.run("sudo rm /var/lib/near/now")
+		s.run(inside + "sudo nsenter -t $P -n sh -c 'i=0; while [ $i -lt 40 ]; do ip link set wg0 down; ip link set wg0 up; i=$((i+1)); done'")
+		if all := s.until(now, "far=it is far"); !strings.Contains(all, isolated) {
+			t.Errorf("got %s, want the tunnel again and nothing else", all)
+		}
+	}, g)
 	sub(t, "published", func(t *testing.T) {
 		if all := s.until("busybox wget -T 5 -q -O - http://127.0.0.1:8080/now; busybox wget -T 5 -q -O - http://10.0.2.15:8080/now", "far=it is far"); strings.Count(all, "far=") != 2 {
 			t.Errorf("got %s, want the page at both addresses", all)
 		}
 	}, g)
 	sub(t, "a file with a command", func(t *testing.T) {
-		if all := s.until("shelf logs bad; ls /run/post-up 2>&1", "PostUp would run a command"); !strings.Contains(all, "No such file") {
+		if all := s.until("shelf logs bad; ls /run/post-up 2>&1; true", "PostUp would run a command"); !strings.Contains(all, "No such file") {
 			t.Errorf("got %s, want that it was not run", all)
 		}
 	}, g)
@@ -135,4 +180,15 @@ services:
 		}
 		s.until(now, "far=it is far")
 	}, g)
+	sub(t, "nothing went around the tunnel", func(t *testing.T) {
+		if address, name := framesOutside(t, capture); address != 0 || name != 0 {
+			t.Errorf("%d packets to %s and %d with the name left the node", address, outside, name)
+		}
+		// The capture sees what is sent.
+		s.run("busybox nc -w 1 " + outside + " 9 </dev/null; busybox wget -T 5 -q -O /dev/null http://leak.example/; true")
+		if address, name := framesOutside(t, capture); address == 0 || name == 0 {
+			t.Errorf("what the node itself sent: %d packets to %s and %d with the name, want some", address, outside, name)
+		}
+	}, g)
+	s.off()
 }
