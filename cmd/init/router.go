@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"imgbuild/cmd/line"
+	"imgbuild/init/base/guard"
 	"imgbuild/init/contract/fault"
 	"imgbuild/init/router/agent"
 	"imgbuild/init/router/service"
@@ -107,7 +108,9 @@ func runRouter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a := &agent.Agent{Settings: s, State: agent.StateDir, Status: agent.StatusFile, Say: func(format string, v ...any) { showf(format+"\n", v...) }}
+	say := func(format string, v ...any) { showf(format+"\n", v...) }
+	guard.Go(func() { service.GiveTime(ctx, say) })
+	a := &agent.Agent{Settings: s, State: agent.StateDir, Status: agent.StatusFile, Say: say}
 	return a.Run(ctx)
 }
 

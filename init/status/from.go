@@ -60,7 +60,7 @@ func RecordOf(r bootstate.Record) *Record { return &Record{r.Active, r.Trial, r.
 
 // ClockOf returns the clock's part of the status.
 func ClockOf(c clock.Status) Clock {
-	out := Clock{Synced: c.Synced, Server: c.Server, Offset: c.Offset.Seconds(), Why: c.Why, Now: time.Now().UTC()}
+	out := Clock{Synced: c.Synced, Server: c.Server, Offset: c.Offset.Seconds(), Level: int(c.Level), Error: c.Error.Seconds(), Why: c.Why, Now: time.Now().UTC()}
 	if c.Synced {
 		out.Asked = c.When.UTC()
 	}

@@ -162,5 +162,7 @@ type Clock struct {
 	Server string    `json:"server,omitempty"`
 	Offset float64   `json:"offset,omitempty"` // seconds, found when the server was asked
 	Asked  time.Time `json:"asked,omitzero"`
-	Why    string    `json:"why,omitempty"` // why there is no time
+	Level  int       `json:"stratum,omitempty"` // of the server
+	Error  float64   `json:"error,omitempty"`   // seconds: how far the clock may have been off then
+	Why    string    `json:"why,omitempty"`     // why there is no time
 }

@@ -53,7 +53,7 @@ func TestRouter(t *testing.T) {
 	var one, two string
 	sub(t, "first lease", func(t *testing.T) {
 		s.until("shelf services | grep '^router '", "ready")
-		s.run("sudo /var/local/client b1 -a -x hostname:board1")
+		s.run("sudo /var/local/client b1 -a -x hostname:board1 -O ntpsrv")
 		one = address("b1")
 		s.run("sudo ip netns exec b2 dhcpcd -4 -b -C resolv.conf e0 </dev/null >/tmp/dhcpcd.log 2>&1 || cat /tmp/dhcpcd.log")
 		two = address("b2")
@@ -77,6 +77,8 @@ func TestRouter(t *testing.T) {
 	}, g)
 	sub(t, "ssh from both sides", func(t *testing.T) {
 		own := regexp.MustCompile(`inet ([0-9.]+)/`).FindStringSubmatch(s.run("ip -4 -o addr show dev up0"))[1]
+		s.until("sudo cat /run/udhcpc.b1", "bound "+one+" 120 "+own) // which is the time server too
+		s.until("sudo ss -ulnp | grep ':123 '", "shelf")
 		for _, side := range []string{"modem", "b1"} {
 			if got := s.run("sudo ip netns exec " + side + " sh -c 'nc " + own + " 22 </dev/null | head -c 8'"); got != "SSH-2.0-" {
 				t.Errorf("from %s: got %q", side, got)

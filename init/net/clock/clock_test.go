@@ -87,7 +87,7 @@ func TestTiers(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	s := func(name string, offset, distance int) sample {
-		return sample{name, time.Duration(offset) * time.Millisecond, time.Duration(distance) * time.Millisecond}
+		return sample{name, time.Duration(offset) * time.Millisecond, time.Duration(distance) * time.Millisecond, 2}
 	}
 	for _, c := range []struct {
 		in   []sample
@@ -191,7 +191,7 @@ func TestKeeper(t *testing.T) {
 			if d < 0 {
 				return sample{}, errors.New("x: no answer")
 			}
-			return sample{"x", d, time.Millisecond}, nil
+			return sample{"x", d, time.Millisecond, 2}, nil
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		over := make(chan struct{})
@@ -246,7 +246,7 @@ func TestKeeperKick(t *testing.T) {
 			if !up {
 				return sample{}, errors.New("network is unreachable")
 			}
-			return sample{"x", 20 * time.Millisecond, time.Millisecond}, nil
+			return sample{"x", 20 * time.Millisecond, time.Millisecond, 2}, nil
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		over := make(chan struct{})
@@ -272,7 +272,7 @@ func TestKeeperKick(t *testing.T) {
 // answer that comes twice does.
 func TestKeeperBelievesWhatIsSaidTwice(t *testing.T) {
 	var said time.Duration
-	k, did := book(func() (sample, error) { return sample{"x", said, time.Millisecond}, nil })
+	k, did := book(func() (sample, error) { return sample{"x", said, time.Millisecond, 2}, nil })
 	for _, said = range []time.Duration{time.Hour, 0, 3 * time.Second, 10 * time.Millisecond, -time.Hour, time.Hour, time.Hour + 100*time.Millisecond, 0} {
 		k.round(t.Context(), settle)
 	}
@@ -376,7 +376,7 @@ func TestReason(t *testing.T) {
 }
 
 func TestKeeperCannotSet(t *testing.T) {
-	k, _ := book(func() (sample, error) { return sample{"x", time.Hour, 1}, nil })
+	k, _ := book(func() (sample, error) { return sample{"x", time.Hour, 1, 2}, nil })
 	k.step = func(time.Duration) error { return os.ErrPermission }
 	if pause := k.round(t.Context(), soon); pause != late || k.Status().Synced {
 		t.Errorf("%s, %+v", pause, k.Status())
@@ -408,4 +408,48 @@ func TestMajorityIsEnough(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	<-asked // it was among those asked
+}
+
+// A server that guesses is followed only when no other one answers, and never back.
+func TestKeeperGuess(t *testing.T) {
+	answers := map[string]sample{}
+	k, did := book(nil)
+	k.servers = func() [][]string { return [][]string{{"router"}, {"pool"}} }
+	k.ask = func(_ context.Context, tier []string, _ time.Time) (sample, error) {
+		if s, ok := answers[tier[0]]; ok {
+			s.server = tier[0]
+			return s, nil
+		}
+		return sample{}, errors.New(tier[0] + ": no answer")
+	}
+	for _, c := range []struct {
+		name    string
+		answers map[string]sample
+		server  string
+		did     string
+	}{
+		{"back", map[string]sample{"router": {offset: -time.Hour, stratum: 10}}, "router", ""},
+		{"a little back", map[string]sample{"router": {offset: -100 * time.Millisecond, stratum: 10}}, "router", "slew -100ms"},
+		{"somebody knows", map[string]sample{"router": {offset: time.Hour, stratum: 10}, "pool": {offset: 20 * time.Millisecond, stratum: 2}}, "pool", "slew 20ms"},
+		{"the router knows", map[string]sample{"router": {offset: 30 * time.Millisecond, stratum: 4}, "pool": {offset: 20 * time.Millisecond, stratum: 2}}, "router", "slew 30ms"},
+		{"nobody is there", map[string]sample{}, "router", ""},
+	} {
+		answers, *did = c.answers, nil
+		k.round(t.Context(), settle)
+		var changes []string
+		for _, d := range *did {
+			if d != "save" {
+				changes = append(changes, d)
+			}
+		}
+		if got, s := strings.Join(changes, " "), k.Status(); got != c.did || s.Server != c.server || !s.Synced {
+			t.Errorf("%s: did %q by %q, want %q by %q", c.name, got, s.Server, c.did, c.server)
+		}
+	}
+	// The first answer may be a guess, forward: a shelf without uplink has one time.
+	k, did = book(func() (sample, error) { return sample{"router", time.Hour, time.Second, 10}, nil })
+	k.round(t.Context(), soon)
+	if got := strings.Join(*did, " "); got != "step 1h0m0s save" || !k.Status().Synced || k.Status().Level != 10 {
+		t.Errorf("forward: got %q, %+v", got, k.Status())
+	}
 }

@@ -58,6 +58,7 @@ type Status struct {
 	Server string        // that was followed last
 	Offset time.Duration // found then, before it was corrected
 	Error  time.Duration // how far the clock may have been off then, at most
+	Level  uint8         // the server's stratum
 	When   time.Time     // of that
 	Why    string        // why there is no time, as long as there is none
 }
@@ -119,11 +120,21 @@ func (k *Keeper) note(err error) {
 func (k *Keeper) round(ctx context.Context, pause time.Duration) time.Duration {
 	first := !k.Status().Synced
 	var errs []error
-	for _, tier := range k.servers() {
+	var guessed []sample
+	tiers := k.servers()
+	for i, tier := range tiers {
 		s, err := k.ask(ctx, tier, k.floor)
-		if err != nil {
+		if err == nil && s.stratum >= guess {
+			guessed = append(guessed, s)
+		} else if err != nil {
 			errs = append(errs, err)
-			continue
+		}
+		switch last := i == len(tiers)-1; {
+		case err == nil && s.stratum < guess:
+		case last && len(guessed) > 0 && ctx.Err() == nil:
+			s = guessed[0]
+		default:
+			continue // a later group may know the time
 		}
 		if !first && !k.believes(s) {
 			return late
@@ -174,28 +185,37 @@ func (k *Keeper) believes(s sample) bool {
 	return false
 }
 
-// correct sets the clock by a sample.
+// guess is the stratum from which on a server has no better time than a node without any: a router
+// that answers its shelf while the uplink is away, by its own clock.
+const guess = 10
+
+// correct sets the clock by a sample. It does not go back for one that is a guess.
 func (k *Keeper) correct(s sample, first bool) error {
 	limit := laterStep
 	if first {
 		limit = firstStep
 	}
 	how, err := "slewed", error(nil)
-	if s.offset.Abs() > limit {
-		how, err = "stepped", k.step(s.offset)
-	} else {
+	switch {
+	case s.offset.Abs() <= limit:
 		err = k.slew(s.offset)
+	case s.offset < 0 && s.stratum >= guess:
+		how = "left as it is"
+	default:
+		how, err = "stepped", k.step(s.offset)
 	}
 	if err != nil {
 		return err
 	}
-	if first || how == "stepped" {
+	if how == "left as it is" && first {
+		k.say("clock: %s, %s before that of %s, which guesses", how, (-s.offset).Round(time.Millisecond), s.server)
+	} else if first || how == "stepped" {
 		k.say("clock: %s by %s after %s", how, s.offset.Round(time.Millisecond), s.server)
 		k.note(k.save())
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.status = Status{Synced: true, Server: s.server, Offset: s.offset, Error: s.distance, When: time.Now()}
+	k.status = Status{Synced: true, Server: s.server, Offset: s.offset, Error: s.distance, Level: s.stratum, When: time.Now()}
 	if first {
 		close(k.synced)
 	}

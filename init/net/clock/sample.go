@@ -50,6 +50,7 @@ type sample struct {
 	server   string
 	offset   time.Duration // to add to our clock
 	distance time.Duration // how far the server may be off, at most (RFC 5905, root distance)
+	stratum  uint8         // how far the server is from a clock that is right by itself
 }
 
 // queryTimeout is how long a server may take.
@@ -67,7 +68,7 @@ func query(server string, floor time.Time) (sample, error) {
 	if t := time.Now().Add(r.ClockOffset); !plausible(t, floor) {
 		return sample{}, fmt.Errorf("it gives %s, the image is of %s", t.UTC().Format(time.DateOnly), floor.UTC().Format(time.DateOnly))
 	}
-	return sample{server, r.ClockOffset, max(r.RootDistance, time.Millisecond)}, nil
+	return sample{server, r.ClockOffset, max(r.RootDistance, time.Millisecond), r.Stratum}, nil
 }
 
 // reason leaves out of an error our own address and port, which is another one each time: the same

@@ -118,7 +118,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			return nil
 		case <-settle:
 			a.attempt("giving back memory", giveBack())
-			settle = time.After(time.Hour) // what leases needed
+			settle = time.After(10 * settled) // what leases and others needed
 		case f := <-a.frames:
 			a.take(f, time.Now())
 			for range len(a.frames) { // what came meanwhile
@@ -183,7 +183,7 @@ func (a *Agent) facts(now time.Time) neighbour.Facts {
 
 func (a *Agent) relayFacts(now time.Time) relay.Facts {
 	u := a.cards[neighbour.Uplink]
-	return relay.Facts{Now: now, Uplink: u.Address, Up: u.Link, Gateway: a.gw, UplinkMAC: u.MAC, ShelfMAC: a.cards[neighbour.Shelf].MAC}
+	return relay.Facts{Now: now, Uplink: u.Address, Own: a.last.Addr(), Up: u.Link, Gateway: a.gw, UplinkMAC: u.MAC, ShelfMAC: a.cards[neighbour.Shelf].MAC}
 }
 
 // attempt notes what became of something that is tried again and again, and reports a change.

@@ -44,6 +44,7 @@ func (f Form) other() Form {
 type Facts struct {
 	Now       time.Time
 	Uplink    netip.Prefix // the uplink's own address; the zero Prefix while it has none
+	Own       netip.Addr   // the router's: that of the uplink, or the last one
 	Up        bool         // it has a link
 	Gateway   netip.Addr   // of the uplink; no client gets its address
 	UplinkMAC frame.MAC
@@ -356,6 +357,7 @@ func (r *Relay) FromUplink(d frame.Datagram, f Facts) []Step {
 // down brings a message to the shelf. Every client takes one that is for everybody, whatever flag
 // it has set.
 func (r *Relay) down(data []byte, from netip.Addr, f Facts) Step {
+	data = withTime(data, f.Own)
 	return Step{Kind: ToShelf, Datagram: frame.Datagram{
 		From: f.ShelfMAC, To: frame.Broadcast, Src: netip.AddrPortFrom(from, serverPort), Dst: netip.AddrPortFrom(everybody, clientPort), Data: data,
 	}}

@@ -110,6 +110,7 @@ func dhcp(line func(format string, args ...any), r config.Router) {
 	if first, last, ok := r.Pool(); ok {
 		mask := net.CIDRMask(r.Network().Bits(), 32)
 		line("dhcp-authoritative\ndhcp-leasefile=%s\ndhcp-range=%s,%s,%s,12h", leaseFile, first, last, net.IP(mask))
+		line("dhcp-option=option:ntp-server,0.0.0.0") // the node itself
 	}
 	for _, l := range r.Leases {
 		if l.MAC == "" {

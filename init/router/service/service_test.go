@@ -107,7 +107,7 @@ func TestDNSMasqConfig(t *testing.T) {
 		want, miss []string
 	}{
 		{"nat", DNSMasqConfig(routerOf(config.RouterNAT).Config().Router, cards, "shelf-router"), []string{
-			"interface=eth0\n", "dhcp-range=10.77.0.128,10.77.0.254,255.255.255.0,12h\n", "dhcp-host=02:00:00:00:00:10,node1,10.77.0.60\n",
+			"interface=eth0\n", "dhcp-range=10.77.0.128,10.77.0.254,255.255.255.0,12h\n", "dhcp-option=option:ntp-server,0.0.0.0\n", "dhcp-host=02:00:00:00:00:10,node1,10.77.0.60\n",
 			"dhcp-host=02:00:00:00:00:11,node2\n", "host-record=shelf-router.shelf,shelf-router,10.77.0.1\n", "local=/shelf/\n", "resolv-file=/etc/resolv.conf\n", "bind-dynamic\n",
 		}, []string{"nobody", "wlan0", "addn-hosts", "servers-file", "hostsdir"}},
 		{"nat with names", with(config.RouterNAT, none), []string{
