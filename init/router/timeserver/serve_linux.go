@@ -32,7 +32,10 @@ func Serve(ctx context.Context, address string, facts func() (Facts, error)) err
 
 func serve(ctx context.Context, l net.PacketConn, facts func() (Facts, error)) error {
 	defer l.Close()
-	stop := context.AfterFunc(ctx, func() { l.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		defer guard.Catch()
+		l.Close()
+	})
 	defer stop()
 	var known atomic.Pointer[Facts]
 	read := func() {
