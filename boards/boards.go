@@ -30,8 +30,9 @@ type Board struct {
 	Machine    string   `yaml:"machine" json:"machine"`
 	Seen       string   `yaml:"seen" json:"seen"` // honest status: what was seen to boot, and how
 	NeedsBlobs bool     `yaml:"needs_blobs" json:"needs_blobs,omitempty"`
-	Imager     []string `yaml:"imager" json:"-"` // what Raspberry Pi Imager calls it, if it knows it
-	Lacks      []string `yaml:"lacks" json:"-"`  // network hardware that it does not have of its own: wifi, ethernet
+	EEPROM     bool     `yaml:"eeprom" json:"eeprom,omitempty"` // its first bootloader is in a chip of the board
+	Imager     []string `yaml:"imager" json:"-"`                // what Raspberry Pi Imager calls it, if it knows it
+	Lacks      []string `yaml:"lacks" json:"-"`                 // network hardware that it does not have of its own: wifi, ethernet
 }
 
 // Refuse is the reason for a role that a board does not get.

@@ -17,17 +17,18 @@ import (
 
 var listBoards = line.Verb{
 	Name:     "boards",
-	Summary:  "List the boards, their roles, and how each was seen to work.",
+	Summary:  "List the boards, their roles, how each was seen to work, and what an upgrade can and cannot break on it.",
 	Keys:     []line.Key{line.Output},
 	Examples: []string{"imgbuild boards", "imgbuild boards output=json"},
 	Run: func(_ context.Context, a *line.Args) error {
 		var all []*boards.Board
+		own := map[string][]boards.Guarantee{} // by board
 		for _, name := range boards.Names() {
-			b, _, err := boards.Get(name)
+			b, f, err := boards.Get(name)
 			if err != nil {
 				return err
 			}
-			all = append(all, b)
+			all, own[name] = append(all, b), b.Guarantees(f)
 		}
 		notes := map[string]string{} // by family
 		for _, b := range all {
@@ -40,11 +41,12 @@ var listBoards = line.Verb{
 		if a.JSON() {
 			type row struct {
 				*boards.Board
-				Lock string `json:"lock,omitempty"`
+				Lock       string             `json:"lock,omitempty"`
+				Guarantees []boards.Guarantee `json:"guarantees"`
 			}
 			var rows []row
 			for _, b := range all {
-				rows = append(rows, row{b, notes[b.Family]})
+				rows = append(rows, row{b, notes[b.Family], append(boards.Common(), own[b.Name]...)})
 			}
 			return printJSON(rows)
 		}
@@ -65,8 +67,25 @@ var listBoards = line.Verb{
 				fmt.Printf("\nfamily %s: %s\n", f.Name, n)
 			}
 		}
+		fmt.Println("\nWhat a running node writes, and what a failure needs:")
+		printGuarantees("all boards", boards.Common())
+		for _, b := range all {
+			printGuarantees(b.Name, own[b.Name])
+		}
 		return nil
 	},
+}
+
+// printGuarantees prints what holds for a board, a line each.
+func printGuarantees(board string, list []boards.Guarantee) {
+	fmt.Printf("  %s\n", board)
+	for _, g := range list {
+		if g.Written != "" {
+			fmt.Printf("    %s: %s; if it fails: %s\n", g.Part, g.Written, g.Failure)
+		} else {
+			fmt.Printf("    %s: %s\n", g.Part, g.Failure)
+		}
+	}
 }
 
 func printJSON(v any) error {
