@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Guarantee says of a part of a board what writes it on a node that runs, and what happens when
+// Guarantee is, for a part of a board, what writes it on a node that runs, and what happens when
 // that part fails.
 type Guarantee struct {
 	Part    string `json:"part"`

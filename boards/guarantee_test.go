@@ -6,7 +6,7 @@ import (
 )
 
 // TestGuarantees: what a node never writes is named, on the boards that have it and no others, and
-// a board without a watchdog says what a hang needs.
+// a board without a watchdog has a line on what a hang needs.
 func TestGuarantees(t *testing.T) {
 	for _, name := range Names() {
 		b, f, err := Get(name)
