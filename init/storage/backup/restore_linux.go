@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -173,7 +174,23 @@ func (j *Job) bring(snap, to string, v Version, w Wish) (aside string, err error
 	if !st.IsDir() {
 		return "", fault.New(fault.Usage, "leave into= out; what is there is kept under another name", "%s is a file", w.Path)
 	}
+	// A new node makes a backup of its empty shares as soon as a disk is enrolled: that is never
+	// what somebody who names no time wants back.
+	if w.Path == "" && w.At.IsZero() {
+		if empty, err := holdsNothing(from); err != nil || empty {
+			return "", fault.Wrap(cmp.Or(err, errEmpty), fault.Input, "run `sudo shelf backup list NAME` and add at=TIME for an older one", "the newest backup of %q, %s, cannot be what is wanted", v.Share, v.Name)
+		}
+	}
 	return "", j.fill(from, to)
+}
+
+// errEmpty means that a backup has no files.
+var errEmpty = errors.New("it is empty")
+
+// holdsNothing reports whether a directory has nothing but where its snapshots are shown.
+func holdsNothing(dir string) (bool, error) {
+	entries, err := os.ReadDir(dir)
+	return !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != snapshots.Shown }), err
 }
 
 // part is what is not copied whole yet, in the directory that is restored.
