@@ -46,7 +46,7 @@ func (c *Case) Run(ctx context.Context) (failures []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Say("before: PID 1 takes %d KiB and has %d open files", before.RSS, before.FDs)
+	c.Say("before: PID 1 takes %d KiB, %d of them allocated, and has %d open files", before.RSS, before.Anon, before.FDs)
 
 	bear := func(units []Unit, least time.Duration) error {
 		if err := c.services(ctx, append(units[:len(units):len(units)], Healthy...)...); err != nil {
@@ -56,14 +56,14 @@ func (c *Case) Run(ctx context.Context) (failures []string, err error) {
 		end := time.Now().Add(least)
 		_, err := c.until(ctx, "every service has done what it is for", func(l Look) []string {
 			failures = append(failures, l.bounded(before)...)
-			worst.RSS, worst.FDs, worst.Zombies = max(worst.RSS, l.RSS), max(worst.FDs, l.FDs), max(worst.Zombies, l.Zombies)
+			worst.RSS, worst.Anon, worst.FDs, worst.Zombies = max(worst.RSS, l.RSS), max(worst.Anon, l.Anon), max(worst.FDs, l.FDs), max(worst.Zombies, l.Zombies)
 			idle := l.idle(units)
 			if len(idle) == 0 && time.Now().Before(end) {
 				return []string{"the time is not over"}
 			}
 			return idle
 		})
-		c.Say("with %d of them: PID 1 took at most %d KiB and had %d open files, %d zombies at a moment", len(units), worst.RSS, worst.FDs, worst.Zombies)
+		c.Say("with %d of them: PID 1 took at most %d KiB, %d of them allocated, and had %d open files, %d zombies at a moment", len(units), worst.RSS, worst.Anon, worst.FDs, worst.Zombies)
 		return err
 	}
 	if err := bear(c.Units, c.Bear/2); err != nil {
@@ -84,7 +84,7 @@ func (c *Case) Run(ctx context.Context) (failures []string, err error) {
 	if err != nil {
 		return append(failures, left...), err
 	}
-	c.Say("after: PID 1 takes %d KiB and has %d open files", after.RSS, after.FDs)
+	c.Say("after: PID 1 takes %d KiB, %d of them allocated, and has %d open files", after.RSS, after.Anon, after.FDs)
 
 	// All again, for the end; what each of them does was seen before, so that it is enough that
 	// they run.

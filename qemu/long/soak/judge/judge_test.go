@@ -74,6 +74,7 @@ func TestSilentNode(t *testing.T) {
 }
 
 const shown = `rss 17912
+anon 9000
 fds 27
 zombies 0
 free 2470132
@@ -101,16 +102,16 @@ func TestLook(t *testing.T) {
 		t.Errorf("%q, want nil", bad)
 	}
 	for want, bend := range map[string]string{
-		"PID 1 takes 99999 KiB":            "rss 17912>rss 99999",
-		"PID 1 has 300 open files":         "fds 27>fds 300",
-		"500 zombies wait for PID 1":       "zombies 0>zombies 500",
-		"the log of crash has":             "log 300 crash.log>log 9000000 crash.log",
-		"sshd was ":                        `"pid": 7>"pid": 8`,
-		"the service crash is left":        "",
-		"the control group crash is left":  "",
-		"PID 1 had 27 open files before":   "fds 27>fds 40",
-		"1 zombies are left":               "zombies 0>zombies 1",
-		"PID 1 took 17912 KiB before, and": "rss 17912>rss 23000",
+		"PID 1 takes 99999 KiB":           "rss 17912>rss 99999",
+		"PID 1 has 300 open files":        "fds 27>fds 300",
+		"500 zombies wait for PID 1":      "zombies 0>zombies 500",
+		"the log of crash has":            "log 300 crash.log>log 9000000 crash.log",
+		"sshd was ":                       `"pid": 7>"pid": 8`,
+		"the service crash is left":       "",
+		"the control group crash is left": "",
+		"PID 1 had 27 open files before":  "fds 27>fds 40",
+		"1 zombies are left":              "zombies 0>zombies 1",
+		"PID 1 had allocated 9000 KiB":    "anon 9000>anon 13097",
 	} {
 		from, to, _ := strings.Cut(bend, ">")
 		l, err := parse(strings.Replace(shown, from, to, 1))
@@ -121,7 +122,7 @@ func TestLook(t *testing.T) {
 			t.Errorf("%s: got %q", want, got)
 		}
 	}
-	for _, text := range []string{"", "status\n{}", "rss 1\nfds 1\nstatus\n{}", "rss 1\nfds 1\nstatus\nshelf: no answer"} {
+	for _, text := range []string{"", "status\n{}", "rss 1\nanon 1\nfds 1\nstatus\n{}", "rss 1\nanon 1\nfds 1\nstatus\nshelf: no answer"} {
 		if _, err := parse(text); err == nil {
 			t.Errorf("%q was taken", text)
 		}

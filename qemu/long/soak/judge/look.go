@@ -13,7 +13,7 @@ import (
 // look prints what can be seen of the node, for parse. A zombie whose parent is PID 1 is one that
 // PID 1 has not reaped.
 const look = `sudo sh -c '
-awk "/^VmRSS/ {print \"rss\", \$2}" /proc/1/status
+awk "/^VmRSS/ {print \"rss\", \$2} /^RssAnon/ {print \"anon\", \$2}" /proc/1/status
 echo fds $(ls /proc/1/fd | wc -l)
 cat /proc/[0-9]*/stat 2>/dev/null | sed "s/^.*) //" | awk "\$1 == \"Z\" && \$2 == 1 {z++} END {print \"zombies\", z+0}"
 df -k / | awk "NR == 2 {print \"free\", \$4}"
@@ -24,7 +24,8 @@ echo status; shelf status output=json || true'`
 
 // Look is one look at a node.
 type Look struct {
-	RSS, Free int64 // KiB
+	RSS, Anon int64 // of PID 1, KiB; RSS has pages of the program, too
+	Free      int64 // KiB
 	FDs       int   // of PID 1
 	Zombies   int   // that PID 1 has not reaped
 	Logs      map[string]int64
@@ -63,6 +64,8 @@ func parse(text string) (Look, error) {
 		switch {
 		case f[0] == "rss":
 			l.RSS = n
+		case f[0] == "anon":
+			l.Anon = n
 		case f[0] == "fds":
 			l.FDs = int(n)
 		case f[0] == "zombies":
@@ -86,7 +89,7 @@ func parse(text string) (Look, error) {
 	for _, u := range s.Services {
 		l.Services[u.Name] = u
 	}
-	if l.RSS == 0 || l.FDs == 0 || len(l.Services) == 0 {
+	if l.RSS == 0 || l.Anon == 0 || l.FDs == 0 || len(l.Services) == 0 {
 		return l, fmt.Errorf("the node does not show itself:\n%.2000s", text)
 	}
 	return l, nil
@@ -101,12 +104,12 @@ func (l Look) line(name string) string {
 // Bounds that hold at every moment. A log is a file of 1 MiB and three old ones
 // (supervise.DefaultLogLimits).
 const (
-	rssLimit  = 36 << 10 // KiB; up to 15 MiB of it are pages of the program itself
-	logLimit  = 4<<20 + 64<<10
-	fdsBase   = 40
-	fdsUnit   = 8
-	unreaped  = 100 // zombies at one moment: they come faster than a slow machine looks
-	rssGrowth = 4 << 10
+	rssLimit = 36 << 10 // KiB; up to 15 MiB of it are pages of the program itself
+	logLimit = 4<<20 + 64<<10
+	fdsBase  = 40
+	fdsUnit  = 8
+	unreaped = 100     // zombies at one moment: they come faster than a slow machine looks
+	growth   = 4 << 10 // KiB
 )
 
 // bounded returns what is out of bounds, and which of those that must not notice anything did.
@@ -141,8 +144,10 @@ func (l Look) bounded(before Look) (bad []string) {
 func (l Look) rested(before Look) (bad []string) {
 	bad = l.bounded(before)
 	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
-	if l.RSS > before.RSS+rssGrowth {
-		say("PID 1 took %d KiB before, and %d after", before.RSS, l.RSS)
+	// Pages of the program come as they are used and stay: not they, but what it allocated is to be
+	// as before.
+	if l.Anon > before.Anon+growth {
+		say("PID 1 had allocated %d KiB before, and %d after", before.Anon, l.Anon)
 	}
 	if l.FDs > before.FDs+4 {
 		say("PID 1 had %d open files before, and %d after", before.FDs, l.FDs)
