@@ -12,19 +12,28 @@ import (
 	"imgbuild/qemu/vm"
 )
 
-// TestCluster boots a server and a worker on one cable. The worker's image is the one of
-// TestWorker: its owner has put a config.yaml with the server's address on the card.
+// TestCluster boots a server and a worker on one cable whose configurations come from one
+// cluster.yaml. The worker's image is the one of TestWorker: its owner has put the node's
+// config.yaml on the card.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	const token = "a-long-random-word"
-	net := func(n string) string {
-		return "network:\n  interfaces:\n  - {mac: '52:54:00:00:01:0" + n + "', addresses: [10.9.0." + n + "/24]}\n"
-	}
-	serverImage := build(t, cloudConfig("shelf-server", net("1")+"k3os:\n  token: "+token+"\n"), "board=qemu-arm64", "role=server", k3s(t, "arm64"))
+	shelf := newShelf(t, `defaults: {ssh_authorized_keys: ["`+public+`"], k3os: {token: secret}}
+nodes:
+  shelf-server: {board: qemu-arm64, role: server, address: 10.9.0.1/24, config: {network: {interfaces: [{mac: '52:54:00:00:01:01'}]}}}
+  shelf-worker-2:
+    board: rpi4
+    role: worker
+    address: 10.9.0.2/24
+    config:
+      network: {interfaces: [{mac: '52:54:00:00:01:02'}]}
+      k3os: {labels: {shelf: top, stays: here}}
+      memory: {zram: auto}
+`)
+	serverImage := build(t, string(shelf.Node("shelf-server").Config), "board=qemu-arm64", "role=server", k3s(t, "arm64"))
 	workerImage := build(t, cloudConfig("shelf-worker", ""), "board=rpi4", "role=worker", k3s(t, "arm64"))
 	card := t.TempDir() + "/card.img"
 	duplicate(t, workerImage.Image, card)
-	onBoot(t, card, "config.yaml", cloudConfig("shelf-worker-2", net("2")+"k3os:\n  server_url: https://10.9.0.1:6443\n  token: "+token+"\n  labels: {shelf: top, stays: here}\nmemory: {zram: auto}\n"))
+	onBoot(t, card, "config.yaml", string(shelf.Node("shelf-worker-2").Config))
 
 	a, b, err := vm.NewLink("52:54:00:00:01:01", "52:54:00:00:01:02")
 	if err != nil {
@@ -55,13 +64,25 @@ func TestCluster(t *testing.T) {
 		comparePorts(t, at, "worker", !standin)
 	}, both...)
 	sub(t, "secrets", func(t *testing.T) {
-		if got := on.run("sudo cat /boot/config.yaml"); strings.Contains(got, token) {
-			t.Error("the token is still on the server's BOOT")
+		for name, s := range map[string]*shell{"shelf-server": on, "shelf-worker-2": at} {
+			secrets := shelf.of(t, name)
+			left := s.run("sudo cat /boot/config.yaml")
+			for what, secret := range secrets {
+				if strings.Contains(left, secret) {
+					t.Errorf("%s of %s is still on BOOT", what, name)
+				}
+			}
+			if got := s.run("sudo cat /etc/rancher/node/password"); got != secrets["the node password"] {
+				t.Errorf("%s has made another node password than the one of the file", name)
+			}
+			if err := shelf.known(name, s.HostKey); err != nil {
+				t.Errorf("ssh would ask whether %s is the right machine: %v", name, err)
+			}
 		}
-		if got := at.run("sudo cat /boot/config.yaml"); strings.Contains(got, token) {
-			t.Error("the token is still on the worker's BOOT")
+		if err := shelf.known("shelf-server", at.HostKey); err == nil {
+			t.Error("any host key would do")
 		}
-		if got := at.run("ps -ef || ps"); strings.Contains(got, token) {
+		if got := at.run("ps -ef || ps"); strings.Contains(got, shelf.of(t, "shelf-worker-2")["the token"]) {
 			t.Error("the token is in a command line")
 		}
 	}, both...)
@@ -124,7 +145,7 @@ func TestCluster(t *testing.T) {
 			t.Errorf("a label that is still configured is gone:\n%s", got)
 		}
 	}, both...)
-	password := at.run("sudo cat /etc/rancher/node/password")
+	password := shelf.of(t, "shelf-worker-2")["the node password"]
 	at.try("sudo shelf reboot")
 	worker.see(`U-Boot 20\d\d`)
 	worker.up()

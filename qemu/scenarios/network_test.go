@@ -188,7 +188,7 @@ func TestNetwork(t *testing.T) {
 }
 
 // laptop is somebody's home directory with a key of its own and no known hosts.
-type laptop struct{ home, public string }
+type laptop struct{ home, public, dir string } // dir: where imgbuild runs; empty: here
 
 func newLaptop(t *testing.T) laptop {
 	t.Helper()
@@ -211,7 +211,7 @@ func newLaptop(t *testing.T) laptop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return laptop{filepath.Dir(dir), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))}
+	return laptop{home: filepath.Dir(dir), public: strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))}
 }
 
 // apply runs imgbuild apply against a guest and returns what it prints and its exit code.
@@ -228,6 +228,7 @@ func (l laptop) imgbuild(t *testing.T, words ...string) (string, int) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), program, words...)
+	cmd.Dir = l.dir
 	cmd.Env = append(os.Environ(), "HOME="+l.home, "SSH_AUTH_SOCK=")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
