@@ -40,8 +40,9 @@ type Made struct {
 	Warnings []string
 }
 
-// Text is the configuration. Problems that would cost the node a setting are errors of kind Input.
-func Text(a Answers) (text []byte, warnings []string, err error) {
+// Text is the configuration for a file. Problems that would cost the node a setting are errors of
+// kind Input.
+func Text(file string, a Answers) (text []byte, warnings []string, err error) {
 	asked, err := recipe.New(a.Board, a.Role, recipe.Choice{})
 	if err != nil {
 		return nil, nil, err
@@ -85,7 +86,7 @@ func Text(a Answers) (text []byte, warnings []string, err error) {
 		}
 		b.WriteString("k3os:\n  # Workers need this token: imgbuild new worker.yaml server=FILE takes it from here.\n  " + string(line))
 	}
-	warnings, err = image.CheckConfig("the configuration", asked, false, nil, image.Source{Data: b.Bytes()})
+	warnings, err = image.CheckConfig("the configuration", asked, false, nil, image.Source{Name: file, Data: b.Bytes()})
 	return b.Bytes(), warnings, err
 }
 
@@ -95,7 +96,7 @@ func Write(file string, a Answers) (*Made, error) {
 	if err := Free(file); err != nil {
 		return nil, err
 	}
-	text, warnings, err := Text(a)
+	text, warnings, err := Text(file, a)
 	if err != nil {
 		return nil, err
 	}

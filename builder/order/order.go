@@ -181,7 +181,7 @@ func (a *Asked) Close() error { return a.node.Close() }
 // in the user's file alone: what an archive has cannot be corrected there.
 func (a *Asked) checkConfig() (err error) {
 	if a.order.Login != nil {
-		a.warnings, err = image.CheckConfig("key="+a.order.Login[0].File, a.asked, true, nil, image.Source{Data: a.config})
+		a.warnings, err = image.CheckConfig("key="+a.order.Login[0].File, a.asked, true, nil, image.Source{Name: "config.yaml", Data: a.config})
 		return err
 	}
 	if a.config != nil {

@@ -49,6 +49,7 @@ func TestNew(t *testing.T) {
 		"validate server.yaml board=rpi4 role=server", "validate node2.yaml board=rpi4 role=worker",
 		"new board=rpi4 role=worker hostname=node3 server=192.168.1.11 token=abc key=none", // config.yaml
 		"new nas.yaml board=rpi4 role=storage hostname=nas output=json",
+		"new short.yaml board=rpi4 role=server hostname=short token=abc output=json",
 	} {
 		if err := dispatch(t.Context(), strings.Fields(words)); err != nil {
 			t.Fatalf("%s: %v", words, err)
@@ -63,6 +64,9 @@ func TestNew(t *testing.T) {
 			t.Errorf("%s: %v, %v, want mode 0600: it holds the token", name, info.Mode(), err)
 		}
 		return string(text)
+	}
+	if got := printed(); !strings.Contains(got, `"short.yaml:8:10: warning: k3os.token: a token of 3 characters`) {
+		t.Errorf("a warning has no file and line:\n%s", got)
 	}
 	server, worker, open := read("server.yaml"), read("node2.yaml"), read("config.yaml")
 	for _, want := range []string{"# yaml-language-server: $schema=shelfos.schema.json\n", "hostname: server1\n", "- " + edKey + "\n"} {
