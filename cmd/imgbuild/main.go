@@ -24,7 +24,7 @@ func program() *line.Program {
 		Summary: "imgbuild makes flashable ShelfOS images out of Debian packages, without root, docker or loop devices.",
 		Usage:   "imgbuild [verb] [operand...] [key=value...]        without a verb: build",
 		Default: "build",
-		Verbs: []line.Verb{build, plan, run, lock, bundleVerb, keygen, passwd, listBoards, listRoles, newVerb, secretsVerb, validate, flashVerb, applyConfig, statusVerb, upgradeVerb, firmwareVerb, migrateNode, nodeVerb, kubeconfigVerb, tokenVerb, schema,
+		Verbs: []line.Verb{build, plan, run, lock, bundleVerb, keygen, passwd, listBoards, listRoles, newVerb, secretsVerb, validate, flashVerb, applyConfig, statusVerb, upgradeVerb, firmwareVerb, migrateNode, nodeVerb, rebootVerb, poweroffVerb, kubeconfigVerb, tokenVerb, schema,
 			line.Completion("imgbuild"), versionVerb},
 		More: "For example: imgbuild board=rpi4 role=worker\n`imgbuild help VERB` lists the keys of a verb.\n\n" +
 			"Exit codes: 0 done, 1 internal, 2 usage, 3 input or config, 4 network, 5 verification, 6 device or disk full, " +

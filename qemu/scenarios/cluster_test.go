@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"imgbuild/builder/fleet"
 	"imgbuild/qemu/fixtures/lan"
 	"imgbuild/qemu/vm"
 )
@@ -17,7 +19,8 @@ import (
 // config.yaml on the card.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	shelf := newShelf(t, `defaults: {ssh_authorized_keys: ["`+public+`"], k3os: {token: secret}}
+	l := newLaptop(t)
+	shelf := newShelf(t, l, `defaults: {ssh_authorized_keys: ["`+public+`", "`+l.public+`"], k3os: {token: secret}}
 nodes:
   shelf-server: {board: qemu-arm64, role: server, address: 10.9.0.1/24, config: {network: {interfaces: [{mac: '52:54:00:00:01:01'}]}}}
   shelf-worker-2:
@@ -146,7 +149,21 @@ nodes:
 		}
 	}, both...)
 	password := shelf.of(t, "shelf-worker-2")["the node password"]
-	at.try("sudo shelf reboot")
+	sub(t, "the laptop", func(t *testing.T) {
+		out, code := l.imgbuild(t, "status", server.Forward[22], worker.Forward[22], "key=accept-new", "-o", "json")
+		var rows []fleet.Row
+		if err := json.Unmarshal([]byte(out[strings.Index(out, "[\n"):]), &rows); err != nil || code != 0 || len(rows) != 2 {
+			t.Fatalf("imgbuild status: code %d, %v: %s", code, err, out)
+		}
+		for i, want := range []fleet.Row{{Role: "server", Board: "qemu-arm64"}, {Role: "worker", Board: "rpi4"}} {
+			if r := rows[i]; r.Role != want.Role || r.Board != want.Board || r.Health != "good" || r.Slot != "a" || r.Up == 0 || r.Free == nil || len(r.Wrong) > 0 {
+				t.Errorf("imgbuild status: %+v", r)
+			}
+		}
+		if out, code := l.imgbuild(t, "reboot", worker.Forward[22], "key=accept-new"); code != 0 || !strings.Contains(out, "stopped") {
+			t.Errorf("imgbuild reboot: code %d: %s", code, out)
+		}
+	}, both...)
 	worker.see(`U-Boot 20\d\d`)
 	worker.up()
 	at = worker.login()

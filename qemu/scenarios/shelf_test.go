@@ -22,14 +22,13 @@ type shelfFile struct {
 }
 
 // newShelf writes the file and has the public command make what belongs to it.
-func newShelf(t *testing.T, text string) shelfFile {
+func newShelf(t *testing.T, l laptop, text string) shelfFile {
 	t.Helper()
 	s := shelfFile{dir: t.TempDir()}
 	file := filepath.Join(s.dir, cluster.File)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	l := newLaptop(t)
 	l.dir = s.dir
 	if out, code := l.imgbuild(t, "new", "cluster", "lock=none"); code != 0 {
 		t.Fatalf("imgbuild new cluster: code %d: %s", code, out)
