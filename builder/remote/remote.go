@@ -37,10 +37,14 @@ type Options struct {
 	Timeout    time.Duration                 // for the connection and the login; DefaultTimeout if 0
 	Say        func(format string, a ...any) // what the user should know, such as a host key that was noted; nil: nothing
 	Find       Find                          // addresses of a name; lookup.Find if nil
+	Connect    Connect                       // a connection to host:port; TCP if nil
 }
 
 // Find finds the addresses of a host by its name.
 type Find func(ctx context.Context, host string) (lookup.Found, error)
+
+// Connect opens a connection to host:port.
+type Connect func(ctx context.Context, address string) (net.Conn, error)
 
 // DefaultTimeout is how long a node has to answer.
 const DefaultTimeout = 20 * time.Second
@@ -133,9 +137,14 @@ func (n *Node) connect(ctx context.Context, o Options) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Connect == nil {
+		o.Connect = func(ctx context.Context, address string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		}
+	}
 	var errs []error
 	for _, a := range found.Addresses {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(a, port))
+		conn, err := o.Connect(ctx, net.JoinHostPort(a, port))
 		if err == nil {
 			if found.MDNS {
 				o.Say("%s is at %s, as mDNS reports", n.Host, a)

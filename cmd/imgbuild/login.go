@@ -43,8 +43,11 @@ func hostsOf(a *line.Args, words []string) ([]string, remote.Options, error) {
 	return hosts, o, err
 }
 
+// dialNode is how nodes are connected to; nil: by TCP. Tests have nodes at addresses of their own.
+var dialNode remote.Connect
+
 func loginOptions(a *line.Args) remote.Options {
-	o := remote.Options{User: a.Values["user"], Identity: a.Values["identity"], Key: a.Values["key"],
+	o := remote.Options{Connect: dialNode, User: a.Values["user"], Identity: a.Values["identity"], Key: a.Values["key"],
 		Say: func(format string, v ...any) { fmt.Fprintln(os.Stderr, terminal.Text(fmt.Sprintf(format, v...))) }}
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		o.Ask, o.Secret = askUser, askSecret
