@@ -33,7 +33,8 @@ type Halting struct {
 	Open  time.Duration // that clients have to close their files; 60 s
 	Pause time.Duration // between two looks; 1 s
 	Out   io.Writer     // gets what happens, made safe for a terminal
-	// Answers reports whether the machine at host:port is on, though it may take no login. nil: TCP.
+	// Answers reports whether the machine at host:port is on, though it may take no login; nil: by
+	// TCP.
 	Answers func(ctx context.Context, address string) bool
 }
 
@@ -148,7 +149,7 @@ func (h Halting) login(ctx context.Context, n *halted) (err error) {
 	return err
 }
 
-// stop gives a node the order and waits until it has stopped.
+// stop orders a node to end and waits until it has stopped.
 func (h Halting) stop(ctx context.Context, n *halted) error {
 	if n.role == "storage" {
 		h.closed(ctx, n)

@@ -17,8 +17,8 @@ import (
 	"imgbuild/qemu/fixtures/sshd"
 )
 
-// The Git checkout, what opens the secrets and a key to log in with are all that a new laptop needs: nodes
-// of the file are known without a question, and each gets its own configuration.
+// The Git checkout, what opens the secrets and a key to log in with are all that a new laptop
+// needs: nodes of the file are known without a question, and each gets its own configuration.
 func TestApplyFromCheckout(t *testing.T) {
 	printed := silence(t)
 	old, line := sshd.Home(t, "")
