@@ -55,6 +55,7 @@ type Device struct {
 	Kept    string // why it is never a candidate; empty if it may be one
 	Model   string // for people
 	USB     bool
+	Locked  bool // write-protected: the kernel refuses every write
 }
 
 // Serial is the number by which the disk is known.

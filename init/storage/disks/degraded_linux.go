@@ -33,7 +33,7 @@ func (d *Disks) look(spec config.StorageDisk, s Status) Status {
 		if err := d.alone(spec.Name, left, false); err != nil {
 			s.Detail += "; that cannot be recorded: " + err.Error()
 		}
-	case s.Degraded && s.ReadOnly:
+	case s.Degraded && s.ReadOnly, s.locked:
 		return s
 	case !s.Degraded:
 		s.Detail = ""

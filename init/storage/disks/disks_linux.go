@@ -56,6 +56,7 @@ type Status struct {
 
 	parts  []Device // its members
 	repair bool     // scrub and convert are due
+	locked bool     // write-protected
 }
 
 // Repairs reports whether the disk was mounted with a member that has missed writes.
@@ -151,7 +152,10 @@ func (d *Disks) update(ctx context.Context, cfg *config.Config, spec config.Stor
 	use, err := d.ready(ctx, cfg, spec)
 	dev := use.Device
 	s := Status{Name: spec.Name, Device: spec.Device, Path: dev.Path, State: Mounted, Type: dev.FS.Type, UUID: dev.FS.UUID, Serial: dev.Serial(),
-		Detail: use.why, ReadOnly: use.mode == Look, Degraded: use.mode != Whole, parts: use.parts, repair: use.mode == Repair}
+		Detail: use.why, ReadOnly: use.mode == Look, Degraded: use.mode != Whole, parts: use.parts, repair: use.mode == Repair && !use.locked()}
+	if s.locked = use.locked(); s.locked && err == nil {
+		s.ReadOnly, s.Detail = true, use.lockedWhy()
+	}
 	var absent Absent
 	switch {
 	case errors.As(err, &absent):

@@ -57,6 +57,7 @@ func (w where) device(name string) (Device, bool) {
 		return Device{}, false
 	}
 	d.Bytes = sectors << 9
+	d.Locked = line(dir, "ro") == "1"
 	whole := dir
 	if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil {
 		whole = filepath.Dir(dir)

@@ -53,10 +53,10 @@ func TestScan(t *testing.T) {
 		}
 	}
 	for path, files := range map[string]map[string]string{
-		"devices/virtio/block/vdb":             {"size": "2048\n", "serial": "V-1\n"},
+		"devices/virtio/block/vdb":             {"size": "2048\n", "serial": "V-1\n", "ro": "0\n"},
 		"devices/ata/block/sda":                {"size": "4096\n", "device/vpd_pg80": "\x00\x80\x00\x08 WD-0001 ", "device/model": "Red  \n", "device/wwid": "naa.50014ee2\n"},
 		"devices/ata/block/sda/sda1":           {"size": "2048\n", "partition": "1\n"},
-		"devices/usb1/1-1/1-1:1.0/block/sdb":   {"size": "2048\n"},
+		"devices/usb1/1-1/1-1:1.0/block/sdb":   {"size": "2048\n", "ro": "1\n"},
 		"devices/mmc/block/mmcblk0":            {"size": "2048\n", "device/serial": "0x1234\n"},
 		"devices/mmc/block/mmcblk0/mmcblk0p4":  {"size": "2048\n", "partition": "4\n"},
 		"devices/virtual/block/loop0":          {"size": "2048\n"},
@@ -101,6 +101,11 @@ func TestScan(t *testing.T) {
 	}
 	if got["sda"].Parts != 1 || !got["sdb"].USB || got["sda"].USB || got["mmcblk0p4"].Kept == "" || got["vdb"].Kept != "" {
 		t.Errorf("%+v", list)
+	}
+	for name, d := range got {
+		if d.Locked != (name == "sdb") {
+			t.Errorf("%s: write-protected %v, which only sdb is", name, d.Locked)
+		}
 	}
 	if what, d, err := Decide(config.StorageDisk{Device: "/dev/disk/by-id/wwn-0x50014EE2"}, nil, list); what != Adopt || d.Name != "sda1" {
 		t.Errorf("by-id: got %v %s, %v", what, d.Path, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,16 @@ type use struct {
 	parts []Device // of a btrfs on several disks those that are there; else the device alone
 	mode  Mode
 	why   string
+}
+
+// locked reports whether a disk of it is write-protected. It is served, and can only be read.
+func (u use) locked() bool {
+	return slices.ContainsFunc(u.parts, func(d Device) bool { return d.Locked })
+}
+
+// lockedWhy is the detail of such a disk.
+func (u use) lockedWhy() string {
+	return u.Path + " is write-protected, it can only be read; move its switch, or replace it if it has none: some disks do this at the end of their life"
 }
 
 // options are btrfs' for it. Without udev nobody else names the members to the kernel, and naming
@@ -88,7 +99,7 @@ func (d *Disks) ready(ctx context.Context, cfg *config.Config, spec config.Stora
 	if err := d.mount(ctx, spec, u); err != nil {
 		return u, err
 	}
-	if u.mode == Look {
+	if u.mode == Look || u.locked() {
 		return u, nil // nothing may be written to it
 	}
 	if err := d.note(spec, u); err != nil {
@@ -166,7 +177,7 @@ func (d *Disks) mount(ctx context.Context, spec config.StorageDisk, u use) error
 	if err := d.before(u.Device); err != nil {
 		return err
 	}
-	if !u.FS.Clean {
+	if !u.FS.Clean && !u.locked() {
 		d.set(Status{Name: spec.Name, Device: spec.Device, Path: u.Path, State: Busy, Detail: "the disk " + u.Path + " was not unmounted and is checked"})
 		if err := d.check(ctx, u.Path); err != nil {
 			return err
@@ -179,8 +190,11 @@ func (d *Disks) mount(ctx context.Context, spec config.StorageDisk, u use) error
 			data = append(data, "compress="+spec.Compress)
 		}
 	}
-	if u.mode == Look {
+	if u.mode == Look || u.locked() {
 		flags |= unix.MS_RDONLY
+	}
+	if u.locked() { // neither may write its journal back
+		data = append(data, map[bool]string{true: "norecovery", false: "noload"}[u.FS.Type == "btrfs"])
 	}
 	err := mount.Do(mount.Mount{Source: u.Path, Path: MountPoint(spec.Name), Type: u.FS.Type, Flags: flags, Data: strings.Join(data, ",")})
 	return fault.Wrap(err, fault.Device, "see `shelf dmesg`, and check it on another computer", "the disk %s cannot be mounted", u.Path)
