@@ -82,21 +82,14 @@ func targetsOf(a *line.Args, word func() (string, error)) ([]fleet.Target, remot
 	if err != nil && !slices.Equal(hosts, words) {
 		return nil, login, err
 	}
-	if c == nil { // hosts alone
-		var targets []fleet.Target
-		for i, w := range words {
-			targets = append(targets, fleet.Target{Name: w, Host: hosts[i]})
-		}
-		return targets, login, nil
-	}
-	if words[0] == cluster.All {
+	if c != nil && words[0] == cluster.All {
 		return fleet.Of(c.Nodes), login, nil
 	}
 	var targets []fleet.Target
 	for i, w := range words {
 		t := fleet.Target{Name: w, Host: hosts[i]}
-		if n := c.Node(w); n != nil {
-			t = fleet.Of([]*cluster.Node{n})[0]
+		if c != nil && c.Node(w) != nil {
+			t = fleet.Of([]*cluster.Node{c.Node(w)})[0]
 		}
 		if slices.ContainsFunc(targets, func(o fleet.Target) bool { return o.Host == t.Host }) {
 			return nil, login, fault.New(fault.Usage, "name each node once", "%s is named twice", w)

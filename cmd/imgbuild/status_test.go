@@ -29,6 +29,8 @@ func TestStatus(t *testing.T) {
 	if err := dispatch(t.Context(), []string{"status", s.Address, "key=accept-new", "-o", "json"}); err != nil {
 		t.Fatal(err)
 	}
+	failed(t, dispatch(t.Context(), []string{"poweroff", s.Address, s.Address}), fault.Usage, "is named twice")
+	failed(t, dispatch(t.Context(), []string{"reboot"}), fault.Usage, "reboot needs a node")
 	var rows []fleet.Row
 	if err := json.Unmarshal([]byte(printed()), &rows); err != nil || len(rows) != 1 || rows[0].Node != s.Address || rows[0].Health != "good" || rows[0].Differs != nil {
 		t.Errorf("got %v %s", err, printed())
