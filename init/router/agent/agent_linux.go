@@ -41,6 +41,7 @@ type Agent struct {
 	server *net.UDPConn
 	last   netip.Prefix // the uplink's address, or the last one
 	onLo   netip.Addr   // of it, while the uplink has none
+	ula    netip.Prefix // of mode nat, on the shelf
 	gw     netip.Addr
 	seen   time.Time // the gateway
 	told   map[string]bool
@@ -94,6 +95,11 @@ func (a *Agent) Run(ctx context.Context) error {
 				}
 			}
 		})
+	}
+	if !proxy {
+		ula, err := a.loadULA()
+		a.attempt("the network of IPv6", err)
+		a.ula = ula
 	}
 	links, addrs, routes, stop := make(chan netlink.LinkUpdate, 16), make(chan netlink.AddrUpdate, 16), make(chan netlink.RouteUpdate, 16), make(chan struct{})
 	defer close(stop)
@@ -281,7 +287,8 @@ func (a *Agent) look(now time.Time) {
 		a.gw = gateway(a.index[neighbour.Uplink])
 	}
 	if a.Settings.Mode == NAT {
-		a.firewall(natRules(a.Settings, a.cards[neighbour.Uplink], a.cards[neighbour.Shelf]))
+		a.firewall(natRules(a.Settings, a.cards[neighbour.Uplink], a.cards[neighbour.Shelf], a.ula))
+		a.attempt("IPv6 on the shelf", a.six())
 		a.names()
 		a.greet(now)
 		return

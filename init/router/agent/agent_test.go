@@ -65,7 +65,7 @@ table inet shelf {
 	}
 	s := Settings{Mode: NAT, NAT: Nat{Network: netip.MustParsePrefix("10.77.0.1/24"), Forwards: []Forward{{"tcp", 8080, netip.MustParseAddrPort("10.77.0.60:80")}}}}
 	up, shelf := nic{Name: "wlan0", Address: netip.MustParsePrefix("192.168.1.9/24")}, nic{Name: "eth0"}
-	got := natRules(s, up, shelf)
+	got := natRules(s, up, shelf, ula)
 	for _, want := range []string{
 		"ip saddr 192.168.1.0/24 tcp dport 22 accept",
 		"policy drop;",
@@ -73,6 +73,7 @@ table inet shelf {
 		"ip daddr != 10.77.0.1 fib daddr type local tcp dport 8080 dnat ip to 10.77.0.60:80",
 		`oifname "wlan0" ip saddr 10.77.0.0/24 masquerade`,
 		`oifname "eth0" ip saddr 10.77.0.0/24 ct status dnat masquerade`,
+		`oifname "wlan0" ip6 saddr fd12:3456:789a::/64 masquerade`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
@@ -88,12 +89,42 @@ table inet shelf {
 		text string
 		want string
 	}{
-		{"private", got, "ip saddr 192.168.1.0/24 tcp dport 22 accept"}, {"public", natRules(s, public, shelf), ""}, {"no address", natRules(s, nic{Name: "wlan0"}, shelf), ""},
-		{"asked for", natRules(asked, public, shelf), "tcp dport 22 accept"},
+		{"private", got, "ip saddr 192.168.1.0/24 tcp dport 22 accept"}, {"public", natRules(s, public, shelf, ula), ""}, {"no address", natRules(s, nic{Name: "wlan0"}, shelf, ula), ""},
+		{"asked for", natRules(asked, public, shelf, ula), "tcp dport 22 accept"},
 	} {
 		n := strings.Count(c.text, "dport 22")
 		if c.want == "" && n != 0 || !strings.Contains(c.text, c.want) {
 			t.Errorf("%s:\n%s", c.name, c.text)
+		}
+	}
+}
+
+// ula is the shelf's network of IPv6.
+var ula = netip.MustParsePrefix("fd12:3456:789a::/64")
+
+// Without IPv6 there is no rule for it.
+func TestRulesWithoutIPv6(t *testing.T) {
+	s := Settings{Mode: NAT, NAT: Nat{Network: netip.MustParsePrefix("10.77.0.1/24")}}
+	if got := natRules(s, nic{Name: "wlan0"}, nic{Name: "eth0"}, netip.Prefix{}); strings.Contains(got, "ip6 saddr") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+// A network of RFC 4193 is random, and what was kept is read again; nothing else is taken for one.
+func TestULA(t *testing.T) {
+	one, two := newULA(), newULA()
+	if one == two {
+		t.Errorf("got %v twice", one)
+	}
+	if got, ok := parseULA(one.String() + "\n"); !ok || got != one {
+		t.Errorf("%v: got %v, %v", one, got, ok)
+	}
+	if got, want := ownULA(ula), netip.MustParsePrefix("fd12:3456:789a::1/64"); got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for _, text := range []string{"", "x", "fd12::/48", "fd12::1/64", "fc12::/64", "2001:db8::/64", "10.0.0.0/64", "fd12::%a/64", "::ffff:10.0.0.0/64"} {
+		if got, ok := parseULA(text); ok {
+			t.Errorf("%q: got %v, want nothing", text, got)
 		}
 	}
 }
@@ -111,9 +142,9 @@ func TestNameRules(t *testing.T) {
 		{"proxy-arp", proxyRules(on, private, nic{Name: "eth0"}), true, true},
 		{"proxy-arp, public", proxyRules(on, public, nic{Name: "eth0"}), false, true},
 		{"proxy-arp, for the shelf alone", proxyRules(off, private, nic{Name: "eth0"}), false, false}, // dnsmasq does not answer there
-		{"nat", natRules(on, private, nic{Name: "eth0"}), true, false},
-		{"nat, public", natRules(on, public, nic{Name: "eth0"}), false, false}, // the last rule drops
-		{"nat, for the shelf alone", natRules(off, private, nic{Name: "eth0"}), false, false},
+		{"nat", natRules(on, private, nic{Name: "eth0"}, ula), true, false},
+		{"nat, public", natRules(on, public, nic{Name: "eth0"}, ula), false, false}, // the last rule drops
+		{"nat, for the shelf alone", natRules(off, private, nic{Name: "eth0"}, ula), false, false},
 	} {
 		if strings.Contains(c.got, open) != c.open || strings.Contains(c.got, shut) != c.shut || strings.Contains(c.got, "dport 53 accept") != c.open {
 			t.Errorf("%s:\n%s", c.name, c.got)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -34,9 +35,10 @@ func nameRules(line func(format string, args ...any), up nic, match string) {
 	}
 }
 
-// natRules hide the shelf behind the uplink's address. From the uplink come answers, what is
-// forwarded, ping, and ssh from a private network's own subnet or where it is asked for.
-func natRules(s Settings, up, shelf nic) string {
+// natRules hide the shelf, and its network of IPv6 if there is one, behind the uplink's address.
+// From the uplink come answers, what is forwarded, ping, and ssh from a private network's own
+// subnet or where it is asked for.
+func natRules(s Settings, up, shelf nic, ula netip.Prefix) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	b.WriteString(tableStart)
@@ -70,6 +72,9 @@ func natRules(s Settings, up, shelf nic) string {
 	line("  }")
 	line("  chain postrouting {\n    type nat hook postrouting priority 100; policy accept;")
 	line("    oifname %q ip saddr %s masquerade", up.Name, s.NAT.Network.Masked())
+	if ula.IsValid() {
+		line("    oifname %q ip6 saddr %s masquerade", up.Name, ula)
+	}
 	if s.NAT.Network.IsValid() {
 		line("    oifname %q ip saddr %s ct status dnat masquerade", shelf.Name, s.NAT.Network.Masked())
 	}

@@ -77,6 +77,8 @@ func DNSMasqConfig(r config.Router, cards Cards, host string) string {
 			line("host-record=%s.%s,%s,%s", host, domain, host, n.Addr())
 		}
 		dhcp(line, r)
+		// IPv6: the network of the address that the agent gives the card.
+		line("enable-ra\ndhcp-range=::,constructor:%s,ra-only", cards.Shelf)
 	} else {
 		// The shelf's card has no address: dnsmasq listens on all, and looks by which card a
 		// question came. The node itself may ask, where the modem names it as the name server.

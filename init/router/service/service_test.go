@@ -109,6 +109,7 @@ func TestDNSMasqConfig(t *testing.T) {
 		{"nat", DNSMasqConfig(routerOf(config.RouterNAT).Config().Router, cards, "shelf-router"), []string{
 			"interface=eth0\n", "dhcp-range=10.77.0.128,10.77.0.254,255.255.255.0,12h\n", "dhcp-option=option:ntp-server,0.0.0.0\n", "dhcp-host=02:00:00:00:00:10,node1,10.77.0.60\n",
 			"dhcp-host=02:00:00:00:00:11,node2\n", "host-record=shelf-router.shelf,shelf-router,10.77.0.1\n", "local=/shelf/\n", "resolv-file=/etc/resolv.conf\n", "bind-dynamic\n",
+			"enable-ra\ndhcp-range=::,constructor:eth0,ra-only\n",
 		}, []string{"nobody", "wlan0", "addn-hosts", "servers-file", "hostsdir"}},
 		{"nat with names", with(config.RouterNAT, none), []string{
 			"dhcp-range=", "no-resolv\nserver=9.9.9.9\n", "addn-hosts=/run/shelf/router/hosts\n", "servers-file=/var/lib/blocklists/blocked.conf\n",
@@ -116,7 +117,7 @@ func TestDNSMasqConfig(t *testing.T) {
 		{"on the uplink", with(config.RouterNAT, func(c *config.Router) { c.DNS.Uplink = true }), []string{"interface=eth0\ninterface=wlan0\n"}, nil},
 		{"proxy-arp", with(config.RouterProxyARP, func(c *config.Router) { c.DNS.Servers, c.DNS.Blocklists = nil, nil }), []string{
 			"interface=eth0\n", "interface=lo\n", "hostsdir=/run/shelf/router/boards\n", "interface-name=shelf-router,wlan0\n", "resolv-file=/run/shelf/router/resolv.conf\n",
-		}, []string{"dhcp", "bind-", "bogus-priv", "domain-needed", "servers-file", "no-resolv", "except-interface", "interface=wlan0\n"}},
+		}, []string{"dhcp", "enable-ra", "bind-", "bogus-priv", "domain-needed", "servers-file", "no-resolv", "except-interface", "interface=wlan0\n"}},
 	} {
 		for _, want := range c.want {
 			if !strings.Contains(c.got, want) {
