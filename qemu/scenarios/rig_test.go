@@ -314,11 +314,15 @@ func (s *shell) try(command string) (string, error) {
 // until repeats a command until it succeeds and prints something that contains want.
 func (s *shell) until(command, want string) string {
 	s.g.t.Helper()
-	end := time.Now().Add(patience)
+	end, last := time.Now().Add(patience), ""
 	for {
 		out, err := s.try(command)
 		if err == nil && strings.Contains(out, want) {
 			return out
+		}
+		if seen := fmt.Sprintf("%q, %v", out, err); seen != last {
+			last = seen
+			s.g.t.Logf("%s: %s: waits for %q, has %s", s.g.Name, command, want, seen)
 		}
 		if time.Now().After(end) {
 			s.g.t.Fatalf("%s: %s never printed %q; last: %q, %v", s.g.Name, command, want, out, err)
