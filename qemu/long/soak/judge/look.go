@@ -104,7 +104,7 @@ func (l Look) line(name string) string {
 // Bounds that hold at every moment. A log is a file of 1 MiB and three old ones
 // (supervise.DefaultLogLimits).
 const (
-	rssLimit = 36 << 10 // KiB; up to 15 MiB of it are pages of the program itself
+	rssLimit = 24 << 10 // KiB; some 14 MiB of it are pages of the program itself
 	logLimit = 4<<20 + 64<<10
 	fdsBase  = 40
 	fdsUnit  = 8
