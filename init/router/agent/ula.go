@@ -3,8 +3,15 @@ package agent
 import (
 	"crypto/rand"
 	"net/netip"
+	"os"
 	"strings"
 )
+
+// HasIPv6 reports whether the kernel has IPv6: ipv6.disable=1 on its command line takes it away.
+func HasIPv6() bool {
+	_, err := os.Stat("/proc/sys/net/ipv6")
+	return err == nil
+}
 
 // newULA returns a network of IPv6 of the shelf's own: a random prefix as RFC 4193 has it, of which
 // the first /64 is used.

@@ -19,7 +19,7 @@ import (
 // loadULA returns the shelf's network of IPv6, which is made at the first start and kept: boards
 // have their addresses by it. It is the zero Prefix on a node without IPv6.
 func (a *Agent) loadULA() (netip.Prefix, error) {
-	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+	if !HasIPv6() {
 		return netip.Prefix{}, nil
 	}
 	file := filepath.Join(a.State, "ula")

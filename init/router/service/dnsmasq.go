@@ -14,8 +14,11 @@ import (
 	"imgbuild/init/router/blocklist"
 )
 
-// Cards are the names of the cards of both sides.
-type Cards struct{ Shelf, Uplink string }
+// Cards are the names of the cards of both sides, and whether the kernel has IPv6.
+type Cards struct {
+	Shelf, Uplink string
+	IPv6          bool
+}
 
 // domain is that of the shelf.
 const domain = "shelf"
@@ -77,8 +80,10 @@ func DNSMasqConfig(r config.Router, cards Cards, host string) string {
 			line("host-record=%s.%s,%s,%s", host, domain, host, n.Addr())
 		}
 		dhcp(line, r)
-		// IPv6: the network of the address that the agent gives the card.
-		line("enable-ra\ndhcp-range=::,constructor:%s,ra-only", cards.Shelf)
+		if cards.IPv6 { // else dnsmasq would end: it cannot create an ICMPv6 socket
+			// The network of the address that the agent sets on the card.
+			line("enable-ra\ndhcp-range=::,constructor:%s,ra-only", cards.Shelf)
+		}
 	} else {
 		// The shelf's card has no address: dnsmasq listens on all, and looks by which card a
 		// question came. The node itself may ask, where the modem names it as the name server.

@@ -87,9 +87,9 @@ func (r *Router) Units() []supervise.Unit {
 	}
 	d := common
 	d.Name, d.Command = DNSMasq, []string{"/usr/sbin/dnsmasq", "-k", "-C", dnsmasqFile}
-	d.Env = []string{"CONFIG=" + sum([]byte(DNSMasqConfig(rc, Cards{rc.Shelf.Interface, rc.Uplink.Interface}, r.Host)+hosts(rc)))}
+	d.Env = []string{"CONFIG=" + sum([]byte(DNSMasqConfig(rc, Cards{rc.Shelf.Interface, rc.Uplink.Interface, agent.HasIPv6()}, r.Host)+hosts(rc)))}
 	d.Prepare = func(context.Context, supervise.Say) error {
-		var cards Cards
+		cards := Cards{IPv6: agent.HasIPv6()}
 		for _, side := range []struct {
 			name     *string
 			ref, key string

@@ -94,7 +94,7 @@ func TestSettingsOf(t *testing.T) {
 }
 
 func TestDNSMasqConfig(t *testing.T) {
-	cards := Cards{"eth0", "wlan0"}
+	cards := Cards{"eth0", "wlan0", true}
 	with := func(mode string, change func(c *config.Router)) string {
 		c := routerOf(mode).Config().Router
 		c.DNS = dns
@@ -111,6 +111,7 @@ func TestDNSMasqConfig(t *testing.T) {
 			"dhcp-host=02:00:00:00:00:11,node2\n", "host-record=shelf-router.shelf,shelf-router,10.77.0.1\n", "local=/shelf/\n", "resolv-file=/etc/resolv.conf\n", "bind-dynamic\n",
 			"enable-ra\ndhcp-range=::,constructor:eth0,ra-only\n",
 		}, []string{"nobody", "wlan0", "addn-hosts", "servers-file", "hostsdir"}},
+		{"nat without IPv6", DNSMasqConfig(routerOf(config.RouterNAT).Config().Router, Cards{"eth0", "wlan0", false}, "shelf-router"), []string{"dhcp-range=10.77.0.128,"}, []string{"enable-ra", "ra-only"}},
 		{"nat with names", with(config.RouterNAT, none), []string{
 			"dhcp-range=", "no-resolv\nserver=9.9.9.9\n", "addn-hosts=/run/shelf/router/hosts\n", "servers-file=/var/lib/blocklists/blocked.conf\n",
 		}, []string{"nobody", "interface=wlan0", "resolv-file", "hostsdir"}},
