@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -97,6 +98,8 @@ type fake struct {
 	noBoot   error  // why it takes no firmware
 	lost     bool   // it does not boot with it
 	looks    int    // at its firmware
+	named    string // the version of what it runs at first; "" = old
+	orders   bool   // is armed and answers before its reboot: no trial is reported
 }
 
 func (n *fake) answer(ch ssh.Channel, command string) int {
@@ -121,13 +124,17 @@ func (n *fake) answer(ch ssh.Channel, command string) int {
 				return int(fault.Unhealthy)
 			}
 		}
-		version := "old"
+		version := cmp.Or(n.named, "old")
 		if n.runs == n.v.newSum {
 			version = n.newVersion()
 		}
 		answer := map[string]any{"hostname": n.name, "role": n.role, "version": version, "health": health, "why": []string{"k3s is down"}}
 		if n.armed {
-			answer["upgrade"] = map[string]any{"state": "trial", "bundle": fmt.Sprintf("%x", n.v.newSum), "version": n.newVersion(), "from": "old"}
+			state := "trial"
+			if n.orders {
+				state = "armed"
+			}
+			answer["upgrade"] = map[string]any{"state": state, "bundle": fmt.Sprintf("%x", n.v.newSum), "version": n.newVersion(), "from": "old"}
 		}
 		json.NewEncoder(ch).Encode(answer)
 		if health != "good" {
@@ -285,6 +292,11 @@ func (n *fake) upgrade(talk *dialogue.Node) (*dialogue.Done, error) {
 				return nil, err
 			}
 			done.Fetched, done.Delta = n.res.Fetched, n.res.Delta
+			for _, p := range []dialogue.Progress{{Phase: "write", Done: 1, Total: 2}, {Phase: "write", Done: 2, Total: 2}, {Phase: "write", Done: 2, Total: 2}, {Phase: "read back", Done: 2, Total: 2}} {
+				if err := talk.Say(dialogue.Message{Progress: &p}); err != nil {
+					return nil, err
+				}
+			}
 		}
 	}
 	done.Result, done.Reboot, n.armed = dialogue.Armed, true, true

@@ -189,6 +189,7 @@ type serving struct {
 	source format.Source
 	delta  *os.File
 	sent   int64
+	over   string // the phase that was shown as done
 }
 
 func (d *serving) close() {
@@ -267,7 +268,20 @@ func (d *serving) report(m dialogue.Message) {
 	case m.Note != "":
 		d.r.say("%s: %s", d.n.name(), m.Note)
 	case m.Progress != nil:
-		d.r.Show.Progress(fmt.Sprintf("%s: %s", d.n.name(), m.Progress.Phase), m.Progress.Done, m.Progress.Total)
+		d.progress(*m.Progress)
+	}
+}
+
+// progress shows how far a phase is. Its time ends with it, and not when the node has rebooted.
+func (d *serving) progress(p dialogue.Progress) {
+	if p.Phase == d.over {
+		return
+	}
+	d.over = ""
+	d.r.Show.Progress(fmt.Sprintf("%s: %s", d.n.name(), p.Phase), p.Done, p.Total)
+	if p.Done >= p.Total {
+		d.over = p.Phase
+		d.r.Show.Done()
 	}
 }
 

@@ -21,9 +21,10 @@ import (
 	"imgbuild/init/contract/terminal"
 )
 
-// Show shows how far a step is.
+// Show shows how far a step is, until it is done.
 type Show interface {
 	Progress(step string, done, total int64)
+	Done()
 }
 
 // Options are the nodes and what each gets.

@@ -96,6 +96,43 @@ func laptop(t *testing.T, names ...string) (Options, []*fake, *journal, *bytes.B
 type silent struct{}
 
 func (silent) Progress(string, int64, int64) {}
+func (silent) Done()                         {}
+
+// shown keeps what a person would see of the steps.
+type shown struct{ lines []string }
+
+func (s *shown) Progress(step string, done, total int64) {
+	s.lines = append(s.lines, fmt.Sprintf("%s %d/%d", step[strings.LastIndex(step, ": ")+2:], done, total))
+}
+func (s *shown) Done() { s.lines = append(s.lines, "done") }
+
+// A step ends when it is over, not when the node has rebooted.
+func TestProgress(t *testing.T) {
+	o, _, _, _ := laptop(t, "one=worker")
+	var s shown
+	o.Show = &s
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(s.lines, ", "), "write 1/2, write 2/2, done, read back 2/2, done"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// A system is under trial when its node reports that, not because what runs before it has the same
+// version.
+func TestTrialIsShown(t *testing.T) {
+	for orders, want := range map[bool]int{false: 1, true: 0} {
+		o, nodes, _, out := laptop(t, "one=worker")
+		nodes[0].named, nodes[0].orders = nodes[0].newVersion(), orders
+		if err := Run(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(out.String(), "is up, under trial"); got != want {
+			t.Errorf("a node that reports a trial: %v: shown %d times, want %d", !orders, got, want)
+		}
+	}
+}
 
 func TestOneNode(t *testing.T) {
 	o, nodes, j, out := laptop(t, "one=worker")

@@ -72,15 +72,15 @@ func (r *run) wait(ctx context.Context, n *node) error {
 	up := false
 	var last error
 	for {
-		o, version, err := r.look(ctx, n)
+		o, trial, err := r.look(ctx, n)
 		switch {
 		case o != nil:
 			return r.ended(n, o)
 		case err != nil:
 			last = err
-		case !up && version == n.done.Version:
+		case !up && trial:
 			up = true
-			r.say("%s: %s is up, under trial", n.name(), version)
+			r.say("%s: %s is up, under trial", n.name(), n.done.Version)
 		}
 		select {
 		case <-ctx.Done():
@@ -116,24 +116,25 @@ type rolledBack struct{ error }
 
 func (e rolledBack) Unwrap() error { return e.error }
 
-// look logs in once and asks how the attempt ended.
-func (r *run) look(ctx context.Context, n *node) (o *attempt, version string, err error) {
+// look logs in once and asks how the attempt ended, or whether its system is under trial now. The
+// version is no sign of that: two bundles may have the same one.
+func (r *run) look(ctx context.Context, n *node) (o *attempt, trial bool, err error) {
 	c, err := remote.Dial(ctx, n.host, pinned(r.Login, n.conn))
 	if err != nil {
-		return nil, "", err
+		return nil, false, err
 	}
 	h, err := ask(ctx, c)
 	if err != nil {
 		c.Close()
-		return nil, "", err
+		return nil, false, err
 	}
 	n.conn.Close()
 	n.conn = c
 	st, err := status(ctx, c)
 	if err != nil {
-		return nil, "", err
+		return nil, false, err
 	}
-	return h.outcome(n.done.Bundle), st.Version, nil
+	return h.outcome(n.done.Bundle), st.Upgrade.State == "trial" && st.Upgrade.Bundle == n.done.Bundle, nil
 }
 
 // ended reports how it ended.

@@ -67,7 +67,7 @@ func doBuild(ctx context.Context, a *line.Args) error {
 	s := newScreen(os.Stderr)
 	s.hold, s.phases = true, phases(o)
 	ready, res, err := order.Build(ctx, o, s)
-	s.done()
+	s.Done()
 	defer s.warnings()
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func buildNodes(ctx context.Context, a *line.Args, o order.Order) error {
 	s := newScreen(os.Stderr)
 	s.hold, s.phases, o.Later = true, phases(o), true
 	defer s.warnings()
-	defer s.done()
+	defer s.Done()
 	for _, n := range nodes {
 		for _, w := range n.Warnings {
 			s.Warn(w)
@@ -56,7 +56,7 @@ func buildNodes(ctx context.Context, a *line.Args, o order.Order) error {
 		}
 		results = append(results, res)
 	}
-	s.done()
+	s.Done()
 	if a.JSON() {
 		return printJSON(results)
 	}

@@ -38,7 +38,7 @@ func doFlash(ctx context.Context, a *line.Args) error {
 		return fault.New(fault.Usage, "run `imgbuild flash IMAGE [DEVICE]`", "flash takes an image and a disk")
 	}
 	s := newScreen(os.Stderr)
-	defer s.done()
+	defer s.Done()
 	name, config, err := flashWhat(a)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func doFlash(ctx context.Context, a *line.Args) error {
 	if len(a.Operands) == 2 {
 		device = a.Operands[1]
 	}
-	s.done()
+	s.Done()
 	card, where, err := openCard(ctx, device, source.Map.Size, a.Values["yes"])
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func doFlash(ctx context.Context, a *line.Args) error {
 	if err := flash.Write(ctx, card, source, report); err != nil {
 		return err
 	}
-	s.done()
+	s.Done()
 	card.Announce()
 	fmt.Printf("%s holds the image: %s written and compared in %.0f s. It can be taken out.\n", where, size(source.Map.Mapped()), time.Since(began).Seconds())
 	return nil

@@ -25,7 +25,7 @@ var lock = line.Verb{
 func doLock(ctx context.Context, a *line.Args) error {
 	s := newScreen(os.Stderr)
 	r, err := order.Lock(ctx, order.LockOrder{Plan: planOf(a), Pins: list(a.Values["pin"]), K3s: a.Values["k3s"], File: a.Values["file"]}, s)
-	s.done()
+	s.Done()
 	if err != nil {
 		return err
 	}

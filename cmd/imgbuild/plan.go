@@ -26,7 +26,7 @@ var plan = line.Verb{
 func doPlan(ctx context.Context, a *line.Args) error {
 	s := newScreen(os.Stderr)
 	r, err := order.Look(ctx, planOf(a), a.Values["k3s"], a.Values["lock"], s)
-	s.done()
+	s.Done()
 	if err != nil {
 		return err
 	}

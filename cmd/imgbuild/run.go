@@ -120,7 +120,7 @@ func runOne(ctx context.Context, a *line.Args, r *recipe.Asked, o vm.Options, sh
 	}
 	defer g.Stop()
 	close(started)
-	s.done()
+	s.Done()
 	fmt.Fprintf(os.Stderr, "%s runs on %s\r\n", filepath.Base(o.Image), r.Board.Machine)
 	howToReach(g, r.Board.Name, ends, "\r\n")
 	if err := g.Wait(ctx); err != nil && ctx.Err() == nil {
@@ -212,7 +212,7 @@ func buildWith(ctx context.Context, a *line.Args, o order.Order, s *screen) (str
 	o.K3s, o.Lock = a.Values["k3s"], a.Values["lock"]
 	s.hold, s.phases = true, phases(o)
 	_, res, err := order.Build(ctx, o, s)
-	s.done()
+	s.Done()
 	s.warnings()
 	s.hold, s.phases = false, nil
 	if err != nil {

@@ -175,7 +175,7 @@ func startNodes(ctx context.Context, r *recipe.Asked, nodes []guests.Node, optio
 		}
 		defer running[i].Stop()
 	}
-	s.done()
+	s.Done()
 	fmt.Fprintf(os.Stderr, "%d nodes run on %s, in the network 10.77.0.0/24\n", len(nodes), r.Board.Machine)
 	for i := range nodes {
 		reach(i)

@@ -110,8 +110,8 @@ func (s *screen) finish() {
 	s.step = ""
 }
 
-// done ends the last step.
-func (s *screen) done() {
+// Done ends the last step.
+func (s *screen) Done() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finish()

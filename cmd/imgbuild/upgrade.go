@@ -78,7 +78,7 @@ func doUpgrade(ctx context.Context, a *line.Args) error {
 		return err
 	}
 	s := newScreen(os.Stderr)
-	defer s.done()
+	defer s.Done()
 	if a.Values["board"] != "" || a.Values["role"] != "" {
 		if o.Bundle, err = buildBundle(ctx, a, s); err != nil {
 			return err
@@ -104,7 +104,7 @@ func buildBundle(ctx context.Context, a *line.Args, s *screen) (string, error) {
 		return "", fault.New(fault.Input, "make one with `imgbuild keygen`, or name it with sign=FILE", "there is no key to sign with")
 	}
 	_, res, err := order.Build(ctx, order.Order{Plan: planOf(a), K3s: a.Values["k3s"], Lock: a.Values["lock"], Out: a.Values["out"], Pack: true, Sign: key}, s)
-	s.done()
+	s.Done()
 	if err != nil {
 		return "", err
 	}

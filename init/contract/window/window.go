@@ -90,6 +90,11 @@ func (w Window) Length() time.Duration {
 	return time.Duration(n) * time.Minute
 }
 
+// Always reports whether it never closes.
+func (w Window) Always() bool {
+	return w.begin == 0 && w.end == 0 && !slices.Contains(w.days[:], false)
+}
+
 // Open reports whether it is open at a moment, whose location is the node's time zone, and when it
 // opens next if it is not. With a shift it opens that much later, and closes as without. Days of 23
 // and 25 hours make it shorter or longer.

@@ -62,6 +62,18 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+func TestAlways(t *testing.T) {
+	for text, want := range map[string]bool{"always": true, "00:00-00:00": true, "mon-sun 00:00-00:00": true, "mon-sat 00:00-00:00": false, "00:00-23:59": false, "02:00-05:00": false} {
+		w, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.Always(); got != want {
+			t.Errorf("%s: got %v, want %v", text, got, want)
+		}
+	}
+}
+
 // Whatever the zone and the day: when it is closed, it is open at the moment that was promised and
 // not a minute before.
 func TestOpensAsPromised(t *testing.T) {

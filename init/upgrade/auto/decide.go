@@ -39,6 +39,7 @@ type Facts struct {
 	Why      []string // it is not good
 	Ledger   ledger.Ledger
 
+	Issued  time.Time       // when the channel was made
 	Channel *channel.System // what the channel has for this node; nil for nothing
 	Problem error           // why the channel is not known
 	Step    *k3sstep.Change // to the k3s of that system; nil if it has none
@@ -83,7 +84,7 @@ func (d Decision) String() string {
 }
 
 // Shift is how much later than others a node begins that asks nobody: within its window, and with
-// half an hour left of it.
+// half an hour left of it. In a window that never closes it counts from the making of the channel.
 func Shift(name string, w window.Window) time.Duration {
 	const most = 30 * time.Minute
 	n := int((w.Length() - most) / time.Minute)
@@ -111,6 +112,15 @@ func (f Facts) Decide() Decision {
 	shift := time.Duration(0)
 	if !f.Locked {
 		shift = Shift(f.Name, f.Window)
+	}
+	if f.Window.Always() {
+		// A channel that seems to come from the future does not keep the node from an upgrade.
+		if due := f.Issued.Add(shift); f.Now.Before(due) && !f.Now.Before(f.Issued) {
+			d := is(Wait, "%s comes %s: nodes that ask nobody begin one after the other", f.Channel.Version, due.In(f.Now.Location()).Format("Mon 2006-01-02 15:04 MST"))
+			d.Next = due
+			return d
+		}
+		shift = 0
 	}
 	if open, next := f.Window.Open(f.Now, shift); !open {
 		d := is(Wait, "%s comes when the window opens, %s", f.Channel.Version, next.Format("Mon 2006-01-02 15:04 MST"))

@@ -104,6 +104,16 @@ func TestDecide(t *testing.T) {
 		{"in no cluster, later by its name", func(f *Facts) {
 			f.Locked, f.Turn, f.Window = false, nil, windowOf(t, "12:00-16:00")
 		}, Wait, "window opens"},
+		{"in no cluster, always", func(f *Facts) {
+			f.Locked, f.Turn, f.Issued = false, nil, noon.Add(-Shift(f.Name, f.Window))
+		}, Upgrade, ""},
+		{"in no cluster, always, a minute before", func(f *Facts) {
+			f.Locked, f.Turn, f.Issued = false, nil, noon.Add(time.Minute-Shift(f.Name, f.Window))
+		}, Wait, "comes Mon 2026-11-30 12:01 UTC"},
+		{"in no cluster, a channel from the future", func(f *Facts) {
+			f.Locked, f.Turn, f.Issued = false, nil, noon.Add(time.Minute)
+		}, Upgrade, ""},
+		{"in a cluster, always", func(f *Facts) { f.Issued = noon }, Upgrade, ""},
 	} {
 		f := ready(t)
 		c.change(&f)

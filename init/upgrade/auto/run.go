@@ -110,7 +110,7 @@ func (n Node) channel(ctx context.Context, f *Facts, m *Memory) {
 		f.Problem = err
 		return
 	}
-	m.Issued = c.Issued
+	m.Issued, f.Issued = c.Issued, time.Unix(c.Issued, 0)
 	if f.Channel = c.For(n.Family, n.Arch, f.Role); f.Channel != nil && f.Channel.K3s != "" {
 		f.Step = n.Step(ctx, f.Channel.K3s)
 	}

@@ -56,7 +56,8 @@ func TestAuto(t *testing.T) {
 	}
 	key := m.key
 	file := filepath.Join(dir, "shelf", "shelf.channel")
-	m.publish(file, 1_800_000_000)
+	const issued = 1_795_996_740 // 2026-11-29 23:59 UTC
+	m.publish(file, issued)
 	var asked []string
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.URL.Path)
@@ -117,8 +118,8 @@ func TestAuto(t *testing.T) {
 		t.Errorf("kept %+v, %v", mem, err)
 	}
 	clock = clock.Add(-24 * time.Hour).Truncate(24 * time.Hour)
-	if d, err := look(config.Upgrade{Auto: true, Channel: address, Window: "always"}); err != nil || d.Do != auto.Wait || !strings.Contains(d.Why, "when the window opens") {
-		t.Errorf("at the begin of the window: got %+v, %v", d, err)
+	if d, err := look(config.Upgrade{Auto: true, Channel: address, Window: "always"}); err != nil || d.Do != auto.Wait || !strings.Contains(d.Why, "begin one after the other") {
+		t.Errorf("just after the channel was made: got %+v, %v", d, err)
 	}
 	clock = clock.Add(47 * time.Hour)
 	d, err := look(config.Upgrade{Auto: true, Channel: address, Source: web.URL + "/elsewhere/", Window: "always"})
@@ -129,7 +130,7 @@ func TestAuto(t *testing.T) {
 	if state, err := m.rec.Read(); err != nil || state.Trial != "b" || armed == nil || armed.Source != source.FromAuto {
 		t.Errorf("record %+v, %v, attempt %+v", state, err, armed)
 	}
-	if mem, err := auto.Load(a.memory); err != nil || mem.Failed != "" || mem.Issued != 1_800_000_000 || mem.Decision.Do != auto.Upgrade {
+	if mem, err := auto.Load(a.memory); err != nil || mem.Failed != "" || mem.Issued != issued || mem.Decision.Do != auto.Upgrade {
 		t.Errorf("kept %+v, %v", mem, err)
 	}
 	if d, err := look(config.Upgrade{Auto: true, Channel: address, Window: "always"}); err != nil || d.Do != auto.Wait || !strings.Contains(d.Why, "next boot") {
