@@ -1,12 +1,19 @@
 // Command crash cuts a node's power at random moments and looks at what is left: make crash [n=200]
-// [seed=N] [only=CUT] [minutes=MOST]. With only=states it explores the raw writes of an upgrade
-// instead, n of a million states without a guest, and boots a hundred of them on U-Boot: see
-// packages powercut and ubootstates. It records one node's first boot and some later ones with
+// [seed=N] [only=CUT] [minutes=MOST]. It records one node's first boot and some later ones with
 // every write and flush of its disk, then makes the disk as a power cut in the middle may leave it:
 // what was flushed is there, of the rest nothing, everything, some, or some sectors. Each such disk
 // must be repaired by e2fsck without a person, hold everything that was acknowledged before the
 // cut, a boot record and a readable BOOT; every twentieth is booted. Controls, in which the disk
 // has lied about its last flushes, must lose something, else the search proves nothing.
+//
+// With only=states it explores the raw writes of an upgrade instead, n of a million states without
+// a guest, and boots a hundred of them on U-Boot: see packages powercut and ubootstates.
+//
+// With only=upgrade the node is one that imgbuild upgrade upgrades, from version to version: QEMU
+// is killed twice in each upgrade, and goes on with a disk that has lost what was not flushed, as
+// above. Each time one of the two systems must boot, by a record that only leads to whole slots,
+// and in the end imgbuild upgrade must report the commit. The controls are states of the same
+// moments.
 //
 // A run that was ended goes on where it was; out/crash holds its recording and results. Another
 // commit gets a recording of its own; for a new one of the same commit remove out/crash.
@@ -30,7 +37,7 @@ import (
 )
 
 var command = longrun.Command{
-	Name: "crash", Only: "CUT or states", Seed: "NUMBER", N: "CUTS", Minutes: "MOST", Default: longrun.Options{N: cuts, Seed: 1}, Do: run,
+	Name: "crash", Only: "CUT, states or upgrade", Seed: "NUMBER", N: "CUTS", Minutes: "MOST", Default: longrun.Options{N: cuts, Seed: 1}, Do: run,
 }
 
 func main() { command.Main() }
@@ -122,6 +129,9 @@ func onUBoot(ctx context.Context, r *longrun.Run) (int, error) {
 func run(ctx context.Context, r *longrun.Run) error {
 	if r.Only == "states" {
 		return exploreStates(ctx, r)
+	}
+	if r.Only == "upgrade" {
+		return cutUpgrades(ctx, r)
 	}
 	only, err := chosen(r.Only)
 	if err != nil {
