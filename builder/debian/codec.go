@@ -6,39 +6,23 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
+
+	"imgbuild/builder/xz"
 )
 
 // maxDict bounds the dictionary of an xz stream and the window of a zstd frame, in bytes: xz -9
 // takes 64 MiB.
 const maxDict = 128 << 20
 
-// xzReaders keeps decoders with their dictionaries: most packages have one of 8 MiB, and there are
-// a hundred of them.
-var xzReaders sync.Pool
-
 // decompress returns the plain bytes of r, whose name shows by its ending how it is compressed.
 // release gives the decoder back; plain must not be used after that.
-//
-// therootcompany/xz is the faster of the readers at hand: 3.0 s of CPU for a kernel package where
-// ulikunitz/xz takes 3.6 s through a bufio.Reader and more than 20 s without one. It has its own
-// input buffer.
 func decompress(name string, r io.Reader) (plain io.Reader, release func(), err error) {
 	switch ext := path.Ext(name); ext {
 	case ".xz":
-		z, _ := xzReaders.Get().(*xz.Reader)
-		if z == nil {
-			z, err = xz.NewReader(r, maxDict)
-		} else {
-			err = z.Reset(r)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, func() { xzReaders.Put(z) }, nil
+		z := xz.NewReader(r, maxDict)
+		return z, z.Close, nil
 	case ".zst":
 		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxDict), zstd.WithDecoderLowmem(true))
 		if err != nil {

@@ -7,7 +7,8 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
+
+	"imgbuild/builder/xz"
 )
 
 // moduleMax bounds a module's size: the largest of Debian's has 15 MiB.
@@ -21,11 +22,9 @@ const dictMax = 64 << 20
 func Decompress(data []byte) ([]byte, error) {
 	var r io.Reader
 	switch {
-	case bytes.HasPrefix(data, []byte("\xfd7zXZ\x00")):
-		x, err := xz.NewReader(bytes.NewReader(data), dictMax)
-		if err != nil {
-			return nil, fmt.Errorf("xz: %w", err)
-		}
+	case bytes.HasPrefix(data, []byte(xz.Magic)):
+		x := xz.NewReader(bytes.NewReader(data), dictMax)
+		defer x.Close()
 		r = x
 	case bytes.HasPrefix(data, []byte("\x1f\x8b")):
 		g, err := gzip.NewReader(bytes.NewReader(data))
