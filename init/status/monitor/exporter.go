@@ -47,7 +47,8 @@ func arguments(address string) []string {
 		// Pods' mounts come and go by the hundred and show nothing that their node's disk does not
 		// show.
 		`--collector.filesystem.mount-points-exclude=^/(dev|proc|sys|run|etc|tmp|usr|boot|k3os/system|k3os/config|var/lib/(kubelet|rancher/k3s|containerd)/.+)($|/)`,
-		`--collector.filesystem.fs-types-exclude=^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|mqueue|nsfs|overlay|proc|pstore|securityfs|squashfs|sysfs|tmpfs|tracefs)$`,
+		// Network file systems hang with their server, and the answer of all of it with them.
+		`--collector.filesystem.fs-types-exclude=^(nfs4?|cifs|smb3|ceph|9p|fuse\..+|rpc_pipefs|autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|mqueue|nsfs|overlay|proc|pstore|securityfs|squashfs|sysfs|tmpfs|tracefs)$`,
 		`--collector.netdev.device-exclude=^(lo|veth.*|cali.*|tunl.*|sit.*|ip6tnl.*|dummy.*)$`,
 		`--collector.diskstats.device-exclude=^(ram|loop|nbd|zram|dm-|sr|fd)\d+$`,
 	}

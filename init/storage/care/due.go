@@ -9,6 +9,7 @@ const Month = 30 * 24 * time.Hour
 type Record struct {
 	Scrubbed time.Time `json:"scrubbed,omitzero"` // when the last complete scrub ended; without a known time it is not set
 	Begun    time.Time `json:"begun,omitzero"`    // when one was begun, or the disk was taken into use
+	Done     bool      `json:"done,omitempty"`    // a scrub came to its end, at whatever time
 	Scrub    Scrub     `json:"scrub"`             // what the last one found
 	Failed   string    `json:"failed,omitempty"`  // why the last one did not come to its end
 	Trimmed  time.Time `json:"trimmed,omitzero"`  // when what is free was reported to the disk

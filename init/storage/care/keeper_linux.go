@@ -188,7 +188,7 @@ func (k *Keeper) begin(ctx context.Context, d Disk, doing string, do func(contex
 		k.cancel = map[string]context.CancelFunc{}
 	}
 	k.cancel[d.Name] = stop
-	k.Say("disk %s: it is %s", d.Name, doing)
+	k.Say("disk %s: it is being %s", d.Name, doing)
 	guard.Go(func() {
 		err := do(ctx, d)
 		stop()
@@ -267,7 +267,7 @@ func (k *Keeper) scrub(ctx context.Context, d Disk) error {
 			s.Failed = err.Error()
 			return
 		}
-		s.Scrub, s.Scrubbed = found, time.Time{}
+		s.Scrub, s.Done, s.Scrubbed = found, true, time.Time{}
 		if end, known := k.Clock(); known {
 			s.Scrubbed = end
 		}

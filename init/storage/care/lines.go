@@ -9,17 +9,13 @@ import (
 func (s State) Lines() []string {
 	var lines []string
 	if s.Doing != "" {
-		lines = append(lines, "it is "+s.Doing)
+		lines = append(lines, "it is being "+s.Doing)
 	}
 	switch {
 	case s.Failed != "":
 		lines = append(lines, "the last scrub failed: "+s.Failed)
-	case !s.Scrubbed.IsZero() && s.Scrub.Uncorrectable > 0:
-		lines = append(lines, fmt.Sprintf("scrubbed %s: %d damaged blocks repaired, %d LOST", s.Scrubbed.Format(time.DateOnly), s.Scrub.Corrected, s.Scrub.Uncorrectable))
-	case !s.Scrubbed.IsZero() && s.Scrub.Corrected > 0:
-		lines = append(lines, fmt.Sprintf("scrubbed %s: %d damaged blocks repaired", s.Scrubbed.Format(time.DateOnly), s.Scrub.Corrected))
-	case !s.Scrubbed.IsZero():
-		lines = append(lines, fmt.Sprintf("scrubbed %s: no errors", s.Scrubbed.Format(time.DateOnly)))
+	case s.Done || !s.Scrubbed.IsZero():
+		lines = append(lines, s.scrubbed())
 	}
 	if s.Last != "" && s.Doing == "" {
 		lines = append(lines, s.Last)
@@ -43,6 +39,22 @@ func (s State) Lines() []string {
 		lines = append(lines, "trimmed "+s.Trimmed.Format(time.DateOnly))
 	}
 	return lines
+}
+
+// scrubbed is when a scrub came to its end, as far as that is known, and what it found.
+func (s State) scrubbed() string {
+	when := "while the time was not known"
+	if !s.Scrubbed.IsZero() {
+		when = s.Scrubbed.Format(time.DateOnly)
+	}
+	found := "no errors"
+	switch c := s.Scrub; {
+	case c.Uncorrectable > 0:
+		found = fmt.Sprintf("%d damaged blocks repaired, %d LOST", c.Corrected, c.Uncorrectable)
+	case c.Corrected > 0:
+		found = fmt.Sprintf("%d damaged blocks repaired", c.Corrected)
+	}
+	return "scrubbed " + when + ": " + found
 }
 
 func gb(n uint64) float64 {

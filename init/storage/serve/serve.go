@@ -177,16 +177,29 @@ func (s *Server) Update(ctx context.Context) error {
 	s.Super.Recheck() // NFS starts while the others' accounts and certificate are made
 	note(s.ready(ctx, plan, state))
 	if moved {
-		for _, name := range []string{nfsd, mountd, statd, nfsdcld, smbd} {
-			if st, ok := s.Super.State(name); ok && st.PID != 0 {
-				note(s.Super.RestartUnit(ctx, name))
-			}
-		}
+		note(s.restart(ctx, nfsd, mountd, statd, nfsdcld, smbd))
 	}
 	note(s.reload(ctx, restart))
 	cared := careOf(cfg.Storage, list)
 	note(s.limits(ctx, plan, cared, mounts))
 	s.Care.Look(context.WithoutCancel(ctx), cared)
+	return errors.Join(errs...)
+}
+
+// restart stops units in this order, and then starts those that ran: the kernel's server must not
+// run while nfsdcld takes another database, for it records each client once.
+func (s *Server) restart(ctx context.Context, names ...string) error {
+	var errs []error
+	var ran []string
+	for _, name := range names {
+		if st, ok := s.Super.State(name); ok && st.PID != 0 {
+			ran = append(ran, name)
+			errs = append(errs, s.Super.StopUnit(ctx, name))
+		}
+	}
+	for _, name := range ran {
+		errs = append(errs, s.Super.StartUnit(name))
+	}
 	return errors.Join(errs...)
 }
 

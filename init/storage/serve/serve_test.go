@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"imgbuild/init/contract/config"
@@ -80,6 +81,43 @@ func TestUnitsOfNFS3(t *testing.T) {
 	} {
 		if got := command(name); !strings.HasSuffix(got, want) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+// nfsdcld is ready when it waits for the kernel, and the kernel's server when it records its
+// clients there: else their locks are lost at the next start.
+func TestNfsdcldIsAwaited(t *testing.T) {
+	s := serverOf(config.Storage{Disks: []config.StorageDisk{{Name: "data", Device: "auto"}}, Shares: map[string]config.Share{
+		"a": {Via: []string{"nfs"}, Networks: []string{"10.0.0.0/8"}},
+	}})
+	for _, u := range s.Units() {
+		if (u.Ready.Probe != nil) != (u.Name == nfsdcld || u.Name == nfsd) {
+			t.Errorf("%s: it is asked whether it is ready: %v", u.Name, u.Ready.Probe != nil)
+		}
+	}
+	// As Linux 6.12 writes them.
+	proc := fstest.MapFS{
+		"7/fdinfo/3": {Data: []byte("pos:\t0\nflags:\t02\nmnt_id:\t15\nino:\t10\ntfd:        6 events:       19 data: 0  pos:0 ino:8 sdev:e\n")},
+		"8/fdinfo/0": {Data: []byte("pos:\t0\nflags:\t0100002\nmnt_id:\t25\nino:\t5\n")},
+		"8/fdinfo/6": {Data: []byte("pos:\t0\nflags:\t00\nmnt_id:\t15\nino:\t1040\ninotify wd:1 ino:a sdev:2b mask:100 ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:0a00000000000000\n")},
+	}
+	for pid, want := range map[int]bool{7: false, 8: true, 9: false, 0: false} {
+		if err := watches(proc, pid); (err == nil) != want {
+			t.Errorf("process %d: %v", pid, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		root fstest.MapFS
+		want bool
+	}{
+		"it is not there":         {fstest.MapFS{}, false},
+		"its threads are started": {fstest.MapFS{"proc/fs/nfsd/threads": {Data: []byte("0\n")}, cldPipe[1:]: {}}, false},
+		"without nfsdcld":         {fstest.MapFS{"proc/fs/nfsd/threads": {Data: []byte("8\n")}}, false},
+		"it runs":                 {fstest.MapFS{"proc/fs/nfsd/threads": {Data: []byte("8\n")}, cldPipe[1:]: {}}, true},
+	} {
+		if err := running(c.root); (err == nil) != c.want {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

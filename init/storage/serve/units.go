@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// cldPipe is how the kernel reaches nfsdcld; it is there while the kernel records its clients.
+const cldPipe = pipefs + "/nfsd/cld"
+
 // Names of the units; config.StorageServices has them too.
 const (
 	rpcbind = "rpcbind"
@@ -25,8 +28,15 @@ const (
 
 // threadsScript holds the kernel's NFS threads: it starts them, stays, and stops them when it is
 // asked to end. The kernel's threads themselves are not a process that can be watched.
+//
+// At its start the kernel waits one second for nfsdcld. Without it, it serves all the same and
+// removes its pipe: nobody is recorded then, and all locks are lost at the next start.
 const threadsScript = `trap 'rpc.nfsd 0; exit 0' TERM INT
 rpc.nfsd "$@" || exit 1
+if [ ! -e ` + cldPipe + ` ]; then
+	rpc.nfsd 0
+	echo 'the kernel did not reach nfsdcld within a second; it is started again'; exit 1
+fi
 while [ "$(cat /proc/fs/nfsd/threads)" != 0 ]; do sleep 30 & wait $!; done
 echo 'the kernel has no NFS threads any more'; exit 1`
 

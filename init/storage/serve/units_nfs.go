@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"imgbuild/init/base/mount"
 	"imgbuild/init/contract/fault"
@@ -31,6 +32,9 @@ const (
 // statdDir is where statd keeps for whom it watches, for as long as the state of the disk is there.
 const statdDir = runDir + "/statd"
 
+// pipefs is where the kernel's NFS server talks to its programs: nfsdcld was built with it.
+const pipefs = "/var/lib/nfs/rpc_pipefs"
+
 // nfsUnits adds the units of the kernel's NFS server. NFS 3 takes two more, and rpcbind has to be
 // there first: without it the server serves no version at all.
 func (s *Server) nfsUnits(p shares.Plan, add func(name string, change func(u *supervise.Unit), command ...string)) {
@@ -47,7 +51,10 @@ func (s *Server) nfsUnits(p shares.Plan, add func(name string, change func(u *su
 			u.Needs, u.Prepare = []string{rpcbind}, s.prepareStatd
 		}, "rpc.statd", "-F", "-p", strconv.Itoa(statdPort), "-o", strconv.Itoa(notifyPort), "-P", statdDir)
 	}
-	add(nfsdcld, func(u *supervise.Unit) { u.Prepare = s.prepareNFS }, "nfsdcld", "-F", "-s", stateLink+"/nfsdcld")
+	add(nfsdcld, func(u *supervise.Unit) {
+		u.Prepare = s.prepareNFS
+		u.Ready = supervise.Ready{Probe: s.cldWaits, Timeout: readyLimit}
+	}, "nfsdcld", "-F", "-s", stateLink+"/nfsdcld")
 	add(mountd, func(u *supervise.Unit) {
 		if u.Needs = []string{nfsdcld}; v3 {
 			u.Needs = append(u.Needs, rpcbind)
@@ -56,7 +63,7 @@ func (s *Server) nfsUnits(p shares.Plan, add func(name string, change func(u *su
 	add(nfsd, func(u *supervise.Unit) {
 		u.Needs, u.Prepare = needs, s.prepareThreads
 		u.Env = []string{fmt.Sprintf("GRACE=%d", int(p.Settings.NFS.Grace.Seconds()))} // a change of it is a change of the unit
-		u.Ready = supervise.Ready{Kind: supervise.TCP, Address: nfsAddress, Timeout: readyLimit}
+		u.Ready = supervise.Ready{Kind: supervise.TCP, Address: nfsAddress, Timeout: readyLimit, Probe: threadsRun}
 	}, append(append([]string{"busybox", "ash", "-c", threadsScript, "nfsd"}, versions...), threads)...)
 }
 
@@ -118,7 +125,7 @@ func (s *Server) prepareNFS(ctx context.Context, say supervise.Say) error {
 	}
 	for _, m := range []mount.Mount{
 		{Source: "nfsd", Path: "/proc/fs/nfsd", Type: "nfsd"},
-		{Source: "rpc_pipefs", Path: "/var/lib/nfs/rpc_pipefs", Type: "rpc_pipefs"},
+		{Source: "rpc_pipefs", Path: pipefs, Type: "rpc_pipefs"},
 	} {
 		if _, err := os.Stat(map[string]string{"nfsd": m.Path + "/threads", "rpc_pipefs": m.Path + "/nfsd"}[m.Type]); err == nil {
 			continue
@@ -130,6 +137,44 @@ func (s *Server) prepareNFS(ctx context.Context, say supervise.Say) error {
 	return os.MkdirAll(stateLink+"/nfsdcld", 0o700)
 }
 
+// cldWaits succeeds when nfsdcld waits for the kernel's pipe, which it does once its database is
+// open.
+func (s *Server) cldWaits(context.Context) error {
+	st, _ := s.Super.State(nfsdcld)
+	return watches(os.DirFS("/proc"), st.PID)
+}
+
+// threadsRun succeeds when the kernel's server runs and records its clients. It accepts connections
+// before it does either.
+func threadsRun(context.Context) error { return running(os.DirFS("/")) }
+
+func running(root fs.FS) error {
+	text, err := fs.ReadFile(root, "proc/fs/nfsd/threads")
+	if err == nil && strings.TrimSpace(string(text)) == "0" {
+		err = errors.New("the kernel has no NFS threads yet")
+	}
+	if err == nil {
+		_, err = fs.Stat(root, cldPipe[1:])
+	}
+	return err
+}
+
+// watches reports an error unless a process has an inotify watch. proc is /proc.
+func watches(proc fs.FS, pid int) error {
+	dir := fmt.Sprintf("%d/fdinfo", pid)
+	entries, err := fs.ReadDir(proc, dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		text, err := fs.ReadFile(proc, dir+"/"+e.Name())
+		if err == nil && strings.Contains(string(text), "\ninotify wd:") {
+			return nil
+		}
+	}
+	return errors.New("it does not wait for the kernel yet")
+}
+
 // prepareThreads sets how long locks last, which the kernel takes only while no thread runs.
 func (s *Server) prepareThreads(ctx context.Context, say supervise.Say) error {
 	if err := s.prepare(nfsd)(ctx, say); err != nil {
@@ -138,12 +183,14 @@ func (s *Server) prepareThreads(ctx context.Context, say supervise.Say) error {
 	if _, err := supervise.Run(ctx, supervise.Cmd("exportfs", "-ra")); err != nil {
 		return err
 	}
-	for _, name := range []string{"nlm_tcpport", "nlm_udpport"} { // of lockd, which serves NFS 3 alone
-		if err := os.WriteFile("/proc/sys/fs/nfs/"+name, []byte(strconv.Itoa(lockdPort)), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			s.Say("nfsd: %s stays as it is: %v", name, err)
+	grace := strconv.Itoa(int(s.plan().Settings.NFS.Grace.Seconds()))
+	// Of lockd, which serves NFS 3 alone. Its own time of grace, 50 s, would keep clients of NFS 4
+	// from new locks as well.
+	for _, v := range []struct{ name, value string }{{"nlm_tcpport", strconv.Itoa(lockdPort)}, {"nlm_udpport", strconv.Itoa(lockdPort)}, {"nlm_grace_period", grace}} {
+		if err := os.WriteFile("/proc/sys/fs/nfs/"+v.name, []byte(v.value), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.Say("nfsd: %s stays as it is: %v", v.name, err)
 		}
 	}
-	grace := strconv.Itoa(int(s.plan().Settings.NFS.Grace.Seconds()))
 	for _, name := range []string{"nfsv4leasetime", "nfsv4gracetime"} {
 		if err := os.WriteFile("/proc/fs/nfsd/"+name, []byte(grace), 0); err != nil && !os.IsPermission(err) {
 			s.Say("nfsd: %s stays as it is: %v", name, err)
