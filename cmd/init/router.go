@@ -53,6 +53,9 @@ func routerVerb(ctx context.Context, a *line.Args) error {
 			name = "-"
 		}
 		rows = append(rows, []string{b.IP, b.MAC, name, lease})
+		for _, ip := range b.IPv6 {
+			rows = append(rows, []string{ip, b.MAC, name, "none: an address of its own"})
+		}
 	}
 	if len(rows) == 1 {
 		return nil

@@ -114,6 +114,59 @@ func TestRouter(t *testing.T) {
 			t.Errorf("from the uplink: got %s", out)
 		}
 	}, g)
+	six := map[string]string{}
+	sixOf := func(board string) {
+		t.Helper()
+		text := s.until("sudo ip -n "+board+" -6 -o addr show dev e0 scope global -tentative", "inet6 2001:db8:77:")
+		six[board] = regexp.MustCompile(`inet6 ([0-9a-f:]+)/`).FindStringSubmatch(text)[1]
+	}
+	sub(t, "IPv6", func(t *testing.T) {
+		for _, board := range []string{"b1", "b2"} {
+			sixOf(board)
+			s.until("ip -6 route", six[board]+" dev shelf0 proto 77 metric 50")
+		}
+		s.run("sudo ip netns exec b1 ping -c 2 -w 20 2001:db8:77::1 && sudo ip netns exec modem ping -c 2 -w 20 " + six["b1"] + " && sudo ip netns exec modem ping -c 2 -w 20 " + six["b2"] +
+			" && sudo ip netns exec b1 ping -c 2 -w 20 " + six["b2"])
+		if got := s.run("sudo /var/local/tcp modem b1 " + six["b1"]); got != "same" {
+			t.Errorf("TCP: %s", got)
+		}
+		if got := s.run("sudo ip -n modem -6 neigh show " + six["b1"] + "; sudo ip -n b1 -6 route"); !strings.Contains(got, six["b1"]+" dev m0 lladdr 52:54:00:aa:00:02") || strings.Contains(got, "2001:db8:77::/64 dev e0") {
+			t.Errorf("neighbours of the modem and routes of a board, for which the network must not be on its link:\n%s", got)
+		}
+		// An address that a machine of the other side has is not taken.
+		s.run("sudo ip -n b1 addr add 2001:db8:77::1/64 dev e0; sudo ip -n modem addr add " + six["b2"] + "/64 dev m0")
+		s.until("sudo ip -n b1 -6 -o addr show dev e0 dadfailed", "2001:db8:77::1/64")
+		s.until("sudo ip -n modem -6 -o addr show dev m0 dadfailed", six["b2"])
+		s.run("sudo ip -n b1 addr del 2001:db8:77::1/64 dev e0; sudo ip -n modem addr del " + six["b2"] + "/64 dev m0")
+		s.until("shelf router", six["b2"])
+	}, g)
+	sub(t, "mDNS", func(t *testing.T) {
+		s.put(t, static(t, "arm64", "../fixtures/known"), "/usr/local/bin/known")
+		own := regexp.MustCompile(`inet ([0-9.]+)/`).FindStringSubmatch(s.run("ip -4 -o addr show dev up0"))[1]
+		// The router's own answers leave out cards of such a kind: a responder like it stands in, on
+		// the shelf's card, which has no address of IPv4.
+		for _, m := range [][3]string{{"b1", "e0", "one"}, {"modem", "m0", "home"}, {"", "shelf0 " + own + "/24", "router"}} {
+			in := "sudo "
+			if m[0] != "" {
+				in += "ip netns exec " + m[0]
+			}
+			s.run("(" + in + " /usr/local/bin/known host " + m[2] + " " + m[1] + ") </dev/null >/tmp/known." + m[2] + " 2>&1 &")
+			card, _, _ := strings.Cut(m[1], " ")
+			s.until("cat /tmp/known."+m[2], m[2]+".local on "+card)
+		}
+		for _, c := range [][4]string{
+			{"modem", "m0", "one", one + " of " + one}, {"b2", "e0", "home", "192.168.77.1 of 192.168.77.1"},
+			{"b2", "e0", "router", own + " of " + own},
+		} {
+			if got := s.run("sudo ip netns exec " + c[0] + " /usr/local/bin/known ask " + c[2] + " " + c[1]); got != c[3] {
+				t.Errorf("%s asks for %s: got %q, want %q", c[0], c[2], got, c[3])
+			}
+		}
+		// Two machines of one name find each other across the router.
+		s.run("(sudo ip netns exec b2 /usr/local/bin/known host home e0) </dev/null >/tmp/known.two 2>&1 &")
+		s.until("cat /tmp/known.two", "home-2.local on e0: 192.168.77.1 has home.local")
+		s.run("sudo busybox killall known")
+	}, g)
 	sub(t, "renewal", func(t *testing.T) {
 		s.until("sudo cat /run/udhcpc.b1", "renew "+one+" 120")
 		s.until("sudo grep -c 'DHCPACK.*52:54:00:bb:00:02' /run/modem.log | grep -v '^[01]$' && echo twice", "twice")
@@ -124,16 +177,27 @@ func TestRouter(t *testing.T) {
 		s.run("sudo ip -n sw link set b2p netns air && sudo ip -n air link set b2p master bb0 up && sudo ip netns exec b2 ping -c 1 -w 20 192.168.77.1")
 		s.until("ip route show "+two+" | wc -l", "0")
 		s.run("sudo ip netns exec modem ping -c 2 -w 20 " + two + " && sudo ip netns exec b1 ping -c 2 -w 20 " + two)
+		// Of IPv6 a board knows that it has moved by its link.
+		s.run("sudo ip -n b2 link set e0 down && sudo ip -n b2 link set e0 up")
+		sixOf("b2")
+		s.until("ip -6 route show "+six["b2"]+" | wc -l", "0")
+		s.run("sudo ip netns exec modem ping -c 2 -w 20 " + six["b2"] + " && sudo ip netns exec b1 ping -c 2 -w 20 " + six["b2"])
 		// And back, without a word: the modem's next question finds it.
 		s.run("sudo ip -n air link set b2p netns sw && sudo ip -n sw link set b2p master bb0 up && sudo ip -n modem neigh flush dev m0 && sudo ip netns exec modem ping -c 3 -w 20 " + two)
 		s.until("ip route", two+" dev shelf0")
+		s.run("sudo ip -n b2 link set e0 down && sudo ip -n b2 link set e0 up")
+		s.until("ip -6 route", six["b2"]+" dev shelf0")
+		s.run("sudo ip netns exec modem ping -c 2 -w 20 " + six["b2"])
 	}, g)
 	sub(t, "a restart", func(t *testing.T) {
-		before := s.run("ip route show proto 77")
+		before, before6 := s.run("ip route show proto 77"), s.run("ip -6 route show proto 77")
 		s.run("sudo shelf restart router")
 		s.until("shelf services | grep '^router '", "ready")
 		if got := s.run("ip route show proto 77"); got != before || !strings.Contains(got, one) {
 			t.Errorf("routes: got %q, want %q", got, before)
+		}
+		if got := s.run("ip -6 route show proto 77"); got != before6 || !strings.Contains(got, six["b1"]) {
+			t.Errorf("routes of IPv6: got %q, want %q", got, before6)
 		}
 		// The issue's limit for relay and listener at rest, in KiB.
 		s.until("awk '/^VmRSS/ { print ($2 <= 12288 ? \"within 12 MB\" : $2) }' /proc/$(cat /sys/fs/cgroup/shelf/router/cgroup.procs)/status", "within 12 MB")

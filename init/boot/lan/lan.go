@@ -62,9 +62,32 @@ func Facts(c *config.Config, host string, services []mdns.Service, interfaces []
 		return mdns.Facts{}
 	}
 	for i := range interfaces {
-		interfaces[i].Uplink = interfaces[i].Name == uplink(c)
+		interfaces[i].Uplink = interfaces[i].Is(uplink(c))
+	}
+	if c.RoleOf("") == "router" && c.Router.Mode == config.RouterProxyARP {
+		oneNetwork(interfaces, c.Router.Uplink.Interface, c.Router.Shelf.Interface)
 	}
 	return mdns.Facts{Host: host, Services: services, Links: mdns.Choose(interfaces)}
+}
+
+// oneNetwork has the router be known on the shelf by its address on the uplink: both are one
+// network, in which the shelf's card has no address of IPv4 of its own.
+func oneNetwork(interfaces []mdns.Interface, uplink, shelf string) {
+	for i := range interfaces {
+		if !interfaces[i].Is(shelf) || interfaces[i].Is(uplink) {
+			continue
+		}
+		for _, u := range interfaces {
+			if !u.Is(uplink) {
+				continue
+			}
+			for _, p := range u.Addresses {
+				if p.Addr().Is4() && !p.Addr().IsLinkLocalUnicast() {
+					interfaces[i].Addresses = append(interfaces[i].Addresses[:len(interfaces[i].Addresses):len(interfaces[i].Addresses)], p)
+				}
+			}
+		}
+	}
 }
 
 // conflict reports that another machine has the node's name.

@@ -1,6 +1,7 @@
 package lan
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -26,6 +27,44 @@ func TestFacts(t *testing.T) {
 		f := Facts(&c.cfg, "node1", []mdns.Service{sshd}, card)
 		if on := c.cfg.Network.MDNS; len(f.Links) != c.links || (f.Host == "node1") != on || (len(f.Services) == 1) != on {
 			t.Errorf("%s: got %+v, want %d links", name, f, c.links)
+		}
+	}
+}
+
+// In mode proxy-arp the router is known on the shelf by its address on the uplink, and in no other
+// mode or role.
+func TestOneNetwork(t *testing.T) {
+	card := func(name, mac string, index int, addresses ...string) mdns.Interface {
+		i := mdns.Interface{Name: name, MAC: mac, Index: index, Kind: "device", Multicast: true, Carrier: true}
+		for _, a := range addresses {
+			i.Addresses = append(i.Addresses, netip.MustParsePrefix(a))
+		}
+		return i
+	}
+	of := func(role, mode, uplink, shelf string) config.Config {
+		return config.Config{Network: config.Network{MDNS: true}, Shelf: config.Shelf{Role: role}, Router: config.Router{
+			Mode: mode, Uplink: config.RouterUplink{Interface: uplink}, Shelf: config.RouterShelf{Interface: shelf},
+		}}
+	}
+	for _, c := range []struct {
+		name string
+		cfg  config.Config
+		want string
+	}{
+		{"proxy-arp", of("router", config.RouterProxyARP, "wlan0", "eth0"), "eth0: [fe80::2 192.168.1.2] wlan0: [192.168.1.2 2001:db8::2 169.254.1.1] "},
+		{"by hardware addresses", of("router", config.RouterProxyARP, "02:00:00:00:00:0A", "02:00:00:00:00:0b"), "eth0: [fe80::2 192.168.1.2] wlan0: [192.168.1.2 2001:db8::2 169.254.1.1] "},
+		{"one card for both", of("router", config.RouterProxyARP, "wlan0", "wlan0"), "eth0: [fe80::2] wlan0: [192.168.1.2 2001:db8::2 169.254.1.1] "},
+		{"nat", of("router", config.RouterNAT, "wlan0", "eth0"), "eth0: [fe80::2] "},
+		{"another role", of("worker", config.RouterProxyARP, "wlan0", "eth0"), "eth0: [fe80::2] wlan0: [192.168.1.2 2001:db8::2 169.254.1.1] "},
+	} {
+		var got strings.Builder
+		for _, l := range Facts(&c.cfg, "node1", nil, []mdns.Interface{
+			card("wlan0", "02:00:00:00:00:0a", 3, "192.168.1.2/24", "2001:db8::2/64", "169.254.1.1/16"), card("eth0", "02:00:00:00:00:0b", 2, "fe80::2/64"),
+		}).Links {
+			fmt.Fprintf(&got, "%s: %v ", l.Name, l.Addresses())
+		}
+		if got.String() != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got.String(), c.want)
 		}
 	}
 }

@@ -18,7 +18,7 @@ func Interfaces(list []network.Status) []Interface {
 		}
 		a := l.Attrs()
 		i := Interface{
-			Name: s.Name, Index: a.Index, Kind: l.Type(), Carrier: s.Carrier, Port: s.Port, Addresses: s.Addresses,
+			Name: s.Name, MAC: a.HardwareAddr.String(), Index: a.Index, Kind: l.Type(), Carrier: s.Carrier, Port: s.Port, Addresses: s.Addresses,
 			Multicast: a.RawFlags&unix.IFF_MULTICAST != 0, Point: a.RawFlags&unix.IFF_POINTOPOINT != 0,
 		}
 		if s.WiFi {

@@ -3,11 +3,13 @@ package mdns
 import (
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Interface is one of the node's, as the choice of links needs it.
 type Interface struct {
 	Name      string
+	MAC       string // hardware address
 	Index     int
 	Kind      string // as `ip -d link` shows it; "device" for hardware
 	Multicast bool
@@ -27,6 +29,11 @@ type Link struct {
 	Index    int
 	Name     string
 	Prefixes []netip.Prefix // its addresses, at least one
+}
+
+// Is reports whether the interface is named, or given by its hardware address.
+func (i Interface) Is(ref string) bool {
+	return ref != "" && (i.Name == ref || strings.EqualFold(i.MAC, ref))
 }
 
 // Choose returns the links, by number: those into a local network where the node has an address of

@@ -20,6 +20,7 @@ import (
 	"imgbuild/init/base/guard"
 	"imgbuild/init/contract/atomicfile"
 	"imgbuild/init/contract/fault"
+	"imgbuild/init/net/mdns"
 	"imgbuild/init/router/blocklist"
 	"imgbuild/init/router/frame"
 	"imgbuild/init/router/neighbour"
@@ -50,6 +51,8 @@ type Agent struct {
 	rules  string            // as loaded last
 	kept   map[string]string // files as written last
 	lists  blocklist.State
+	six    *six // of mode proxy-arp; nil without IPv6
+	budget budget
 
 	frames chan received
 }
@@ -59,6 +62,7 @@ type saved struct {
 	Relay  relay.Saved       `json:"relay"`
 	Boards []neighbour.Board `json:"boards"`
 	Uplink netip.Prefix      `json:"uplink,omitzero"`
+	Six    savedSix          `json:"six,omitzero"`
 }
 
 // settled is how long after the start the service has done everything once.
@@ -79,6 +83,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	proxy := a.Settings.Mode == ProxyARP
 	if proxy {
+		if HasIPv6() {
+			a.six = newSix()
+			defer a.six.groups.close()
+		}
 		a.load()
 		// What comes to port 67 is read from packet sockets; without this one the kernel would
 		// refuse it to the sender. It sends what goes to one server alone.
@@ -152,6 +160,7 @@ func (a *Agent) Run(ctx context.Context) error {
 				if a.cards[neighbour.Shelf].Link {
 					a.arrange(a.table.Tick(a.facts(now)))
 				}
+				a.tickSix(now)
 				if a.Settings.Names.Enabled {
 					a.attempt("the names of the boards", a.keep(boardsFile, boardHosts(a.relay.Leases(), a.Settings.Names.Ours)))
 				}
@@ -177,7 +186,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // pace is the time until the next tick.
 func (a *Agent) pace() time.Duration {
-	if a.table.Busy() {
+	if a.table.Busy() || a.six != nil && a.six.table.Busy() {
 		return 200 * time.Millisecond
 	}
 	return time.Second
@@ -216,7 +225,8 @@ func (a *Agent) take(f received, now time.Time) {
 		a.socks[f.side] = nil
 		return
 	}
-	if f.arp {
+	switch f.kind {
+	case arp:
 		if p, ok := frame.ParseARP(f.data); ok {
 			if f.side == neighbour.Uplink && p.Sender == a.gw && p.From != a.cards[neighbour.Uplink].MAC {
 				a.seen = now
@@ -224,10 +234,15 @@ func (a *Agent) take(f received, now time.Time) {
 			a.arrange(a.table.Receive(f.side, p, a.facts(now)))
 		}
 		return
+	case nd:
+		a.takeSix(f, now)
+		return
 	}
 	d, ok := frame.ParseUDP(f.data)
 	switch {
 	case !ok:
+	case d.Dst.Port() == mdns.Port:
+		a.reflect(f.side, d, now)
 	case f.side == neighbour.Shelf:
 		a.carryOut(a.relay.FromShelf(d, a.relayFacts(now)), now)
 	default:
@@ -240,9 +255,9 @@ func (a *Agent) carryOut(steps []relay.Step, now time.Time) {
 	for _, s := range steps {
 		switch s.Kind {
 		case relay.ToShelf:
-			a.attempt("sending DHCP to the shelf", a.socks[neighbour.Shelf].send(s.Datagram.To, s.Datagram.Bytes(), false))
+			a.attempt("sending DHCP to the shelf", a.socks[neighbour.Shelf].send(s.Datagram.To, s.Datagram.Bytes(), udp))
 		case relay.ToUplink:
-			a.attempt("sending DHCP to the uplink", a.socks[neighbour.Uplink].send(s.Datagram.To, s.Datagram.Bytes(), false))
+			a.attempt("sending DHCP to the uplink", a.socks[neighbour.Uplink].send(s.Datagram.To, s.Datagram.Bytes(), udp))
 		case relay.ToServer:
 			_, err := a.server.WriteToUDPAddrPort(s.Datagram.Data, s.Datagram.Dst)
 			a.attempt("sending DHCP to its server", err)
@@ -267,7 +282,7 @@ func (a *Agent) arrange(steps []neighbour.Step) {
 			a.Say("%s (%s) is not on the shelf any more", s.Board.IP, s.Board.MAC)
 			a.attempt("the route to "+s.Board.IP.String(), delRoute(a.index[neighbour.Shelf], s.Board.IP))
 		case neighbour.Send:
-			a.attempt("sending ARP", a.socks[s.Side].send(s.ARP.To, s.ARP.Bytes(), true))
+			a.attempt("sending ARP", a.socks[s.Side].send(s.ARP.To, s.ARP.Bytes(), arp))
 		}
 	}
 }
@@ -288,7 +303,7 @@ func (a *Agent) look(now time.Time) {
 	}
 	if a.Settings.Mode == NAT {
 		a.firewall(natRules(a.Settings, a.cards[neighbour.Uplink], a.cards[neighbour.Shelf], a.ula))
-		a.attempt("IPv6 on the shelf", a.six())
+		a.attempt("IPv6 on the shelf", a.setULA())
 		a.names()
 		a.greet(now)
 		return
@@ -303,7 +318,12 @@ func (a *Agent) look(now time.Time) {
 		a.attempt("the address on lo", keepAddress(ip, true)) // boards know the node by it
 		a.onLo = ip
 	}
-	a.attempt("the routes to the boards", syncRoutes(a.index[neighbour.Shelf], a.table.Boards()))
+	var boards []netip.Addr
+	for _, b := range a.table.Boards() {
+		boards = append(boards, b.IP)
+	}
+	a.attempt("the routes to the boards", syncRoutes(a.index[neighbour.Shelf], netlink.FAMILY_V4, boards))
+	a.lookSix(now)
 	a.firewall(proxyRules(a.Settings, up, a.cards[neighbour.Shelf]))
 	a.names()
 	a.greet(now)
@@ -316,7 +336,7 @@ func (a *Agent) greet(now time.Time) {
 		return
 	}
 	q := frame.ARP{From: up.MAC, To: frame.Broadcast, Op: frame.Request, SenderMAC: up.MAC, Sender: up.Address.Addr(), Target: a.gw}
-	a.attempt("sending ARP", a.socks[neighbour.Uplink].send(q.To, q.Bytes(), true))
+	a.attempt("sending ARP", a.socks[neighbour.Uplink].send(q.To, q.Bytes(), arp))
 }
 
 // side takes the state of a card: its sockets are open while it is there and switched on.
@@ -342,7 +362,7 @@ func (a *Agent) side(side neighbour.Side, c nic, index int) {
 		a.attempt("kernel settings", setSysctls(map[string]string{"ipv4/ip_forward": "1"}))
 	}
 	if a.socks[side] == nil {
-		s, err := open(side, c.Name, index, a.frames)
+		s, err := open(side, c.Name, index, listens(a.Settings.Mode, a.six != nil), a.frames)
 		a.attempt("listening on "+c.Name, err)
 		if err == nil {
 			a.socks[side] = s
@@ -367,6 +387,9 @@ func (a *Agent) load() {
 	a.relay.Load(s.Relay)
 	a.table.Load(s.Boards)
 	a.last = s.Uplink
+	if a.six != nil {
+		a.six.load(s.Six, time.Now())
+	}
 }
 
 // save keeps what has changed.
@@ -376,12 +399,13 @@ func (a *Agent) save() {
 	}
 	r, one := a.relay.Save()
 	b, two := a.table.Save()
-	if up := a.cards[neighbour.Uplink].Address; !one && !two && (!up.IsValid() || a.told["uplink "+up.String()]) {
+	six, three := a.six.save()
+	if up := a.cards[neighbour.Uplink].Address; !one && !two && !three && (!up.IsValid() || a.told["uplink "+up.String()]) {
 		return
 	} else if up.IsValid() {
 		a.told["uplink "+up.String()] = true
 	}
-	data, err := json.Marshal(saved{r, b, a.last})
+	data, err := json.Marshal(saved{r, b, a.last, six})
 	if err == nil {
 		err = atomicfile.Write(a.stateFile(), data, 0o600)
 	}
@@ -417,7 +441,10 @@ func (a *Agent) now(now time.Time) Status {
 		names[l.MAC] = l.Name
 	}
 	for _, b := range a.table.Boards() {
-		s.Boards = append(s.Boards, Board{b.IP.String(), b.MAC.String(), names[b.MAC], b.Until, b.Since})
+		s.Boards = append(s.Boards, Board{IP: b.IP.String(), MAC: b.MAC.String(), Name: names[b.MAC], Until: b.Until, Since: b.Since})
+	}
+	if a.six != nil {
+		s.Boards = withSix(s.Boards, a.six.table.Boards())
 	}
 	forms := a.relay.Forms()
 	for _, ip := range slices.SortedFunc(maps.Keys(forms), netip.Addr.Compare) {

@@ -4,19 +4,22 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	"golang.org/x/net/bpf"
 
 	"imgbuild/init/router/frame"
+	"imgbuild/init/router/ndp"
 	"imgbuild/init/router/relay"
 )
 
-// Whole datagrams from or to port 67 pass, and nothing else does.
+// Whole datagrams from or to port 67 and mDNS to everybody pass, and nothing else does.
 func TestFilter(t *testing.T) {
-	vm, err := bpf.NewVM(dhcpFilter)
+	vm, err := bpf.NewVM(udpFilter)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,12 +46,108 @@ func TestFilter(t *testing.T) {
 		{"TCP", change(datagram("1.1.1.1:68", "2.2.2.2:67"), 23, 6), false},
 		{"the first fragment", change(datagram("1.1.1.1:68", "2.2.2.2:67"), 20, 0x20), false},
 		{"another fragment", change(datagram("1.1.1.1:68", "2.2.2.2:67"), 21, 7), false},
+		{"mDNS", datagram("1.1.1.1:5353", "224.0.0.251:5353"), true},
+		{"mDNS of a simple resolver", datagram("1.1.1.1:999", "224.0.0.251:5353"), true},
+		{"mDNS to one machine", datagram("1.1.1.1:5353", "2.2.2.2:5353"), false},
+		{"another group", datagram("1.1.1.1:5353", "224.0.0.252:5353"), false},
 		{"do not fragment", change(datagram("1.1.1.1:68", "2.2.2.2:67"), 20, 0x40), true},
 	} {
 		n, err := vm.Run(c.b)
 		if err != nil || (n > 0) != c.want {
 			t.Errorf("%s: got %d, %v, want %v", c.name, n, err, c.want)
 		}
+	}
+}
+
+// DHCP of mode nat is not relayed to the modem: dnsmasq answers it.
+func TestListens(t *testing.T) {
+	for _, c := range []struct {
+		mode string
+		six  bool
+		want []kind
+	}{{NAT, true, []kind{arp}}, {NAT, false, []kind{arp}}, {ProxyARP, false, []kind{arp, udp}}, {ProxyARP, true, []kind{arp, udp, nd}}} {
+		if got := listens(c.mode, c.six); !slices.Equal(got, c.want) {
+			t.Errorf("%s, %v: got %v, want %v", c.mode, c.six, got, c.want)
+		}
+	}
+}
+
+// Neighbour discovery passes, and no other IPv6.
+func TestNDFilter(t *testing.T) {
+	vm, err := bpf.NewVM(ndFilter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := netip.MustParseAddr("2001:db8::1")
+	question := frame.ND{Src: netip.MustParseAddr("fe80::1"), Dst: frame.Group(target), Type: frame.NeighbourSolicit, Target: target}.Bytes()
+	for _, c := range []struct {
+		name  string
+		at, v byte
+		want  bool
+	}{
+		{"a question for an address", 54, 135, true}, {"an answer", 54, 136, true}, {"a question for routers", 54, 133, true}, {"an advertisement", 54, 134, true},
+		{"a group is joined", 54, 132, false}, {"a redirect", 54, 137, false}, {"an echo", 54, 128, false}, {"UDP", 20, 17, false}, {"an extension header", 20, 0, false},
+	} {
+		b := append([]byte{}, question...)
+		b[c.at] = c.v
+		if n, err := vm.Run(b); err != nil || (n > 0) != c.want {
+			t.Errorf("%s: got %d, %v, want %v", c.name, n, err, c.want)
+		}
+	}
+}
+
+// What machines of one side send to everybody by mDNS comes to the other side as theirs; what is of
+// another network, or not mDNS, does not, nor does a flood.
+func TestReflected(t *testing.T) {
+	question, err := (&dns.Msg{Question: []dns.Question{{Name: "node1.local.", Qtype: dns.TypeA, Qclass: dns.ClassINET}}}).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, mac := netip.MustParsePrefix("10.0.0.9/24"), frame.MAC{2, 0, 0, 0, 0, 3}
+	from := func(ip string, data []byte) frame.Datagram {
+		return frame.Datagram{From: frame.MAC{2, 0, 0, 0, 0, 9}, Src: netip.MustParseAddrPort(ip), Dst: netip.MustParseAddrPort("224.0.0.251:5353"), Data: data}
+	}
+	for _, c := range []struct {
+		name string
+		d    frame.Datagram
+		want bool
+	}{
+		{"a question", from("10.0.0.5:5353", question), true}, {"of a simple resolver", from("10.0.0.5:40000", question), true},
+		{"another network", from("10.0.1.5:5353", question), false}, {"the router's address", from("10.0.0.9:5353", question), false}, {"no address", from("0.0.0.0:5353", question), false},
+		{"not mDNS", from("10.0.0.5:5353", []byte("x")), false},
+	} {
+		b := budget{}
+		got, ok := reflected(c.d, mac, network, &b, time.Unix(1e9, 0))
+		if ok != c.want || ok && (got.From != mac || got.Src != c.d.Src || got.TTL != 255 || got.To != frame.MAC{1, 0, 0x5e, 0, 0, 251}) {
+			t.Errorf("%s: got %+v, %v", c.name, got, ok)
+		}
+	}
+	b, n := budget{}, 0
+	for i := range 10000 {
+		if _, ok := reflected(from("10.0.0.5:5353", question), mac, network, &b, time.Unix(1e9, 0).Add(time.Duration(i)*time.Millisecond)); ok {
+			n++
+		}
+	}
+	if n != 10*perSecond {
+		t.Errorf("got %d packets of 10 s, want %d", n, 10*perSecond)
+	}
+}
+
+// The addresses of IPv6 are with the boards that have them, and a board without IPv4 is there too.
+func TestWithSix(t *testing.T) {
+	one, two := frame.MAC{2, 0, 0, 0, 0, 1}, frame.MAC{2, 0, 0, 0, 0, 2}
+	six := func(mac frame.MAC, ip string) ndp.Board { return ndp.Board{IP: netip.MustParseAddr(ip), MAC: mac} }
+	list := []ndp.Board{six(one, "2001:db8::1:1"), six(two, "2001:db8::2:2"), six(one, "2001:db8::1:3"), six(two, "2001:db8::1:2")}
+	got := withSix([]Board{{IP: "10.0.0.5", MAC: one.String()}}, list)
+	want := []Board{
+		{IP: "10.0.0.5", MAC: one.String(), IPv6: []string{"2001:db8::1:1", "2001:db8::1:3"}},
+		{IP: "2001:db8::2:2", MAC: two.String(), IPv6: []string{"2001:db8::1:2"}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := groupsOf(append(list, six(two, "2001:db8:9::1:1")), frame.Group); len(got) != 4 || got[0] != netip.MustParseAddr("ff02::1:ff01:1") {
+		t.Errorf("got %v, want 4 groups, each once", got)
 	}
 }
 

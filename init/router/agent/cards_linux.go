@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imgbuild/init/router/frame"
-	"imgbuild/init/router/neighbour"
 )
 
 // The routes to boards have a protocol number of their own, by which they are known again, and come
@@ -112,27 +111,28 @@ func addresses() (list []netip.Addr, err error) {
 
 func hostRoute(index int, ip netip.Addr) *netlink.Route {
 	return &netlink.Route{
-		LinkIndex: index, Dst: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(32, 32)}, Scope: netlink.SCOPE_LINK,
+		LinkIndex: index, Dst: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(ip.BitLen(), ip.BitLen())}, Scope: netlink.SCOPE_LINK,
 		Priority: routeMetric, Protocol: routeProtocol,
 	}
 }
 
-// syncRoutes makes the host routes those of the boards, and no others.
-func syncRoutes(index int, boards []neighbour.Board) error {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+// syncRoutes makes the host routes of IPv4 or IPv6 those of the boards, and no others.
+func syncRoutes(index, family int, boards []netip.Addr) error {
+	routes, err := netlink.RouteListFiltered(family, &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return err
 	}
 	want := map[netip.Addr]bool{}
 	for _, b := range boards {
-		want[b.IP] = true
+		want[b] = true
 	}
 	var errs []error
 	for _, r := range routes {
 		if r.Dst == nil {
 			continue
 		}
-		ip, _ := netip.AddrFromSlice(r.Dst.IP.To4())
+		ip, _ := netip.AddrFromSlice(r.Dst.IP)
+		ip = ip.Unmap()
 		if r.LinkIndex == index && want[ip] {
 			delete(want, ip)
 			continue

@@ -87,6 +87,7 @@ type Board struct {
 	Name  string    `json:"name,omitempty"`
 	Until time.Time `json:"until,omitzero"` // of its lease
 	Since time.Time `json:"since,omitzero"`
+	IPv6  []string  `json:"ipv6,omitempty"` // its further addresses
 }
 
 // Server is a DHCP server of the uplink, and the form of requests that it answers.

@@ -9,62 +9,125 @@ import (
 	"golang.org/x/sys/unix"
 
 	"imgbuild/init/base/guard"
+	"imgbuild/init/net/mdns"
 	"imgbuild/init/router/frame"
 	"imgbuild/init/router/neighbour"
+)
+
+// kind is what a socket is for.
+type kind uint8
+
+// The kinds.
+const (
+	udp kind = iota // DHCP and mDNS
+	arp
+	nd // neighbour discovery of IPv6
+	kinds
 )
 
 // received is a frame; an empty one is the end of the sockets of a side.
 type received struct {
 	side neighbour.Side
-	arp  bool
+	kind kind
 	data []byte
 	of   *sockets
 }
 
-// sockets are those of one side.
+// sockets are those of one side, by their kind.
 type sockets struct {
-	index     int
-	arp, dhcp *packet.Conn
+	index int
+	conn  [kinds]*packet.Conn
 }
 
-// dhcpFilter passes whole UDP datagrams from or to port 67: without it every packet that the
-// router forwards would be copied to this program.
-var dhcpFilter = []bpf.Instruction{
+// udpFilter passes whole UDP datagrams from or to port 67, and those of mDNS to everybody: without
+// it every packet that the router forwards would be copied to this program.
+var udpFilter = []bpf.Instruction{
 	bpf.LoadAbsolute{Off: 23, Size: 1},
-	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 17, SkipFalse: 8},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 17, SkipFalse: 11},
 	bpf.LoadAbsolute{Off: 20, Size: 2},
-	bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x3fff, SkipTrue: 6},
+	bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x3fff, SkipTrue: 9},
 	bpf.LoadMemShift{Off: 14},
 	bpf.LoadIndirect{Off: 14, Size: 2},
-	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 67, SkipTrue: 2},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 67, SkipTrue: 5},
 	bpf.LoadIndirect{Off: 16, Size: 2},
-	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 67, SkipFalse: 1},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 67, SkipTrue: 3},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: mdns.Port, SkipFalse: 3},
+	bpf.LoadAbsolute{Off: 30, Size: 4},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 224<<24 | 251, SkipFalse: 1},
 	bpf.RetConstant{Val: 65535},
 	bpf.RetConstant{Val: 0},
 }
 
+// ndFilter passes messages of neighbour discovery, whose types are 133 to 136, without extension
+// headers.
+var ndFilter = []bpf.Instruction{
+	bpf.LoadAbsolute{Off: 20, Size: 1},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 58, SkipFalse: 4},
+	bpf.LoadAbsolute{Off: 54, Size: 1},
+	bpf.JumpIf{Cond: bpf.JumpLessThan, Val: 133, SkipTrue: 2},
+	bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: 136, SkipTrue: 1},
+	bpf.RetConstant{Val: 65535},
+	bpf.RetConstant{Val: 0},
+}
+
+// listens are the kinds of sockets that a mode needs. In mode nat DHCP is dnsmasq's.
+func listens(mode string, six bool) []kind {
+	switch {
+	case mode != ProxyARP:
+		return []kind{arp}
+	case six:
+		return []kind{arp, udp, nd}
+	}
+	return []kind{arp, udp}
+}
+
 // open opens the sockets of a side; what comes goes to frames until they are closed.
-func open(side neighbour.Side, name string, index int, frames chan<- received) (*sockets, error) {
+func open(side neighbour.Side, name string, index int, want []kind, frames chan<- received) (*sockets, error) {
 	ifi := &net.Interface{Index: index, Name: name}
-	arp, err := packet.Listen(ifi, packet.Raw, unix.ETH_P_ARP, nil)
-	if err != nil {
-		return nil, err
+	s := &sockets{index: index}
+	for _, k := range want {
+		protocol, program := unix.ETH_P_ARP, []bpf.Instruction(nil)
+		switch k {
+		case udp:
+			protocol, program = unix.ETH_P_IP, udpFilter
+		case nd:
+			protocol, program = unix.ETH_P_IPV6, ndFilter
+		}
+		filter, err := bpf.Assemble(program)
+		if err == nil {
+			s.conn[k], err = packet.Listen(ifi, packet.Raw, protocol, &packet.Config{Filter: filter})
+		}
+		if err == nil && k != arp {
+			err = everyGroup(s.conn[k], index)
+		}
+		if err != nil {
+			s.close()
+			return nil, err
+		}
 	}
-	filter, err := bpf.Assemble(dhcpFilter)
-	if err != nil {
-		return nil, errors.Join(err, arp.Close())
+	for k, c := range s.conn {
+		if c != nil {
+			guard.Go(func() { s.read(side, c, kind(k), frames) })
+		}
 	}
-	dhcp, err := packet.Listen(ifi, packet.Raw, unix.ETH_P_IP, &packet.Config{Filter: filter})
-	if err != nil {
-		return nil, errors.Join(err, arp.Close())
-	}
-	s := &sockets{index, arp, dhcp}
-	guard.Go(func() { s.read(side, arp, true, frames) })
-	guard.Go(func() { s.read(side, dhcp, false, frames) })
 	return s, nil
 }
 
-func (s *sockets) read(side neighbour.Side, c *packet.Conn, arp bool, frames chan<- received) {
+// everyGroup has the card pass what is sent to any group: mDNS has one, and a question for an address
+// of IPv6 goes to one that is made of it.
+func everyGroup(c *packet.Conn, index int) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	err = raw.Control(func(fd uintptr) {
+		serr = unix.SetsockoptPacketMreq(int(fd), unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_ALLMULTI})
+	})
+	return errors.Join(err, serr)
+}
+
+func (s *sockets) read(side neighbour.Side, c *packet.Conn, k kind, frames chan<- received) {
 	buf := make([]byte, 2048)
 	for {
 		n, _, err := c.ReadFrom(buf)
@@ -72,25 +135,25 @@ func (s *sockets) read(side neighbour.Side, c *packet.Conn, arp bool, frames cha
 			frames <- received{side: side, of: s}
 			return
 		}
-		frames <- received{side, arp, append([]byte{}, buf[:n]...), s}
+		frames <- received{side, k, append([]byte{}, buf[:n]...), s}
 	}
 }
 
-func (s *sockets) send(to frame.MAC, data []byte, arp bool) error {
-	if s == nil {
+func (s *sockets) send(to frame.MAC, data []byte, k kind) error {
+	if s == nil || s.conn[k] == nil {
 		return nil
 	}
-	c := s.dhcp
-	if arp {
-		c = s.arp
-	}
-	_, err := c.WriteTo(data, &packet.Addr{HardwareAddr: to[:]})
+	_, err := s.conn[k].WriteTo(data, &packet.Addr{HardwareAddr: to[:]})
 	return err
 }
 
 func (s *sockets) close() {
-	if s != nil {
-		s.arp.Close()
-		s.dhcp.Close()
+	if s == nil {
+		return
+	}
+	for _, c := range s.conn {
+		if c != nil {
+			c.Close()
+		}
 	}
 }

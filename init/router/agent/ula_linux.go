@@ -38,9 +38,9 @@ func (a *Agent) loadULA() (netip.Prefix, error) {
 	return p, atomicfile.Write(file, []byte(p.String()+"\n"), 0o644)
 }
 
-// six sets the address of IPv6 on the shelf's card, by which dnsmasq advertises the network, and
+// setULA sets the address of IPv6 on the shelf's card, by which dnsmasq advertises the network, and
 // has the kernel forward. The firewall hides the network behind the uplink's address.
-func (a *Agent) six() error {
+func (a *Agent) setULA() error {
 	up, shelf := a.cards[neighbour.Uplink], a.cards[neighbour.Shelf]
 	if !a.ula.IsValid() || !shelf.Present || !up.Present || up.Name == shelf.Name {
 		return nil

@@ -1,8 +1,9 @@
-// Package frame reads and writes the two kinds of Ethernet frames that a router handles itself: ARP
-// (RFC 826) and UDP in IPv4 (RFC 768, RFC 791), as DHCP needs it.
+// Package frame reads and writes the kinds of Ethernet frames that a router handles itself: ARP (RFC
+// 826), UDP in IPv4 (RFC 768, RFC 791), as DHCP needs it, and neighbour discovery of IPv6 (RFC 4861).
 package frame
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -100,6 +101,7 @@ type Datagram struct {
 	From, To MAC // of the frame
 	Src, Dst netip.AddrPort
 	Data     []byte
+	TTL      uint8 // of what is written; 0 is the usual one
 }
 
 // ParseUDP reads a frame; false for anything else than a whole UDP datagram. The checksum of UDP is
@@ -137,7 +139,7 @@ func (d Datagram) Bytes() []byte {
 
 	src, dst := d.Src.Addr().As4(), d.Dst.Addr().As4()
 	ip := make([]byte, ipLen, ipLen+len(udp))
-	ip[0], ip[8], ip[9] = 4<<4|ipLen/4, timeToLive, protoUDP
+	ip[0], ip[8], ip[9] = 4<<4|ipLen/4, cmp.Or(d.TTL, timeToLive), protoUDP
 	binary.BigEndian.PutUint16(ip[2:], uint16(ipLen+len(udp)))
 	copy(ip[12:], src[:])
 	copy(ip[16:], dst[:])

@@ -29,6 +29,7 @@ table netdev air {
 }
 X
 ip -n modem addr add 192.168.77.1/24 brd + dev m0
+ip -n modem addr add 2001:db8:77::1/64 dev m0 nodad
 ip -n modem link set m0 up
 ip -n b1 link set e0 up
 ip -n b2 link set e0 up

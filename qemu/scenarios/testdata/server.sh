@@ -6,7 +6,7 @@ done
 case $1 in
 dnsmasq)
   ip netns exec modem dnsmasq -C /dev/null --interface=m0 --bind-interfaces --user=root --pid-file=/run/modem.dnsmasq.pid \
-    --no-resolv --no-hosts --address=/upstream.example.com/203.0.113.5 --address=/nas.lan/203.0.113.6 \
+    --enable-ra --dhcp-range=2001:db8:77::,ra-only --no-resolv --no-hosts --address=/upstream.example.com/203.0.113.5 --address=/nas.lan/203.0.113.6 \
     --dhcp-authoritative --dhcp-range=192.168.77.50,192.168.77.99,255.255.255.0,2m --dhcp-leasefile=/run/modem.leases \
     --log-dhcp --log-facility=/run/modem.log
   ;;
