@@ -61,12 +61,12 @@ func TestTick(t *testing.T) {
 	check(48*time.Second, "1800, "+one+" 2700 5400")
 	check(64*time.Second, "")
 	check(48*time.Second+every, "1800, "+one+" 2700 5400")
-	// The modem says the same again, then another network: the old one is over.
+	// The modem advertises the same, then another network: the old one is over.
 	a.Set([]Network{net(one, time.Hour, 4*time.Hour, 5*time.Minute)}, at(5*time.Minute))
 	check(5*time.Minute, "")
 	a.Set([]Network{net(two, 10*time.Minute, 20*time.Minute, 6*time.Minute)}, at(6*time.Minute))
 	check(6*time.Minute, "1800, "+one+" 0 5400, "+two+" 600 1200")
-	// Without uplink the rest of the times goes on, until all are over: then the router is no way out.
+	// Without uplink the times go on, until all are over: then the router is no way out.
 	a.Set(nil, at(16*time.Minute))
 	check(16*time.Minute, "1800, "+one+" 0 5400, "+two+" 0 600")
 	a.Set(nil, at(26*time.Minute))

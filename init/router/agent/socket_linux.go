@@ -113,8 +113,8 @@ func open(side neighbour.Side, name string, index int, want []kind, frames chan<
 	return s, nil
 }
 
-// everyGroup has the card pass what is sent to any group: mDNS has one, and a question for an address
-// of IPv6 goes to one that is made of it.
+// everyGroup has the card pass what is sent to any group: mDNS has one, and a question for an
+// address of IPv6 goes to one that is made of it.
 func everyGroup(c *packet.Conn, index int) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

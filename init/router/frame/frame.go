@@ -1,5 +1,6 @@
-// Package frame reads and writes the kinds of Ethernet frames that a router handles itself: ARP (RFC
-// 826), UDP in IPv4 (RFC 768, RFC 791), as DHCP needs it, and neighbour discovery of IPv6 (RFC 4861).
+// Package frame reads and writes the kinds of Ethernet frames that a router handles itself: ARP
+// (RFC 826), UDP in IPv4 (RFC 768, RFC 791), as DHCP needs it, and neighbour discovery of IPv6
+// (RFC 4861).
 package frame
 
 import (

@@ -45,7 +45,7 @@ type ND struct {
 	Src, Dst  netip.Addr
 	Type      uint8
 	Target    netip.Addr // of the questions and answers for an address
-	Link      MAC        // of the sender or the target; zero where it is not told
+	Link      MAC        // of the sender or the target; zero where it is not given
 	Solicited bool       // of an answer: to a question
 	Override  bool       // of an answer: it replaces what is known
 }
