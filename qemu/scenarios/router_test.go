@@ -143,8 +143,8 @@ func TestRouter(t *testing.T) {
 	sub(t, "mDNS", func(t *testing.T) {
 		s.put(t, static(t, "arm64", "../fixtures/known"), "/usr/local/bin/known")
 		own := regexp.MustCompile(`inet ([0-9.]+)/`).FindStringSubmatch(s.run("ip -4 -o addr show dev up0"))[1]
-		// The router's own answers leave out cards of such a kind: another responder is in its place,
-		// on the shelf's card, which has no address of IPv4.
+		// The node does not answer on cards of such a kind: another responder is in its place on
+		// the shelf's card, which has no address of IPv4.
 		for _, m := range [][3]string{{"b1", "e0", "one"}, {"modem", "m0", "home"}, {"", "shelf0 " + own + "/24", "router"}} {
 			in := "sudo "
 			if m[0] != "" {
