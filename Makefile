@@ -15,7 +15,9 @@ $(shell echo '$(VERSION)' | cmp -s - bin/.tmp/version || echo '$(VERSION)' > bin
 LDFLAGS := -s -w
 PROGRAMS := builder/image/programs
 SOURCES := $(shell find boards builder cmd images init overlays qemu -name '*.go' -o -name '*.yaml' -o -name '*.lock' -o -path 'overlays/*' -type f 2>/dev/null) go.mod go.sum
-INIT_SOURCES := $(shell find init cmd/init -name '*.go') go.mod go.sum
+# The programs of the node, each for both architectures.
+NODE := $(foreach a,arm64 armv7,$(PROGRAMS)/init-$a $(PROGRAMS)/shelf-$a)
+NODE_SOURCES := $(shell find init cmd/init cmd/shelf cmd/line -name '*.go') go.mod go.sum
 
 # What the user gave as VAR=VALUE, except for make's own variables.
 given = $(foreach v,$(filter-out GO LIMIT only seed n minutes against PREFIX DESTDIR,$(.VARIABLES)),$(if $(filter command line,$(origin $(v))),$(v)$(1)))
@@ -35,16 +37,16 @@ check:
 	@command -v $(GO) >/dev/null || { echo 'Go is missing. On Debian: sudo apt-get install golang-go make git ca-certificates'; exit 2; }
 	@test -e /etc/ssl/certs/ca-certificates.crt -o -d /etc/pki/tls/certs || { echo 'The CA certificates are missing. On Debian: sudo apt-get install ca-certificates'; exit 2; }
 
-# PID 1 stays in memory: no HTTP/2, and functions are not inlined where speed does not count. That is 9 % of its size.
+# Both stay in memory: no HTTP/2, and functions are not inlined where speed does not count. That is 9 % of their size.
 INIT_FLAGS := -tags=nethttpomithttp2 -gcflags=imgbuild/...=-l -gcflags=imgbuild/init/contract/...= -gcflags=github.com/vishvananda/...=-l -gcflags=github.com/miekg/...=-l -gcflags=github.com/insomniacslk/...=-l -gcflags=github.com/pkg/...=-l -gcflags=golang.org/x/...=-l -gcflags=gopkg.in/...=-l -gcflags=net/http/...=-l -gcflags=crypto/tls/...=-l -gcflags=crypto/x509/...=-l
 
-$(PROGRAMS)/init-arm64: $(INIT_SOURCES) | check
-	GOOS=linux GOARCH=arm64 $(GO) build $(INIT_FLAGS) -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/init
+$(PROGRAMS)/%-arm64: $(NODE_SOURCES) | check
+	GOOS=linux GOARCH=arm64 $(GO) build $(INIT_FLAGS) -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
 
-$(PROGRAMS)/init-armv7: $(INIT_SOURCES) | check
-	GOOS=linux GOARCH=arm GOARM=7 $(GO) build $(INIT_FLAGS) -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/init
+$(PROGRAMS)/%-armv7: $(NODE_SOURCES) | check
+	GOOS=linux GOARCH=arm GOARM=7 $(GO) build $(INIT_FLAGS) -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/$*
 
-bin/imgbuild: $(SOURCES) bin/.tmp/version $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7 | check
+bin/imgbuild: $(SOURCES) bin/.tmp/version $(NODE) | check
 	$(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o $@ ./cmd/imgbuild
 
 image: bin/imgbuild
@@ -71,7 +73,7 @@ demo: bin/imgbuild
 
 # Without QEMU: every package but those whose tests start guests.
 GUESTS := imgbuild/qemu/scenarios|imgbuild/qemu/vm|imgbuild/qemu/long/crash
-unit: $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7
+unit: $(NODE)
 	$(GO) test -count=1 -timeout 20m $$($(GO) list ./... | grep -vE '^($(GUESTS))$$')
 
 # How much of PID 1 its unit tests run, in per cent: of each package, and of all together.
@@ -86,7 +88,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # hardware kinds, the reader of archives, a hold on a database, and names for messages.
 DEADCODE := golang.org/x/tools/cmd/deadcode@v0.44.0
 TESTS_ONLY := boards.go:.*: Kinds$$|/emulate/|archive/file.go:.*: ReadFile$$|sqlite_linux.go:.*: Hold$$|disks/.*\.String$$
-lint: $(PROGRAMS)/init-arm64 $(PROGRAMS)/init-armv7
+lint: $(NODE)
 	@unformatted=$$(gofmt -l boards builder cmd images init overlays qemu); test -z "$$unformatted" || { echo "not formatted, run gofmt -w on: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) mod tidy -diff
@@ -150,4 +152,4 @@ locks: bin/imgbuild
 	$(LOCK) role=storage board=qemu-arm64 packages=smbclient,curl,lftp file=qemu/testdata/locks/qemu64-storage-smbclient.lock
 
 clean:
-	rm -rf bin out $(PROGRAMS)/init-*
+	rm -rf bin out $(NODE)

@@ -31,7 +31,7 @@ func allowed(from, to string) bool {
 		return below(to, "init/contract")
 	case below(from, "cmd/line"):
 		return below(to, "init/contract")
-	case below(from, "cmd/init"):
+	case below(from, "cmd/init", "cmd/shelf"):
 		return below(to, "init", "cmd/line")
 	case below(from, "cmd/imgbuild"):
 		return below(to, "init/contract", "builder", "boards", "images", "overlays", "qemu/vm", "qemu/tool", "cmd/line")

@@ -151,18 +151,20 @@ func tempIn(out string) (*scratch.Dir, error) {
 }
 
 func (b *build) run(ctx context.Context) error {
-	program, sum, err := Program(b.Recipe.Family.Arch)
+	programs, err := ProgramsOf(b.Recipe.Family.Arch)
 	if err != nil {
 		return err
 	}
-	if sum != b.Recipe.Program {
-		return fmt.Errorf("the recipe was made for another init: %s, not %s", b.Recipe.Program, sum)
+	for _, c := range []struct{ name, want, got string }{{"init", b.Recipe.Init, hashOf(programs.Init)}, {"shelf", b.Recipe.Shelf, hashOf(programs.Shelf)}} {
+		if c.got != c.want {
+			return fmt.Errorf("the recipe was made for another %s: %s, not %s", c.name, c.want, c.got)
+		}
 	}
-	b.result.Init = int64(len(program))
+	b.result.Init = int64(len(programs.Init))
 	if err := b.steps(ctx, []step{{"blobs", func() error { return b.vendorBlobs(ctx) }}}); err != nil {
 		return err
 	}
-	p, err := b.prepare(ctx, program)
+	p, err := b.prepare(ctx, programs)
 	if err != nil {
 		return err
 	}

@@ -275,8 +275,8 @@ const (
 
 // initramfs writes what the kernel unpacks before anything else: the init and the modules it needs
 // to find a root.
-func (b *build) initramfs(k *kernel, program []byte) error {
-	entries := []initramfs.Entry{{Path: "init", Mode: initramfs.Regular | 0o755, Data: program}}
+func (b *build) initramfs(k *kernel, init []byte) error {
+	entries := []initramfs.Entry{{Path: "init", Mode: initramfs.Regular | 0o755, Data: init}}
 	dirs := map[string]bool{}
 	for _, n := range k.initrd.Nodes() {
 		name, ok := strings.CutPrefix(n.Path, "usr/")
@@ -315,8 +315,8 @@ func (b *build) initramfs(k *kernel, program []byte) error {
 }
 
 // root finishes the root file system and turns it into the tree of the squashfs.
-func (b *build) root(all *tree.Tree, k *kernel, program []byte) error {
-	if err := b.finishRoot(all, program); err != nil {
+func (b *build) root(all *tree.Tree, k *kernel, shelf []byte) error {
+	if err := b.finishRoot(all, shelf); err != nil {
 		return err
 	}
 	for _, n := range b.moduleTree.Nodes() {

@@ -13,15 +13,18 @@ func TestInitLimits(t *testing.T) {
 	const modules = 2 * mib
 	var largest []byte
 	for _, arch := range []string{"arm64", "armhf"} {
-		program, _, err := Program(arch)
+		p, err := ProgramsOf(arch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(program) > maxInit {
-			t.Errorf("%s: got an init of %d bytes, want at most %d", arch, len(program), maxInit)
+		if len(p.Init) > maxInit {
+			t.Errorf("%s: got an init of %d bytes, want at most %d", arch, len(p.Init), maxInit)
 		}
-		if len(program) > len(largest) {
-			largest = program
+		if len(p.Init) > len(largest) {
+			largest = p.Init
+		}
+		if hashOf(p.Init) == hashOf(p.Shelf) {
+			t.Errorf("%s: init and shelf are the same program", arch)
 		}
 	}
 	var packed bytes.Buffer

@@ -5,13 +5,13 @@ import (
 	"imgbuild/overlays"
 )
 
-// Carried is what this program carries for the slots of a Debian architecture: the init and the
-// overlays.
+// Carried is what this program carries for the slots of a Debian architecture: the init, shelf
+// and the overlays.
 func Carried(arch string) (recipe.Carried, error) {
-	_, program, err := Program(arch)
+	p, err := ProgramsOf(arch)
 	if err != nil {
 		return recipe.Carried{}, err
 	}
 	data, err := overlays.Sum()
-	return recipe.Carried{Program: program, Data: data}, err
+	return recipe.Carried{Init: hashOf(p.Init), Shelf: hashOf(p.Shelf), Data: data}, err
 }

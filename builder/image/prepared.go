@@ -64,13 +64,13 @@ var ownSum = sync.OnceValues(func() (string, error) {
 })
 
 // prepare takes the prepared image from the cache, or makes it by the steps of a build.
-func (b *build) prepare(ctx context.Context, program []byte) (*prepared, error) {
+func (b *build) prepare(ctx context.Context, programs Programs) (*prepared, error) {
 	sum, err := ownSum()
 	if err != nil {
 		return nil, fmt.Errorf("reading this program: %w", err)
 	}
 	b.slotKey = "slot 3 " + b.Recipe.Hash() + " " + b.version + " " + sum
-	f, err := b.Cache.Decoded(b.slotKey, func(w io.Writer) error { return b.makePrepared(ctx, w, program) })
+	f, err := b.Cache.Decoded(b.slotKey, func(w io.Writer) error { return b.makePrepared(ctx, w, programs) })
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (b *build) prepare(ctx context.Context, program []byte) (*prepared, error) 
 }
 
 // makePrepared carries out the steps up to the slot and writes what comes of them.
-func (b *build) makePrepared(ctx context.Context, w io.Writer, program []byte) error {
+func (b *build) makePrepared(ctx context.Context, w io.Writer, programs Programs) error {
 	warned := b.result.Warnings
 	defer func() { b.result.Warnings = warned }() // the prepared image brings them
 	b.result.Warnings = nil
@@ -124,8 +124,8 @@ func (b *build) makePrepared(ctx context.Context, w io.Writer, program []byte) e
 	err := b.steps(ctx, []step{
 		{"unpack", func() (err error) { all, err = b.packages(ctx); return }},
 		{"kernel", func() (err error) { k, err = b.kernel(all); return }},
-		{"initramfs", func() error { return b.initramfs(k, program) }},
-		{"root", func() error { return b.root(all, k, program) }},
+		{"initramfs", func() error { return b.initramfs(k, programs.Init) }},
+		{"root", func() error { return b.root(all, k, programs.Shelf) }},
 		{"squashfs", func() error { return b.squashfs(ctx) }},
 		{"slot", func() (err error) { slot, err = b.slot(k); return }},
 	})

@@ -41,7 +41,7 @@ func (b *build) packages(ctx context.Context) (*tree.Tree, error) {
 // finishRoot makes the root file system out of the packages: what no node needs is dropped,
 // overlays and the table of what maintainer scripts would do are applied, our own programs and
 // names are added.
-func (b *build) finishRoot(t *tree.Tree, program []byte) error {
+func (b *build) finishRoot(t *tree.Tree, shelf []byte) error {
 	r := b.Recipe
 	keep := tree.Patterns(append([]string(nil), r.Base.Keep...))
 	for _, pattern := range r.Family.Firmware {
@@ -74,7 +74,7 @@ func (b *build) finishRoot(t *tree.Tree, program []byte) error {
 		}
 	}
 	own := []*tree.Node{
-		{Path: "usr/bin/shelf", Kind: tree.File, Mode: 0o755, Content: tree.Bytes(program)},
+		{Path: "usr/bin/shelf", Kind: tree.File, Mode: 0o755, Content: tree.Bytes(shelf)},
 		{Path: "usr/lib/os-release", Kind: tree.File, Mode: 0o644, Content: tree.Bytes([]byte(osRelease(b.version)))},
 	}
 	if r.K3s.Source == recipe.Embedded {

@@ -33,7 +33,7 @@ func (b *build) slot(k *kernel) (*slotFiles, error) {
 	r := b.Recipe
 	m = manifest.Manifest{
 		Format: manifest.Format, Family: r.Family.Name, Arch: r.Family.Arch, Roles: r.Roles, Version: b.version, Date: int64(b.date()),
-		Kernel: k.release, InitSHA256: r.Program, MinMemory: r.MinMemory(), Health: r.Health(),
+		Kernel: k.release, InitSHA256: r.Init, MinMemory: r.MinMemory(), Health: r.Health(),
 		Encoders: codec.Encoders(),
 	}
 	if !r.Lock.Security() {

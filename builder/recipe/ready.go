@@ -12,8 +12,9 @@ import (
 
 // Carried is what imgbuild carries itself and puts into every slot, as hashes in hex.
 type Carried struct {
-	Program string `json:"init_sha256"`
-	Data    string `json:"data_sha256"` // of overlays, lists and scripts
+	Init  string `json:"init_sha256"`  // PID 1
+	Shelf string `json:"shelf_sha256"` // the command of the node
+	Data  string `json:"data_sha256"`  // of overlays, lists and scripts
 }
 
 type ready struct {
@@ -53,17 +54,18 @@ func (r *Ready) Grew() bool { return r.grew }
 // serves several of.
 func (r *ready) sum() (string, error) {
 	data, err := json.Marshal(struct {
-		Family  *boards.Family
-		Slot    *images.Slot
-		Base    *images.Base
-		Extra   []string
-		K3s     K3s
-		Program string
-		Data    string
-		Lock    []byte
-		Health  map[string]manifest.Health
-		Memory  int64
-	}{r.Family, r.Slot, r.Base, r.Extra, r.K3s.slotPart(), r.Program, r.Data, r.Lock.Marshal(), r.Health(), r.MinMemory()})
+		Family *boards.Family
+		Slot   *images.Slot
+		Base   *images.Base
+		Extra  []string
+		K3s    K3s
+		Init   string
+		Shelf  string
+		Data   string
+		Lock   []byte
+		Health map[string]manifest.Health
+		Memory int64
+	}{r.Family, r.Slot, r.Base, r.Extra, r.K3s.slotPart(), r.Init, r.Shelf, r.Data, r.Lock.Marshal(), r.Health(), r.MinMemory()})
 	if err != nil {
 		return "", err
 	}

@@ -68,7 +68,8 @@ func TestVersion(t *testing.T) {
 	}
 	changes := map[string]func(*ready){
 		"board family": func(r *ready) { r.locked = made(t, "qemu-arm64", "worker").locked },
-		"init":         func(r *ready) { r.Program = "other" },
+		"init":         func(r *ready) { r.Init = "other" },
+		"shelf":        func(r *ready) { r.Shelf = "other" },
 		"overlays":     func(r *ready) { r.Data = "other" },
 		"packages":     func(r *ready) { r.Extra = []string{"containerd"} },
 		"k3s":          func(r *ready) { r.K3s = K3s{Source: Embedded, SHA256: "x"} },
@@ -194,8 +195,8 @@ func TestK3s(t *testing.T) {
 func TestPlan(t *testing.T) {
 	l := made(t, "rpi4", "worker")
 	for option, want := range map[string]string{"": "embedded if it is available, else firstboot", "auto": "embedded if it is available, else firstboot", FirstBoot: FirstBoot, NoK3s: NoK3s, K3sDefault: Embedded} {
-		p, err := l.Plan(option, Carried{Program: "p"})
-		if err != nil || p.K3s.Source != want || p.Program != "p" || (p.K3s.SHA256 == "") != (option == NoK3s) {
+		p, err := l.Plan(option, Carried{Init: "p"})
+		if err != nil || p.K3s.Source != want || p.Init != "p" || (p.K3s.SHA256 == "") != (option == NoK3s) {
 			t.Errorf("k3s=%s: got %+v, %v, want the source %q", option, p, err, want)
 		}
 	}

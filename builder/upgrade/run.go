@@ -269,10 +269,11 @@ func (r *run) step(ctx context.Context, s Step) (err error) {
 func (r *run) uncordon(ctx context.Context, n *node, name string, err error) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), drainLimit*time.Second)
 	defer stop()
-	if e := r.cluster.uncordon(ctx, n.host, name); err == nil {
-		return e
-	} else if e != nil {
+	switch e := r.cluster.uncordon(ctx, n.host, name); {
+	case e != nil && err != nil:
 		return fmt.Errorf("%w; %w", err, e)
+	case e != nil:
+		return e
 	}
 	r.say("%s: takes pods again", n.name())
 	return err

@@ -316,10 +316,13 @@ func TestManyNodes(t *testing.T) {
 	}
 	all := []string{"router=router", "w1=worker", "s1=server", "nas=storage", "w2=worker"}
 	t.Run("in order", func(t *testing.T) {
-		o, nodes, j, _ := laptop(t, all...)
+		o, nodes, j, out := laptop(t, all...)
 		nodes[2].members = members(nodes)
 		if err := Run(t.Context(), o); err != nil {
 			t.Fatal(err)
+		}
+		if got := strings.Count(out.String(), ": takes pods again"); got != 2 {
+			t.Errorf("%d nodes are said to take pods again, want 2", got)
 		}
 		want := strings.Join([]string{up("s1"), drained("w1"), drained("w2"), up("nas"), up("router")}, ", ")
 		if got := j.String(); got != want {

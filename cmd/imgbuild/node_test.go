@@ -25,7 +25,7 @@ func TestNodeWords(t *testing.T) {
 
 // Completion after a host offers the node's verbs.
 func TestShelfVerbs(t *testing.T) {
-	text, err := os.ReadFile("../../overlays/base/etc/profile.d/shelf-completion.sh") // which cmd/init's tests hold against its verbs
+	text, err := os.ReadFile("../../overlays/base/etc/profile.d/shelf-completion.sh") // which cmd/shelf's tests hold against its verbs
 	if err != nil {
 		t.Fatal(err)
 	}

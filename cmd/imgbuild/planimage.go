@@ -24,8 +24,8 @@ func doPlanImage(ctx context.Context, a *line.Args) error {
 		return fault.New(fault.Usage, "see `imgbuild help bundle`", "oci= wants the bundles that nodes are to run")
 	}
 	made, err := planimage.Make(a.Operands, func(arch string) ([]byte, error) {
-		data, _, err := image.Program(arch)
-		return data, err
+		p, err := image.ProgramsOf(arch)
+		return p.Shelf, err
 	})
 	if err != nil {
 		return err

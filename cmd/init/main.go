@@ -1,18 +1,13 @@
-// Command init is the program of the node. As PID 1 it boots the machine and keeps it running;
-// called shelf (or k3os, for users of k3OS) it is the command on the node. argv[0] and the
-// process number decide which of both it is.
+// Command init is PID 1 of the node: it boots the machine and keeps it running. It is all of our
+// code in the initramfs, where each byte is read and unpacked before anything else happens; what
+// people type is cmd/shelf.
 package main
 
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 
-	"golang.org/x/term"
-
-	"imgbuild/cmd/line"
 	"imgbuild/init/boot"
-	"imgbuild/init/confine"
 	"imgbuild/init/contract/fault"
 )
 
@@ -21,41 +16,9 @@ import (
 const version = "unknown"
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == confine.InsideVerb { // the first process of namespaces of its own
-		fmt.Fprintln(os.Stderr, "shelf:", confine.Inside())
-		os.Exit(int(fault.Internal))
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "init: the kernel starts this program as PID 1; the command of a node is shelf")
+		os.Exit(int(fault.Usage))
 	}
-	if os.Getpid() == 1 {
-		boot.Main(version)
-	}
-	os.Exit(cli(filepath.Base(os.Args[0]), os.Args[1:]))
-}
-
-// cli runs what people type and returns the exit code.
-func cli(name string, args []string) int {
-	err := dispatch(name, args)
-	if err != nil {
-		width := 0 // for programs, and for the terminal at the other end of ssh
-		if term.IsTerminal(int(os.Stderr.Fd())) {
-			width = min(100, line.Columns(os.Stderr))
-		}
-		what, fix := fault.Parts(err)
-		fmt.Fprint(os.Stderr, line.Failure(what, fix, width, nil))
-	}
-	return fault.Code(err)
-}
-
-func dispatch(name string, args []string) error {
-	if len(args) == 2 && args[0] == confine.Verb { // for the init program, not for people
-		return confine.Main(args[1])
-	}
-	switch name {
-	case "k3os":
-		return k3os(args)
-	case "reboot", "poweroff":
-		return run(append([]string{name}, args...))
-	case "halt", "shutdown":
-		return run([]string{"poweroff"})
-	}
-	return run(args)
+	boot.Main(version)
 }

@@ -125,8 +125,8 @@ func (n *node) runs(slot []byte) string {
 // build builds the program of the node for this machine.
 func build(t *testing.T) []byte {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "init")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", file, "imgbuild/cmd/init")
+	file := filepath.Join(t.TempDir(), "shelf")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", file, "imgbuild/cmd/shelf")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)

@@ -119,6 +119,12 @@ func TestNode(t *testing.T) {
 		}
 	}, g)
 	sub(t, "what it shows", func(t *testing.T) {
+		// By default the kernel drops lines that come fast.
+		for _, step := range []string{"preinit", "layout", "config", "network", "services"} {
+			if got := s.run("shelf dmesg"); !strings.Contains(got, "shelf: step "+step+" ok") {
+				t.Errorf("the kernel's log has no line about the step %s:\n%s", step, got)
+			}
+		}
 		// Lines come while we wait: the first is from before, the last from after.
 		if got := strings.Split(s.run("shelf logs ticker -f -n 1 | head -n 3"), "\n"); len(got) != 3 || got[0] >= got[2] || !strings.Contains(got[2], "tick") {
 			t.Errorf("logs -f: %q", got)

@@ -76,8 +76,8 @@ func changed(t *testing.T, edits ...edit) map[string]string {
 	return replace
 }
 
-// otherInit builds an imgbuild whose images, for a GOARCH, have another init: the one of a commit
-// that makes these edits. Edits of files that are not the init's change imgbuild itself.
+// otherInit builds an imgbuild whose images, for a GOARCH, have other programs of the node: those
+// of a commit that makes these edits. Edits of other files change imgbuild itself.
 func otherInit(t *testing.T, name, goarch string, edits ...edit) string {
 	t.Helper()
 	if _, err := command(); err != nil { // builds the programs that are not replaced
@@ -85,21 +85,24 @@ func otherInit(t *testing.T, name, goarch string, edits ...edit) string {
 	}
 	var source, own []edit
 	for _, e := range edits {
-		if strings.HasPrefix(e.file, "init/") || strings.HasPrefix(e.file, "cmd/init/") {
+		if strings.HasPrefix(e.file, "init/") || strings.HasPrefix(e.file, "cmd/init/") || strings.HasPrefix(e.file, "cmd/shelf/") {
 			source = append(source, e)
 		} else {
 			own = append(own, e)
 		}
 	}
 	dir, embedded := t.TempDir(), changed(t, own...)
-	as := map[string]string{"arm64": "init-arm64", "arm": "init-armv7"}[goarch]
-	program := filepath.Join(dir, as+"-"+name)
-	overlaid(t, program, "../../cmd/init", []string{"GOOS=linux", "GOARCH=" + goarch, "GOARM=7"}, changed(t, source...))
-	path, err := filepath.Abs("../../builder/image/programs/" + as)
-	if err != nil {
-		t.Fatal(err)
+	files := changed(t, source...)
+	for _, of := range []string{"init", "shelf"} {
+		as := of + "-" + map[string]string{"arm64": "arm64", "arm": "armv7"}[goarch]
+		program := filepath.Join(dir, as+"-"+name)
+		overlaid(t, program, "../../cmd/"+of, []string{"GOOS=linux", "GOARCH=" + goarch, "GOARM=7"}, files)
+		path, err := filepath.Abs("../../builder/image/programs/" + as)
+		if err != nil {
+			t.Fatal(err)
+		}
+		embedded[path] = program
 	}
-	embedded[path] = program
 	out := filepath.Join(dir, "imgbuild-"+name)
 	overlaid(t, out, "../../cmd/imgbuild", nil, embedded)
 	return out

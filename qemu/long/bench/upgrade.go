@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"os"
 	"os/exec"
@@ -206,25 +208,24 @@ func (b *bench) make(ctx context.Context, name, oldImage, newImage string) (file
 	return file, u, err
 }
 
-// earlier builds an imgbuild with the init of an earlier commit of this repository, but all else as
-// it is now.
+// earlier builds an imgbuild with the programs of the node of an earlier commit of this repository,
+// but all else as it is now. Up to c808147 both were one.
 func earlier(ctx context.Context, dir string) (string, error) {
 	git := func(args ...string) (string, error) {
 		out, err := exec.CommandContext(ctx, "git", args...).Output()
 		return strings.TrimSpace(string(out)), err
 	}
-	commit, err := git("log", "-1", "--skip=1", "--format=%H %h %s", "--", "cmd/init", "init")
+	commit, err := git("log", "-1", "--skip=1", "--format=%H %h %s", "--", "cmd/init", "cmd/shelf", "init")
 	if err != nil {
 		return "", err
 	}
 	hash, title, _ := strings.Cut(commit, " ")
-	fmt.Printf("  the old init is the one of %s\n", title)
+	fmt.Printf("  the old init and shelf are those of %s\n", title)
 	tree := filepath.Join(dir, "earlier")
 	if _, err := git("worktree", "add", "--detach", tree, hash); err != nil {
 		return "", err
 	}
 	defer git("worktree", "remove", "--force", tree)
-	init := filepath.Join(dir, "init-earlier")
 	flags, err := initflags.Read("Makefile")
 	if err != nil {
 		return "", err
@@ -239,15 +240,27 @@ func earlier(ctx context.Context, dir string) (string, error) {
 		_, _, err := measure(cmd)
 		return err
 	}
-	if err := build(tree, init, "./cmd/init", flags...); err != nil {
-		return "", err
+	replace := map[string]string{}
+	for _, name := range []string{"init", "shelf"} {
+		program, from := filepath.Join(dir, name+"-earlier"), "./cmd/"+name
+		if _, err := os.Stat(filepath.Join(tree, from)); errors.Is(err, fs.ErrNotExist) {
+			from = "./cmd/init"
+		}
+		if err := build(tree, program, from, flags...); err != nil {
+			return "", err
+		}
+		embedded, err := filepath.Abs("builder/image/programs/" + name + "-arm64")
+		if err != nil {
+			return "", err
+		}
+		replace[embedded] = program
 	}
-	embedded, err := filepath.Abs("builder/image/programs/init-arm64")
+	text, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
 	overlay := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(overlay, fmt.Appendf(nil, `{"Replace":{%q:%q}}`, embedded, init), 0o600); err != nil {
+	if err := os.WriteFile(overlay, text, 0o600); err != nil {
 		return "", err
 	}
 	out := filepath.Join(dir, "imgbuild-earlier")

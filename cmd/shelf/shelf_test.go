@@ -32,7 +32,7 @@ func TestCompletionIsFresh(t *testing.T) {
 		}
 	}
 	if got, err := os.ReadFile(file); err != nil || string(got) != want {
-		t.Errorf("%s is not what shelf completion bash prints (%v); run go test ./cmd/init -run TestCompletionIsFresh -update", file, err)
+		t.Errorf("%s is not what shelf completion bash prints (%v); run go test ./cmd/shelf -run TestCompletionIsFresh -update", file, err)
 	}
 }
 
