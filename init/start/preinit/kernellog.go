@@ -16,7 +16,7 @@ func kernelLog(c Cmdline, proc string) error {
 	if _, ok := c["printk.devkmsg"]; ok {
 		return nil // the kernel refuses a change then
 	}
-	err := os.WriteFile(filepath.Join(proc, "sys/kernel/printk_devkmsg"), []byte("on"), 0)
+	err := os.WriteFile(filepath.Join(proc, "sys/kernel/printk_devkmsg"), []byte("on\n"), 0) // it refuses the word without the line end
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // this kernel has no such setting
 	}

@@ -15,7 +15,7 @@ func TestKernelLog(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for cmdline, want := range map[string]string{"quiet": "on", "printk.devkmsg=ratelimit": "as it was"} {
+	for cmdline, want := range map[string]string{"quiet": "on\n", "printk.devkmsg=ratelimit": "as it was"} {
 		if err := os.WriteFile(file, []byte("as it was"), 0o644); err != nil {
 			t.Fatal(err)
 		}
