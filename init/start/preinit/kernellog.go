@@ -9,9 +9,9 @@ import (
 	"imgbuild/init/contract/fault"
 )
 
-// kernelLog has the kernel below proc keep every line that is written to /dev/kmsg
-// (printk_devkmsg in Documentation/admin-guide/sysctl/kernel.rst). By default it drops what comes
-// after ten lines in five seconds, and a boot writes more. What the command line has about it holds.
+// kernelLog has the kernel below proc keep every line that is written to /dev/kmsg (printk_devkmsg
+// in Documentation/admin-guide/sysctl/kernel.rst). By default it drops what comes after ten lines
+// in five seconds, and a boot writes more. What the command line has about it holds.
 func kernelLog(c Cmdline, proc string) error {
 	if _, ok := c["printk.devkmsg"]; ok {
 		return nil // the kernel refuses a change then
