@@ -57,8 +57,13 @@ func TestRouter(t *testing.T) {
 		one = address("b1")
 		s.run("sudo ip netns exec b2 dhcpcd -4 -b -C resolv.conf e0 </dev/null >/tmp/dhcpcd.log 2>&1 || cat /tmp/dhcpcd.log")
 		two = address("b2")
-		s.until("ip route", one+" dev shelf0 proto 77 scope link metric 50")
+		s.until("ip route", one+" dev shelf0 proto 77 scope link src ")
 	}, g)
+	own := regexp.MustCompile(`inet ([0-9.]+)/`).FindStringSubmatch(s.run("ip -4 -o addr show dev up0"))[1]
+	// The shelf's card has no address of its own, and the first one of the node is another card's.
+	if got := s.run("ip -4 route get " + one); !strings.Contains(got, "dev shelf0 src "+own) {
+		t.Errorf("the router sends to a board from another address than %s:\n%s", own, got)
+	}
 	sub(t, "both ways", func(t *testing.T) {
 		s.run("sudo ip netns exec b1 ping -c 2 -w 20 192.168.77.1 && sudo ip netns exec modem ping -c 2 -w 20 " + one + " && sudo ip netns exec modem ping -c 2 -w 20 " + two +
 			" && sudo ip netns exec b1 ping -c 2 -w 20 " + two)
@@ -76,7 +81,6 @@ func TestRouter(t *testing.T) {
 		}
 	}, g)
 	sub(t, "ssh from both sides", func(t *testing.T) {
-		own := regexp.MustCompile(`inet ([0-9.]+)/`).FindStringSubmatch(s.run("ip -4 -o addr show dev up0"))[1]
 		s.until("sudo cat /run/udhcpc.b1", "bound "+one+" 120 "+own) // which is the time server too
 		s.until("sudo ss -ulnp | grep ':123 '", "shelf")
 		for _, side := range []string{"modem", "b1"} {
@@ -86,7 +90,6 @@ func TestRouter(t *testing.T) {
 		}
 	}, g)
 	sub(t, "names", func(t *testing.T) {
-		own := regexp.MustCompile(`inet ([0-9.]+)/`).FindStringSubmatch(s.run("ip -4 -o addr show dev up0"))[1]
 		ask := func(name, want string) {
 			t.Helper()
 			s.until("sudo ip netns exec b1 busybox nslookup -type=a "+name+" "+own+" 2>&1 || true", want)
@@ -142,7 +145,6 @@ func TestRouter(t *testing.T) {
 	}, g)
 	sub(t, "mDNS", func(t *testing.T) {
 		s.put(t, static(t, "arm64", "../fixtures/known"), "/usr/local/bin/known")
-		own := regexp.MustCompile(`inet ([0-9.]+)/`).FindStringSubmatch(s.run("ip -4 -o addr show dev up0"))[1]
 		// The node does not answer on cards of such a kind: another responder is in its place on
 		// the shelf's card, which has no address of IPv4.
 		for _, m := range [][3]string{{"b1", "e0", "one"}, {"modem", "m0", "home"}, {"", "shelf0 " + own + "/24", "router"}} {

@@ -68,6 +68,22 @@ func (l Link) Addresses() []netip.Addr {
 	return out
 }
 
+// Source is the node's own address for what it sends to a machine on the link, or to all with the
+// zero Addr. It is given to the kernel, which on a card without addresses of IPv4, as a router's
+// shelf is, takes the first one of any other card.
+func (l Link) Source(to netip.Addr) (own netip.Addr) {
+	for _, p := range l.Prefixes {
+		near := p.Masked().Contains(to.Unmap())
+		if p.Addr().Is4() && (near || !own.IsValid()) {
+			own = p.Addr()
+		}
+		if near {
+			break
+		}
+	}
+	return own
+}
+
 // Has reports whether the link has an address of IPv4, or of IPv6.
 func (l Link) Has(four bool) bool {
 	return slices.ContainsFunc(l.Prefixes, func(p netip.Prefix) bool { return p.Addr().Is4() == four })

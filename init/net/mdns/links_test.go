@@ -53,3 +53,17 @@ func TestNear(t *testing.T) {
 		}
 	}
 }
+
+// A machine is answered from the address of the network that it is in.
+func TestSource(t *testing.T) {
+	l := Link{Prefixes: []netip.Prefix{netip.MustParsePrefix("fe80::2/64"), netip.MustParsePrefix("192.168.1.2/24"), netip.MustParsePrefix("10.0.0.2/8"), netip.MustParsePrefix("10.0.0.3/8")}}
+	for to, want := range map[string]string{"": "192.168.1.2", "192.168.1.9": "192.168.1.2", "10.1.2.3": "10.0.0.2", "::ffff:10.1.2.3": "10.0.0.2", "172.16.0.1": "192.168.1.2"} {
+		a, _ := netip.ParseAddr(to)
+		if got := l.Source(a); got.String() != want {
+			t.Errorf("to %q: got %s, want %s", to, got, want)
+		}
+	}
+	if got := (Link{Prefixes: l.Prefixes[:1]}).Source(netip.Addr{}); got.IsValid() {
+		t.Errorf("without IPv4: got %s, want none", got)
+	}
+}

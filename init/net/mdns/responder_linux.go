@@ -168,7 +168,7 @@ func (d *driver) send(list []Out) {
 		if d.socks == nil {
 			return
 		}
-		if err := d.socks.send(o, uint16(d.port)); err != nil {
+		if err := d.socks.send(o, d.joined[o.Link], uint16(d.port)); err != nil {
 			d.complain("mdns: %v", err)
 		}
 	}

@@ -138,7 +138,7 @@ func (s *sockets) leave(l Link) {
 }
 
 // send sends a message out of the link that it is for.
-func (s *sockets) send(o Out, port uint16) error {
+func (s *sockets) send(o Out, from Link, port uint16) error {
 	b, err := o.Msg.Pack()
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (s *sockets) send(o Out, port uint16) error {
 	dst := &net.UDPAddr{IP: to.Addr().Unmap().WithZone("").AsSlice(), Port: int(to.Port())}
 	switch {
 	case four && s.four != nil:
-		_, err = s.four.WriteTo(b, &ipv4.ControlMessage{IfIndex: o.Link}, dst)
+		_, err = s.four.WriteTo(b, &ipv4.ControlMessage{IfIndex: o.Link, Src: from.Source(o.To.Addr()).AsSlice()}, dst)
 	case !four && s.six != nil:
 		_, err = s.six.WriteTo(b, &ipv6.ControlMessage{IfIndex: o.Link}, dst)
 	}

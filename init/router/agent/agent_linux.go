@@ -277,7 +277,7 @@ func (a *Agent) arrange(steps []neighbour.Step) {
 			if time.Since(s.Board.Since) < time.Second { // and not a renewal
 				a.Say("%s (%s) is on the shelf", s.Board.IP, s.Board.MAC)
 			}
-			a.attempt("the route to "+s.Board.IP.String(), addRoute(a.index[neighbour.Shelf], s.Board.IP))
+			a.attempt("the route to "+s.Board.IP.String(), addRoute(a.index[neighbour.Shelf], s.Board.IP, a.last.Addr()))
 		case neighbour.DelRoute:
 			a.Say("%s (%s) is not on the shelf any more", s.Board.IP, s.Board.MAC)
 			a.attempt("the route to "+s.Board.IP.String(), delRoute(a.index[neighbour.Shelf], s.Board.IP))
@@ -322,7 +322,7 @@ func (a *Agent) look(now time.Time) {
 	for _, b := range a.table.Boards() {
 		boards = append(boards, b.IP)
 	}
-	a.attempt("the routes to the boards", syncRoutes(a.index[neighbour.Shelf], netlink.FAMILY_V4, boards))
+	a.attempt("the routes to the boards", syncRoutes(a.index[neighbour.Shelf], netlink.FAMILY_V4, boards, a.last.Addr()))
 	a.lookSix(now)
 	a.firewall(proxyRules(a.Settings, up, a.cards[neighbour.Shelf]))
 	a.names()

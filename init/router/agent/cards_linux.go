@@ -109,15 +109,18 @@ func addresses() (list []netip.Addr, err error) {
 	return list, err
 }
 
-func hostRoute(index int, ip netip.Addr) *netlink.Route {
+// hostRoute is the route to a board. own is the address under which the node sends to it, that of
+// its uplink: the shelf has none, and the kernel would take the first one of any card.
+func hostRoute(index int, ip, own netip.Addr) *netlink.Route {
 	return &netlink.Route{
-		LinkIndex: index, Dst: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(ip.BitLen(), ip.BitLen())}, Scope: netlink.SCOPE_LINK,
+		LinkIndex: index, Src: own.AsSlice(), Dst: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(ip.BitLen(), ip.BitLen())}, Scope: netlink.SCOPE_LINK,
 		Priority: routeMetric, Protocol: routeProtocol,
 	}
 }
 
-// syncRoutes makes the host routes of IPv4 or IPv6 those of the boards, and no others.
-func syncRoutes(index, family int, boards []netip.Addr) error {
+// syncRoutes makes the host routes of IPv4 or IPv6 those of the boards, and no others. own is as
+// for hostRoute; it is not valid while the kernel is to choose.
+func syncRoutes(index, family int, boards []netip.Addr, own netip.Addr) error {
 	routes, err := netlink.RouteListFiltered(family, &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return err
@@ -133,7 +136,7 @@ func syncRoutes(index, family int, boards []netip.Addr) error {
 		}
 		ip, _ := netip.AddrFromSlice(r.Dst.IP)
 		ip = ip.Unmap()
-		if r.LinkIndex == index && want[ip] {
+		if r.LinkIndex == index && want[ip] && r.Src.Equal(own.AsSlice()) {
 			delete(want, ip)
 			continue
 		}
@@ -145,15 +148,16 @@ func syncRoutes(index, family int, boards []netip.Addr) error {
 		return errors.Join(errs...)
 	}
 	for ip := range want {
-		if err := netlink.RouteReplace(hostRoute(index, ip)); err != nil && !errors.Is(err, syscall.ENETDOWN) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, addRoute(index, ip, own))
 	}
 	return errors.Join(errs...)
 }
 
-func addRoute(index int, ip netip.Addr) error {
-	err := netlink.RouteReplace(hostRoute(index, ip))
+func addRoute(index int, ip, own netip.Addr) error {
+	err := netlink.RouteReplace(hostRoute(index, ip, own))
+	if own.IsValid() && errors.Is(err, syscall.EINVAL) { // the uplink has just lost it
+		err = netlink.RouteReplace(hostRoute(index, ip, netip.Addr{}))
+	}
 	if errors.Is(err, syscall.ENETDOWN) {
 		return nil // comes with the link
 	}
@@ -161,7 +165,7 @@ func addRoute(index int, ip netip.Addr) error {
 }
 
 func delRoute(index int, ip netip.Addr) error {
-	err := netlink.RouteDel(hostRoute(index, ip))
+	err := netlink.RouteDel(hostRoute(index, ip, netip.Addr{}))
 	if errors.Is(err, syscall.ESRCH) {
 		return nil
 	}

@@ -76,7 +76,7 @@ func (a *Agent) lookSix(now time.Time) {
 	for _, b := range a.six.table.Boards() {
 		boards = append(boards, b.IP)
 	}
-	a.attempt("the routes of IPv6 to the boards", syncRoutes(a.index[neighbour.Shelf], netlink.FAMILY_V6, boards))
+	a.attempt("the routes of IPv6 to the boards", syncRoutes(a.index[neighbour.Shelf], netlink.FAMILY_V6, boards, netip.Addr{}))
 	a.joinSix()
 	a.advertise(a.six.adverts.Tick(a.onShelf(), now))
 }
@@ -162,7 +162,7 @@ func (a *Agent) arrangeSix(steps []ndp.Step) {
 		switch s.Kind {
 		case ndp.AddRoute:
 			a.Say("%s (%s) is on the shelf", s.Board.IP, s.Board.MAC)
-			a.attempt("the route to "+s.Board.IP.String(), addRoute(index, s.Board.IP))
+			a.attempt("the route to "+s.Board.IP.String(), addRoute(index, s.Board.IP, netip.Addr{}))
 			a.joinSix()
 		case ndp.DelRoute:
 			a.Say("%s (%s) is not on the shelf any more", s.Board.IP, s.Board.MAC)
