@@ -11,7 +11,7 @@ import "encoding/binary"
 
 // Version changes whenever the same input may give other bytes. It belongs in the key of a cache of
 // frames; a test fails if the output changes and Version does not.
-const Version = 2
+const Version = 3
 
 // MaxBlock is the largest number of bytes that Encode takes.
 const MaxBlock = 1 << 20
@@ -19,12 +19,11 @@ const MaxBlock = 1 << 20
 const (
 	magic = 0xfd2fb528
 
-	// A zstd block has tables of its own. It is worth them from piece bytes on, if it has something
-	// to encode.
-	piece          = 16 << 10
-	pieceSequences = 500
-	pieceLiterals  = 4 << 10
-	maxPiece       = 64 << 10
+	// piece is how many bytes a zstd block gets. Each has tables of its own, and a decoder takes
+	// longer to build them than to decode a few KiB. With pieces of 16 to 64 KiB, cut where it
+	// seemed cheapest, an initramfs took 15 % more instructions to decode and was 0.5 % larger, a
+	// root 10 % more and 0.3 % smaller.
+	piece = 64 << 10
 
 	// maxPart limits literals and match of one sequence, so that no block comes beyond zstd's limit
 	// of 128 KiB.
@@ -74,9 +73,7 @@ func (e *Encoder) appendBlocks(dst, src []byte, r *repeats, last bool) []byte {
 
 // cut returns how many sequences, and bytes, the next block gets.
 func cut(list []sequence) (n, size int) {
-	literals := 0
-	for n < len(list) && size < maxPiece && (size < piece || n < pieceSequences && literals < pieceLiterals) {
-		literals += int(list[n].literals)
+	for n < len(list) && size < piece {
 		size += int(list[n].literals + list[n].length)
 		if n++; list[n-1].length == 0 {
 			break

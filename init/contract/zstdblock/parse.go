@@ -19,6 +19,11 @@ const (
 	// half 2.6 % are lost.
 	hopeless = 2 * priceBit
 
+	// perMatch is what a match costs beyond its bits: the decoder's time, which is longer for a
+	// match than for a few literals. It saves 5 % of its instructions for 0.3 % of size; at four
+	// bits 12 % for 1.6 %.
+	perMatch = 2 * priceBit
+
 	// span is how many bytes are parsed at a time. Prices are learned from span to span.
 	span = 8 << 10
 )
@@ -114,7 +119,7 @@ func (p *parser) parseSpan(list []sequence, src []byte, at, end int, r repeats, 
 			i++
 			continue
 		}
-		base := s.price + pr.run(0)
+		base := s.price + pr.run(0) + perMatch
 		limit := size - i
 		best := uint32(2)
 		jump := uint32(0)

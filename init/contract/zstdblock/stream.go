@@ -9,7 +9,7 @@ import (
 )
 
 // StreamVersion changes whenever a Writer may make other bytes of the same input.
-const StreamVersion = 1
+const StreamVersion = 2
 
 // Part is how much of its input a Writer compresses at a time. Matches do not leave a part, so that
 // it is the window too.
