@@ -25,21 +25,20 @@ type sockets struct {
 // backlog is how many packets wait to be looked at; more are dropped, as on any network.
 const backlog = 64
 
-// open makes the sockets, and hands on what comes until they are closed. Other programs of the node
-// may listen on the port too.
+// shared makes sockets on a port that other programs may listen on too. They have SO_REUSEADDR and
+// not SO_REUSEPORT, with which the kernel gives what one socket alone has joined to any socket of
+// its user (findings/multicast-reuseport.sh).
+var shared = net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+	if cerr := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }); cerr != nil {
+		return cerr
+	}
+	return err
+}}
+
+// open makes the sockets, and hands on what comes until they are closed.
 func open(port int, got chan<- Packet) (*sockets, error) {
 	s := &sockets{}
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
-		if cerr := c.Control(func(fd uintptr) {
-			err = errors.Join(
-				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
-				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
-		}); cerr != nil {
-			return cerr
-		}
-		return err
-	}}
-	four, err := lc.ListenPacket(context.Background(), "udp4", fmt.Sprintf("0.0.0.0:%d", port))
+	four, err := shared.ListenPacket(context.Background(), "udp4", fmt.Sprintf("0.0.0.0:%d", port))
 	if err == nil {
 		s.close = append(s.close, four.Close)
 		s.four = ipv4.NewPacketConn(four)
@@ -47,7 +46,7 @@ func open(port int, got chan<- Packet) (*sockets, error) {
 		only(four, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL)
 		err = errors.Join(s.four.SetControlMessage(ipv4.FlagInterface, true), s.four.SetMulticastTTL(255), s.four.SetTTL(255), s.four.SetMulticastLoopback(true))
 	}
-	six, err6 := lc.ListenPacket(context.Background(), "udp6", fmt.Sprintf("[::]:%d", port))
+	six, err6 := shared.ListenPacket(context.Background(), "udp6", fmt.Sprintf("[::]:%d", port))
 	if err6 == nil {
 		s.close = append(s.close, six.Close)
 		s.six = ipv6.NewPacketConn(six)
