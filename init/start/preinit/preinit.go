@@ -70,8 +70,9 @@ func Mount(t report.Reporter) error {
 func Run(t report.Reporter, s *State) error {
 	text, _ := os.ReadFile("/proc/cmdline")
 	s.Cmdline = ParseCmdline(string(text))
-	t.Problem(kernelLog(s.Cmdline, "/proc"))
-	t.Problem(hugePages(s.Cmdline, "/sys"))
+	for _, k := range kernelSettings {
+		t.Problem(k.set(s.Cmdline, "/"))
+	}
 	s.Compatible, s.Model, s.Memory = Compatible("/proc"), Model("/proc"), Memory("/proc")
 	s.Modules = NewHotplug(t, module.Words(s.Cmdline))
 	if err := s.Modules.Use("/lib/modules/" + module.Release()); err != nil {
