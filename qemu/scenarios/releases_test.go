@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"imgbuild/init/contract/bundle"
-	"imgbuild/qemu/fixtures/initflags"
+	"imgbuild/qemu/fixtures/nodeflags"
 )
 
 // edit replaces a piece of a source file that is there exactly once.
@@ -39,7 +39,7 @@ func overlaid(t *testing.T, out, pkg string, env []string, replace map[string]st
 	if err := os.WriteFile(overlay, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	flags, err := initflags.Read("../../Makefile")
+	flags, err := nodeflags.Read("../../Makefile")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 	"imgbuild/builder/blockcache"
 	"imgbuild/builder/bundle"
 	plan "imgbuild/builder/order"
-	"imgbuild/qemu/fixtures/initflags"
+	"imgbuild/qemu/fixtures/nodeflags"
 	"imgbuild/qemu/tool"
 )
 
@@ -226,7 +226,7 @@ func earlier(ctx context.Context, dir string) (string, error) {
 		return "", err
 	}
 	defer git("worktree", "remove", "--force", tree)
-	flags, err := initflags.Read("Makefile")
+	flags, err := nodeflags.Read("Makefile")
 	if err != nil {
 		return "", err
 	}

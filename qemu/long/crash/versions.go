@@ -21,7 +21,7 @@ import (
 
 	"imgbuild/builder/bundle"
 	format "imgbuild/init/contract/bundle"
-	"imgbuild/qemu/fixtures/initflags"
+	"imgbuild/qemu/fixtures/nodeflags"
 )
 
 // A version is a system that nodes are upgraded to.
@@ -165,7 +165,7 @@ func otherImgbuild(ctx context.Context, dir, name string) (string, error) {
 	if err := os.WriteFile(changed, []byte(strings.Replace(string(text), line, fmt.Sprintf("const version = %q", name), 1)), 0o600); err != nil {
 		return "", err
 	}
-	flags, err := initflags.Read("Makefile")
+	flags, err := nodeflags.Read("Makefile")
 	if err != nil {
 		return "", err
 	}
