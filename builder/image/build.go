@@ -155,10 +155,10 @@ func (b *build) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range []struct{ name, want, got string }{{"init", b.Recipe.Init, hashOf(programs.Init)}, {"shelf", b.Recipe.Shelf, hashOf(programs.Shelf)}} {
-		if c.got != c.want {
-			return fmt.Errorf("the recipe was made for another %s: %s, not %s", c.name, c.want, c.got)
-		}
+	if carried, err := Carried(b.Recipe.Family.Arch); err != nil {
+		return err
+	} else if carried != b.Recipe.Carried {
+		return fmt.Errorf("the recipe is one of another imgbuild: %+v, not %+v", b.Recipe.Carried, carried)
 	}
 	b.result.Init = int64(len(programs.Init))
 	if err := b.steps(ctx, []step{{"blobs", func() error { return b.vendorBlobs(ctx) }}}); err != nil {

@@ -18,7 +18,7 @@ const sbomSuffix = ".spdx.json"
 
 // writeContents writes the SPDX document of a slot: the packages, and every file of the root file
 // system, of BOOT's and the slot's own parts and the init with where it is from.
-func (b *build) writeContents(w io.Writer, k *kernel) error {
+func (b *build) writeContents(w io.Writer, k *kernel, init []byte) error {
 	s := sbom.System{Name: b.Recipe.Family.Name + "-" + b.Recipe.Slot.Name, Version: b.version, Program: b.Recipe.Init, Date: time.Unix(int64(b.date()), 0)}
 	for _, p := range b.Recipe.Lock.Packages {
 		s.Packages = append(s.Packages, sbom.Package{Name: p.Name, Version: p.Version, Arch: p.Arch, SHA256: p.SHA256})
@@ -51,11 +51,7 @@ func (b *build) writeContents(w io.Writer, k *kernel) error {
 			}
 		}
 	}
-	programs, err := ProgramsOf(b.Recipe.Family.Arch)
-	if err != nil {
-		return err
-	}
-	if err := add("initramfs/init", "imgbuild", tree.Bytes(programs.Init)); err != nil {
+	if err := add("initramfs/init", "imgbuild", tree.Bytes(init)); err != nil {
 		return err
 	}
 	return sbom.Write(w, s)

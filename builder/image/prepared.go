@@ -168,7 +168,7 @@ func (b *build) makePrepared(ctx context.Context, w io.Writer, programs Programs
 		return err
 	}
 	var contents bytes.Buffer
-	if err := b.writeContents(&contents, k); err != nil {
+	if err := b.writeContents(&contents, k, programs.Init); err != nil {
 		return fmt.Errorf("the list of contents: %w", err)
 	}
 	if err := add(sbomName, int64(contents.Len()), &contents); err != nil {

@@ -202,7 +202,7 @@ func TestSameBytes(t *testing.T) {
 		if filepath.Base(first.Image) != filepath.Base(image) {
 			t.Errorf("the names differ: %s and %s", first.Image, image)
 		}
-		for _, suffix := range []string{".img", ".img.zst", ".img.bmap", ".json"} {
+		for _, suffix := range []string{".img", ".img.zst", ".img.bmap", ".json", ".spdx.json"} {
 			a, b := sum(t, strings.TrimSuffix(first.Image, ".img")+suffix), sum(t, strings.TrimSuffix(image, ".img")+suffix)
 			if a != b {
 				t.Errorf("%s of %s differs: %s and %s", suffix, image, a, b)
@@ -213,6 +213,14 @@ func TestSameBytes(t *testing.T) {
 	a, b := openImage(t, first.Image), openImage(t, other.Image)
 	if sumReader(t, a.Partition(vm.SlotA)) != sumReader(t, b.Partition(vm.SlotA)) {
 		t.Error("two configurations give two slots")
+	}
+	m, err := a.Manifest(vm.SlotA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents, err := os.ReadFile(strings.TrimSuffix(first.Image, ".img") + ".spdx.json")
+	if err != nil || !bytes.Contains(contents, []byte(`"./initramfs/init"`)) || !bytes.Contains(contents, []byte(m.InitSHA256)) {
+		t.Errorf("the list of contents does not have the init of the manifest, %s: %v", m.InitSHA256, err)
 	}
 	if sum(t, first.Image) == sum(t, other.Image) {
 		t.Error("two configurations give one image")
