@@ -17,12 +17,12 @@ type kernelSetting struct {
 }
 
 var kernelSettings = []kernelSetting{
-	// By default the kernel drops what comes to /dev/kmsg after ten lines in five seconds, and a boot
-	// writes more (Documentation/admin-guide/sysctl/kernel.rst). It refuses the word without the line
-	// end, and any change of what its command line has.
+	// By default the kernel drops what comes to /dev/kmsg after ten lines in five seconds, and a
+	// boot writes more (Documentation/admin-guide/sysctl/kernel.rst). It refuses the word without
+	// the line end, and any change of what its command line has.
 	{"printk.devkmsg", "proc/sys/kernel/printk_devkmsg", "on\n"},
-	// With Debian's "always" a Go program takes memory in pieces of 2 MiB, of which the kernel gives
-	// back nothing that it had returned: PID 1 had 22 MB in the place of 8
+	// With Debian's "always" a Go program takes memory in pieces of 2 MiB, of which the kernel
+	// gives back nothing that it had returned: PID 1 had 22 MB in the place of 8
 	// (Documentation/admin-guide/mm/transhuge.rst).
 	{"transparent_hugepage", "sys/kernel/mm/transparent_hugepage/enabled", "madvise"},
 }
